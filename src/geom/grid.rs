@@ -1,0 +1,108 @@
+//! Overlapping windows that cover a scene.
+
+use super::{Size, Window};
+
+/// Where the windows start along one axis of `size` pixels.
+///
+/// There are `max(size - window + stride - 1, 0) / stride + 1` of them (integer division, as in SegEarth-OV's sliding
+/// window); one that would pass the edge is moved back inside, so that the last two may overlap more than the others.
+/// A side shorter than the window has a single start, 0.
+///
+/// ```
+/// use segearth::geom::axis_starts;
+/// assert_eq!(axis_starts(300, 224, 112), [0, 76]);
+/// assert_eq!(axis_starts(100, 224, 112), [0]);
+/// ```
+pub fn axis_starts(size: usize, window: usize, stride: usize) -> Vec<usize> {
+    let beyond = size.saturating_sub(window);
+    let count = beyond.div_ceil(stride) + 1;
+    (0..count).map(|index| (index * stride).min(beyond)).collect()
+}
+
+/// The windows over a scene, row by row from the top left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    scene: Size,
+    window: Size,
+    col_starts: Vec<usize>,
+    row_starts: Vec<usize>,
+}
+
+impl Grid {
+    /// Windows of `window` × `window` pixels, `stride` apart. A scene's side shorter than the window shortens the window.
+    pub fn new(scene: Size, window: usize, stride: usize) -> Self {
+        assert!(window > 0 && stride > 0 && stride <= window, "the plan checks window and stride");
+        Self {
+            scene,
+            window: Size::new(window.min(scene.width), window.min(scene.height)),
+            col_starts: axis_starts(scene.width, window, stride),
+            row_starts: axis_starts(scene.height, window, stride),
+        }
+    }
+
+    pub fn scene(&self) -> Size {
+        self.scene
+    }
+
+    /// The size that every window of this grid has.
+    pub fn window(&self) -> Size {
+        self.window
+    }
+
+    pub fn col_starts(&self) -> &[usize] {
+        &self.col_starts
+    }
+
+    pub fn row_starts(&self) -> &[usize] {
+        &self.row_starts
+    }
+
+    pub fn len(&self) -> usize {
+        self.col_starts.len() * self.row_starts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All windows in the order in which they are computed: row by row, left to right.
+    pub fn windows(&self) -> impl Iterator<Item = Window> + '_ {
+        self.row_starts.iter().flat_map(move |&row| self.col_starts.iter().map(move |&col| self.at(col, row)))
+    }
+
+    fn at(&self, col: usize, row: usize) -> Window {
+        Window { col, row, width: self.window.width, height: self.window.height }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn windows_lie_inside_cover_everything_and_follow_the_papers_count(
+            width in 1usize..900, height in 1usize..900, window in 1usize..300, stride_share in 0.01f64..=1.0,
+        ) {
+            let stride = ((window as f64 * stride_share).ceil() as usize).clamp(1, window);
+            let scene = Size::new(width, height);
+            let grid = Grid::new(scene, window, stride);
+            let paper = |size: usize| {
+                ((size as i64 - window as i64 + stride as i64 - 1).max(0) / stride as i64 + 1) as usize
+            };
+            prop_assert_eq!(grid.len(), paper(width) * paper(height));
+            for (starts, side, size) in
+                [(grid.col_starts(), grid.window().width, width), (grid.row_starts(), grid.window().height, height)]
+            {
+                let mut covered = 0;
+                for &start in starts {
+                    prop_assert!(start <= covered, "gap before {}", start);
+                    prop_assert!(start + side <= size);
+                    covered = start + side;
+                }
+                prop_assert_eq!(covered, size);
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Pixels and world: plain geometry that knows no file, no model and no library.
+
+mod grid;
+mod transform;
+mod window;
+
+pub use grid::{Grid, axis_starts};
+pub use transform::{GeoTransform, WorldPoint};
+pub use window::{Size, Window};

@@ -1,0 +1,55 @@
+//! Pixel coordinates to world coordinates and back.
+
+/// A point in the units of a scene's CRS (metres or degrees), x to the east for most.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WorldPoint {
+    pub x: f64,
+    pub y: f64,
+}
+
+/// GDAL's affine geotransform: `x = c[0] + col·c[1] + row·c[2]`, `y = c[3] + col·c[4] + row·c[5]`, where (0, 0) is the
+/// outer corner of the top left pixel. Rotated and south-up scenes are ordinary cases.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GeoTransform {
+    pub coefficients: [f64; 6],
+}
+
+impl GeoTransform {
+    /// Pixel coordinates as world coordinates: what a scene without georeference has.
+    pub const IDENTITY: Self = Self { coefficients: [0.0, 1.0, 0.0, 0.0, 0.0, 1.0] };
+
+    /// World position of a (fractional) pixel position.
+    pub fn to_world(&self, col: f64, row: f64) -> WorldPoint {
+        let c = &self.coefficients;
+        WorldPoint { x: c[0] + col * c[1] + row * c[2], y: c[3] + col * c[4] + row * c[5] }
+    }
+
+    /// Area of a pixel in square units of the CRS; zero for a degenerate transform.
+    pub fn pixel_area(&self) -> f64 {
+        let c = &self.coefficients;
+        (c[1] * c[5] - c[2] * c[4]).abs()
+    }
+
+    /// Length of a step to the next column, in units of the CRS.
+    pub fn pixel_width(&self) -> f64 {
+        self.coefficients[1].hypot(self.coefficients[4])
+    }
+
+    /// Length of a step to the next row, in units of the CRS.
+    pub fn pixel_height(&self) -> f64 {
+        self.coefficients[2].hypot(self.coefficients[5])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotation_keeps_the_area() {
+        let (sin, cos) = 0.3f64.sin_cos();
+        let rotated = GeoTransform { coefficients: [10.0, 2.0 * cos, 2.0 * sin, 20.0, 2.0 * sin, -2.0 * cos] };
+        assert!((rotated.pixel_area() - 4.0).abs() < 1e-12);
+        assert_eq!(rotated.to_world(0.0, 0.0), WorldPoint { x: 10.0, y: 20.0 });
+    }
+}

@@ -1,0 +1,20 @@
+//! Open-vocabulary semantic segmentation of whole remote-sensing scenes, without training.
+//!
+//! ```text
+//!  job.yaml ──► pipeline ──► Plan                             (every rule settled before any heavy work)
+//!                              │
+//!  scene.tif ──► raster::read ─► Tile ─► model::Segmenter ─► logits ─► stitch ─► rows of labels and scores
+//!                 (windows,               (CLIP, SimFeatUp,            (blend,        │
+//!                  stretch, nodata)        [CLS] debiasing)             soft-max)     ├─► raster::write  labels.tif, scores.tif
+//!                                                                                     └─► vector         polygons.gpkg
+//! ```
+//!
+//! `run` is the one place that knows this whole flow. Nothing on the way holds the scene.
+//!
+//! **Conventions.** Rectangles are half-open with named fields (`col`, `row`, `width`, `height`). Arrays are row-major and
+//! ordered (channel, row, column), with a batch in front where there is one. Pixel values are red, green, blue in 0..=255
+//! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres.
+
+pub mod error;
+pub mod geom;
+pub mod scene;
