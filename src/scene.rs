@@ -102,3 +102,35 @@ impl LabelType {
         }
     }
 }
+
+/// How a scene's values become 0..=255. Computed once per scene from valid pixels, never per window.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StretchMethod {
+    /// Values are taken as they are (8-bit scenes); values outside 0..=255 are clamped.
+    None,
+    /// Darkest valid value to 0, brightest to 255.
+    MinMax,
+    /// The `low`-th percentile (0..100) to 0, the `high`-th to 255, linear between, clamped outside.
+    Percentile { low: f64, high: f64 },
+    /// Mean − k·standard deviation to 0, mean + k·standard deviation to 255.
+    MeanStd { k: f64 },
+    /// The given values to 0 and 255, one pair per channel in the order red, green, blue.
+    Given([ValueRange; 3]),
+}
+
+/// The values that become 0 and 255.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ValueRange {
+    pub low: f64,
+    pub high: f64,
+}
+
+/// A stretch as a job asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StretchPlan {
+    pub method: StretchMethod,
+    /// One range for all three bands together instead of one for each.
+    pub joint: bool,
+    /// Exponent on the stretched 0..=1 value: below 1 brightens, above 1 darkens.
+    pub gamma: f64,
+}

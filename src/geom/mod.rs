@@ -1,9 +1,11 @@
 //! Pixels and world: plain geometry that knows no file, no model and no library.
 
+mod blend;
 mod grid;
 mod transform;
 mod window;
 
+pub use blend::Blend;
 pub use grid::{Grid, axis_starts};
 pub use transform::{GeoTransform, WorldPoint};
 pub use window::{Size, Window};

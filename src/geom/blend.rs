@@ -1,0 +1,14 @@
+//! How overlapping windows are weighted against each other.
+
+/// The weight of a window's pixels by their distance from its middle. No weight is ever zero: a pixel that a single window
+/// reaches keeps its value, so that a scene's border has no ring of nodata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blend {
+    /// Equal weights: the paper's blending.
+    Average,
+    /// Hann's window, sampled at pixel centres: the default for scenes, without visible seams.
+    #[default]
+    Hann,
+    /// A Gaussian with a standard deviation of a quarter of the window (floor: 1e-3 of the maximum).
+    Gaussian,
+}
