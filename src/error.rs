@@ -63,7 +63,13 @@ impl Error {
 
     /// The hint of the outermost layer that has one.
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref().or_else(|| self.chain_below().find_map(|below| below.hint.as_deref()))
+        let mut layer: &(dyn StdError + 'static) = self;
+        loop {
+            if let Some(hint) = layer.downcast_ref::<Error>().and_then(|error| error.hint.as_deref()) {
+                return Some(hint);
+            }
+            layer = layer.source()?;
+        }
     }
 
     /// 1 for what came from outside, 2 for our own defects.
@@ -83,10 +89,6 @@ impl Error {
             next = cause.source();
         }
         causes
-    }
-
-    fn chain_below(&self) -> impl Iterator<Item = &Error> {
-        std::iter::successors(self.source(), |cause| cause.source()).filter_map(|cause| cause.downcast_ref::<Error>())
     }
 }
 
