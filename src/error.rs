@@ -40,7 +40,7 @@ impl Error {
         Self::new(Kind::OutOfMemory, message)
     }
 
-    fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, source: None }
     }
 

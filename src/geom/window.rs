@@ -57,13 +57,6 @@ impl Window {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "columns {} to {}, rows {} to {}",
-            self.col,
-            self.col + self.width,
-            self.row,
-            self.row + self.height
-        )
+        write!(f, "columns {} to {}, rows {} to {}", self.col, self.col + self.width, self.row, self.row + self.height)
     }
 }

@@ -1,0 +1,300 @@
+//! CLIP's two towers: patch features of an image, features of texts.
+//!
+//! Names of weights are those of OpenAI's checkpoints. The last block of the image tower is SegEarth-OV's: it looks for
+//! patches alike instead of asking what the image is about (see [`Attention`]).
+
+use tch::{Kind, TchError, Tensor};
+
+use super::layers::{Activation, LayerNorm, Linear, Tensors, count, positions, weight};
+use crate::error::Result;
+
+/// The self-attention of the image tower's last block, by the method that proposed it.
+///
+/// With `a(x, y) = softmax(x yᵀ · head_dim^-1/2)` over queries q, keys k and values v, each head gives:
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// `(a(q,q) + a(k,k) + a(v,v)) v`, summed, not averaged.
+    SegEarth,
+    /// `a(q,q) v`
+    ClearClip,
+    /// `(a(q,q) + a(k,k)) v`
+    Sclip,
+    /// `v`
+    MaskClip,
+    /// `a(q,k) v`, as CLIP was trained.
+    Vanilla,
+}
+
+/// What the towers are made like; everything that the weights alone do not say.
+#[derive(Clone, Copy, Debug)]
+pub struct TowerOptions {
+    pub layers: usize,
+    pub heads: usize,
+    pub activation: Activation,
+}
+
+#[derive(Debug)]
+struct Block {
+    ln_1: LayerNorm,
+    in_proj: Linear,
+    out_proj: Linear,
+    ln_2: LayerNorm,
+    expand: Linear,
+    shrink: Linear,
+    activation: Activation,
+    heads: i64,
+    head_width: i64,
+}
+
+/// Queries, keys and values of one block, each (batch, head, token, head width).
+struct Heads {
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+}
+
+impl Block {
+    fn load(tensors: &Tensors, prefix: &str, options: TowerOptions) -> Result<Self> {
+        let in_proj = Linear::new(
+            weight(tensors, &format!("{prefix}attn.in_proj_weight"))?,
+            Some(weight(tensors, &format!("{prefix}attn.in_proj_bias"))?),
+        );
+        let out_proj = Linear::load(tensors, &format!("{prefix}attn.out_proj."))?;
+        let heads = options.heads as i64;
+        let width = out_proj.weight().size2()?.0;
+        Ok(Self {
+            ln_1: LayerNorm::load(tensors, &format!("{prefix}ln_1."))?,
+            in_proj,
+            out_proj,
+            ln_2: LayerNorm::load(tensors, &format!("{prefix}ln_2."))?,
+            expand: Linear::load(tensors, &format!("{prefix}mlp.c_fc."))?,
+            shrink: Linear::load(tensors, &format!("{prefix}mlp.c_proj."))?,
+            activation: options.activation,
+            heads,
+            head_width: width / heads,
+        })
+    }
+
+    fn heads(&self, x: &Tensor) -> Result<Heads, TchError> {
+        // `unfold` splits the last axis without naming the others.
+        let split = self.in_proj.forward(&self.ln_1.forward(x)?)?.f_unfold(-1, self.head_width, self.head_width)?;
+        let part = |index: i64| split.f_narrow(2, index * self.heads, self.heads)?.f_transpose(1, 2);
+        Ok(Heads { q: part(0)?, k: part(1)?, v: part(2)? })
+    }
+
+    fn join(&self, heads: &Tensor) -> Result<Tensor, TchError> {
+        self.out_proj.forward(&heads.f_transpose(1, 2)?.f_flatten(2, 3)?)
+    }
+
+    fn mlp(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        self.shrink.forward(&self.activation.forward(&self.expand.forward(&self.ln_2.forward(x)?)?)?)
+    }
+
+    fn forward(&self, x: &Tensor, causal: bool) -> Result<Tensor, TchError> {
+        let Heads { q, k, v } = self.heads(x)?;
+        let x = x.f_add(&self.join(&attend(&q, &k, &v, causal)?)?)?;
+        x.f_add(&self.mlp(&x)?)
+    }
+
+    fn forward_last(&self, x: &Tensor, attention: Attention, keep_residual: bool) -> Result<Tensor, TchError> {
+        let Heads { q, k, v } = self.heads(x)?;
+        let alike = |x: &Tensor| attend(x, x, &v, false);
+        let heads = match attention {
+            Attention::SegEarth => alike(&q)?.f_add(&alike(&k)?)?.f_add(&alike(&v)?)?,
+            Attention::ClearClip => alike(&q)?,
+            Attention::Sclip => alike(&q)?.f_add(&alike(&k)?)?,
+            Attention::MaskClip => v,
+            Attention::Vanilla => attend(&q, &k, &v, false)?,
+        };
+        let y = self.join(&heads)?;
+        if !keep_residual {
+            return Ok(y);
+        }
+        let x = x.f_add(&y)?;
+        x.f_add(&self.mlp(&x)?)
+    }
+}
+
+fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor, TchError> {
+    Tensor::f_scaled_dot_product_attention(q, k, v, None::<&Tensor>, 0.0, causal, None, false)
+}
+
+/// What the image tower says of a batch of images; D is CLIP's joint width.
+#[derive(Debug)]
+pub struct ImageFeatures {
+    /// The [CLS] feature, (batch, D).
+    pub cls: Tensor,
+    /// (batch, patch, D), patches row by row.
+    pub patches: Tensor,
+    /// (batch, 1, patch row, patch column): carries the grid's shape, its values mean nothing.
+    pub grid: Tensor,
+}
+
+#[derive(Debug)]
+pub struct ImageTower {
+    patch_embedding: Tensor,
+    patch: i64,
+    class_embedding: Tensor,
+    class_position: Tensor,
+    positions: PositionGrid,
+    ln_pre: LayerNorm,
+    blocks: Vec<Block>,
+    ln_post: LayerNorm,
+    projection: Tensor,
+    attention: Attention,
+    keep_residual: bool,
+}
+
+impl ImageTower {
+    pub fn load(tensors: &Tensors, options: TowerOptions, attention: Attention, keep_residual: bool) -> Result<Self> {
+        let patch_embedding = weight(tensors, "visual.conv1.weight")?;
+        let patch = patch_embedding.size4()?.2;
+        let positions = weight(tensors, "visual.positional_embedding")?;
+        let blocks = (0..options.layers)
+            .map(|layer| Block::load(tensors, &format!("visual.transformer.resblocks.{layer}."), options))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            patch_embedding,
+            patch,
+            class_embedding: weight(tensors, "visual.class_embedding")?,
+            class_position: positions.f_narrow(0, 0, 1)?,
+            positions: PositionGrid::new(&positions.f_slice(0, 1, None, 1)?)?,
+            ln_pre: LayerNorm::load(tensors, "visual.ln_pre.")?,
+            blocks,
+            ln_post: LayerNorm::load(tensors, "visual.ln_post.")?,
+            projection: weight(tensors, "visual.proj")?,
+            attention,
+            keep_residual,
+        })
+    }
+
+    /// Side of a patch in pixels.
+    pub fn patch(&self) -> i64 {
+        self.patch
+    }
+
+    /// `images`: normalised, (batch, 3, height, width), sides multiples of the patch.
+    pub fn forward(&self, images: &Tensor) -> Result<ImageFeatures, TchError> {
+        let patches = images.f_conv2d(&self.patch_embedding, None::<&Tensor>, [self.patch; 2], [0, 0], [1, 1], 1)?;
+        let grid = patches.f_narrow(1, 0, 1)?;
+        let patches = patches.f_flatten(2, 3)?.f_transpose(1, 2)?.f_add(&self.positions.forward(&grid)?)?;
+        let cls = self.class_embedding.f_add(&self.class_position)?;
+        let cls = patches.f_narrow(1, 0, 1)?.f_zeros_like()?.f_add(&cls)?;
+        let mut x = self.ln_pre.forward(&Tensor::f_cat(&[cls, patches], 1)?)?;
+        let last = self.blocks.len() - 1;
+        for block in &self.blocks[..last] {
+            x = block.forward(&x, false)?;
+        }
+        x = self.blocks[last].forward_last(&x, self.attention, self.keep_residual)?;
+        let x = self.ln_post.forward(&x)?.f_matmul(&self.projection)?;
+        Ok(ImageFeatures { cls: x.f_select(1, 0)?, patches: x.f_slice(1, 1, None, 1)?, grid })
+    }
+}
+
+/// The learned positions of a square grid of patches, resampled where an image has another grid.
+#[derive(Debug)]
+struct PositionGrid {
+    /// (row, column, width)
+    learned: Tensor,
+    /// 0, 1, … along the learned grid's side, as float32.
+    cells: Tensor,
+    side: i64,
+}
+
+impl PositionGrid {
+    fn new(positions: &Tensor) -> Result<Self, TchError> {
+        let (count, width) = positions.size2()?;
+        let side = (count as f64).sqrt().round() as i64;
+        Ok(Self {
+            learned: positions.f_reshape([side, side, width])?,
+            cells: Tensor::f_arange(side, (Kind::Float, positions.device()))?,
+            side,
+        })
+    }
+
+    /// (patch, width) for the grid that `grid` (batch, 1, row, column) has.
+    ///
+    /// On the learned grid the positions stay as they are; on any other both axes are resampled bicubically with the scale
+    /// factor (n + 0.1) / side, as DINO does it and SegEarth-OV after it. The resampling is a matrix that is made from the
+    /// grid's own shape, so that one trace serves all sizes.
+    fn forward(&self, grid: &Tensor) -> Result<Tensor, TchError> {
+        let (rows, cols) = (positions(grid, 2)?, positions(grid, 3)?);
+        let learned_size = count(&rows)?.f_eq(self.side)?.f_logical_and(&count(&cols)?.f_eq(self.side)?)?;
+        let kind = self.learned.kind();
+        let rows = self.matrix(&rows, &learned_size)?.f_to_kind(kind)?;
+        let cols = self.matrix(&cols, &learned_size)?.f_to_kind(kind)?;
+        let along_cols = cols.f_matmul(&self.learned)?; // (learned row, column, width)
+        rows.f_matmul(&along_cols.f_transpose(0, 1)?)?.f_transpose(0, 1)?.f_flatten(0, 1)
+    }
+
+    /// (new cell, learned cell): the identity where `learned_size`, else PyTorch's bicubic (a = -0.75, edges repeated).
+    fn matrix(&self, cells: &Tensor, learned_size: &Tensor) -> Result<Tensor, TchError> {
+        let new_count = count(cells)?.f_to_kind(Kind::Float)?;
+        let cells = cells.f_to_kind(Kind::Float)?;
+        let identity = cells.f_unsqueeze(1)?.f_eq_tensor(&self.cells)?.f_to_kind(Kind::Float)?;
+        let step = new_count.f_add_scalar(0.1)?.f_reciprocal()?.f_mul_scalar(self.side as f64)?;
+        let source = cells.f_add_scalar(0.5)?.f_multiply(&step)?.f_sub_scalar(0.5)?;
+        let first = source.f_floor()?;
+        let fraction = source.f_sub(&first)?;
+        let mut resampled = identity.f_zeros_like()?;
+        for tap in -1..=2 {
+            let cell = first.f_add_scalar(tap as f64)?.f_clamp(0.0, (self.side - 1) as f64)?;
+            let share = cubic(&fraction.f_sub_scalar(tap as f64)?.f_abs()?, tap == 0 || tap == 1)?;
+            let hit = cell.f_unsqueeze(1)?.f_eq_tensor(&self.cells)?.f_to_kind(Kind::Float)?;
+            resampled = resampled.f_add(&hit.f_multiply(&share.f_unsqueeze(1)?)?)?;
+        }
+        identity.f_where_self(learned_size, &resampled)
+    }
+}
+
+/// Keys' cubic convolution kernel with a = -0.75 (PyTorch's), at `distance` 0..1 (`near`) or 1..2.
+fn cubic(distance: &Tensor, near: bool) -> Result<Tensor, TchError> {
+    const A: f64 = -0.75;
+    let horner = |coefficients: [f64; 4]| {
+        let mut value = distance.f_mul_scalar(coefficients[0])?.f_add_scalar(coefficients[1])?;
+        for coefficient in &coefficients[2..] {
+            value = value.f_multiply(distance)?.f_add_scalar(*coefficient)?;
+        }
+        Ok(value)
+    };
+    if near { horner([A + 2.0, -(A + 3.0), 0.0, 1.0]) } else { horner([A, -5.0 * A, 8.0 * A, -4.0 * A]) }
+}
+
+#[derive(Debug)]
+pub struct TextTower {
+    token_embedding: Tensor,
+    positional_embedding: Tensor,
+    blocks: Vec<Block>,
+    ln_final: LayerNorm,
+    projection: Tensor,
+}
+
+impl TextTower {
+    pub fn load(tensors: &Tensors, options: TowerOptions) -> Result<Self> {
+        let blocks = (0..options.layers)
+            .map(|layer| Block::load(tensors, &format!("transformer.resblocks.{layer}."), options))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            token_embedding: weight(tensors, "token_embedding.weight")?,
+            positional_embedding: weight(tensors, "positional_embedding")?,
+            blocks,
+            ln_final: LayerNorm::load(tensors, "ln_final.")?,
+            projection: weight(tensors, "text_projection")?,
+        })
+    }
+
+    /// `token_ids`: int64 (batch, token), padded with 0 after the end token; any length up to the context. The feature is
+    /// taken at the largest id, which is the end token's. Gives (batch, D), not normalised.
+    pub fn forward(&self, token_ids: &Tensor) -> Result<Tensor, TchError> {
+        let columns = positions(token_ids, 1)?;
+        let embedded = Tensor::f_embedding(&self.token_embedding, token_ids, -1, false, false)?;
+        let mut x = embedded.f_add(&self.positional_embedding.f_index_select(0, &columns)?)?;
+        for block in &self.blocks {
+            x = block.forward(&x, true)?;
+        }
+        let end = token_ids.f_argmax(-1, true)?.f_unsqueeze(-1)?;
+        let width = self.projection.size2()?.0;
+        let at_end = x.f_gather(1, &end.f_expand([-1, -1, width], false)?, false)?.f_select(1, 0)?;
+        self.ln_final.forward(&at_end)?.f_matmul(&self.projection)
+    }
+}

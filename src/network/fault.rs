@@ -1,0 +1,21 @@
+//! libtorch's errors as ours.
+
+use tch::TchError;
+
+use crate::error::{Error, Kind};
+
+/// libtorch marks what it cannot allocate only in words, one phrase for the host and one for CUDA.
+const OUT_OF_MEMORY: [&str; 2] = ["out of memory", "not enough memory"];
+
+impl From<TchError> for Error {
+    fn from(error: TchError) -> Self {
+        let text = error.to_string();
+        // What follows the first line is libtorch's own stack, of no use to the user.
+        let line = text.lines().next().unwrap_or_default().to_owned();
+        let error = match OUT_OF_MEMORY.iter().any(|phrase| text.to_ascii_lowercase().contains(phrase)) {
+            true => Error::new(Kind::OutOfMemory, "the device has not enough memory for this batch"),
+            false => Error::internal("libtorch failed"),
+        };
+        error.with_source(line)
+    }
+}

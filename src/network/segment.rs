@@ -1,0 +1,66 @@
+//! From normalised windows to logits: CLIP's patches, SimFeatUp, the scalar products and the [CLS] debiasing.
+
+use tch::{Kind, TchError, Tensor};
+
+use super::clip::{ImageFeatures, ImageTower};
+use super::simfeatup::{Basis, Upsampler};
+
+/// How patch features reach full resolution.
+#[derive(Debug)]
+pub enum Upsampling {
+    Learned(Upsampler, Basis),
+    /// None: logits per patch, resized bilinearly.
+    Bilinear,
+}
+
+#[derive(Debug)]
+pub struct ImageEncoder {
+    tower: ImageTower,
+    upsampling: Upsampling,
+}
+
+impl ImageEncoder {
+    pub fn new(tower: ImageTower, upsampling: Upsampling) -> Self {
+        Self { tower, upsampling }
+    }
+
+    pub fn tower(&self) -> &ImageTower {
+        &self.tower
+    }
+
+    /// `images`: normalised, (batch, 3, row, column), sides multiples of the patch; `queries`: unit length, (Q, D);
+    /// `lambda`: the share of the [CLS] similarity that is added, one number (-0.3 in the paper). Gives logits in float32,
+    /// (batch, Q, row, column).
+    pub fn forward(&self, images: &Tensor, queries: &Tensor, lambda: &Tensor) -> Result<Tensor, TchError> {
+        let ImageFeatures { cls, patches, grid } = self.tower.forward(images)?;
+        let similarities = match &self.upsampling {
+            Upsampling::Learned(upsampler, basis) => {
+                let similarities = upsampler.similarities(&patches, queries, &grid, images, *basis)?;
+                resize(&similarities, upsampler.rest())?
+            }
+            Upsampling::Bilinear => {
+                let products = unit(&patches)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
+                let shape = Tensor::f_broadcast_tensors(&[
+                    grid,
+                    products.f_slice(1, 0, 1, 1)?.f_transpose(1, 2)?.f_unsqueeze(3)?,
+                ])?;
+                let per_patch = products.f_transpose(1, 2)?.f_contiguous()?.f_view_as(&shape[0])?;
+                resize(&per_patch, self.tower.patch() as f64)?
+            }
+        };
+        let of_cls = unit(&cls)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
+        similarities.f_add(&of_cls.f_multiply(&lambda.f_to_kind(Kind::Float)?)?.f_unsqueeze(2)?.f_unsqueeze(3)?)
+    }
+}
+
+fn unit(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_divide(&x.f_linalg_norm(2.0, Some(&[-1i64][..]), true, None)?)
+}
+
+/// Bilinear (`align_corners` false) by a factor; a factor of 1 changes nothing.
+fn resize(logits: &Tensor, factor: f64) -> Result<Tensor, TchError> {
+    if factor == 1.0 {
+        return Ok(logits.shallow_clone());
+    }
+    logits.f_upsample_bilinear2d_vec(None::<&[i64]>, false, [factor, factor].as_slice())
+}
