@@ -9,6 +9,6 @@ pub enum Blend {
     /// Hann's window, sampled at pixel centres: the default for scenes, without visible seams.
     #[default]
     Hann,
-    /// A Gaussian with a standard deviation of a quarter of the window (floor: 1e-3 of the maximum).
+    /// A Gaussian with a standard deviation of a quarter of the window.
     Gaussian,
 }

@@ -1,0 +1,232 @@
+//! A model on disk: a folder with TorchScript, tokenizer and `model.yaml`, which says what they are and what they hash to.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Normalisation;
+use crate::error::{Context, Error, Result};
+
+pub const IMAGE_ENCODER: &str = "image_encoder.pt";
+pub const TEXT_ENCODER: &str = "text_encoder.pt";
+pub const TOKENIZER: &str = "tokenizer.json";
+pub const CARD: &str = "model.yaml";
+
+/// The layout of `model.yaml` that this program writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// Longest `model.yaml` that is read, in bytes.
+const CARD_LIMIT: u64 = 1 << 20;
+
+/// `model.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    pub format: u32,
+    pub name: String,
+    pub sizes: Sizes,
+    #[serde(default = "CardNormalisation::clip")]
+    pub normalisation: CardNormalisation,
+    #[serde(default)]
+    pub method: Method,
+    /// Where the weights came from.
+    #[serde(default)]
+    pub provenance: Provenance,
+    /// File name and SHA-256 of everything else in the folder. A file that is not named is loaded only when trusted.
+    #[serde(default)]
+    pub files: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sizes {
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Side of a window in pixels, unless a job asks for another.
+    pub window: usize,
+    /// Width of the joint space (D).
+    pub embed_dim: usize,
+    /// Tokens of a text, start and end included.
+    pub context: usize,
+    /// Rows of the text tower's embedding table.
+    pub vocabulary: usize,
+}
+
+/// Of red, green, blue in 0..=255.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardNormalisation {
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+impl CardNormalisation {
+    fn clip() -> Self {
+        let Normalisation { mean, std } = Normalisation::CLIP;
+        Self { mean, std }
+    }
+}
+
+/// How the image encoder was made; for people to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Method {
+    pub attention: String,
+    pub keep_residual: bool,
+    pub activation: String,
+    pub upsampler: String,
+    pub precision: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Provenance {
+    /// The program that wrote the bundle.
+    pub made_by: String,
+    /// The files that were imported: what each was, its name, its SHA-256.
+    pub sources: Vec<SourceFile>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceFile {
+    pub role: String,
+    pub file: String,
+    pub sha256: String,
+}
+
+/// A bundle whose files are there and are what its card says.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    pub folder: PathBuf,
+    pub card: Card,
+}
+
+/// What to make of files whose hash is not the card's. TorchScript archives carry code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Refuse them.
+    Hashes,
+    /// The user vouches for them.
+    User,
+}
+
+impl Bundle {
+    /// Reads the card and checks every file against it.
+    pub fn open(folder: &Path, trust: Trust) -> Result<Self> {
+        let place = || format!("cannot use the model in {}", folder.display());
+        if !folder.join(CARD).is_file() {
+            let what = if folder.is_dir() { format!("it holds no {CARD}") } else { "there is no such folder".into() };
+            return Err(Error::input(what).with_hint(
+                "Make a model with `segearth model import`, or name a folder that it made.",
+            ))
+            .input(place);
+        }
+        let card = read_card(&folder.join(CARD)).input(place)?;
+        for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER] {
+            check_file(folder, name, card.files.get(name).map(String::as_str), trust).input(place)?;
+        }
+        Ok(Self { folder: folder.to_owned(), card })
+    }
+
+    pub fn image_encoder(&self) -> PathBuf {
+        self.folder.join(IMAGE_ENCODER)
+    }
+
+    pub fn text_encoder(&self) -> PathBuf {
+        self.folder.join(TEXT_ENCODER)
+    }
+
+    pub fn tokenizer(&self) -> PathBuf {
+        self.folder.join(TOKENIZER)
+    }
+
+    pub fn normalisation(&self) -> Normalisation {
+        Normalisation { mean: self.card.normalisation.mean, std: self.card.normalisation.std }
+    }
+
+    /// What queries depend on: the text tower's and the tokenizer's content.
+    pub fn text_identity(&self) -> Result<String> {
+        let hash = |name: &str| match self.card.files.get(name) {
+            Some(hash) => Ok(hash.clone()),
+            None => sha256_of(&self.folder.join(name)),
+        };
+        Ok(format!("{} {}", hash(TEXT_ENCODER)?, hash(TOKENIZER)?))
+    }
+}
+
+fn read_card(path: &Path) -> Result<Card> {
+    let mut text = String::new();
+    let file = File::open(path).input(|| format!("{CARD} cannot be opened"))?;
+    file.take(CARD_LIMIT + 1).read_to_string(&mut text).input(|| format!("{CARD} cannot be read"))?;
+    if text.len() as u64 > CARD_LIMIT {
+        return Err(Error::input(format!("{CARD} is longer than {CARD_LIMIT} bytes")));
+    }
+    let card: Card = serde_yaml::from_str(&text).input(|| format!("{CARD} is not a model's card"))?;
+    let Sizes { patch, window, embed_dim, context, vocabulary } = card.sizes;
+    if card.format != FORMAT {
+        return Err(Error::input(format!("{CARD} has format {}, this program reads {FORMAT}", card.format))
+            .with_hint("Import the model again with this version of segearth."));
+    }
+    for (what, value, most) in [
+        ("patch", patch, 1024),
+        ("window", window, 1 << 16),
+        ("embed_dim", embed_dim, 1 << 16),
+        ("context", context, 1 << 16),
+        ("vocabulary", vocabulary, 1 << 24),
+    ] {
+        if !(1..=most).contains(&value) {
+            return Err(Error::input(format!("{CARD}: sizes.{what} is {value}, allowed are 1 to {most}")));
+        }
+    }
+    if card.normalisation.std.iter().any(|&std| !(std > 0.0 && std.is_finite())) {
+        return Err(Error::input(format!("{CARD}: normalisation.std must be above zero")));
+    }
+    Ok(card)
+}
+
+fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -> Result<()> {
+    let path = folder.join(name);
+    if !path.is_file() {
+        return Err(Error::input(format!("{name} is missing")).with_hint("Import the model again."));
+    }
+    if trust == Trust::User {
+        return Ok(());
+    }
+    let hint = "TorchScript can carry code. If you know where this file comes from, add --trust; else import it again.";
+    let Some(expected) = expected else {
+        return Err(Error::input(format!("{CARD} names no SHA-256 for {name}")).with_hint(hint));
+    };
+    let found = sha256_of(&path)?;
+    if !found.eq_ignore_ascii_case(expected) {
+        return Err(Error::input(format!("{name} has SHA-256 {found}, {CARD} says {expected}")).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// SHA-256 of a file in lower-case hexadecimal digits.
+pub fn sha256_of(path: &Path) -> Result<String> {
+    let mut file = File::open(path).input(|| format!("{} cannot be opened", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        match file.read(&mut buffer).input(|| format!("{} cannot be read", path.display()))? {
+            0 => break,
+            count => hash.update(&buffer[..count]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Writes the card of a folder whose other files are in place, with their hashes.
+pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
+    for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER] {
+        card.files.insert(name.to_owned(), sha256_of(&folder.join(name))?);
+    }
+    let text = serde_yaml::to_string(&card).internal(|| "the model's card cannot be written as YAML".into())?;
+    fs::write(folder.join(CARD), text).input(|| format!("{} cannot be written", folder.join(CARD).display()))?;
+    Ok(Bundle { folder: folder.to_owned(), card })
+}

@@ -1,0 +1,121 @@
+//! Runs a bundle's TorchScript with libtorch, on the CPU or on CUDA.
+
+use std::fmt;
+use std::path::Path;
+
+use tch::{CModule, Device as TorchDevice, Kind, Tensor};
+
+use super::text::TokenBatch;
+use super::{Images, Queries, Segmenter, TextEncoder};
+use crate::error::{Context, Error, Result};
+
+/// Where the model runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    Cpu,
+    Cuda(usize),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
+}
+
+impl From<Device> for TorchDevice {
+    fn from(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Cpu,
+            Device::Cuda(index) => Self::Cuda(index),
+        }
+    }
+}
+
+/// CUDA devices that libtorch can use here; opens libtorch's CUDA half first, where there is one.
+pub fn cuda_devices() -> usize {
+    super::cuda::open();
+    usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
+}
+
+/// A traced image encoder with the queries of one job.
+pub struct TorchSegmenter {
+    module: CModule,
+    device: TorchDevice,
+    queries: Tensor,
+    lambda: Tensor,
+}
+
+impl TorchSegmenter {
+    /// `debias`: how much of the [CLS] similarity is subtracted (0.3 in the paper).
+    pub fn load(path: &Path, device: Device, queries: &Queries, debias: f32) -> Result<Self> {
+        let device = TorchDevice::from(device);
+        let features = Tensor::f_from_slice(&queries.features)?
+            .f_reshape([queries.count as i64, queries.width as i64])?
+            .f_to_device(device)?;
+        let lambda = Tensor::f_from_slice(&[-debias])?.f_to_device(device)?;
+        Ok(Self { module: load_module(path, device)?, device, queries: features, lambda })
+    }
+}
+
+impl Segmenter for TorchSegmenter {
+    fn queries(&self) -> usize {
+        self.queries.size().first().map_or(0, |&count| count as usize)
+    }
+
+    fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
+        let _inference = tch::no_grad_guard();
+        let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
+        let pixels = Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?.f_to_device(self.device)?;
+        let logits = self.module.forward_ts(&[&pixels, &self.queries, &self.lambda])?;
+        let expected = [shape[0], self.queries() as i64, shape[2], shape[3]];
+        if logits.size() != expected {
+            return Err(Error::input(format!(
+                "the model answers images of shape {shape:?} with logits of shape {:?}, expected {expected:?}",
+                logits.size()
+            ))
+            .with_hint("A model takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W)."));
+        }
+        to_vec(&logits)
+    }
+}
+
+/// A traced text tower.
+pub struct TorchTextEncoder {
+    module: CModule,
+    device: TorchDevice,
+}
+
+impl TorchTextEncoder {
+    pub fn load(path: &Path, device: Device) -> Result<Self> {
+        let device = TorchDevice::from(device);
+        Ok(Self { module: load_module(path, device)?, device })
+    }
+}
+
+impl TextEncoder for TorchTextEncoder {
+    fn encode(&mut self, tokens: &TokenBatch) -> Result<Vec<f32>> {
+        let _inference = tch::no_grad_guard();
+        let ids = Tensor::f_from_slice(&tokens.ids)?.f_reshape([tokens.rows as i64, tokens.columns as i64])?;
+        to_vec(&self.module.forward_ts(&[ids.f_to_device(self.device)?])?)
+    }
+}
+
+fn load_module(path: &Path, device: TorchDevice) -> Result<CModule> {
+    // The graph is fixed and its shapes vary: profiling runs and the fusers' compilations cost more than they give.
+    tch::f_jit_set_profiling_mode(false)?;
+    let mut module = CModule::load_on_device(path, device)
+        .map_err(Error::from)
+        .input(|| format!("{} is not a TorchScript archive that libtorch can load", path.display()))?;
+    module.f_set_eval()?;
+    Ok(module)
+}
+
+fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+    let tensor = tensor.f_to_device(TorchDevice::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let mut values = vec![0f32; tensor.numel()];
+    tensor.f_copy_data(&mut values, tensor.numel())?;
+    Ok(values)
+}
