@@ -17,5 +17,6 @@
 
 pub mod error;
 pub mod geom;
+pub mod model;
 pub mod network;
 pub mod scene;

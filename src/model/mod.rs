@@ -1,0 +1,3 @@
+//! From pixels and words to logits.
+
+pub mod text;
