@@ -17,6 +17,7 @@
 
 pub mod error;
 pub mod geom;
+pub mod model;
 pub mod network;
 pub mod scene;
 pub mod stitch;

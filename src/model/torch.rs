@@ -105,7 +105,7 @@ impl TextEncoder for TorchTextEncoder {
 
 fn load_module(path: &Path, device: TorchDevice) -> Result<CModule> {
     // The graph is fixed and its shapes vary: profiling runs and the fusers' compilations cost more than they give.
-    tch::f_jit_set_profiling_mode(false)?;
+    tch::jit::f_set_profiling_mode(false)?;
     let mut module = CModule::load_on_device(path, device)
         .map_err(Error::from)
         .input(|| format!("{} is not a TorchScript archive that libtorch can load", path.display()))?;

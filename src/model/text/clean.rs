@@ -1,0 +1,53 @@
+//! CLIP's text clean-up: what happens to a prompt before it is cut into words.
+
+use super::html::unescape;
+
+/// Repairs and flattens a prompt as CLIP does: broken encodings, curly quotes, ligatures and full-width letters mended
+/// (`ftfy` with its defaults, by way of its port `plsfix`), HTML entities resolved twice, white space collapsed to single
+/// spaces and stripped, all lower-case.
+///
+/// Two oddities of `ftfy` are not in the port: entities are resolved even beside a literal `<`, and only the escape
+/// character of a terminal sequence is dropped.
+pub fn clean(prompt: &str) -> String {
+    let mended = plsfix::fix_text(prompt, None);
+    let plain = unescape(&unescape(&mended));
+    plain.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn prompts_are_flattened() {
+        for (dirty, expected) in [
+            ("  Road\twith   spaces ", "road with spaces"),
+            ("A\u{a0}B\n\nC", "a b c"),
+            ("the house’s “roof”", "the house's \"roof\""),
+            ("ﬁeld", "field"),
+            ("Ｒoad", "road"),
+            ("schÃ¶n", "schön"),
+            ("e\u{301}tang", "étang"),
+            ("&lt;b&gt;", "<b>"),
+            ("&amp;lt;double&amp;gt;", "<double>"),
+            ("ÉTANG", "étang"),
+            ("ΟΔΟΣ", "οδος"),
+            ("\u{feff}road", "road"),
+            (" \t ", ""),
+        ] {
+            assert_eq!(clean(dirty), expected, "{dirty:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_cleaned(text in "\\PC{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            clean(&text);
+            clean(&String::from_utf8_lossy(&bytes));
+            // The same bytes read as Latin-1: what broken encodings look like.
+            clean(&bytes.iter().map(|&byte| char::from(byte)).collect::<String>());
+        }
+    }
+}
