@@ -18,4 +18,5 @@
 pub mod error;
 pub mod geom;
 pub mod network;
+pub mod pipeline;
 pub mod scene;
