@@ -15,9 +15,11 @@
 //! ordered (channel, row, column), with a batch in front where there is one. Pixel values are red, green, blue in 0..=255
 //! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres.
 
+pub mod cli;
 pub mod error;
 pub mod geom;
 pub mod model;
 pub mod network;
+pub mod pipeline;
 pub mod scene;
 pub mod stitch;

@@ -1,0 +1,320 @@
+//! The command line: clap's types, and which key of a job each flag stands for.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+use crate::pipeline::Override;
+
+/// Open-vocabulary segmentation of whole remote-sensing scenes, without training.
+#[derive(Debug, Parser)]
+#[command(
+    name = "segearth",
+    version,
+    color = colour_choice(),
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  \
+        segearth segment scene.tif --model models/vit-b-16 --classes 'background; building,roof,house; road' -o labels.tif\n  \
+        segearth run pipelines/landcover.yaml --input scene.tif --output results\n\n\
+        Exit codes: 0 success, 1 something in the input, 2 a defect of the program."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Global {
+    /// Print nothing but errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Print more of what is going on; twice for still more
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// Print without colours (as does the environment variable NO_COLOR)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a job
+    #[command(after_help = "Examples:\n  \
+        segearth run city.yaml\n  \
+        segearth run pipelines/buildings.yaml --input a.tif b.tif --output results --device cuda\n  \
+        segearth run city.yaml --set tiling.stride=56 --set 'classes[2].threshold=0.4'")]
+    Run(JobArgs),
+    /// Resolve a job and look at all it names, without running it
+    #[command(after_help = "Example:\n  segearth check city.yaml --input scene.tif")]
+    Check(JobArgs),
+    /// Segment one scene without a job file
+    #[command(after_help = "Examples:\n  \
+        segearth segment scene.tif --model models/vit-b-16 --classes 'background; building,roof,house; road' -o labels.tif\n  \
+        segearth segment scene.tif --model models/vit-b-16 --classes @classes.txt --bands 4,3,2 -o labels.tif \\\n      \
+        --scores scores.tif --polygons polygons.gpkg")]
+    Segment(Box<SegmentArgs>),
+    /// Print the JSON schema of job files
+    #[command(after_help = "Name it in the first line of a job, and editors complete and check while you type:\n  \
+        # yaml-language-server: $schema=job.schema.json")]
+    Schema,
+    /// Import, inspect and fetch models
+    #[command(subcommand)]
+    Model(ModelCommand),
+}
+
+#[derive(Args, Debug)]
+pub struct JobArgs {
+    /// The job file
+    #[arg(value_name = "JOB.yaml")]
+    pub job: PathBuf,
+    /// Segment these scenes in place of the job's own
+    #[arg(long, short, value_name = "PATH", num_args = 1.., action = ArgAction::Append)]
+    pub input: Vec<String>,
+    /// Write into this folder in place of the job's own
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<String>,
+    /// Compute on auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Override any key of the job, with a value in YAML; may be repeated
+    #[arg(long, value_name = "KEY.PATH=VALUE", action = ArgAction::Append)]
+    pub set: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct SegmentArgs {
+    /// The scene: any raster that GDAL opens
+    #[arg(value_name = "SCENE")]
+    pub scene: String,
+    /// The model: the folder of a bundle, or a model's name
+    #[arg(long, short, value_name = "NAME|DIR")]
+    pub model: Option<String>,
+    /// The classes: 'background; building,roof,house; road', or @FILE with a class a line
+    #[arg(long, short, value_name = "CLASSES|@FILE")]
+    pub classes: String,
+    /// Give pixels whose best score is below T (0 to 1) to the background [default: 0]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub threshold: Option<String>,
+    /// The class of pixels below the threshold [default: the class named background]
+    #[arg(long, value_name = "NAME")]
+    pub background: Option<String>,
+    /// Subtract this share of the whole window's similarity (0 to 1) [default: 0.3]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub debias: Option<String>,
+    /// Multiply the logits by this before the soft-max [default: 50]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    pub logit_scale: Option<String>,
+    /// The sentences around prompts: imagenet80, none, or a file with {} in each line [default: imagenet80]
+    #[arg(long, value_name = "imagenet80|none|FILE")]
+    pub templates: Option<String>,
+    /// The step from window to window in pixels [default: half a window]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    pub stride: Option<String>,
+    /// The weights of overlapping windows: hann, gaussian, or average as in the paper [default: hann]
+    #[arg(long, value_name = "average|hann|gaussian")]
+    pub blend: Option<String>,
+    /// The bands seen as red, green and blue: numbers from 1, or names [default: by colour, else 1,2,3]
+    #[arg(long, value_name = "R,G,B")]
+    pub bands: Option<String>,
+    /// How values become 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
+    /// [default: none for 8-bit scenes, else percentile:2,98]
+    #[arg(long, value_name = "STRETCH")]
+    pub stretch: Option<String>,
+    /// Compute on auto, cpu, cuda or cuda:N [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Write the class raster here (GeoTIFF)
+    #[arg(long, short = 'o', value_name = "LABELS.tif")]
+    pub output: String,
+    /// Write the scores here (GeoTIFF, a band a class)
+    #[arg(long, value_name = "SCORES.tif")]
+    pub scores: Option<String>,
+    /// Write polygons here (.gpkg, .geojson or .fgb)
+    #[arg(long, value_name = "POLYGONS")]
+    pub polygons: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Make a bundle from CLIP weights, a tokenizer and an upsampler
+    #[command(after_help = "Example:\n  \
+        segearth model import --clip ViT-B-16.pt --tokenizer bpe_simple_vocab_16e6.txt.gz \\\n      \
+        --upsampler simfeatup_jbu_one.ckpt -o models/vit-b-16")]
+    Import(ImportArgs),
+    /// Print what a bundle holds
+    #[command(after_help = "Example:\n  segearth model inspect models/vit-b-16")]
+    Inspect(InspectArgs),
+    /// Download weights from their publisher and make a bundle of them
+    #[command(after_help = "Example:\n  segearth model fetch openai/ViT-B-16 -o models/vit-b-16")]
+    Fetch(FetchArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// CLIP's weights: OpenAI's archive, a pickled state dict, or safetensors
+    #[arg(long, value_name = "FILE")]
+    pub clip: PathBuf,
+    /// A tokenizer.json, or OpenAI's file of BPE merges
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: PathBuf,
+    /// A SimFeatUp checkpoint (jbu_one or jbu_stack), or none
+    #[arg(long, value_name = "FILE|none")]
+    pub upsampler: String,
+    #[command(flatten)]
+    pub options: ImportOptions,
+    /// The folder of the new bundle
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// How the network is put together, whatever the weights.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ImportOptions {
+    /// The activation the weights were trained with [default: by the weights, where they tell, else quickgelu]
+    #[arg(long, value_enum)]
+    pub activation: Option<Activation>,
+    /// The attention of the last block
+    #[arg(long, value_enum, default_value_t = Attention::Segearth)]
+    pub attention: Attention,
+    /// Keep the last block's residual and MLP
+    #[arg(long)]
+    pub keep_residual: bool,
+    /// The side of the model's window in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 224)]
+    pub window: usize,
+    /// The precision of weights and computation
+    #[arg(long, value_enum, default_value_t = Precision::Fp32)]
+    pub precision: Precision,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// The bundle's folder
+    #[arg(value_name = "DIR")]
+    pub bundle: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct FetchArgs {
+    /// The model's name, such as openai/ViT-B-16
+    #[arg(value_name = "NAME", required_unless_present = "list")]
+    pub name: Option<String>,
+    /// List the names
+    #[arg(long)]
+    pub list: bool,
+    /// A SimFeatUp checkpoint, or none [default: the authors' own, downloaded as well]
+    #[arg(long, value_name = "FILE|none")]
+    pub upsampler: Option<String>,
+    #[command(flatten)]
+    pub options: ImportOptions,
+    /// The folder of the new bundle [default: where `--model NAME` looks for it]
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Activation {
+    Quickgelu,
+    Gelu,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Attention {
+    Segearth,
+    Clearclip,
+    Sclip,
+    Maskclip,
+    Vanilla,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    Fp32,
+    Fp16,
+    Bf16,
+}
+
+/// clap prints its help before it has read the flags: it has to be told beforehand.
+fn colour_choice() -> ColorChoice {
+    let plain = std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--no-color");
+    if plain { ColorChoice::Never } else { ColorChoice::Auto }
+}
+
+impl JobArgs {
+    /// The flags as keys of the job; those with a name of their own win over `--set`.
+    pub fn overrides(&self) -> Vec<Override> {
+        let mut overrides: Vec<Override> = self.set.iter().map(|written| Override::set(written)).collect();
+        if !self.input.is_empty() {
+            overrides.push(Override::texts("--input", "scene", &self.input));
+        }
+        overrides.extend(self.output.iter().map(|value| Override::text("--output", "outputs.folder", value)));
+        overrides.extend(self.device.iter().map(|value| Override::text("--device", "device", value)));
+        overrides
+    }
+}
+
+impl SegmentArgs {
+    /// The flags as keys of a job.
+    pub fn overrides(&self) -> Vec<Override> {
+        type Make = fn(&str, &str, &str) -> Override;
+        let flags: [(&str, &str, Make, Option<&String>); 15] = [
+            ("SCENE", "scene", Override::text, Some(&self.scene)),
+            ("--model", "model", Override::text, self.model.as_ref()),
+            ("--threshold", "method.threshold", Override::yaml, self.threshold.as_ref()),
+            ("--background", "background", Override::text, self.background.as_ref()),
+            ("--debias", "method.debias", Override::yaml, self.debias.as_ref()),
+            ("--logit-scale", "method.logit_scale", Override::yaml, self.logit_scale.as_ref()),
+            ("--templates", "method.templates", Override::text, self.templates.as_ref()),
+            ("--stride", "tiling.stride", Override::yaml, self.stride.as_ref()),
+            ("--blend", "tiling.blend", Override::text, self.blend.as_ref()),
+            ("--bands", "bands", Override::list, self.bands.as_ref()),
+            ("--stretch", "stretch", Override::text, self.stretch.as_ref()),
+            ("--device", "device", Override::text, self.device.as_ref()),
+            ("--output", "outputs.labels", Override::text, Some(&self.output)),
+            ("--scores", "outputs.scores", Override::text, self.scores.as_ref()),
+            ("--polygons", "outputs.polygons", Override::text, self.polygons.as_ref()),
+        ];
+        let mut overrides = vec![Override::classes("--classes", &self.classes)];
+        overrides.extend(flags.into_iter().filter_map(|(flag, key, make, value)| Some(make(flag, key, value?))));
+        overrides
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_reaches_the_job_and_its_message() {
+        let cli = Cli::try_parse_from([
+            "segearth",
+            "segment",
+            "s.tif",
+            "--classes",
+            "a; b",
+            "--debias",
+            "-0.3",
+            "-o",
+            "l.tif",
+        ]);
+        let Command::Segment(args) = cli.unwrap().command else { panic!("not segment") };
+        let error = crate::pipeline::from_flags(&args.overrides()).unwrap_err();
+        insta::assert_snapshot!(error, @r"
+        the debiasing is -0.3; it must be from 0 to 1
+          --> --debias
+         |
+         | -0.3
+         | ^^^^
+        ");
+        assert_eq!(error.hint(), Some("The paper's λ = -0.3 is `debias: 0.3` here."));
+    }
+}

@@ -1,0 +1,219 @@
+//! A job file, `--set` and flags to a [`Spec`]: read, overridden, checked for all that needs neither model nor scene.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::classes;
+use super::decode::decode;
+use super::node::{Data, Node, parse_path};
+use super::place::{Fault, Place, Source, quoted};
+use super::plan::{Faults, is_local};
+use super::settings::settings;
+use super::spec::Spec;
+use super::yaml;
+use crate::error::{Context as _, Error, Result};
+
+/// A value from a flag, over what the job file says.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// The flag as the user knows it: `--stride`, or `--set tiling.stride=112`.
+    flag: String,
+    key: String,
+    value: Given,
+}
+
+#[derive(Clone, Debug)]
+enum Given {
+    Yaml(String),
+    Text(String),
+    List(String),
+    Texts(Vec<String>),
+    Classes(String),
+    /// What is wrong with the flag itself.
+    Nothing(&'static str),
+}
+
+impl Override {
+    fn new(flag: &str, key: &str, value: Given) -> Self {
+        Self { flag: flag.to_owned(), key: key.to_owned(), value }
+    }
+
+    /// `--set key.path=value`, the value in YAML.
+    pub fn set(written: &str) -> Self {
+        let flag = format!("--set {}", super::place::printable(written));
+        match written.split_once('=') {
+            Some((key, value)) => Self::new(&flag, key.trim(), Given::Yaml(value.to_owned())),
+            None => Self::new(&flag, "", Given::Nothing("a value is missing: write --set KEY.PATH=VALUE")),
+        }
+    }
+
+    /// A flag whose value is a number, or anything else in YAML.
+    pub fn yaml(flag: &str, key: &str, value: &str) -> Self {
+        Self::new(flag, key, Given::Yaml(value.to_owned()))
+    }
+
+    /// A flag whose value is text, whatever it looks like.
+    pub fn text(flag: &str, key: &str, value: &str) -> Self {
+        Self::new(flag, key, Given::Text(value.to_owned()))
+    }
+
+    /// A flag with values between commas, each of them YAML.
+    pub fn list(flag: &str, key: &str, value: &str) -> Self {
+        Self::new(flag, key, Given::List(value.to_owned()))
+    }
+
+    /// A flag that was given once for each text, such as paths.
+    pub fn texts(flag: &str, key: &str, values: &[String]) -> Self {
+        Self::new(flag, key, Given::Texts(values.to_vec()))
+    }
+
+    /// `background; building,roof,house; road`, or `@FILE` with a class a line.
+    pub fn classes(flag: &str, value: &str) -> Self {
+        Self::new(flag, "classes", Given::Classes(value.to_owned()))
+    }
+
+    fn source(&self, text: &str) -> Arc<Source> {
+        Arc::new(Source { label: self.flag.clone(), text: text.to_owned(), has_lines: false, base: PathBuf::new() })
+    }
+
+    fn apply(&self, root: &mut Node) -> Result<()> {
+        let line = |text: &str| {
+            let source = self.source(text);
+            Place { len: source.text.chars().count(), source, line: 1, col: 0 }
+        };
+        let (value, place) = match &self.value {
+            Given::Nothing(message) => return Err(Error::input(format!("{}: {message}", self.flag))),
+            Given::Yaml(text) => {
+                let source = self.source(text);
+                (yaml::read(&source)?, line(text))
+            }
+            Given::Text(text) => (Node::text(line(text), text), line(text)),
+            Given::List(text) => {
+                let mut value = yaml::read(&self.source(&format!("[{text}]")))?;
+                value.place = line(&format!("[{text}]"));
+                let place = value.place.clone();
+                (value, place)
+            }
+            Given::Texts(texts) => {
+                let items = texts.iter().map(|text| Node::text(line(text), text)).collect();
+                let place = Place::whole(&self.source(""));
+                (Node { place: place.clone(), data: Data::List(items) }, place)
+            }
+            Given::Classes(text) => {
+                let value = match text.trim().strip_prefix('@') {
+                    Some(file) => classes::from_lines(&class_file(Path::new(file))?)?,
+                    None => classes::from_flag(&self.source(text))?,
+                };
+                let place = value.place.clone();
+                (value, place)
+            }
+        };
+        let key_place = match self.value {
+            Given::Yaml(_) if self.flag.starts_with("--set") => Place::whole(&place.source),
+            _ => place,
+        };
+        let Some(path) = parse_path(&self.key) else {
+            let fault = Fault::new(key_place, format!("{} is no key of a job", quoted(&self.key)));
+            return Err(fault.with_hint("Write keys as `tiling.stride` or `classes[0].colour`.").into());
+        };
+        root.set(&path, &key_place, value)?;
+        Ok(())
+    }
+}
+
+fn class_file(path: &Path) -> Result<Arc<Source>> {
+    let text = read_text(path, "class file")?;
+    if text.trim().is_empty() {
+        return Err(Error::input(format!("the class file {} is empty", path.display()))
+            .with_hint("Write a class a line, its prompts separated by commas."));
+    }
+    Ok(source(path, text))
+}
+
+fn source(path: &Path, text: String) -> Arc<Source> {
+    let base = path.parent().map(Path::to_owned).unwrap_or_default();
+    Arc::new(Source { label: path.display().to_string(), text, has_lines: true, base })
+}
+
+/// Reads UTF-8 text of at most [`yaml::MAX_BYTES`], without its byte order mark.
+fn read_text(path: &Path, what: &str) -> Result<String> {
+    let cannot = || format!("cannot read the {what} {}", path.display());
+    if path.is_dir() {
+        return Err(Error::input(format!("{} is a folder, not a {what}", path.display())));
+    }
+    let file = File::open(path).input(cannot)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a full file from one that is too long, whatever its size claims to be.
+    file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).input(cannot)?;
+    if bytes.len() > yaml::MAX_BYTES {
+        let message = format!(
+            "the {what} {} is larger than {} KiB, the most that is read",
+            path.display(),
+            yaml::MAX_BYTES / 1024
+        );
+        return Err(Error::input(message).with_hint(format!("Is it a {what} at all?")));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let message =
+            format!("the {what} {} is not UTF-8 text (byte {})", path.display(), error.utf8_error().valid_up_to());
+        Error::input(message).with_hint(format!("Is it a {what} at all? Else save it as UTF-8."))
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+/// Reads a job file, with `overrides` over it in their order.
+///
+/// # Errors
+/// All that can be found wrong without looking at model and scene, with file, line and column or the flag.
+pub fn load(path: &Path, overrides: &[Override]) -> Result<Spec> {
+    let source = source(path, read_text(path, "job file")?);
+    let mut root = yaml::read(&source)?;
+    if matches!(root.data, Data::Null) {
+        root = Node::empty_map(Place::whole(&source));
+    }
+    build(root, overrides)
+}
+
+/// A job that is given by flags alone.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_flags(overrides: &[Override]) -> Result<Spec> {
+    build(Node::empty_map(Place::default()), overrides)
+}
+
+fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
+    for one in overrides {
+        one.apply(&mut root)?;
+    }
+    let mut spec: Spec = decode(&root)?;
+    spec.origin = Some(root);
+    let mut faults = Faults::new(&spec);
+    settings(&spec, &mut faults);
+    faults.finish()?;
+    Ok(spec)
+}
+
+impl Spec {
+    /// Where the value at a key path was written, or the nearest thing above it.
+    pub(super) fn place(&self, path: &str) -> Place {
+        self.origin.as_ref().map(|root| root.nearest(path).place.clone()).unwrap_or_default()
+    }
+
+    /// The path of an input named at `key`: relative ones start from the folder of the file that names them.
+    pub(super) fn input_path(&self, key: &str, name: &str) -> PathBuf {
+        if is_local(name) { self.place(key).source.base.join(name) } else { PathBuf::from(name) }
+    }
+
+    /// The job file's name without its extension; none for a job from flags.
+    pub(super) fn job_stem(&self) -> Option<String> {
+        let root = self.origin.as_ref()?;
+        let source = &root.place.source;
+        if !source.has_lines {
+            return None;
+        }
+        Path::new(&source.label).file_stem().map(|stem| stem.to_string_lossy().into_owned())
+    }
+}

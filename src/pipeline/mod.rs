@@ -1,0 +1,33 @@
+//! A job: what a YAML file or flags say (`spec`), how it is read with the place of every fault (`load`), and what comes of
+//! it once model and scenes are known (`plan`).
+//!
+//! ```text
+//!  job.yaml ─┐
+//!  --set …   ├─► Node (data with places) ─► Spec (as written) ─► Settings ─► Plan (every rule settled)
+//!  --flags  ─┘        yaml, node              decode, spec        settings    plan, scene_rules, outputs
+//! ```
+//!
+//! Flags take the same way as files: each is a key of the job with a value, and its own place for faults.
+//! After [`plan::resolve`] nobody asks whether an option is set.
+
+mod classes;
+mod decode;
+pub mod load;
+mod node;
+mod outputs;
+mod palette;
+mod place;
+pub mod plan;
+mod scene_rules;
+pub mod schema;
+mod settings;
+pub mod spec;
+mod yaml;
+
+pub use load::{Override, from_flags, load};
+pub use plan::{
+    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, ScenePlan, TemplateChoice,
+    Tiling, inputs, resolve,
+};
+pub use schema::json_schema;
+pub use spec::Spec;

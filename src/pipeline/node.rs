@@ -1,0 +1,167 @@
+//! A job's data with the place of every value: the common form of files, `--set` and flags.
+
+use super::place::{Fault, Place, nearest, quoted};
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub place: Place,
+    pub data: Data,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Data {
+    Null,
+    Bool(bool),
+    Number(serde_yaml::Number),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub key: String,
+    pub key_place: Place,
+    pub value: Node,
+}
+
+/// A step of a key path such as `classes[1].colour`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Reads `tiling.stride`, `classes[1].colour` or `classes.1.colour`.
+pub(super) fn parse_path(path: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    for part in path.split('.') {
+        let (key, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
+        if key.is_empty() {
+            return None;
+        }
+        steps.push(match key.parse() {
+            Ok(index) => Step::Index(index),
+            Err(_) => Step::Key(key.to_owned()),
+        });
+        while let Some(rest) = indices.strip_prefix('[') {
+            let (index, rest) = rest.split_once(']')?;
+            steps.push(Step::Index(index.parse().ok()?));
+            indices = rest;
+        }
+        if !indices.is_empty() {
+            return None;
+        }
+    }
+    Some(steps)
+}
+
+impl Node {
+    pub fn empty_map(place: Place) -> Self {
+        Self { place, data: Data::Map(Vec::new()) }
+    }
+
+    pub fn text(place: Place, text: impl Into<String>) -> Self {
+        Self { place, data: Data::Text(text.into()) }
+    }
+
+    fn child(&self, step: &Step) -> Option<&Node> {
+        match (&self.data, step) {
+            (Data::Map(entries), Step::Key(key)) => entries.iter().find(|e| e.key == *key).map(|e| &e.value),
+            (Data::List(items), Step::Index(index)) => items.get(*index),
+            _ => None,
+        }
+    }
+
+    /// The node at `path`, or the deepest one above it that was written.
+    pub fn nearest(&self, path: &str) -> &Node {
+        let mut node = self;
+        for step in parse_path(path).unwrap_or_default() {
+            match node.child(&step) {
+                Some(child) => node = child,
+                None => break,
+            }
+        }
+        node
+    }
+
+    /// Puts `value` at `path`, over what was there. Maps on the way are made where they are missing; list items must exist.
+    pub fn set(&mut self, path: &[Step], key_place: &Place, value: Node) -> Result<(), Fault> {
+        let Some((step, rest)) = path.split_first() else {
+            *self = value;
+            return Ok(());
+        };
+        if matches!(self.data, Data::Null) {
+            *self = Self::empty_map(key_place.clone());
+        }
+        match (&mut self.data, step) {
+            (Data::Map(entries), Step::Key(key)) => {
+                let at = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
+                    let value = Self { place: key_place.clone(), data: Data::Null };
+                    entries.push(Entry { key: key.clone(), key_place: key_place.clone(), value });
+                    entries.len() - 1
+                });
+                let entry = &mut entries[at];
+                if rest.is_empty() {
+                    entry.key_place = key_place.clone();
+                }
+                entry.value.set(rest, key_place, value)
+            }
+            (Data::List(items), Step::Index(index)) => {
+                let count = items.len();
+                match items.get_mut(*index) {
+                    Some(item) => item.set(rest, key_place, value),
+                    None => Err(Fault::new(
+                        key_place.clone(),
+                        format!("there is no item {index}: the list has {count}, counted from 0"),
+                    )),
+                }
+            }
+            (Data::Map(entries), Step::Index(index)) => {
+                let fault = Fault::new(key_place.clone(), format!("item {index} of something that is no list"));
+                let known = entries.iter().map(|entry| quoted(&entry.key)).collect::<Vec<_>>().join(", ");
+                Err(fault.with_hint(format!("The keys here are {known}.")))
+            }
+            (Data::List(items), Step::Key(key)) => Err(Fault::new(
+                key_place.clone(),
+                format!(
+                    "{} is a key, but a list stands here: give the number of an item, 0 to {}",
+                    quoted(key),
+                    items.len().saturating_sub(1)
+                ),
+            )),
+            (_, step) => {
+                let step = match step {
+                    Step::Key(key) => format!("key {}", quoted(key)),
+                    Step::Index(index) => format!("item {index}"),
+                };
+                Err(Fault::new(key_place.clone(), format!("there is no {step} inside a single value"))
+                    .with_hint("Set the whole value, or write it in its long form in the job file."))
+            }
+        }
+    }
+}
+
+/// "Did you mean …?" or the list of what is allowed.
+pub(super) fn suggestion(written: &str, allowed: &[&str]) -> String {
+    match nearest(written, allowed.iter().copied()) {
+        Some(meant) => format!("Did you mean `{meant}`?"),
+        None if allowed.is_empty() => "Nothing can be set here.".to_owned(),
+        None => format!("Allowed here: {}.", allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_keys_and_items() {
+        let key = |name: &str| Step::Key(name.to_owned());
+        assert_eq!(parse_path("classes[1].colour"), Some(vec![key("classes"), Step::Index(1), key("colour")]));
+        assert_eq!(parse_path("classes.1.colour"), parse_path("classes[1].colour"));
+        for wrong in ["", "a..b", ".a", "a[", "a[x]", "a[1]b"] {
+            assert_eq!(parse_path(wrong), None, "{wrong:?}");
+        }
+    }
+}

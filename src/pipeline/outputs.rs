@@ -1,0 +1,134 @@
+//! Where results go: default names, `{scene}`, and no path twice or over a scene.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use super::place::quoted;
+use super::plan::{Faults, OutputPaths, is_local};
+use super::spec::{OutputForm, Spec};
+use crate::scene::SceneInfo;
+
+const LABELS: &str = "{scene}_labels.tif";
+const SCORES: &str = "{scene}_scores.tif";
+const POLYGONS: &str = "{scene}_polygons.gpkg";
+
+const RASTER_EXTENSIONS: &[&str] = &["tif", "tiff"];
+const VECTOR_EXTENSIONS: &[&str] = &["gpkg", "geojson", "fgb"];
+
+/// The outputs of each scene.
+pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>) -> Vec<OutputPaths> {
+    let form = &spec.outputs;
+    let folder = folder(spec);
+    if let Some(OutputForm::Wanted(false)) = form.labels {
+        faults.add("outputs.labels", "the labels cannot be left out: everything else is made from them");
+    }
+    let labels = name(form.labels.as_ref(), LABELS).unwrap_or(LABELS);
+    let scores = name(form.scores.as_ref(), SCORES);
+    let polygons = name(form.polygons.as_ref(), POLYGONS);
+    check("labels", Some(labels), RASTER_EXTENSIONS, scenes, faults);
+    check("scores", scores, RASTER_EXTENSIONS, scenes, faults);
+    check("polygons", polygons, VECTOR_EXTENSIONS, scenes, faults);
+
+    let path = |name: &str, scene: &SceneInfo| folder.join(name.replace("{scene}", &stem(&scene.path)));
+    let all: Vec<OutputPaths> = scenes
+        .iter()
+        .map(|scene| OutputPaths {
+            labels: path(labels, scene),
+            scores: scores.map(|name| path(name, scene)),
+            polygons: polygons.map(|name| path(name, scene)),
+        })
+        .collect();
+    no_path_twice(scenes, &all, faults);
+    all
+}
+
+/// `output/` and the job's name, so that two jobs do not overwrite each other; flags name their files from where one is.
+fn folder(spec: &Spec) -> PathBuf {
+    match (&spec.outputs.folder, spec.job_stem()) {
+        (Some(folder), _) => PathBuf::from(folder),
+        (None, Some(stem)) => Path::new("output").join(stem),
+        (None, None) => PathBuf::new(),
+    }
+}
+
+fn name<'a>(form: Option<&'a OutputForm>, default: &'a str) -> Option<&'a str> {
+    match form {
+        None | Some(OutputForm::Wanted(false)) => None,
+        Some(OutputForm::Wanted(true)) => Some(default),
+        Some(OutputForm::Name(name)) => Some(name),
+    }
+}
+
+fn check(key: &str, name: Option<&str>, allowed: &[&str], scenes: &[SceneInfo], faults: &mut Faults<'_>) {
+    let Some(name) = name else { return };
+    let key = format!("outputs.{key}");
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
+    if !extension.as_deref().is_some_and(|extension| allowed.contains(&extension)) {
+        let allowed = allowed.iter().map(|extension| format!("`.{extension}`")).collect::<Vec<_>>().join(", ");
+        faults.add(&key, format!("the output name {} must end in one of {allowed}", quoted(name))).hint =
+            Some("The ending chooses the format.".into());
+    }
+    if !is_local(name) {
+        faults.add(&key, format!("{} is no local path; outputs are written to local disks", quoted(name)));
+    }
+    if scenes.len() > 1 && !name.contains("{scene}") {
+        let message = format!("{} scenes would all write to {}", scenes.len(), quoted(name));
+        faults.add(&key, message).hint =
+            Some("Put {scene} into the name: it stands for the scene's file name without its extension.".into());
+    }
+}
+
+/// The file name without its extension.
+fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_else(|| "scene".to_owned())
+}
+
+fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Faults<'_>) {
+    let inputs: HashMap<PathBuf, &SceneInfo> = scenes.iter().map(|scene| (identity(&scene.path), scene)).collect();
+    let mut taken: HashMap<PathBuf, (usize, &str)> = HashMap::new();
+    for (index, paths) in outputs.iter().enumerate() {
+        let named =
+            [("labels", Some(&paths.labels)), ("scores", paths.scores.as_ref()), ("polygons", paths.polygons.as_ref())];
+        for (key, path) in named.into_iter().filter_map(|(key, path)| Some((key, path?))) {
+            let identity = identity(path);
+            if inputs.contains_key(&identity) {
+                faults
+                    .add(&format!("outputs.{key}"), format!("the {key} would overwrite the scene {}", path.display()));
+            }
+            let Some((before, other)) = taken.insert(identity, (index, key)) else { continue };
+            if before == index {
+                faults.add(
+                    &format!("outputs.{key}"),
+                    format!("{other} and {key} would both write to {}", path.display()),
+                );
+            } else if outputs_differ_only_by_scene(scenes, before, index) {
+                let message = format!(
+                    "{} and {} have the same file name: both would write to {}",
+                    scenes[before].path.display(),
+                    scenes[index].path.display(),
+                    path.display()
+                );
+                faults.add(&format!("scene[{index}]"), message).hint =
+                    Some("Run them as two jobs with different output folders, or rename one.".into());
+                return;
+            }
+        }
+    }
+}
+
+/// A name without `{scene}` is a fault of its own, said once.
+fn outputs_differ_only_by_scene(scenes: &[SceneInfo], a: usize, b: usize) -> bool {
+    stem(&scenes[a].path) == stem(&scenes[b].path)
+}
+
+/// The same for two spellings of a path, as far as the disk can tell; a file need not exist yet.
+fn identity(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (whole.parent().and_then(|parent| parent.canonicalize().ok()), whole.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => whole,
+    }
+}

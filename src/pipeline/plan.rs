@@ -1,0 +1,271 @@
+//! A job with every rule between its options settled: what `run` works by.
+
+use std::path::PathBuf;
+
+use super::place::{Fault, report};
+use super::settings::{Settings, settings};
+use super::spec::{OneOrMany, Spec};
+use super::{outputs, scene_rules};
+use crate::error::Result;
+use crate::geom::Blend;
+use crate::scene::{SceneInfo, StretchPlan};
+
+/// What a plan has to know of the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelFacts {
+    /// The side in pixels of the window that the model was made for.
+    pub window: usize,
+    /// The side of a patch in pixels.
+    pub patch: usize,
+}
+
+/// What a job names and others must look at before it can be planned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inputs {
+    pub model: ModelChoice,
+    /// At least one, in the order of the job.
+    pub scenes: Vec<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelChoice {
+    /// A model by its name, such as `openai/ViT-B-16`.
+    Named(String),
+    /// The folder of a bundle.
+    Bundle(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    Auto,
+    Cpu,
+    Cuda(usize),
+}
+
+/// A whole job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub model: ModelChoice,
+    pub device: DeviceChoice,
+    pub scenes: Vec<ScenePlan>,
+    /// In the order of their label values, from 0.
+    pub classes: Vec<ClassPlan>,
+    /// Index of the class that takes pixels below the threshold.
+    pub background: Option<usize>,
+    pub method: Method,
+    pub tiling: Tiling,
+    /// What is allowed but should be said: sentences for the reader, once each.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScenePlan {
+    pub info: SceneInfo,
+    /// 1-based, in the order red, green, blue.
+    pub bands: [usize; 3],
+    pub stretch: StretchPlan,
+    pub outputs: OutputPaths,
+}
+
+/// No two paths of a plan are the same file, and none is a scene.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPaths {
+    pub labels: PathBuf,
+    pub scores: Option<PathBuf>,
+    pub polygons: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassPlan {
+    pub name: String,
+    /// Red, green, blue.
+    pub colour: [u8; 3],
+    /// At least one.
+    pub prompts: Vec<String>,
+    /// 0..=1, in place of the method's.
+    pub threshold: Option<f32>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Method {
+    /// 0..=1; the paper's λ is `-debias`.
+    pub debias: f32,
+    /// Factor on the logits before the soft-max, above 0.
+    pub logit_scale: f32,
+    /// 0..=1; pixels whose best score is strictly below it get the background class.
+    pub threshold: f32,
+    pub templates: TemplateChoice,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateChoice {
+    ImageNet80,
+    /// The bare prompt.
+    None,
+    /// A text file with a sentence a line, `{}` for the prompt.
+    File(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiling {
+    /// Side of a window in pixels, a multiple of the model's patch.
+    pub window: usize,
+    /// 1..=window.
+    pub stride: usize,
+    pub blend: Blend,
+    /// Windows at a time, at least 1; `None`: the device chooses.
+    pub batch: Option<usize>,
+}
+
+impl Plan {
+    /// Number of text queries: the prompts of all classes.
+    pub fn queries(&self) -> usize {
+        self.classes.iter().map(|class| class.prompts.len()).sum()
+    }
+}
+
+/// Collects what is wrong with a job, so that a reader sees all of it at once.
+pub(super) struct Faults<'a> {
+    spec: &'a Spec,
+    found: Vec<Fault>,
+}
+
+impl<'a> Faults<'a> {
+    pub fn new(spec: &'a Spec) -> Self {
+        Self { spec, found: Vec::new() }
+    }
+
+    /// A fault of what stands at the key path (or of the nearest thing above that was written).
+    pub fn add(&mut self, path: &str, message: impl Into<String>) -> &mut Fault {
+        let place = self.spec.place(path);
+        self.push(Fault::new(place, message))
+    }
+
+    pub fn push(&mut self, fault: Fault) -> &mut Fault {
+        self.found.push(fault);
+        let last = self.found.len() - 1;
+        &mut self.found[last]
+    }
+
+    /// A hint for the fault that was added last.
+    pub fn hint(&mut self, hint: impl Into<String>) {
+        if let Some(last) = self.found.last_mut() {
+            last.hint = Some(hint.into());
+        }
+    }
+
+    pub fn finish(self) -> Result<()> {
+        if self.found.is_empty() { Ok(()) } else { Err(report(self.found)) }
+    }
+}
+
+/// The model and the scenes of a job. Local scenes and template files must exist.
+///
+/// # Errors
+/// The job names no model or no scene, or a file that is not there.
+pub fn inputs(spec: &Spec) -> Result<Inputs> {
+    let mut faults = Faults::new(spec);
+    let model = model(spec, &mut faults);
+    let scenes = scenes(spec, &mut faults);
+    faults.finish()?;
+    Ok(Inputs { model, scenes })
+}
+
+fn model(spec: &Spec, faults: &mut Faults<'_>) -> ModelChoice {
+    let Some(name) = spec.model.as_deref().map(str::trim).filter(|name| !name.is_empty()) else {
+        faults.add("model", "the job names no model").hint =
+            Some("Name one: `model: FOLDER` of an imported bundle, or a model's name; with flags, --model.".into());
+        return ModelChoice::Named(String::new());
+    };
+    let folder = spec.input_path("model", name);
+    if folder.is_dir() {
+        return ModelChoice::Bundle(folder);
+    }
+    if name.starts_with(['.', '/']) || name.ends_with('/') {
+        faults.add("model", format!("there is no folder {}", folder.display())).hint =
+            Some("Give the folder of a bundle that `segearth model import` or `model fetch` wrote.".into());
+    }
+    ModelChoice::Named(name.to_owned())
+}
+
+fn scenes(spec: &Spec, faults: &mut Faults<'_>) -> Vec<PathBuf> {
+    let written: Vec<(String, &str)> = match &spec.scene {
+        None => Vec::new(),
+        Some(OneOrMany::One(path)) => vec![("scene".to_owned(), path.as_str())],
+        Some(OneOrMany::Many(paths)) => {
+            paths.iter().enumerate().map(|(index, path)| (format!("scene[{index}]"), path.as_str())).collect()
+        }
+    };
+    if written.is_empty() {
+        faults.add("scene", "the job names no scene").hint =
+            Some("Name one: `scene: PATH` in the job, or --input PATH.".into());
+    }
+    let mut scenes = Vec::new();
+    for (key, name) in written {
+        if name.trim().is_empty() {
+            faults.add(&key, "a scene's path is empty");
+            continue;
+        }
+        let path = spec.input_path(&key, name);
+        if is_local(name) && !path.exists() {
+            faults.add(&key, format!("there is no file {}", path.display())).hint = Some(match path.is_absolute() {
+                true => "Check the path.".into(),
+                false => "Paths in a job file start from its folder; paths in flags from where you are.".into(),
+            });
+        }
+        scenes.push(path);
+    }
+    scenes
+}
+
+/// GDAL's virtual files and URLs are no paths: nothing can be joined to them, and only GDAL can look for them.
+pub(super) fn is_local(name: &str) -> bool {
+    !name.starts_with("/vsi") && !name.contains("://")
+}
+
+/// Settles everything.
+///
+/// `scenes` are the facts of [`Inputs::scenes`], in the same order.
+///
+/// # Errors
+/// All faults of the job as one error of the user's input, each with its place.
+pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Result<Plan> {
+    let mut faults = Faults::new(spec);
+    let model_choice = self::model(spec, &mut faults);
+    let Settings { classes, background, method, device, stretch, blend, mut notes } = settings(spec, &mut faults);
+    let tiling = tiling(spec, model, blend, &mut faults);
+    let outputs = outputs::outputs(spec, &scenes, &mut faults);
+    let mut plans = Vec::with_capacity(scenes.len());
+    let several = scenes.len() > 1;
+    for (index, (info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
+        let key = if several { format!("scene[{index}]") } else { "scene".to_owned() };
+        let bands = scene_rules::bands(spec, &key, &info, &mut faults);
+        let stretch = stretch.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
+        notes.extend(scene_rules::notes(&info, bands, &stretch));
+        plans.push(ScenePlan { info, bands, stretch, outputs });
+    }
+    faults.finish()?;
+    Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, notes })
+}
+
+fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, faults: &mut Faults<'_>) -> Tiling {
+    let form = &spec.tiling;
+    let window = form.window.unwrap_or(model.window);
+    if form.window.is_some() && (window == 0 || model.patch == 0 || window % model.patch != 0) {
+        let message =
+            format!("the window is {window} pixels; it must be a multiple of the model's patch, {}", model.patch);
+        faults.add("tiling.window", message).hint =
+            Some(format!("The model was made for windows of {} pixels: leave the key out to take that.", model.window));
+    }
+    let stride = form.stride.unwrap_or(window.div_ceil(2));
+    if stride == 0 || stride > window {
+        faults
+            .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))
+            .hint = Some("Half the window is usual: windows then overlap by half.".into());
+    }
+    if form.batch == Some(0) {
+        faults.add("tiling.batch", "the batch is 0 windows; it must be at least 1").hint =
+            Some("Leave the key out to let the device choose.".into());
+    }
+    Tiling { window, stride, blend, batch: form.batch }
+}

@@ -1,0 +1,416 @@
+//! The rules of a job that need neither model nor scene: classes, background, method, device, stretch.
+
+use std::collections::HashMap;
+
+use super::place::{Place, nearest, quoted};
+use super::plan::{ClassPlan, DeviceChoice, Faults, Method, TemplateChoice};
+use super::spec::{BlendForm, ClassForm, OneOrMany, Spec, StretchForm, StretchKeys, StretchName};
+use super::{classes, palette};
+use crate::geom::Blend;
+use crate::scene::{StretchMethod, StretchPlan, ValueRange};
+
+/// Each class is a value of the label raster, each prompt a query of the model: both cost memory for every pixel.
+const MAX_CLASSES: usize = 4096;
+const MAX_PROMPTS: usize = 8192;
+/// CLIP reads 77 tokens; no sentence of that length comes near this.
+const MAX_PROMPT_CHARS: usize = 1000;
+const MAX_NAME_CHARS: usize = 200;
+
+/// The part of a plan that is settled by the job alone.
+pub(super) struct Settings {
+    pub classes: Vec<ClassPlan>,
+    pub background: Option<usize>,
+    pub method: Method,
+    pub device: DeviceChoice,
+    /// `None`: by the scene's pixel type.
+    pub stretch: Option<StretchPlan>,
+    pub blend: Blend,
+    pub notes: Vec<String>,
+}
+
+pub(super) fn settings(spec: &Spec, faults: &mut Faults<'_>) -> Settings {
+    let mut notes = Vec::new();
+    let classes = all_classes(spec, faults, &mut notes);
+    let background = background(spec, &classes, faults);
+    let method = method(spec, faults);
+    thresholds_need_a_background(spec, &method, &classes, background, faults);
+    let blend = match spec.tiling.blend {
+        Some(BlendForm::Average) => Blend::Average,
+        Some(BlendForm::Hann) => Blend::Hann,
+        Some(BlendForm::Gaussian) => Blend::Gaussian,
+        None => Blend::default(),
+    };
+    let device = device(spec, faults);
+    let stretch = stretch(spec, faults);
+    Settings { classes, background, method, device, stretch, blend, notes }
+}
+
+fn all_classes(spec: &Spec, faults: &mut Faults<'_>, notes: &mut Vec<String>) -> Vec<ClassPlan> {
+    if spec.classes.is_empty() {
+        faults.add("classes", "the job names no classes").hint =
+            Some("List them: `classes:` with a line `- building,roof,house` for each; with flags, --classes.".into());
+        return Vec::new();
+    }
+    if spec.classes.len() > MAX_CLASSES {
+        faults
+            .add("classes", format!("{} classes are too many: at most {MAX_CLASSES} are possible", spec.classes.len()));
+        return Vec::new();
+    }
+    let mut plans = Vec::with_capacity(spec.classes.len());
+    let mut colours = Vec::with_capacity(spec.classes.len());
+    for (index, form) in spec.classes.iter().enumerate() {
+        let (class, colour) = one_class(spec, index, form, faults);
+        plans.push(class);
+        colours.push(colour);
+    }
+    let prompts: usize = plans.iter().map(|class| class.prompts.len()).sum();
+    if prompts > MAX_PROMPTS {
+        faults.add("classes", format!("{prompts} prompts are too many: all classes together may have {MAX_PROMPTS}"));
+    }
+    if let [only] = plans.as_slice() {
+        notes.push(format!(
+            "There is one class only: every pixel is {}, unless a threshold sends it to nothing.",
+            quoted(&only.name)
+        ));
+    }
+    names_differ(&plans, faults);
+    say_shared_prompts(&plans, notes);
+    say_shared_colours(&plans, &colours, notes);
+    palette::colour(&mut plans, &colours);
+    plans
+}
+
+fn one_class(spec: &Spec, index: usize, form: &ClassForm, faults: &mut Faults<'_>) -> (ClassPlan, Option<[u8; 3]>) {
+    let key = format!("classes[{index}]");
+    let (name, prompts, colour, threshold) = match form {
+        ClassForm::Short(text) => {
+            let prompts = short_prompts(spec, &key, text, faults);
+            (prompts.first().cloned().unwrap_or_default(), prompts, None, None)
+        }
+        ClassForm::Long(keys) => {
+            let name = keys.name.trim().to_owned();
+            let prompts = match &keys.prompts {
+                None => vec![name.clone()],
+                Some(OneOrMany::One(text)) => short_prompts(spec, &format!("{key}.prompts"), text, faults),
+                Some(OneOrMany::Many(prompts)) => {
+                    if prompts.is_empty() {
+                        faults.add(&format!("{key}.prompts"), "the class has no prompts").hint =
+                            Some("Leave the key out to take the class's name.".into());
+                    }
+                    prompts.iter().map(|prompt| prompt.trim().to_owned()).collect()
+                }
+            };
+            if name.is_empty() {
+                faults.add(&format!("{key}.name"), "a class's name is empty");
+            }
+            let colour = keys.colour.as_deref().and_then(|text| colour(&key, text, faults));
+            if let Some(threshold) = keys.threshold {
+                in_range(&format!("{key}.threshold"), "the threshold", threshold, 0.0..=1.0, faults);
+            }
+            (name, prompts, colour, keys.threshold.map(|threshold| threshold as f32))
+        }
+    };
+    if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        let message =
+            format!("the class name {} must have at most {MAX_NAME_CHARS} characters, all printable", quoted(&name));
+        faults.add(&format!("{key}.name"), message);
+    }
+    for (number, prompt) in prompts.iter().enumerate() {
+        let at = format!("{key}.prompts[{number}]");
+        if prompt.is_empty()
+            && matches!(form, ClassForm::Long(keys) if matches!(keys.prompts, Some(OneOrMany::Many(_))))
+        {
+            faults.add(&at, "a prompt is empty");
+        }
+        let length = prompt.chars().count();
+        if length > MAX_PROMPT_CHARS {
+            faults.add(
+                &at,
+                format!("a prompt of {length} characters is too long: at most {MAX_PROMPT_CHARS} are possible"),
+            );
+        }
+    }
+    (ClassPlan { name, colour: [0; 3], prompts, threshold }, colour)
+}
+
+fn short_prompts(spec: &Spec, key: &str, text: &str, faults: &mut Faults<'_>) -> Vec<String> {
+    match classes::prompts(text) {
+        Ok(parts) => parts.into_iter().map(|part| part.text).collect(),
+        Err(fault) => {
+            let place: Place = spec.place(key).part(text, fault.offset, fault.len);
+            faults.push(super::place::Fault::new(place, fault.message).with_hint(fault.hint));
+            Vec::new()
+        }
+    }
+}
+
+fn colour(key: &str, text: &str, faults: &mut Faults<'_>) -> Option<[u8; 3]> {
+    match csscolorparser::parse(text) {
+        Ok(colour) if colour.a >= 1.0 => {
+            let [red, green, blue, _] = colour.to_rgba8();
+            Some([red, green, blue])
+        }
+        parsed => {
+            let why = if parsed.is_ok() { "is transparent" } else { "is no colour" };
+            faults.add(&format!("{key}.colour"), format!("{} {why}", quoted(text))).hint = Some(
+                "Write it as '#3b82f6' (in quotes, # begins a comment otherwise) or as a CSS name such as steelblue."
+                    .into(),
+            );
+            None
+        }
+    }
+}
+
+fn names_differ(classes: &[ClassPlan], faults: &mut Faults<'_>) {
+    let mut first: HashMap<String, usize> = HashMap::new();
+    for (index, class) in classes.iter().enumerate().filter(|(_, class)| !class.name.is_empty()) {
+        if let Some(before) = first.insert(class.name.to_lowercase(), index) {
+            let message = format!("classes {before} and {index} are both named {}", quoted(&class.name));
+            faults.add(&format!("classes[{index}]"), message).hint =
+                Some("Give one of them another name, or put their prompts into one class.".into());
+        }
+    }
+}
+
+fn say_shared_prompts(classes: &[ClassPlan], notes: &mut Vec<String>) {
+    let mut owners: HashMap<&str, &str> = HashMap::new();
+    for class in classes {
+        for prompt in class.prompts.iter().filter(|prompt| !prompt.is_empty()) {
+            match owners.insert(prompt, &class.name) {
+                Some(owner) if owner == class.name => {
+                    notes.push(format!("Class {} has the prompt {} twice.", quoted(owner), quoted(prompt)));
+                }
+                Some(owner) => notes.push(format!(
+                    "Classes {} and {} share the prompt {}: where it is best, the first of them wins.",
+                    quoted(owner),
+                    quoted(&class.name),
+                    quoted(prompt)
+                )),
+                None => {}
+            }
+        }
+    }
+}
+
+fn say_shared_colours(classes: &[ClassPlan], colours: &[Option<[u8; 3]>], notes: &mut Vec<String>) {
+    let mut owners: HashMap<[u8; 3], &str> = HashMap::new();
+    for (class, colour) in classes.iter().zip(colours) {
+        if let Some(owner) = colour.and_then(|colour| owners.insert(colour, &class.name)) {
+            notes.push(format!("Classes {} and {} have the same colour.", quoted(owner), quoted(&class.name)));
+        }
+    }
+}
+
+fn background(spec: &Spec, classes: &[ClassPlan], faults: &mut Faults<'_>) -> Option<usize> {
+    let find = |name: &str| classes.iter().position(|class| class.name.to_lowercase() == name.trim().to_lowercase());
+    let Some(name) = &spec.background else { return find("background") };
+    let found = find(name);
+    if found.is_none() && !classes.is_empty() {
+        let names = || classes.iter().map(|class| class.name.as_str());
+        let hint = match nearest(name, names()) {
+            Some(meant) => format!("Did you mean `{meant}`?"),
+            None => format!("The classes are {}.", names().take(20).map(quoted).collect::<Vec<_>>().join(", ")),
+        };
+        faults.add("background", format!("the background {} is no class of this job", quoted(name))).hint = Some(hint);
+    }
+    found
+}
+
+fn method(spec: &Spec, faults: &mut Faults<'_>) -> Method {
+    let form = &spec.method;
+    let debias = form.debias.unwrap_or(0.3);
+    if !in_range("method.debias", "the debiasing", debias, 0.0..=1.0, faults) && (-1.0..0.0).contains(&debias) {
+        faults.hint(format!("The paper's λ = {debias} is `debias: {}` here.", -debias));
+    }
+    let logit_scale = form.logit_scale.unwrap_or(50.0);
+    if in_range("method.logit_scale", "the logit scale", logit_scale, 0.0..=1000.0, faults) && logit_scale == 0.0 {
+        faults.add("method.logit_scale", "the logit scale is 0: all classes would score the same").hint =
+            Some("The paper's value is 50.".into());
+    }
+    let threshold = form.threshold.unwrap_or(0.0);
+    in_range("method.threshold", "the threshold", threshold, 0.0..=1.0, faults);
+    Method {
+        debias: debias as f32,
+        logit_scale: logit_scale as f32,
+        threshold: threshold as f32,
+        templates: templates(spec, faults),
+    }
+}
+
+fn in_range(
+    key: &str,
+    what: &str,
+    value: f64,
+    allowed: std::ops::RangeInclusive<f64>,
+    faults: &mut Faults<'_>,
+) -> bool {
+    let inside = allowed.contains(&value);
+    if !inside {
+        faults.add(key, format!("{what} is {value}; it must be from {} to {}", allowed.start(), allowed.end()));
+    }
+    inside
+}
+
+fn templates(spec: &Spec, faults: &mut Faults<'_>) -> TemplateChoice {
+    match spec.method.templates.as_deref() {
+        None | Some("imagenet80") => TemplateChoice::ImageNet80,
+        Some("none") => TemplateChoice::None,
+        Some(file) => {
+            let path = spec.input_path("method.templates", file);
+            if !path.is_file() {
+                let message = format!("{} is neither `imagenet80` nor `none`, nor a file", quoted(file));
+                faults.add("method.templates", message).hint = match nearest(file, ["imagenet80", "none"]) {
+                    Some(meant) => Some(format!("Did you mean `{meant}`?")),
+                    None => Some("A template file has a sentence a line, in which {} stands for the prompt.".into()),
+                };
+            }
+            TemplateChoice::File(path)
+        }
+    }
+}
+
+/// A threshold sends pixels to the background; without one it would silently do nothing.
+fn thresholds_need_a_background(
+    spec: &Spec,
+    method: &Method,
+    classes: &[ClassPlan],
+    background: Option<usize>,
+    faults: &mut Faults<'_>,
+) {
+    if background.is_some() || spec.background.is_some() {
+        return;
+    }
+    let own = classes.iter().position(|class| class.threshold.is_some_and(|threshold| threshold > 0.0));
+    let key = match own {
+        _ if method.threshold > 0.0 => "method.threshold".to_owned(),
+        Some(index) => format!("classes[{index}].threshold"),
+        None => return,
+    };
+    faults.add(&key, "a threshold is set, but no class takes the pixels below it").hint =
+        Some("Name that class: `background: NAME` (--background NAME), or add a class `background`.".into());
+}
+
+fn device(spec: &Spec, faults: &mut Faults<'_>) -> DeviceChoice {
+    let text = spec.device.as_deref().unwrap_or("auto");
+    match text.trim().to_lowercase().as_str() {
+        "auto" => DeviceChoice::Auto,
+        "cpu" => DeviceChoice::Cpu,
+        "cuda" => DeviceChoice::Cuda(0),
+        other => match other.strip_prefix("cuda:").and_then(|number| number.parse::<u8>().ok()) {
+            Some(number) => DeviceChoice::Cuda(number.into()),
+            None => {
+                let message = format!("{} is no device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`", quoted(text));
+                let fault = faults.add("device", message);
+                if other == "gpu" {
+                    fault.hint = Some("Did you mean `cuda`?".into());
+                }
+                DeviceChoice::Auto
+            }
+        },
+    }
+}
+
+fn stretch(spec: &Spec, faults: &mut Faults<'_>) -> Option<StretchPlan> {
+    let keys = match spec.stretch.as_ref()? {
+        StretchForm::Long(keys) => keys.clone(),
+        StretchForm::Short(text) => match short_stretch(text) {
+            Ok(keys) => keys,
+            Err(hint) => {
+                faults.add("stretch", format!("{} is no stretch", quoted(text))).hint = Some(hint);
+                return None;
+            }
+        },
+    };
+    foreign_numbers(&keys, faults);
+    let gamma = keys.gamma.unwrap_or(1.0);
+    if !(gamma > 0.0 && gamma <= 10.0) {
+        faults.add("stretch.gamma", format!("gamma is {gamma}; it must be above 0 and at most 10"));
+    }
+    let method = match keys.method {
+        StretchName::None => StretchMethod::None,
+        StretchName::MinMax => StretchMethod::MinMax,
+        StretchName::Percentile => {
+            let [low, high] = keys.percentiles.unwrap_or([2.0, 98.0]);
+            if !(0.0 <= low && low < high && high <= 100.0) {
+                let message = format!("the percentiles are {low} and {high}; they must rise and lie from 0 to 100");
+                faults.add("stretch.percentiles", message);
+            }
+            StretchMethod::Percentile { low, high }
+        }
+        StretchName::MeanStd => {
+            let k = keys.k.unwrap_or(2.0);
+            if !(k > 0.0 && k <= 100.0) {
+                faults.add("stretch.k", format!("k is {k} standard deviations; it must be above 0 and at most 100"));
+            }
+            StretchMethod::MeanStd { k }
+        }
+        StretchName::Values => given_values(&keys, faults)?,
+    };
+    Some(StretchPlan { method, joint: keys.joint.unwrap_or(false), gamma })
+}
+
+fn given_values(keys: &StretchKeys, faults: &mut Faults<'_>) -> Option<StretchMethod> {
+    let ranges = keys.ranges.clone().unwrap_or_default();
+    for (index, [low, high]) in ranges.iter().enumerate() {
+        if !(low < high && low.is_finite() && high.is_finite()) {
+            let message =
+                format!("the values are {low} and {high}; the first becomes 0, the second 255, and they must rise");
+            faults.add(&format!("stretch.ranges[{index}]"), message);
+        }
+    }
+    let range = |[low, high]: [f64; 2]| ValueRange { low, high };
+    match ranges.as_slice() {
+        [all] => Some(StretchMethod::Given([range(*all); 3])),
+        [red, green, blue] => Some(StretchMethod::Given([range(*red), range(*green), range(*blue)])),
+        other => {
+            let message = format!("the stretch by values has {} pairs of values; it needs one, or three", other.len());
+            faults.add("stretch.ranges", message).hint =
+                Some("Write `ranges: [[0, 3000]]`, or a pair for each band.".into());
+            None
+        }
+    }
+}
+
+/// Numbers of another method would silently do nothing.
+fn foreign_numbers(keys: &StretchKeys, faults: &mut Faults<'_>) {
+    let foreign = [
+        ("percentiles", keys.percentiles.is_some() && keys.method != StretchName::Percentile, "percentile"),
+        ("k", keys.k.is_some() && keys.method != StretchName::MeanStd, "mean-std"),
+        ("ranges", keys.ranges.is_some() && keys.method != StretchName::Values, "values"),
+    ];
+    for (key, is_foreign, method) in foreign {
+        if is_foreign {
+            faults.add(&format!("stretch.{key}"), format!("`{key}` belongs to the stretch `{method}` alone"));
+        }
+    }
+}
+
+/// `none`, `min-max`, `percentile[:LOW,HIGH]`, `mean-std[:K]`, `values:LOW,HIGH`; the error is the hint.
+fn short_stretch(text: &str) -> Result<StretchKeys, String> {
+    let (name, numbers) = match text.split_once(':') {
+        Some((name, numbers)) => (name.trim(), Some(numbers)),
+        None => (text.trim(), None),
+    };
+    let numbers: Vec<f64> = match numbers.map(|numbers| numbers.split(',').map(|n| n.trim().parse()).collect()) {
+        None => Vec::new(),
+        Some(Ok(numbers)) => numbers,
+        Some(Err(_)) => return Err(format!("What follows `{name}:` must be numbers, such as `percentile:2,98`.")),
+    };
+    let keys = |method| StretchKeys { method, percentiles: None, k: None, ranges: None, joint: None, gamma: None };
+    const NAMES: [&str; 5] = ["none", "min-max", "percentile", "mean-std", "values"];
+    match (name, numbers.as_slice()) {
+        ("none", []) => Ok(keys(StretchName::None)),
+        ("min-max", []) => Ok(keys(StretchName::MinMax)),
+        ("percentile", []) => Ok(keys(StretchName::Percentile)),
+        ("percentile", &[low, high]) => {
+            Ok(StretchKeys { percentiles: Some([low, high]), ..keys(StretchName::Percentile) })
+        }
+        ("mean-std", []) => Ok(keys(StretchName::MeanStd)),
+        ("mean-std", &[k]) => Ok(StretchKeys { k: Some(k), ..keys(StretchName::MeanStd) }),
+        ("values", &[low, high]) => Ok(StretchKeys { ranges: Some(vec![[low, high]]), ..keys(StretchName::Values) }),
+        (name, _) => Err(match nearest(name, NAMES) {
+            Some(meant) if meant != name => format!("Did you mean `{meant}`?"),
+            _ => "Write `none`, `min-max`, `percentile:2,98`, `mean-std:2` or `values:0,3000`.".into(),
+        }),
+    }
+}

@@ -1,0 +1,269 @@
+//! What a job says, as it is written: nothing is defaulted, nothing is judged. The doc comments are the texts of the JSON
+//! schema, shown by editors while a job is typed.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::{Deserialize, Deserializer, de};
+
+use super::node::Node;
+
+/// A segmentation job: which model looks at which scene for which classes, and what comes out.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `classes:`")]
+#[schemars(title = "segearth job")]
+pub struct Spec {
+    /// The model: the folder of an imported bundle (relative to this file), or a model's name such as `openai/ViT-B-16`.
+    pub model: Option<String>,
+    /// The raster to segment, or a list of rasters. Paths are relative to this file.
+    pub scene: Option<OneOrMany>,
+    /// The bands that the model sees as red, green and blue: three numbers (from 1), band names or colours. By default the
+    /// red, green and blue bands where the file names them, else the first three.
+    #[schemars(length(min = 3, max = 3))]
+    pub bands: Option<Vec<BandForm>>,
+    /// How pixel values become 0 to 255, once for the whole scene. By default `none` for 8-bit scenes, else `percentile`.
+    pub stretch: Option<StretchForm>,
+    /// The classes in the order of their numbers in the label raster, from 0.
+    #[schemars(length(min = 1))]
+    pub classes: Vec<ClassForm>,
+    /// The class of pixels whose best score is below the threshold. By default the class named `background`, if there is
+    /// one.
+    pub background: Option<String>,
+    /// The numbers of the method.
+    pub method: MethodForm,
+    /// How the scene is cut into windows and put together again.
+    pub tiling: TilingForm,
+    /// `auto` (a GPU where there is one), `cpu`, `cuda`, or `cuda:N`.
+    pub device: Option<String>,
+    /// What is written, and where.
+    pub outputs: OutputsForm,
+    /// The same with the places of all values, for faults that are found later.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) origin: Option<Node>,
+}
+
+/// The numbers of the method. The defaults are the paper's.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `debias: 0.3`")]
+pub struct MethodForm {
+    /// The share of the whole window's similarity that is taken from each pixel's: 0 to 1, default 0.3 (the paper's λ with
+    /// its sign turned).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub debias: Option<f64>,
+    /// The factor on the logits before the soft-max; default 50.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub logit_scale: Option<f64>,
+    /// Pixels whose best score is below this get the background class: 0 (never, the default) to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub threshold: Option<f64>,
+    /// The sentences around a prompt: `imagenet80` (CLIP's 80, the default), `none` (the bare prompt), or a text file with a
+    /// sentence a line in which `{}` stands for the prompt.
+    pub templates: Option<String>,
+}
+
+/// How the scene is cut into windows and put together again.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `stride: 112`")]
+pub struct TilingForm {
+    /// The side of a window in pixels, a multiple of the model's patch; by default the model's own window (224 mostly).
+    #[schemars(range(min = 1))]
+    pub window: Option<usize>,
+    /// The step from window to window in pixels, at most the window; by default half of it.
+    #[schemars(range(min = 1))]
+    pub stride: Option<usize>,
+    /// The weights of overlapping windows: `hann` (the default, without seams), `gaussian`, or `average` (the paper's).
+    pub blend: Option<BlendForm>,
+    /// Windows computed at a time; by default chosen by the device.
+    #[schemars(range(min = 1))]
+    pub batch: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `average`, `hann` or `gaussian`")]
+pub enum BlendForm {
+    Average,
+    Hann,
+    Gaussian,
+}
+
+/// What is written, and where. In names, `{scene}` stands for the scene's file name without its extension.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `polygons: true`")]
+pub struct OutputsForm {
+    /// The folder of all outputs, relative to where the program is started; by default `output/` and the job's name.
+    pub folder: Option<String>,
+    /// The class raster (GeoTIFF), always written; default `{scene}_labels.tif`.
+    pub labels: Option<OutputForm>,
+    /// The score raster (GeoTIFF, a band a class): a name, or `true` for `{scene}_scores.tif`.
+    pub scores: Option<OutputForm>,
+    /// The polygons (`.gpkg`, `.geojson` or `.fgb`): a name, or `true` for `{scene}_polygons.gpkg`.
+    pub polygons: Option<OutputForm>,
+}
+
+/// A class in its short or its long form.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum ClassForm {
+    /// Prompts separated by commas; the first one is the class's name: `building,roof,house`.
+    Short(String),
+    Long(ClassKeys),
+}
+
+/// A class with all that can be said of it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "keys with values, such as `name: water`")]
+pub struct ClassKeys {
+    /// The name in results.
+    pub name: String,
+    /// The words that describe it, as a list or as text with commas; by default its name.
+    #[serde(default)]
+    pub prompts: Option<OneOrMany>,
+    /// Its colour in results: `#3b82f6`, or a CSS colour name; by default after its meaning.
+    #[serde(default)]
+    pub colour: Option<String>,
+    /// Its own threshold in place of the method's: 0 to 1.
+    #[serde(default)]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub threshold: Option<f64>,
+}
+
+/// A stretch by name, or with its numbers.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum StretchForm {
+    /// `none`, `min-max`, `percentile`, `percentile:2,98`, `mean-std`, `mean-std:2`, or `values:0,3000`.
+    Short(String),
+    Long(StretchKeys),
+}
+
+/// A stretch with its numbers.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "keys with values, such as `method: percentile`")]
+pub struct StretchKeys {
+    pub method: StretchName,
+    /// For `percentile`: the percentiles that become 0 and 255; default [2, 98].
+    #[serde(default)]
+    pub percentiles: Option<[f64; 2]>,
+    /// For `mean-std`: how many standard deviations beside the mean become 0 and 255; default 2.
+    #[serde(default)]
+    pub k: Option<f64>,
+    /// For `values`: the pixel values that become 0 and 255, one pair for all bands or one for each.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 3))]
+    pub ranges: Option<Vec<[f64; 2]>>,
+    /// One range for all three bands together, which keeps their balance, instead of one for each; default false.
+    #[serde(default)]
+    pub joint: Option<bool>,
+    /// Exponent on the stretched 0..1 value: below 1 brightens, above 1 darkens; default 1.
+    #[serde(default)]
+    pub gamma: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case", expecting = "text: `none`, `min-max`, `percentile`, `mean-std` or `values`")]
+pub enum StretchName {
+    None,
+    MinMax,
+    Percentile,
+    MeanStd,
+    Values,
+}
+
+/// A band by its number (from 1), or by its name or colour.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum BandForm {
+    Number(#[schemars(range(min = 1))] u64),
+    Name(String),
+}
+
+/// `true`, `false`, or a file name.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum OutputForm {
+    Wanted(bool),
+    Name(String),
+}
+
+/// A text or a list of them.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Reads a type that has several written forms. serde's own way (`untagged`) forgets what was wrong and where.
+macro_rules! several_forms {
+    ($name:ident, $expected:literal, $($visit:item)+) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Forms;
+                impl<'de> de::Visitor<'de> for Forms {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+                    $($visit)+
+                }
+                deserializer.deserialize_any(Forms)
+            }
+        }
+    };
+}
+
+several_forms! {
+    ClassForm, "text such as `building,roof,house`, or keys such as `name: building`",
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ClassForm, E> {
+        Ok(ClassForm::Short(text.to_owned()))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ClassForm, A::Error> {
+        ClassKeys::deserialize(MapAccessDeserializer::new(map)).map(ClassForm::Long)
+    }
+}
+
+several_forms! {
+    StretchForm, "text such as `percentile`, or keys such as `method: percentile`",
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<StretchForm, E> {
+        Ok(StretchForm::Short(text.to_owned()))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<StretchForm, A::Error> {
+        StretchKeys::deserialize(MapAccessDeserializer::new(map)).map(StretchForm::Long)
+    }
+}
+
+several_forms! {
+    BandForm, "a band's number from 1, or its name",
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<BandForm, E> {
+        Ok(BandForm::Number(number))
+    }
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<BandForm, E> {
+        Ok(BandForm::Name(name.to_owned()))
+    }
+}
+
+several_forms! {
+    OutputForm, "a file name, `true` or `false`",
+    fn visit_bool<E: de::Error>(self, wanted: bool) -> Result<OutputForm, E> {
+        Ok(OutputForm::Wanted(wanted))
+    }
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<OutputForm, E> {
+        Ok(OutputForm::Name(name.to_owned()))
+    }
+}
+
+several_forms! {
+    OneOrMany, "text or a list of texts",
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+        Ok(OneOrMany::One(text.to_owned()))
+    }
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<OneOrMany, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = items.next_element()? {
+            texts.push(text);
+        }
+        Ok(OneOrMany::Many(texts))
+    }
+}
