@@ -19,3 +19,4 @@ pub mod error;
 pub mod geom;
 pub mod network;
 pub mod scene;
+pub mod vector;
