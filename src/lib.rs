@@ -23,3 +23,4 @@ pub mod network;
 pub mod pipeline;
 pub mod scene;
 pub mod stitch;
+pub mod vector;

@@ -5,7 +5,8 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::layers::{Activation, LayerNorm, Linear, Tensors, count, positions, weight};
+use super::checkpoint::Activation;
+use super::layers::{LayerNorm, Linear, Tensors, count, positions, weight};
 use crate::error::Result;
 
 /// The self-attention of the image tower's last block, by the method that proposed it.

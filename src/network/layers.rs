@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use tch::{Kind, TchError, Tensor};
 
+use super::checkpoint::Activation;
+
 use crate::error::{Error, Result};
 
 /// Weights by name.
@@ -13,15 +15,6 @@ pub type Tensors = BTreeMap<String, Tensor>;
 
 /// Epsilon of every layer norm in CLIP (the default of `torch.nn.LayerNorm`).
 const LAYER_NORM_EPSILON: f64 = 1e-5;
-
-/// The non-linearity of a transformer's MLP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// x · sigmoid(1.702 x), with which OpenAI trained.
-    QuickGelu,
-    /// The exact GELU (by the error function), with which most open_clip models were trained.
-    Gelu,
-}
 
 impl Activation {
     pub(super) fn forward(self, x: &Tensor) -> Result<Tensor, TchError> {

@@ -1,6 +1,9 @@
-//! CLIP and SimFeatUp as tch modules, read from checkpoints and traced to TorchScript.
+//! CLIP and SimFeatUp as tch modules: weights in (`checkpoint`), the network (`clip`, `simfeatup`, `segment`), TorchScript
+//! out (`export`, `trace`).
 
+pub mod checkpoint;
 mod clip;
+pub mod export;
 mod fault;
 mod layers;
 mod segment;
@@ -8,6 +11,6 @@ mod simfeatup;
 pub mod trace;
 
 pub use clip::{Attention, ImageFeatures, ImageTower, TextTower, TowerOptions};
-pub use layers::{Activation, Tensors};
+pub use layers::Tensors;
 pub use segment::{ImageEncoder, Upsampling};
-pub use simfeatup::{Basis, Upsampler, UpsamplerKind};
+pub use simfeatup::{Basis, Upsampler};

@@ -17,6 +17,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::checkpoint::UpsamplerKind;
 use super::layers::{Linear, Tensors, count, positions, weight};
 use crate::error::{Error, Result};
 
@@ -30,15 +31,6 @@ const NORM_FLOOR: f64 = 1e-24;
 const BLOCK: i64 = 8;
 /// Share of the learned corrections.
 const FIXUP_SHARE: f64 = 0.1;
-
-/// Which of the authors' upsamplers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpsamplerKind {
-    /// SimFeatUp: one set of weights for all steps, r = 5.
-    JbuOne,
-    /// FeatUp: a set of weights for each of four steps, r = 3.
-    JbuStack,
-}
 
 /// In which coordinates features are upsampled; the result is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +59,7 @@ pub struct Upsampler {
 }
 
 impl Upsampler {
-    /// Weights under `up.` (`JbuOne`) or `up1.` … `up4.` (`JbuStack`), and `fixup_proj.1.`; `patch` in pixels.
+    /// Weights under `up1.` (`JbuOne`) or `up1.` … `up4.` (`JbuStack`), and `fixup_proj.1.`; `patch` in pixels.
     pub fn load(tensors: &Tensors, kind: UpsamplerKind, patch: i64) -> Result<Self> {
         let count = doublings(patch);
         if kind == UpsamplerKind::JbuStack && count != 4 {
@@ -79,7 +71,7 @@ impl Upsampler {
         let steps = (0..count)
             .map(|index| {
                 let prefix = match kind {
-                    UpsamplerKind::JbuOne => "up.".to_owned(),
+                    UpsamplerKind::JbuOne => "up1.".to_owned(),
                     UpsamplerKind::JbuStack => format!("up{}.", index + 1),
                 };
                 Step::load(tensors, &prefix, index, patch)
@@ -420,7 +412,7 @@ impl Guidance {
             Self::Window => images.shallow_clone(),
             Self::Pooled { factor } => images.f_avg_pool2d([*factor; 2], [*factor; 2], [0, 0], false, true, None)?,
             Self::Matrix { patch, matrix } => {
-                let matrix = matrix.f_transpose(0, 1)?;
+                let matrix = matrix.f_transpose(0, 1)?.f_to_kind(images.kind())?;
                 let cols = images.f_unfold(3, *patch, *patch)?.f_matmul(&matrix)?.f_flatten(3, 4)?;
                 cols.f_unfold(2, *patch, *patch)?.f_matmul(&matrix)?.f_transpose(3, 4)?.f_flatten(2, 3)?
             }

@@ -1,0 +1,117 @@
+//! Checkpoint in, TorchScript out: builds the towers on imported weights and writes their traces.
+
+use std::path::Path;
+
+use tch::{Kind, Tensor};
+
+use super::checkpoint::{Activation, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
+use super::clip::{Attention, ImageTower, TextTower, TowerOptions};
+use super::layers::Tensors;
+use super::segment::{ImageEncoder, Upsampling};
+use super::simfeatup::{Basis, Upsampler};
+use super::trace;
+use crate::error::{Context, Error, Result};
+
+/// In what the image encoder's weights are kept and its sums are done. The text tower always stays in float32: it runs once
+/// a job, and its features are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    Fp32,
+    Fp16,
+    Bf16,
+}
+
+impl Precision {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Fp32 => Kind::Float,
+            Self::Fp16 => Kind::Half,
+            Self::Bf16 => Kind::BFloat16,
+        }
+    }
+}
+
+/// What the weights leave open.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportOptions {
+    pub activation: Activation,
+    pub attention: Attention,
+    /// The last block keeps its residual and its MLP.
+    pub keep_residual: bool,
+    /// Side in pixels of the window that the model is meant for, a multiple of the patch.
+    pub window: usize,
+    pub precision: Precision,
+}
+
+/// Writes the traced image encoder.
+///
+/// # Errors
+/// The upsampler was trained on features of another width, or has not as many steps as the patch needs.
+pub fn image_encoder(
+    clip: &ClipWeights,
+    upsampler: Option<&UpsamplerWeights>,
+    options: &ExportOptions,
+    path: &Path,
+) -> Result<()> {
+    let sizes = &clip.sizes;
+    let kind = options.precision.kind();
+    let tensors = tensors(&clip.tensors, "visual.", kind)?;
+    let tower_options =
+        TowerOptions { layers: sizes.vision_layers, heads: sizes.vision_heads, activation: options.activation };
+    let tower = ImageTower::load(&tensors, tower_options, options.attention, options.keep_residual)?;
+    let upsampling = match upsampler {
+        None => Upsampling::Bilinear,
+        Some(weights) => {
+            if weights.features != sizes.embed_dim {
+                return Err(Error::input(format!(
+                    "the upsampler was trained on features of width {}, this CLIP's are {} wide",
+                    weights.features, sizes.embed_dim
+                ))
+                .with_hint("Give the upsampler of this CLIP, or `--upsampler none`."));
+            }
+            let patches = (options.window / sizes.patch).pow(2);
+            let basis = if patches + 1 < sizes.embed_dim { Basis::OfImage } else { Basis::Joint };
+            let weights = (weights.kind, self::tensors(&weights.tensors, "", kind)?);
+            Upsampling::Learned(Upsampler::load(&weights.1, weights.0, sizes.patch as i64)?, basis)
+        }
+    };
+    let encoder = ImageEncoder::new(tower, upsampling);
+    let module = trace::image_encoder(&encoder, options.window as i64, sizes.embed_dim as i64, kind)?;
+    module.save(path).map_err(Error::from).input(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes the traced text tower.
+pub fn text_encoder(clip: &ClipWeights, activation: Activation, path: &Path) -> Result<()> {
+    let tensors = tensors(&clip.tensors, "", Kind::Float)?;
+    let options = TowerOptions { layers: clip.sizes.text_layers, heads: clip.sizes.text_heads, activation };
+    let module = trace::text_encoder(&TextTower::load(&tensors, options)?)?;
+    module.save(path).map_err(Error::from).input(|| format!("cannot write {}", path.display()))
+}
+
+/// The tensors whose names begin with `prefix`, as libtorch's, in `kind`.
+pub fn tensors<'a>(
+    weights: impl IntoIterator<Item = (&'a String, &'a TensorData)>,
+    prefix: &str,
+    kind: Kind,
+) -> Result<Tensors> {
+    weights
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(prefix))
+        .map(|(name, data)| {
+            let from = match data.dtype() {
+                Dtype::F16 => Kind::Half,
+                Dtype::Bf16 => Kind::BFloat16,
+                Dtype::F32 => Kind::Float,
+                Dtype::F64 => Kind::Double,
+                other => return Err(Error::internal(format!("a weight of type {other} reached the network"))),
+            };
+            let shape: Vec<i64> = data.shape().iter().map(|&side| side as i64).collect();
+            Ok((name.clone(), Tensor::f_from_data_size(data.bytes(), &shape, from)?.f_to_kind(kind)?))
+        })
+        .collect()
+}
+
+/// Which of the authors' upsamplers, for reports.
+pub fn upsampler_name(kind: Option<UpsamplerKind>) -> &'static str {
+    kind.map_or("none", UpsamplerKind::name)
+}

@@ -1,0 +1,88 @@
+//! The few calls of GDAL that its Rust crate does not wrap.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use gdal::raster::RasterBand;
+use gdal::vector::{Layer, LayerAccess};
+
+/// The category names of a band, from value 0; empty where it has none.
+pub fn category_names(band: &RasterBand<'_>) -> Vec<String> {
+    // SAFETY: the band's handle is valid while `band` is borrowed; the list belongs to the band and is only read, up to the
+    // null pointer that ends it.
+    unsafe {
+        let mut list = gdal_sys::GDALGetRasterCategoryNames(band.c_rasterband());
+        let mut names = Vec::new();
+        while !list.is_null() && !(*list).is_null() {
+            names.push(CStr::from_ptr(*list).to_string_lossy().into_owned());
+            list = list.add(1);
+        }
+        names
+    }
+}
+
+/// One attribute of a feature, in the order of its layer's fields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Integer(i64),
+    Real(f64),
+    Text(Arc<CStr>),
+    Missing,
+}
+
+/// A feature on its way to a file.
+#[derive(Clone, Debug)]
+pub struct Feature {
+    /// Index of the layer among those the file was created with.
+    pub layer: usize,
+    /// Well-known binary, little-endian.
+    pub wkb: Vec<u8>,
+    pub values: Vec<Value>,
+}
+
+/// Appends features to a layer; the error is GDAL's own sentence.
+pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Result<(), String> {
+    // SAFETY: the layer and its definition live as long as `layer`; a feature is destroyed on every way out; the geometry
+    // made from the bytes is handed over to the feature, which then owns it (also where GDAL refuses it: it destroys it).
+    unsafe {
+        let definition = gdal_sys::OGR_L_GetLayerDefn(layer.c_layer());
+        for feature in features {
+            let mut geometry = std::ptr::null_mut();
+            let size = i32::try_from(feature.wkb.len())
+                .map_err(|_| format!("a geometry takes {} bytes, GDAL holds up to 2 GiB", feature.wkb.len()))?;
+            let made = gdal_sys::OGR_G_CreateFromWkb(
+                feature.wkb.as_ptr().cast(),
+                std::ptr::null_mut(),
+                &mut geometry,
+                size,
+            );
+            if made != gdal_sys::OGRErr::OGRERR_NONE {
+                return Err(last_error());
+            }
+            drop(feature.wkb);
+            let handle = gdal_sys::OGR_F_Create(definition);
+            gdal_sys::OGR_F_SetGeometryDirectly(handle, geometry);
+            for (index, value) in (0..).zip(&feature.values) {
+                match value {
+                    Value::Integer(value) => gdal_sys::OGR_F_SetFieldInteger64(handle, index, *value),
+                    Value::Real(value) => gdal_sys::OGR_F_SetFieldDouble(handle, index, *value),
+                    Value::Text(value) => gdal_sys::OGR_F_SetFieldString(handle, index, value.as_ptr()),
+                    Value::Missing => gdal_sys::OGR_F_SetFieldNull(handle, index),
+                }
+            }
+            let created = gdal_sys::OGR_L_CreateFeature(layer.c_layer(), handle);
+            gdal_sys::OGR_F_Destroy(handle);
+            if created != gdal_sys::OGRErr::OGRERR_NONE {
+                return Err(last_error());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn last_error() -> String {
+    // SAFETY: GDAL keeps the text of a thread's last error until the next call; it is copied at once.
+    let text = unsafe { CStr::from_ptr(gdal_sys::CPLGetLastErrorMsg()).to_string_lossy().into_owned() };
+    if text.is_empty() { "GDAL gave no reason".into() } else { text }
+}

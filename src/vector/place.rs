@@ -1,0 +1,162 @@
+//! Pixel positions to coordinates of the output, and rings to well-known binary.
+
+use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+
+use super::format::Format;
+use super::measure::Measure;
+use super::shape::Corner;
+use super::source::Placement;
+use crate::error::{Context, Error, Result};
+use crate::geom::{GeoTransform, WorldPoint};
+
+/// Where positions in pixels end up.
+pub struct Place {
+    transform: GeoTransform,
+    measure: Measure,
+    mirrored: bool,
+    reprojection: Option<CoordTransform>,
+    /// The CRS of the output.
+    pub crs_wkt: Option<String>,
+}
+
+impl Place {
+    /// `target_crs`: anything that GDAL understands as a CRS; GeoJSON is always WGS 84.
+    pub fn new(source: &Placement, target_crs: Option<&str>, format: Format) -> Result<Self> {
+        let c = &source.transform.coefficients;
+        let determinant = c[1] * c[5] - c[2] * c[4];
+        let Some(wkt) = &source.crs_wkt else {
+            if let Some(target) = target_crs {
+                return Err(Error::input(format!("the labels have no CRS, so they cannot be brought to {target}"))
+                    .with_hint("Leave the target CRS out, or give the raster its CRS with `gdal_edit.py -a_srs`."));
+            }
+            return Ok(Self {
+                transform: source.transform,
+                measure: source.measure,
+                mirrored: determinant < 0.0,
+                reprojection: None,
+                crs_wkt: None,
+            });
+        };
+        if let (true, Some(target)) = (format.is_geojson(), target_crs)
+            && !matches!(target.to_ascii_uppercase().as_str(), "EPSG:4326" | "OGC:CRS84" | "WGS84")
+        {
+            return Err(Error::input(format!("GeoJSON cannot hold {target}: RFC 7946 allows WGS 84 only"))
+                .with_hint("Write a .gpkg or .fgb, or leave the target CRS out."));
+        }
+        let wanted = if format.is_geojson() { Some("EPSG:4326") } else { target_crs };
+        let mut crs_wkt = Some(wkt.clone());
+        let mut reprojection = None;
+        if let Some(wanted) = wanted {
+            let from = traditional(wkt).input(|| "the labels' CRS is not understood".into())?;
+            let to = traditional(wanted).input(|| format!("{wanted} is not understood as a CRS")).map_err(|error| {
+                error.with_hint("Give a CRS as EPSG:CODE, PROJ string or WKT, for example EPSG:3857.")
+            })?;
+            reprojection = Some(
+                CoordTransform::new(&from, &to).input(|| format!("there is no way from the labels' CRS to {wanted}"))?,
+            );
+            crs_wkt = Some(to.to_wkt().internal(|| format!("{wanted} has no WKT"))?);
+        }
+        Ok(Self {
+            transform: source.transform,
+            measure: source.measure,
+            mirrored: determinant < 0.0,
+            reprojection,
+            crs_wkt,
+        })
+    }
+
+    pub fn measure(&self) -> &Measure {
+        &self.measure
+    }
+
+    /// Ground coordinates in the labels' own CRS.
+    pub fn ground(&self, col: f64, row: f64) -> WorldPoint {
+        self.transform.to_world(col, row)
+    }
+
+    /// Ground coordinates of a ring, turned so that outer rings run counter-clockwise in x, y. The inside of `ring` is on
+    /// its left with row 0 on top.
+    pub fn ring(&self, ring: impl DoubleEndedIterator<Item = (f64, f64)>) -> Vec<WorldPoint> {
+        let place = |(col, row): (f64, f64)| self.transform.to_world(col, row);
+        // A north-up transform mirrors rows, and with them the sense of a ring; row 0 on top is a mirrored picture itself.
+        if self.mirrored { ring.map(place).collect() } else { ring.rev().map(place).collect() }
+    }
+
+    /// Brings coordinates to the output's CRS.
+    pub fn project(&self, points: &mut [WorldPoint]) -> Result<()> {
+        let Some(reprojection) = &self.reprojection else { return Ok(()) };
+        let mut x: Vec<f64> = points.iter().map(|point| point.x).collect();
+        let mut y: Vec<f64> = points.iter().map(|point| point.y).collect();
+        reprojection
+            .transform_coords(&mut x, &mut y, &mut [])
+            .input(|| "a coordinate cannot be brought to the target CRS".into())?;
+        for ((point, x), y) in points.iter_mut().zip(x).zip(y) {
+            if !(x.is_finite() && y.is_finite()) {
+                return Err(Error::input(format!("({}, {}) has no place in the target CRS", point.x, point.y))
+                    .with_hint("Choose a target CRS that covers the scene."));
+            }
+            *point = WorldPoint { x, y };
+        }
+        Ok(())
+    }
+}
+
+fn traditional(definition: &str) -> gdal::errors::Result<SpatialRef> {
+    let mut srs = SpatialRef::from_definition(definition)?;
+    srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+    Ok(srs)
+}
+
+/// A lattice ring as positions.
+pub fn positions(ring: &[Corner]) -> impl DoubleEndedIterator<Item = (f64, f64)> + '_ {
+    ring.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)))
+}
+
+const POINT: u32 = 1;
+const LINE: u32 = 2;
+const POLYGON: u32 = 3;
+const MULTI_POLYGON: u32 = 6;
+
+fn head(wkb: &mut Vec<u8>, kind: u32) {
+    wkb.push(1);
+    wkb.extend(kind.to_le_bytes());
+}
+
+fn coordinates(wkb: &mut Vec<u8>, point: WorldPoint) {
+    wkb.extend(point.x.to_le_bytes());
+    wkb.extend(point.y.to_le_bytes());
+}
+
+/// Rings of each polygon, the outer one first, without a repeated first point; closed here.
+pub fn polygon_wkb(parts: &[Vec<Vec<WorldPoint>>], multi: bool) -> Vec<u8> {
+    let points: usize = parts.iter().flatten().map(|ring| ring.len() + 1).sum();
+    let mut wkb = Vec::with_capacity(points * 16 + parts.len() * 64);
+    if multi {
+        head(&mut wkb, MULTI_POLYGON);
+        wkb.extend((parts.len() as u32).to_le_bytes());
+    }
+    for part in parts {
+        head(&mut wkb, POLYGON);
+        wkb.extend((part.len() as u32).to_le_bytes());
+        for ring in part {
+            wkb.extend((ring.len() as u32 + 1).to_le_bytes());
+            ring.iter().chain(ring.first()).for_each(|&point| coordinates(&mut wkb, point));
+        }
+    }
+    wkb
+}
+
+pub fn line_wkb(line: &[WorldPoint]) -> Vec<u8> {
+    let mut wkb = Vec::with_capacity(9 + line.len() * 16);
+    head(&mut wkb, LINE);
+    wkb.extend((line.len() as u32).to_le_bytes());
+    line.iter().for_each(|&point| coordinates(&mut wkb, point));
+    wkb
+}
+
+pub fn point_wkb(point: WorldPoint) -> Vec<u8> {
+    let mut wkb = Vec::with_capacity(21);
+    head(&mut wkb, POINT);
+    coordinates(&mut wkb, point);
+    wkb
+}

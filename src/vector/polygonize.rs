@@ -1,0 +1,421 @@
+//! A whole label raster to polygons, each written as soon as its last row has been seen.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::ffi::{Feature, Value};
+use super::format::Format;
+use super::place::{Place, polygon_wkb, positions};
+use super::shape::Region;
+use super::source::{LabelSource, ScoreSource};
+use super::trace::{Connectedness, Tracer};
+use super::write::{BackgroundWriter, Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
+use crate::error::{Error, Result};
+use crate::scene::ClassInfo;
+
+/// How polygons are made and stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    pub connectedness: Connectedness,
+    /// Anything GDAL understands as a CRS, for example `EPSG:3857`. `None`: the labels' own (GeoJSON: always WGS 84).
+    pub target_crs: Option<String>,
+    /// A layer for each class instead of one for all (GeoPackage only).
+    pub layer_per_class: bool,
+}
+
+/// What was written, class by class.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    pub polygons: u64,
+    /// In the order of the class indices; classes without a polygon are left out.
+    pub classes: Vec<ClassSummary>,
+    /// Sentences that a user should read: an empty result, coordinates without CRS.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassSummary {
+    pub index: usize,
+    pub name: String,
+    pub polygons: u64,
+    /// Square metres on the ellipsoid or in the plane of the CRS; square pixels without a georeference.
+    pub area: f64,
+}
+
+/// Turns a label raster into polygons.
+///
+/// `classes` names the values from 0 (empty: the names in the file, or the bare numbers); `skip` are class indices left
+/// out. Nodata and, at the widest value of the pixel type, what the labels' writer uses for it, are always left out. With
+/// `scores` (a band a class, same size) every polygon has the mean and minimum of its own class's score.
+///
+/// # Errors
+/// Input that is no label raster or does not fit its classes or scores; an extension without a format; a format that
+/// cannot hold the result; an unwritable place. Nothing is left behind then.
+pub fn polygonize(
+    labels: &Path,
+    scores: Option<&Path>,
+    classes: &[ClassInfo],
+    skip: &[usize],
+    out: &Path,
+    options: &Options,
+) -> Result<Summary> {
+    let format = Format::of(out)?;
+    let source = LabelSource::open(labels)?;
+    let scores = scores.map(|path| ScoreSource::open(path, &source)).transpose()?;
+    let place = Place::new(&source.placement, options.target_crs.as_deref(), format)?;
+    let names = Names::new(&source, classes);
+    let mut output = Output::create(&source, &place, names, skip, out, options, scores.is_some())?;
+    let nodata = [source.nodata, Some(source.label_type.nodata())];
+    let skipped = |label: u16| nodata.contains(&Some(label)) || skip.contains(&usize::from(label));
+    let mut tracer = Tracer::new(source.size.width, options.connectedness, skipped);
+    let mut fault = Ok(());
+    let mut emit = |region: Region| {
+        if fault.is_ok() {
+            fault = output.region(&region);
+        }
+    };
+    let width = source.size.width;
+    source.for_each_strip(scores.as_ref(), |first, labels, scores| {
+        check_labels(labels, first, width, classes, &source, &skipped)?;
+        for (row, labels) in labels.chunks_exact(width).enumerate() {
+            tracer.row(labels, scores.map(|scores| &scores[row * width..][..width]), &mut emit);
+        }
+        Ok(())
+    })?;
+    tracer.finish(&mut emit);
+    fault?;
+    output.finish(&source, format)
+}
+
+/// Labels beyond the classes are a mistake somewhere, never a class of their own.
+fn check_labels(
+    labels: &[u16],
+    first: usize,
+    width: usize,
+    classes: &[ClassInfo],
+    source: &LabelSource,
+    skipped: &impl Fn(u16) -> bool,
+) -> Result<()> {
+    if classes.is_empty() {
+        return Ok(());
+    }
+    let Some(at) = labels.iter().position(|&label| usize::from(label) >= classes.len() && !skipped(label)) else {
+        return Ok(());
+    };
+    Err(Error::input(format!(
+        "{} has label {} in column {}, row {}, its {} classes are 0 to {}",
+        source.name(),
+        labels[at],
+        at % width,
+        first + at / width,
+        classes.len(),
+        classes.len() - 1
+    ))
+    .with_hint("Give the classes that the labels were made with, or declare the value as nodata."))
+}
+
+/// The names of labels, ready to be written.
+pub struct Names {
+    known: Vec<Arc<CStr>>,
+}
+
+impl Names {
+    pub fn new(source: &LabelSource, classes: &[ClassInfo]) -> Self {
+        let text = |name: &str| CString::new(name.replace('\0', " ")).unwrap_or_default();
+        let known: Vec<Arc<CStr>> = if classes.is_empty() {
+            source.names.iter().map(|name| Arc::from(text(name))).collect()
+        } else {
+            classes.iter().map(|class| Arc::from(text(&class.name))).collect()
+        };
+        Self { known }
+    }
+
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    pub fn get(&self, label: u16) -> Arc<CStr> {
+        match self.known.get(usize::from(label)) {
+            Some(name) if !name.is_empty() => name.clone(),
+            _ => Arc::from(CString::new(label.to_string()).unwrap_or_default()),
+        }
+    }
+}
+
+pub const ATTRIBUTES: [Field; 4] = [
+    Field::new("class_id", "class_id", FieldKind::Integer),
+    Field::new("class", "class", FieldKind::Text),
+    Field::new("area_m2", "area_m2", FieldKind::Real),
+    Field::new("perimeter_m", "perim_m", FieldKind::Real),
+];
+
+pub const CONFIDENCE: [Field; 2] = [
+    Field::new("confidence", "conf_mean", FieldKind::Real),
+    Field::new("confidence_min", "conf_min", FieldKind::Real),
+];
+
+/// The file under construction, and the count of what went into it.
+struct Output<'a> {
+    writer: BackgroundWriter,
+    place: &'a Place,
+    names: Names,
+    /// The layer of each class; empty: one layer for all.
+    layer_of: Vec<usize>,
+    multi: bool,
+    with_scores: bool,
+    tally: BTreeMap<u16, (u64, f64)>,
+}
+
+impl<'a> Output<'a> {
+    fn create(
+        source: &LabelSource,
+        place: &'a Place,
+        names: Names,
+        skip: &[usize],
+        out: &Path,
+        options: &Options,
+        with_scores: bool,
+    ) -> Result<Self> {
+        let multi = options.connectedness == Connectedness::Eight;
+        let mut fields = ATTRIBUTES.to_vec();
+        if with_scores {
+            fields.extend(CONFIDENCE);
+        }
+        let geometry = if multi { GeometryKind::MultiPolygon } else { GeometryKind::Polygon };
+        let layer_names: Vec<String> = if options.layer_per_class {
+            if names.len() == 0 {
+                return Err(Error::input(format!("{} does not name its classes, so they get no layers", source.name()))
+                    .with_hint("Give the class names, or write one layer for all."));
+            }
+            (0..names.len()).map(|class| names.get(class as u16).to_string_lossy().into_owned()).collect()
+        } else {
+            vec![out.file_stem().map_or_else(|| "polygons".into(), |stem| stem.to_string_lossy().into_owned())]
+        };
+        let mut layers = Vec::new();
+        let mut layer_of = Vec::new();
+        for (class, name) in layer_names.into_iter().enumerate() {
+            layer_of.push(layers.len());
+            if !(options.layer_per_class && skip.contains(&class)) {
+                layers.push(LayerSpec { name, geometry, fields: fields.clone() });
+            }
+        }
+        if !options.layer_per_class {
+            layer_of.clear();
+        }
+        let writer = BackgroundWriter::new(VectorWriter::create(out, place.crs_wkt.as_deref(), &layers)?)?;
+        Ok(Self {
+            writer,
+            place,
+            names,
+            layer_of,
+            multi,
+            with_scores,
+            tally: BTreeMap::new(),
+        })
+    }
+
+    fn region(&mut self, region: &Region) -> Result<()> {
+        let (mut area, mut perimeter) = (0.0, 0.0);
+        let mut parts = Vec::with_capacity(region.parts.len());
+        for part in &region.parts {
+            let mut rings = Vec::with_capacity(1 + part.holes.len());
+            for ring in part.rings() {
+                let mut ring = self.place.ring(positions(ring));
+                area += self.place.measure().area(&ring);
+                perimeter += self.place.measure().perimeter(&ring);
+                self.place.project(&mut ring)?;
+                rings.push(ring);
+            }
+            parts.push(rings);
+        }
+        let mut values = vec![
+            Value::Integer(i64::from(region.label)),
+            Value::Text(self.names.get(region.label)),
+            Value::Real(area),
+            Value::Real(perimeter),
+        ];
+        if self.with_scores {
+            match region.confidence {
+                Some(confidence) => values.extend([
+                    Value::Real(f64::from(confidence.mean)),
+                    Value::Real(f64::from(confidence.minimum)),
+                ]),
+                None => values.extend([Value::Missing, Value::Missing]),
+            }
+        }
+        let tally = self.tally.entry(region.label).or_default();
+        tally.0 += 1;
+        tally.1 += area;
+        let layer = self.layer_of.get(usize::from(region.label)).copied().unwrap_or(0);
+        self.writer.push(Feature { layer, wkb: polygon_wkb(&parts, self.multi), values })
+    }
+
+    fn finish(self, source: &LabelSource, format: Format) -> Result<Summary> {
+        self.writer.finish()?;
+        let classes: Vec<_> = self
+            .tally
+            .iter()
+            .map(|(&label, &(polygons, area))| ClassSummary {
+                index: usize::from(label),
+                name: self.names.get(label).to_string_lossy().into_owned(),
+                polygons,
+                area,
+            })
+            .collect();
+        let mut notes = Vec::new();
+        let polygons = classes.iter().map(|class| class.polygons).sum();
+        if polygons == 0 {
+            notes.push(format!("{} has no pixel of the classes asked for: the layer is empty", source.name()));
+        }
+        if source.placement.crs_wkt.is_none() {
+            let what = if source.placement.georeferenced { "coordinates without CRS" } else { "pixel coordinates" };
+            notes.push(match format {
+                Format::GeoJson | Format::GeoJsonSeq => {
+                    format!("{} has no CRS: the polygons are in {what}, outside RFC 7946", source.name())
+                }
+                _ => format!("{} has no CRS: the polygons are in {what}", source.name()),
+            });
+        }
+        Ok(Summary { polygons, classes, notes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Scene, read_back};
+    use super::*;
+
+    fn classes() -> Vec<ClassInfo> {
+        ["background", "building", "Straße"]
+            .map(|name| ClassInfo { name: name.into(), colour: [1, 2, 3] })
+            .to_vec()
+    }
+
+    #[rustfmt::skip]
+    const LABELS: [u16; 20] = [
+        0, 1, 1, 1, 255,
+        0, 1, 2, 1, 255,
+        2, 1, 1, 1, 0,
+        0, 2, 0, 0, 1,
+    ];
+
+    #[test]
+    fn every_format_holds_the_same_polygons() {
+        for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.ndjson", "a.shp"] {
+            let scene = Scene::utm(&LABELS, 5);
+            let out = scene.path(file);
+            let summary =
+                polygonize(&scene.labels, None, &classes(), &[0], &out, &Options::default()).unwrap();
+            assert_eq!(summary.polygons, 5, "{file}");
+            let found = read_back(&out);
+            assert_eq!(found.len(), 5, "{file}");
+            assert!(found.iter().all(|feature| feature.valid), "{file}");
+            // Pixels of 2 m: 8 building pixels with a courtyard, and one alone.
+            let mut areas: Vec<_> = found.iter().map(|f| (f.text("class"), f.real("area_m2"))).collect();
+            areas.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            let expected =
+                [("Straße", 4.0), ("Straße", 4.0), ("Straße", 4.0), ("building", 4.0), ("building", 32.0)];
+            assert_eq!(areas, expected.map(|(class, area)| (class.to_string(), area)), "{file}");
+            let names = std::fs::read_dir(scene.folder()).unwrap().count();
+            assert_eq!(names, if file == "a.shp" { 6 } else { 2 }, "{file}: nothing but the labels and the result is left");
+        }
+    }
+
+    #[test]
+    fn diagonal_connection_gives_valid_multipolygons() {
+        let scene = Scene::utm(&LABELS, 5);
+        let out = scene.path("a.gpkg");
+        let options = Options { connectedness: Connectedness::Eight, ..Options::default() };
+        let summary = polygonize(&scene.labels, None, &classes(), &[0], &out, &options).unwrap();
+        assert_eq!(summary.polygons, 3);
+        assert!(read_back(&out).iter().all(|feature| feature.valid));
+    }
+
+    #[test]
+    fn geojson_is_in_degrees_and_right_handed() {
+        let scene = Scene::utm(&LABELS, 5);
+        let out = scene.path("a.geojson");
+        polygonize(&scene.labels, None, &classes(), &[0, 2], &out, &Options::default()).unwrap();
+        let text = std::fs::read_to_string(&out).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let ring: Vec<(f64, f64)> = json["features"][0]["geometry"]["coordinates"][0]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|point| (point[0].as_f64().unwrap(), point[1].as_f64().unwrap()))
+            .collect();
+        assert!(ring.iter().all(|&(lon, lat)| (8.9..9.1).contains(&lon) && (49.0..51.0).contains(&lat)), "{ring:?}");
+        let twice: f64 = ring.windows(2).map(|pair| pair[0].0 * pair[1].1 - pair[1].0 * pair[0].1).sum();
+        assert!(twice > 0.0, "the right-hand rule wants outer rings counter-clockwise");
+        assert!(json.get("crs").is_none());
+    }
+
+    #[test]
+    fn scores_give_confidence_and_layers_can_be_one_a_class() {
+        let scene = Scene::utm(&LABELS, 5);
+        let scores: Vec<f32> = (0..3).flat_map(|band| (0..20).map(move |at| 0.1 * band as f32 + at as f32 / 100.0)).collect();
+        let scores = scene.scores(&scores, 3);
+        let out = scene.path("a.gpkg");
+        let options = Options { layer_per_class: true, ..Options::default() };
+        polygonize(&scene.labels, Some(&scores), &classes(), &[0], &out, &options).unwrap();
+        let found = read_back(&out);
+        let big = found.iter().find(|f| f.real("area_m2") == 32.0).unwrap();
+        assert_eq!(big.layer, "building");
+        assert!((big.real("confidence_min") - 0.11).abs() < 1e-6);
+        let mean = [1, 2, 3, 6, 8, 11, 12, 13].map(|at| 0.1 + f64::from(at) / 100.0).iter().sum::<f64>() / 8.0;
+        assert!((big.real("confidence") - mean).abs() < 1e-6);
+        assert!(found.iter().any(|f| f.layer == "Straße"));
+    }
+
+    #[test]
+    fn an_empty_result_is_a_valid_empty_layer_and_says_so() {
+        for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.shp"] {
+            let scene = Scene::utm(&[0; 20], 5);
+            let out = scene.path(file);
+            let summary = polygonize(&scene.labels, None, &classes(), &[0], &out, &Options::default()).unwrap();
+            assert_eq!(summary.polygons, 0);
+            assert!(summary.notes[0].contains("empty"), "{:?}", summary.notes);
+            assert!(out.exists(), "{file}");
+            if file != "a.geojsonl" {
+                assert_eq!(read_back(&out).len(), 0, "{file}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_georeference_coordinates_are_pixels() {
+        let scene = Scene::plain(&LABELS, 5);
+        for file in ["a.gpkg", "a.geojson"] {
+            let out = scene.path(file);
+            let summary = polygonize(&scene.labels, None, &classes(), &[0, 2], &out, &Options::default()).unwrap();
+            assert!(summary.notes[0].contains("pixel coordinates"), "{:?}", summary.notes);
+            let envelope = read_back(&out).iter().find(|f| f.real("area_m2") == 8.0).unwrap().envelope;
+            assert_eq!(envelope, [1.0, 0.0, 4.0, 3.0]);
+        }
+    }
+
+    #[test]
+    fn faults_leave_nothing_behind_and_name_the_way_out() {
+        let scene = Scene::utm(&LABELS, 5);
+        let attempt = |file: &str, classes: &[ClassInfo], options: &Options| {
+            polygonize(&scene.labels, None, classes, &[], &scene.path(file), options).unwrap_err()
+        };
+        let error = attempt("a.kml", &classes(), &Options::default());
+        assert!(error.to_string().contains(".gpkg"), "{error}");
+        let error = attempt("a.gpkg", &classes()[..2], &Options::default());
+        assert!(error.to_string().contains("label 2 in column 2, row 1"), "{error}");
+        let per_class = Options { layer_per_class: true, ..Options::default() };
+        let error = attempt("a.fgb", &classes(), &per_class);
+        assert!(error.hint().unwrap().contains(".gpkg"), "{error}");
+        let error = attempt("no/such/a.gpkg", &classes(), &Options::default());
+        assert!(error.to_string().contains("no/such"), "{error}");
+        let elsewhere = Options { target_crs: Some("EPSG:3857".into()), ..Options::default() };
+        let error = attempt("a.geojson", &classes(), &elsewhere);
+        assert!(error.hint().unwrap().contains(".gpkg"), "{error}");
+        let odd = Options { target_crs: Some("EPSG:nonsense".into()), ..Options::default() };
+        assert_eq!(attempt("a.gpkg", &classes(), &odd).exit_code(), 1);
+        assert_eq!(std::fs::read_dir(scene.folder()).unwrap().count(), 1, "only the labels are there");
+    }
+}

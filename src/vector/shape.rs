@@ -1,0 +1,60 @@
+//! What the tracer finds: regions of one label, bounded by rings of pixel corners.
+
+/// A corner of the pixel lattice: (0, 0) is the outer corner of the top left pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Corner {
+    pub col: u32,
+    pub row: u32,
+}
+
+impl Corner {
+    pub fn new(col: u32, row: u32) -> Self {
+        Self { col, row }
+    }
+}
+
+/// An outer ring and its holes. Rings are simple, do not repeat their first corner, and have the inside on their left as
+/// seen with row 0 on top: outer rings run counter-clockwise, holes clockwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LatticePolygon {
+    pub outer: Vec<Corner>,
+    pub holes: Vec<Vec<Corner>>,
+}
+
+impl LatticePolygon {
+    pub fn rings(&self) -> impl Iterator<Item = &Vec<Corner>> {
+        std::iter::once(&self.outer).chain(&self.holes)
+    }
+}
+
+/// How sure the model was of a region's pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Confidence {
+    pub mean: f32,
+    pub minimum: f32,
+}
+
+/// One connected region of equal labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    pub label: u16,
+    /// One part when pixels connect over edges only; with diagonal connection parts may touch each other in corners.
+    pub parts: Vec<LatticePolygon>,
+    pub pixels: u64,
+    /// `None` without scores, or where all of them are missing.
+    pub confidence: Option<Confidence>,
+}
+
+/// The area inside a ring in pixels, positive for outer rings and negative for holes.
+pub fn ring_area(ring: &[Corner]) -> i64 {
+    let mut twice = 0i64;
+    let mut before = match ring.last() {
+        Some(&last) => last,
+        None => return 0,
+    };
+    for &here in ring {
+        twice += (i64::from(here.col) - i64::from(before.col)) * (i64::from(here.row) + i64::from(before.row));
+        before = here;
+    }
+    twice / 2
+}

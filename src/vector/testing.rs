@@ -1,0 +1,124 @@
+//! Small rasters to vectorise, and a reader for what came out: tests only.
+
+use std::path::{Path, PathBuf};
+
+use gdal::raster::Buffer;
+use gdal::spatial_ref::SpatialRef;
+use gdal::vector::LayerAccess;
+use gdal::{Dataset, DriverManager};
+use tempfile::TempDir;
+
+/// A label raster in a folder of its own.
+pub struct Scene {
+    folder: TempDir,
+    pub labels: PathBuf,
+    transform: Option<[f64; 6]>,
+    width: usize,
+    height: usize,
+}
+
+impl Scene {
+    /// Pixels of 2 m in UTM zone 32, nodata 255.
+    pub fn utm(labels: &[u16], width: usize) -> Self {
+        Self::new(labels, width, Some(([500_000.0, 2.0, 0.0, 5_540_000.0, 0.0, -2.0], 32632)))
+    }
+
+    /// No georeference at all.
+    pub fn plain(labels: &[u16], width: usize) -> Self {
+        Self::new(labels, width, None)
+    }
+
+    pub fn new(labels: &[u16], width: usize, georeference: Option<([f64; 6], u32)>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.tif");
+        let height = labels.len() / width;
+        let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
+        let mut dataset = driver.create_with_band_type::<u8, _>(&path, width, height, 1).unwrap();
+        if let Some((transform, epsg)) = georeference {
+            dataset.set_geo_transform(&transform).unwrap();
+            dataset.set_spatial_ref(&SpatialRef::from_epsg(epsg).unwrap()).unwrap();
+        }
+        {
+            let mut band = dataset.rasterband(1).unwrap();
+            let bytes = labels.iter().map(|&label| label as u8).collect();
+            band.write((0, 0), (width, height), &mut Buffer::new((width, height), bytes)).unwrap();
+            band.set_no_data_value(Some(255.0)).unwrap();
+        }
+        dataset.close().unwrap();
+        Self { folder, labels: path, transform: georeference.map(|(transform, _)| transform), width, height }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A score raster beside the labels: (class, row, column).
+    pub fn scores(&self, scores: &[f32], bands: usize) -> PathBuf {
+        let path = self.path("scores.tif");
+        let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
+        let size = (self.width, self.height);
+        let mut dataset = driver.create_with_band_type::<f32, _>(&path, size.0, size.1, bands).unwrap();
+        if let Some(transform) = &self.transform {
+            dataset.set_geo_transform(transform).unwrap();
+        }
+        for (index, plane) in scores.chunks_exact(size.0 * size.1).enumerate() {
+            let mut band = dataset.rasterband(index + 1).unwrap();
+            band.write((0, 0), size, &mut Buffer::new(size, plane.to_vec())).unwrap();
+        }
+        dataset.close().unwrap();
+        path
+    }
+}
+
+/// A feature as another program sees it.
+pub struct Found {
+    pub layer: String,
+    pub valid: bool,
+    /// West, south, east, north.
+    pub envelope: [f64; 4],
+    pub wkt: String,
+    fields: Vec<(String, Option<gdal::vector::FieldValue>)>,
+}
+
+impl Found {
+    fn field(&self, name: &str) -> Option<gdal::vector::FieldValue> {
+        let found = self.fields.iter().find(|(field, _)| field == name);
+        found.unwrap_or_else(|| panic!("no field {name} in {:?}", self.fields)).1.clone()
+    }
+
+    pub fn real(&self, name: &str) -> f64 {
+        self.field(name).and_then(gdal::vector::FieldValue::into_real).unwrap_or(f64::NAN)
+    }
+
+    pub fn integer(&self, name: &str) -> i64 {
+        self.field(name).and_then(gdal::vector::FieldValue::into_int64).unwrap_or(-1)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.field(name).and_then(gdal::vector::FieldValue::into_string).unwrap_or_default()
+    }
+}
+
+pub fn read_back(path: &Path) -> Vec<Found> {
+    let dataset = Dataset::open(path).unwrap();
+    let mut found = Vec::new();
+    for mut layer in dataset.layers() {
+        let name = layer.name();
+        for feature in layer.features() {
+            let geometry = feature.geometry().unwrap();
+            let envelope = geometry.envelope();
+            found.push(Found {
+                layer: name.clone(),
+                valid: geometry.is_valid(),
+                envelope: [envelope.MinX, envelope.MinY, envelope.MaxX, envelope.MaxY],
+                wkt: geometry.wkt().unwrap(),
+                fields: feature.fields().collect(),
+            });
+        }
+    }
+    found
+}
