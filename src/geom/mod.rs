@@ -1,5 +1,6 @@
 //! Pixels and world: plain geometry that knows no file, no model and no library.
 
+pub mod area;
 mod blend;
 mod grid;
 mod transform;

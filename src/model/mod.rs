@@ -3,8 +3,10 @@
 pub mod bundle;
 mod cuda;
 pub mod fake;
+pub mod import;
 mod preprocess;
 pub mod queries;
+pub mod registry;
 pub mod text;
 pub mod torch;
 

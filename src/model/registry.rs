@@ -1,0 +1,95 @@
+//! Models by name: bundles in the user's model folder, and the fakes that need none.
+
+use std::path::{Path, PathBuf};
+
+use super::bundle::{Bundle, CARD, Trust};
+use super::fake::Answer;
+use crate::error::{Error, Result};
+
+/// Side of a window of the fake models, in pixels.
+pub const FAKE_WINDOW: usize = 224;
+
+/// A model that was found.
+#[derive(Clone, Debug)]
+pub enum Model {
+    Bundle(Box<Bundle>),
+    /// `fake:identity` and `fake:null`: what everything but the model costs and does.
+    Fake(Answer),
+}
+
+impl Model {
+    /// A name in the model folder, or a fake's.
+    pub fn named(name: &str, trust: Trust) -> Result<Self> {
+        match name {
+            "fake:identity" => return Ok(Self::Fake(Answer::Identity)),
+            "fake:null" => return Ok(Self::Fake(Answer::Null)),
+            _ => {}
+        }
+        let found = folder().map(|models| models.join(name)).filter(|_| is_plain(name)).filter(|path| path.is_dir());
+        match found {
+            Some(path) => Self::in_folder(&path, trust),
+            None => Err(unknown(name)),
+        }
+    }
+
+    pub fn in_folder(path: &Path, trust: Trust) -> Result<Self> {
+        Ok(Self::Bundle(Box::new(Bundle::open(path, trust)?)))
+    }
+
+    /// Side of a window in pixels.
+    pub fn window(&self) -> usize {
+        match self {
+            Self::Bundle(bundle) => bundle.card.sizes.window,
+            Self::Fake(_) => FAKE_WINDOW,
+        }
+    }
+
+    /// Side of a patch in pixels.
+    pub fn patch(&self) -> usize {
+        match self {
+            Self::Bundle(bundle) => bundle.card.sizes.patch,
+            Self::Fake(_) => 1,
+        }
+    }
+}
+
+/// `$SEGEARTH_MODELS`, else `$XDG_DATA_HOME/segearth/models`, else `~/.local/share/segearth/models`.
+pub fn folder() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("SEGEARTH_MODELS")
+        .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("segearth/models")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/share/segearth/models")))
+}
+
+/// Names of the bundles in the model folder, `publisher/model` for nested ones, sorted.
+pub fn names() -> Vec<String> {
+    fn look(folder: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.path().join(CARD).is_file() {
+                names.push(name);
+            } else if depth > 0 && entry.path().is_dir() {
+                look(&entry.path(), &format!("{name}/"), depth - 1, names);
+            }
+        }
+    }
+    let mut names = Vec::new();
+    if let Some(folder) = folder() {
+        look(&folder, "", 1, &mut names);
+    }
+    names.sort();
+    names
+}
+
+/// A name is a path below the model folder and never leaves it.
+fn is_plain(name: &str) -> bool {
+    Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)))
+}
+
+fn unknown(name: &str) -> Error {
+    let names = names();
+    let known = if names.is_empty() { "none is installed".to_owned() } else { format!("installed: {}", names.join(", ")) };
+    Error::input(format!("there is no model `{name}` ({known})")).with_hint(
+        "Make one with `segearth model import` or `segearth model fetch`, or give the folder of a bundle.",
+    )
+}

@@ -1,0 +1,254 @@
+//! A job: everything resolved and refused first, then scene by scene.
+
+use std::time::Instant;
+
+use super::engine::{self, Counts, Engine};
+use crate::error::{Context, Error, Result};
+use crate::geom::area;
+use crate::model::bundle::{Bundle, Trust};
+use crate::model::fake::Fake;
+use crate::model::queries::{self, QueryCache, Wording};
+use crate::model::registry::Model;
+use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
+use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
+use crate::model::{Normalisation, Queries, Segmenter};
+use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
+use crate::report::{ClassShare, Output, Reporter, Summary};
+use crate::scene::{ClassInfo, Georeference, LabelType};
+use crate::stitch::Classifier;
+use crate::{raster, vector};
+
+/// Resolves a job and says what it comes to; computes nothing.
+pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
+    let prepared = prepare(spec, trust, reporter)?;
+    reporter.plan(&prepared.plan);
+    Ok(())
+}
+
+/// Resolves a job and runs it.
+pub fn run(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
+    let Prepared { plan, model, device } = prepare(spec, trust, reporter)?;
+    let mut segmenter = segmenter(&plan, &model, device, reporter)?;
+    let normalisation = match &model {
+        Model::Bundle(bundle) => bundle.normalisation(),
+        // A fake model sees the pixels as they are.
+        Model::Fake(_) => Normalisation { mean: [0.0; 3], std: [1.0; 3] },
+    };
+    for scene in &plan.scenes {
+        let engine = Engine {
+            plan: &plan,
+            scene,
+            normalisation,
+            patch: model.patch(),
+            classifier: classifier(&plan),
+            classes: classes(&plan),
+            tags: tags(&plan, &model),
+        };
+        run_scene(&engine, segmenter.as_mut(), device, reporter)?;
+    }
+    Ok(())
+}
+
+/// A job of which everything is known that can be known before the work.
+struct Prepared {
+    plan: Plan,
+    model: Model,
+    device: Device,
+}
+
+fn prepare(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<Prepared> {
+    let inputs = pipeline::inputs(spec)?;
+    let trust = if trust { Trust::User } else { Trust::Hashes };
+    let model = match &inputs.model {
+        ModelChoice::Named(name) => Model::named(name, trust)?,
+        ModelChoice::Bundle(folder) => Model::in_folder(folder, trust)?,
+    };
+    let scenes = inputs.scenes.iter().map(raster::inspect).collect::<Result<Vec<_>>>()?;
+    let facts = ModelFacts { window: model.window(), patch: model.patch() };
+    let plan = pipeline::resolve(spec, &facts, scenes)?;
+    for scene in &plan.scenes {
+        let outputs = &scene.outputs;
+        raster::prove_writable(&outputs.labels)?;
+        outputs.scores.iter().try_for_each(|path| raster::prove_writable(path))?;
+        outputs.polygons.iter().try_for_each(|path| vector::prove_writable(path))?;
+    }
+    let device = device(plan.device, &model, reporter)?;
+    plan.notes.iter().for_each(|note| reporter.note(note));
+    Ok(Prepared { plan, model, device })
+}
+
+/// Never silently the CPU: what `auto` took is said, and what was asked for by name is had or refused.
+fn device(choice: DeviceChoice, model: &Model, reporter: &Reporter) -> Result<Device> {
+    if let Model::Fake(_) = model {
+        return Ok(Device::Cpu);
+    }
+    let device = match choice {
+        DeviceChoice::Cpu => Device::Cpu,
+        DeviceChoice::Auto if cuda_devices() > 0 => Device::Cuda(0),
+        DeviceChoice::Auto => Device::Cpu,
+        DeviceChoice::Cuda(index) => match cuda_devices() {
+            0 => {
+                return Err(Error::input(format!("device cuda:{index} was asked for, and no CUDA device can be used here"))
+                    .with_hint(
+                        "Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).",
+                    ));
+            }
+            count if index < count => Device::Cuda(index),
+            count => {
+                return Err(Error::input(format!("device cuda:{index} was asked for, there are cuda:0 to cuda:{}", count - 1))
+                    .with_hint("Devices are counted from 0."));
+            }
+        },
+    };
+    if choice == DeviceChoice::Auto {
+        reporter.note(&format!("device: auto took {device}."));
+    }
+    Ok(device)
+}
+
+fn segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Reporter) -> Result<Box<dyn Segmenter>> {
+    match model {
+        Model::Fake(answer) => Ok(Box::new(Fake { answer: *answer, queries: plan.queries() })),
+        Model::Bundle(bundle) => {
+            let queries = queries(plan, bundle, device, reporter)?;
+            let path = bundle.image_encoder();
+            Ok(Box::new(TorchSegmenter::load(&path, device, &queries, plan.method.debias)?))
+        }
+    }
+}
+
+/// The classes' prompts as text features: from the cache, or from the text tower.
+fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) -> Result<Queries> {
+    let templates = match &plan.method.templates {
+        TemplateChoice::ImageNet80 => imagenet_templates(),
+        TemplateChoice::None => vec!["{}".to_owned()],
+        TemplateChoice::File(path) => read_templates(path)?,
+    };
+    let tokenizer = Tokenizer::from_json_file(&bundle.tokenizer())?.with_context(bundle.card.sizes.context);
+    let prompts: Vec<String> = plan.classes.iter().flat_map(|class| class.prompts.iter().cloned()).collect();
+    for prompt in &prompts {
+        for word in tokenizer.unknown_words(prompt)? {
+            reporter.note(&format!("the model does not know the word \"{word}\"; its class may come out at random."));
+        }
+    }
+    let wording = Wording { prompts: &prompts, templates: &templates };
+    let identity = bundle.text_identity()?;
+    let cache = QueryCache::of_user();
+    if let Some(queries) = cache.as_ref().and_then(|cache| cache.get(&identity, wording)) {
+        reporter.detail("The prompts' features come from the cache.");
+        return Ok(queries);
+    }
+    let mut encoder = TorchTextEncoder::load(&bundle.text_encoder(), device)?;
+    let progress = reporter.progress("prompts", prompts.len(), "prompts");
+    let queries = queries::encode(wording, &tokenizer, &mut encoder, |_| progress.advance(1))
+        .input(|| format!("cannot encode the prompts with the model in {}", bundle.folder.display()))?;
+    if queries.width != bundle.card.sizes.embed_dim {
+        return Err(Error::input(format!(
+            "the text tower gives features {} wide, model.yaml says {}",
+            queries.width, bundle.card.sizes.embed_dim
+        )));
+    }
+    if let Some(Err(error)) = cache.map(|cache| cache.put(&identity, wording, &queries)) {
+        reporter.note(&format!("The prompts' features are not kept for the next job: {error}."));
+    }
+    Ok(queries)
+}
+
+fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device, reporter: &Reporter) -> Result<()> {
+    let scene = engine.scene;
+    let started = Instant::now();
+    let counts = engine::run(engine, segmenter, reporter)?;
+    let mut outputs = vec![output("labels", &scene.outputs.labels)];
+    outputs.extend(scene.outputs.scores.iter().map(|path| output("scores", path)));
+    if let Some(path) = &scene.outputs.polygons {
+        let skip: Vec<usize> = engine.plan.background.into_iter().collect();
+        let polygons = vector::polygonize(
+            &scene.outputs.labels,
+            scene.outputs.scores.as_deref(),
+            &engine.classes,
+            &skip,
+            path,
+            &vector::Options::default(),
+        )?;
+        polygons.notes.iter().for_each(|note| reporter.note(note));
+        outputs.push(Output { remark: format!("{} polygons", polygons.polygons), ..output("polygons", path) });
+    }
+    raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
+    let device = device.to_string();
+    reporter.summary(&Summary {
+        scene: &scene.info.path,
+        size: scene.info.size,
+        pixel_area: scene.info.georeference.as_ref().and_then(|place| mean_pixel_area(place, scene)),
+        windows: counts.windows,
+        empty_windows: counts.empty_windows,
+        elapsed: started.elapsed(),
+        device: &device,
+        classes: shares(&engine.classes, &counts),
+        nodata_pixels: counts.nodata,
+        outputs,
+    });
+    Ok(())
+}
+
+fn output<'a>(what: &'a str, path: &'a std::path::Path) -> Output<'a> {
+    Output { what, path, remark: String::new() }
+}
+
+fn shares<'a>(classes: &'a [ClassInfo], counts: &Counts) -> Vec<ClassShare<'a>> {
+    classes.iter().zip(&counts.classes).map(|(class, &pixels)| ClassShare { class, pixels }).collect()
+}
+
+fn mean_pixel_area(place: &Georeference, scene: &ScenePlan) -> Option<f64> {
+    let size = scene.info.size;
+    if place.geographic {
+        let sum: f64 = (0..size.height).map(|row| area::geographic_pixel(&place.transform, size.width, row)).sum();
+        return Some(sum / size.height as f64);
+    }
+    place.crs_wkt.as_ref().map(|_| place.transform.pixel_area() * place.metres_per_unit.powi(2))
+}
+
+fn classes(plan: &Plan) -> Vec<ClassInfo> {
+    plan.classes.iter().map(|class| ClassInfo { name: class.name.clone(), colour: class.colour }).collect()
+}
+
+fn classifier(plan: &Plan) -> Classifier {
+    Classifier {
+        query_class: plan
+            .classes
+            .iter()
+            .enumerate()
+            .flat_map(|(index, class)| std::iter::repeat_n(index, class.prompts.len()))
+            .collect(),
+        thresholds: plan.classes.iter().map(|class| class.threshold.unwrap_or(plan.method.threshold)).collect(),
+        background: plan.background,
+        logit_scale: plan.method.logit_scale,
+        nodata: LabelType::for_classes(plan.classes.len()).nodata(),
+    }
+}
+
+/// What results say of how they came to be.
+fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
+    let tag = |name: &str, value: String| (format!("SEGEARTH_{name}"), value);
+    let classes: Vec<String> =
+        plan.classes.iter().map(|class| format!("{}: {}", class.name, class.prompts.join(","))).collect();
+    let mut tags = vec![
+        tag("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
+        tag("CLASSES", classes.join("; ")),
+        tag("METHOD", format!(
+            "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}",
+            plan.method.debias,
+            plan.method.logit_scale,
+            plan.method.threshold,
+            plan.tiling.window,
+            plan.tiling.stride,
+            plan.tiling.blend
+        )),
+    ];
+    if let Model::Bundle(bundle) = model {
+        tags.push(tag("MODEL", bundle.card.name.clone()));
+        tags.extend(bundle.card.files.iter().map(|(file, hash)| {
+            tag(&format!("SHA256_{}", file.replace('.', "_").to_uppercase()), hash.clone())
+        }));
+    }
+    tags
+}

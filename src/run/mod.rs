@@ -1,0 +1,25 @@
+//! The one place that knows the whole flow: a command line comes in, files and a summary go out.
+
+mod engine;
+mod job;
+mod models;
+
+use crate::cli::{Cli, Command};
+use crate::error::Result;
+use crate::pipeline;
+use crate::report::Reporter;
+
+/// Does what the command line asks for.
+pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
+    crate::raster::init();
+    match &cli.command {
+        Command::Run(args) => job::run(&pipeline::load(&args.job, &args.overrides())?, args.trust, reporter),
+        Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, args.trust, reporter),
+        Command::Segment(args) => job::run(&pipeline::from_flags(&args.overrides())?, args.trust, reporter),
+        Command::Schema => {
+            reporter.print(&pipeline::json_schema());
+            Ok(())
+        }
+        Command::Model(command) => models::run(command, reporter),
+    }
+}
