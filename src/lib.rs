@@ -17,4 +17,5 @@
 
 pub mod error;
 pub mod geom;
+pub mod network;
 pub mod scene;
