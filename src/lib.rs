@@ -21,6 +21,7 @@ pub mod geom;
 pub mod model;
 pub mod network;
 pub mod pipeline;
+pub mod raster;
 pub mod scene;
 pub mod stitch;
 pub mod vector;
