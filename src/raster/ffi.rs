@@ -1,0 +1,154 @@
+//! All `unsafe` of the raster room: what GDAL's C interface offers and the bindings do not wrap.
+
+use std::ffi::{CStr, CString, c_int};
+use std::ptr;
+
+use gdal::Dataset;
+use gdal::cpl::CslStringList;
+use gdal::errors::{GdalError, Result};
+use gdal::raster::RasterBand;
+use gdal::spatial_ref::SpatialRef;
+use gdal_sys::{CPLErr, GDALRATFieldType, GDALRATFieldUsage, GDALRATTableType, OGRErr};
+
+/// One row of a raster attribute table of classes.
+pub(super) struct AttributeRow<'a> {
+    pub value: i32,
+    pub name: &'a str,
+    pub pixels: u64,
+    pub colour: [u8; 3],
+}
+
+/// Bytes of decoded blocks that GDAL keeps, over all datasets.
+pub(super) fn limit_block_cache(bytes: usize) {
+    // SAFETY: takes a number by value; GDAL guards the cache with its own lock.
+    unsafe { gdal_sys::GDALSetCacheMax64(i64::try_from(bytes).unwrap_or(i64::MAX)) }
+}
+
+/// Number of ground control points.
+pub(super) fn control_points(dataset: &Dataset) -> usize {
+    // SAFETY: the handle is that of an open dataset, alive while `dataset` is borrowed; the call only reads.
+    let count = unsafe { gdal_sys::GDALGetGCPCount(dataset.c_dataset()) };
+    usize::try_from(count).unwrap_or(0)
+}
+
+/// GDAL's name of a band's pixel type; the bindings do not know the complex ones.
+pub(super) fn pixel_type(band: &RasterBand<'_>) -> String {
+    // SAFETY: the band handle is valid while `band` is borrowed; the name is a static C string or null.
+    unsafe {
+        let name = gdal_sys::GDALGetDataTypeName(gdal_sys::GDALGetRasterDataType(band.c_rasterband()));
+        if name.is_null() { String::from("Unknown") } else { CStr::from_ptr(name).to_string_lossy().into_owned() }
+    }
+}
+
+/// The CRS as WKT 2 (2019). WKT 1, which the bindings give, has no words for some CRSs and loses detail of others.
+pub(super) fn wkt2(crs: &SpatialRef) -> Option<String> {
+    let options = [c"FORMAT=WKT2_2019".as_ptr(), ptr::null()];
+    let mut text = ptr::null_mut();
+    // SAFETY: the handle lives as long as `crs`; `options` ends with a null pointer and outlives the call, as `text`
+    // does, which GDAL sets to a C string of its own or leaves null.
+    unsafe {
+        let status = gdal_sys::OSRExportToWktEx(crs.to_c_hsrs(), &mut text, options.as_ptr());
+        if text.is_null() {
+            return None;
+        }
+        let wkt = CStr::from_ptr(text).to_string_lossy().into_owned();
+        gdal_sys::VSIFree(text.cast());
+        (status == OGRErr::OGRERR_NONE && !wkt.is_empty()).then_some(wkt)
+    }
+}
+
+/// Names the values 0, 1, 2, … of a band.
+pub(super) fn set_category_names(band: &mut RasterBand<'_>, names: &CslStringList) -> Result<()> {
+    // SAFETY: the band handle is valid while `band` is borrowed; the list is null-terminated, lives over the call, and
+    // GDAL copies it.
+    check(unsafe { gdal_sys::GDALSetRasterCategoryNames(band.c_rasterband(), names.as_ptr()) }, "category names")
+}
+
+/// Gives a band an attribute table with one row a class: value, class name, pixel count, red, green, blue.
+pub(super) fn set_attribute_table(band: &mut RasterBand<'_>, rows: &[AttributeRow<'_>]) -> Result<()> {
+    const COLUMNS: [(&CStr, GDALRATFieldType::Type, GDALRATFieldUsage::Type); 6] = [
+        (c"Value", GDALRATFieldType::GFT_Integer, GDALRATFieldUsage::GFU_MinMax),
+        (c"Class", GDALRATFieldType::GFT_String, GDALRATFieldUsage::GFU_Name),
+        (c"Count", GDALRATFieldType::GFT_Real, GDALRATFieldUsage::GFU_PixelCount),
+        (c"Red", GDALRATFieldType::GFT_Integer, GDALRATFieldUsage::GFU_Red),
+        (c"Green", GDALRATFieldType::GFT_Integer, GDALRATFieldUsage::GFU_Green),
+        (c"Blue", GDALRATFieldType::GFT_Integer, GDALRATFieldUsage::GFU_Blue),
+    ];
+    let table = AttributeTable::new();
+    for (name, kind, usage) in COLUMNS {
+        // SAFETY: the table is alive; the name is a static C string that GDAL copies.
+        check(unsafe { gdal_sys::GDALRATCreateColumn(table.0, name.as_ptr(), kind, usage) }, "attribute table column")?;
+    }
+    // SAFETY: the table is alive and owned by us alone.
+    check(unsafe { gdal_sys::GDALRATSetTableType(table.0, GDALRATTableType::GRTT_THEMATIC) }, "attribute table type")?;
+    for (index, row) in rows.iter().enumerate() {
+        let index = c_int::try_from(index)?;
+        let name = CString::new(row.name)?;
+        let [red, green, blue] = row.colour.map(c_int::from);
+        // SAFETY: the six columns 0 to 5 were made above with these types; GDAL adds row `index` by itself, since it
+        // follows the last one; the name lives over the call and is copied.
+        unsafe {
+            gdal_sys::GDALRATSetValueAsInt(table.0, index, 0, row.value);
+            gdal_sys::GDALRATSetValueAsString(table.0, index, 1, name.as_ptr());
+            gdal_sys::GDALRATSetValueAsDouble(table.0, index, 2, row.pixels as f64);
+            gdal_sys::GDALRATSetValueAsInt(table.0, index, 3, red);
+            gdal_sys::GDALRATSetValueAsInt(table.0, index, 4, green);
+            gdal_sys::GDALRATSetValueAsInt(table.0, index, 5, blue);
+        }
+    }
+    // SAFETY: both handles are alive; the band keeps a copy, the table stays ours.
+    check(unsafe { gdal_sys::GDALSetDefaultRAT(band.c_rasterband(), table.0) }, "attribute table")
+}
+
+/// An attribute table that is freed however its making ends.
+struct AttributeTable(gdal_sys::GDALRasterAttributeTableH);
+
+impl AttributeTable {
+    fn new() -> Self {
+        // SAFETY: takes nothing and returns a table that is ours to free.
+        Self(unsafe { gdal_sys::GDALCreateRasterAttributeTable() })
+    }
+}
+
+impl Drop for AttributeTable {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, freed only here.
+        unsafe { gdal_sys::GDALDestroyRasterAttributeTable(self.0) }
+    }
+}
+
+fn check(status: CPLErr::Type, what: &str) -> Result<()> {
+    if status == CPLErr::CE_None { Ok(()) } else { Err(GdalError::BadArgument(format!("GDAL refused the {what}"))) }
+}
+
+/// The names of the values 0, 1, 2, … of a band. Of a GeoTIFF they are there only after something else was asked of it that
+/// brings its sidecar in.
+#[cfg(test)]
+pub(super) fn category_names(band: &RasterBand<'_>) -> Vec<String> {
+    // SAFETY: the band handle is valid while `band` is borrowed; the list stays the band's and is copied at once.
+    unsafe {
+        let mut next = gdal_sys::GDALGetRasterCategoryNames(band.c_rasterband());
+        let mut names = Vec::new();
+        while !next.is_null() && !(*next).is_null() {
+            names.push(CStr::from_ptr(*next).to_string_lossy().into_owned());
+            next = next.add(1);
+        }
+        names
+    }
+}
+
+/// Value, class and pixel count of a band's attribute table.
+pub(super) fn attribute_table(band: &RasterBand<'_>) -> Vec<(i32, String, u64)> {
+    // SAFETY: the table belongs to the band, which is borrowed; its columns are those of `set_attribute_table`; strings
+    // are copied before the next call.
+    unsafe {
+        let table = gdal_sys::GDALGetDefaultRAT(band.c_rasterband());
+        let rows = if table.is_null() { 0 } else { gdal_sys::GDALRATGetRowCount(table) };
+        let row = |row| {
+            let name = CStr::from_ptr(gdal_sys::GDALRATGetValueAsString(table, row, 1)).to_string_lossy().into_owned();
+            let count = gdal_sys::GDALRATGetValueAsDouble(table, row, 2) as u64;
+            (gdal_sys::GDALRATGetValueAsInt(table, row, 0), name, count)
+        };
+        (0..rows).map(row).collect()
+    }
+}

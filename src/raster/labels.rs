@@ -1,0 +1,280 @@
+//! Class maps: one band of class indices with names, colours and areas inside.
+
+use std::path::Path;
+
+use gdal::Metadata;
+use gdal::cpl::CslStringList;
+use gdal::raster::{ColorEntry, ColorTable, PaletteInterpretation};
+
+use super::blocks::BlockRows;
+use super::ffi;
+use super::target::Target;
+use crate::error::{Error, Result};
+use crate::geom::Size;
+use crate::scene::{ClassInfo, Georeference, LabelType};
+
+const BLOCK: Size = Size { width: 256, height: 256 };
+
+/// Writes a class map row by row; it has its name only after [`finish`](Self::finish).
+///
+/// The file is a tiled GeoTIFF (deflate). Class names are in it three times: as metadata of the band (`CLASS_0=…`, inside
+/// the file), as GDAL's category names and in the raster attribute table (both in the sidecar `.aux.xml`, where GDAL keeps
+/// them), which also counts each class's pixels.
+pub struct LabelWriter {
+    target: Target,
+    rows: Rows,
+    classes: Vec<ClassInfo>,
+    counts: Vec<u64>,
+    nodata: u16,
+}
+
+enum Rows {
+    U8(BlockRows<u8>),
+    U16(BlockRows<u16>),
+}
+
+impl LabelWriter {
+    /// Makes the file under a hidden name beside `path`; `tags` become its metadata.
+    ///
+    /// Fails with [`Kind::Input`](crate::error::Kind::Input) where it cannot be written.
+    pub fn create(
+        path: &Path,
+        size: Size,
+        georeference: Option<&Georeference>,
+        classes: &[ClassInfo],
+        kind: LabelType,
+        tags: &[(String, String)],
+    ) -> Result<Self> {
+        let nodata = kind.nodata();
+        if classes.len() > usize::from(nodata) {
+            return Err(Error::internal(format!("{} classes do not fit below {nodata}", classes.len())));
+        }
+        let options = [format!("BLOCKXSIZE={}", BLOCK.width), format!("BLOCKYSIZE={}", BLOCK.height)];
+        let mut target = match kind {
+            LabelType::U8 => Target::create::<u8>(path, size, 1, georeference, &options, tags)?,
+            LabelType::U16 => Target::create::<u16>(path, size, 1, georeference, &options, tags)?,
+        };
+        target.attempt("describe the classes of", |dataset| {
+            let mut band = dataset.rasterband(1)?;
+            band.set_no_data_value(Some(f64::from(nodata)))?;
+            band.set_color_table(&colour_table(classes));
+            let mut names = CslStringList::new();
+            for (index, class) in classes.iter().enumerate() {
+                names.add_string(&class.name)?;
+                band.set_metadata_item(&format!("CLASS_{index}"), &class.name, "")?;
+            }
+            ffi::set_category_names(&mut band, &names)
+        })?;
+        let rows = match kind {
+            LabelType::U8 => Rows::U8(BlockRows::new(&target, BLOCK, u8::MAX)),
+            LabelType::U16 => Rows::U16(BlockRows::new(&target, BLOCK, u16::MAX)),
+        };
+        Ok(Self { target, rows, classes: classes.to_vec(), counts: vec![0; classes.len()], nodata })
+    }
+
+    /// Writes whole rows of class indices, (row, column); rows come in order, from `first_row` on.
+    pub fn write_rows(&mut self, first_row: usize, labels: &[u16]) -> Result<()> {
+        for &label in labels {
+            match self.counts.get_mut(usize::from(label)) {
+                Some(count) => *count += 1,
+                None if label == self.nodata => {}
+                None => {
+                    return Err(Error::internal(format!("label {label} is none of {} classes", self.classes.len())));
+                }
+            }
+        }
+        match &mut self.rows {
+            // Checked above: every label is below the type's nodata value or is that value.
+            Rows::U8(rows) => {
+                let labels: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
+                rows.push(&mut self.target, first_row, &labels)
+            }
+            Rows::U16(rows) => rows.push(&mut self.target, first_row, labels),
+        }
+    }
+
+    /// Completes the file and gives it its name. Fails where rows are missing or the disk is full.
+    pub fn finish(mut self) -> Result<()> {
+        match &self.rows {
+            Rows::U8(rows) => rows.check_complete()?,
+            Rows::U16(rows) => rows.check_complete()?,
+        }
+        let table: Vec<ffi::AttributeRow<'_>> = (0..)
+            .zip(self.classes.iter().zip(&self.counts))
+            .map(|(value, (class, &pixels))| ffi::AttributeRow {
+                value,
+                name: &class.name,
+                pixels,
+                colour: class.colour,
+            })
+            .collect();
+        self.target.attempt("describe the classes of", |dataset| {
+            ffi::set_attribute_table(&mut dataset.rasterband(1)?, &table)
+        })?;
+        // Losing the sidecar is only a warning to GDAL.
+        self.target.finish(|dataset| {
+            let found = ffi::attribute_table(&dataset.rasterband(1)?);
+            Ok(found.iter().map(|(_, name, _)| name).eq(self.classes.iter().map(|class| &class.name)))
+        })
+    }
+}
+
+fn colour_table(classes: &[ClassInfo]) -> ColorTable<'static> {
+    let mut table = ColorTable::new(PaletteInterpretation::Rgba);
+    for (index, class) in (0..).zip(classes) {
+        let [red, green, blue] = class.colour.map(i16::from);
+        table.set_color_entry(index, &ColorEntry::rgba(red, green, blue, 255));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use gdal::Dataset;
+    use proptest::prelude::*;
+
+    use super::super::test_scenes::{classes, georeference};
+    use super::*;
+
+    fn write(path: &Path, size: Size, classes: &[ClassInfo], labels: &[u16], rows_at_once: usize) {
+        let kind = LabelType::for_classes(classes.len());
+        let georeference = georeference([500_000.0, 2.0, 0.0, 5_600_000.0, 0.0, -2.0], 32632);
+        let tags = [("SEGEARTH_VERSION".to_owned(), "0.1.0".to_owned())];
+        let mut writer = LabelWriter::create(path, size, Some(&georeference), classes, kind, &tags).unwrap();
+        for (index, rows) in labels.chunks(rows_at_once * size.width).enumerate() {
+            writer.write_rows(index * rows_at_once, rows).unwrap();
+        }
+        assert!(!path.exists(), "the name is taken before the file is complete");
+        writer.finish().unwrap();
+    }
+
+    fn read(path: &Path) -> Vec<u16> {
+        let dataset = Dataset::open(path).unwrap();
+        dataset.rasterband(1).unwrap().read_band_as::<u16>().unwrap().data().to_vec()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn labels_come_back_and_the_bytes_do_not_depend_on_the_portions(
+            width in 1usize..700, height in 1usize..600, many in any::<bool>(), portions in [1usize..600, 1..600],
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let size = Size::new(width, height);
+            let classes = classes(if many { 300 } else { 7 });
+            let nodata = LabelType::for_classes(classes.len()).nodata();
+            let label = |index: usize| if index.is_multiple_of(11) { nodata } else { (index * index / 97 % classes.len()) as u16 };
+            let labels: Vec<u16> = (0..size.pixels()).map(label).collect();
+            let paths = portions.map(|portion| folder.path().join(format!("{portion}.tif")));
+            for (path, portion) in paths.iter().zip(portions) {
+                let _ = fs::remove_file(path);
+                write(path, size, &classes, &labels, portion);
+                prop_assert_eq!(&read(path), &labels);
+            }
+            prop_assert_eq!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap());
+        }
+    }
+
+    #[test]
+    fn names_colours_counts_nodata_and_tags_are_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.tif");
+        let classes = classes(3);
+        write(&path, Size::new(4, 1), &classes, &[0, 2, 2, 255], 1);
+        let names: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+        let dataset = Dataset::open(&path).unwrap();
+        assert_eq!(dataset.metadata_item("SEGEARTH_VERSION", "").as_deref(), Some("0.1.0"));
+        let band = dataset.rasterband(1).unwrap();
+        assert_eq!(band.no_data_value(), Some(255.0));
+        assert_eq!(band.metadata_item("CLASS_2", "").as_deref(), Some(classes[2].name.as_str()));
+        let table = band.color_table().unwrap();
+        let entry = table.entry_as_rgb(2).unwrap();
+        assert_eq!([entry.r, entry.g, entry.b], classes[2].colour.map(i16::from));
+        assert_eq!(ffi::category_names(&band), classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>());
+        let counts: Vec<u64> = ffi::attribute_table(&band).into_iter().map(|row| row.2).collect();
+        assert_eq!(counts, [1, 0, 2]);
+    }
+
+    #[test]
+    fn half_a_file_is_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("labels.tif");
+        let create = || LabelWriter::create(&path, Size::new(3, 3), None, &classes(2), LabelType::U8, &[]).unwrap();
+        let mut dropped = create();
+        dropped.write_rows(0, &[0, 1, 0]).unwrap();
+        drop(dropped);
+        let mut short = create();
+        short.write_rows(0, &[0, 1, 0]).unwrap();
+        assert!(short.finish().unwrap_err().to_string().contains("of 3 rows"));
+        let mut wrong = create();
+        assert!(wrong.write_rows(0, &[0, 2, 0]).is_err());
+        assert!(wrong.write_rows(1, &[0, 1, 0]).is_err());
+        drop(wrong);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// Writes under a limit on the size of files, which a process can set only for itself: the test starts itself again.
+    #[test]
+    fn a_full_disk_is_an_error_wherever_it_strikes() {
+        const FOLDER: &str = "SEGEARTH_TEST_FULL_DISK";
+        let size = Size::new(1000, 900);
+        let labels: Vec<u16> = (0..size.pixels() as u32)
+            .map(|index| ((index.wrapping_mul(2_654_435_761) ^ index.wrapping_mul(40_503)) >> 9) as u16 % 250)
+            .collect();
+        if let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) {
+            let path = folder.join("limited.tif");
+            let georeference = georeference([500_000.0, 2.0, 0.0, 5_600_000.0, 0.0, -2.0], 32632);
+            let result = LabelWriter::create(&path, size, Some(&georeference), &classes(250), LabelType::U8, &[])
+                .and_then(|mut writer| writer.write_rows(0, &labels).and_then(|()| writer.finish()));
+            match result {
+                Ok(()) => println!("written {}", read(&path) == labels),
+                Err(error) => println!("refused {error}: {}", error.causes().join(": ")),
+            }
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let whole = folder.path().join("whole.tif");
+        write(&whole, size, &classes(250), &labels, 100);
+        let kilobytes = fs::metadata(&whole).unwrap().len().div_ceil(1024);
+        let mut refused = 0;
+        for limit in [
+            1,
+            8,
+            kilobytes / 3,
+            kilobytes - 70,
+            kilobytes - 9,
+            kilobytes - 5,
+            kilobytes - 2,
+            kilobytes - 1,
+            kilobytes + 1,
+        ] {
+            let this = std::env::current_exe().unwrap();
+            // Over the limit the system sends a signal, unless it is ignored: then the write fails.
+            let script = "trap '' XFSZ; ulimit -f \"$0\"; exec \"$1\" --exact --nocapture raster::labels::tests::a_full_disk_is_an_error_wherever_it_strikes";
+            let output = std::process::Command::new("bash")
+                .args(["-c", script, &limit.to_string()])
+                .arg(this)
+                .env(FOLDER, folder.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            if said.contains("refused ") {
+                refused += 1;
+                assert!(said.contains("limited.tif"), "{said}");
+                assert_eq!(names.len(), 2, "at {limit} of {kilobytes} KiB: {names:?}");
+            } else {
+                assert!(said.contains("written true"), "at {limit} of {kilobytes} KiB: {said}");
+                assert!(limit >= kilobytes - 1, "written with {limit} of {kilobytes} KiB");
+            }
+        }
+        assert!(refused >= 6, "only {refused} refused");
+    }
+}

@@ -1,0 +1,60 @@
+//! The GDAL edge: scenes come in as windows of 0..=255, results go out as GeoTIFF.
+//!
+//! Nothing else in the program reads or writes rasters. GDAL's own words never reach the terminal: failures become the
+//! cause of our errors, warnings are collected for whoever reports ([`take_warnings`]).
+
+mod blocks;
+mod ffi;
+mod fill;
+mod labels;
+mod messages;
+mod metadata;
+mod open;
+mod partial;
+mod read;
+mod sample;
+mod scores;
+mod stretch;
+mod target;
+#[cfg(test)]
+mod test_scenes;
+mod validity;
+
+use std::path::Path;
+use std::sync::Once;
+
+pub use labels::LabelWriter;
+pub use messages::take_warnings;
+pub use partial::prove_writable;
+pub use read::SceneReader;
+pub use scores::{SCORE_NODATA, ScoreWriter};
+pub use stretch::Stretch;
+
+use crate::error::Result;
+use crate::scene::SceneInfo;
+
+/// Bytes of decoded blocks that GDAL may keep: enough for the rows under one row of windows of a scene 100,000 pixels
+/// wide (224 rows × 3 bands × 2 bytes), so that a file in strips is decoded only twice.
+const BLOCK_CACHE: usize = 256 << 20;
+
+/// Sets GDAL up: drivers, a bounded block cache, messages collected. Costs nothing when called again.
+///
+/// `GDAL_CACHEMAX` in the environment wins over our limit.
+pub fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        messages::collect();
+        gdal::DriverManager::register_all();
+        if std::env::var_os("GDAL_CACHEMAX").is_none() {
+            ffi::limit_block_cache(BLOCK_CACHE);
+        }
+    });
+}
+
+/// What a scene's header says; reads no pixels.
+///
+/// Fails with [`Kind::Input`](crate::error::Kind::Input) for what is missing, is a folder, or is no raster.
+pub fn inspect(path: impl AsRef<Path>) -> Result<SceneInfo> {
+    let path = path.as_ref();
+    metadata::describe(&open::open(path)?, path)
+}

@@ -1,0 +1,84 @@
+//! Opening a scene, with sentences for the ways in which it fails.
+
+use std::path::Path;
+
+use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
+
+use super::messages;
+use crate::error::{Error, Result};
+
+/// Opens a raster for reading.
+pub(super) fn open(path: &Path) -> Result<Dataset> {
+    open_with(path, &[])
+}
+
+/// Opens a raster for reading with driver options of the form `KEY=value`.
+pub(super) fn open_with(path: &Path, open_options: &[&str]) -> Result<Dataset> {
+    super::init();
+    let options = DatasetOptions {
+        open_flags: GdalOpenFlags::GDAL_OF_RASTER
+            | GdalOpenFlags::GDAL_OF_READONLY
+            | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
+        open_options: (!open_options.is_empty()).then_some(open_options),
+        ..DatasetOptions::default()
+    };
+    let dataset = messages::attempt(|| Dataset::open_ex(path, options)).map_err(|cause| explain(path, cause))?;
+    if dataset.raster_count() == 0 {
+        return Err(no_bands(path, &dataset));
+    }
+    Ok(dataset)
+}
+
+fn explain(path: &Path, cause: messages::Cause) -> Error {
+    let shown = path.display();
+    if path.is_dir() {
+        return Error::input(format!("{shown} is a folder, not a raster")).with_hint(
+            "Name the raster file itself; several scenes are given one by one or as a pattern such as 'folder/*.tif'.",
+        );
+    }
+    // GDAL also opens names that are no files: "/vsizip/…", "NETCDF:file:variable".
+    let named_file = !path.starts_with("/vsi") && !path.to_string_lossy().contains(':');
+    if named_file && !path.exists() {
+        return Error::input(format!("there is no file {shown}")).with_hint("Check the path of the scene.");
+    }
+    if named_file && let Err(error) = std::fs::File::open(path) {
+        return Error::input(format!("cannot read {shown}")).with_source(error);
+    }
+    Error::input(format!("{shown} is not a raster that can be opened"))
+        .with_hint("Any format that GDAL reads will do, best a GeoTIFF; `gdalinfo` tells what GDAL makes of a file.")
+        .with_source(cause)
+}
+
+fn no_bands(path: &Path, dataset: &Dataset) -> Error {
+    let error = Error::input(format!("{} holds no bands", path.display()));
+    let first = dataset
+        .metadata_domain("SUBDATASETS")
+        .and_then(|items| items.into_iter().find_map(|item| Some(item.split_once("_NAME=")?.1.to_owned())));
+    match first {
+        Some(first) => {
+            error.with_hint(format!("It is a container of rasters: name one of them, for example '{first}'."))
+        }
+        None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_raster_is_said_plainly() {
+        let folder = tempfile::tempdir().unwrap();
+        let say = |path: &Path| open(path).err().map(|error| (error.to_string(), error.hint().is_some()));
+        let missing = folder.path().join("none.tif");
+        assert_eq!(say(&missing), Some((format!("there is no file {}", missing.display()), true)));
+        let shown = folder.path().display();
+        assert_eq!(say(folder.path()), Some((format!("{shown} is a folder, not a raster"), true)));
+        let text = folder.path().join("notes.tif");
+        std::fs::write(&text, "not a raster at all").unwrap();
+        assert_eq!(say(&text), Some((format!("{} is not a raster that can be opened", text.display()), true)));
+        let empty = folder.path().join("empty.tif");
+        std::fs::write(&empty, "").unwrap();
+        assert!(say(&empty).is_some());
+    }
+}

@@ -1,0 +1,172 @@
+//! Files that appear under their names only when they are complete.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Error, Result};
+
+/// Less free space than this counts as a full disk.
+const NO_SPACE: u64 = 1 << 20;
+
+/// A file under way, hidden beside its target; removed with what belongs to it unless it is committed.
+pub(super) struct Partial {
+    target: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Partial {
+    /// Proves that the target can be written and takes the temporary name `.NAME.part` beside it.
+    pub(super) fn new(target: &Path) -> Result<Self> {
+        prove_writable(target)?;
+        let partial = Self { target: target.to_owned(), temporary: temporary_name(target)? };
+        // What a killed run left behind.
+        partial.remove();
+        Ok(partial)
+    }
+
+    pub(super) fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Brings the finished file to the disk and gives it its name, its sidecar first: once the file is there, all is.
+    pub(super) fn commit(self) -> Result<()> {
+        let here = || format!("cannot complete {}", self.target.display());
+        File::open(&self.temporary).and_then(|file| file.sync_all()).input(here)?;
+        // Sidecars of a file that is being replaced would be taken for ours.
+        for suffix in [".aux.xml", ".ovr", ".msk"] {
+            let stale = beside(&self.target, suffix);
+            match fs::rename(beside(&self.temporary, suffix), &stale) {
+                Err(error) if error.kind() == ErrorKind::NotFound => remove(&stale).input(here)?,
+                renamed => renamed.input(here)?,
+            }
+        }
+        fs::rename(&self.temporary, &self.target).input(here)
+    }
+
+    /// An error about writing this file, with what can be done about it.
+    pub(super) fn failed(&self, what: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        let error = Error::input(format!("cannot {what} {}", self.target.display())).with_source(cause);
+        match fs4::available_space(folder_of(&self.target)) {
+            Ok(free) if free < NO_SPACE => error.with_hint(format!(
+                "The disk of {} is full: make space there or write elsewhere.",
+                folder_of(&self.target).display()
+            )),
+            _ => error,
+        }
+    }
+
+    fn remove(&self) {
+        for suffix in ["", ".aux.xml", ".ovr", ".msk"] {
+            let _ = fs::remove_file(beside(&self.temporary, suffix));
+        }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Makes sure that a file of this name can be made, without leaving anything behind.
+///
+/// Fails with [`Kind::Input`](crate::error::Kind::Input) where the folder is missing or closed to us, or a folder has the
+/// name.
+pub fn prove_writable(target: &Path) -> Result<()> {
+    let shown = target.display();
+    if target.starts_with("/vsi") {
+        return Err(Error::input(format!("cannot write {shown}"))
+            .with_hint("Results are written to local folders; copy them to their storage afterwards."));
+    }
+    if target.is_dir() {
+        return Err(Error::input(format!("cannot write {shown}: it is a folder")).with_hint("Name a file inside it."));
+    }
+    let folder = folder_of(target);
+    if !folder.is_dir() {
+        return Err(Error::input(format!("cannot write {shown}: there is no folder {}", folder.display()))
+            .with_hint("Create the folder first or choose another one."));
+    }
+    if let Ok(existing) = fs::metadata(target)
+        && existing.permissions().readonly()
+    {
+        return Err(Error::input(format!("cannot write {shown}: the file there is read-only"))
+            .with_hint("Choose another name, or make the file writable."));
+    }
+    let probe = temporary_name(target)?.with_extension("probe");
+    File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(|error| {
+        Error::input(format!("cannot write {shown}"))
+            .with_hint(format!("Choose a folder in which you may write instead of {}.", folder.display()))
+            .with_source(error)
+    })
+}
+
+fn temporary_name(target: &Path) -> Result<PathBuf> {
+    let name = target
+        .file_name()
+        .ok_or_else(|| Error::input(format!("cannot write '{}': it names no file", target.display())))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(".part");
+    Ok(target.with_file_name(hidden))
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_file_leaves_nothing_and_a_committed_one_takes_its_sidecar_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("labels.tif");
+        let names = || -> Vec<String> {
+            let mut names: Vec<String> = fs::read_dir(folder.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        fs::write(&target, "old").unwrap();
+        fs::write(folder.path().join("labels.tif.ovr"), "old").unwrap();
+        let partial = Partial::new(&target).unwrap();
+        fs::write(partial.temporary(), "half").unwrap();
+        fs::write(beside(partial.temporary(), ".aux.xml"), "half").unwrap();
+        drop(partial);
+        assert_eq!(names(), ["labels.tif", "labels.tif.ovr"]);
+        let partial = Partial::new(&target).unwrap();
+        fs::write(partial.temporary(), "new").unwrap();
+        fs::write(beside(partial.temporary(), ".aux.xml"), "new").unwrap();
+        partial.commit().unwrap();
+        assert_eq!(names(), ["labels.tif", "labels.tif.aux.xml"]);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |path: &Path| prove_writable(path).unwrap_err().to_string();
+        assert!(message(folder.path()).ends_with("it is a folder"));
+        assert!(message(&folder.path().join("none/labels.tif")).contains("there is no folder"));
+        assert!(message(Path::new("/vsimem/labels.tif")).contains("/vsimem/labels.tif"));
+        assert!(prove_writable(&folder.path().join("labels.tif")).is_ok());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

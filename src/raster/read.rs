@@ -1,0 +1,342 @@
+//! Windows of a scene as the model takes them: three bands in any order, stretched to 0..=255, holes filled.
+
+use std::path::PathBuf;
+
+use gdal::Dataset;
+
+use super::validity::Validity;
+use super::{Stretch, fill, messages, open};
+use crate::error::{Error, Result};
+use crate::geom::{Size, Window};
+use crate::scene::{SceneInfo, StretchPlan, Tile};
+
+/// Reads windows of one scene. One thread at a time may use it; it may move between threads.
+pub struct SceneReader {
+    source: Source,
+    stretch: Stretch,
+}
+
+impl SceneReader {
+    /// Opens a scene and settles its stretch, for which it reads the pixels that the method needs.
+    ///
+    /// `bands` are numbers from 1, in the order red, green, blue; a band may be taken more than once.
+    ///
+    /// Fails with [`Kind::Input`](crate::error::Kind::Input) for a band that is not there, for complex numbers, for a file
+    /// that changed since it was inspected, and where a stretch is to be computed and no pixel holds data.
+    pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
+        let source = Source::open(info, bands, None)?;
+        let stretch = Stretch::settle(plan, &source, info)?;
+        Ok(Self { source, stretch })
+    }
+
+    /// The stretch with its values settled.
+    pub fn stretch(&self) -> &Stretch {
+        &self.stretch
+    }
+
+    /// Reads a window that lies inside the scene.
+    ///
+    /// Pixels without data are filled from the valid ones around them; where the whole window has none they are zero.
+    pub fn read(&self, window: Window) -> Result<Tile> {
+        let Raw { values: mut rgb, valid } = self.source.raw(window)?;
+        for (channel, plane) in rgb.chunks_exact_mut(window.size().pixels()).enumerate() {
+            self.stretch.apply(channel, plane);
+        }
+        if let Some(valid) = &valid {
+            fill::fill(&mut rgb, valid, window.size());
+        }
+        Ok(Tile { window, rgb, valid })
+    }
+}
+
+/// Three bands of an open scene, or of one of its overviews, as stored.
+pub(super) struct Source {
+    dataset: Dataset,
+    path: PathBuf,
+    pub(super) bands: [usize; 3],
+    validity: Validity,
+    pub(super) size: Size,
+    /// Whether the three bands hold integers of at most 16 bits.
+    pub(super) small_integers: bool,
+}
+
+/// A window's pixels as stored: (channel, row, column), and which of them hold data.
+pub(super) struct Raw {
+    pub values: Vec<f32>,
+    pub valid: Option<Vec<bool>>,
+}
+
+impl Source {
+    /// Opens the full scene, or its overview of this index (0: the finest).
+    pub(super) fn open(info: &SceneInfo, bands: [usize; 3], overview: Option<usize>) -> Result<Self> {
+        check_bands(info, bands)?;
+        let dataset = match overview {
+            None => open::open(&info.path)?,
+            Some(index) => open::open_with(&info.path, &[&format!("OVERVIEW_LEVEL={index}")])?,
+        };
+        let (width, height) = dataset.raster_size();
+        let size = Size::new(width, height);
+        if overview.is_none() && (size != info.size || dataset.raster_count() != info.bands.len()) {
+            return Err(Error::input(format!(
+                "{} changed while it was in use: it was {} with {} bands and is {size} with {}",
+                info.path.display(),
+                info.size,
+                info.bands.len(),
+                dataset.raster_count()
+            )));
+        }
+        let validity = Validity::new(&dataset, info, bands)?;
+        let small = |number: usize| matches!(info.bands[number - 1].pixel_type.as_str(), "Byte" | "UInt16" | "Int16");
+        let small_integers = bands.into_iter().all(small);
+        Ok(Self { dataset, path: info.path.clone(), bands, validity, size, small_integers })
+    }
+
+    pub(super) fn raw(&self, window: Window) -> Result<Raw> {
+        let Size { width, height } = self.size;
+        if window.size().pixels() == 0 || window.cols().end > width || window.rows().end > height {
+            return Err(Error::internal(format!("{window} do not lie inside a scene of {}", self.size)));
+        }
+        let pixels = window.size().pixels();
+        let mut values = vec![0.0f32; 3 * pixels];
+        for channel in 0..3 {
+            let number = self.bands[channel];
+            let (before, rest) = values.split_at_mut(channel * pixels);
+            let plane = &mut rest[..pixels];
+            match self.bands[..channel].iter().position(|&earlier| earlier == number) {
+                Some(earlier) => plane.copy_from_slice(&before[earlier * pixels..(earlier + 1) * pixels]),
+                None => self.read_band(number, window, plane)?,
+            }
+        }
+        let valid = self.validity.of(&self.dataset, &self.path, window, &values)?;
+        Ok(Raw { values, valid })
+    }
+
+    fn read_band(&self, number: usize, window: Window, plane: &mut [f32]) -> Result<()> {
+        let (start, size) = ((window.col as isize, window.row as isize), (window.width, window.height));
+        messages::attempt(|| self.dataset.rasterband(number)?.read_into_slice(start, size, size, plane, None)).map_err(
+            |cause| {
+                Error::input(format!("cannot read band {number} of {} at {window}", self.path.display()))
+                    .with_hint(
+                        "The file is damaged or incomplete there, or its storage failed; copy it anew and try again.",
+                    )
+                    .with_source(cause)
+            },
+        )
+    }
+
+    /// The sizes of the overviews, finest first.
+    pub(super) fn overviews(&self) -> Vec<Size> {
+        let sizes = || {
+            let band = self.dataset.rasterband(self.bands[0])?;
+            let count = usize::try_from(band.overview_count()?).unwrap_or(0);
+            (0..count)
+                .map(|index| band.overview(index).map(|overview| Size::new(overview.x_size(), overview.y_size())))
+                .collect()
+        };
+        messages::attempt(sizes).unwrap_or_default()
+    }
+
+    /// The size of the blocks in which the file is stored.
+    pub(super) fn block(&self) -> Size {
+        let block = messages::attempt(|| Ok(self.dataset.rasterband(self.bands[0])?.block_size()));
+        block.map_or(Size::new(256, 256), |(width, height)| Size::new(width.max(1), height.max(1)))
+    }
+}
+
+fn check_bands(info: &SceneInfo, bands: [usize; 3]) -> Result<()> {
+    let shown = info.path.display();
+    let count = info.bands.len();
+    for number in bands {
+        let Some(band) = number.checked_sub(1).and_then(|index| info.bands.get(index)) else {
+            let [red, green, blue] = bands;
+            let has = if count == 1 { "1 band".to_owned() } else { format!("{count} bands") };
+            let hint = match (count, info.bands.first().map(|band| band.role)) {
+                (1, Some(crate::scene::ColourRole::Palette)) => {
+                    "Its one band is an index into a palette: turn it into colours first (gdal_translate -expand rgb)."
+                        .to_owned()
+                }
+                (1, _) => "Ask for bands 1,1,1 to take the one band as grey.".to_owned(),
+                _ => format!("Choose red, green and blue from bands 1 to {count}."),
+            };
+            return Err(Error::input(format!("{shown} has {has}, and bands {red}, {green} and {blue} were asked for"))
+                .with_hint(hint));
+        };
+        if band.pixel_type.starts_with('C') {
+            return Err(Error::input(format!("band {number} of {shown} holds complex numbers ({})", band.pixel_type))
+                .with_hint("Turn it into real numbers first, for example amplitudes."));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use gdal::raster::ColorInterpretation;
+    use proptest::prelude::*;
+
+    use super::super::test_scenes::{as_it_is, make, plane, shared};
+    use super::*;
+    use crate::error::Kind;
+
+    fn reader(path: &str, bands: [usize; 3]) -> SceneReader {
+        SceneReader::open(&super::super::inspect(path).unwrap(), bands, &as_it_is()).unwrap()
+    }
+
+    /// The valid pixels of a whole scene as 0 and 1, row by row.
+    fn validity(path: &str, bands: [usize; 3]) -> String {
+        let reader = reader(path, bands);
+        let tile = reader.read(reader.source.size.window()).unwrap();
+        let all = vec![true; tile.window.size().pixels()];
+        tile.valid.unwrap_or(all).into_iter().map(|valid| if valid { '1' } else { '0' }).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn any_window_of_any_bands_comes_as_it_is_stored(
+            width in 1usize..60, height in 1usize..60, tiled in any::<bool>(), bands in [1usize..=4, 1..=4, 1..=4],
+            from in (0.0f64..1.0, 0.0f64..1.0), share in (0.0f64..1.0, 0.0f64..1.0), case in any::<u32>(),
+        ) {
+            let size = Size::new(width, height);
+            let value = |band: usize, col: usize, row: usize| ((band * 71 + col * 13 + row * 29) % 256) as u8;
+            let planes: Vec<Vec<u8>> = (1..=4).map(|band| plane(size, |col, row| value(band, col, row))).collect();
+            let path = format!("/vsimem/windows_{case}_{width}_{height}.tif");
+            let tiles = ["TILED=YES", "BLOCKXSIZE=16", "BLOCKYSIZE=32"];
+            make(&path, size, &planes, if tiled { &tiles } else { &["BLOCKYSIZE=3"] }, |dataset| {
+                for band in 1..=4 {
+                    dataset.rasterband(band).unwrap().set_color_interpretation(ColorInterpretation::Undefined).unwrap();
+                }
+            });
+            let (col, row) = ((from.0 * width as f64) as usize, (from.1 * height as f64) as usize);
+            let window = Window {
+                col, row,
+                width: 1 + (share.0 * (width - col - 1) as f64) as usize,
+                height: 1 + (share.1 * (height - row - 1) as f64) as usize,
+            };
+            let tile = reader(&path, bands).read(window).unwrap();
+            prop_assert_eq!(&tile.valid, &None);
+            let mut expected = Vec::new();
+            for band in bands {
+                for row in window.rows() {
+                    expected.extend(window.cols().map(|col| f32::from(value(band, col, row))));
+                }
+            }
+            prop_assert_eq!(tile.rgb, expected);
+            gdal::vsi::unlink_mem_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_nodata_value_that_could_be_dark_counts_only_in_all_bands() {
+        let nodata = |value: f64| {
+            move |dataset: &mut Dataset| {
+                for band in 1..=3 {
+                    dataset.rasterband(band).unwrap().set_no_data_value(Some(value)).unwrap();
+                }
+            }
+        };
+        let size = Size::new(4, 1);
+        make("/vsimem/dark.tif", size, &[vec![0u8, 0, 9, 9], vec![0, 0, 0, 9], vec![0, 9, 0, 9]], &[], nodata(0.0));
+        assert_eq!(validity("/vsimem/dark.tif", [1, 2, 3]), "0111");
+        assert_eq!(validity("/vsimem/dark.tif", [1, 2, 2]), "0011");
+        assert_eq!(validity("/vsimem/dark.tif", [2, 2, 2]), "0001");
+        let minus = -9999i16;
+        let planes = [vec![minus, minus, 9, 9], vec![minus, 0, minus, 9], vec![minus, 9, 0, 9]];
+        make("/vsimem/minus.tif", size, &planes, &[], nodata(f64::from(minus)));
+        assert_eq!(validity("/vsimem/minus.tif", [3, 2, 1]), "0001");
+    }
+
+    #[test]
+    fn not_a_number_masks_and_alpha_are_respected_and_filled() {
+        let size = Size::new(3, 1);
+        let nan = f32::NAN;
+        let floats = [vec![nan, 1.0f32, 2.0], vec![3.0, f32::INFINITY, 5.0], vec![6.0, 7.0, 8.0]];
+        make("/vsimem/nan.tif", size, &floats, &[], |_| {});
+        assert_eq!(validity("/vsimem/nan.tif", [1, 2, 3]), "001");
+        assert_eq!(validity("/vsimem/nan.tif", [1, 1, 3]), "011");
+        let tile = reader("/vsimem/nan.tif", [1, 2, 3]).read(size.window()).unwrap();
+        assert_eq!(tile.rgb, [2.0, 2.0, 2.0, 5.0, 5.0, 5.0, 8.0, 8.0, 8.0]);
+
+        let bytes = [vec![1u8, 2, 3], vec![4, 5, 6], vec![7, 8, 9]];
+        gdal::config::set_thread_local_config_option("GDAL_TIFF_INTERNAL_MASK", "YES").unwrap();
+        make("/vsimem/mask.tif", size, &bytes, &[], |dataset| {
+            let mut band = dataset.rasterband(1).unwrap();
+            band.create_mask_band(true).unwrap();
+            band.open_mask_band()
+                .unwrap()
+                .write((0, 0), (3, 1), &mut gdal::raster::Buffer::new((3, 1), vec![255u8, 0, 255]))
+                .unwrap();
+        });
+        assert_eq!(validity("/vsimem/mask.tif", [1, 2, 3]), "101");
+
+        for bands in [4, 5] {
+            let mut planes = bytes.to_vec();
+            planes.resize(bands - 1, vec![0; 3]);
+            planes.push(vec![0, 1, 255]);
+            make("/vsimem/alpha.tif", size, &planes, &["ALPHA=NO", "PHOTOMETRIC=RGB"], |dataset| {
+                let mut band = dataset.rasterband(bands).unwrap();
+                band.set_color_interpretation(ColorInterpretation::AlphaBand).unwrap();
+            });
+            assert_eq!(validity("/vsimem/alpha.tif", [1, 2, 3]), "011", "{bands} bands");
+        }
+    }
+
+    #[test]
+    fn a_window_without_data_is_empty_and_one_outside_is_our_defect() {
+        let size = Size::new(8, 8);
+        make("/vsimem/empty.tif", size, &[plane(size, |col, _| if col < 4 { f32::NAN } else { 7.0 })], &[], |_| {});
+        let reader = reader("/vsimem/empty.tif", [1, 1, 1]);
+        let tile = reader.read(Window { col: 0, row: 0, width: 4, height: 8 }).unwrap();
+        assert!(tile.is_empty() && tile.rgb.iter().all(|&value| value == 0.0));
+        assert!(!reader.read(size.window()).unwrap().is_empty());
+        let outside = Window { col: 5, row: 0, width: 4, height: 8 };
+        assert_eq!(reader.read(outside).unwrap_err().kind(), Kind::Internal);
+    }
+
+    #[test]
+    fn bands_that_are_not_there_or_not_real_are_named() {
+        let size = Size::new(2, 2);
+        let open = |path: &str, bands| {
+            SceneReader::open(&super::super::inspect(path).unwrap(), bands, &as_it_is())
+                .err()
+                .map(|error| error.to_string())
+        };
+        make("/vsimem/two.tif", size, &[vec![1u8; 4], vec![2; 4]], &[], |_| {});
+        let asked = "/vsimem/two.tif has 2 bands, and bands 1, 2 and 3 were asked for";
+        assert_eq!(open("/vsimem/two.tif", [1, 2, 3]).as_deref(), Some(asked));
+        assert!(open("/vsimem/two.tif", [0, 2, 1]).is_some());
+        assert!(open("/vsimem/two.tif", [1, 2, 1]).is_none());
+        let vrt = "<VRTDataset rasterXSize=\"2\" rasterYSize=\"2\"><VRTRasterBand dataType=\"CFloat32\" band=\"1\"/></VRTDataset>";
+        gdal::vsi::create_mem_file("/vsimem/complex.vrt", vrt.as_bytes().to_vec()).unwrap();
+        assert_eq!(
+            open("/vsimem/complex.vrt", [1, 1, 1]).as_deref(),
+            Some("band 1 of /vsimem/complex.vrt holds complex numbers (CFloat32)")
+        );
+    }
+
+    #[test]
+    fn a_truncated_file_says_where_it_breaks_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cut.tif");
+        let size = Size::new(500, 500);
+        let noise = plane(size, |col, row| ((col * 7919 + row * 104_729) % 251) as u8);
+        make(&path, size, &[noise], &["TILED=YES", "BLOCKXSIZE=64", "BLOCKYSIZE=64"], |_| {});
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+        let reader = reader(path.to_str().unwrap(), [1, 1, 1]);
+        assert!(reader.read(Window { col: 0, row: 0, width: 64, height: 64 }).is_ok());
+        let error = reader.read(Window { col: 400, row: 400, width: 100, height: 100 }).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("cut.tif") && message.contains("columns 400 to 500, rows 400 to 500"), "{message}");
+        assert_eq!((error.kind(), error.causes().len()), (Kind::Input, 1));
+    }
+
+    #[test]
+    fn a_real_scene_is_read() {
+        let Some(path) = shared("scenes/koeln.tif") else { return };
+        let reader = reader(path.to_str().unwrap(), [1, 2, 3]);
+        let tile = reader.read(Window { col: 776, row: 776, width: 224, height: 224 }).unwrap();
+        let mean = tile.rgb.iter().sum::<f32>() / tile.rgb.len() as f32;
+        assert!((20.0..235.0).contains(&mean), "{mean}");
+    }
+}
