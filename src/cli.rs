@@ -34,6 +34,9 @@ pub struct Global {
     /// Print more of what is going on; twice for still more
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
+    /// Load models whose files are not what their model.yaml says (TorchScript can carry code)
+    #[arg(long, global = true)]
+    pub trust: bool,
     /// Print without colours (as does the environment variable NO_COLOR)
     #[arg(long, global = true)]
     pub no_color: bool,

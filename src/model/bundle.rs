@@ -148,6 +148,12 @@ impl Bundle {
         Normalisation { mean: self.card.normalisation.mean, std: self.card.normalisation.std }
     }
 
+    /// The card as text, after the folder.
+    pub fn describe(&self) -> Result<String> {
+        let card = serde_yaml::to_string(&self.card).internal(|| "the model's card cannot be written as YAML".into())?;
+        Ok(format!("# {}\n{card}", self.folder.join(CARD).display()))
+    }
+
     /// What queries depend on: the text tower's and the tokenizer's content.
     pub fn text_identity(&self) -> Result<String> {
         let hash = |name: &str| match self.card.files.get(name) {

@@ -13,9 +13,9 @@ use crate::report::Reporter;
 pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     crate::raster::init();
     match &cli.command {
-        Command::Run(args) => job::run(&pipeline::load(&args.job, &args.overrides())?, args.trust, reporter),
-        Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, args.trust, reporter),
-        Command::Segment(args) => job::run(&pipeline::from_flags(&args.overrides())?, args.trust, reporter),
+        Command::Run(args) => job::run(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
+        Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
+        Command::Segment(args) => job::run(&pipeline::from_flags(&args.overrides())?, cli.global.trust, reporter),
         Command::Schema => {
             reporter.print(&pipeline::json_schema());
             Ok(())

@@ -1,0 +1,116 @@
+//! A plan as `check` shows it: every value that will be used, whether the job named it or not.
+
+use std::fmt::Write as _;
+
+use super::text::{Paint, grouped, left, printable};
+use crate::geom::{Blend, Grid};
+use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice};
+use crate::scene::{Georeference, StretchMethod, StretchPlan, ValueRange};
+
+pub(super) fn render(plan: &Plan, paint: Paint) -> String {
+    let mut text = String::new();
+    let line = |text: &mut String, key: &str, value: &str| {
+        let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable(value));
+    };
+    let model = match &plan.model {
+        ModelChoice::Named(name) => name.clone(),
+        ModelChoice::Bundle(folder) => folder.display().to_string(),
+    };
+    line(&mut text, "model", &model);
+    let device = match plan.device {
+        DeviceChoice::Auto => "auto".to_owned(),
+        DeviceChoice::Cpu => "cpu".to_owned(),
+        DeviceChoice::Cuda(number) => format!("cuda:{number}"),
+    };
+    line(&mut text, "device", &device);
+    line(&mut text, "classes", &format!("{}, with {} prompts", plan.classes.len(), plan.queries()));
+    let names = plan.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
+    for (index, class) in plan.classes.iter().enumerate() {
+        let [red, green, blue] = class.colour;
+        let own = class.threshold.map(|threshold| format!("  threshold {threshold}")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "  {index:>3}  {}#{red:02x}{green:02x}{blue:02x}  {}  {}{own}",
+            paint.swatch(class.colour),
+            left(&printable(&class.name), names),
+            printable(&class.prompts.join(", "))
+        );
+    }
+    let background = plan.background.and_then(|index| plan.classes.get(index));
+    line(&mut text, "background", background.map_or("none", |class| class.name.as_str()));
+    let method = &plan.method;
+    let templates = match &method.templates {
+        TemplateChoice::ImageNet80 => "imagenet80".to_owned(),
+        TemplateChoice::None => "none".to_owned(),
+        TemplateChoice::File(path) => path.display().to_string(),
+    };
+    line(
+        &mut text,
+        "method",
+        &format!(
+            "debias {}, logit scale {}, threshold {}, templates {templates}",
+            method.debias, method.logit_scale, method.threshold
+        ),
+    );
+    let tiling = &plan.tiling;
+    let blend = match tiling.blend {
+        Blend::Average => "average",
+        Blend::Hann => "hann",
+        Blend::Gaussian => "gaussian",
+    };
+    let batch = tiling.batch.map_or("by the device".to_owned(), |batch| batch.to_string());
+    line(
+        &mut text,
+        "tiling",
+        &format!("window {}, stride {}, blend {blend}, batch {batch}", tiling.window, tiling.stride),
+    );
+    for scene in &plan.scenes {
+        render_scene(&mut text, plan, scene, paint);
+    }
+    text
+}
+
+fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint) {
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable(&value));
+    };
+    let info = &scene.info;
+    let windows = Grid::new(info.size, plan.tiling.window, plan.tiling.stride).len();
+    line("scene", info.path.display().to_string());
+    line("", format!("{} pixels, {}, {} windows", info.size, whereabouts(info.georeference.as_ref()), grouped(windows as u64)));
+    let [red, green, blue] = scene.bands;
+    line("", format!("bands {red}, {green}, {blue}; stretch {}", stretch(&scene.stretch)));
+    line("labels", scene.outputs.labels.display().to_string());
+    for (key, path) in [("scores", &scene.outputs.scores), ("polygons", &scene.outputs.polygons)] {
+        if let Some(path) = path {
+            line(key, path.display().to_string());
+        }
+    }
+}
+
+fn whereabouts(georeference: Option<&Georeference>) -> String {
+    match georeference {
+        None => "without georeference".to_owned(),
+        Some(georeference) => georeference.crs_name.clone().unwrap_or_else(|| "without reference system".to_owned()),
+    }
+}
+
+fn stretch(stretch: &StretchPlan) -> String {
+    let mut text = match &stretch.method {
+        StretchMethod::None => "none".to_owned(),
+        StretchMethod::MinMax => "min-max".to_owned(),
+        StretchMethod::Percentile { low, high } => format!("percentile {low} to {high}"),
+        StretchMethod::MeanStd { k } => format!("mean ± {k} standard deviations"),
+        StretchMethod::Given(ranges) => {
+            let ranges: Vec<String> = ranges.iter().map(|ValueRange { low, high }| format!("{low} to {high}")).collect();
+            format!("values {}", ranges.join(", "))
+        }
+    };
+    if stretch.joint {
+        text += ", joint";
+    }
+    if stretch.gamma != 1.0 {
+        text += &format!(", gamma {}", stretch.gamma);
+    }
+    text
+}

@@ -1,0 +1,166 @@
+//! What came out of one scene: area, windows, speed, the share of each class, and where the files are.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::text::{Paint, area, duration, grouped, left, printable, right};
+use crate::geom::Size;
+use crate::scene::ClassInfo;
+
+/// Rows of the table of classes; a job may have thousands.
+const ROWS: usize = 40;
+
+/// What a finished scene has to tell.
+pub struct Summary<'a> {
+    pub scene: &'a Path,
+    pub size: Size,
+    /// Square metres of a pixel (its mean where the CRS is geographic); `None` without georeference.
+    pub pixel_area: Option<f64>,
+    /// Windows computed.
+    pub windows: usize,
+    /// Windows left out because they hold no data.
+    pub empty_windows: usize,
+    pub elapsed: Duration,
+    /// Where it was computed: `cpu`, `cuda:0 (NVIDIA H100)`.
+    pub device: &'a str,
+    pub classes: Vec<ClassShare<'a>>,
+    pub nodata_pixels: u64,
+    pub outputs: Vec<Output<'a>>,
+}
+
+/// How much of a scene a class has.
+pub struct ClassShare<'a> {
+    pub class: &'a ClassInfo,
+    pub pixels: u64,
+}
+
+/// A file that was written.
+pub struct Output<'a> {
+    /// `labels`, `scores`, `polygons`.
+    pub what: &'a str,
+    pub path: &'a Path,
+    /// `1,204 polygons`; empty where there is nothing to add.
+    pub remark: String,
+}
+
+impl Summary<'_> {
+    fn extent(&self, pixels: u64) -> String {
+        match self.pixel_area {
+            Some(pixel_area) => area(pixels as f64 * pixel_area),
+            None => format!("{} px", grouped(pixels)),
+        }
+    }
+
+    pub(super) fn render(&self, paint: Paint) -> String {
+        let mut text = String::new();
+        let rate = self.windows as f64 / self.elapsed.as_secs_f64().max(1e-9);
+        let empty = match self.empty_windows {
+            0 => String::new(),
+            count => format!(", {} without data left out", grouped(count as u64)),
+        };
+        let _ = writeln!(
+            text,
+            "{}: {} pixels, {}",
+            paint.bold(&printable(&self.scene.display().to_string())),
+            self.size,
+            self.extent(self.size.pixels() as u64)
+        );
+        let _ = writeln!(
+            text,
+            "{} windows{empty} in {}, {rate:.1} windows/s on {}\n",
+            grouped(self.windows as u64),
+            duration(self.elapsed),
+            self.device
+        );
+        self.table(&mut text, paint);
+        text.push('\n');
+        let width = self.outputs.iter().map(|output| output.what.len()).max().unwrap_or(0);
+        for output in &self.outputs {
+            let remark = if output.remark.is_empty() { String::new() } else { format!("  ({})", output.remark) };
+            let path = printable(&output.path.display().to_string());
+            let _ = writeln!(text, "{}  {path}{remark}", left(output.what, width));
+        }
+        text
+    }
+
+    fn table(&self, text: &mut String, paint: Paint) {
+        let valid: u64 = self.classes.iter().map(|share| share.pixels).sum();
+        let mut shown: Vec<&ClassShare<'_>> = self.classes.iter().collect();
+        if shown.len() > ROWS {
+            shown.sort_by_key(|share| std::cmp::Reverse(share.pixels));
+            shown.truncate(ROWS);
+        }
+        let mut rows: Vec<(String, String, String, String)> = shown
+            .iter()
+            .map(|share| {
+                // A scene without a valid pixel has no shares to speak of.
+                let percent = if valid == 0 { 0.0 } else { 100.0 * share.pixels as f64 / valid as f64 };
+                (
+                    paint.swatch(share.class.colour),
+                    printable(&share.class.name),
+                    format!("{percent:.1} %"),
+                    self.extent(share.pixels),
+                )
+            })
+            .collect();
+        if self.nodata_pixels > 0 {
+            let blank = if paint.swatch([0; 3]).is_empty() { "" } else { "  " };
+            rows.push((blank.into(), "(no data)".into(), String::new(), self.extent(self.nodata_pixels)));
+        }
+        let widest = |of: fn(&(String, String, String, String)) -> &str| {
+            rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
+        };
+        let (names, shares, areas) = (widest(|row| &row.1), widest(|row| &row.2), widest(|row| &row.3));
+        for (swatch, name, share, extent) in &rows {
+            let _ = writeln!(text, "  {swatch}{}  {}  {}", left(name, names), right(share, shares), right(extent, areas));
+        }
+        if self.classes.len() > shown.len() {
+            let _ = writeln!(text, "  … and {} smaller classes", self.classes.len() - shown.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_in_one_look() {
+        let classes = [
+            ClassInfo { name: "background".into(), colour: [224, 224, 224] },
+            ClassInfo { name: "building".into(), colour: [214, 48, 39] },
+        ];
+        let summary = Summary {
+            scene: Path::new("koeln.tif"),
+            size: Size::new(1000, 1000),
+            pixel_area: Some(0.04),
+            windows: 64,
+            empty_windows: 0,
+            elapsed: Duration::from_millis(12_300),
+            device: "cpu",
+            classes: vec![
+                ClassShare { class: &classes[0], pixels: 123_000 },
+                ClassShare { class: &classes[1], pixels: 777_000 },
+            ],
+            nodata_pixels: 100_000,
+            outputs: vec![
+                Output { what: "labels", path: Path::new("out/koeln_labels.tif"), remark: String::new() },
+                Output { what: "polygons", path: Path::new("out/koeln_polygons.gpkg"), remark: "1,204 polygons".into() },
+            ],
+        };
+        insta::assert_snapshot!(summary.render(Paint::new(false)), @r"
+        koeln.tif: 1000 × 1000 pixels, 4.000 ha
+        64 windows in 12.3 s, 5.2 windows/s on cpu
+
+          background  13.7 %  0.492 ha
+          building    86.3 %  3.108 ha
+          (no data)           0.400 ha
+
+        labels    out/koeln_labels.tif
+        polygons  out/koeln_polygons.gpkg  (1,204 polygons)
+        ");
+        let without = Summary { pixel_area: None, classes: Vec::new(), ..summary };
+        assert!(without.render(Paint::new(false)).contains("1,000,000 px"));
+    }
+}
