@@ -3,6 +3,7 @@
 pub mod bundle;
 mod cuda;
 pub mod fake;
+pub mod fetch;
 pub mod import;
 mod preprocess;
 pub mod queries;

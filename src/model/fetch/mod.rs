@@ -1,0 +1,84 @@
+//! Weights from their publishers: which there are, where they lie, and how they come here whole.
+//!
+//! Nothing is printed: progress goes to the caller. What arrives is checked against the pinned SHA-256 where one is known; where
+//! none is, the hash of the first download is kept beside the file, and a file that no longer has it is refused.
+
+mod catalogue;
+mod client;
+mod partial;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use catalogue::{MODELS, Model, Remote, SIMFEATUP, VOCABULARY};
+pub use client::{Checked, Client, Fetched, Progress};
+
+use crate::error::{Error, Result};
+use crate::network::checkpoint::Activation;
+
+/// Replaces scheme and host of every address: a mirror, or a server in a test.
+pub const BASE_VARIABLE: &str = "SEGEARTH_FETCH_BASE";
+
+/// The files of one model, ready to be imported.
+#[derive(Debug)]
+pub struct FetchedModel {
+    pub clip: Fetched,
+    pub tokenizer: Fetched,
+    /// `None`: nobody publishes an upsampler for this model's joint width, or none was asked for.
+    pub upsampler: Option<Fetched>,
+    /// The activation that its publishers run the weights with.
+    pub activation: Activation,
+}
+
+impl Model {
+    /// Downloads the model's files into `folder`, or finds them there.
+    ///
+    /// # Errors
+    /// A file cannot be had; see [`Client::fetch`]. Those that came before it stay.
+    pub fn fetch(
+        &self,
+        with_upsampler: bool,
+        folder: &Path,
+        client: &Client,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<FetchedModel> {
+        let upsampler = self.upsampler.filter(|_| with_upsampler);
+        Ok(FetchedModel {
+            // Small files first: if the publisher cannot be reached, that shows at once.
+            tokenizer: client.fetch(self.tokenizer, folder, progress)?,
+            upsampler: upsampler.map(|remote| client.fetch(remote, folder, progress)).transpose()?,
+            clip: client.fetch(&self.clip, folder, progress)?,
+            activation: self.activation,
+        })
+    }
+}
+
+/// A model by its name, whatever its case.
+///
+/// # Errors
+/// There is none; the message has the nearest name.
+pub fn find(name: &str) -> Result<&'static Model> {
+    if let Some(model) = MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name)) {
+        return Ok(model);
+    }
+    let shown: String = name.chars().take(80).collect();
+    let closeness = |model: &&Model| strsim::jaro_winkler(&shown.to_lowercase(), &model.name.to_lowercase());
+    let nearest = MODELS.iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b)));
+    let error = Error::input(format!("no publisher is known for a model {shown:?}"));
+    let names: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
+    let names = names.join(", ");
+    Err(error.with_hint(match nearest.filter(|model| closeness(model) > 0.75) {
+        Some(model) => format!("Did you mean {}? These can be fetched: {names}.", model.name),
+        None => format!("These can be fetched: {names}. Import any other with `segearth model import`."),
+    }))
+}
+
+/// Where downloads are kept: `$SEGEARTH_DOWNLOADS`, else `$XDG_DATA_HOME/segearth/downloads`, else
+/// `~/.local/share/segearth/downloads`.
+pub fn downloads() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("SEGEARTH_DOWNLOADS")
+        .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("segearth/downloads")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/share/segearth/downloads")))
+}

@@ -1,0 +1,114 @@
+//! A download that is not whole yet: `FILE.partial` and, beside it, the tag of the version it belongs to.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Error, Result};
+
+pub struct Partial {
+    path: PathBuf,
+    tag_path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Partial {
+    /// Opens or makes the partial file of `target`; one process at a time may hold it.
+    pub fn open(target: &Path) -> Result<Self> {
+        let path = beside(target, ".partial");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .input(|| format!("{} cannot be written", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::input(format!("{} is being downloaded by another process", target.display()))
+                    .with_hint("Wait until it is done, then start again: what is there will be used."));
+            }
+            // File systems without locks: go on without one.
+            Err(TryLockError::Error(_)) => {}
+        }
+        let len = file.seek(SeekFrom::End(0)).input(|| format!("{} cannot be read", path.display()))?;
+        Ok(Self { tag_path: beside(target, ".partial.tag"), path, file, len })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The server's name for the version that the bytes so far belong to, if it gave one that holds byte for byte.
+    pub fn tag(&self) -> Option<String> {
+        let tag = fs::read_to_string(&self.tag_path).ok()?;
+        (is_strong(&tag) && tag.len() < 512).then_some(tag)
+    }
+
+    /// Forgets what is there; what follows belongs to the version `tag`.
+    pub fn restart(&mut self, tag: Option<&str>) -> Result<()> {
+        let write = |partial: &mut Self| -> std::io::Result<()> {
+            partial.file.set_len(0)?;
+            partial.file.rewind()?;
+            partial.len = 0;
+            match tag.filter(|tag| is_strong(tag)) {
+                Some(tag) => fs::write(&partial.tag_path, tag),
+                None => match fs::remove_file(&partial.tag_path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                },
+            }
+        };
+        let path = self.path.clone();
+        write(self).input(|| format!("{} cannot be written", path.display()))
+    }
+
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|source| {
+            let error = Error::input(format!("{} cannot be written after byte {}", self.path.display(), self.len));
+            let error = if source.kind() == std::io::ErrorKind::StorageFull {
+                error.with_hint("Make room on the disk, then start again: the download goes on where it stopped.")
+            } else {
+                error
+            };
+            error.with_source(source)
+        })?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Puts the whole file in its place.
+    pub fn finish(self, target: &Path) -> Result<()> {
+        self.file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.path, target))
+            .input(|| format!("{} cannot be written", target.display()))?;
+        // It has done its work; a left-over one only makes a later download start over.
+        let _ = fs::remove_file(&self.tag_path);
+        Ok(())
+    }
+
+    /// Leaves nothing behind.
+    pub fn discard(self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.tag_path);
+    }
+}
+
+/// Weak tags promise the same meaning, not the same bytes.
+fn is_strong(tag: &str) -> bool {
+    tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"') && !tag.contains(|c: char| c.is_control())
+}
+
+/// `FILE` with something added to its name.
+pub fn beside(target: &Path, suffix: &str) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    target.with_file_name(name)
+}

@@ -1,0 +1,377 @@
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+
+/// What the server does with one request.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// As it should.
+    Serve,
+    /// Announces everything, sends so many bytes and hangs up.
+    Cut(usize),
+    /// The whole file, whatever was asked for.
+    IgnoreRange,
+    /// A range that starts elsewhere.
+    WrongRange,
+    /// No length: the end of the connection is the end of the file.
+    Unannounced,
+    /// Sends other bytes, of the same length.
+    Forge,
+    Status(u16),
+    /// Hangs up without a word.
+    Drop,
+}
+
+/// A web server of one file that answers its requests as told, then as it should.
+struct Server {
+    address: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    fn start(content: &[u8], tag: &'static str, answers: &[Answer]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (content, mut answers, log) = (content.to_vec(), answers.to_vec().into_iter(), Arc::clone(&requests));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                // One request a connection; a client that went away is no concern of the server's.
+                let _ = answer(stream, &content, tag, answers.next().unwrap_or(Answer::Serve), &log);
+            }
+        });
+        Self { address, requests }
+    }
+
+    fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn answer(
+    mut stream: TcpStream,
+    content: &[u8],
+    tag: &str,
+    answer: Answer,
+    log: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut request = String::new();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    while reader.read_line(&mut request)? > 2 {}
+    let field = |name: &str| {
+        request.lines().find_map(|line| {
+            let (key, value) = line.split_once(": ")?;
+            key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    };
+    log.lock().unwrap().push(request.clone());
+    let same = field("if-range").is_none_or(|asked| asked == tag);
+    let range = field("range").filter(|_| same && !matches!(answer, Answer::IgnoreRange));
+    let start = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    let common = format!("etag: {tag}\r\nconnection: close\r\n");
+    match answer {
+        Answer::Status(status) => {
+            return write!(stream, "HTTP/1.1 {status} No\r\n{common}content-length: 2\r\n\r\nno");
+        }
+        Answer::Drop => return Ok(()),
+        Answer::WrongRange => {
+            write!(stream, "HTTP/1.1 206 Part\r\n{common}content-range: bytes 1-2/9\r\ncontent-length: 2\r\n\r\n")?;
+            return stream.write_all(b"xx");
+        }
+        Answer::Unannounced => {
+            write!(stream, "HTTP/1.1 200 OK\r\n{common}\r\n")?;
+            return stream.write_all(content);
+        }
+        _ => {}
+    }
+    if start.is_some_and(|start| start >= content.len()) {
+        return write!(
+            stream,
+            "HTTP/1.1 416 No\r\n{common}content-range: bytes */{}\r\ncontent-length: 0\r\n\r\n",
+            content.len()
+        );
+    }
+    let body = &content[start.unwrap_or(0)..];
+    match start {
+        Some(start) => write!(
+            stream,
+            "HTTP/1.1 206 Part\r\n{common}content-range: bytes {start}-{}/{}\r\n",
+            content.len() - 1,
+            content.len()
+        )?,
+        None => write!(stream, "HTTP/1.1 200 OK\r\n{common}")?,
+    }
+    write!(stream, "content-length: {}\r\n\r\n", body.len())?;
+    match answer {
+        Answer::Cut(len) => stream.write_all(&body[..len.min(body.len())]),
+        Answer::Forge => stream.write_all(&vec![0; body.len()]),
+        _ => stream.write_all(body),
+    }
+}
+
+fn content() -> Vec<u8> {
+    (0..1_000_003u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+fn sha256(bytes: &[u8]) -> &'static str {
+    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Box::leak(digits.into_boxed_str())
+}
+
+fn remote(sha256: Option<&'static str>) -> Remote {
+    Remote { file: "weights.pt", url: "https://publisher.example.org/some/weights.pt", sha256, limit: 2_000_000 }
+}
+
+fn pinned() -> Remote {
+    remote(Some(sha256(&content())))
+}
+
+/// A message and everything below it.
+fn whole(error: &Error) -> String {
+    std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ")
+}
+
+struct Run {
+    folder: tempfile::TempDir,
+    server: Server,
+    retries: Vec<String>,
+}
+
+impl Run {
+    fn new(answers: &[Answer]) -> Self {
+        Self::with_tag("\"one\"", answers)
+    }
+
+    fn with_tag(tag: &'static str, answers: &[Answer]) -> Self {
+        let server = Server::start(&content(), tag, answers);
+        Self { folder: tempfile::tempdir().unwrap(), server, retries: Vec::new() }
+    }
+
+    fn fetch(&mut self, remote: &Remote) -> Result<Fetched> {
+        let client = Client::impatient(&self.server.address);
+        let retries = &mut self.retries;
+        client.fetch(remote, self.folder.path(), &mut |progress| {
+            if let Progress::Retrying { reason, .. } = progress {
+                retries.push(reason.to_owned());
+            }
+        })
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The ranges asked for, in order; `-` for the whole file.
+    fn ranges(&self) -> Vec<String> {
+        let range = |request: &String| {
+            let line = request.lines().find(|line| line.to_lowercase().starts_with("range: "));
+            line.map_or("-".to_owned(), |line| line[7..].to_owned())
+        };
+        self.server.requests().iter().map(range).collect()
+    }
+}
+
+#[test]
+fn a_file_comes_whole_and_is_not_fetched_twice() {
+    let mut run = Run::new(&[]);
+    let fetched = run.fetch(&pinned()).unwrap();
+    assert_eq!(std::fs::read(&fetched.path).unwrap(), content());
+    assert_eq!(fetched.checked, Checked::Pinned);
+    assert_eq!(run.files(), ["weights.pt", "weights.pt.sha256"]);
+    assert!(run.server.requests()[0].starts_with("GET /some/weights.pt HTTP/1.1"));
+    assert_eq!(run.fetch(&pinned()).unwrap().sha256, sha256(&content()));
+    assert_eq!(run.server.requests().len(), 1);
+}
+
+#[test]
+fn a_cut_connection_is_taken_up_where_it_broke() {
+    let mut run = Run::new(&[Answer::Cut(300_000), Answer::Drop, Answer::Cut(200_000)]);
+    let fetched = run.fetch(&pinned()).unwrap();
+    assert_eq!(std::fs::read(fetched.path).unwrap(), content());
+    assert_eq!(run.ranges(), ["-", "bytes=300000-", "bytes=300000-", "bytes=500000-"]);
+    assert_eq!(run.retries.len(), 3, "{:?}", run.retries);
+}
+
+#[test]
+fn what_came_is_kept_for_the_next_start() {
+    let mut answers = vec![Answer::Cut(400_000)];
+    answers.extend([Answer::Drop; 6]);
+    let mut run = Run::new(&answers);
+    let error = run.fetch(&remote(None)).unwrap_err();
+    assert!(whole(&error).contains("6 attempts in a row brought nothing"), "{}", whole(&error));
+    assert!(error.hint().unwrap().contains("400000 bytes that came are kept"), "{:?}", error.hint());
+    assert_eq!(run.files(), ["weights.pt.partial", "weights.pt.partial.tag"]);
+    let fetched = run.fetch(&remote(None)).unwrap();
+    assert_eq!(std::fs::read(fetched.path).unwrap(), content());
+    assert_eq!(run.ranges().last().unwrap(), "bytes=400000-");
+    assert_eq!(run.files(), ["weights.pt", "weights.pt.sha256"]);
+}
+
+#[test]
+fn another_version_is_not_joined_to_what_is_here() {
+    for (tag, ranges) in [("\"new\"", "bytes=5-"), ("W/\"weak\"", "bytes=5-")] {
+        let mut run = Run::with_tag(tag, &[]);
+        std::fs::write(run.folder.path().join("weights.pt.partial"), b"other").unwrap();
+        std::fs::write(run.folder.path().join("weights.pt.partial.tag"), "\"old\"").unwrap();
+        let fetched = run.fetch(&remote(None)).unwrap();
+        assert_eq!(std::fs::read(fetched.path).unwrap(), content());
+        assert_eq!(run.ranges(), [ranges]);
+    }
+    // Without a tag and without a hash nothing could tell: start over.
+    let mut run = Run::new(&[]);
+    std::fs::write(run.folder.path().join("weights.pt.partial"), b"other").unwrap();
+    assert_eq!(std::fs::read(run.fetch(&remote(None)).unwrap().path).unwrap(), content());
+    assert_eq!(run.ranges(), ["-"]);
+    // With a hash it is tried, found wrong and fetched from the start.
+    let mut run = Run::new(&[]);
+    std::fs::write(run.folder.path().join("weights.pt.partial"), b"other").unwrap();
+    assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
+    assert_eq!(run.ranges(), ["bytes=5-", "-"]);
+}
+
+#[test]
+fn a_partial_file_that_is_whole_already_is_taken() {
+    let mut run = Run::new(&[]);
+    std::fs::write(run.folder.path().join("weights.pt.partial"), content()).unwrap();
+    assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
+    assert_eq!(run.ranges(), ["bytes=1000003-"]);
+}
+
+#[test]
+fn a_wrong_hash_is_refused_and_nothing_is_kept() {
+    let mut run = Run::new(&[Answer::Forge]);
+    let error = run.fetch(&pinned()).unwrap_err();
+    assert!(whole(&error).contains(&format!("{} is expected", sha256(&content()))), "{}", whole(&error));
+    assert_eq!(error.exit_code(), 1);
+    assert_eq!(run.files(), [""; 0]);
+    // A file that was damaged after the download is fetched again.
+    let fetched = run.fetch(&pinned()).unwrap();
+    std::fs::write(&fetched.path, b"damaged").unwrap();
+    assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
+}
+
+#[test]
+fn without_a_pinned_hash_the_first_one_is_recorded() {
+    let mut run = Run::new(&[]);
+    let fetched = run.fetch(&remote(None)).unwrap();
+    assert_eq!((fetched.checked, fetched.sha256.as_str()), (Checked::Recorded, sha256(&content())));
+    let record = std::fs::read_to_string(run.folder.path().join("weights.pt.sha256")).unwrap();
+    assert_eq!(record, format!("{}  weights.pt\n", sha256(&content())));
+    run.fetch(&remote(None)).unwrap();
+    assert_eq!(run.server.requests().len(), 1);
+}
+
+#[test]
+fn a_server_that_knows_no_ranges_or_wrong_ones_is_borne_with() {
+    let mut run = Run::new(&[Answer::Cut(1000), Answer::IgnoreRange]);
+    assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
+    assert_eq!(run.ranges(), ["-", "bytes=1000-"]);
+    let mut run = Run::new(&[Answer::Cut(1000), Answer::WrongRange]);
+    assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
+    assert_eq!(run.ranges(), ["-", "bytes=1000-", "-"]);
+    let mut run = Run::new(&[Answer::Unannounced]);
+    assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
+}
+
+#[test]
+fn refusals_end_at_once_and_hiccups_do_not() {
+    for (status, hint) in [(404, "no longer published"), (403, "does not give it to everyone")] {
+        let mut run = Run::new(&[Answer::Status(status)]);
+        let error = run.fetch(&pinned()).unwrap_err();
+        assert!(whole(&error).contains(&format!("status {status}")), "{}", whole(&error));
+        assert!(error.hint().unwrap().contains(hint));
+        assert_eq!(run.server.requests().len(), 1);
+    }
+    let mut run = Run::new(&[Answer::Status(503), Answer::Status(429), Answer::Drop]);
+    run.fetch(&pinned()).unwrap();
+    assert_eq!(run.retries.len(), 3);
+}
+
+#[test]
+fn a_file_beyond_its_limit_is_refused_before_and_while_it_comes() {
+    for answer in [Answer::Serve, Answer::Unannounced] {
+        let mut run = Run::new(&[answer]);
+        let error = run.fetch(&Remote { limit: 900_000, ..pinned() }).unwrap_err();
+        assert!(whole(&error).contains("at most 900000 are allowed"), "{}", whole(&error));
+        assert_eq!(run.files(), [""; 0]);
+    }
+}
+
+#[test]
+fn two_downloads_of_one_file_do_not_mix() {
+    let mut run = Run::new(&[]);
+    let held = std::fs::File::create(run.folder.path().join("weights.pt.partial")).unwrap();
+    held.lock().unwrap();
+    let error = run.fetch(&pinned()).unwrap_err();
+    assert!(whole(&error).contains("another process"), "{}", whole(&error));
+}
+
+#[test]
+fn addresses_in_messages_have_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nothing listens on port 1.
+    let client = Client::impatient("http://user:secret@127.0.0.1:1");
+    let error = client.fetch(&pinned(), folder.path(), &mut |_| {}).unwrap_err();
+    assert!(!whole(&error).contains("secret"), "{}", whole(&error));
+    assert!(error.to_string().contains("http://127.0.0.1:1/some/weights.pt"), "{error}");
+    assert!(Client::new(Some("ftp://somewhere")).is_err());
+}
+
+#[test]
+fn the_catalogue_is_in_order() {
+    let files = MODELS.iter().map(|model| &model.clip).chain([&VOCABULARY, &SIMFEATUP]);
+    let mut names = Vec::new();
+    for remote in files {
+        assert!(remote.url.starts_with("https://") && !remote.url.contains(' '), "{}", remote.url);
+        assert!(remote.sha256.is_none_or(|hash| hash.len() == 64 && hash.bytes().all(|b| b"0123456789abcdef".contains(&b))));
+        if remote.url.contains("openaipublic") {
+            assert!(remote.url.contains(remote.sha256.unwrap()), "{}", remote.file);
+        }
+        names.push(remote.file);
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), MODELS.len() + 2);
+    assert_eq!(find("openai/vit-b-16").unwrap().name, "openai/ViT-B-16");
+    assert!(find("openai/ViT-B16").unwrap_err().hint().unwrap().starts_with("Did you mean openai/ViT-B-16?"));
+}
+
+#[test]
+fn a_model_comes_with_its_vocabulary_and_upsampler() {
+    static TOKENIZER: Remote = Remote { file: "merges.gz", url: "https://a.example.org/m", sha256: None, limit: 2_000_000 };
+    static UPSAMPLER: Remote = Remote { file: "up.ckpt", url: "https://b.example.org/u", sha256: None, limit: 2_000_000 };
+    let model = Model {
+        name: "some/model",
+        clip: pinned(),
+        activation: Activation::Gelu,
+        tokenizer: &TOKENIZER,
+        upsampler: Some(&UPSAMPLER),
+        note: "",
+    };
+    for (with_upsampler, paths) in [(true, &["/m", "/u", "/some/weights.pt"][..]), (false, &["/m", "/some/weights.pt"])] {
+        let run = Run::new(&[]);
+        let client = Client::impatient(&run.server.address);
+        let fetched = model.fetch(with_upsampler, run.folder.path(), &client, &mut |_| {}).unwrap();
+        assert_eq!(fetched.upsampler.is_some(), with_upsampler);
+        assert_eq!((fetched.clip.checked, fetched.tokenizer.checked), (Checked::Pinned, Checked::Recorded));
+        let asked = run.server.requests();
+        assert!(asked.iter().zip(paths).all(|(request, path)| request.starts_with(&format!("GET {path} "))), "{asked:?}");
+        assert_eq!(asked.len(), paths.len());
+    }
+}
+
+#[test]
+fn a_server_that_always_starts_over_is_given_up() {
+    let mut run = Run::new(&[[Answer::Cut(1000), Answer::WrongRange]; 20].concat());
+    let error = run.fetch(&pinned()).unwrap_err();
+    assert!(whole(&error).contains("brought nothing"), "{}", whole(&error));
+    assert!(run.server.requests().len() < 10);
+}
