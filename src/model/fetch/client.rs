@@ -24,12 +24,24 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, PartialEq)]
 pub enum Progress<'a> {
     /// The file is here already and is what it should be.
-    Reused { file: &'a str },
+    Reused {
+        file: &'a str,
+    },
     /// `have` of `total` bytes are here; the total is unknown where the server does not tell.
-    Bytes { file: &'a str, have: u64, total: Option<u64> },
-    Retrying { file: &'a str, wait: Duration, reason: &'a str },
+    Bytes {
+        file: &'a str,
+        have: u64,
+        total: Option<u64>,
+    },
+    Retrying {
+        file: &'a str,
+        wait: Duration,
+        reason: &'a str,
+    },
     /// All bytes are here and are being hashed.
-    Checking { file: &'a str },
+    Checking {
+        file: &'a str,
+    },
 }
 
 /// How far a file's content is known to be right.
@@ -146,7 +158,9 @@ impl Client {
                     Stop::TooLarge(size) => {
                         partial.discard();
                         Error::input(format!("the file has {size} bytes, at most {} are allowed", remote.limit))
-                            .with_hint("The address leads to something else: report it, and import weights of your own.")
+                            .with_hint(
+                                "The address leads to something else: report it, and import weights of your own.",
+                            )
                     }
                     Stop::Failed(error) => error,
                 });
@@ -252,7 +266,8 @@ impl Client {
             },
             416 => {
                 // Nothing is left to send: either all is here, or what is here is not this file.
-                let total = header(&response, "content-range").and_then(|range| range.strip_prefix("bytes */")?.parse().ok());
+                let total =
+                    header(&response, "content-range").and_then(|range| range.strip_prefix("bytes */")?.parse().ok());
                 if total == Some(have) && have > 0 {
                     return Ok(Attempt::Whole);
                 }
@@ -352,8 +367,12 @@ fn lost(error: ureq::Error) -> std::result::Result<Attempt, Stop> {
 fn refusal(status: u16) -> Error {
     let error = Error::input(format!("the server answers with status {status}"));
     match status {
-        401 | 403 => error.with_hint("The publisher does not give it to everyone: download it by hand, then use `segearth model import`."),
-        404 | 410 => error.with_hint("It is no longer published there: get it elsewhere, then use `segearth model import`."),
+        401 | 403 => error.with_hint(
+            "The publisher does not give it to everyone: download it by hand, then use `segearth model import`.",
+        ),
+        404 | 410 => {
+            error.with_hint("It is no longer published there: get it elsewhere, then use `segearth model import`.")
+        }
         _ => error,
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -38,11 +39,12 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (content, mut answers, log) = (content.to_vec(), answers.to_vec().into_iter(), Arc::clone(&requests));
+        let (content, log) = (content.to_vec(), Arc::clone(&requests));
+        let mut answers = VecDeque::from(answers.to_vec());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 // One request a connection; a client that went away is no concern of the server's.
-                let _ = answer(stream, &content, tag, answers.next().unwrap_or(Answer::Serve), &log);
+                let _ = answer(stream, &content, tag, answers.pop_front().unwrap_or(Answer::Serve), &log);
             }
         });
         Self { address, requests }
@@ -331,7 +333,9 @@ fn the_catalogue_is_in_order() {
     let mut names = Vec::new();
     for remote in files {
         assert!(remote.url.starts_with("https://") && !remote.url.contains(' '), "{}", remote.url);
-        assert!(remote.sha256.is_none_or(|hash| hash.len() == 64 && hash.bytes().all(|b| b"0123456789abcdef".contains(&b))));
+        assert!(
+            remote.sha256.is_none_or(|hash| hash.len() == 64 && hash.bytes().all(|b| b"0123456789abcdef".contains(&b)))
+        );
         if remote.url.contains("openaipublic") {
             assert!(remote.url.contains(remote.sha256.unwrap()), "{}", remote.file);
         }
@@ -346,8 +350,10 @@ fn the_catalogue_is_in_order() {
 
 #[test]
 fn a_model_comes_with_its_vocabulary_and_upsampler() {
-    static TOKENIZER: Remote = Remote { file: "merges.gz", url: "https://a.example.org/m", sha256: None, limit: 2_000_000 };
-    static UPSAMPLER: Remote = Remote { file: "up.ckpt", url: "https://b.example.org/u", sha256: None, limit: 2_000_000 };
+    static TOKENIZER: Remote =
+        Remote { file: "merges.gz", url: "https://a.example.org/m", sha256: None, limit: 2_000_000 };
+    static UPSAMPLER: Remote =
+        Remote { file: "up.ckpt", url: "https://b.example.org/u", sha256: None, limit: 2_000_000 };
     let model = Model {
         name: "some/model",
         clip: pinned(),
@@ -356,14 +362,18 @@ fn a_model_comes_with_its_vocabulary_and_upsampler() {
         upsampler: Some(&UPSAMPLER),
         note: "",
     };
-    for (with_upsampler, paths) in [(true, &["/m", "/u", "/some/weights.pt"][..]), (false, &["/m", "/some/weights.pt"])] {
+    for (with_upsampler, paths) in [(true, &["/m", "/u", "/some/weights.pt"][..]), (false, &["/m", "/some/weights.pt"])]
+    {
         let run = Run::new(&[]);
         let client = Client::impatient(&run.server.address);
         let fetched = model.fetch(with_upsampler, run.folder.path(), &client, &mut |_| {}).unwrap();
         assert_eq!(fetched.upsampler.is_some(), with_upsampler);
         assert_eq!((fetched.clip.checked, fetched.tokenizer.checked), (Checked::Pinned, Checked::Recorded));
         let asked = run.server.requests();
-        assert!(asked.iter().zip(paths).all(|(request, path)| request.starts_with(&format!("GET {path} "))), "{asked:?}");
+        assert!(
+            asked.iter().zip(paths).all(|(request, path)| request.starts_with(&format!("GET {path} "))),
+            "{asked:?}"
+        );
         assert_eq!(asked.len(), paths.len());
     }
 }

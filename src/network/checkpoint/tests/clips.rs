@@ -71,9 +71,7 @@ fn missing_wrong_and_unknown_tensors_are_named_with_their_shapes() {
     let far = "transformer.resblocks.60000.ln_1.bias";
     assert!(fault(|checkpoint| drop(checkpoint.tensors.insert(far.into(), zeros(&[64])))).contains("256 blocks"));
     let integers = TensorData::new(Dtype::I8, vec![128], vec![0; 128]).unwrap();
-    assert!(
-        fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), integers))).contains("int8, not floats")
-    );
+    assert!(fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), integers))).contains("int8, not floats"));
     let message = fault(|checkpoint| {
         drop(checkpoint.tensors.insert("visual.positional_embedding".into(), zeros(&[7, 128])));
     });

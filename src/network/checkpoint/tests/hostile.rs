@@ -162,8 +162,7 @@ fn mutated_files_are_read_or_refused() {
     let mut rng = dice();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mutated");
-    let files =
-        ["simfeatup_jbu_one.ckpt", "simfeatup_jbu_stack.ckpt"].map(|name| std::fs::read(small(name)).unwrap());
+    let files = ["simfeatup_jbu_one.ckpt", "simfeatup_jbu_stack.ckpt"].map(|name| std::fs::read(small(name)).unwrap());
     for round in 0..700 {
         let mut bytes = files[round % 2].clone();
         mutate(&mut bytes, &mut rng);

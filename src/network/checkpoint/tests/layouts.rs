@@ -43,8 +43,7 @@ fn all_layouts_hold_the_same_numbers() {
     let Some(full) = shared().map(|shared| shared.join("parity/full")) else { return };
     let reference = read_clip(&full.join("clip_openai_state_dict.pt")).unwrap();
     assert_eq!(reference.sizes.vision_heads, 2);
-    for (name, layout) in
-        [("clip_openai_archive.pt", Layout::TorchScript), ("model.safetensors", Layout::Safetensors)]
+    for (name, layout) in [("clip_openai_archive.pt", Layout::TorchScript), ("model.safetensors", Layout::Safetensors)]
     {
         assert_eq!(read(&full.join(name)).unwrap().layout, layout);
         let weights = read_clip(&full.join(name)).unwrap();
