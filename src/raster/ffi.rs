@@ -1,4 +1,5 @@
 //! All `unsafe` of the raster room: what GDAL's C interface offers and the bindings do not wrap.
+#![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_int};
 use std::ptr;
