@@ -16,8 +16,8 @@ use crate::error::{Error, Kind};
 use crate::pipeline::Plan;
 
 pub use summary::{ClassShare, Output, Summary};
-pub use text::{area, duration, grouped};
 use text::{Paint, printable};
+pub use text::{area, duration, grouped};
 
 /// Prints as the user asked.
 pub struct Reporter {
@@ -179,6 +179,16 @@ mod tests {
     fn control_characters_of_foreign_text_do_not_reach_the_terminal() {
         let text = render_error(&Error::input("no band \x1b[2J in a\nb"), Paint::new(false));
         assert_eq!(text, "error: no band \u{fffd}[2J in a\nb");
+    }
+
+    #[test]
+    fn work_that_nobody_watches_is_counted_in_silence() {
+        let reporter = Reporter::new(true, 0, true);
+        let progress = reporter.progress("scene.tif", 10, "windows");
+        progress.skip(4);
+        progress.advance(6);
+        assert_eq!(progress.bar.position(), 10);
+        assert!(progress.bar.is_hidden());
     }
 
     #[test]

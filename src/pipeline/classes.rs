@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::fault::Fault;
 use super::node::{Data, Node};
-use super::place::{Fault, Place, Source};
+use super::place::{Place, Source};
 
 /// A prompt and where it begins in its text, in characters.
 #[derive(Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub(super) struct PartFault {
 }
 
 /// Splits at a separator and trims; offsets and lengths in characters.
-fn split(text: &str, separator: char) -> impl Iterator<Item = Part> + '_ {
+pub(super) fn split(text: &str, separator: char) -> impl Iterator<Item = Part> + '_ {
     let mut offset = 0;
     text.split(separator).map(move |piece| {
         let lead = piece.chars().take_while(|c| c.is_whitespace()).count();

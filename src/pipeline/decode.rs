@@ -6,8 +6,10 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::node::{Data, Entry, Node, suggestion};
-use super::place::{Fault, Place, quoted};
+use super::fault::Fault;
+use super::node::{Data, Entry, Node};
+use super::place::Place;
+use super::words::{nearest, quoted, suggestion};
 
 /// Reads a value of any type that serde knows.
 pub(super) fn decode<T: de::DeserializeOwned>(node: &Node) -> Result<T, Fault> {
@@ -60,7 +62,7 @@ impl DecodeError {
             What::UnknownChoice { choice, allowed } => {
                 let allowed_text = allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ");
                 let fault = Fault::new(place, format!("{subject} is {}; allowed are {allowed_text}", quoted(&choice)));
-                match super::place::nearest(&choice, allowed) {
+                match nearest(&choice, allowed) {
                     Some(meant) => fault.with_hint(format!("Did you mean `{meant}`?")),
                     None => fault,
                 }
@@ -214,6 +216,8 @@ impl<'de> Deserializer<'de> for &'de Node {
     ) -> Result<V::Value, DecodeError> {
         match self.data {
             Data::Null => visitor.visit_map(Entries { entries: &[], next: 0 }),
+            // serde would take a list for the values of the keys in their order.
+            Data::List(_) => Err(<DecodeError as de::Error>::invalid_type(Unexpected::Seq, &visitor).at(&self.place)),
             _ => self.deserialize_any(visitor),
         }
     }

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::classes;
 use super::decode::decode;
+use super::fault::{Fault, Faults};
 use super::node::{Data, Node, parse_path};
-use super::place::{Fault, Place, Source, quoted};
-use super::plan::{Faults, is_local};
+use super::place::{Place, Source};
+use super::plan::is_local;
 use super::settings::settings;
 use super::spec::Spec;
+use super::words::{printable, quoted};
 use super::yaml;
 use crate::error::{Context as _, Error, Result};
 
@@ -31,8 +33,8 @@ enum Given {
     List(String),
     Texts(Vec<String>),
     Classes(String),
-    /// What is wrong with the flag itself.
-    Nothing(&'static str),
+    /// `--set` without `=`.
+    Nothing,
 }
 
 impl Override {
@@ -42,10 +44,10 @@ impl Override {
 
     /// `--set key.path=value`, the value in YAML.
     pub fn set(written: &str) -> Self {
-        let flag = format!("--set {}", super::place::printable(written));
+        let flag = format!("--set {}", printable(written));
         match written.split_once('=') {
             Some((key, value)) => Self::new(&flag, key.trim(), Given::Yaml(value.to_owned())),
-            None => Self::new(&flag, "", Given::Nothing("a value is missing: write --set KEY.PATH=VALUE")),
+            None => Self::new(&flag, "", Given::Nothing),
         }
     }
 
@@ -59,7 +61,7 @@ impl Override {
         Self::new(flag, key, Given::Text(value.to_owned()))
     }
 
-    /// A flag with values between commas, each of them YAML.
+    /// A flag with values between commas: whole numbers, or text.
     pub fn list(flag: &str, key: &str, value: &str) -> Self {
         Self::new(flag, key, Given::List(value.to_owned()))
     }
@@ -84,17 +86,25 @@ impl Override {
             Place { len: source.text.chars().count(), source, line: 1, col: 0 }
         };
         let (value, place) = match &self.value {
-            Given::Nothing(message) => return Err(Error::input(format!("{}: {message}", self.flag))),
+            Given::Nothing => {
+                let hint = "Write --set KEY.PATH=VALUE, such as --set tiling.stride=56.";
+                return Err(Error::input(format!("{} gives no value", self.flag)).with_hint(hint));
+            }
             Given::Yaml(text) => {
                 let source = self.source(text);
                 (yaml::read(&source)?, line(text))
             }
             Given::Text(text) => (Node::text(line(text), text), line(text)),
             Given::List(text) => {
-                let mut value = yaml::read(&self.source(&format!("[{text}]")))?;
-                value.place = line(&format!("[{text}]"));
-                let place = value.place.clone();
-                (value, place)
+                let place = line(text);
+                let items = classes::split(text, ',').map(|part| {
+                    let place = place.part(text, part.offset, part.text.chars().count());
+                    match part.text.parse::<u64>() {
+                        Ok(number) => Node { place, data: Data::Number(number.into()) },
+                        Err(_) => Node::text(place, part.text),
+                    }
+                });
+                (Node { place: place.clone(), data: Data::List(items.collect()) }, place)
             }
             Given::Texts(texts) => {
                 let items = texts.iter().map(|text| Node::text(line(text), text)).collect();
@@ -168,7 +178,12 @@ fn read_text(path: &Path, what: &str) -> Result<String> {
 /// # Errors
 /// All that can be found wrong without looking at model and scene, with file, line and column or the flag.
 pub fn load(path: &Path, overrides: &[Override]) -> Result<Spec> {
-    let source = source(path, read_text(path, "job file")?);
+    parse(path, read_text(path, "job file")?, overrides)
+}
+
+/// The same for a text that is already there, as if it stood in the file `path`.
+pub(super) fn parse(path: &Path, text: String, overrides: &[Override]) -> Result<Spec> {
+    let source = source(path, text);
     let mut root = yaml::read(&source)?;
     if matches!(root.data, Data::Null) {
         root = Node::empty_map(Place::whole(&source));
@@ -199,7 +214,10 @@ fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
 impl Spec {
     /// Where the value at a key path was written, or the nearest thing above it.
     pub(super) fn place(&self, path: &str) -> Place {
-        self.origin.as_ref().map(|root| root.nearest(path).place.clone()).unwrap_or_default()
+        let Some(root) = &self.origin else { return Place::default() };
+        let node = root.nearest(path);
+        // What is nowhere in the job has no line to show.
+        if std::ptr::eq(node, root) { Place::whole(&root.place.source) } else { node.place.clone() }
     }
 
     /// The path of an input named at `key`: relative ones start from the folder of the file that names them.

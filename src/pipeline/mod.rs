@@ -12,6 +12,7 @@
 
 mod classes;
 mod decode;
+mod fault;
 pub mod load;
 mod node;
 mod outputs;
@@ -22,6 +23,10 @@ mod scene_rules;
 pub mod schema;
 mod settings;
 pub mod spec;
+mod stretch;
+#[cfg(test)]
+mod tests;
+mod words;
 mod yaml;
 
 pub use load::{Override, from_flags, load};

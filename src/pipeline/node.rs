@@ -1,6 +1,8 @@
 //! A job's data with the place of every value: the common form of files, `--set` and flags.
 
-use super::place::{Fault, Place, nearest, quoted};
+use super::fault::Fault;
+use super::place::Place;
+use super::words::quoted;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -32,6 +34,9 @@ pub(super) enum Step {
     Index(usize),
 }
 
+/// No job is nested deeper; an endless path would be followed by recursion.
+const MAX_STEPS: usize = 32;
+
 /// Reads `tiling.stride`, `classes[1].colour` or `classes.1.colour`.
 pub(super) fn parse_path(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
@@ -53,7 +58,7 @@ pub(super) fn parse_path(path: &str) -> Option<Vec<Step>> {
             return None;
         }
     }
-    Some(steps)
+    (steps.len() <= MAX_STEPS).then_some(steps)
 }
 
 impl Node {
@@ -139,15 +144,6 @@ impl Node {
                     .with_hint("Set the whole value, or write it in its long form in the job file."))
             }
         }
-    }
-}
-
-/// "Did you mean …?" or the list of what is allowed.
-pub(super) fn suggestion(written: &str, allowed: &[&str]) -> String {
-    match nearest(written, allowed.iter().copied()) {
-        Some(meant) => format!("Did you mean `{meant}`?"),
-        None if allowed.is_empty() => "Nothing can be set here.".to_owned(),
-        None => format!("Allowed here: {}.", allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::place::quoted;
-use super::plan::{Faults, OutputPaths, is_local};
+use super::fault::Faults;
+use super::plan::{OutputPaths, is_local};
 use super::spec::{OutputForm, Spec};
+use super::words::quoted;
 use crate::scene::SceneInfo;
 
 const LABELS: &str = "{scene}_labels.tif";
@@ -78,9 +79,11 @@ fn check(key: &str, name: Option<&str>, allowed: &[&str], scenes: &[SceneInfo], 
     }
 }
 
-/// The file name without its extension.
+/// The file name without its extension; of a URL without its query.
 fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_else(|| "scene".to_owned())
+    let name = path.to_string_lossy();
+    let name = if is_local(&name) { &name } else { name.split('?').next().unwrap_or_default() };
+    Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_else(|| "scene".to_owned())
 }
 
 fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Faults<'_>) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::place::{Fault, report};
+use super::fault::Faults;
 use super::settings::{Settings, settings};
 use super::spec::{OneOrMany, Spec};
 use super::{outputs, scene_rules};
@@ -124,41 +124,6 @@ impl Plan {
     }
 }
 
-/// Collects what is wrong with a job, so that a reader sees all of it at once.
-pub(super) struct Faults<'a> {
-    spec: &'a Spec,
-    found: Vec<Fault>,
-}
-
-impl<'a> Faults<'a> {
-    pub fn new(spec: &'a Spec) -> Self {
-        Self { spec, found: Vec::new() }
-    }
-
-    /// A fault of what stands at the key path (or of the nearest thing above that was written).
-    pub fn add(&mut self, path: &str, message: impl Into<String>) -> &mut Fault {
-        let place = self.spec.place(path);
-        self.push(Fault::new(place, message))
-    }
-
-    pub fn push(&mut self, fault: Fault) -> &mut Fault {
-        self.found.push(fault);
-        let last = self.found.len() - 1;
-        &mut self.found[last]
-    }
-
-    /// A hint for the fault that was added last.
-    pub fn hint(&mut self, hint: impl Into<String>) {
-        if let Some(last) = self.found.last_mut() {
-            last.hint = Some(hint.into());
-        }
-    }
-
-    pub fn finish(self) -> Result<()> {
-        if self.found.is_empty() { Ok(()) } else { Err(report(self.found)) }
-    }
-}
-
 /// The model and the scenes of a job. Local scenes and template files must exist.
 ///
 /// # Errors
@@ -248,14 +213,24 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, notes })
 }
 
+/// The attention over all patches of a window grows with the fourth power of its side.
+const MAX_WINDOW: usize = 4096;
+
+const MAX_BATCH: usize = 4096;
+
 fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, faults: &mut Faults<'_>) -> Tiling {
     let form = &spec.tiling;
     let window = form.window.unwrap_or(model.window);
-    if form.window.is_some() && (window == 0 || model.patch == 0 || window % model.patch != 0) {
+    if form.window.is_some() && (window == 0 || model.patch == 0 || !window.is_multiple_of(model.patch)) {
         let message =
             format!("the window is {window} pixels; it must be a multiple of the model's patch, {}", model.patch);
         faults.add("tiling.window", message).hint =
             Some(format!("The model was made for windows of {} pixels: leave the key out to take that.", model.window));
+    }
+    if window > MAX_WINDOW {
+        let message = format!("the window is {window} pixels; at most {MAX_WINDOW} are possible");
+        faults.add("tiling.window", message).hint =
+            Some("A larger window does not show more to the model: it is cut into patches just the same.".into());
     }
     let stride = form.stride.unwrap_or(window.div_ceil(2));
     if stride == 0 || stride > window {
@@ -263,8 +238,8 @@ fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, faults: &mut Faults<'_>
             .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))
             .hint = Some("Half the window is usual: windows then overlap by half.".into());
     }
-    if form.batch == Some(0) {
-        faults.add("tiling.batch", "the batch is 0 windows; it must be at least 1").hint =
+    if let Some(batch) = form.batch.filter(|batch| !(1..=MAX_BATCH).contains(batch)) {
+        faults.add("tiling.batch", format!("the batch is {batch} windows; it must be from 1 to {MAX_BATCH}")).hint =
             Some("Leave the key out to let the device choose.".into());
     }
     Tiling { window, stride, blend, batch: form.batch }

@@ -1,8 +1,8 @@
 //! The rules between a job and a scene: which bands, which stretch, and what must be said.
 
-use super::place::quoted;
-use super::plan::Faults;
+use super::fault::Faults;
 use super::spec::{BandForm, Spec};
+use super::words::{printable, quoted};
 use crate::scene::{ColourRole, SceneInfo, StretchMethod, StretchPlan};
 
 /// The bands that the model sees as red, green and blue; 1-based.
@@ -27,7 +27,7 @@ pub(super) fn bands(spec: &Spec, scene_key: &str, info: &SceneInfo, faults: &mut
             break;
         }
     }
-    Some(bands).unwrap_or([1; 3])
+    bands
 }
 
 fn chosen(forms: &[BandForm], info: &SceneInfo, faults: &mut Faults<'_>) -> Option<[usize; 3]> {
@@ -125,7 +125,7 @@ fn listed(info: &SceneInfo) -> String {
                 ColourRole::Undefined | ColourRole::Other => "",
             };
             let name = band.name.as_deref().filter(|name| !name.trim().is_empty()).unwrap_or(role);
-            format!("{} {}", index + 1, super::place::printable(name)).trim_end().to_owned()
+            format!("{} {}", index + 1, printable(name)).trim_end().to_owned()
         })
         .collect();
     if info.bands.len() > SHOWN {

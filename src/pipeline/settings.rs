@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::place::{Place, nearest, quoted};
-use super::plan::{ClassPlan, DeviceChoice, Faults, Method, TemplateChoice};
-use super::spec::{BlendForm, ClassForm, OneOrMany, Spec, StretchForm, StretchKeys, StretchName};
+use super::fault::{Fault, Faults};
+use super::plan::{ClassPlan, DeviceChoice, Method, TemplateChoice};
+use super::spec::{BlendForm, ClassForm, OneOrMany, Spec};
+use super::stretch::stretch;
+use super::words::{nearest, quoted};
 use super::{classes, palette};
 use crate::geom::Blend;
-use crate::scene::{StretchMethod, StretchPlan, ValueRange};
+use crate::scene::StretchPlan;
 
 /// Each class is a value of the label raster, each prompt a query of the model: both cost memory for every pixel.
 const MAX_CLASSES: usize = 4096;
@@ -137,8 +139,8 @@ fn short_prompts(spec: &Spec, key: &str, text: &str, faults: &mut Faults<'_>) ->
     match classes::prompts(text) {
         Ok(parts) => parts.into_iter().map(|part| part.text).collect(),
         Err(fault) => {
-            let place: Place = spec.place(key).part(text, fault.offset, fault.len);
-            faults.push(super::place::Fault::new(place, fault.message).with_hint(fault.hint));
+            let place = spec.place(key).part(text, fault.offset, fault.len);
+            faults.push(Fault::new(place, fault.message).with_hint(fault.hint));
             Vec::new()
         }
     }
@@ -165,9 +167,19 @@ fn names_differ(classes: &[ClassPlan], faults: &mut Faults<'_>) {
     let mut first: HashMap<String, usize> = HashMap::new();
     for (index, class) in classes.iter().enumerate().filter(|(_, class)| !class.name.is_empty()) {
         if let Some(before) = first.insert(class.name.to_lowercase(), index) {
-            let message = format!("classes {before} and {index} are both named {}", quoted(&class.name));
-            faults.add(&format!("classes[{index}]"), message).hint =
-                Some("Give one of them another name, or put their prompts into one class.".into());
+            let other = &classes[before].name;
+            let message = if *other == class.name {
+                format!("classes {before} and {index} are both named {}", quoted(other))
+            } else {
+                format!(
+                    "classes {before} and {index}, {} and {}, differ in case alone",
+                    quoted(other),
+                    quoted(&class.name)
+                )
+            };
+            faults.add(&format!("classes[{index}]"), message).hint = Some(
+                "Classes are counted from 0. Give one another name, or put the prompts of both into one class.".into(),
+            );
         }
     }
 }
@@ -307,110 +319,5 @@ fn device(spec: &Spec, faults: &mut Faults<'_>) -> DeviceChoice {
                 DeviceChoice::Auto
             }
         },
-    }
-}
-
-fn stretch(spec: &Spec, faults: &mut Faults<'_>) -> Option<StretchPlan> {
-    let keys = match spec.stretch.as_ref()? {
-        StretchForm::Long(keys) => keys.clone(),
-        StretchForm::Short(text) => match short_stretch(text) {
-            Ok(keys) => keys,
-            Err(hint) => {
-                faults.add("stretch", format!("{} is no stretch", quoted(text))).hint = Some(hint);
-                return None;
-            }
-        },
-    };
-    foreign_numbers(&keys, faults);
-    let gamma = keys.gamma.unwrap_or(1.0);
-    if !(gamma > 0.0 && gamma <= 10.0) {
-        faults.add("stretch.gamma", format!("gamma is {gamma}; it must be above 0 and at most 10"));
-    }
-    let method = match keys.method {
-        StretchName::None => StretchMethod::None,
-        StretchName::MinMax => StretchMethod::MinMax,
-        StretchName::Percentile => {
-            let [low, high] = keys.percentiles.unwrap_or([2.0, 98.0]);
-            if !(0.0 <= low && low < high && high <= 100.0) {
-                let message = format!("the percentiles are {low} and {high}; they must rise and lie from 0 to 100");
-                faults.add("stretch.percentiles", message);
-            }
-            StretchMethod::Percentile { low, high }
-        }
-        StretchName::MeanStd => {
-            let k = keys.k.unwrap_or(2.0);
-            if !(k > 0.0 && k <= 100.0) {
-                faults.add("stretch.k", format!("k is {k} standard deviations; it must be above 0 and at most 100"));
-            }
-            StretchMethod::MeanStd { k }
-        }
-        StretchName::Values => given_values(&keys, faults)?,
-    };
-    Some(StretchPlan { method, joint: keys.joint.unwrap_or(false), gamma })
-}
-
-fn given_values(keys: &StretchKeys, faults: &mut Faults<'_>) -> Option<StretchMethod> {
-    let ranges = keys.ranges.clone().unwrap_or_default();
-    for (index, [low, high]) in ranges.iter().enumerate() {
-        if !(low < high && low.is_finite() && high.is_finite()) {
-            let message =
-                format!("the values are {low} and {high}; the first becomes 0, the second 255, and they must rise");
-            faults.add(&format!("stretch.ranges[{index}]"), message);
-        }
-    }
-    let range = |[low, high]: [f64; 2]| ValueRange { low, high };
-    match ranges.as_slice() {
-        [all] => Some(StretchMethod::Given([range(*all); 3])),
-        [red, green, blue] => Some(StretchMethod::Given([range(*red), range(*green), range(*blue)])),
-        other => {
-            let message = format!("the stretch by values has {} pairs of values; it needs one, or three", other.len());
-            faults.add("stretch.ranges", message).hint =
-                Some("Write `ranges: [[0, 3000]]`, or a pair for each band.".into());
-            None
-        }
-    }
-}
-
-/// Numbers of another method would silently do nothing.
-fn foreign_numbers(keys: &StretchKeys, faults: &mut Faults<'_>) {
-    let foreign = [
-        ("percentiles", keys.percentiles.is_some() && keys.method != StretchName::Percentile, "percentile"),
-        ("k", keys.k.is_some() && keys.method != StretchName::MeanStd, "mean-std"),
-        ("ranges", keys.ranges.is_some() && keys.method != StretchName::Values, "values"),
-    ];
-    for (key, is_foreign, method) in foreign {
-        if is_foreign {
-            faults.add(&format!("stretch.{key}"), format!("`{key}` belongs to the stretch `{method}` alone"));
-        }
-    }
-}
-
-/// `none`, `min-max`, `percentile[:LOW,HIGH]`, `mean-std[:K]`, `values:LOW,HIGH`; the error is the hint.
-fn short_stretch(text: &str) -> Result<StretchKeys, String> {
-    let (name, numbers) = match text.split_once(':') {
-        Some((name, numbers)) => (name.trim(), Some(numbers)),
-        None => (text.trim(), None),
-    };
-    let numbers: Vec<f64> = match numbers.map(|numbers| numbers.split(',').map(|n| n.trim().parse()).collect()) {
-        None => Vec::new(),
-        Some(Ok(numbers)) => numbers,
-        Some(Err(_)) => return Err(format!("What follows `{name}:` must be numbers, such as `percentile:2,98`.")),
-    };
-    let keys = |method| StretchKeys { method, percentiles: None, k: None, ranges: None, joint: None, gamma: None };
-    const NAMES: [&str; 5] = ["none", "min-max", "percentile", "mean-std", "values"];
-    match (name, numbers.as_slice()) {
-        ("none", []) => Ok(keys(StretchName::None)),
-        ("min-max", []) => Ok(keys(StretchName::MinMax)),
-        ("percentile", []) => Ok(keys(StretchName::Percentile)),
-        ("percentile", &[low, high]) => {
-            Ok(StretchKeys { percentiles: Some([low, high]), ..keys(StretchName::Percentile) })
-        }
-        ("mean-std", []) => Ok(keys(StretchName::MeanStd)),
-        ("mean-std", &[k]) => Ok(StretchKeys { k: Some(k), ..keys(StretchName::MeanStd) }),
-        ("values", &[low, high]) => Ok(StretchKeys { ranges: Some(vec![[low, high]]), ..keys(StretchName::Values) }),
-        (name, _) => Err(match nearest(name, NAMES) {
-            Some(meant) if meant != name => format!("Did you mean `{meant}`?"),
-            _ => "Write `none`, `min-max`, `percentile:2,98`, `mean-std:2` or `values:0,3000`.".into(),
-        }),
     }
 }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use saphyr_parser::{Event, Parser, Span};
 use serde_yaml::Value;
 
+use super::fault::Fault;
 use super::node::{Data, Entry, Node};
-use super::place::{Fault, Place, Source, quoted};
+use super::place::{Place, Source};
+use super::words::quoted;
 
 /// Largest YAML text that is read, in bytes.
 pub(super) const MAX_BYTES: usize = 1 << 20;

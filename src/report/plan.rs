@@ -77,7 +77,15 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
     let info = &scene.info;
     let windows = Grid::new(info.size, plan.tiling.window, plan.tiling.stride).len();
     line("scene", info.path.display().to_string());
-    line("", format!("{} pixels, {}, {} windows", info.size, whereabouts(info.georeference.as_ref()), grouped(windows as u64)));
+    line(
+        "",
+        format!(
+            "{} pixels, {}, {} windows",
+            info.size,
+            whereabouts(info.georeference.as_ref()),
+            grouped(windows as u64)
+        ),
+    );
     let [red, green, blue] = scene.bands;
     line("", format!("bands {red}, {green}, {blue}; stretch {}", stretch(&scene.stretch)));
     line("labels", scene.outputs.labels.display().to_string());
@@ -102,7 +110,8 @@ fn stretch(stretch: &StretchPlan) -> String {
         StretchMethod::Percentile { low, high } => format!("percentile {low} to {high}"),
         StretchMethod::MeanStd { k } => format!("mean ± {k} standard deviations"),
         StretchMethod::Given(ranges) => {
-            let ranges: Vec<String> = ranges.iter().map(|ValueRange { low, high }| format!("{low} to {high}")).collect();
+            let ranges: Vec<String> =
+                ranges.iter().map(|ValueRange { low, high }| format!("{low} to {high}")).collect();
             format!("values {}", ranges.join(", "))
         }
     };
@@ -113,4 +122,44 @@ fn stretch(stretch: &StretchPlan) -> String {
         text += &format!(", gamma {}", stretch.gamma);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geom::Size;
+    use crate::pipeline::{ModelFacts, Override, from_flags, resolve};
+    use crate::scene::{BandInfo, ColourRole, SceneInfo};
+
+    #[test]
+    fn a_plan_shows_what_nobody_said() {
+        let flags = [
+            Override::text("SCENE", "scene", "a.tif"),
+            Override::text("--model", "model", "openai/ViT-B-16"),
+            Override::classes("--classes", "background; building,roof,house; river"),
+            Override::text("--output", "outputs.labels", "labels.tif"),
+            Override::text("--polygons", "outputs.polygons", "polygons.gpkg"),
+        ];
+        let band = BandInfo { name: None, role: ColourRole::Undefined, pixel_type: "UInt16".into(), nodata: None };
+        let info =
+            SceneInfo { path: "a.tif".into(), size: Size::new(1000, 500), bands: vec![band; 3], georeference: None };
+        let facts = ModelFacts { window: 224, patch: 16 };
+        let plan = resolve(&from_flags(&flags).unwrap(), &facts, vec![info]).unwrap();
+        insta::assert_snapshot!(render(&plan, Paint::new(false)), @r"
+        model       openai/ViT-B-16
+        device      auto
+        classes     3, with 5 prompts
+            0  #e0e0e0  background  background
+            1  #d63027  building    building, roof, house
+            2  #1f66d2  river       river
+        background  background
+        method      debias 0.3, logit scale 50, threshold 0, templates imagenet80
+        tiling      window 224, stride 112, blend hann, batch by the device
+        scene       a.tif
+                    1000 × 500 pixels, without georeference, 32 windows
+                    bands 1, 2, 3; stretch percentile 2 to 98
+        labels      labels.tif
+        polygons    polygons.gpkg
+        ");
+    }
 }

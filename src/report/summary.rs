@@ -113,7 +113,8 @@ impl Summary<'_> {
         };
         let (names, shares, areas) = (widest(|row| &row.1), widest(|row| &row.2), widest(|row| &row.3));
         for (swatch, name, share, extent) in &rows {
-            let _ = writeln!(text, "  {swatch}{}  {}  {}", left(name, names), right(share, shares), right(extent, areas));
+            let _ =
+                writeln!(text, "  {swatch}{}  {}  {}", left(name, names), right(share, shares), right(extent, areas));
         }
         if self.classes.len() > shown.len() {
             let _ = writeln!(text, "  … and {} smaller classes", self.classes.len() - shown.len());
@@ -146,7 +147,11 @@ mod tests {
             nodata_pixels: 100_000,
             outputs: vec![
                 Output { what: "labels", path: Path::new("out/koeln_labels.tif"), remark: String::new() },
-                Output { what: "polygons", path: Path::new("out/koeln_polygons.gpkg"), remark: "1,204 polygons".into() },
+                Output {
+                    what: "polygons",
+                    path: Path::new("out/koeln_polygons.gpkg"),
+                    remark: "1,204 polygons".into(),
+                },
             ],
         };
         insta::assert_snapshot!(summary.render(Paint::new(false)), @r"

@@ -1,0 +1,192 @@
+//! What comes of jobs that are right: defaults, overrides, paths.
+
+use super::*;
+use crate::geom::Blend;
+use crate::pipeline::{DeviceChoice, ModelChoice, OutputPaths, TemplateChoice, from_flags, inputs};
+use crate::scene::{StretchMethod, ValueRange};
+
+const JOB: &str = "model: m\nscene: a.tif\nclasses: [background, 'building, roof']\n";
+
+fn one(job: &str) -> Plan {
+    plan(job, &[], vec![rgb("a.tif")]).unwrap_or_else(|error| panic!("{}", shown(&error)))
+}
+
+#[test]
+fn the_defaults_are_the_papers_but_for_the_blend() {
+    let plan = one(JOB);
+    assert_eq!(plan.method.debias, 0.3);
+    assert_eq!(plan.method.logit_scale, 50.0);
+    assert_eq!(plan.method.threshold, 0.0);
+    assert_eq!(plan.method.templates, TemplateChoice::ImageNet80);
+    assert_eq!((plan.tiling.window, plan.tiling.stride, plan.tiling.batch), (224, 112, None));
+    assert_eq!(plan.tiling.blend, Blend::Hann);
+    assert_eq!(plan.device, DeviceChoice::Auto);
+    assert_eq!(plan.background, Some(0));
+    assert_eq!(plan.classes[1].name, "building");
+    assert_eq!(plan.classes[1].prompts, ["building", "roof"]);
+    assert_eq!(plan.queries(), 3);
+    assert_eq!(plan.scenes[0].bands, [1, 2, 3]);
+    assert_eq!(plan.scenes[0].stretch.method, StretchMethod::None);
+    let outputs = OutputPaths { labels: "output/job/a_labels.tif".into(), scores: None, polygons: None };
+    assert_eq!(plan.scenes[0].outputs, outputs);
+    assert_eq!(plan.notes, [""; 0]);
+}
+
+#[test]
+fn the_stride_follows_the_window() {
+    assert_eq!(one(&format!("{JOB}tiling: {{window: 160}}\n")).tiling.stride, 80);
+}
+
+#[test]
+fn bands_follow_colours_names_and_numbers() {
+    use ColourRole::{Alpha, Blue, Green, Red, Undefined};
+    let resolve = |job: &str, info: SceneInfo| plan(job, &[], vec![info]).unwrap().scenes[0].bands;
+    let landsat = || scene("a.tif", &[(Blue, "UInt16"), (Green, "UInt16"), (Red, "UInt16")]);
+    assert_eq!(resolve(JOB, landsat()), [3, 2, 1]);
+    let unnamed = scene("a.tif", &[(Alpha, "Byte"), (Undefined, "Byte"), (Undefined, "Byte"), (Undefined, "Byte")]);
+    assert_eq!(resolve(JOB, unnamed), [2, 3, 4]);
+    assert_eq!(resolve(&format!("{JOB}bands: [green, 1, Red]\n"), landsat()), [2, 1, 3]);
+    let mut named = landsat();
+    named.bands[0].name = Some("B8".into());
+    assert_eq!(resolve(&format!("{JOB}bands: [b8, b8, 2]\n"), named), [1, 1, 2]);
+    let grey = scene("a.tif", &[(ColourRole::Grey, "Byte")]);
+    assert_eq!(resolve(&format!("{JOB}bands: [1, 1, 1]\n"), grey), [1, 1, 1]);
+}
+
+#[test]
+fn the_stretch_follows_the_pixel_type_unless_it_is_said() {
+    let deep = || {
+        use ColourRole::{Blue, Green, Red};
+        scene("a.tif", &[(Red, "UInt16"), (Green, "UInt16"), (Blue, "UInt16")])
+    };
+    let resolve = |rest: &str| plan(&format!("{JOB}{rest}"), &[], vec![deep()]).unwrap();
+    assert_eq!(resolve("").scenes[0].stretch.method, StretchMethod::Percentile { low: 2.0, high: 98.0 });
+    assert_eq!(
+        resolve("stretch: percentile:1,99.5\n").scenes[0].stretch.method,
+        StretchMethod::Percentile { low: 1.0, high: 99.5 }
+    );
+    assert_eq!(resolve("stretch: mean-std:2.5\n").scenes[0].stretch.method, StretchMethod::MeanStd { k: 2.5 });
+    let all = ValueRange { low: 0.0, high: 3000.0 };
+    assert_eq!(resolve("stretch: values:0,3000\n").scenes[0].stretch.method, StretchMethod::Given([all; 3]));
+    let long = resolve("stretch: {method: min-max, joint: true, gamma: 0.8}\n").scenes[0].stretch.clone();
+    assert_eq!((long.method, long.joint, long.gamma), (StretchMethod::MinMax, true, 0.8));
+    // Taking 16 bits for 8 is allowed, and said.
+    let notes = resolve("stretch: none\n").notes;
+    assert!(notes.len() == 1 && notes[0].contains("UInt16"), "{notes:?}");
+}
+
+#[test]
+fn set_overrides_any_key_and_makes_sections() {
+    let sets =
+        ["tiling.stride=56", "classes[1]={name: roof, colour: red, threshold: 0.25}", "device=cuda:1", "scene=b.tif"];
+    let plan = plan(JOB, &sets, vec![rgb("b.tif")]).unwrap();
+    assert_eq!(plan.tiling.stride, 56);
+    assert_eq!(plan.classes[1].colour, [255, 0, 0]);
+    assert_eq!(plan.classes[1].threshold, Some(0.25));
+    assert_eq!(plan.classes[1].prompts, ["roof"]);
+    assert_eq!(plan.device, DeviceChoice::Cuda(1));
+}
+
+#[test]
+fn many_scenes_have_outputs_of_their_own() {
+    let job = "model: m\nscene: [x/a.tif, b.tif]\nclasses: [a, b]\noutputs: {folder: out, polygons: true, scores: '{scene}/s.tif'}\n";
+    let plan = plan(job, &[], vec![rgb("x/a.tif"), rgb("b.tif")]).unwrap();
+    let paths: Vec<String> = plan
+        .scenes
+        .iter()
+        .flat_map(|scene| {
+            let outputs = &scene.outputs;
+            [Some(&outputs.labels), outputs.scores.as_ref(), outputs.polygons.as_ref()]
+        })
+        .flatten()
+        .map(|path| path.display().to_string())
+        .collect();
+    assert_eq!(
+        paths,
+        [
+            "out/a_labels.tif",
+            "out/a/s.tif",
+            "out/a_polygons.gpkg",
+            "out/b_labels.tif",
+            "out/b/s.tif",
+            "out/b_polygons.gpkg"
+        ]
+    );
+}
+
+#[test]
+fn paths_in_a_job_start_from_its_folder_and_those_in_flags_from_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("models/mine");
+    std::fs::create_dir_all(&bundle).unwrap();
+    std::fs::write(folder.path().join("a.tif"), "").unwrap();
+    let job = folder.path().join("job.yaml");
+    std::fs::write(&job, "model: models/mine\nscene: a.tif\nclasses: [a, b]\n").unwrap();
+
+    let found = inputs(&crate::pipeline::load(&job, &[]).unwrap()).unwrap();
+    assert_eq!(found.model, ModelChoice::Bundle(bundle));
+    assert_eq!(found.scenes, [folder.path().join("a.tif")]);
+
+    let spec = crate::pipeline::load(&job, &[Override::texts("--input", "scene", &["a.tif".into()])]).unwrap();
+    insta::assert_snapshot!(shown(&inputs(&spec).unwrap_err()), @r"
+    error: there is no file a.tif
+      --> --input
+     |
+     | a.tif
+     | ^^^^^
+
+    hint: Paths in a job file start from its folder; paths in flags from where you are.
+    ");
+    // URLs and GDAL's virtual files are joined to nothing.
+    let remote = Override::texts("--input", "scene", &["/vsizip/a.zip/a.tif".into(), "https://x.org/a.tif".into()]);
+    let found = inputs(&crate::pipeline::load(&job, &[remote]).unwrap()).unwrap();
+    assert_eq!(found.scenes, [PathBuf::from("/vsizip/a.zip/a.tif"), PathBuf::from("https://x.org/a.tif")]);
+}
+
+#[test]
+fn what_is_allowed_and_surprising_is_said() {
+    let job = "model: m\nscene: a.tif\nclasses: [{name: a, colour: red, prompts: [x]}, {name: b, colour: '#f00', prompts: [x, y]}]\n";
+    let mut info = rgb("a.tif");
+    info.georeference = None;
+    let notes = plan(job, &[], vec![info]).unwrap().notes.join("\n");
+    insta::assert_snapshot!(notes, @r"
+    Classes `a` and `b` share the prompt `x`: where it is best, the first of them wins.
+    Classes `a` and `b` have the same colour.
+    a.tif has no georeference: results lie in pixel coordinates, areas are in pixels.
+    ");
+}
+
+#[test]
+fn flags_and_a_file_that_say_the_same_make_the_same_plan() {
+    let file = "model: m\nscene: a.tif\nclasses: [background, 'building,roof,house', road]\nbands: [3, 2, 1]\n\
+                stretch: none\nmethod: {threshold: 0.4, debias: 0.1}\ntiling: {stride: 56, blend: average}\n\
+                outputs: {folder: '', labels: out/l.tif, polygons: p.fgb}\n";
+    let flags = [
+        Override::text("SCENE", "scene", "a.tif"),
+        Override::text("--model", "model", "m"),
+        Override::classes("--classes", "background; building,roof,house; road"),
+        Override::list("--bands", "bands", "3,2,1"),
+        Override::text("--stretch", "stretch", "none"),
+        Override::yaml("--threshold", "method.threshold", "0.4"),
+        Override::yaml("--debias", "method.debias", "0.1"),
+        Override::yaml("--stride", "tiling.stride", "56"),
+        Override::text("--blend", "tiling.blend", "average"),
+        Override::text("--output", "outputs.labels", "out/l.tif"),
+        Override::text("--polygons", "outputs.polygons", "p.fgb"),
+    ];
+    let by_flags = resolve(&from_flags(&flags).unwrap(), &FACTS, vec![rgb("a.tif")]).unwrap();
+    assert_eq!(by_flags, one(file));
+}
+
+#[test]
+fn an_alias_stands_for_what_it_refers_to() {
+    let plan = one("model: m\nscene: a.tif\nclasses:\n  - &w water\n  - {name: wet, prompts: [*w, pond]}\n");
+    assert_eq!(plan.classes[1].prompts, ["water", "pond"]);
+}
+
+#[test]
+fn a_url_names_its_outputs_by_its_file() {
+    let url = "/vsicurl/https://x.org/t/a.tif?key=1.5";
+    let plan = plan(&JOB.replace("a.tif", &format!("'{url}'")), &[], vec![rgb(url)]).unwrap();
+    assert_eq!(plan.scenes[0].outputs.labels, PathBuf::from("output/job/a_labels.tif"));
+}

@@ -1,0 +1,94 @@
+//! The jobs in `pipelines/`: each resolves, and those of the paper hold the paper's numbers.
+
+use super::*;
+use crate::geom::Blend;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")
+}
+
+fn shipped(name: &str) -> Plan {
+    let spec = crate::pipeline::load(&folder().join(name), &[Override::set("scene=a.tif")]);
+    let plan = spec.and_then(|spec| resolve(&spec, &FACTS, vec![rgb("a.tif")]));
+    plan.unwrap_or_else(|error| panic!("{name}: {}", shown(&error)))
+}
+
+#[test]
+fn every_job_resolves_without_a_note_and_names_the_schema() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let plan = shipped(name);
+        assert!(plan.notes.is_empty(), "{name}: {:?}", plan.notes);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("# yaml-language-server: $schema=job.schema.json\n"), "{name}");
+        assert!(text.contains(&format!("pipelines/{name} ")), "{name} shows how to run it");
+        count += 1;
+    }
+    assert_eq!(count, 18);
+}
+
+#[test]
+fn the_schema_beside_them_is_the_programs() {
+    let path = folder().join("job.schema.json");
+    let schema = crate::pipeline::json_schema();
+    // The schema changes with the types: UPDATE_SCHEMA=1 cargo test the_schema_beside_them
+    if std::env::var_os("UPDATE_SCHEMA").is_some() {
+        std::fs::write(&path, &schema).unwrap();
+    }
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(there == schema, "{} is out of date: write `segearth schema` into it", path.display());
+}
+
+#[test]
+fn the_papers_jobs_hold_the_papers_settings() {
+    // Method text, section 6: classes, threshold, background, λ.
+    let table: &[(&str, &str, f32, &str, f32)] = &[
+        (
+            "openearthmap",
+            "background; bareland,barren; grass; pavement; road; tree,forest; water,river; cropland; building,roof,house",
+            0.1,
+            "background",
+            0.3,
+        ),
+        (
+            "loveda",
+            "background; building,roof,house; road; water; barren; forest; agricultural",
+            0.3,
+            "background",
+            0.3,
+        ),
+        (
+            "isaid",
+            "background; ship; store tank; baseball diamond; tennis court; basketball court; ground track field; bridge; \
+             large vehicle; small vehicle; helicopter; swimming pool; roundabout; soccer ball field; plane; harbor",
+            0.4,
+            "background",
+            0.3,
+        ),
+        ("potsdam", "road,parking lot; building; low vegetation; tree; car; clutter,background", 0.1, "clutter", 0.3),
+        ("vaihingen", "impervious surface; building; low vegetation; tree; car; clutter", 0.1, "clutter", 0.3),
+        ("uavid", "background; building; road; car; tree; vegetation; human", 0.3, "background", 0.3),
+        ("udd5", "vegetation; building; road; vehicle; background", 0.4, "background", 0.3),
+        ("vdd", "background; facade; road; vegetation; vehicle; roof; water", 0.3, "background", 0.3),
+        ("whu-aerial-inria", "background; building", 0.6, "background", 0.3),
+        ("whu-satellite", "background; building", 0.7, "background", 0.3),
+        ("xbd", "background; building", 0.0, "background", 0.0),
+        ("chn6-cug", "background; road", 0.8, "background", 0.3),
+        ("roads", "background; road", 0.7, "background", 0.3),
+        ("wbs-si", "background; water", 0.6, "background", 0.3),
+    ];
+    for (name, classes, threshold, background, debias) in table {
+        let plan = shipped(&format!("paper-{name}.yaml"));
+        let written: Vec<String> = plan.classes.iter().map(|class| class.prompts.join(",")).collect();
+        assert_eq!(written.join("; "), *classes, "{name}");
+        assert_eq!(plan.method.threshold, *threshold, "{name}");
+        assert_eq!(plan.method.debias, *debias, "{name}");
+        assert_eq!(plan.background.map(|index| plan.classes[index].name.as_str()), Some(*background), "{name}");
+        assert_eq!((plan.tiling.window, plan.tiling.stride, plan.tiling.blend), (224, 112, Blend::Average), "{name}");
+    }
+}

@@ -1,0 +1,40 @@
+//! Words in messages: foreign text made harmless, and what was probably meant.
+
+/// Control characters would reach the reader's terminal: they are shown as a placeholder of the same width.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
+}
+
+/// A value as it is named in a message: printable and not too long.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let cut: String = text.chars().take(LONGEST).collect();
+    let rest = if text.chars().nth(LONGEST).is_some() { "…" } else { "" };
+    format!("`{}{rest}`", printable(&cut))
+}
+
+/// The candidate that is likely meant by `written`.
+pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&written, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// "Did you mean …?" or the list of what is allowed.
+pub(super) fn suggestion(written: &str, allowed: &[&str]) -> String {
+    match nearest(written, allowed.iter().copied()) {
+        Some(meant) => format!("Did you mean `{meant}`?"),
+        None if allowed.is_empty() => "Nothing can be set here.".to_owned(),
+        None => format!("Allowed here: {}.", allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
