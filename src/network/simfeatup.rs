@@ -117,16 +117,19 @@ impl Upsampler {
         strips.image(&similarities)?.f_permute([0, 3, 1, 2])
     }
 
-    /// The upsampled features themselves, (batch, D, row, column): what the similarities are made of, in the plain way.
-    pub fn features(&self, patches: &Tensor, grid: &Tensor, images: &Tensor, fixup: bool) -> Result<Tensor, TchError> {
+    /// The features after the first `steps` doublings, (batch, D, row, column).
+    pub fn after(&self, steps: usize, patches: &Tensor, grid: &Tensor, images: &Tensor) -> Result<Tensor, TchError> {
         let mut features = as_image(patches, grid)?;
-        for step in &self.steps {
+        for step in self.steps.iter().take(steps) {
             features = step.forward(&features, images)?;
         }
-        if fixup {
-            features = features.f_add(&self.fixup.forward(&features)?.f_mul_scalar(FIXUP_SHARE)?)?;
-        }
         features.f_permute([0, 3, 1, 2])
+    }
+
+    /// The upsampled features themselves, (batch, D, row, column): what the similarities are made of, in the plain way.
+    pub fn features(&self, patches: &Tensor, grid: &Tensor, images: &Tensor) -> Result<Tensor, TchError> {
+        let features = self.after(self.steps(), patches, grid, images)?.f_permute([0, 2, 3, 1])?;
+        features.f_add(&self.fixup.forward(&features)?.f_mul_scalar(FIXUP_SHARE)?)?.f_permute([0, 3, 1, 2])
     }
 
     /// Number of doublings.

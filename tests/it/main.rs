@@ -1,0 +1,5 @@
+//! One executable that drives the real binary and checks the network against the authors' numbers.
+
+mod parity_binary;
+mod parity_network;
+mod workdir;
