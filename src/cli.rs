@@ -1,6 +1,7 @@
 //! The command line: clap's types, and which key of a job each flag stands for.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
@@ -29,16 +30,16 @@ pub struct Cli {
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Global {
     /// Print nothing but errors
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    #[arg(long, short, global = true, help_heading = "Global options", conflicts_with = "verbose")]
     pub quiet: bool,
     /// Print more of what is going on; twice for still more
-    #[arg(short, long, action = ArgAction::Count, global = true)]
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "Global options")]
     pub verbose: u8,
     /// Load models whose files are not what their model.yaml says (TorchScript can carry code)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub trust: bool,
     /// Print without colours (as does the environment variable NO_COLOR)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub no_color: bool,
 }
 
@@ -238,6 +239,17 @@ pub enum Precision {
     Fp32,
     Fp16,
     Bf16,
+}
+
+impl Cli {
+    /// Reads the command line of this process. Otherwise clap has said what there is to say (help, the version, what is
+    /// wrong), and the exit code is that of the program's own faults of input, 1, in place of clap's 2.
+    pub fn read() -> Result<Self, ExitCode> {
+        Self::try_parse().map_err(|error| {
+            let _ = error.print();
+            if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+        })
+    }
 }
 
 /// clap prints its help before it has read the flags: it has to be told beforehand.

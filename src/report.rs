@@ -17,7 +17,6 @@ use crate::pipeline::Plan;
 
 pub use summary::{ClassShare, Output, Summary};
 use text::{Paint, printable};
-pub use text::{area, duration, grouped};
 
 /// Prints as the user asked.
 pub struct Reporter {
@@ -110,7 +109,7 @@ impl Reporter {
                 .with_key("left", |state: &ProgressState, w: &mut dyn std::fmt::Write| {
                     let _ = match state.pos() {
                         0 => Ok(()),
-                        _ => write!(w, "{} left", duration(Duration::from_secs(state.eta().as_secs()))),
+                        _ => write!(w, "{} left", text::time_left(state.eta())),
                     };
                 }),
         );

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::text::{Paint, area, duration, grouped, left, printable, right};
+use super::text::{AreaScale, Paint, duration, grouped, left, printable, right};
 use crate::geom::Size;
 use crate::scene::ClassInfo;
 
@@ -47,7 +47,7 @@ pub struct Output<'a> {
 impl Summary<'_> {
     fn extent(&self, pixels: u64) -> String {
         match self.pixel_area {
-            Some(pixel_area) => area(pixels as f64 * pixel_area),
+            Some(pixel_area) => AreaScale::new(self.size.pixels() as f64 * pixel_area).show(pixels as f64 * pixel_area),
             None => format!("{} px", grouped(pixels)),
         }
     }

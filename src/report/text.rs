@@ -44,23 +44,33 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// Square metres in the unit that reads best.
-pub fn area(square_metres: f64) -> String {
-    match square_metres {
-        m2 if m2 >= 1e5 => format!("{} km²", significant(m2 / 1e6)),
-        m2 if m2 >= 1e3 => format!("{} ha", significant(m2 / 1e4)),
-        m2 => format!("{} m²", significant(m2)),
-    }
+/// Areas of one table: all in the unit, and with the digits, that suit the whole of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AreaScale {
+    /// Square metres of the unit.
+    unit: f64,
+    name: &'static str,
+    decimals: usize,
 }
 
-/// About four digits.
-fn significant(value: f64) -> String {
-    match value {
-        0.0 => "0".to_owned(),
-        v if v >= 1000.0 => grouped(v.round() as u64),
-        v if v >= 100.0 => format!("{v:.1}"),
-        v if v >= 10.0 => format!("{v:.2}"),
-        v => format!("{v:.3}"),
+impl AreaScale {
+    /// `whole`: the largest area to be shown, in square metres.
+    pub fn new(whole: f64) -> Self {
+        let (unit, name) = match whole {
+            m2 if m2 >= 1e6 => (1e6, "km²"),
+            m2 if m2 >= 1e4 => (1e4, "ha"),
+            _ => (1.0, "m²"),
+        };
+        // Four digits for the whole: the parts are known no better.
+        let digits = (whole / unit).max(1.0).log10().floor() as usize;
+        Self { unit, name, decimals: 3usize.saturating_sub(digits) }
+    }
+
+    pub fn show(self, square_metres: f64) -> String {
+        let text = format!("{:.*}", self.decimals, square_metres / self.unit);
+        let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+        let whole = whole.parse().map_or_else(|_| whole.to_owned(), grouped);
+        format!("{whole}{rest} {}", self.name)
     }
 }
 
@@ -87,6 +97,14 @@ pub fn duration(duration: Duration) -> String {
     }
 }
 
+/// An estimate: whole seconds, and nothing finer.
+pub(super) fn time_left(left: Duration) -> String {
+    match left.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        _ => duration(left),
+    }
+}
+
 /// Pads to a width in characters.
 pub(super) fn left(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.chars().count())))
@@ -102,11 +120,14 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!(area(0.0), "0 m²");
+        let area = |square_metres| AreaScale::new(square_metres).show(square_metres);
+        assert_eq!(area(0.0), "0.000 m²");
         assert_eq!(area(12.345), "12.35 m²");
-        assert_eq!(area(4_920.0), "0.492 ha");
+        assert_eq!(area(4_920.0), "4,920 m²");
+        assert_eq!(area(249_999.0), "25.00 ha");
         assert_eq!(area(12_345_678.0), "12.35 km²");
         assert_eq!(area(8.1e9), "8,100 km²");
+        assert_eq!(AreaScale::new(250_000.0).show(0.0), "0.00 ha");
         assert_eq!(grouped(0), "0");
         assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(duration(Duration::from_millis(830)), "0.8 s");
