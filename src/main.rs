@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use segearth::cli::Cli;
 use segearth::report::Reporter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let reporter = Reporter::new(cli.global.quiet, cli.global.verbose, cli.global.no_color);
     match segearth::run::run(&cli, &reporter) {
         Ok(()) => ExitCode::SUCCESS,

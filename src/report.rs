@@ -3,6 +3,7 @@
 //! Results go to standard output, everything about the work to standard error. Colour adds nothing that is not in the
 //! words, and appears on terminals only.
 
+mod download;
 mod plan;
 mod summary;
 mod text;
@@ -15,6 +16,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use crate::error::{Error, Kind};
 use crate::pipeline::Plan;
 
+pub use download::Download;
 pub use summary::{ClassShare, Output, Summary};
 use text::{Paint, printable};
 

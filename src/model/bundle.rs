@@ -120,9 +120,8 @@ impl Bundle {
         let place = || format!("cannot use the model in {}", folder.display());
         if !folder.join(CARD).is_file() {
             let what = if folder.is_dir() { format!("it holds no {CARD}") } else { "there is no such folder".into() };
-            return Err(Error::input(what).with_hint(
-                "Make a model with `segearth model import`, or name a folder that it made.",
-            ))
+            return Err(Error::input(what)
+                .with_hint("Make a model with `segearth model import`, or name a folder that it made."))
             .input(place);
         }
         let card = read_card(&folder.join(CARD)).input(place)?;
@@ -150,7 +149,8 @@ impl Bundle {
 
     /// The card as text, after the folder.
     pub fn describe(&self) -> Result<String> {
-        let card = serde_yaml::to_string(&self.card).internal(|| "the model's card cannot be written as YAML".into())?;
+        let card =
+            serde_yaml::to_string(&self.card).internal(|| "the model's card cannot be written as YAML".into())?;
         Ok(format!("# {}\n{card}", self.folder.join(CARD).display()))
     }
 

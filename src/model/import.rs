@@ -49,7 +49,11 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
             "a window of {} pixels does not hold whole patches of {} pixels",
             request.window, sizes.patch
         ))
-        .with_hint(format!("Give a multiple of {}, such as --window {}.", sizes.patch, sizes.patch * sizes.image_grid)));
+        .with_hint(format!(
+            "Give a multiple of {}, such as --window {}.",
+            sizes.patch,
+            sizes.patch * sizes.image_grid
+        )));
     }
     notes.extend(clip.notes.iter().cloned());
     let activation = request.activation.or(clip.activation).unwrap_or(Activation::QuickGelu);

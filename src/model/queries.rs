@@ -130,7 +130,8 @@ fn decode(bytes: &[u8]) -> Option<Queries> {
     let (count, numbers) = numbers.split_first_chunk::<8>()?;
     let (width, numbers) = numbers.split_first_chunk::<8>()?;
     let (count, width) = (u64::from_le_bytes(*count) as usize, u64::from_le_bytes(*width) as usize);
-    let features: Vec<f32> = numbers.chunks_exact(4).filter_map(|b| Some(f32::from_le_bytes(b.try_into().ok()?))).collect();
+    let features: Vec<f32> =
+        numbers.chunks_exact(4).filter_map(|b| Some(f32::from_le_bytes(b.try_into().ok()?))).collect();
     (count.checked_mul(width)? == features.len()).then_some(Queries { count, width, features })
 }
 

@@ -88,8 +88,8 @@ fn is_plain(name: &str) -> bool {
 
 fn unknown(name: &str) -> Error {
     let names = names();
-    let known = if names.is_empty() { "none is installed".to_owned() } else { format!("installed: {}", names.join(", ")) };
-    Error::input(format!("there is no model `{name}` ({known})")).with_hint(
-        "Make one with `segearth model import` or `segearth model fetch`, or give the folder of a bundle.",
-    )
+    let known =
+        if names.is_empty() { "none is installed".to_owned() } else { format!("installed: {}", names.join(", ")) };
+    Error::input(format!("there is no model `{name}` ({known})"))
+        .with_hint("Make one with `segearth model import` or `segearth model fetch`, or give the folder of a bundle.")
 }

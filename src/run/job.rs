@@ -1,5 +1,6 @@
 //! A job: everything resolved and refused first, then scene by scene.
 
+use std::path::Path;
 use std::time::Instant;
 
 use super::engine::{self, Counts, Engine};
@@ -12,7 +13,9 @@ use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
 use crate::model::{Normalisation, Queries, Segmenter};
-use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
+use crate::pipeline::{
+    self, DeviceChoice, ModelChoice, ModelFacts, OutputPaths, Plan, ScenePlan, Spec, TemplateChoice,
+};
 use crate::report::{ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Georeference, LabelType};
 use crate::stitch::Classifier;
@@ -20,14 +23,14 @@ use crate::{raster, vector};
 
 /// Resolves a job and says what it comes to; computes nothing.
 pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
-    let prepared = prepare(spec, trust, reporter)?;
+    let prepared = prepare(spec, trust, Folders::Look, reporter)?;
     reporter.plan(&prepared.plan);
     Ok(())
 }
 
 /// Resolves a job and runs it.
 pub fn run(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
-    let Prepared { plan, model, device } = prepare(spec, trust, reporter)?;
+    let Prepared { plan, model, device } = prepare(spec, trust, Folders::Make, reporter)?;
     let mut segmenter = segmenter(&plan, &model, device, reporter)?;
     let normalisation = match &model {
         Model::Bundle(bundle) => bundle.normalisation(),
@@ -56,7 +59,7 @@ struct Prepared {
     device: Device,
 }
 
-fn prepare(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<Prepared> {
+fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
     let inputs = pipeline::inputs(spec)?;
     let trust = if trust { Trust::User } else { Trust::Hashes };
     let model = match &inputs.model {
@@ -66,15 +69,40 @@ fn prepare(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<Prepared> {
     let scenes = inputs.scenes.iter().map(raster::inspect).collect::<Result<Vec<_>>>()?;
     let facts = ModelFacts { window: model.window(), patch: model.patch() };
     let plan = pipeline::resolve(spec, &facts, scenes)?;
-    for scene in &plan.scenes {
-        let outputs = &scene.outputs;
-        raster::prove_writable(&outputs.labels)?;
-        outputs.scores.iter().try_for_each(|path| raster::prove_writable(path))?;
-        outputs.polygons.iter().try_for_each(|path| vector::prove_writable(path))?;
+    for OutputPaths { labels, scores, polygons } in plan.scenes.iter().map(|scene| &scene.outputs) {
+        for path in [Some(labels), scores.as_ref(), polygons.as_ref()].into_iter().flatten() {
+            folders.ready(path)?;
+        }
     }
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
     Ok(Prepared { plan, model, device })
+}
+
+/// What to do about output folders that are not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folders {
+    Make,
+    /// Leave no trace.
+    Look,
+}
+
+impl Folders {
+    /// Proves that `path` can be written; tries it out where the folder is there, or is made.
+    fn ready(self, path: &Path) -> Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if folder.is_dir() {
+            return raster::prove_writable(path);
+        }
+        if self == Self::Make {
+            std::fs::create_dir_all(folder).input(|| format!("cannot make the output folder {}", folder.display()))?;
+            return raster::prove_writable(path);
+        }
+        match folder.ancestors().skip(1).find(|above| above.exists()) {
+            Some(above) => raster::prove_writable(&above.join("segearth.probe")),
+            None => raster::prove_writable(Path::new("segearth.probe")),
+        }
+    }
 }
 
 /// Never silently the CPU: what `auto` took is said, and what was asked for by name is had or refused.
@@ -86,19 +114,24 @@ fn device(choice: DeviceChoice, model: &Model, reporter: &Reporter) -> Result<De
         DeviceChoice::Cpu => Device::Cpu,
         DeviceChoice::Auto if cuda_devices() > 0 => Device::Cuda(0),
         DeviceChoice::Auto => Device::Cpu,
-        DeviceChoice::Cuda(index) => match cuda_devices() {
-            0 => {
-                return Err(Error::input(format!("device cuda:{index} was asked for, and no CUDA device can be used here"))
+        DeviceChoice::Cuda(index) => {
+            match cuda_devices() {
+                0 => {
+                    return Err(Error::input(format!("device cuda:{index} was asked for, and no CUDA device can be used here"))
                     .with_hint(
                         "Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).",
                     ));
-            }
-            count if index < count => Device::Cuda(index),
-            count => {
-                return Err(Error::input(format!("device cuda:{index} was asked for, there are cuda:0 to cuda:{}", count - 1))
+                }
+                count if index < count => Device::Cuda(index),
+                count => {
+                    return Err(Error::input(format!(
+                        "device cuda:{index} was asked for, there are cuda:0 to cuda:{}",
+                        count - 1
+                    ))
                     .with_hint("Devices are counted from 0."));
+                }
             }
-        },
+        }
     };
     if choice == DeviceChoice::Auto {
         reporter.note(&format!("device: auto took {device}."));
@@ -171,7 +204,8 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
             &vector::Options::default(),
         )?;
         polygons.notes.iter().for_each(|note| reporter.note(note));
-        outputs.push(Output { remark: format!("{} polygons", polygons.polygons), ..output("polygons", path) });
+        let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
+        outputs.push(Output { remark: format!("{} {unit}", polygons.polygons), ..output("polygons", path) });
     }
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
     let device = device.to_string();
@@ -234,21 +268,28 @@ fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
     let mut tags = vec![
         tag("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
         tag("CLASSES", classes.join("; ")),
-        tag("METHOD", format!(
-            "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}",
-            plan.method.debias,
-            plan.method.logit_scale,
-            plan.method.threshold,
-            plan.tiling.window,
-            plan.tiling.stride,
-            plan.tiling.blend
-        )),
+        tag(
+            "METHOD",
+            format!(
+                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}",
+                plan.method.debias,
+                plan.method.logit_scale,
+                plan.method.threshold,
+                plan.tiling.window,
+                plan.tiling.stride,
+                plan.tiling.blend
+            ),
+        ),
     ];
     if let Model::Bundle(bundle) = model {
         tags.push(tag("MODEL", bundle.card.name.clone()));
-        tags.extend(bundle.card.files.iter().map(|(file, hash)| {
-            tag(&format!("SHA256_{}", file.replace('.', "_").to_uppercase()), hash.clone())
-        }));
+        tags.extend(
+            bundle
+                .card
+                .files
+                .iter()
+                .map(|(file, hash)| tag(&format!("SHA256_{}", file.replace('.', "_").to_uppercase()), hash.clone())),
+        );
     }
     tags
 }

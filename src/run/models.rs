@@ -1,9 +1,13 @@
 //! The commands that make and look at models.
 
+use std::path::{Path, PathBuf};
+
 use crate::cli::{Activation, Attention, FetchArgs, ImportArgs, ImportOptions, ModelCommand, Precision};
 use crate::error::{Error, Result};
 use crate::model::bundle::{Bundle, Trust};
+use crate::model::fetch::{self, Checked, Client, Fetched};
 use crate::model::import::{Import, import};
+use crate::model::registry;
 use crate::network;
 use crate::network::checkpoint;
 use crate::network::export;
@@ -17,30 +21,68 @@ pub fn run(command: &ModelCommand, reporter: &Reporter) -> Result<()> {
             reporter.print(&bundle.describe()?);
             Ok(())
         }
-        ModelCommand::Fetch(args) => fetch(args, reporter),
+        ModelCommand::Fetch(args) => run_fetch(args, reporter),
     }
 }
 
 fn run_import(args: &ImportArgs, reporter: &Reporter) -> Result<()> {
     let upsampler = (args.upsampler != "none").then(|| args.upsampler.clone().into());
     let request = request(args.clip.clone(), args.tokenizer.clone(), upsampler, &args.options);
+    finish(&request, &args.output, reporter)
+}
+
+fn finish(request: &Import, output: &Path, reporter: &Reporter) -> Result<()> {
     let mut notes = Vec::new();
-    let bundle = import(&request, &args.output, &mut notes)?;
+    let bundle = import(request, output, &mut notes)?;
     notes.iter().for_each(|note| reporter.note(note));
     reporter.print(&bundle.describe()?);
     Ok(())
 }
 
-fn fetch(_args: &FetchArgs, _reporter: &Reporter) -> Result<()> {
-    Err(Error::internal("not wired"))
+fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
+    let Some(name) = args.name.as_ref().filter(|_| !args.list) else {
+        let names: Vec<&str> = fetch::MODELS.iter().map(|model| model.name).collect();
+        reporter.print(&format!("{}\n", names.join("\n")));
+        return Ok(());
+    };
+    let model = fetch::find(name)?;
+    let no_folder = |what: &str| Error::input(format!("the environment names no home for {what}"));
+    let downloads = fetch::downloads().ok_or_else(|| no_folder("downloads").with_hint("Set SEGEARTH_DOWNLOADS."))?;
+    let output = match &args.output {
+        Some(folder) => folder.clone(),
+        None => registry::folder().ok_or_else(|| no_folder("models").with_hint("Give --output DIR."))?.join(model.name),
+    };
+    let client = Client::new(std::env::var(fetch::BASE_VARIABLE).ok().as_deref())?;
+    let own = args.upsampler.as_deref();
+    let fetched = {
+        let watch = reporter.download();
+        model.fetch(own.is_none(), &downloads, &client, &mut |progress| watch.show(&progress))?
+    };
+    let upsampler = match own {
+        Some("none") => None,
+        Some(path) => Some(path.into()),
+        None => fetched.upsampler.as_ref().map(|file| file.path.clone()),
+    };
+    if own.is_none() && upsampler.is_none() {
+        reporter.note(&format!(
+            "nobody publishes an upsampler for {}: its logits are resized bilinearly. Give one with --upsampler FILE.",
+            model.name
+        ));
+    }
+    for Fetched { path, sha256, checked } in [&fetched.clip, &fetched.tokenizer].into_iter().chain(&fetched.upsampler) {
+        if *checked == Checked::Recorded {
+            reporter.note(&format!(
+                "no SHA-256 is published for {}: what came has {sha256}, kept for later downloads.",
+                path.display()
+            ));
+        }
+    }
+    let mut request = request(fetched.clip.path, fetched.tokenizer.path, upsampler, &args.options);
+    request.activation = request.activation.or(Some(fetched.activation));
+    finish(&request, &output, reporter)
 }
 
-fn request(
-    clip: std::path::PathBuf,
-    tokenizer: std::path::PathBuf,
-    upsampler: Option<std::path::PathBuf>,
-    options: &ImportOptions,
-) -> Import {
+fn request(clip: PathBuf, tokenizer: PathBuf, upsampler: Option<PathBuf>, options: &ImportOptions) -> Import {
     Import {
         clip,
         tokenizer,

@@ -87,8 +87,7 @@ pub struct Accumulator {
 impl Accumulator {
     /// For windows of `window` pixels with logits of `queries` channels.
     pub fn new(scene: Size, window: Size, queries: usize, blend: Blend) -> Self {
-        let weights =
-            Weights { rows: window_weights(blend, window.height), cols: window_weights(blend, window.width) };
+        let weights = Weights { rows: window_weights(blend, window.height), cols: window_weights(blend, window.width) };
         Self { scene, queries, weights, first: 0, rows: VecDeque::new(), spare: Vec::new() }
     }
 
@@ -168,7 +167,10 @@ mod tests {
             for query in 0..2 {
                 for col in 0..scene.width {
                     let (got, want) = (stitched.logits[query * scene.width + col], value(query, row, col));
-                    assert!((got - want).abs() <= 1e-5 * want.abs().max(1.0), "row {row}, column {col}: {got} for {want}");
+                    assert!(
+                        (got - want).abs() <= 1e-5 * want.abs().max(1.0),
+                        "row {row}, column {col}: {got} for {want}"
+                    );
                 }
             }
         }
@@ -197,7 +199,8 @@ mod tests {
     fn pixels_that_no_window_reached_hold_no_data() {
         let scene = Size::new(8, 8);
         let mut accumulator = Accumulator::new(scene, Size::new(4, 4), 1, Blend::Average);
-        let half = [true, true, true, true, true, true, true, true, false, false, false, false, false, false, false, false];
+        let half =
+            [true, true, true, true, true, true, true, true, false, false, false, false, false, false, false, false];
         accumulator.add(&Window { col: 4, row: 0, width: 4, height: 4 }, &[2.0; 16], Some(&half));
         let rows = accumulator.finish_before(8);
         assert_eq!(rows[1].valid, [false, false, false, false, true, true, true, true]);

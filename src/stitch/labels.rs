@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_class_scores_its_best_query_not_their_sum() {
-        let labelled = classify(&classifier(&[0.0; 3], None), &[0.30f32.ln(), 0.25f32.ln(), 0.25f32.ln(), 0.20f32.ln()]);
+        let labelled =
+            classify(&classifier(&[0.0; 3], None), &[0.30f32.ln(), 0.25f32.ln(), 0.25f32.ln(), 0.20f32.ln()]);
         assert_eq!(labelled.labels, [0]);
         for (score, want) in labelled.scores.iter().zip([0.30, 0.25, 0.20]) {
             assert!((score - want).abs() < 1e-6);

@@ -51,12 +51,8 @@ pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Res
             let mut geometry = std::ptr::null_mut();
             let size = i32::try_from(feature.wkb.len())
                 .map_err(|_| format!("a geometry takes {} bytes, GDAL holds up to 2 GiB", feature.wkb.len()))?;
-            let made = gdal_sys::OGR_G_CreateFromWkb(
-                feature.wkb.as_ptr().cast(),
-                std::ptr::null_mut(),
-                &mut geometry,
-                size,
-            );
+            let made =
+                gdal_sys::OGR_G_CreateFromWkb(feature.wkb.as_ptr().cast(), std::ptr::null_mut(), &mut geometry, size);
             if made != gdal_sys::OGRErr::OGRERR_NONE {
                 return Err(last_error());
             }

@@ -52,7 +52,8 @@ impl Place {
                 error.with_hint("Give a CRS as EPSG:CODE, PROJ string or WKT, for example EPSG:3857.")
             })?;
             reprojection = Some(
-                CoordTransform::new(&from, &to).input(|| format!("there is no way from the labels' CRS to {wanted}"))?,
+                CoordTransform::new(&from, &to)
+                    .input(|| format!("there is no way from the labels' CRS to {wanted}"))?,
             );
             crs_wkt = Some(to.to_wkt().internal(|| format!("{wanted} has no WKT"))?);
         }

@@ -151,10 +151,8 @@ pub const ATTRIBUTES: [Field; 4] = [
     Field::new("perimeter_m", "perim_m", FieldKind::Real),
 ];
 
-pub const CONFIDENCE: [Field; 2] = [
-    Field::new("confidence", "conf_mean", FieldKind::Real),
-    Field::new("confidence_min", "conf_min", FieldKind::Real),
-];
+pub const CONFIDENCE: [Field; 2] =
+    [Field::new("confidence", "conf_mean", FieldKind::Real), Field::new("confidence_min", "conf_min", FieldKind::Real)];
 
 /// The file under construction, and the count of what went into it.
 struct Output<'a> {
@@ -186,8 +184,11 @@ impl<'a> Output<'a> {
         let geometry = if multi { GeometryKind::MultiPolygon } else { GeometryKind::Polygon };
         let layer_names: Vec<String> = if options.layer_per_class {
             if names.len() == 0 {
-                return Err(Error::input(format!("{} does not name its classes, so they get no layers", source.name()))
-                    .with_hint("Give the class names, or write one layer for all."));
+                return Err(Error::input(format!(
+                    "{} does not name its classes, so they get no layers",
+                    source.name()
+                ))
+                .with_hint("Give the class names, or write one layer for all."));
             }
             (0..names.len()).map(|class| names.get(class as u16).to_string_lossy().into_owned()).collect()
         } else {
@@ -205,15 +206,7 @@ impl<'a> Output<'a> {
             layer_of.clear();
         }
         let writer = BackgroundWriter::new(VectorWriter::create(out, place.crs_wkt.as_deref(), &layers)?)?;
-        Ok(Self {
-            writer,
-            place,
-            names,
-            layer_of,
-            multi,
-            with_scores,
-            tally: BTreeMap::new(),
-        })
+        Ok(Self { writer, place, names, layer_of, multi, with_scores, tally: BTreeMap::new() })
     }
 
     fn region(&mut self, region: &Region) -> Result<()> {
@@ -238,10 +231,9 @@ impl<'a> Output<'a> {
         ];
         if self.with_scores {
             match region.confidence {
-                Some(confidence) => values.extend([
-                    Value::Real(f64::from(confidence.mean)),
-                    Value::Real(f64::from(confidence.minimum)),
-                ]),
+                Some(confidence) => {
+                    values.extend([Value::Real(f64::from(confidence.mean)), Value::Real(f64::from(confidence.minimum))])
+                }
                 None => values.extend([Value::Missing, Value::Missing]),
             }
         }
@@ -288,9 +280,7 @@ mod tests {
     use super::*;
 
     fn classes() -> Vec<ClassInfo> {
-        ["background", "building", "Straße"]
-            .map(|name| ClassInfo { name: name.into(), colour: [1, 2, 3] })
-            .to_vec()
+        ["background", "building", "Straße"].map(|name| ClassInfo { name: name.into(), colour: [1, 2, 3] }).to_vec()
     }
 
     #[rustfmt::skip]
@@ -306,8 +296,7 @@ mod tests {
         for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.ndjson", "a.shp"] {
             let scene = Scene::utm(&LABELS, 5);
             let out = scene.path(file);
-            let summary =
-                polygonize(&scene.labels, None, &classes(), &[0], &out, &Options::default()).unwrap();
+            let summary = polygonize(&scene.labels, None, &classes(), &[0], &out, &Options::default()).unwrap();
             assert_eq!(summary.polygons, 5, "{file}");
             let found = read_back(&out);
             assert_eq!(found.len(), 5, "{file}");
@@ -315,11 +304,14 @@ mod tests {
             // Pixels of 2 m: 8 building pixels with a courtyard, and one alone.
             let mut areas: Vec<_> = found.iter().map(|f| (f.text("class"), f.real("area_m2"))).collect();
             areas.sort_by(|a, b| a.partial_cmp(b).unwrap());
-            let expected =
-                [("Straße", 4.0), ("Straße", 4.0), ("Straße", 4.0), ("building", 4.0), ("building", 32.0)];
+            let expected = [("Straße", 4.0), ("Straße", 4.0), ("Straße", 4.0), ("building", 4.0), ("building", 32.0)];
             assert_eq!(areas, expected.map(|(class, area)| (class.to_string(), area)), "{file}");
             let names = std::fs::read_dir(scene.folder()).unwrap().count();
-            assert_eq!(names, if file == "a.shp" { 6 } else { 2 }, "{file}: nothing but the labels and the result is left");
+            assert_eq!(
+                names,
+                if file == "a.shp" { 6 } else { 2 },
+                "{file}: nothing but the labels and the result is left"
+            );
         }
     }
 
@@ -355,7 +347,8 @@ mod tests {
     #[test]
     fn scores_give_confidence_and_layers_can_be_one_a_class() {
         let scene = Scene::utm(&LABELS, 5);
-        let scores: Vec<f32> = (0..3).flat_map(|band| (0..20).map(move |at| 0.1 * band as f32 + at as f32 / 100.0)).collect();
+        let scores: Vec<f32> =
+            (0..3).flat_map(|band| (0..20).map(move |at| 0.1 * band as f32 + at as f32 / 100.0)).collect();
         let scores = scene.scores(&scores, 3);
         let out = scene.path("a.gpkg");
         let options = Options { layer_per_class: true, ..Options::default() };

@@ -53,7 +53,9 @@ impl LabelSource {
                         "{name} is no label raster: its first band is {}, labels are Byte or UInt16",
                         other.name()
                     ))
-                    .with_hint("Convert it with `gdal_translate -ot UInt16`, or give the label raster of `segearth run`."));
+                    .with_hint(
+                        "Convert it with `gdal_translate -ot UInt16`, or give the label raster of `segearth run`.",
+                    ));
                 }
             };
             let nodata = band.no_data_value().filter(|value| value.fract() == 0.0 && (0.0..=65535.0).contains(value));
@@ -126,8 +128,11 @@ impl ScoreSource {
         let (width, height) = dataset.raster_size();
         let size = Size::new(width, height);
         if size != labels.size {
-            return Err(Error::input(format!("{name} is {size} pixels, its labels {} are {}", labels.name, labels.size))
-                .with_hint("Give the scores that were written together with these labels."));
+            return Err(Error::input(format!(
+                "{name} is {size} pixels, its labels {} are {}",
+                labels.name, labels.size
+            ))
+            .with_hint("Give the scores that were written together with these labels."));
         }
         let bands = dataset.raster_count();
         Ok(Self { dataset, name, bands })

@@ -29,8 +29,10 @@ struct Set {
 
 impl Set {
     fn new(folder: &Path, scene: impl FnOnce(&HashMap<String, Tensor>) -> Tensor) -> Self {
-        let expected: HashMap<String, Tensor> =
-            Tensor::read_safetensors(folder.join("expected.safetensors")).expect("expected tensors").into_iter().collect();
+        let expected: HashMap<String, Tensor> = Tensor::read_safetensors(folder.join("expected.safetensors"))
+            .expect("expected tensors")
+            .into_iter()
+            .collect();
         let scene = normalised(&scene(&expected));
         Self { expected, scene }
     }
