@@ -3,7 +3,10 @@
 //! Nothing else in the program reads or writes rasters. GDAL's own words never reach the terminal: failures become the
 //! cause of our errors, warnings are collected for whoever reports ([`take_warnings`]).
 
+mod align;
 mod blocks;
+mod burn;
+mod coded;
 mod ffi;
 mod fill;
 mod labels;
@@ -23,6 +26,9 @@ mod validity;
 use std::path::Path;
 use std::sync::Once;
 
+pub use align::{AlignedRaster, blocks};
+pub use burn::{BurntVector, FieldCode, VectorSource, is_vector};
+pub use coded::{ABSENT, CodedRaster, Coding};
 pub use labels::LabelWriter;
 pub use messages::take_warnings;
 pub use partial::prove_writable;

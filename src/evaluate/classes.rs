@@ -1,0 +1,245 @@
+//! Settles which code of either side means which class, before any pixel is read.
+
+use std::collections::HashMap;
+
+use super::code::Code;
+use super::map::{ClassMap, unknown_class};
+use crate::error::{Error, Result};
+
+/// Indices that an unnamed class may have: the matrix grows with their square.
+const MAX_UNNAMED: usize = 1024;
+
+/// What a code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    Class(usize),
+    /// The pixel is left out.
+    Ignored,
+}
+
+/// Codes of one side and their meanings.
+#[derive(Clone, Debug, Default)]
+pub struct Lookup {
+    codes: HashMap<Code, Meaning>,
+    /// Values below it are the classes' indices.
+    indices: usize,
+}
+
+/// The classes of a comparison. Both sides count over the same ones.
+#[derive(Clone, Debug)]
+pub struct Classes {
+    /// Empty where nobody names them: they are called by their index then.
+    pub names: Vec<String>,
+    pub prediction: Lookup,
+    pub reference: Lookup,
+}
+
+impl Lookup {
+    pub fn meaning(&self, code: &Code) -> Option<Meaning> {
+        let code = plain(code);
+        if let Some(meaning) = self.codes.get(&code) {
+            return Some(*meaning);
+        }
+        match code {
+            Code::Value(value) => usize::try_from(value).ok().filter(|index| *index < self.indices).map(Meaning::Class),
+            // A number in a text field.
+            Code::Text(text) => text.parse().ok().and_then(|value| self.meaning(&Code::Value(value))),
+            Code::Colour(_) => None,
+        }
+    }
+
+    fn set(&mut self, code: &Code, meaning: Meaning) {
+        self.codes.insert(plain(code), meaning);
+    }
+
+    fn ignore(&mut self, code: &Code, names: &[String]) {
+        if let Code::Text(name) = code
+            && let Some(class) = index_of(names, name)
+        {
+            self.codes
+                .values_mut()
+                .filter(|meaning| **meaning == Meaning::Class(class))
+                .for_each(|m| *m = Meaning::Ignored);
+            if class < self.indices {
+                self.codes.entry(Code::Value(class as i64)).or_insert(Meaning::Ignored);
+            }
+        }
+        self.set(code, Meaning::Ignored);
+    }
+}
+
+impl Classes {
+    /// `prediction_names` and `reference_names` are the class names inside the two files, by value; empty where they have
+    /// none. `ignore` are further codes of the reference, or names of classes, to leave out.
+    pub fn settle(
+        prediction_names: &[String],
+        reference_names: &[String],
+        map: Option<&ClassMap>,
+        ignore: &[Code],
+    ) -> Result<Self> {
+        let mut classes = match map {
+            Some(map) => Self::mapped(prediction_names, reference_names, map)?,
+            None => Self::unmapped(prediction_names, reference_names)?,
+        };
+        for code in map.iter().flat_map(|map| &map.ignore).chain(ignore) {
+            classes.reference.ignore(code, &classes.names);
+        }
+        Ok(classes)
+    }
+
+    fn mapped(prediction_names: &[String], reference_names: &[String], map: &ClassMap) -> Result<Self> {
+        let written: Vec<String> = map.classes.iter().map(|(name, _)| name.clone()).collect();
+        let own_names = !map.prediction.is_empty() || prediction_names.is_empty();
+        let names = if own_names { written } else { prediction_names.to_vec() };
+        let class = |name: &str| {
+            index_of(&names, name).ok_or_else(|| {
+                unknown_class(name, "the class map", "the prediction", &names.iter().collect::<Vec<_>>())
+            })
+        };
+
+        let mut prediction = Lookup::default();
+        if map.prediction.is_empty() {
+            prediction.indices = names.len();
+        }
+        for (name, codes) in &map.prediction {
+            for code in codes {
+                let code = match code {
+                    Code::Text(text) => Code::Value(index_of(prediction_names, text).ok_or_else(|| {
+                        let known: Vec<&String> = prediction_names.iter().collect();
+                        unknown_class(text, "the class map's section 'prediction'", "the prediction", &known)
+                    })? as i64),
+                    other => other.clone(),
+                };
+                prediction.set(&code, Meaning::Class(class(name)?));
+            }
+        }
+
+        let mut reference = Lookup::default();
+        for (name, codes) in &map.classes {
+            let meaning = Meaning::Class(class(name)?);
+            for code in codes {
+                reference.set(code, meaning);
+                if let Code::Text(text) = code
+                    && let Some(value) = index_of(reference_names, text)
+                {
+                    reference.set(&Code::Value(value as i64), meaning);
+                }
+            }
+        }
+        Ok(Self { names, prediction, reference })
+    }
+
+    fn unmapped(prediction_names: &[String], reference_names: &[String]) -> Result<Self> {
+        let names = if prediction_names.is_empty() { reference_names } else { prediction_names }.to_vec();
+        let indices = if names.is_empty() { MAX_UNNAMED } else { names.len() };
+        let prediction = Lookup { indices, ..Lookup::default() };
+        let mut reference = Lookup::default();
+        if reference_names.is_empty() {
+            reference.indices = indices;
+        }
+        for (value, name) in reference_names.iter().enumerate() {
+            let class = index_of(&names, name)
+                .ok_or_else(|| {
+                    unknown_class(name, "the reference", "the prediction", &names.iter().collect::<Vec<_>>())
+                })
+                .map_err(|error: Error| error.with_hint("Say with --map which classes of the reference mean which."))?;
+            reference.set(&Code::Value(value as i64), Meaning::Class(class));
+        }
+        for (class, name) in names.iter().enumerate() {
+            reference.set(&Code::Text(name.clone()), Meaning::Class(class));
+        }
+        Ok(Self { names, prediction, reference })
+    }
+
+    /// The index of a class by its name.
+    pub fn index(&self, name: &str) -> Result<usize> {
+        let known: Vec<&String> = self.names.iter().collect();
+        index_of(&self.names, name).ok_or_else(|| unknown_class(name, "the command line", "the comparison", &known))
+    }
+}
+
+/// The class of a name, whatever its case.
+fn index_of(names: &[String], name: &str) -> Option<usize> {
+    let same = |known: &&String| known.trim().to_lowercase() == name.trim().to_lowercase();
+    names.iter().position(|known| known == name).or_else(|| names.iter().position(|known| same(&known)))
+}
+
+fn plain(code: &Code) -> Code {
+    match code {
+        Code::Text(text) => Code::Text(text.trim().to_lowercase()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn map(text: &str) -> ClassMap {
+        ClassMap::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_map_joins_by_the_names_of_the_prediction() {
+        let map = map("classes: {Water: '#0000FF', building: [1, house]}\nignore: '#000000'");
+        let classes = Classes::settle(&names(&["building", "road", "water"]), &[], Some(&map), &[]).unwrap();
+        assert_eq!(classes.names, ["building", "road", "water"]);
+        for (code, expected) in [
+            (Code::Colour([0, 0, 255]), Some(Meaning::Class(2))),
+            (Code::Text("House".into()), Some(Meaning::Class(0))),
+            (Code::Value(1), Some(Meaning::Class(0))),
+            (Code::Colour([0, 0, 0]), Some(Meaning::Ignored)),
+            (Code::Value(0), None),
+            (Code::Colour([1, 0, 0]), None),
+        ] {
+            assert_eq!(classes.reference.meaning(&code), expected, "{code}");
+        }
+        assert_eq!(classes.prediction.meaning(&Code::Value(2)), Some(Meaning::Class(2)));
+        assert_eq!(classes.prediction.meaning(&Code::Value(3)), None);
+    }
+
+    #[test]
+    fn a_map_may_rename_and_join_the_classes_of_the_prediction() {
+        let map = map("classes: {green: 5}\nprediction: {green: [forest, 7]}");
+        let classes = Classes::settle(&names(&["fields", "forest"]), &[], Some(&map), &[]).unwrap();
+        assert_eq!(classes.names, ["green"]);
+        for value in [1, 7] {
+            assert_eq!(classes.prediction.meaning(&Code::Value(value)), Some(Meaning::Class(0)), "{value}");
+        }
+        assert_eq!(classes.prediction.meaning(&Code::Value(0)), None);
+    }
+
+    #[test]
+    fn named_files_join_by_name_and_others_by_index() {
+        let classes =
+            Classes::settle(&names(&["a", "b"]), &names(&["b", "a"]), None, &[Code::Text("a".into())]).unwrap();
+        assert_eq!(classes.reference.meaning(&Code::Value(0)), Some(Meaning::Class(1)));
+        assert_eq!(classes.reference.meaning(&Code::Value(1)), Some(Meaning::Ignored));
+        let classes =
+            Classes::settle(&names(&["a", "b"]), &[], None, &[Code::Value(255), Code::Text("b".into())]).unwrap();
+        for (value, expected) in [
+            (0, Some(Meaning::Class(0))),
+            (1, Some(Meaning::Ignored)),
+            (2, None),
+            (255, Some(Meaning::Ignored)),
+            (-1, None),
+        ] {
+            assert_eq!(classes.reference.meaning(&Code::Value(value)), expected, "{value}");
+        }
+        assert_eq!(classes.reference.meaning(&Code::Text(" A ".into())), Some(Meaning::Class(0)));
+        assert_eq!(classes.reference.meaning(&Code::Text("0".into())), Some(Meaning::Class(0)));
+    }
+
+    #[test]
+    fn classes_that_only_one_side_names_are_refused() {
+        let foreign = Classes::settle(&names(&["a"]), &names(&["a", "c"]), None, &[]).unwrap_err();
+        assert!(foreign.to_string().contains("the reference names the class \"c\""), "{foreign}");
+        let map = map("classes: {watr: 1}");
+        let near = Classes::settle(&names(&["water", "land"]), &[], Some(&map), &[]).unwrap_err();
+        assert_eq!(near.hint(), Some("Did you mean \"water\"?"));
+    }
+}

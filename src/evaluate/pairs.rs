@@ -1,0 +1,194 @@
+//! Which prediction is compared with which reference.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context, Error, Result};
+
+/// A prediction and the reference that it is measured against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub prediction: PathBuf,
+    pub reference: PathBuf,
+}
+
+/// Pairs, and what found no partner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    pub pairs: Vec<Pair>,
+    pub predictions_alone: Vec<PathBuf>,
+    pub references_alone: Vec<PathBuf>,
+}
+
+/// Files that may hold labels; JPEG is left out, because its colours are not exact.
+const RASTERS: [&str; 10] = ["tif", "tiff", "png", "vrt", "img", "bmp", "gif", "jp2", "asc", "nc"];
+const VECTORS: [&str; 7] = ["gpkg", "geojson", "json", "fgb", "shp", "geojsonl", "kml"];
+
+/// What names of label files often end in, beside the scene's own name.
+const SUFFIXES: [&str; 12] = [
+    ".labels",
+    "_labels",
+    "-labels",
+    "_label",
+    "-label",
+    "_mask",
+    "-mask",
+    "_gt",
+    "-gt",
+    "_truth",
+    "_prediction",
+    "_pred",
+];
+
+/// Levels of folders that are searched.
+const MAX_DEPTH: usize = 8;
+
+/// Pairs a file with a file, every file of a folder with one reference, or the files of two folders by their path below it:
+/// `tile1/part_002.png` goes with `tile1/part_002_labels.tif`.
+pub fn pair(prediction: &Path, reference: &Path) -> Result<Pairs> {
+    for path in [prediction, reference] {
+        if !path.exists() {
+            return Err(Error::input(format!("there is no file or folder {}", path.display())));
+        }
+    }
+    if !prediction.is_dir() && !reference.is_dir() {
+        let pair = Pair { prediction: prediction.to_owned(), reference: reference.to_owned() };
+        return Ok(Pairs { pairs: vec![pair], ..Pairs::default() });
+    }
+    let predictions = labels_in(prediction, &RASTERS)?;
+    if !reference.is_dir() {
+        let whole = |prediction| Pair { prediction, reference: reference.to_owned() };
+        return some(
+            Pairs { pairs: predictions.into_values().map(whole).collect(), ..Pairs::default() },
+            prediction,
+            reference,
+        );
+    }
+    let mut references = labels_in(reference, &[RASTERS.as_slice(), VECTORS.as_slice()].concat())?;
+    let mut found = Pairs::default();
+    for (key, prediction) in predictions {
+        match references.remove(&key) {
+            Some(reference) => found.pairs.push(Pair { prediction, reference }),
+            None => found.predictions_alone.push(prediction),
+        }
+    }
+    found.references_alone = references.into_values().collect();
+    some(found, prediction, reference)
+}
+
+fn some(found: Pairs, prediction: &Path, reference: &Path) -> Result<Pairs> {
+    if !found.pairs.is_empty() {
+        return Ok(found);
+    }
+    let example = |paths: &[PathBuf]| paths.first().map_or("nothing".to_owned(), |path| format!("{}", path.display()));
+    Err(Error::input(format!(
+        "no label file in {} has a partner of the same name in {} (the first ones: {} and {})",
+        prediction.display(),
+        reference.display(),
+        example(&found.predictions_alone),
+        example(&found.references_alone)
+    ))
+    .with_hint("Files pair by their path below the folders, without extension and endings such as _labels or _mask."))
+}
+
+/// Label files by the name that pairs them; a single file is its own folder.
+fn labels_in(root: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut files = Vec::new();
+    if root.is_dir() {
+        walk(root, MAX_DEPTH, &mut files)?;
+        files.retain(|path| {
+            let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            extensions.iter().any(|known| extension.eq_ignore_ascii_case(known))
+        });
+    } else {
+        files.push(root.to_owned());
+    }
+    files.sort();
+    let mut labels = BTreeMap::<String, PathBuf>::new();
+    for path in files {
+        let base = if root.is_dir() { root } else { root.parent().unwrap_or(root) };
+        let key = key(path.strip_prefix(base).unwrap_or(&path));
+        if let Some(other) = labels.insert(key, path.clone()) {
+            return Err(Error::input(format!(
+                "{} and {} have the same name but for their endings, so neither can be paired",
+                other.display(),
+                path.display()
+            ))
+            .with_hint("Leave one of them in the folder."));
+        }
+    }
+    Ok(labels)
+}
+
+fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+    let unreadable = || format!("cannot list the folder {}", folder.display());
+    for entry in std::fs::read_dir(folder).input(unreadable)? {
+        let path = entry.input(unreadable)?.path();
+        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
+        }
+        if !path.is_dir() {
+            files.push(path);
+        } else if depth > 0 {
+            walk(&path, depth - 1, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// The path without its extension and without an ending that only says "labels".
+fn key(relative: &Path) -> String {
+    let path = relative.with_extension("").to_string_lossy().replace('\\', "/");
+    let stem = SUFFIXES.iter().find_map(|suffix| {
+        let cut = path.len().checked_sub(suffix.len())?;
+        (cut > 0 && path.get(cut..)?.eq_ignore_ascii_case(suffix)).then(|| path[..cut].to_owned())
+    });
+    stem.unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn folders_pair_by_relative_name() {
+        let predictions = folder(&["t1/a_labels.tif", "t1/a_labels.tif.aux.xml", "t2/a.tif", "c.tif", ".hidden.tif"]);
+        let references = folder(&["t1/a.png", "t1/a.jpg", "t2/a_mask.png", "d.gpkg"]);
+        let found = pair(predictions.path(), references.path()).unwrap();
+        let names: Vec<_> =
+            found.pairs.iter().map(|pair| pair.reference.strip_prefix(references.path()).unwrap()).collect();
+        assert_eq!(names, [Path::new("t1/a.png"), Path::new("t2/a_mask.png")]);
+        assert_eq!(found.predictions_alone, [predictions.path().join("c.tif")]);
+        assert_eq!(found.references_alone, [references.path().join("d.gpkg")]);
+    }
+
+    #[test]
+    fn one_reference_may_serve_a_folder() {
+        let (predictions, references) = (folder(&["a.tif", "b.tif"]), folder(&["truth.gpkg"]));
+        let truth = references.path().join("truth.gpkg");
+        let found = pair(predictions.path(), &truth).unwrap();
+        assert_eq!(found.pairs.len(), 2);
+        assert!(found.pairs.iter().all(|pair| pair.reference == truth));
+    }
+
+    #[test]
+    fn what_cannot_be_paired_is_refused() {
+        let (predictions, references) = (folder(&["a.tif", "x/b.tif"]), folder(&["b.png"]));
+        let message = pair(predictions.path(), references.path()).unwrap_err().to_string();
+        assert!(message.contains("a.tif and") && message.contains("b.png"), "{message}");
+        let twice = folder(&["a.tif", "a_labels.tif"]);
+        assert!(pair(twice.path(), references.path()).unwrap_err().to_string().contains("same name"));
+        assert!(pair(Path::new("/nowhere"), references.path()).unwrap_err().to_string().contains("/nowhere"));
+    }
+}

@@ -1,0 +1,325 @@
+//! One raster on the pixels of another: nearest neighbour, exactly, whatever the two CRSs and grids.
+
+use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+
+use super::coded::{ABSENT, CodedRaster};
+use super::messages;
+use crate::error::{Context, Error, Result};
+use crate::geom::{GeoTransform, Size, Window};
+use crate::scene::{Georeference, SceneInfo};
+
+/// Pixels of a block on each axis: small enough for two sides and their coordinates to stay in some tens of MB.
+const BLOCK: usize = 512;
+
+/// Pixels of the aligned raster that are read for a block at most; where it is much finer, blocks are cut in four.
+const MAX_READ: usize = 4 << 20;
+
+/// Part of a pixel by which two grids may differ and still count as the same.
+const SAME_GRID: f64 = 1e-3;
+
+/// Keeps pixel centres that lie on an edge of the other grid on one side of it, against rounding.
+const EDGE: f64 = 1e-6;
+
+/// A label image, read on the grid of another raster.
+pub struct AlignedRaster {
+    raster: CodedRaster,
+    mapping: Mapping,
+}
+
+enum Mapping {
+    /// Pixel for pixel.
+    Same,
+    Warped {
+        from: GeoTransform,
+        crs: Option<CoordTransform>,
+        to_pixels: GeoTransform,
+    },
+}
+
+impl AlignedRaster {
+    /// Lays `raster` on the grid of `onto`; refused where nothing says how the two lie to each other.
+    pub fn new(raster: CodedRaster, onto: &SceneInfo) -> Result<Self> {
+        let mapping = mapping(onto, raster.info())?;
+        Ok(Self { raster, mapping })
+    }
+
+    pub fn raster(&self) -> &CodedRaster {
+        &self.raster
+    }
+
+    /// Whether the two grids differ.
+    pub fn is_warped(&self) -> bool {
+        !matches!(self.mapping, Mapping::Same)
+    }
+
+    /// The codes under a window of the other raster's grid, (row, column); [`ABSENT`] outside this one.
+    pub fn read(&self, window: Window) -> Result<Vec<i64>> {
+        let Mapping::Warped { from, crs, to_pixels } = &self.mapping else {
+            return self.raster.read(window);
+        };
+        let (mut cols, mut rows) = centres(from, window);
+        if let Some(crs) = crs {
+            // Points that have no place in the other CRS come back infinite, which is outside.
+            let _ = messages::attempt(|| crs.transform_coords(&mut cols, &mut rows, &mut []));
+        }
+        for (col, row) in cols.iter_mut().zip(&mut rows) {
+            let place = to_pixels.to_world(*col, *row);
+            (*col, *row) = ((place.x + EDGE).floor(), (place.y + EDGE).floor());
+        }
+        let size = self.raster.info().size;
+        let Some(needed) = bounds(&cols, &rows, size) else {
+            return Ok(vec![ABSENT; window.size().pixels()]);
+        };
+        if needed.size().pixels() > MAX_READ && window.size().pixels() > 1 {
+            return self.read_in_parts(window);
+        }
+        let codes = self.raster.read(needed)?;
+        let code = |(col, row): (&f64, &f64)| {
+            if !inside(*col, *row, size) {
+                return ABSENT;
+            }
+            let index = (*row as usize - needed.row) * needed.width + *col as usize - needed.col;
+            codes.get(index).copied().unwrap_or(ABSENT)
+        };
+        Ok(cols.iter().zip(&rows).map(code).collect())
+    }
+
+    /// Reads a window in halves, so that each needs less of the other raster at once.
+    fn read_in_parts(&self, window: Window) -> Result<Vec<i64>> {
+        if window.height > 1 {
+            let top = Window { height: window.height / 2, ..window };
+            let below = Window { row: window.row + top.height, height: window.height - top.height, ..window };
+            if window.width < 2 * window.height {
+                let mut codes = self.read(top)?;
+                codes.extend(self.read(below)?);
+                return Ok(codes);
+            }
+        }
+        let left = Window { width: window.width / 2, ..window };
+        let right = Window { col: window.col + left.width, width: window.width - left.width, ..window };
+        let (left_codes, right_codes) = (self.read(left)?, self.read(right)?);
+        let rows = left_codes.chunks(left.width.max(1)).zip(right_codes.chunks(right.width.max(1)));
+        Ok(rows.flat_map(|(left, right)| left.iter().chain(right).copied()).collect())
+    }
+}
+
+/// A raster's pixels in blocks, row by row of blocks.
+pub fn blocks(size: Size) -> impl Iterator<Item = Window> {
+    (0..size.height).step_by(BLOCK).flat_map(move |row| {
+        (0..size.width).step_by(BLOCK).map(move |col| Window {
+            col,
+            row,
+            width: BLOCK.min(size.width - col),
+            height: BLOCK.min(size.height - row),
+        })
+    })
+}
+
+fn mapping(onto: &SceneInfo, other: &SceneInfo) -> Result<Mapping> {
+    let names = || (onto.path.display(), other.path.display());
+    let (here, there) = match (&onto.georeference, &other.georeference) {
+        (None, None) if onto.size == other.size => return Ok(Mapping::Same),
+        (None, None) => {
+            let (first, second) = names();
+            return Err(Error::input(format!(
+                "{first} has {} pixels and {second} {}, and neither has a georeference by which to lay one on the other",
+                onto.size, other.size
+            ))
+            .with_hint("Compare images of one size, or georeference both."));
+        }
+        (Some(here), Some(there)) => (here, there),
+        (here, _) => {
+            let (first, second) = names();
+            let (with, without) = if here.is_some() { (first, second) } else { (second, first) };
+            return Err(Error::input(format!(
+                "{with} has a georeference and {without} has none, so they cannot be laid on each other"
+            ))
+            .with_hint("Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …"));
+        }
+    };
+    let crs = transform_between(here, there).input(|| {
+        let (first, second) = names();
+        format!("{second} cannot be laid on {first}")
+    })?;
+    if crs.is_none() && onto.size == other.size && same_grid(here.transform, there.transform, onto.size) {
+        return Ok(Mapping::Same);
+    }
+    let to_pixels = inverse(there.transform)
+        .ok_or_else(|| Error::input(format!("{} has a geotransform without area", other.path.display())))?;
+    Ok(Mapping::Warped { from: here.transform, crs, to_pixels })
+}
+
+/// The transformation from one CRS to another; `None` where they are the same.
+pub(super) fn transform_between(from: &Georeference, to: &Georeference) -> Result<Option<CoordTransform>> {
+    let (from, to) = match (&from.crs_wkt, &to.crs_wkt) {
+        (None, None) => return Ok(None),
+        (Some(from), Some(to)) => (crs(from)?, crs(to)?),
+        _ => {
+            return Err(Error::input("one of them has a coordinate reference system and the other has none")
+                .with_hint("Name the missing one in the file, for example with gdal_edit.py -a_srs EPSG:…"));
+        }
+    };
+    if from == to {
+        return Ok(None);
+    }
+    let transform = messages::attempt(|| CoordTransform::new(&from, &to));
+    transform.map(Some).input(|| "there is no way from one's coordinate reference system to the other's".into())
+}
+
+/// A CRS whose coordinates are x then y, as geotransforms have them.
+pub(super) fn crs(wkt: &str) -> Result<SpatialRef> {
+    let mut crs = messages::attempt(|| SpatialRef::from_wkt(wkt))
+        .input(|| "its coordinate reference system cannot be understood".into())?;
+    crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+    Ok(crs)
+}
+
+/// World coordinates of the pixel centres of a window, x and y apart.
+fn centres(transform: &GeoTransform, window: Window) -> (Vec<f64>, Vec<f64>) {
+    let pixels = window.rows().flat_map(|row| window.cols().map(move |col| (col as f64 + 0.5, row as f64 + 0.5)));
+    pixels.map(|(col, row)| transform.to_world(col, row)).map(|place| (place.x, place.y)).unzip()
+}
+
+/// The geotransform from world coordinates to pixels.
+fn inverse(transform: GeoTransform) -> Option<GeoTransform> {
+    let [x0, a, b, y0, c, d] = transform.coefficients;
+    let area = a * d - b * c;
+    if area == 0.0 || !area.is_finite() {
+        return None;
+    }
+    let [ia, ib, ic, id] = [d / area, -b / area, -c / area, a / area];
+    Some(GeoTransform { coefficients: [-(ia * x0 + ib * y0), ia, ib, -(ic * x0 + id * y0), ic, id] })
+}
+
+fn same_grid(first: GeoTransform, second: GeoTransform, size: Size) -> bool {
+    let (width, height) = (size.width as f64, size.height as f64);
+    let tolerance = SAME_GRID * first.pixel_width().min(first.pixel_height());
+    [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)].into_iter().all(|(col, row)| {
+        let (a, b) = (first.to_world(col, row), second.to_world(col, row));
+        (a.x - b.x).abs() <= tolerance && (a.y - b.y).abs() <= tolerance
+    })
+}
+
+fn inside(col: f64, row: f64, size: Size) -> bool {
+    col >= 0.0 && row >= 0.0 && col < size.width as f64 && row < size.height as f64
+}
+
+/// The smallest window that holds all of these pixels of an image; `None` where all are outside.
+fn bounds(cols: &[f64], rows: &[f64], size: Size) -> Option<Window> {
+    let mut bounds: Option<[f64; 4]> = None;
+    for (&col, &row) in cols.iter().zip(rows).filter(|(col, row)| inside(**col, **row, size)) {
+        let [left, top, right, below] = bounds.unwrap_or([col, row, col, row]);
+        bounds = Some([left.min(col), top.min(row), right.max(col), below.max(row)]);
+    }
+    bounds.map(|[left, top, right, below]| Window {
+        col: left as usize,
+        row: top as usize,
+        width: (right - left) as usize + 1,
+        height: (below - top) as usize + 1,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_scenes::{georeference, make, plane};
+    use super::*;
+
+    fn open(name: &str) -> CodedRaster {
+        CodedRaster::open(name.as_ref()).unwrap()
+    }
+
+    /// What a raster says of itself when it lies at `coefficients` in a CRS.
+    fn grid(size: Size, coefficients: [f64; 6], epsg: u32) -> SceneInfo {
+        let georeference = Some(georeference(coefficients, epsg));
+        SceneInfo { path: "grid.tif".into(), size, bands: Vec::new(), georeference }
+    }
+
+    fn place(dataset: &mut gdal::Dataset, coefficients: [f64; 6], epsg: u32) {
+        dataset.set_geo_transform(&coefficients).unwrap();
+        dataset.set_spatial_ref(&SpatialRef::from_epsg(epsg).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_rotated_grid_takes_the_nearest_pixels() {
+        let size = Size::new(40, 30);
+        let name = "/vsimem/align_rotated.tif";
+        let stored = plane(size, |col, row| (row * 40 + col) as u16);
+        make(name, size, &[stored], &[], |dataset| place(dataset, [1000.0, 2.0, 0.0, 500.0, 0.0, -2.0], 32632));
+        let (sin, cos) = 0.5f64.sin_cos();
+        let turned = [1010.0, 0.7 * cos, 0.7 * sin, 495.0, 0.7 * sin, -0.7 * cos];
+        let onto = grid(Size::new(90, 80), turned, 32632);
+        let aligned = AlignedRaster::new(open(name), &onto).unwrap();
+        assert!(aligned.is_warped());
+        let window = Window { col: 5, row: 3, width: 80, height: 70 };
+        let codes = aligned.read(window).unwrap();
+        let (mut inside, mut outside) = (0, 0);
+        for (index, code) in codes.into_iter().enumerate() {
+            let (col, row) = ((5 + index % 80) as f64 + 0.5, (3 + index / 80) as f64 + 0.5);
+            let x = 1010.0 + 0.7 * (col * cos + row * sin);
+            let y = 495.0 + 0.7 * (col * sin - row * cos);
+            let (there_col, there_row) = (((x - 1000.0) / 2.0).floor(), ((500.0 - y) / 2.0).floor());
+            if there_col < 0.0 || there_row < 0.0 || there_col >= 40.0 || there_row >= 30.0 {
+                assert_eq!(code, ABSENT);
+                outside += 1;
+            } else {
+                assert_eq!(code, (there_row * 40.0 + there_col) as i64);
+                inside += 1;
+            }
+        }
+        assert!(inside > 1000 && outside > 100, "{inside} inside, {outside} outside");
+    }
+
+    /// Positions from `gdaltransform -s_srs EPSG:25832 -t_srs EPSG:4326` (GDAL 3.6, PROJ 9.1).
+    #[test]
+    fn another_crs_is_met_at_the_right_pixels() {
+        let (west, north, step) = (6.80, 50.97, 1e-4);
+        let size = Size::new(200, 150);
+        let name = "/vsimem/align_degrees.tif";
+        let stored = plane(size, |col, row| (row * 200 + col) as i32);
+        make(name, size, &[stored], &[], |dataset| place(dataset, [west, step, 0.0, north, 0.0, -step], 4326));
+        let onto = grid(Size::new(500, 500), [346_000.0, 1.0, 0.0, 5_648_000.0, 0.0, -1.0], 25832);
+        let aligned = AlignedRaster::new(open(name), &onto).unwrap();
+        for (x, y, longitude, latitude) in [
+            (346_010.5, 5_647_990.5, 6.807_104_31, 50.962_916_5),
+            (346_250.5, 5_647_750.5, 6.810_620_77, 50.960_823_9),
+            (346_490.5, 5_647_510.5, 6.814_136_93, 50.958_731_3),
+        ] {
+            let window = Window { col: (x - 346_000.0) as usize, row: (5_648_000.0 - y) as usize, width: 1, height: 1 };
+            let (col, row) = (((longitude - west) / step).floor(), ((north - latitude) / step).floor());
+            assert_eq!(aligned.read(window).unwrap(), [(row * 200.0 + col) as i64], "{x}, {y}");
+        }
+    }
+
+    #[test]
+    fn a_much_finer_raster_is_read_in_parts() {
+        let size = Size::new(4000, 3000);
+        let name = "/vsimem/align_fine.tif";
+        let stored = plane(size, |col, row| (col / 8 + row / 8 * 7) as u16);
+        make(name, size, &[stored], &["COMPRESS=DEFLATE"], |dataset| {
+            place(dataset, [0.0, 0.5, 0.0, 0.0, 0.0, -0.5], 32632)
+        });
+        let onto = grid(Size::new(500, 375), [0.0, 4.0, 0.0, 0.0, 0.0, -4.0], 32632);
+        let aligned = AlignedRaster::new(open(name), &onto).unwrap();
+        let window = onto.size.window();
+        assert_eq!(aligned.read(window).unwrap(), plane(onto.size, |col, row| (col + row * 7) as i64));
+    }
+
+    #[test]
+    fn the_same_grid_is_recognised_and_blocks_cover_it_once() {
+        let size = Size::new(1100, 600);
+        let mut seen = vec![0u8; size.pixels()];
+        for block in blocks(size) {
+            for (row, col) in block.rows().flat_map(|row| block.cols().map(move |col| (row, col))) {
+                seen[row * size.width + col] += 1;
+            }
+        }
+        assert!(seen.iter().all(|times| *times == 1));
+        let name = "/vsimem/align_same.tif";
+        let small = Size::new(4, 3);
+        make(name, small, &[vec![1u8; 12]], &[], |dataset| place(dataset, [10.0, 2.0, 0.0, 20.0, 0.0, -2.0], 32632));
+        let onto = grid(small, [10.0001, 2.0, 0.0, 20.0, 0.0, -2.0], 32632);
+        assert!(!AlignedRaster::new(open(name), &onto).unwrap().is_warped());
+        let shifted = grid(small, [11.0, 2.0, 0.0, 20.0, 0.0, -2.0], 32632);
+        assert!(AlignedRaster::new(open(name), &shifted).unwrap().is_warped());
+    }
+}

@@ -1,0 +1,198 @@
+//! Polygons on the pixels of a raster: each pixel takes the number of the last polygon that holds its centre.
+
+use std::path::Path;
+
+use gdal::raster::rasterize;
+use gdal::spatial_ref::SpatialRef;
+use gdal::vector::{Envelope, Feature, FieldValue, Geometry, LayerAccess, OGRwkbGeometryType};
+use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags};
+
+use super::{align, messages};
+use crate::error::{Context, Error, Result};
+use crate::geom::{GeoTransform, Window};
+use crate::scene::{Georeference, SceneInfo};
+
+/// The field that names a polygon's class where none is asked for: what this program writes itself.
+const CLASS_FIELD: &str = "class";
+
+/// What a polygon's field says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldCode {
+    Value(i64),
+    Text(String),
+}
+
+/// Which features of a vector file are burnt, and by which field.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VectorSource {
+    /// `None`: the file's only layer.
+    pub layer: Option<String>,
+    /// `None`: the field `class`.
+    pub field: Option<String>,
+    /// All features are of one class, so that no field is needed.
+    pub without_field: bool,
+}
+
+/// The polygons of a file in the coordinates of a raster, ready to be burnt.
+pub struct BurntVector {
+    shapes: Vec<Shape>,
+    grid: GeoTransform,
+    /// Pixels that no polygon holds.
+    outside: i32,
+}
+
+struct Shape {
+    geometry: Geometry,
+    envelope: Envelope,
+    number: i32,
+}
+
+/// Whether a file holds vectors and no raster.
+pub fn is_vector(path: &Path) -> bool {
+    super::init();
+    let open_flags = GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
+    let options = DatasetOptions { open_flags, ..DatasetOptions::default() };
+    messages::attempt(|| Dataset::open_ex(path, options))
+        .is_ok_and(|dataset| dataset.raster_count() == 0 && dataset.layer_count() > 0)
+}
+
+impl BurntVector {
+    /// Reads the polygons and takes them to the CRS of `onto`. `number` says what is burnt for a feature's field (`None`
+    /// with [`VectorSource::without_field`]); its errors are given the feature's place.
+    pub fn open(
+        path: &Path,
+        source: &VectorSource,
+        onto: &SceneInfo,
+        outside: i32,
+        number: &mut dyn FnMut(Option<FieldCode>) -> Result<i32>,
+    ) -> Result<Self> {
+        super::init();
+        let shown = path.display();
+        let Some(here) = &onto.georeference else {
+            return Err(Error::input(format!(
+                "{} has no georeference, so the polygons of {shown} cannot be laid on it",
+                onto.path.display()
+            )));
+        };
+        let options = DatasetOptions {
+            open_flags: GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY,
+            ..DatasetOptions::default()
+        };
+        let dataset = messages::attempt(|| Dataset::open_ex(path, options)).input(|| format!("cannot open {shown}"))?;
+        let mut layer = match (&source.layer, dataset.layer_count()) {
+            (Some(name), _) => messages::attempt(|| dataset.layer_by_name(name))
+                .input(|| format!("{shown} has no layer {name:?}, only: {}", layer_names(&dataset)))?,
+            (None, 1) => messages::attempt(|| dataset.layer(0)).input(|| format!("cannot read {shown}"))?,
+            (None, count) => {
+                return Err(Error::input(format!("{shown} has {count} layers: {}", layer_names(&dataset)))
+                    .with_hint("Name the one to compare with --layer."));
+            }
+        };
+        let field = if source.without_field { None } else { Some(field(&layer, source, path)?) };
+        let there = georeference_of(layer.spatial_ref());
+        let transform = align::transform_between(&there, here)
+            .input(|| format!("the polygons of {shown} cannot be laid on {}", onto.path.display()))?;
+
+        let mut shapes = Vec::new();
+        for feature in layer.features() {
+            let place = || format!("cannot burn {} of {shown}", name_of(&feature));
+            let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { continue };
+            if !is_polygon(geometry) {
+                return Err(Error::input(format!(
+                    "it is a {}, and only polygons can be burnt",
+                    geometry.geometry_name()
+                )))
+                .input(place);
+            }
+            let code = field.map(|index| code_of(&feature, index)).transpose().input(place)?;
+            let number = number(code).input(place)?;
+            let geometry = messages::attempt(|| {
+                let moved = transform.as_ref().map_or_else(|| Ok(geometry.clone()), |crs| geometry.transform(crs))?;
+                // Without a CRS of its own, the rasteriser takes the coordinates as they are.
+                Geometry::from_wkb(&moved.wkb()?)
+            })
+            .input(place)?;
+            shapes.push(Shape { envelope: geometry.envelope(), geometry, number });
+        }
+        Ok(Self { shapes, grid: here.transform, outside })
+    }
+
+    /// The numbers burnt into a window of the raster, (row, column).
+    pub fn read(&self, window: Window) -> Result<Vec<i32>> {
+        let corners = [(0, 0), (window.width, 0), (0, window.height), (window.width, window.height)]
+            .map(|(col, row)| self.grid.to_world((window.col + col) as f64, (window.row + row) as f64));
+        let range = |values: [f64; 4]| {
+            values.into_iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+        };
+        let ((left, right), (low, high)) =
+            (range(corners.map(|corner| corner.x)), range(corners.map(|corner| corner.y)));
+        let near = |shape: &&Shape| {
+            let envelope = &shape.envelope;
+            envelope.MinX <= right && envelope.MaxX >= left && envelope.MinY <= high && envelope.MaxY >= low
+        };
+        let (geometries, numbers): (Vec<Geometry>, Vec<f64>) =
+            self.shapes.iter().filter(near).map(|shape| (shape.geometry.clone(), f64::from(shape.number))).unzip();
+        if geometries.is_empty() {
+            return Ok(vec![self.outside; window.size().pixels()]);
+        }
+        let [_, a, b, _, c, d] = self.grid.coefficients;
+        let size = (window.width, window.height);
+        let canvas = messages::attempt(|| {
+            let driver = DriverManager::get_driver_by_name("MEM")?;
+            let mut canvas = driver.create_with_band_type::<i32, _>("", size.0, size.1, 1)?;
+            canvas.set_geo_transform(&[corners[0].x, a, b, corners[0].y, c, d])?;
+            canvas.rasterband(1)?.fill(f64::from(self.outside), None)?;
+            rasterize(&mut canvas, &[1], &geometries, &numbers, None)?;
+            canvas.rasterband(1)?.read_as::<i32>((0, 0), size, size, None)
+        });
+        Ok(canvas.internal(|| format!("polygons could not be burnt into {window}"))?.data().to_vec())
+    }
+}
+
+fn layer_names(dataset: &Dataset) -> String {
+    dataset.layers().map(|layer| layer.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The index of the field to burn.
+fn field(layer: &impl LayerAccess, source: &VectorSource, path: &Path) -> Result<usize> {
+    let wanted = source.field.as_deref().unwrap_or(CLASS_FIELD);
+    let names: Vec<String> = layer.defn().fields().map(|field| field.name()).collect();
+    names.iter().position(|name| name.eq_ignore_ascii_case(wanted)).ok_or_else(|| {
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        Error::input(format!("the polygons of {} have no field {wanted:?}, their fields are: {known}", path.display()))
+            .with_hint("Name the field that holds the class with --field, or the class of all polygons with --all-are.")
+    })
+}
+
+fn code_of(feature: &Feature<'_>, field: usize) -> Result<FieldCode> {
+    let value = messages::attempt(|| feature.field(field)).input(|| "its class field cannot be read".into())?;
+    match value {
+        Some(FieldValue::IntegerValue(value)) => Ok(FieldCode::Value(i64::from(value))),
+        Some(FieldValue::Integer64Value(value)) => Ok(FieldCode::Value(value)),
+        Some(FieldValue::RealValue(value)) if value.fract() == 0.0 => Ok(FieldCode::Value(value as i64)),
+        Some(FieldValue::StringValue(text)) => Ok(FieldCode::Text(text)),
+        Some(_) => Err(Error::input("its class field holds neither a whole number nor a text")),
+        None => Err(Error::input("its class field is empty")),
+    }
+}
+
+fn name_of(feature: &Feature<'_>) -> String {
+    feature.fid().map_or_else(|| "a feature".into(), |id| format!("feature {id}"))
+}
+
+fn is_polygon(geometry: &Geometry) -> bool {
+    use OGRwkbGeometryType::{wkbCurvePolygon, wkbMultiPolygon, wkbMultiSurface, wkbPolygon};
+    let flat = gdal::vector::geometry_type_flatten(geometry.geometry_type());
+    [wkbPolygon, wkbMultiPolygon, wkbCurvePolygon, wkbMultiSurface].contains(&flat)
+}
+
+fn georeference_of(crs: Option<SpatialRef>) -> Georeference {
+    Georeference {
+        transform: GeoTransform::IDENTITY,
+        crs_wkt: crs.as_ref().and_then(super::ffi::wkt2),
+        crs_name: None,
+        geographic: false,
+        metres_per_unit: 1.0,
+        pixel_is_point: false,
+    }
+}

@@ -1,0 +1,254 @@
+//! Label images as they come: numbers or colours that stand for classes.
+
+use std::path::Path;
+
+use gdal::raster::GdalDataType;
+use gdal::{Dataset, Metadata};
+
+use super::{messages, metadata, open};
+use crate::error::{Context, Error, Result};
+use crate::geom::Window;
+use crate::scene::{ColourRole, SceneInfo};
+
+/// A pixel without a label: nodata, transparent, or outside the image.
+pub const ABSENT: i64 = i64::MIN;
+
+/// What the numbers of a label image are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// The values of its one band.
+    Values,
+    /// Colours as 0xRRGGBB.
+    Colours,
+}
+
+/// A label image open for reading.
+pub struct CodedRaster {
+    dataset: Dataset,
+    info: SceneInfo,
+    coding: Coding,
+    /// 0xRRGGBB of each value, where a single band has a colour table.
+    palette: Vec<i64>,
+    class_names: Vec<String>,
+}
+
+impl CodedRaster {
+    /// Opens one band of whole numbers (an alpha band may follow), or three of 8-bit colours (likewise).
+    pub fn open(path: &Path) -> Result<Self> {
+        let dataset = open::open(path)?;
+        let info = metadata::describe(&dataset, path)?;
+        let count = info.bands.len();
+        let alpha = info.bands.last().is_some_and(|band| band.role == ColourRole::Alpha);
+        let coding = match (count, alpha) {
+            (1, _) | (2, true) => Coding::Values,
+            (3, false) | (4, true) => Coding::Colours,
+            _ => {
+                return Err(Error::input(format!(
+                    "{} has {count} bands, and a label image has 1, or 3 of red, green and blue",
+                    path.display()
+                ))
+                .with_hint("Take a single band out of it first, for example with gdal_translate -b 1."));
+            }
+        };
+        if coding == Coding::Colours
+            && let Some(band) = info.bands.iter().find(|band| band.pixel_type != "Byte")
+        {
+            return Err(Error::input(format!(
+                "{} has colours of the type {}, and label colours have 8 bits (Byte)",
+                path.display(),
+                band.pixel_type
+            )));
+        }
+        let (palette, class_names) = {
+            let band = dataset.rasterband(1).input(|| format!("cannot open band 1 of {}", path.display()))?;
+            if matches!(band.band_type(), GdalDataType::Unknown) || info.bands[0].pixel_type.starts_with('C') {
+                return Err(Error::input(format!(
+                    "{} has pixels of the type {}, and labels are whole numbers",
+                    path.display(),
+                    info.bands[0].pixel_type
+                )));
+            }
+            let colours = band.color_table();
+            let palette =
+                colours.iter().flat_map(|table| (0..table.entry_count()).map(|index| table.entry_as_rgb(index)));
+            let palette =
+                palette.map(|entry| entry.map_or(ABSENT, |entry| rgb([entry.r, entry.g, entry.b].map(i64::from))));
+            let name = |value: usize| band.metadata_item(&format!("CLASS_{value}"), "");
+            (palette.collect(), (0..).map_while(name).collect())
+        };
+        Ok(Self { dataset, info, coding, palette, class_names })
+    }
+
+    pub fn info(&self) -> &SceneInfo {
+        &self.info
+    }
+
+    pub fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// The classes that the file names, by value: what label maps of this program carry. Empty for other files.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// From now on reads the colours of its colour table instead of its values; without effect where it has none.
+    #[must_use]
+    pub fn as_colours(mut self) -> Self {
+        if !self.palette.is_empty() {
+            self.coding = Coding::Colours;
+        }
+        self
+    }
+
+    /// The codes of a window inside the image, (row, column); [`ABSENT`] where a pixel has none.
+    ///
+    /// Fails for numbers that are not whole and where the file cannot be read to its end.
+    pub fn read(&self, window: Window) -> Result<Vec<i64>> {
+        let mut codes = if self.info.bands.len() >= 3 {
+            let [red, green, blue] = [self.plane(1, window)?, self.plane(2, window)?, self.plane(3, window)?];
+            let pixels = red.iter().zip(&green).zip(&blue);
+            pixels.map(|((red, green), blue)| rgb([*red as i64, *green as i64, *blue as i64])).collect()
+        } else {
+            self.whole_numbers(window)?
+        };
+        self.drop_masked(window, &mut codes)?;
+        Ok(codes)
+    }
+
+    fn whole_numbers(&self, window: Window) -> Result<Vec<i64>> {
+        let values = self.plane(1, window)?;
+        let mut codes = Vec::with_capacity(values.len());
+        for (index, value) in values.into_iter().enumerate() {
+            // NaN is how images of floating point numbers say that there is nothing.
+            let value = if value.is_nan() {
+                ABSENT
+            } else if value.fract() == 0.0 {
+                value as i64
+            } else {
+                let (col, row) = (window.col + index % window.width, window.row + index / window.width);
+                return Err(Error::input(format!(
+                    "{} has the value {value} at column {col}, row {row}, and labels are whole numbers",
+                    self.info.path.display()
+                ))
+                .with_hint(
+                    "This is not a label image, or it was resampled with something else than nearest neighbour.",
+                ));
+            };
+            let coded = match self.coding {
+                Coding::Colours if value != ABSENT => {
+                    usize::try_from(value).ok().and_then(|value| self.palette.get(value)).copied().unwrap_or(ABSENT)
+                }
+                _ => value,
+            };
+            codes.push(coded);
+        }
+        Ok(codes)
+    }
+
+    /// Takes out the pixels that GDAL's masks call invalid; of three colour bands all must say so.
+    fn drop_masked(&self, window: Window, codes: &mut [i64]) -> Result<()> {
+        let bands = if self.info.bands.len() >= 3 { 3 } else { 1 };
+        let mut valid: Option<Vec<bool>> = None;
+        for number in 1..=bands {
+            let mask = messages::attempt(|| {
+                let band = self.dataset.rasterband(number)?;
+                if band.mask_flags()?.is_all_valid() {
+                    return Ok(None);
+                }
+                let size = (window.width, window.height);
+                band.open_mask_band()?
+                    .read_as::<u8>((window.col as isize, window.row as isize), size, size, None)
+                    .map(Some)
+            });
+            let mask = mask.input(|| format!("cannot read the mask of {} in {window}", self.info.path.display()))?;
+            let Some(mask) = mask else { return Ok(()) };
+            let valid = valid.get_or_insert_with(|| vec![false; codes.len()]);
+            valid.iter_mut().zip(mask.data()).for_each(|(valid, mask)| *valid |= *mask != 0);
+        }
+        for (code, valid) in codes.iter_mut().zip(valid.unwrap_or_default()) {
+            if !valid {
+                *code = ABSENT;
+            }
+        }
+        Ok(())
+    }
+
+    fn plane(&self, band: usize, window: Window) -> Result<Vec<f64>> {
+        let size = (window.width, window.height);
+        messages::attempt(|| {
+            self.dataset.rasterband(band)?.read_as::<f64>((window.col as isize, window.row as isize), size, size, None)
+        })
+        .map(|buffer| buffer.data().to_vec())
+        .input(|| format!("cannot read {window} of {}", self.info.path.display()))
+        .map_err(|error| error.with_hint("The file may be cut short; fetch it again."))
+    }
+}
+
+fn rgb([red, green, blue]: [i64; 3]) -> i64 {
+    red << 16 | green << 8 | blue
+}
+
+#[cfg(test)]
+mod tests {
+    use gdal::raster::{ColorEntry, ColorTable, PaletteInterpretation};
+
+    use super::super::test_scenes::{make, plane};
+    use super::*;
+    use crate::geom::Size;
+
+    const SIZE: Size = Size { width: 5, height: 4 };
+
+    fn all(path: &str) -> Result<Vec<i64>> {
+        CodedRaster::open(path.as_ref())?.read(SIZE.window())
+    }
+
+    #[test]
+    fn values_keep_their_sign_and_lose_nodata() {
+        let name = "/vsimem/coded_values.tif";
+        make(name, SIZE, &[plane(SIZE, |col, _| col as i16 - 1)], &[], |dataset| {
+            dataset.rasterband(1).unwrap().set_no_data_value(Some(2.0)).unwrap();
+        });
+        assert_eq!(all(name).unwrap()[..5], [-1, 0, 1, ABSENT, 3]);
+    }
+
+    #[test]
+    fn floating_point_labels_must_be_whole() {
+        let name = "/vsimem/coded_floats.tif";
+        make(name, SIZE, &[plane(SIZE, |col, _| if col == 1 { f32::NAN } else { col as f32 })], &[], |_| {});
+        assert_eq!(all(name).unwrap()[..3], [0, ABSENT, 2]);
+        make(name, SIZE, &[plane(SIZE, |col, row| (col + 5 * row) as f32 / 8.0)], &[], |_| {});
+        let message = all(name).unwrap_err().to_string();
+        assert!(message.contains("0.125 at column 1, row 0"), "{message}");
+    }
+
+    #[test]
+    fn colours_come_from_three_bands_or_a_colour_table() {
+        let bands = [1usize, 2, 3].map(|band| plane(SIZE, |col, _| (col * 10 * band) as u8));
+        let name = "/vsimem/coded_colours.tif";
+        make(name, SIZE, &bands, &[], |_| {});
+        assert_eq!(all(name).unwrap()[..3], [0, 0x0A141E, 0x14283C]);
+
+        let name = "/vsimem/coded_palette.tif";
+        make(name, SIZE, &[plane(SIZE, |col, _| col as u8)], &[], |dataset| {
+            let mut table = ColorTable::new(PaletteInterpretation::Rgba);
+            table.set_color_entry(1, &ColorEntry::rgba(0x3C, 0x10, 0x98, 255));
+            dataset.rasterband(1).unwrap().set_color_table(&table);
+        });
+        assert_eq!(all(name).unwrap()[..2], [0, 1]);
+        let colours = CodedRaster::open(name.as_ref()).unwrap().as_colours();
+        assert_eq!(colours.coding(), Coding::Colours);
+        assert_eq!(colours.read(SIZE.window()).unwrap()[1], 0x3C1098);
+    }
+
+    #[test]
+    fn what_holds_no_labels_is_refused() {
+        let name = "/vsimem/coded_five.tif";
+        make(name, SIZE, &vec![plane(SIZE, |_, _| 0u8); 5], &[], |_| {});
+        let message = all(name).unwrap_err().to_string();
+        assert!(message.contains("has 5 bands"), "{message}");
+        make(name, SIZE, &vec![plane(SIZE, |_, _| 0u16); 3], &[], |_| {});
+        assert!(all(name).unwrap_err().to_string().contains("UInt16"));
+        assert!(all("/vsimem/coded_absent.tif").is_err());
+    }
+}
