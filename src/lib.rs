@@ -16,7 +16,6 @@
 //! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres.
 
 pub mod cli;
-pub mod cli_evaluate;
 pub mod error;
 pub mod evaluate;
 pub mod geom;

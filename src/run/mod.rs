@@ -1,6 +1,7 @@
 //! The one place that knows the whole flow: a command line comes in, files and a summary go out.
 
 mod engine;
+mod evaluate;
 mod job;
 mod models;
 
@@ -16,6 +17,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Run(args) => job::run(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
         Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
         Command::Segment(args) => job::run(&pipeline::from_flags(&args.overrides())?, cli.global.trust, reporter),
+        Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Schema => {
             reporter.print(&pipeline::json_schema());
             Ok(())

@@ -1,9 +1,13 @@
 //! The command line: clap's types, and which key of a job each flag stands for.
 
+mod evaluate;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
+
+pub use evaluate::EvaluateArgs;
 
 use crate::pipeline::Override;
 
@@ -60,6 +64,10 @@ pub enum Command {
         segearth segment scene.tif --model models/vit-b-16 --classes @classes.txt --bands 4,3,2 -o labels.tif \\\n      \
         --scores scores.tif --polygons polygons.gpkg")]
     Segment(Box<SegmentArgs>),
+    #[command(after_help = "Examples:\n  \
+        segearth evaluate --prediction labels.tif --reference truth.tif\n  \
+        segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json")]
+    Evaluate(Box<EvaluateArgs>),
     /// Print the JSON schema of job files
     #[command(after_help = "Name it in the first line of a job, and editors complete and check while you type:\n  \
         # yaml-language-server: $schema=job.schema.json")]
