@@ -35,8 +35,7 @@ impl ImageEncoder {
         let ImageFeatures { cls, patches, grid } = self.tower.forward(images)?;
         let similarities = match &self.upsampling {
             Upsampling::Learned(upsampler, basis) => {
-                let similarities = upsampler.similarities(&patches, queries, &grid, images, *basis)?;
-                resize(&similarities, upsampler.rest())?
+                upsampler.similarities(&patches, queries, &grid, images, *basis)?
             }
             Upsampling::Bilinear => {
                 let products = unit(&patches)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
@@ -45,7 +44,8 @@ impl ImageEncoder {
                     products.f_slice(1, 0, 1, 1)?.f_transpose(1, 2)?.f_unsqueeze(3)?,
                 ])?;
                 let per_patch = products.f_transpose(1, 2)?.f_contiguous()?.f_view_as(&shape[0])?;
-                resize(&per_patch, self.tower.patch() as f64)?
+                let factor = self.tower.patch() as f64;
+                per_patch.f_upsample_bilinear2d_vec(None::<&[i64]>, false, [factor, factor].as_slice())?
             }
         };
         let of_cls = unit(&cls)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
@@ -55,12 +55,4 @@ impl ImageEncoder {
 
 fn unit(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_divide(&x.f_linalg_norm(2.0, Some(&[-1i64][..]), true, None)?)
-}
-
-/// Bilinear (`align_corners` false) by a factor; a factor of 1 changes nothing.
-fn resize(logits: &Tensor, factor: f64) -> Result<Tensor, TchError> {
-    if factor == 1.0 {
-        return Ok(logits.shallow_clone());
-    }
-    logits.f_upsample_bilinear2d_vec(None::<&[i64]>, false, [factor, factor].as_slice())
 }

@@ -51,6 +51,26 @@ struct Sources {
     queries: Tensor,
 }
 
+impl Sources {
+    /// Cosines of `y + offset` with the queries; `y` (any, batch, row, column, R) gives (any, batch, row, column, Q).
+    fn cosines(&self, y: &Tensor) -> Result<Tensor, TchError> {
+        let norms = y.f_linalg_norm(2.0, Some(&[-1i64][..]), true, Kind::Float)?;
+        let offset = self.offset.f_transpose(1, 2)?; // (batch, R, 1)
+        let factors = Tensor::f_cat(&[&self.queries, &offset], 2)?;
+        let products = y.f_flatten(2, 3)?.f_matmul(&factors.f_unsqueeze(0)?)?.f_to_kind(Kind::Float)?;
+        let channels = products.f_select(0, 0)?.f_select(0, 0)?.f_select(0, 0)?;
+        let products = products.f_view_as(&Tensor::f_broadcast_tensors(&[&norms, &channels])?[0])?;
+        let (with_queries, with_offset) = (products.f_slice(4, 0, -1, 1)?, products.f_slice(4, -1, None, 1)?);
+        // |y + o|² = |y|² + 2 y·o + |o|²
+        let of_offset = offset.f_transpose(1, 2)?.f_matmul(&factors)?.f_to_kind(Kind::Float)?; // (batch, 1, Q + 1)
+        let of_offset = of_offset.f_unsqueeze(1)?.f_unsqueeze(0)?;
+        let square =
+            norms.f_square()?.f_add(&with_offset.f_mul_scalar(2.0)?)?.f_add(&of_offset.f_slice(4, -1, None, 1)?)?;
+        let products = with_queries.f_add(&of_offset.f_slice(4, 0, -1, 1)?)?;
+        products.f_divide(&square.f_clamp_min(NORM_FLOOR)?.f_sqrt()?)
+    }
+}
+
 #[derive(Debug)]
 pub struct Upsampler {
     steps: Vec<Step>,
@@ -80,8 +100,8 @@ impl Upsampler {
         Ok(Self { steps, fixup: Linear::load(tensors, "fixup_proj.1.")?, patch })
     }
 
-    /// For each pixel the scalar products of its upsampled feature with the queries, divided by the feature's norm:
-    /// (batch, query, row, column) on the grid of the last doubling.
+    /// For each pixel of the window the scalar products of its upsampled feature with the queries, divided by the feature's
+    /// norm: (batch, query, row, column), float32.
     ///
     /// `patches` (batch, patch, D), `queries` (Q, D), `grid` (batch, 1, patch row, patch column), `images` the normalised
     /// window (batch, 3, row, column).
@@ -93,28 +113,21 @@ impl Upsampler {
         images: &Tensor,
         basis: Basis,
     ) -> Result<Tensor, TchError> {
-        let Sources { mut features, offset, queries } = self.sources(patches, queries, grid, basis)?;
+        let sources = self.sources(patches, queries, grid, basis)?;
         let (last, steps) = self.steps.split_last().ok_or_else(|| TchError::Torch("no steps".into()))?;
+        let mut features = sources.features.shallow_clone();
         for step in steps {
             features = step.forward(&features, images)?;
         }
-        // The last step's features are never put together: with out = y + offset only y's products and its norm are.
         let strips = last.strips(&features, images)?;
-        let y = strips.blocks()?; // (block, batch, strip row, pixel, channel)
-        let norms = y.f_linalg_norm(2.0, Some(&[-1i64][..]), true, Kind::Float)?;
-        let offset = offset.f_transpose(1, 2)?; // (batch, channel, 1)
-        let factors = Tensor::f_cat(&[&queries, &offset], 2)?;
-        let products = y.f_flatten(2, 3)?.f_matmul(&factors.f_unsqueeze(0)?)?.f_to_kind(Kind::Float)?;
-        let products = products.f_unfold(2, last.block, last.block)?.f_transpose(3, 4)?;
-        let (with_queries, with_offset) = (products.f_slice(4, 0, -1, 1)?, products.f_slice(4, -1, None, 1)?);
-        let of_offset = offset.f_transpose(1, 2)?.f_matmul(&factors)?.f_to_kind(Kind::Float)?; // (batch, 1, Q + 1)
-        let of_offset = of_offset.f_unsqueeze(1)?.f_unsqueeze(0)?;
-        let square =
-            norms.f_square()?.f_add(&with_offset.f_mul_scalar(2.0)?)?.f_add(&of_offset.f_slice(4, -1, None, 1)?)?;
-        let similarities = with_queries
-            .f_add(&of_offset.f_slice(4, 0, -1, 1)?)?
-            .f_divide(&square.f_clamp_min(NORM_FLOOR)?.f_sqrt()?)?;
-        strips.image(&similarities)?.f_permute([0, 3, 1, 2])
+        let rest = self.rest();
+        if rest == 1.0 {
+            // The last step's features are never put together: their products and norms are all that is needed.
+            return strips.image(&sources.cosines(&strips.blocks()?)?)?.f_permute([0, 3, 1, 2]);
+        }
+        let features = strips.image(&strips.blocks()?)?.f_permute([0, 3, 1, 2])?;
+        let features = features.f_upsample_bilinear2d_vec(None::<&[i64]>, false, [rest, rest].as_slice())?;
+        sources.cosines(&features.f_permute([0, 2, 3, 1])?.f_unsqueeze(0)?)?.f_squeeze_dim(0)?.f_permute([0, 3, 1, 2])
     }
 
     /// The features after the first `steps` doublings, (batch, D, row, column).
@@ -133,12 +146,12 @@ impl Upsampler {
     }
 
     /// Number of doublings.
-    pub fn steps(&self) -> usize {
+    fn steps(&self) -> usize {
         self.steps.len()
     }
 
     /// Factor from the grid of the last doubling to the window: 1 but for patches that are no power of two.
-    pub fn rest(&self) -> f64 {
+    fn rest(&self) -> f64 {
         self.patch as f64 / f64::powi(2.0, self.steps.len() as i32)
     }
 
