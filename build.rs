@@ -1,9 +1,19 @@
-//! Lets the binary find libtorch where it was linked, so that it runs without environment variables.
+//! Lets the binary find libtorch where it was linked, so that it runs without environment variables: first that very
+//! folder, then `.libtorch/lib` of the checkout the binary lies in (it may have been moved), then `lib` beside or
+//! above it (an unpacked release). The CUDA half is not linked: it is opened at start-up from the same folders.
+
+/// From `target/PROFILE/` (the program) and `target/PROFILE/deps/` (tests and benches), then a release's two layouts.
+const RELATIVE: [&str; 4] = ["../../.libtorch/lib", "../../../.libtorch/lib", "lib", "../lib"];
+
 fn main() {
-    println!("cargo:rerun-if-env-changed=LIBTORCH");
-    if let Some(libtorch) = std::env::var_os("LIBTORCH") {
-        let lib = std::path::Path::new(&libtorch).join("lib");
+    // torch-sys says where it found libtorch, by whichever of its variables; a change of that reruns this script.
+    println!("cargo:rerun-if-changed=build.rs");
+    if let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") {
+        let lib = std::path::PathBuf::from(lib);
         let lib = lib.canonicalize().unwrap_or(lib);
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    }
+    for folder in RELATIVE {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/{folder}");
     }
 }

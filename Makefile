@@ -1,0 +1,48 @@
+# The one door. Every target sets up first what is missing, so each of them works on a fresh checkout.
+#   CUDA=1          setup, build, demo …: libtorch with its CUDA half
+#   CARGOFLAGS=…    passed to cargo (CI: --locked)
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+export CUDA
+# An empty LIBTORCH is no LIBTORCH; cargo would take it for one.
+ifeq ($(strip $(LIBTORCH)),)
+unexport LIBTORCH
+endif
+CARGOFLAGS ?=
+DEMO_OUTPUT ?= demo-output
+
+.PHONY: help setup build demo test lint fmt bench clean distclean
+
+help: ## these lines
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## system packages (with apt where it may) and libtorch in .libtorch/; CUDA=1 for both halves
+	@scripts/setup.sh
+
+build: setup ## target/release/segearth
+	@scripts/timed.sh cargo build --release $(CARGOFLAGS)
+
+demo: build ## the sample scene into land cover: labels, scores, polygons and a picture in demo-output/
+	@scripts/timed.sh target/release/segearth run pipelines/landcover.yaml --output $(DEMO_OUTPUT)
+
+test: setup ## every test
+	@scripts/timed.sh cargo test $(CARGOFLAGS)
+
+lint: setup ## formatting and clippy, warnings are errors
+	cargo fmt --check
+	cargo clippy --all-targets $(CARGOFLAGS) -- -D warnings
+
+fmt: ## formats the code
+	cargo fmt
+
+bench: setup ## criterion benchmarks
+	@scripts/timed.sh cargo bench $(CARGOFLAGS)
+
+clean: ## what cargo and the demo made; libtorch stays
+	cargo clean
+	rm -rf $(DEMO_OUTPUT)
+
+distclean: clean ## libtorch too
+	rm -rf .libtorch .libtorch.partial
