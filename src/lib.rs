@@ -22,6 +22,7 @@ pub mod geom;
 pub mod model;
 pub mod network;
 pub mod pipeline;
+pub mod preview;
 pub mod raster;
 pub mod report;
 pub mod run;

@@ -21,6 +21,7 @@ mod stretch;
 mod target;
 #[cfg(test)]
 mod test_scenes;
+mod thumbnail;
 mod validity;
 
 use std::path::Path;
@@ -35,6 +36,7 @@ pub use partial::prove_writable;
 pub use read::SceneReader;
 pub use scores::{SCORE_NODATA, ScoreWriter};
 pub use stretch::Stretch;
+pub use thumbnail::{Thumbnail, label_thumbnail, write_png};
 
 use crate::error::Result;
 use crate::scene::SceneInfo;

@@ -1,6 +1,6 @@
 //! Windows of a scene as the model takes them: three bands in any order, stretched to 0..=255, holes filled.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gdal::Dataset;
 
@@ -32,6 +32,10 @@ impl SceneReader {
     /// The stretch with its values settled.
     pub fn stretch(&self) -> &Stretch {
         &self.stretch
+    }
+
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Reads a window that lies inside the scene.
@@ -89,6 +93,14 @@ impl Source {
         let small = |number: usize| matches!(info.bands[number - 1].pixel_type.as_str(), "Byte" | "UInt16" | "Int16");
         let small_integers = bands.into_iter().all(small);
         Ok(Self { dataset, path: info.path.clone(), bands, validity, size, small_integers })
+    }
+
+    pub(super) fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn raw(&self, window: Window) -> Result<Raw> {
