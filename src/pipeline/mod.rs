@@ -31,7 +31,7 @@ mod yaml;
 
 pub use load::{Override, from_flags, load};
 pub use plan::{
-    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, ScenePlan, TemplateChoice,
+    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, RasterPlan, ScenePlan, TemplateChoice,
     Tiling, inputs, resolve,
 };
 pub use schema::json_schema;

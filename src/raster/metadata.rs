@@ -83,13 +83,14 @@ mod tests {
     use super::super::test_scenes::{georeference, make, shared};
     use super::super::{LabelWriter, inspect, take_warnings};
     use super::*;
-    use crate::scene::LabelType;
+    use crate::scene::{LabelType, RasterLayout};
 
     /// Writes a raster with this georeference and reads it back.
     fn through_a_file(path: &Path, georeference: Option<&Georeference>) -> Option<Georeference> {
         let classes = super::super::test_scenes::classes(2);
         let mut writer =
-            LabelWriter::create(path, Size::new(3, 2), georeference, &classes, LabelType::U8, &[]).unwrap();
+            LabelWriter::create(path, Size::new(3, 2), georeference, &classes, LabelType::U8, RasterLayout::default(), &[])
+                .unwrap();
         writer.write_rows(0, &[0, 1, 255, 1, 0, 0]).unwrap();
         writer.finish().unwrap();
         inspect(path).unwrap().georeference
