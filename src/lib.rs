@@ -20,6 +20,7 @@ pub mod cli_evaluate;
 pub mod error;
 pub mod evaluate;
 pub mod geom;
+pub mod location;
 pub mod model;
 pub mod network;
 pub mod pipeline;

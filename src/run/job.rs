@@ -14,7 +14,7 @@ use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
 use crate::model::{Normalisation, Queries, Segmenter};
 use crate::pipeline::{
-    self, DeviceChoice, ModelChoice, ModelFacts, OutputPaths, Plan, ScenePlan, Spec, TemplateChoice,
+    self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice,
 };
 use crate::report::{ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Georeference, LabelType};
@@ -69,10 +69,9 @@ fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> R
     let scenes = inputs.scenes.iter().map(raster::inspect).collect::<Result<Vec<_>>>()?;
     let facts = ModelFacts { window: model.window(), patch: model.patch() };
     let plan = pipeline::resolve(spec, &facts, scenes)?;
-    for OutputPaths { labels, scores, polygons } in plan.scenes.iter().map(|scene| &scene.outputs) {
-        for path in [Some(labels), scores.as_ref(), polygons.as_ref()].into_iter().flatten() {
-            folders.ready(path)?;
-        }
+    raster::can_write(plan.rasters.layout)?;
+    for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {
+        folders.ready(path)?;
     }
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
@@ -191,8 +190,7 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
     let scene = engine.scene;
     let started = Instant::now();
     let counts = engine::run(engine, segmenter, reporter)?;
-    let mut outputs = vec![output("labels", &scene.outputs.labels)];
-    outputs.extend(scene.outputs.scores.iter().map(|path| output("scores", path)));
+    let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
     if let Some(path) = &scene.outputs.polygons {
         let skip: Vec<usize> = engine.plan.background.into_iter().collect();
         let polygons = vector::polygonize(
