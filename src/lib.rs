@@ -19,6 +19,7 @@ pub mod cli;
 pub mod error;
 pub mod evaluate;
 pub mod geom;
+pub mod location;
 pub mod model;
 pub mod network;
 pub mod pipeline;

@@ -103,6 +103,45 @@ impl LabelType {
     }
 }
 
+/// How the results' rasters lie in their files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RasterLayout {
+    pub format: RasterFormat,
+    pub compression: Compression,
+    /// Smaller copies of the raster inside its file, so that viewers show all of it at once.
+    pub overviews: bool,
+}
+
+impl Default for RasterLayout {
+    fn default() -> Self {
+        Self { format: RasterFormat::GeoTiff, compression: Compression::Deflate, overviews: true }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RasterFormat {
+    /// A tiled GeoTIFF.
+    GeoTiff,
+    /// A GeoTIFF in the order of a cloud-optimised one: it can be read in parts from a server.
+    Cog,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    Deflate,
+    /// Smaller and faster, for readers whose libtiff knows it.
+    Zstd,
+}
+
+/// The pixel type of scores, 0..=1 each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScoreType {
+    /// As they are; not a number where there is no data.
+    F32,
+    /// In steps of 1/254: 0..=254, and 255 where there is no data.
+    U8,
+}
+
 /// How a scene's values become 0..=255. Computed once per scene from valid pixels, never per window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StretchMethod {

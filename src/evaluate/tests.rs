@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::geom::{GeoTransform, Size, Window};
 use crate::raster::{CodedRaster, LabelWriter};
-use crate::scene::{ClassInfo, Georeference, LabelType};
+use crate::scene::{ClassInfo, Georeference, LabelType, RasterLayout};
 
 const SIZE: Size = Size { width: 61, height: 43 };
 
@@ -67,7 +67,8 @@ fn cologne() -> Georeference {
 fn write_map(path: &Path, size: Size, names: &[String], place: Option<&Georeference>, labels: &[u16]) {
     let class = |name: &String| ClassInfo { name: name.clone(), colour: [200, 30, 60] };
     let classes: Vec<ClassInfo> = names.iter().map(class).collect();
-    let mut writer = LabelWriter::create(path, size, place, &classes, LabelType::U8, &[]).unwrap();
+    let mut writer =
+        LabelWriter::create(path, size, place, &classes, LabelType::U8, RasterLayout::default(), &[]).unwrap();
     writer.write_rows(0, labels).unwrap();
     writer.finish().unwrap();
 }

@@ -3,10 +3,12 @@
 pub mod area;
 mod blend;
 mod grid;
+mod region;
 mod transform;
 mod window;
 
 pub use blend::Blend;
 pub use grid::{Grid, axis_starts};
+pub use region::{Coverage, Polygon, Region};
 pub use transform::{GeoTransform, WorldPoint};
 pub use window::{Size, Window};

@@ -31,8 +31,8 @@ mod yaml;
 
 pub use load::{Override, from_flags, load};
 pub use plan::{
-    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, ScenePlan, TemplateChoice,
-    Tiling, inputs, resolve,
+    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, RasterPlan, ScenePlan,
+    TemplateChoice, Tiling, inputs, resolve,
 };
 pub use schema::json_schema;
 pub use spec::Spec;

@@ -4,17 +4,21 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
-use super::plan::{OutputPaths, is_local};
-use super::spec::{OutputForm, Spec};
+use super::plan::{OutputPaths, RasterPlan, is_local};
+use super::spec::{CompressionForm, FormatForm, OutputForm, OverviewsForm, ScoreTypeForm, Spec};
 use super::words::quoted;
-use crate::scene::SceneInfo;
+use crate::scene::{Compression, RasterFormat, RasterLayout, SceneInfo, ScoreType};
 
 const LABELS: &str = "{scene}_labels.tif";
 const SCORES: &str = "{scene}_scores.tif";
+const CONFIDENCE: &str = "{scene}_confidence.tif";
+const MARGIN: &str = "{scene}_margin.tif";
 const POLYGONS: &str = "{scene}_polygons.gpkg";
+const PREVIEW: &str = "{scene}_preview.png";
 
 const RASTER_EXTENSIONS: &[&str] = &["tif", "tiff"];
 const VECTOR_EXTENSIONS: &[&str] = &["gpkg", "geojson", "fgb"];
+const PICTURE_EXTENSIONS: &[&str] = &["png"];
 
 /// The outputs of each scene.
 pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>) -> Vec<OutputPaths> {
@@ -25,10 +29,16 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
     }
     let labels = name(form.labels.as_ref(), LABELS).unwrap_or(LABELS);
     let scores = name(form.scores.as_ref(), SCORES);
+    let confidence = name(form.confidence.as_ref(), CONFIDENCE);
+    let margin = name(form.margin.as_ref(), MARGIN);
     let polygons = name(form.polygons.as_ref(), POLYGONS);
+    let preview = name(form.preview.as_ref(), PREVIEW);
     check("labels", Some(labels), RASTER_EXTENSIONS, scenes, faults);
     check("scores", scores, RASTER_EXTENSIONS, scenes, faults);
+    check("confidence", confidence, RASTER_EXTENSIONS, scenes, faults);
+    check("margin", margin, RASTER_EXTENSIONS, scenes, faults);
     check("polygons", polygons, VECTOR_EXTENSIONS, scenes, faults);
+    check("preview", preview, PICTURE_EXTENSIONS, scenes, faults);
 
     let path = |name: &str, scene: &SceneInfo| folder.join(name.replace("{scene}", &stem(&scene.path)));
     let all: Vec<OutputPaths> = scenes
@@ -36,11 +46,39 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
         .map(|scene| OutputPaths {
             labels: path(labels, scene),
             scores: scores.map(|name| path(name, scene)),
+            confidence: confidence.map(|name| path(name, scene)),
+            margin: margin.map(|name| path(name, scene)),
             polygons: polygons.map(|name| path(name, scene)),
+            preview: preview.map(|name| path(name, scene)),
         })
         .collect();
     no_path_twice(scenes, &all, faults);
     all
+}
+
+/// How rasters are written, whatever the scene.
+pub(super) fn rasters(spec: &Spec, faults: &mut Faults<'_>) -> RasterPlan {
+    let form = &spec.outputs;
+    let layout = RasterLayout {
+        format: match form.format {
+            Some(FormatForm::Cog) => RasterFormat::Cog,
+            Some(FormatForm::Geotiff) | None => RasterFormat::GeoTiff,
+        },
+        compression: match form.compression {
+            Some(CompressionForm::Zstd) => Compression::Zstd,
+            Some(CompressionForm::Deflate) | None => Compression::Deflate,
+        },
+        overviews: form.overviews != Some(OverviewsForm::None),
+    };
+    if layout.format == RasterFormat::Cog && !layout.overviews {
+        faults.add("outputs.overviews", "a COG without overviews is none").hint =
+            Some("Leave the key out, or write `format: geotiff`.".into());
+    }
+    let kind = form.score_type.map(|form| match form {
+        ScoreTypeForm::Float32 => ScoreType::F32,
+        ScoreTypeForm::Uint8 => ScoreType::U8,
+    });
+    RasterPlan { layout, scores: kind.unwrap_or(ScoreType::F32), certainty: kind.unwrap_or(ScoreType::U8) }
 }
 
 /// `output/` and the job's name, so that two jobs do not overwrite each other; flags name their files from where one is.
@@ -90,9 +128,7 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Fau
     let inputs: HashMap<PathBuf, &SceneInfo> = scenes.iter().map(|scene| (identity(&scene.path), scene)).collect();
     let mut taken: HashMap<PathBuf, (usize, &str)> = HashMap::new();
     for (index, paths) in outputs.iter().enumerate() {
-        let named =
-            [("labels", Some(&paths.labels)), ("scores", paths.scores.as_ref()), ("polygons", paths.polygons.as_ref())];
-        for (key, path) in named.into_iter().filter_map(|(key, path)| Some((key, path?))) {
+        for (key, path) in paths.named() {
             let identity = identity(path);
             if inputs.contains_key(&identity) {
                 faults

@@ -1,6 +1,6 @@
 //! A job with every rule between its options settled: what `run` works by.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
 use super::settings::{Settings, settings};
@@ -8,7 +8,7 @@ use super::spec::{OneOrMany, Spec};
 use super::{outputs, scene_rules};
 use crate::error::Result;
 use crate::geom::Blend;
-use crate::scene::{SceneInfo, StretchPlan};
+use crate::scene::{RasterLayout, SceneInfo, ScoreType, StretchPlan};
 
 /// What a plan has to know of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub struct Plan {
     pub background: Option<usize>,
     pub method: Method,
     pub tiling: Tiling,
+    pub rasters: RasterPlan,
     /// What is allowed but should be said: sentences for the reader, once each.
     pub notes: Vec<String>,
 }
@@ -72,7 +73,41 @@ pub struct ScenePlan {
 pub struct OutputPaths {
     pub labels: PathBuf,
     pub scores: Option<PathBuf>,
+    pub confidence: Option<PathBuf>,
+    pub margin: Option<PathBuf>,
     pub polygons: Option<PathBuf>,
+    pub preview: Option<PathBuf>,
+}
+
+impl OutputPaths {
+    /// All of them with the keys that name them.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let rasters = self.rasters();
+        let others = [("polygons", &self.polygons), ("preview", &self.preview)];
+        rasters.chain(others.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))))
+    }
+
+    /// The rasters among them.
+    pub fn rasters(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        [
+            ("labels", Some(&self.labels)),
+            ("scores", self.scores.as_ref()),
+            ("confidence", self.confidence.as_ref()),
+            ("margin", self.margin.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(key, path)| Some((key, path?.as_path())))
+    }
+}
+
+/// How rasters are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RasterPlan {
+    pub layout: RasterLayout,
+    /// Of the scores of all classes.
+    pub scores: ScoreType,
+    /// Of confidence and margin.
+    pub certainty: ScoreType,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -200,6 +235,7 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     let Settings { classes, background, method, device, stretch, blend, mut notes } = settings(spec, &mut faults);
     let tiling = tiling(spec, model, blend, &mut faults);
     let outputs = outputs::outputs(spec, &scenes, &mut faults);
+    let rasters = outputs::rasters(spec, &mut faults);
     let mut plans = Vec::with_capacity(scenes.len());
     let several = scenes.len() > 1;
     for (index, (info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
@@ -210,7 +246,7 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
         plans.push(ScenePlan { info, bands, stretch, outputs });
     }
     faults.finish()?;
-    Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, notes })
+    Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, rasters, notes })
 }
 
 /// The attention over all patches of a window grows with the fourth power of its side.

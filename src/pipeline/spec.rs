@@ -98,8 +98,52 @@ pub struct OutputsForm {
     pub labels: Option<OutputForm>,
     /// The score raster (GeoTIFF, a band a class): a name, or `true` for `{scene}_scores.tif`.
     pub scores: Option<OutputForm>,
+    /// The best class's score at each pixel (GeoTIFF): a name, or `true` for `{scene}_confidence.tif`.
+    pub confidence: Option<OutputForm>,
+    /// How far the best class's score is above the second best (GeoTIFF): a name, or `true` for `{scene}_margin.tif`.
+    pub margin: Option<OutputForm>,
     /// The polygons (`.gpkg`, `.geojson` or `.fgb`): a name, or `true` for `{scene}_polygons.gpkg`.
     pub polygons: Option<OutputForm>,
+    /// A picture of scene, result and legend (`.png`): a name, or `true` for `{scene}_preview.png`.
+    pub preview: Option<OutputForm>,
+    /// The pixel type of scores, confidence and margin: `float32`, or `uint8` (0 to 254 for 0 to 1, 255 without data). By
+    /// default `float32` for scores and `uint8` for confidence and margin.
+    pub score_type: Option<ScoreTypeForm>,
+    /// The format of rasters: `geotiff` (tiled, the default) or `cog` (a cloud-optimised GeoTIFF).
+    pub format: Option<FormatForm>,
+    /// How rasters are compressed: `deflate` (the default, which every reader knows) or `zstd`.
+    pub compression: Option<CompressionForm>,
+    /// Smaller copies of rasters inside their files: `auto` (the default: where a raster is larger than 256 pixels) or
+    /// `none`.
+    pub overviews: Option<OverviewsForm>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `float32` or `uint8`")]
+pub enum ScoreTypeForm {
+    Float32,
+    Uint8,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `geotiff` or `cog`")]
+pub enum FormatForm {
+    Geotiff,
+    Cog,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `deflate` or `zstd`")]
+pub enum CompressionForm {
+    Deflate,
+    Zstd,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `auto` or `none`")]
+pub enum OverviewsForm {
+    Auto,
+    None,
 }
 
 /// A class in its short or its long form.

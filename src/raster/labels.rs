@@ -7,22 +7,24 @@ use gdal::cpl::CslStringList;
 use gdal::raster::{ColorEntry, ColorTable, PaletteInterpretation};
 
 use super::blocks::BlockRows;
-use super::ffi;
-use super::target::Target;
+use super::target::{Form, Target};
+use super::{ffi, pyramid, style};
 use crate::error::{Error, Result};
 use crate::geom::Size;
-use crate::scene::{ClassInfo, Georeference, LabelType};
+use crate::scene::{ClassInfo, Georeference, LabelType, RasterLayout};
 
 const BLOCK: Size = Size { width: 256, height: 256 };
 
 /// Writes a class map row by row; it has its name only after [`finish`](Self::finish).
 ///
-/// The file is a tiled GeoTIFF (deflate). Class names are in it three times: as metadata of the band (`CLASS_0=…`, inside
+/// The file is a tiled GeoTIFF, or a COG. Its overviews take the most frequent class. A style for QGIS lies beside it under
+/// the same name with the ending `.qml`. Class names are in it three times: as metadata of the band (`CLASS_0=…`, inside
 /// the file), as GDAL's category names and in the raster attribute table (both in the sidecar `.aux.xml`, where GDAL keeps
 /// them), which also counts each class's pixels.
 pub struct LabelWriter {
     target: Target,
     rows: Rows,
+    style: style::Style,
     classes: Vec<ClassInfo>,
     counts: Vec<u64>,
     nodata: u16,
@@ -43,17 +45,20 @@ impl LabelWriter {
         georeference: Option<&Georeference>,
         classes: &[ClassInfo],
         kind: LabelType,
+        layout: RasterLayout,
         tags: &[(String, String)],
     ) -> Result<Self> {
         let nodata = kind.nodata();
         if classes.len() > usize::from(nodata) {
             return Err(Error::internal(format!("{} classes do not fit below {nodata}", classes.len())));
         }
-        let options = [format!("BLOCKXSIZE={}", BLOCK.width), format!("BLOCKYSIZE={}", BLOCK.height)];
+        let form =
+            Form { size, bands: 1, georeference, layout, block: BLOCK, predictor: None, resampling: "MODE", tags };
         let mut target = match kind {
-            LabelType::U8 => Target::create::<u8>(path, size, 1, georeference, &options, tags)?,
-            LabelType::U16 => Target::create::<u16>(path, size, 1, georeference, &options, tags)?,
+            LabelType::U8 => Target::create::<u8>(path, &form)?,
+            LabelType::U16 => Target::create::<u16>(path, &form)?,
         };
+        let style = style::Style::create(path, classes)?;
         target.attempt("describe the classes of", |dataset| {
             let mut band = dataset.rasterband(1)?;
             band.set_no_data_value(Some(f64::from(nodata)))?;
@@ -69,7 +74,7 @@ impl LabelWriter {
             LabelType::U8 => Rows::U8(BlockRows::new(&target, BLOCK, u8::MAX)),
             LabelType::U16 => Rows::U16(BlockRows::new(&target, BLOCK, u16::MAX)),
         };
-        Ok(Self { target, rows, classes: classes.to_vec(), counts: vec![0; classes.len()], nodata })
+        Ok(Self { target, rows, style, classes: classes.to_vec(), counts: vec![0; classes.len()], nodata })
     }
 
     /// Writes whole rows of class indices, (row, column); rows come in order, from `first_row` on.
@@ -99,6 +104,12 @@ impl LabelWriter {
             Rows::U8(rows) => rows.check_complete()?,
             Rows::U16(rows) => rows.check_complete()?,
         }
+        if self.target.layout().overviews {
+            match self.rows {
+                Rows::U8(_) => pyramid::build(&mut self.target, u8::MAX, |pixels| pyramid::mode(pixels, u8::MAX))?,
+                Rows::U16(_) => pyramid::build(&mut self.target, u16::MAX, |pixels| pyramid::mode(pixels, u16::MAX))?,
+            }
+        }
         let table: Vec<ffi::AttributeRow<'_>> = (0..)
             .zip(self.classes.iter().zip(&self.counts))
             .map(|(value, (class, &pixels))| ffi::AttributeRow {
@@ -115,7 +126,8 @@ impl LabelWriter {
         self.target.finish(|dataset| {
             let found = ffi::attribute_table(&dataset.rasterband(1)?);
             Ok(found.iter().map(|(_, name, _)| name).eq(self.classes.iter().map(|class| &class.name)))
-        })
+        })?;
+        self.style.commit()
     }
 }
 
@@ -138,12 +150,24 @@ mod tests {
 
     use super::super::test_scenes::{classes, georeference};
     use super::*;
+    use crate::scene::{Compression, RasterFormat};
 
     fn write(path: &Path, size: Size, classes: &[ClassInfo], labels: &[u16], rows_at_once: usize) {
+        write_as(RasterLayout::default(), path, size, classes, labels, rows_at_once);
+    }
+
+    fn write_as(
+        layout: RasterLayout,
+        path: &Path,
+        size: Size,
+        classes: &[ClassInfo],
+        labels: &[u16],
+        rows_at_once: usize,
+    ) {
         let kind = LabelType::for_classes(classes.len());
         let georeference = georeference([500_000.0, 2.0, 0.0, 5_600_000.0, 0.0, -2.0], 32632);
         let tags = [("SEGEARTH_VERSION".to_owned(), "0.1.0".to_owned())];
-        let mut writer = LabelWriter::create(path, size, Some(&georeference), classes, kind, &tags).unwrap();
+        let mut writer = LabelWriter::create(path, size, Some(&georeference), classes, kind, layout, &tags).unwrap();
         for (index, rows) in labels.chunks(rows_at_once * size.width).enumerate() {
             writer.write_rows(index * rows_at_once, rows).unwrap();
         }
@@ -188,7 +212,8 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
-        assert_eq!(names.len(), 2, "{names:?}");
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(fs::read_to_string(path.with_extension("qml")).unwrap().contains("paletteEntry value=\"2\""));
         let dataset = Dataset::open(&path).unwrap();
         assert_eq!(dataset.metadata_item("SEGEARTH_VERSION", "").as_deref(), Some("0.1.0"));
         let band = dataset.rasterband(1).unwrap();
@@ -203,10 +228,55 @@ mod tests {
     }
 
     #[test]
+    fn every_layout_holds_the_same_and_overviews_take_the_most_frequent_class() {
+        let folder = tempfile::tempdir().unwrap();
+        let (size, classes) = (Size::new(1100, 530), classes(5));
+        // Stripes of seven pixels, and a corner without data.
+        let label = |col: usize, row: usize| {
+            if col + row < 150 { 255 } else { (col / 7 + row / 7 * 3) as u16 % 5 }
+        };
+        let labels: Vec<u16> = (0..size.pixels()).map(|index| label(index % size.width, index / size.width)).collect();
+        for format in [RasterFormat::GeoTiff, RasterFormat::Cog] {
+            for compression in [Compression::Deflate, Compression::Zstd] {
+                let layout = RasterLayout { format, compression, overviews: true };
+                let paths = [37, 530].map(|rows| folder.path().join(format!("{format:?}_{compression:?}_{rows}.tif")));
+                for (path, rows) in paths.iter().zip([37, 530]) {
+                    write_as(layout, path, size, &classes, &labels, rows);
+                }
+                assert!(fs::read(&paths[0]).unwrap() == fs::read(&paths[1]).unwrap(), "{layout:?}");
+                assert_eq!(read(&paths[0]), labels);
+                let dataset = Dataset::open(&paths[0]).unwrap();
+                assert_eq!(dataset.metadata_item("SEGEARTH_VERSION", "").as_deref(), Some("0.1.0"));
+                let structure = |key: &str| dataset.metadata_item(key, "IMAGE_STRUCTURE");
+                assert_eq!(structure("COMPRESSION"), Some(format!("{compression:?}").to_uppercase()));
+                assert_eq!(structure("LAYOUT").as_deref(), (format == RasterFormat::Cog).then_some("COG"));
+                let band = dataset.rasterband(1).unwrap();
+                assert_eq!(band.no_data_value(), Some(255.0));
+                assert_eq!(band.metadata_item("CLASS_4", "").as_deref(), Some(classes[4].name.as_str()));
+                assert_eq!(ffi::attribute_table(&band).len(), 5);
+                assert_eq!(ffi::category_names(&band)[4], classes[4].name);
+                assert_eq!(band.color_table().unwrap().entry_as_rgb(3).unwrap().r, i16::from(classes[3].colour[0]));
+                assert_eq!(band.overview_count().unwrap(), 3);
+                let overview = band.overview(0).unwrap();
+                assert_eq!(overview.size(), (550, 265));
+                let found = overview.read_band_as::<u8>().unwrap();
+                for (index, &found) in found.data().iter().enumerate() {
+                    let (col, row) = (2 * (index % 550), 2 * (index / 550));
+                    let under = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(x, y)| label(col + x, row + y));
+                    assert_eq!(u16::from(found), pyramid::mode(&under, 255), "{layout:?} at {col}, {row}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn half_a_file_is_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.tif");
-        let create = || LabelWriter::create(&path, Size::new(3, 3), None, &classes(2), LabelType::U8, &[]).unwrap();
+        let create = || {
+            LabelWriter::create(&path, Size::new(3, 3), None, &classes(2), LabelType::U8, RasterLayout::default(), &[])
+                .unwrap()
+        };
         let mut dropped = create();
         dropped.write_rows(0, &[0, 1, 0]).unwrap();
         drop(dropped);
@@ -231,8 +301,16 @@ mod tests {
         if let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) {
             let path = folder.join("limited.tif");
             let georeference = georeference([500_000.0, 2.0, 0.0, 5_600_000.0, 0.0, -2.0], 32632);
-            let result = LabelWriter::create(&path, size, Some(&georeference), &classes(250), LabelType::U8, &[])
-                .and_then(|mut writer| writer.write_rows(0, &labels).and_then(|()| writer.finish()));
+            let result = LabelWriter::create(
+                &path,
+                size,
+                Some(&georeference),
+                &classes(250),
+                LabelType::U8,
+                RasterLayout::default(),
+                &[],
+            )
+            .and_then(|mut writer| writer.write_rows(0, &labels).and_then(|()| writer.finish()));
             match result {
                 Ok(()) => println!("written {}", read(&path) == labels),
                 Err(error) => println!("refused {error}: {}", error.causes().join(": ")),
@@ -268,8 +346,8 @@ mod tests {
             let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             if said.contains("refused ") {
                 refused += 1;
-                assert!(said.contains("limited.tif"), "{said}");
-                assert_eq!(names.len(), 2, "at {limit} of {kilobytes} KiB: {names:?}");
+                assert!(said.contains("limited."), "{said}");
+                assert_eq!(names.len(), 3, "at {limit} of {kilobytes} KiB: {names:?}");
             } else {
                 assert!(said.contains("written true"), "at {limit} of {kilobytes} KiB: {said}");
                 assert!(limit >= kilobytes - 1, "written with {limit} of {kilobytes} KiB");

@@ -83,13 +83,21 @@ mod tests {
     use super::super::test_scenes::{georeference, make, shared};
     use super::super::{LabelWriter, inspect, take_warnings};
     use super::*;
-    use crate::scene::LabelType;
+    use crate::scene::{LabelType, RasterLayout};
 
     /// Writes a raster with this georeference and reads it back.
     fn through_a_file(path: &Path, georeference: Option<&Georeference>) -> Option<Georeference> {
         let classes = super::super::test_scenes::classes(2);
-        let mut writer =
-            LabelWriter::create(path, Size::new(3, 2), georeference, &classes, LabelType::U8, &[]).unwrap();
+        let mut writer = LabelWriter::create(
+            path,
+            Size::new(3, 2),
+            georeference,
+            &classes,
+            LabelType::U8,
+            RasterLayout::default(),
+            &[],
+        )
+        .unwrap();
         writer.write_rows(0, &[0, 1, 255, 1, 0, 0]).unwrap();
         writer.finish().unwrap();
         inspect(path).unwrap().georeference
@@ -164,7 +172,7 @@ mod tests {
     fn the_shared_scenes_are_where_they_should_be() {
         let Some(path) = shared("scenes/naip_2012.tif") else { return };
         let info = inspect(&path).unwrap();
-        assert_eq!((info.size, info.bands.len()), (Size::new(934, 724), 4));
+        assert_eq!((info.size, info.bands.len()), (Size::new(934, 723), 4));
         let georeference = info.georeference.unwrap();
         assert_eq!((georeference.crs_name.as_deref(), georeference.geographic), (Some("EPSG:26914"), false));
         assert_eq!((georeference.transform.pixel_width(), georeference.transform.pixel_height()), (5.0, 5.0));

@@ -14,10 +14,12 @@ mod messages;
 mod metadata;
 mod open;
 mod partial;
+mod pyramid;
 mod read;
 mod sample;
 mod scores;
 mod stretch;
+mod style;
 mod target;
 #[cfg(test)]
 mod test_scenes;
@@ -36,6 +38,7 @@ pub use partial::prove_writable;
 pub use read::SceneReader;
 pub use scores::{SCORE_NODATA, ScoreWriter};
 pub use stretch::Stretch;
+pub use target::can_write;
 pub use thumbnail::{Thumbnail, label_thumbnail, write_png};
 
 use crate::error::Result;

@@ -29,6 +29,13 @@ impl Partial {
         &self.temporary
     }
 
+    /// A second file under way to the same name, made from this one.
+    pub(super) fn next(&self) -> Self {
+        let next = Self { target: self.target.clone(), temporary: self.temporary.with_extension("next") };
+        next.remove();
+        next
+    }
+
     /// Brings the finished file to the disk and gives it its name, its sidecar first: once the file is there, all is.
     pub(super) fn commit(self) -> Result<()> {
         let here = || format!("cannot complete {}", self.target.display());

@@ -1,74 +1,128 @@
-//! Class scores: one band a class.
+//! Scores between 0 and 1: those of each class, or what follows from them.
 
 use std::path::Path;
 
 use gdal::Metadata;
 
 use super::blocks::BlockRows;
-use super::target::Target;
+use super::pyramid;
+use super::target::{Form, Target};
 use crate::error::{Error, Result};
 use crate::geom::Size;
-use crate::scene::{ClassInfo, Georeference};
+use crate::scene::{Georeference, RasterLayout, ScoreType};
 
-/// What stands in score rasters where there is no data: not a number.
+/// What stands in float rasters of scores where there is no data: not a number.
 pub const SCORE_NODATA: f32 = f32::NAN;
 
 /// Bytes of gathered rows; a row of blocks is made lower until it keeps to this.
 const GATHERED: usize = 64 << 20;
 
-/// Writes class scores row by row; the file has its name only after [`finish`](Self::finish).
+/// The value of a byte that stands for a score of 1; 255 is nodata.
+const BYTE_OF_ONE: f32 = 254.0;
+
+/// Writes scores row by row; the file has its name only after [`finish`](Self::finish).
 ///
-/// A tiled GeoTIFF of float32 (deflate with the floating-point predictor), planes apart, a band a class with the class's
-/// name as its description; [`SCORE_NODATA`] where there is no data.
+/// A tiled GeoTIFF or a COG, planes apart, with a named band for each score. As float32 with [`SCORE_NODATA`] where there is
+/// no data; as bytes with 255 there, and the band's scale of 1/254 makes scores of the others again. Overviews are means.
 pub struct ScoreWriter {
     target: Target,
-    rows: BlockRows<f32>,
+    rows: Rows,
+}
+
+enum Rows {
+    F32(BlockRows<f32>),
+    U8(BlockRows<u8>),
 }
 
 impl ScoreWriter {
-    /// Makes the file under a hidden name beside `path`; `tags` become its metadata.
+    /// Makes the file under a hidden name beside `path`, a band for each of `names`; `tags` become its metadata.
     ///
     /// Fails with [`Kind::Input`](crate::error::Kind::Input) where it cannot be written.
     pub fn create(
         path: &Path,
         size: Size,
         georeference: Option<&Georeference>,
-        classes: &[ClassInfo],
+        names: &[&str],
+        kind: ScoreType,
+        layout: RasterLayout,
         tags: &[(String, String)],
     ) -> Result<Self> {
-        if classes.is_empty() {
+        if names.is_empty() {
             return Err(Error::internal("scores of no class cannot be written"));
         }
-        let block = block(size.width, classes.len());
-        let mut options = vec![format!("BLOCKXSIZE={}", block.width), format!("BLOCKYSIZE={}", block.height)];
-        options.extend(["PREDICTOR=3", "ZLEVEL=3", "INTERLEAVE=BAND"].map(str::to_owned));
-        let mut target = Target::create::<f32>(path, size, classes.len(), georeference, &options, tags)?;
+        let (bytes, predictor) = match kind {
+            ScoreType::F32 => (size_of::<f32>(), 3),
+            ScoreType::U8 => (size_of::<u8>(), 2),
+        };
+        let block = block(size.width, names.len() * bytes);
+        let form = Form {
+            size,
+            bands: names.len(),
+            georeference,
+            layout,
+            block,
+            predictor: Some(predictor),
+            resampling: "AVERAGE",
+            tags,
+        };
+        let (mut target, nodata) = match kind {
+            ScoreType::F32 => (Target::create::<f32>(path, &form)?, f64::from(SCORE_NODATA)),
+            ScoreType::U8 => (Target::create::<u8>(path, &form)?, f64::from(u8::MAX)),
+        };
         target.attempt("name the bands of", |dataset| {
-            dataset.rasterband(1)?.set_no_data_value(Some(f64::from(SCORE_NODATA)))?;
-            for (index, class) in classes.iter().enumerate() {
-                dataset.rasterband(index + 1)?.set_description(&class.name)?;
+            dataset.rasterband(1)?.set_no_data_value(Some(nodata))?;
+            for (index, name) in names.iter().enumerate() {
+                let mut band = dataset.rasterband(index + 1)?;
+                band.set_description(name)?;
+                if kind == ScoreType::U8 {
+                    band.set_scale(1.0 / f64::from(BYTE_OF_ONE))?;
+                    band.set_offset(0.0)?;
+                }
             }
             Ok(())
         })?;
-        let rows = BlockRows::new(&target, block, SCORE_NODATA);
+        let rows = match kind {
+            ScoreType::F32 => Rows::F32(BlockRows::new(&target, block, SCORE_NODATA)),
+            ScoreType::U8 => Rows::U8(BlockRows::new(&target, block, u8::MAX)),
+        };
         Ok(Self { target, rows })
     }
 
-    /// Writes whole rows of scores, (class, row, column); rows come in order, from `first_row` on.
+    /// Writes whole rows of scores, (band, row, column); rows come in order, from `first_row` on.
     pub fn write_rows(&mut self, first_row: usize, scores: &[f32]) -> Result<()> {
-        self.rows.push(&mut self.target, first_row, scores)
+        match &mut self.rows {
+            Rows::F32(rows) => rows.push(&mut self.target, first_row, scores),
+            Rows::U8(rows) => {
+                let bytes: Vec<u8> = scores.iter().map(|&score| byte(score)).collect();
+                rows.push(&mut self.target, first_row, &bytes)
+            }
+        }
     }
 
     /// Completes the file and gives it its name. Fails where rows are missing or the disk is full.
-    pub fn finish(self) -> Result<()> {
-        self.rows.check_complete()?;
+    pub fn finish(mut self) -> Result<()> {
+        match &self.rows {
+            Rows::F32(rows) => rows.check_complete()?,
+            Rows::U8(rows) => rows.check_complete()?,
+        }
+        if self.target.layout().overviews {
+            match self.rows {
+                Rows::F32(_) => pyramid::build(&mut self.target, SCORE_NODATA, pyramid::mean)?,
+                Rows::U8(_) => pyramid::build(&mut self.target, u8::MAX, pyramid::mean_of_bytes)?,
+            }
+        }
         self.target.finish(|_| Ok(true))
     }
 }
 
+fn byte(score: f32) -> u8 {
+    // Clamped to 0..=254 before: nothing is cut off.
+    if score.is_nan() { u8::MAX } else { (score.clamp(0.0, 1.0) * BYTE_OF_ONE).round() as u8 }
+}
+
 /// Blocks of 256 × 256, lower ones (but 16 rows at least, TIFF's least) where a row of them would take much memory.
-fn block(width: usize, classes: usize) -> Size {
-    let row = width * classes * size_of::<f32>();
+fn block(width: usize, bytes: usize) -> Size {
+    let row = width * bytes;
     let fitting = GATHERED / row.max(1) / 16 * 16;
     Size::new(256, fitting.clamp(16, 256))
 }
@@ -79,6 +133,18 @@ mod tests {
 
     use super::super::test_scenes::{classes, georeference};
     use super::*;
+    use crate::scene::ClassInfo;
+
+    fn create(
+        path: &Path,
+        size: Size,
+        place: Option<&Georeference>,
+        classes: &[ClassInfo],
+        kind: ScoreType,
+    ) -> ScoreWriter {
+        let names: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();
+        ScoreWriter::create(path, size, place, &names, kind, RasterLayout::default(), &[]).unwrap()
+    }
 
     #[test]
     fn scores_come_back_with_a_named_band_a_class() {
@@ -104,7 +170,7 @@ mod tests {
         let mut files = Vec::new();
         for portion in [270, 1, 37] {
             let path = folder.path().join(format!("{portion}.tif"));
-            let mut writer = ScoreWriter::create(&path, size, Some(&georeference), &classes, &[]).unwrap();
+            let mut writer = create(&path, size, Some(&georeference), &classes, ScoreType::F32);
             for first in (0..size.height).step_by(portion) {
                 writer.write_rows(first, &rows(first, portion.min(size.height - first))).unwrap();
             }
@@ -125,9 +191,39 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_steps_of_one_in_254_with_nodata_beside_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bytes.tif");
+        let size = Size::new(6, 1);
+        let mut writer = create(&path, size, None, &classes(1), ScoreType::U8);
+        writer.write_rows(0, &[0.0, 0.5, 1.0, 1.5, SCORE_NODATA, 0.003]).unwrap();
+        writer.finish().unwrap();
+        let dataset = Dataset::open(&path).unwrap();
+        let band = dataset.rasterband(1).unwrap();
+        assert_eq!(band.read_band_as::<u8>().unwrap().data(), [0, 127, 254, 254, 255, 1]);
+        assert_eq!((band.no_data_value(), band.scale()), (Some(255.0), Some(1.0 / 254.0)));
+    }
+
+    #[test]
+    fn overviews_of_scores_are_means() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("overviews.tif");
+        let size = Size::new(601, 300);
+        let mut writer = create(&path, size, None, &classes(2), ScoreType::F32);
+        let scores: Vec<f32> = (0..2 * size.pixels()).map(|index| (index % size.width) as f32 / 1000.0).collect();
+        writer.write_rows(0, &scores).unwrap();
+        writer.finish().unwrap();
+        let dataset = Dataset::open(&path).unwrap();
+        let overview = dataset.rasterband(2).unwrap().overview(1).unwrap();
+        assert_eq!(overview.size(), (151, 75));
+        let values = overview.read_band_as::<f32>().unwrap();
+        assert!((values.data()[10] - 0.0415).abs() < 1e-6 && values.data()[150] == 0.6, "{:?}", values.data());
+    }
+
+    #[test]
     fn blocks_are_low_where_rows_are_long() {
-        assert_eq!(block(1000, 7), Size::new(256, 256));
-        assert_eq!(block(30_000, 14), Size::new(256, 32));
-        assert_eq!(block(1_000_000, 1000), Size::new(256, 16));
+        assert_eq!(block(1000, 7 * 4), Size::new(256, 256));
+        assert_eq!(block(30_000, 14 * 4), Size::new(256, 32));
+        assert_eq!(block(1_000_000, 1000 * 4), Size::new(256, 16));
     }
 }

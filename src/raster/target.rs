@@ -7,9 +7,12 @@ use gdal::{Dataset, DriverManager, Metadata};
 
 use super::messages;
 use super::partial::Partial;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geom::Size;
-use crate::scene::Georeference;
+use crate::scene::{Compression, Georeference, RasterFormat, RasterLayout};
+
+/// A classic TIFF addresses 4 GiB; what is to be written is known before it is compressed, some of which may grow.
+const CLASSIC_TIFF: usize = 3_500_000_000;
 
 /// An open output file under its temporary name.
 pub(super) struct Target {
@@ -18,24 +21,46 @@ pub(super) struct Target {
     partial: Partial,
     size: Size,
     bands: usize,
+    layout: RasterLayout,
+    bigtiff: bool,
+    predictor: Option<u8>,
+    resampling: &'static str,
+}
+
+/// What a raster is to be, beside its pixel type.
+pub(super) struct Form<'a> {
+    pub size: Size,
+    pub bands: usize,
+    pub georeference: Option<&'a Georeference>,
+    pub layout: RasterLayout,
+    pub block: Size,
+    /// TIFF's number of what is done to pixels before they are compressed: 2 differences, 3 those of floats.
+    pub predictor: Option<u8>,
+    /// GDAL's name of how overviews are made, where its driver makes them.
+    pub resampling: &'static str,
+    /// Become metadata.
+    pub tags: &'a [(String, String)],
 }
 
 impl Target {
     /// Makes a tiled GeoTIFF of pixel type `T`.
-    ///
-    /// `options` are the driver's creation options beside those that every result has; `tags` become metadata.
-    pub(super) fn create<T: GdalType>(
-        path: &Path,
-        size: Size,
-        bands: usize,
-        georeference: Option<&Georeference>,
-        options: &[String],
-        tags: &[(String, String)],
-    ) -> Result<Self> {
+    pub(super) fn create<T: GdalType>(path: &Path, form: &Form<'_>) -> Result<Self> {
         super::init();
+        can_write(form.layout)?;
+        let &Form { size, bands, georeference, layout, block, predictor, resampling, tags } = form;
         let partial = Partial::new(path)?;
-        let common = ["TILED=YES", "BIGTIFF=IF_SAFER", "COMPRESS=DEFLATE"].map(str::to_owned);
-        let options = RasterCreationOptions::from_iter(common.iter().chain(options).map(String::as_str));
+        let bigtiff = needs_bigtiff(size, bands * size_of::<T>(), layout);
+        let mut options = vec![
+            "TILED=YES".to_owned(),
+            "INTERLEAVE=BAND".to_owned(),
+            format!("BIGTIFF={}", yes(bigtiff)),
+            format!("COMPRESS={}", compression(layout.compression)),
+            format!("BLOCKXSIZE={}", block.width),
+            format!("BLOCKYSIZE={}", block.height),
+        ];
+        options.extend(level(layout.compression, predictor).map(str::to_owned));
+        options.extend(predictor.map(|predictor| format!("PREDICTOR={predictor}")));
+        let options = RasterCreationOptions::from_iter(options.iter().map(String::as_str));
         let made = messages::attempt_unsaid(|| {
             let driver = DriverManager::get_driver_by_name("GTiff")?;
             let mut dataset = driver.create_with_band_type_with_options::<T, _>(
@@ -54,7 +79,7 @@ impl Target {
             Ok(dataset)
         });
         match made {
-            Ok(dataset) => Ok(Self { dataset, partial, size, bands }),
+            Ok(dataset) => Ok(Self { dataset, partial, size, bands, layout, bigtiff, predictor, resampling }),
             Err(cause) => Err(partial.failed("create", cause)),
         }
     }
@@ -67,6 +92,10 @@ impl Target {
         self.bands
     }
 
+    pub(super) fn layout(&self) -> RasterLayout {
+        self.layout
+    }
+
     /// Calls GDAL on the dataset; `what` continues "cannot …" before the file's name.
     pub(super) fn attempt<T>(
         &mut self,
@@ -76,23 +105,102 @@ impl Target {
         messages::attempt_unsaid(|| call(&mut self.dataset)).map_err(|cause| self.partial.failed(what, cause))
     }
 
-    /// Closes the file and gives it its name.
+    /// Closes the file and gives it its name, as a COG where that was asked for.
     ///
     /// Closing writes the directory and may be where a full disk shows, but this GDAL's call returns nothing: what it says
     /// meanwhile is listened to, and the file is opened once more: `whole` says whether what else belongs to it is there.
-    pub(super) fn finish(self, whole: impl FnOnce(&Dataset) -> gdal::errors::Result<bool>) -> Result<()> {
-        let Self { dataset, partial, size, bands } = self;
+    pub(super) fn finish(self, whole: impl Fn(&Dataset) -> gdal::errors::Result<bool>) -> Result<()> {
+        let options = self.cog_options();
+        let Self { dataset, partial, size, bands, layout, .. } = self;
         messages::attempt_unsaid(|| dataset.close()).map_err(|cause| partial.failed("complete", cause))?;
-        let again = messages::attempt_unsaid(|| {
-            let dataset = Dataset::open(partial.temporary())?;
-            Ok((dataset.raster_size(), dataset.raster_count(), whole(&dataset)?))
-        });
-        let found = again.map_err(|cause| partial.failed("complete", cause))?;
-        if found != ((size.width, size.height), bands, true) {
-            return Err(partial.failed("complete", "what was written does not read back"));
+        let check = |partial: &Partial| {
+            let again = messages::attempt_unsaid(|| {
+                let dataset = Dataset::open(partial.temporary())?;
+                Ok((dataset.raster_size(), dataset.raster_count(), whole(&dataset)?))
+            });
+            let found = again.map_err(|cause| partial.failed("complete", cause))?;
+            if found != ((size.width, size.height), bands, true) {
+                return Err(partial.failed("complete", "what was written does not read back"));
+            }
+            Ok(())
+        };
+        check(&partial)?;
+        if layout.format == RasterFormat::GeoTiff {
+            return partial.commit();
         }
-        partial.commit()
+        let cog = partial.next();
+        messages::attempt_unsaid(|| {
+            let driver = DriverManager::get_driver_by_name("COG")?;
+            let options = RasterCreationOptions::from_iter(options.iter().map(String::as_str));
+            Dataset::open(partial.temporary())?.create_copy(&driver, cog.temporary(), &options)?.close()
+        })
+        .map_err(|cause| cog.failed("put into the order of a COG", cause))?;
+        check(&cog)?;
+        cog.commit()
     }
+
+    /// The overviews that are there are taken over; a scene in a single block has none.
+    fn cog_options(&self) -> Vec<String> {
+        let compression = self.layout.compression;
+        let mut options = vec![
+            format!("COMPRESS={}", self::compression(compression)),
+            "BLOCKSIZE=256".to_owned(),
+            "OVERVIEWS=AUTO".to_owned(),
+            format!("RESAMPLING={}", self.resampling),
+            format!("BIGTIFF={}", yes(self.bigtiff)),
+        ];
+        options.extend(level(compression, self.predictor).map(|level| match level.split_once('=') {
+            Some((_, number)) => format!("LEVEL={number}"),
+            None => level.to_owned(),
+        }));
+        options.extend(self.predictor.map(|_| "PREDICTOR=YES".to_owned()));
+        options
+    }
+}
+
+/// Whether this program's GDAL can write such a layout: asked before any work.
+///
+/// # Errors
+/// [`Kind::Input`](crate::error::Kind::Input) for a compression or a driver that was left out of the library.
+pub fn can_write(layout: RasterLayout) -> Result<()> {
+    super::init();
+    let driver = match layout.format {
+        RasterFormat::GeoTiff => "GTiff",
+        RasterFormat::Cog => "COG",
+    };
+    let Ok(driver) = messages::attempt(|| DriverManager::get_driver_by_name(driver)) else {
+        return Err(Error::input(format!("this GDAL has no driver {driver}")).with_hint("Write `format: geotiff`."));
+    };
+    let options = driver.metadata_item("DMD_CREATIONOPTIONLIST", "").unwrap_or_default();
+    let name = compression(layout.compression);
+    if options.contains(&format!("<Value>{name}</Value>")) {
+        return Ok(());
+    }
+    Err(Error::input(format!("this GDAL writes no rasters compressed with {}", name.to_lowercase()))
+        .with_hint("Choose `compression: deflate`, which every GDAL and every viewer knows."))
+}
+
+fn compression(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Deflate => "DEFLATE",
+        Compression::Zstd => "ZSTD",
+    }
+}
+
+/// Scores are noise in their lower bits: more effort makes them hardly smaller.
+fn level(compression: Compression, predictor: Option<u8>) -> Option<&'static str> {
+    (compression == Compression::Deflate && predictor.is_some()).then_some("ZLEVEL=3")
+}
+
+fn yes(yes: bool) -> &'static str {
+    if yes { "YES" } else { "NO" }
+}
+
+/// Whether more than a classic TIFF addresses may have to be written. `bytes` are those of a pixel in all bands.
+fn needs_bigtiff(size: Size, bytes: usize, layout: RasterLayout) -> bool {
+    let base = size.pixels().saturating_mul(bytes);
+    let whole = if layout.overviews { base.saturating_add(base / 3) } else { base };
+    whole > CLASSIC_TIFF
 }
 
 fn place(dataset: &mut Dataset, georeference: &Georeference) -> gdal::errors::Result<()> {
@@ -104,4 +212,36 @@ fn place(dataset: &mut Dataset, georeference: &Georeference) -> gdal::errors::Re
         dataset.set_projection(wkt)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_pass_four_gibibytes_is_a_bigtiff() {
+        let (with, without) = (RasterLayout::default(), RasterLayout { overviews: false, ..RasterLayout::default() });
+        assert!(!needs_bigtiff(Size::new(50_000, 50_000), 1, with));
+        assert!(needs_bigtiff(Size::new(55_000, 55_000), 1, with));
+        assert!(!needs_bigtiff(Size::new(55_000, 55_000), 1, without));
+        assert!(needs_bigtiff(Size::new(55_000, 55_000), 2, without));
+        assert!(needs_bigtiff(Size::new(usize::MAX >> 20, 1 << 20), 4, with));
+        let folder = tempfile::tempdir().unwrap();
+        for (side, version) in [(1000, 42), (60_000, 43)] {
+            let form = Form {
+                size: Size::new(side, side),
+                bands: 1,
+                georeference: None,
+                layout: with,
+                block: Size::new(256, 256),
+                predictor: None,
+                resampling: "MODE",
+                tags: &[],
+            };
+            let mut target = Target::create::<u8>(&folder.path().join("labels.tif"), &form).unwrap();
+            target.attempt("flush", Dataset::flush_cache).unwrap();
+            let head = std::fs::read(target.partial.temporary()).unwrap();
+            assert_eq!(u16::from_le_bytes([head[2], head[3]]), version, "side {side}");
+        }
+    }
 }

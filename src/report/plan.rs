@@ -88,11 +88,8 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
     );
     let [red, green, blue] = scene.bands;
     line("", format!("bands {red}, {green}, {blue}; stretch {}", stretch(&scene.stretch)));
-    line("labels", scene.outputs.labels.display().to_string());
-    for (key, path) in [("scores", &scene.outputs.scores), ("polygons", &scene.outputs.polygons)] {
-        if let Some(path) = path {
-            line(key, path.display().to_string());
-        }
+    for (key, path) in scene.outputs.named() {
+        line(key, path.display().to_string());
     }
 }
 

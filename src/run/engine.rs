@@ -4,6 +4,7 @@
 //!  reader ──(batches of windows, bounded)──► model ──(logits, bounded)──► stitcher: blend, label, write
 //! ```
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -14,7 +15,7 @@ use crate::pipeline::{Plan, ScenePlan};
 use crate::raster::{LabelWriter, SceneReader, ScoreWriter};
 use crate::report::{Progress, Reporter};
 use crate::scene::{ClassInfo, LabelType, Tile};
-use crate::stitch::{Accumulator, Classifier, Row};
+use crate::stitch::{Accumulator, Certainty, Classifier, Row, certainty};
 
 /// Batches that may wait between two threads.
 const QUEUE: usize = 2;
@@ -261,6 +262,8 @@ fn finish(
 struct Writers {
     labels: LabelWriter,
     scores: Option<ScoreWriter>,
+    confidence: Option<ScoreWriter>,
+    margin: Option<ScoreWriter>,
     next_row: usize,
 }
 
@@ -268,14 +271,27 @@ impl Writers {
     fn create(engine: &Engine<'_>, tags: &[(String, String)]) -> Result<Self> {
         let ScenePlan { info, outputs, .. } = engine.scene;
         let (size, place) = (info.size, info.georeference.as_ref());
-        let kind = LabelType::for_classes(engine.classes.len());
+        let label_type = LabelType::for_classes(engine.classes.len());
+        let rasters = engine.plan.rasters;
+        let scores = |path: &Option<PathBuf>, names: &[&str], kind| {
+            path.as_ref()
+                .map(|path| ScoreWriter::create(path, size, place, names, kind, rasters.layout, tags))
+                .transpose()
+        };
+        let names: Vec<&str> = engine.classes.iter().map(|class| class.name.as_str()).collect();
         Ok(Self {
-            labels: LabelWriter::create(&outputs.labels, size, place, &engine.classes, kind, tags)?,
-            scores: outputs
-                .scores
-                .as_ref()
-                .map(|path| ScoreWriter::create(path, size, place, &engine.classes, tags))
-                .transpose()?,
+            labels: LabelWriter::create(
+                &outputs.labels,
+                size,
+                place,
+                &engine.classes,
+                label_type,
+                rasters.layout,
+                tags,
+            )?,
+            scores: scores(&outputs.scores, &names, rasters.scores)?,
+            confidence: scores(&outputs.confidence, &["confidence"], rasters.certainty)?,
+            margin: scores(&outputs.margin, &["margin"], rasters.certainty)?,
             next_row: 0,
         })
     }
@@ -292,13 +308,23 @@ impl Writers {
         if let Some(scores) = &mut self.scores {
             scores.write_rows(self.next_row, &labelled.scores)?;
         }
+        if self.confidence.is_some() || self.margin.is_some() {
+            let Certainty { confidence, margin } = certainty(&labelled.scores, engine.classes.len());
+            for (writer, values) in [(&mut self.confidence, confidence), (&mut self.margin, margin)] {
+                if let Some(writer) = writer {
+                    writer.write_rows(self.next_row, &values)?;
+                }
+            }
+        }
         self.next_row += rows.len();
         Ok(())
     }
 
     fn finish(self) -> Result<()> {
-        if let Some(scores) = self.scores {
-            scores.finish().input(|| "the scores cannot be completed".into())?;
+        for (what, writer) in [("scores", self.scores), ("confidence", self.confidence), ("margin", self.margin)] {
+            if let Some(writer) = writer {
+                writer.finish().input(|| format!("the {what} cannot be completed"))?;
+            }
         }
         self.labels.finish()
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::engine::{self, Counts, Engine};
 use crate::error::{Context, Error, Result};
-use crate::geom::area;
+use crate::geom::area as pixel_areas;
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
@@ -13,13 +13,11 @@ use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
 use crate::model::{Normalisation, Queries, Segmenter};
-use crate::pipeline::{
-    self, DeviceChoice, ModelChoice, ModelFacts, OutputPaths, Plan, ScenePlan, Spec, TemplateChoice,
-};
-use crate::report::{ClassShare, Output, Reporter, Summary};
-use crate::scene::{ClassInfo, Georeference, LabelType};
+use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
+use crate::report::{ClassShare, Output, Reporter, Summary, area};
+use crate::scene::{ClassInfo, Georeference, LabelType, ScoreType};
 use crate::stitch::Classifier;
-use crate::{raster, vector};
+use crate::{preview, raster, vector};
 
 /// Resolves a job and says what it comes to; computes nothing.
 pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
@@ -69,10 +67,9 @@ fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> R
     let scenes = inputs.scenes.iter().map(raster::inspect).collect::<Result<Vec<_>>>()?;
     let facts = ModelFacts { window: model.window(), patch: model.patch() };
     let plan = pipeline::resolve(spec, &facts, scenes)?;
-    for OutputPaths { labels, scores, polygons } in plan.scenes.iter().map(|scene| &scene.outputs) {
-        for path in [Some(labels), scores.as_ref(), polygons.as_ref()].into_iter().flatten() {
-            folders.ready(path)?;
-        }
+    raster::can_write(plan.rasters.layout)?;
+    for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {
+        folders.ready(path)?;
     }
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
@@ -191,13 +188,12 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
     let scene = engine.scene;
     let started = Instant::now();
     let counts = engine::run(engine, segmenter, reporter)?;
-    let mut outputs = vec![output("labels", &scene.outputs.labels)];
-    outputs.extend(scene.outputs.scores.iter().map(|path| output("scores", path)));
+    let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
     if let Some(path) = &scene.outputs.polygons {
         let skip: Vec<usize> = engine.plan.background.into_iter().collect();
         let polygons = vector::polygonize(
             &scene.outputs.labels,
-            scene.outputs.scores.as_deref(),
+            scene.outputs.scores.as_deref().filter(|_| engine.plan.rasters.scores == ScoreType::F32),
             &engine.classes,
             &skip,
             path,
@@ -206,6 +202,10 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
         polygons.notes.iter().for_each(|note| reporter.note(note));
         let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
         outputs.push(Output { remark: format!("{} {unit}", polygons.polygons), ..output("polygons", path) });
+    }
+    if let Some(path) = &scene.outputs.preview {
+        preview(engine, &counts, path)?;
+        outputs.push(output("preview", path));
     }
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
     let device = device.to_string();
@@ -224,6 +224,26 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
     Ok(())
 }
 
+/// Scene, result and legend as one picture.
+fn preview(engine: &Engine<'_>, counts: &Counts, path: &Path) -> Result<()> {
+    let scene = engine.scene;
+    let valid: u64 = counts.classes.iter().sum();
+    let pixel_area = scene.info.georeference.as_ref().and_then(|place| mean_pixel_area(place, scene));
+    let legend: Vec<preview::Entry<'_>> = engine
+        .classes
+        .iter()
+        .zip(&counts.classes)
+        .map(|(class, &pixels)| {
+            let share = 100.0 * pixels as f64 / valid.max(1) as f64;
+            let extent = pixel_area.map(|pixel| format!("  {}", area(pixels as f64 * pixel))).unwrap_or_default();
+            preview::Entry { class, text: format!("{} {share:.1} %{extent}", class.name) }
+        })
+        .collect();
+    let reader = raster::SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
+    let title = scene.info.path.file_name().unwrap_or_default().to_string_lossy();
+    preview::write(path, &reader, &scene.outputs.labels, &legend, &title)
+}
+
 fn output<'a>(what: &'a str, path: &'a std::path::Path) -> Output<'a> {
     Output { what, path, remark: String::new() }
 }
@@ -235,7 +255,8 @@ fn shares<'a>(classes: &'a [ClassInfo], counts: &Counts) -> Vec<ClassShare<'a>> 
 fn mean_pixel_area(place: &Georeference, scene: &ScenePlan) -> Option<f64> {
     let size = scene.info.size;
     if place.geographic {
-        let sum: f64 = (0..size.height).map(|row| area::geographic_pixel(&place.transform, size.width, row)).sum();
+        let sum: f64 =
+            (0..size.height).map(|row| pixel_areas::geographic_pixel(&place.transform, size.width, row)).sum();
         return Some(sum / size.height as f64);
     }
     place.crs_wkt.as_ref().map(|_| place.transform.pixel_area() * place.metres_per_unit.powi(2))

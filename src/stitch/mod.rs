@@ -1,9 +1,11 @@
 //! Windows' logits back into one picture: weighted blending in rolling rows, then labels and scores.
 
 mod accumulate;
+mod certainty;
 mod labels;
 mod weights;
 
 pub use accumulate::{Accumulator, Row};
+pub use certainty::{Certainty, certainty};
 pub use labels::{Classifier, Labelled};
 pub use weights::window_weights;

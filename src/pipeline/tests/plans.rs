@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::geom::Blend;
-use crate::pipeline::{DeviceChoice, ModelChoice, OutputPaths, TemplateChoice, from_flags, inputs};
-use crate::scene::{StretchMethod, ValueRange};
+use crate::pipeline::{DeviceChoice, ModelChoice, OutputPaths, RasterPlan, TemplateChoice, from_flags, inputs};
+use crate::scene::{Compression, RasterFormat, RasterLayout, ScoreType, StretchMethod, ValueRange};
 
 const JOB: &str = "model: m\nscene: a.tif\nclasses: [background, 'building, roof']\n";
 
@@ -27,7 +27,14 @@ fn the_defaults_are_the_papers_but_for_the_blend() {
     assert_eq!(plan.queries(), 3);
     assert_eq!(plan.scenes[0].bands, [1, 2, 3]);
     assert_eq!(plan.scenes[0].stretch.method, StretchMethod::None);
-    let outputs = OutputPaths { labels: "output/job/a_labels.tif".into(), scores: None, polygons: None };
+    let outputs = OutputPaths {
+        labels: "output/job/a_labels.tif".into(),
+        scores: None,
+        confidence: None,
+        margin: None,
+        polygons: None,
+        preview: None,
+    };
     assert_eq!(plan.scenes[0].outputs, outputs);
     assert_eq!(plan.notes, [""; 0]);
 }
@@ -176,6 +183,26 @@ fn flags_and_a_file_that_say_the_same_make_the_same_plan() {
     ];
     let by_flags = resolve(&from_flags(&flags).unwrap(), &FACTS, vec![rgb("a.tif")]).unwrap();
     assert_eq!(by_flags, one(file));
+}
+
+#[test]
+fn rasters_are_written_as_the_job_says() {
+    let plan = one(&format!("{JOB}outputs: {{format: cog, compression: zstd, confidence: true, margin: m.tif}}\n"));
+    let layout = RasterLayout { format: RasterFormat::Cog, compression: Compression::Zstd, overviews: true };
+    assert_eq!(plan.rasters, RasterPlan { layout, scores: ScoreType::F32, certainty: ScoreType::U8 });
+    let outputs = &plan.scenes[0].outputs;
+    let paths: Vec<String> = outputs.named().map(|(key, path)| format!("{key} {}", path.display())).collect();
+    let expected =
+        ["labels output/job/a_labels.tif", "confidence output/job/a_confidence.tif", "margin output/job/m.tif"];
+    assert_eq!(paths, expected);
+    let types = one(&format!("{JOB}outputs: {{score_type: float32, overviews: none}}\n")).rasters;
+    assert_eq!((types.certainty, types.layout.overviews), (ScoreType::F32, false));
+    let refused = plan_error(&format!("{JOB}outputs: {{format: cog, overviews: none}}\n"));
+    assert!(refused.contains("a COG without overviews"), "{refused}");
+}
+
+fn plan_error(job: &str) -> String {
+    shown(&plan(job, &[], vec![rgb("a.tif")]).unwrap_err())
 }
 
 #[test]

@@ -1,0 +1,168 @@
+//! The part of a scene that is asked for: polygons over its pixels.
+
+use super::{Size, Window};
+
+/// Rows that share a list of edges: what is looked through for a window.
+const BAND: usize = 256;
+
+/// Polygons in pixel coordinates. A pixel belongs to them when its centre lies in one of them; holes are left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    scene: Size,
+    polygons: Vec<Polygon>,
+    edges: Vec<Edge>,
+    /// For each [`BAND`] rows of the scene the edges that cross them, in the order of the polygons.
+    bands: Vec<Vec<u32>>,
+}
+
+/// Rings of (column, row), the outer one and the holes in any order; the last point joins the first.
+pub type Polygon = Vec<Vec<[f64; 2]>>;
+
+/// What a window has of a region.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Coverage {
+    Nothing,
+    Everything,
+    /// (row, column)
+    Part(Vec<bool>),
+}
+
+/// From an upper point to a lower one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Edge {
+    polygon: u32,
+    upper: [f64; 2],
+    lower: [f64; 2],
+}
+
+impl Region {
+    /// The region over a scene of this size. Points that are no numbers are the caller's to refuse.
+    pub fn new(polygons: Vec<Polygon>, scene: Size) -> Self {
+        let mut edges = Vec::new();
+        for (number, polygon) in (0..).zip(&polygons) {
+            for ring in polygon {
+                let next = ring.iter().cycle().skip(1);
+                edges.extend(ring.iter().zip(next).filter(|(a, b)| a[1] != b[1]).map(|(&a, &b)| {
+                    let (upper, lower) = if a[1] < b[1] { (a, b) } else { (b, a) };
+                    Edge { polygon: number, upper, lower }
+                }));
+            }
+        }
+        let mut bands = vec![Vec::new(); scene.height.div_ceil(BAND)];
+        for (number, edge) in (0..).zip(&edges) {
+            // Casts of floats stop at the ends of the type: what lies above the scene counts to its first band.
+            let (first, last) = (edge.upper[1] as usize / BAND, edge.lower[1] as usize / BAND);
+            if edge.lower[1] >= 0.0 && first < bands.len() {
+                let last = last.min(bands.len() - 1);
+                bands[first..=last].iter_mut().for_each(|band: &mut Vec<u32>| band.push(number));
+            }
+        }
+        Self { scene, polygons, edges, bands }
+    }
+
+    /// The same region on a grid of another size over the same ground, on which a pixel's column and row are `scale` times
+    /// those here.
+    #[must_use]
+    pub fn scaled(&self, scale: [f64; 2], scene: Size) -> Self {
+        let mut polygons = self.polygons.clone();
+        for point in polygons.iter_mut().flatten().flatten() {
+            *point = [point[0] * scale[0], point[1] * scale[1]];
+        }
+        Self::new(polygons, scene)
+    }
+
+    /// Whether not a single pixel of the scene belongs to it.
+    pub fn is_empty(&self) -> bool {
+        let rows = (0..self.scene.height).step_by(BAND);
+        let whole = |row| Window { col: 0, row, width: self.scene.width, height: BAND.min(self.scene.height - row) };
+        rows.map(whole).all(|window| self.coverage(window) == Coverage::Nothing)
+    }
+
+    /// Which pixels of a window inside the scene belong to the region: by their place in the scene alone, whatever window
+    /// they are seen through.
+    pub fn coverage(&self, window: Window) -> Coverage {
+        let mut inside = vec![false; window.size().pixels()];
+        let mut crossings: Vec<(u32, f64)> = Vec::new();
+        let mut count = 0;
+        for (row, pixels) in window.rows().zip(inside.chunks_exact_mut(window.width.max(1))) {
+            let y = row as f64 + 0.5;
+            crossings.clear();
+            let edges = self.bands.get(row / BAND).into_iter().flatten().filter_map(|&n| self.edges.get(n as usize));
+            crossings.extend(edges.filter(|edge| edge.upper[1] <= y && y < edge.lower[1]).map(|edge| {
+                let share = (y - edge.upper[1]) / (edge.lower[1] - edge.upper[1]);
+                (edge.polygon, edge.upper[0] + share * (edge.lower[0] - edge.upper[0]))
+            }));
+            crossings.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+            // A closed ring crosses a line an even number of times: pairs do not mix polygons.
+            for pair in crossings.chunks_exact(2) {
+                let col =
+                    |x: f64| ((x - 0.5).ceil().max(0.0) as usize).clamp(window.col, window.cols().end) - window.col;
+                let (from, to) = (col(pair[0].1), col(pair[1].1));
+                pixels[from..to].iter_mut().filter(|inside| !**inside).for_each(|inside| {
+                    *inside = true;
+                    count += 1;
+                });
+            }
+        }
+        match count {
+            0 => Coverage::Nothing,
+            all if all == inside.len() => Coverage::Everything,
+            _ => Coverage::Part(inside),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn square(left: f64, top: f64, right: f64, bottom: f64) -> Vec<[f64; 2]> {
+        vec![[left, top], [right, top], [right, bottom], [left, bottom]]
+    }
+
+    fn pixels(region: &Region, window: Window) -> Vec<bool> {
+        match region.coverage(window) {
+            Coverage::Nothing => vec![false; window.size().pixels()],
+            Coverage::Everything => vec![true; window.size().pixels()],
+            Coverage::Part(pixels) => pixels,
+        }
+    }
+
+    #[test]
+    fn holes_overlaps_and_what_lies_outside() {
+        let scene = Size::new(20, 600);
+        let ring = vec![square(-5.0, -5.0, 12.4, 599.0), square(2.0, 2.0, 4.0, 300.0)];
+        let region = Region::new(vec![ring, vec![square(10.0, 0.0, 15.5, 600.0)]], scene);
+        let all = pixels(&region, scene.window());
+        let at = |col: usize, row: usize| all[row * 20 + col];
+        assert!(at(0, 0) && at(11, 5) && at(14, 599), "in one or both");
+        assert!(!at(2, 2) && !at(3, 299) && at(3, 300) && at(4, 100) && at(1, 100), "the hole");
+        assert!(!at(15, 0) && !at(0, 599), "outside");
+        assert!(!region.is_empty());
+        assert!(Region::new(vec![vec![square(20.0, 0.0, 30.0, 600.0)]], scene).is_empty());
+        let inner = Window { col: 5, row: 10, width: 5, height: 5 };
+        assert_eq!(region.coverage(inner), Coverage::Everything);
+        assert_eq!(region.coverage(Window { col: 16, row: 0, width: 4, height: 600 }), Coverage::Nothing);
+        let doubled = region.scaled([2.0, 0.5], Size::new(40, 300));
+        assert!(!pixels(&doubled, Size::new(40, 300).window())[50 * 40 + 6], "the hole moves along");
+    }
+
+    proptest! {
+        #[test]
+        fn a_pixel_is_the_same_through_every_window(
+            points in prop::collection::vec((-50.0f64..350.0, -50.0f64..700.0), 3..9),
+            col in 0usize..299, row in 0usize..599, width in 1usize..300, height in 1usize..600,
+        ) {
+            let scene = Size::new(300, 600);
+            let region = Region::new(vec![vec![points.into_iter().map(|(x, y)| [x, y]).collect()]], scene);
+            let window = Window { col, row, width: width.min(300 - col), height: height.min(600 - row) };
+            let whole = pixels(&region, scene.window());
+            let part = pixels(&region, window);
+            for (index, found) in part.into_iter().enumerate() {
+                let (col, row) = (window.col + index % window.width, window.row + index / window.width);
+                prop_assert_eq!(found, whole[row * 300 + col]);
+            }
+        }
+    }
+}
