@@ -18,7 +18,7 @@ use crate::pipeline::Plan;
 
 pub use download::Download;
 pub use summary::{ClassShare, Output, Summary};
-pub use text::area;
+pub use text::AreaScale;
 use text::{Paint, printable};
 
 /// Prints as the user asked.

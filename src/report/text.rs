@@ -46,7 +46,7 @@ pub(super) fn printable(text: &str) -> String {
 
 /// Areas of one table: all in the unit, and with the digits, that suit the whole of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AreaScale {
+pub struct AreaScale {
     /// Square metres of the unit.
     unit: f64,
     name: &'static str,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::engine::{self, Counts, Engine};
 use crate::error::{Context, Error, Result};
-use crate::geom::area as pixel_areas;
+use crate::geom::area;
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
@@ -14,7 +14,7 @@ use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
 use crate::model::{Normalisation, Queries, Segmenter};
 use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
-use crate::report::{ClassShare, Output, Reporter, Summary, area};
+use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Georeference, LabelType, ScoreType};
 use crate::stitch::Classifier;
 use crate::{preview, raster, vector};
@@ -235,7 +235,9 @@ fn preview(engine: &Engine<'_>, counts: &Counts, path: &Path) -> Result<()> {
         .zip(&counts.classes)
         .map(|(class, &pixels)| {
             let share = 100.0 * pixels as f64 / valid.max(1) as f64;
-            let extent = pixel_area.map(|pixel| format!("  {}", area(pixels as f64 * pixel))).unwrap_or_default();
+            let whole = scene.info.size.pixels() as f64;
+            let shown = |pixel: f64| format!("  {}", AreaScale::new(whole * pixel).show(pixels as f64 * pixel));
+            let extent = pixel_area.map(shown).unwrap_or_default();
             preview::Entry { class, text: format!("{} {share:.1} %{extent}", class.name) }
         })
         .collect();
@@ -255,8 +257,7 @@ fn shares<'a>(classes: &'a [ClassInfo], counts: &Counts) -> Vec<ClassShare<'a>> 
 fn mean_pixel_area(place: &Georeference, scene: &ScenePlan) -> Option<f64> {
     let size = scene.info.size;
     if place.geographic {
-        let sum: f64 =
-            (0..size.height).map(|row| pixel_areas::geographic_pixel(&place.transform, size.width, row)).sum();
+        let sum: f64 = (0..size.height).map(|row| area::geographic_pixel(&place.transform, size.width, row)).sum();
         return Some(sum / size.height as f64);
     }
     place.crs_wkt.as_ref().map(|_| place.transform.pixel_area() * place.metres_per_unit.powi(2))
