@@ -9,4 +9,4 @@ mod window;
 pub use blend::Blend;
 pub use grid::{Grid, axis_starts};
 pub use transform::{GeoTransform, WorldPoint};
-pub use window::{Size, Window};
+pub use window::{MAX_WINDOW, Size, Window};
