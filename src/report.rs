@@ -19,7 +19,7 @@ use crate::pipeline::Plan;
 pub use download::Download;
 pub use summary::{ClassShare, Output, Summary};
 pub use text::AreaScale;
-use text::{Paint, printable};
+use text::{Paint, printable, printable_line};
 
 /// Prints as the user asked.
 pub struct Reporter {
@@ -68,14 +68,14 @@ impl Reporter {
     /// Something that is allowed and should be known; a whole sentence.
     pub fn note(&self, sentence: &str) {
         if !self.quiet {
-            self.say(&format!("{} {}", self.err.bold("note:"), printable(sentence)));
+            self.say(&format!("{} {}", self.err.bold("note:"), printable_line(sentence)));
         }
     }
 
     /// What happens at the moment, for those who asked with `-v`.
     pub fn detail(&self, sentence: &str) {
         if self.verbosity > 0 {
-            self.say(&self.err.dim(&printable(sentence)));
+            self.say(&self.err.dim(&printable_line(sentence)));
         }
     }
 
@@ -116,7 +116,7 @@ impl Reporter {
                     };
                 }),
         );
-        bar.set_message(printable(label));
+        bar.set_message(printable_line(label));
         bar.enable_steady_tick(Duration::from_millis(250));
         Progress { bar }
     }

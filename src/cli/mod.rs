@@ -5,6 +5,7 @@ mod evaluate;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use evaluate::EvaluateArgs;
@@ -254,10 +255,22 @@ impl Cli {
     /// wrong), and the exit code is that of the program's own faults of input, 1, in place of clap's 2.
     pub fn read() -> Result<Self, ExitCode> {
         Self::try_parse().map_err(|error| {
+            let error = if error.kind() == ErrorKind::InvalidUtf8 { not_utf8() } else { error };
             let _ = error.print();
             if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
         })
     }
+}
+
+/// Job files and results name paths in UTF-8; clap alone does not say which argument is not.
+fn not_utf8() -> clap::Error {
+    let argument = std::env::args_os().find(|argument| argument.to_str().is_none()).unwrap_or_default();
+    let message = format!(
+        "the argument {:?} is not UTF-8, which all names must be\n\nhint: Rename the file, or give it a link with another \
+         name.\n",
+        argument.to_string_lossy()
+    );
+    clap::Error::raw(ErrorKind::InvalidUtf8, message)
 }
 
 /// clap prints its help before it has read the flags: it has to be told beforehand.

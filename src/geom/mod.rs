@@ -11,4 +11,4 @@ pub use blend::Blend;
 pub use grid::{Grid, axis_starts};
 pub use region::{Coverage, Polygon, Region};
 pub use transform::{GeoTransform, WorldPoint};
-pub use window::{Size, Window};
+pub use window::{MAX_WINDOW, Size, Window};

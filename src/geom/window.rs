@@ -3,6 +3,9 @@
 use std::fmt;
 use std::ops::Range;
 
+/// Largest side of a window in pixels: the attention over all its patches grows with the fourth power of the side.
+pub const MAX_WINDOW: usize = 4096;
+
 /// Width and height in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Size {

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Normalisation;
 use crate::error::{Context, Error, Result};
+use crate::geom::MAX_WINDOW;
 
 pub const IMAGE_ENCODER: &str = "image_encoder.pt";
 pub const TEXT_ENCODER: &str = "text_encoder.pt";
@@ -119,12 +120,19 @@ impl Bundle {
     pub fn open(folder: &Path, trust: Trust) -> Result<Self> {
         let place = || format!("cannot use the model in {}", folder.display());
         if !folder.join(CARD).is_file() {
-            let what = if folder.is_dir() { format!("it holds no {CARD}") } else { "there is no such folder".into() };
+            let what = match () {
+                () if folder.is_dir() => format!("it holds no {CARD}"),
+                () if folder.exists() => "it is a file, not a folder".into(),
+                () => "there is no such folder".into(),
+            };
             return Err(Error::input(what)
                 .with_hint("Make a model with `segearth model import`, or name a folder that it made."))
             .input(place);
         }
-        let card = read_card(&folder.join(CARD)).input(place)?;
+        let card = read_card(&folder.join(CARD)).input(place).map_err(|error| match error.hint() {
+            Some(_) => error,
+            None => error.with_hint(format!("Import the model again, or write {CARD} as an import does.")),
+        })?;
         for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER] {
             check_file(folder, name, card.files.get(name).map(String::as_str), trust).input(place)?;
         }
@@ -154,13 +162,13 @@ impl Bundle {
         Ok(format!("# {}\n{card}", self.folder.join(CARD).display()))
     }
 
-    /// What queries depend on: the text tower's and the tokenizer's content.
+    /// What queries depend on: the text tower's and the tokenizer's content, and how many tokens are taken.
     pub fn text_identity(&self) -> Result<String> {
         let hash = |name: &str| match self.card.files.get(name) {
             Some(hash) => Ok(hash.clone()),
             None => sha256_of(&self.folder.join(name)),
         };
-        Ok(format!("{} {}", hash(TEXT_ENCODER)?, hash(TOKENIZER)?))
+        Ok(format!("{} {} {}", hash(TEXT_ENCODER)?, hash(TOKENIZER)?, self.card.sizes.context))
     }
 }
 
@@ -172,26 +180,40 @@ fn read_card(path: &Path) -> Result<Card> {
         return Err(Error::input(format!("{CARD} is longer than {CARD_LIMIT} bytes")));
     }
     let card: Card = serde_yaml::from_str(&text).input(|| format!("{CARD} is not a model's card"))?;
-    let Sizes { patch, window, embed_dim, context, vocabulary } = card.sizes;
     if card.format != FORMAT {
         return Err(Error::input(format!("{CARD} has format {}, this program reads {FORMAT}", card.format))
             .with_hint("Import the model again with this version of segearth."));
     }
-    for (what, value, most) in [
-        ("patch", patch, 1024),
-        ("window", window, 1 << 16),
-        ("embed_dim", embed_dim, 1 << 16),
-        ("context", context, 1 << 16),
-        ("vocabulary", vocabulary, 1 << 24),
+    check_numbers(&card)?;
+    Ok(card)
+}
+
+/// Refuses what no model can be, before anything is made of these sizes.
+fn check_numbers(card: &Card) -> Result<()> {
+    let Sizes { patch, window, embed_dim, context, vocabulary } = card.sizes;
+    for (what, value, least, most) in [
+        ("patch", patch, 1, 1024),
+        ("window", window, 1, MAX_WINDOW),
+        ("embed_dim", embed_dim, 1, 1 << 16),
+        // A start, a word and an end.
+        ("context", context, 3, 1 << 16),
+        ("vocabulary", vocabulary, 1, 1 << 24),
     ] {
-        if !(1..=most).contains(&value) {
-            return Err(Error::input(format!("{CARD}: sizes.{what} is {value}, allowed are 1 to {most}")));
+        if !(least..=most).contains(&value) {
+            return Err(Error::input(format!("{CARD}: sizes.{what} is {value}, allowed are {least} to {most}")));
         }
     }
-    if card.normalisation.std.iter().any(|&std| !(std > 0.0 && std.is_finite())) {
-        return Err(Error::input(format!("{CARD}: normalisation.std must be above zero")));
+    if !window.is_multiple_of(patch) {
+        return Err(Error::input(format!("{CARD}: sizes.window is {window}, no multiple of sizes.patch, {patch}")));
     }
-    Ok(card)
+    let CardNormalisation { mean, std } = card.normalisation;
+    if std.iter().any(|&std| !(std > 0.0 && std.is_finite())) {
+        return Err(Error::input(format!("{CARD}: normalisation.std is {std:?}, all three must be above zero")));
+    }
+    if mean.iter().any(|mean| !mean.is_finite()) {
+        return Err(Error::input(format!("{CARD}: normalisation.mean is {mean:?}, all three must be numbers")));
+    }
+    Ok(())
 }
 
 fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -> Result<()> {

@@ -7,6 +7,7 @@ use super::Normalisation;
 use super::bundle::{self, Bundle, Card, CardNormalisation, Method, Provenance, Sizes, SourceFile, sha256_of};
 use super::text::Tokenizer;
 use crate::error::{Context, Error, Result};
+use crate::geom::MAX_WINDOW;
 use crate::network::Attention;
 use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
 use crate::network::export::{self, ExportOptions, Precision};
@@ -55,6 +56,14 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
             sizes.patch * sizes.image_grid
         )));
     }
+    if request.window > MAX_WINDOW {
+        return Err(Error::input(format!(
+            "a window of {} pixels is too large: at most {} are possible",
+            request.window,
+            MAX_WINDOW
+        ))
+        .with_hint("The models were trained on windows of 224 to 336 pixels; larger scenes are cut into windows."));
+    }
     notes.extend(clip.notes.iter().cloned());
     let activation = request.activation.or(clip.activation).unwrap_or(Activation::QuickGelu);
 
@@ -62,6 +71,10 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if let Some(file) = parent.ancestors().find(|above| above.is_file()) {
+        return Err(Error::input(format!("cannot make the folder {}: {} is a file", output.display(), file.display()))
+            .with_hint("Name a folder that does not exist yet."));
+    }
     fs::create_dir_all(parent).input(|| format!("cannot make the folder {}", parent.display()))?;
     let partial = tempfile::Builder::new().prefix(".segearth-import-").tempdir_in(parent);
     let partial = partial.input(|| format!("cannot write into {}", parent.display()))?;

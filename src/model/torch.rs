@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use tch::{CModule, Device as TorchDevice, Kind, Tensor};
+use tch::{CModule, Device as TorchDevice, Kind as Number, TchError, Tensor};
 
 use super::text::TokenBatch;
 use super::{Images, Queries, Segmenter, TextEncoder};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,14 +69,16 @@ impl Segmenter for TorchSegmenter {
         let _inference = tch::no_grad_guard();
         let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
         let pixels = Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?.f_to_device(self.device)?;
-        let logits = self.module.forward_ts(&[&pixels, &self.queries, &self.lambda])?;
+        let logits = self.module.forward_ts(&[&pixels, &self.queries, &self.lambda]).map_err(|error| {
+            foreign(error, || format!("the model cannot be run on images of shape {shape:?}"), IMAGE_SIGNATURE)
+        })?;
         let expected = [shape[0], self.queries() as i64, shape[2], shape[3]];
         if logits.size() != expected {
             return Err(Error::input(format!(
                 "the model answers images of shape {shape:?} with logits of shape {:?}, expected {expected:?}",
                 logits.size()
             ))
-            .with_hint("A model takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W)."));
+            .with_hint(IMAGE_SIGNATURE));
         }
         to_vec(&logits)
     }
@@ -98,8 +100,32 @@ impl TorchTextEncoder {
 impl TextEncoder for TorchTextEncoder {
     fn encode(&mut self, tokens: &TokenBatch) -> Result<Vec<f32>> {
         let _inference = tch::no_grad_guard();
-        let ids = Tensor::f_from_slice(&tokens.ids)?.f_reshape([tokens.rows as i64, tokens.columns as i64])?;
-        to_vec(&self.module.forward_ts(&[ids.f_to_device(self.device)?])?)
+        let shape = [tokens.rows as i64, tokens.columns as i64];
+        let ids = Tensor::f_from_slice(&tokens.ids)?.f_reshape(shape)?;
+        let features = self.module.forward_ts(&[ids.f_to_device(self.device)?]).map_err(|error| {
+            foreign(error, || format!("the text tower cannot be run on tokens of shape {shape:?}"), TEXT_SIGNATURE)
+        })?;
+        let found = features.size();
+        if found.len() != 2 || found[0] != shape[0] || found[1] == 0 {
+            return Err(Error::input(format!(
+                "the text tower answers tokens of shape {shape:?} with features of shape {found:?}"
+            ))
+            .with_hint(TEXT_SIGNATURE));
+        }
+        to_vec(&features)
+    }
+}
+
+const IMAGE_SIGNATURE: &str =
+    "An image encoder takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W).";
+const TEXT_SIGNATURE: &str = "A text encoder takes token ids (N, columns) and gives features (N, D).";
+
+/// A model comes from outside: what it cannot do is no defect of this program.
+fn foreign(error: TchError, message: impl FnOnce() -> String, signature: &'static str) -> Error {
+    let error = Error::from(error);
+    match error.kind() {
+        Kind::OutOfMemory => error,
+        _ => Error::input(message()).with_source(error).with_hint(signature),
     }
 }
 
@@ -108,13 +134,14 @@ fn load_module(path: &Path, device: TorchDevice) -> Result<CModule> {
     tch::jit::f_set_profiling_mode(false)?;
     let mut module = CModule::load_on_device(path, device)
         .map_err(Error::from)
-        .input(|| format!("{} is not a TorchScript archive that libtorch can load", path.display()))?;
+        .input(|| format!("{} is not a TorchScript archive that libtorch can load", path.display()))
+        .map_err(|error| error.with_hint("The file is damaged or of another kind: import the model again."))?;
     module.f_set_eval()?;
     Ok(module)
 }
 
 fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
-    let tensor = tensor.f_to_device(TorchDevice::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let tensor = tensor.f_to_device(TorchDevice::Cpu)?.f_to_kind(Number::Float)?.f_contiguous()?;
     let mut values = vec![0f32; tensor.numel()];
     tensor.f_copy_data(&mut values, tensor.numel())?;
     Ok(values)

@@ -153,7 +153,9 @@ fn read_text(path: &Path, what: &str) -> Result<String> {
     if path.is_dir() {
         return Err(Error::input(format!("{} is a folder, not a {what}", path.display())));
     }
-    let file = File::open(path).input(cannot)?;
+    let file = File::open(path)
+        .input(cannot)
+        .map_err(|error| error.with_hint("Check the path; relative ones start from the folder you are in."))?;
     let mut bytes = Vec::new();
     // One byte more than allowed tells a full file from one that is too long, whatever its size claims to be.
     file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).input(cannot)?;

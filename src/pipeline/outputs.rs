@@ -131,15 +131,14 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Fau
         for (key, path) in paths.named() {
             let identity = identity(path);
             if inputs.contains_key(&identity) {
-                faults
-                    .add(&format!("outputs.{key}"), format!("the {key} would overwrite the scene {}", path.display()));
+                let message = format!("the {key} would overwrite the scene {}", path.display());
+                faults.add(&format!("outputs.{key}"), message).hint =
+                    Some("Scenes are never written to: give the output another name or folder.".into());
             }
             let Some((before, other)) = taken.insert(identity, (index, key)) else { continue };
             if before == index {
-                faults.add(
-                    &format!("outputs.{key}"),
-                    format!("{other} and {key} would both write to {}", path.display()),
-                );
+                let message = format!("{other} and {key} would both write to {}", path.display());
+                faults.add(&format!("outputs.{key}"), message).hint = Some("Give one of them another name.".into());
             } else if outputs_differ_only_by_scene(scenes, before, index) {
                 let message = format!(
                     "{} and {} have the same file name: both would write to {}",

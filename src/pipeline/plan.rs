@@ -7,7 +7,7 @@ use super::settings::{Settings, settings};
 use super::spec::{OneOrMany, Spec};
 use super::{outputs, scene_rules};
 use crate::error::Result;
-use crate::geom::Blend;
+use crate::geom::{Blend, MAX_WINDOW};
 use crate::scene::{RasterLayout, SceneInfo, ScoreType, StretchPlan};
 
 /// What a plan has to know of the model.
@@ -248,9 +248,6 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     faults.finish()?;
     Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, rasters, notes })
 }
-
-/// The attention over all patches of a window grows with the fourth power of its side.
-const MAX_WINDOW: usize = 4096;
 
 const MAX_BATCH: usize = 4096;
 

@@ -33,7 +33,7 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
     let shown = path.display();
     if path.is_dir() {
         return Error::input(format!("{shown} is a folder, not a raster")).with_hint(
-            "Name the raster file itself; several scenes are given one by one or as a pattern such as 'folder/*.tif'.",
+            "Name the raster file itself; a job takes several: `scene: [a.tif, b.tif]`, or --input folder/*.tif.",
         );
     }
     // GDAL also opens names that are no files: "/vsizip/…", "NETCDF:file:variable".

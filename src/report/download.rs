@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Reporter;
-use super::text::printable;
+use super::text::printable_line;
 use crate::model::fetch::Progress;
 
 /// A bar for the file that is coming in; notes for what else happens.
@@ -26,7 +26,7 @@ impl Download<'_> {
         match progress {
             Progress::Reused { file } => self.reporter.detail(&format!("{file} is here already.")),
             Progress::Bytes { file, have, total } => {
-                self.bar.set_message(printable(file));
+                self.bar.set_message(printable_line(file));
                 if let Some(total) = total {
                     self.bar.set_length(*total);
                 }
@@ -36,7 +36,7 @@ impl Download<'_> {
                 let seconds = wait.as_secs_f64();
                 self.reporter.note(&format!("{file}: {reason}; the next try is in {seconds:.0} s."));
             }
-            Progress::Checking { file } => self.bar.set_message(format!("checking {}", printable(file))),
+            Progress::Checking { file } => self.bar.set_message(format!("checking {}", printable_line(file))),
         }
     }
 }

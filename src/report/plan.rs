@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::{Paint, grouped, left, printable};
+use super::text::{Paint, grouped, left, printable_line};
 use crate::geom::{Blend, Grid};
 use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice};
 use crate::scene::{Georeference, StretchMethod, StretchPlan, ValueRange};
@@ -10,7 +10,7 @@ use crate::scene::{Georeference, StretchMethod, StretchPlan, ValueRange};
 pub(super) fn render(plan: &Plan, paint: Paint) -> String {
     let mut text = String::new();
     let line = |text: &mut String, key: &str, value: &str| {
-        let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable(value));
+        let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable_line(value));
     };
     let model = match &plan.model {
         ModelChoice::Named(name) => name.clone(),
@@ -32,8 +32,8 @@ pub(super) fn render(plan: &Plan, paint: Paint) -> String {
             text,
             "  {index:>3}  {}#{red:02x}{green:02x}{blue:02x}  {}  {}{own}",
             paint.swatch(class.colour),
-            left(&printable(&class.name), names),
-            printable(&class.prompts.join(", "))
+            left(&printable_line(&class.name), names),
+            printable_line(&class.prompts.join(", "))
         );
     }
     let background = plan.background.and_then(|index| plan.classes.get(index));
@@ -72,7 +72,7 @@ pub(super) fn render(plan: &Plan, paint: Paint) -> String {
 
 fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint) {
     let mut line = |key: &str, value: String| {
-        let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable(&value));
+        let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable_line(&value));
     };
     let info = &scene.info;
     let windows = Grid::new(info.size, plan.tiling.window, plan.tiling.stride).len();

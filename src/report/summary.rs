@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::text::{AreaScale, Paint, duration, grouped, left, printable, right};
+use super::text::{AreaScale, Paint, duration, grouped, left, printable_line, right};
 use crate::geom::Size;
 use crate::scene::ClassInfo;
 
@@ -62,7 +62,7 @@ impl Summary<'_> {
         let _ = writeln!(
             text,
             "{}: {} pixels, {}",
-            paint.bold(&printable(&self.scene.display().to_string())),
+            paint.bold(&printable_line(&self.scene.display().to_string())),
             self.size,
             self.extent(self.size.pixels() as u64)
         );
@@ -78,7 +78,7 @@ impl Summary<'_> {
         let width = self.outputs.iter().map(|output| output.what.len()).max().unwrap_or(0);
         for output in &self.outputs {
             let remark = if output.remark.is_empty() { String::new() } else { format!("  ({})", output.remark) };
-            let path = printable(&output.path.display().to_string());
+            let path = printable_line(&output.path.display().to_string());
             let _ = writeln!(text, "{}  {path}{remark}", left(output.what, width));
         }
         text
@@ -98,7 +98,7 @@ impl Summary<'_> {
                 let percent = if valid == 0 { 0.0 } else { 100.0 * share.pixels as f64 / valid as f64 };
                 (
                     paint.swatch(share.class.colour),
-                    printable(&share.class.name),
+                    printable_line(&share.class.name),
                     format!("{percent:.1} %"),
                     self.extent(share.pixels),
                 )

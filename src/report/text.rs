@@ -44,6 +44,11 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
+/// The same for what must stay on one line, such as a path: its line ends are shown as well.
+pub(super) fn printable_line(text: &str) -> String {
+    printable(text).replace('\n', "\u{fffd}")
+}
+
 /// Areas of one table: all in the unit, and with the digits, that suit the whole of it.
 #[derive(Clone, Copy, Debug)]
 pub struct AreaScale {

@@ -91,8 +91,14 @@ impl Folders {
         if folder.is_dir() {
             return raster::prove_writable(path);
         }
+        if let Some(file) = folder.ancestors().find(|above| above.is_file()) {
+            return Err(Error::input(format!("cannot write {}: {} is a file", path.display(), file.display()))
+                .with_hint("Name a folder that is there or can be made."));
+        }
         if self == Self::Make {
-            std::fs::create_dir_all(folder).input(|| format!("cannot make the output folder {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .input(|| format!("cannot make the output folder {}", folder.display()))
+                .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
             return raster::prove_writable(path);
         }
         match folder.ancestors().skip(1).find(|above| above.exists()) {
@@ -104,10 +110,12 @@ impl Folders {
 
 /// Never silently the CPU: what `auto` took is said, and what was asked for by name is had or refused.
 fn device(choice: DeviceChoice, model: &Model, reporter: &Reporter) -> Result<Device> {
-    if let Model::Fake(_) = model {
-        return Ok(Device::Cpu);
-    }
     let device = match choice {
+        DeviceChoice::Cuda(index) if matches!(model, Model::Fake(_)) => {
+            return Err(Error::input(format!("device cuda:{index} was asked for, and the fake models know the CPU only"))
+                .with_hint("Use --device cpu or auto, or name a model with weights."));
+        }
+        _ if matches!(model, Model::Fake(_)) => return Ok(Device::Cpu),
         DeviceChoice::Cpu => Device::Cpu,
         DeviceChoice::Auto if cuda_devices() > 0 => Device::Cuda(0),
         DeviceChoice::Auto => Device::Cpu,
@@ -155,6 +163,8 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
         TemplateChoice::File(path) => read_templates(path)?,
     };
     let tokenizer = Tokenizer::from_json_file(&bundle.tokenizer())?.with_context(bundle.card.sizes.context);
+    let place = || format!("cannot use the model in {}", bundle.folder.display());
+    tokenizer.check_embedding(bundle.card.sizes.vocabulary).input(place)?;
     let prompts: Vec<String> = plan.classes.iter().flat_map(|class| class.prompts.iter().cloned()).collect();
     for prompt in &prompts {
         for word in tokenizer.unknown_words(prompt)? {
@@ -173,10 +183,12 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
     let queries = queries::encode(wording, &tokenizer, &mut encoder, |_| progress.advance(1))
         .input(|| format!("cannot encode the prompts with the model in {}", bundle.folder.display()))?;
     if queries.width != bundle.card.sizes.embed_dim {
+        let (found, expected) = (queries.width, bundle.card.sizes.embed_dim);
         return Err(Error::input(format!(
-            "the text tower gives features {} wide, model.yaml says {}",
-            queries.width, bundle.card.sizes.embed_dim
-        )));
+            "the text tower gives features {found} wide, model.yaml says sizes.embed_dim is {expected}"
+        ))
+        .with_hint("Import the model again, or set that key right."))
+        .input(place);
     }
     if let Some(Err(error)) = cache.map(|cache| cache.put(&identity, wording, &queries)) {
         reporter.note(&format!("The prompts' features are not kept for the next job: {error}."));
