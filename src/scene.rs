@@ -1,8 +1,9 @@
 //! What the program knows of a scene, and a piece of its pixels: plain data, no GDAL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::geom::{GeoTransform, Size, Window};
+use crate::geom::{GeoTransform, Region, Size, Window};
 
 /// What a band shows, where the file says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,88 @@ pub struct SceneInfo {
     pub bands: Vec<BandInfo>,
     /// `None`: the scene has no georeference; results then lie in pixel coordinates.
     pub georeference: Option<Georeference>,
+    pub access: Access,
+}
+
+impl SceneInfo {
+    /// The name by which GDAL opens the scene.
+    pub fn dataset(&self) -> &Path {
+        self.access.dataset.as_deref().unwrap_or(&self.path)
+    }
+
+    /// The files that the scene is made of, by GDAL's names.
+    pub fn files(&self) -> &[PathBuf] {
+        if self.access.files.is_empty() { std::slice::from_ref(&self.path) } else { &self.access.files }
+    }
+
+    /// The grid in which the scene is stored, whatever the one that it is read on.
+    pub fn native(&self) -> (Size, Option<&Georeference>) {
+        match &self.access.native {
+            Some(native) => (native.size, native.georeference.as_ref()),
+            None => (self.size, self.georeference.as_ref()),
+        }
+    }
+}
+
+/// How a scene is come by, where that is more than opening the file of its path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Access {
+    /// GDAL's name of what is opened; `None`: the path.
+    pub dataset: Option<PathBuf>,
+    /// GDAL's names of the files behind it: the tiles of a mosaic, the assets of a STAC item. Empty: the path alone.
+    pub files: Vec<PathBuf>,
+    /// What outputs are named after; `None`: the path's last part.
+    pub name: Option<String>,
+    /// The scene's own grid, where it is read on a finer or coarser one.
+    pub native: Option<NativeGrid>,
+    /// The pixels that are wanted, on the grid that the scene is read on; `None`: all.
+    pub area: Option<Arc<Region>>,
+}
+
+/// The grid in which a scene is stored, and how many of its pixels a pixel of the other grid is wide and high.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeGrid {
+    pub size: Size,
+    pub georeference: Option<Georeference>,
+    pub scale: [f64; 2],
+}
+
+/// A scene as a job asks for it: what has to be found and laid out before it can be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SceneRequest {
+    /// GDAL's names, at least one; STAC items and item collections among them.
+    pub files: Vec<PathBuf>,
+    /// All files as one scene, the first one on top. Otherwise there is one file.
+    pub mosaic: bool,
+    /// The assets taken from STAC items; empty: the one that is to be looked at.
+    pub assets: Vec<String>,
+    pub resolution: Option<Resolution>,
+    pub area: Option<AreaRequest>,
+}
+
+impl SceneRequest {
+    /// A single file, as it is.
+    pub fn file(name: impl Into<PathBuf>) -> Self {
+        Self { files: vec![name.into()], mosaic: false, assets: Vec::new(), resolution: None, area: None }
+    }
+}
+
+/// The side of a pixel as the model is to see it, above 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Resolution {
+    /// On the ground, wherever the scene is and whatever its CRS counts in.
+    Metres(f64),
+    /// In the units of the scene's CRS.
+    CrsUnits(f64),
+}
+
+/// The part of a scene that is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AreaRequest {
+    /// The polygons of a vector file; `None`: of its only layer.
+    File { path: PathBuf, layer: Option<String> },
+    /// Left, bottom, right, top in a CRS that GDAL understands, such as `EPSG:4326` (then longitude and latitude).
+    Bounds { bounds: [f64; 4], crs: String },
 }
 
 /// The pixels of one window: three channels of 0..=255, ready for the model's own normalisation.

@@ -59,8 +59,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     if request.window > MAX_WINDOW {
         return Err(Error::input(format!(
             "a window of {} pixels is too large: at most {} are possible",
-            request.window,
-            MAX_WINDOW
+            request.window, MAX_WINDOW
         ))
         .with_hint("The models were trained on windows of 224 to 336 pixels; larger scenes are cut into windows."));
     }

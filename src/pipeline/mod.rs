@@ -19,6 +19,7 @@ mod outputs;
 mod palette;
 mod place;
 pub mod plan;
+mod requests;
 mod scene_rules;
 pub mod schema;
 mod settings;

@@ -1,6 +1,6 @@
 //! Where results go: default names, `{scene}`, and no path twice or over a scene.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
@@ -40,7 +40,7 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
     check("polygons", polygons, VECTOR_EXTENSIONS, scenes, faults);
     check("preview", preview, PICTURE_EXTENSIONS, scenes, faults);
 
-    let path = |name: &str, scene: &SceneInfo| folder.join(name.replace("{scene}", &stem(&scene.path)));
+    let path = |name: &str, scene: &SceneInfo| folder.join(name.replace("{scene}", &stem(scene)));
     let all: Vec<OutputPaths> = scenes
         .iter()
         .map(|scene| OutputPaths {
@@ -117,20 +117,24 @@ fn check(key: &str, name: Option<&str>, allowed: &[&str], scenes: &[SceneInfo], 
     }
 }
 
-/// The file name without its extension; of a URL without its query.
-fn stem(path: &Path) -> String {
-    let name = path.to_string_lossy();
+/// The scene's own name, or the file name without its extension; of a URL without its query.
+fn stem(scene: &SceneInfo) -> String {
+    if let Some(name) = &scene.access.name {
+        // The name of a STAC item comes from outside: it must not lead into other folders.
+        return name.replace(['/', '\\', '\0'], "_").trim_start_matches('.').to_owned();
+    }
+    let name = scene.path.to_string_lossy();
     let name = if is_local(&name) { &name } else { name.split('?').next().unwrap_or_default() };
     Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_else(|| "scene".to_owned())
 }
 
 fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Faults<'_>) {
-    let inputs: HashMap<PathBuf, &SceneInfo> = scenes.iter().map(|scene| (identity(&scene.path), scene)).collect();
+    let inputs: HashSet<PathBuf> = scenes.iter().flat_map(SceneInfo::files).map(|file| identity(file)).collect();
     let mut taken: HashMap<PathBuf, (usize, &str)> = HashMap::new();
     for (index, paths) in outputs.iter().enumerate() {
         for (key, path) in paths.named() {
             let identity = identity(path);
-            if inputs.contains_key(&identity) {
+            if inputs.contains(&identity) {
                 let message = format!("the {key} would overwrite the scene {}", path.display());
                 faults.add(&format!("outputs.{key}"), message).hint =
                     Some("Scenes are never written to: give the output another name or folder.".into());
@@ -156,7 +160,7 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Fau
 
 /// A name without `{scene}` is a fault of its own, said once.
 fn outputs_differ_only_by_scene(scenes: &[SceneInfo], a: usize, b: usize) -> bool {
-    stem(&scenes[a].path) == stem(&scenes[b].path)
+    stem(&scenes[a]) == stem(&scenes[b])
 }
 
 /// The same for two spellings of a path, as far as the disk can tell; a file need not exist yet.

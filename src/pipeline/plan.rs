@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
 use super::settings::{Settings, settings};
-use super::spec::{OneOrMany, Spec};
-use super::{outputs, scene_rules};
+use super::spec::{GridForm, OneOrMany, Spec};
+use super::{outputs, requests, scene_rules};
 use crate::error::Result;
-use crate::geom::{Blend, MAX_WINDOW};
-use crate::scene::{RasterLayout, SceneInfo, ScoreType, StretchPlan};
+use crate::geom::{Blend, MAX_WINDOW, Size};
+use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
 
 /// What a plan has to know of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct ModelFacts {
 pub struct Inputs {
     pub model: ModelChoice,
     /// At least one, in the order of the job.
-    pub scenes: Vec<PathBuf>,
+    pub scenes: Vec<SceneRequest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,16 @@ pub struct ScenePlan {
     /// 1-based, in the order red, green, blue.
     pub bands: [usize; 3],
     pub stretch: StretchPlan,
+    /// Results lie on the scene's own grid, whatever the one that the model saw.
+    pub on_native_grid: bool,
     pub outputs: OutputPaths,
+}
+
+impl ScenePlan {
+    /// The grid of the results.
+    pub fn output_grid(&self) -> (Size, Option<&Georeference>) {
+        if self.on_native_grid { self.info.native() } else { (self.info.size, self.info.georeference.as_ref()) }
+    }
 }
 
 /// No two paths of a plan are the same file, and none is a scene.
@@ -166,7 +175,7 @@ impl Plan {
 pub fn inputs(spec: &Spec) -> Result<Inputs> {
     let mut faults = Faults::new(spec);
     let model = model(spec, &mut faults);
-    let scenes = scenes(spec, &mut faults);
+    let scenes = requests::requests(spec, &mut faults);
     faults.finish()?;
     Ok(Inputs { model, scenes })
 }
@@ -188,36 +197,6 @@ fn model(spec: &Spec, faults: &mut Faults<'_>) -> ModelChoice {
     ModelChoice::Named(name.to_owned())
 }
 
-fn scenes(spec: &Spec, faults: &mut Faults<'_>) -> Vec<PathBuf> {
-    let written: Vec<(String, &str)> = match &spec.scene {
-        None => Vec::new(),
-        Some(OneOrMany::One(path)) => vec![("scene".to_owned(), path.as_str())],
-        Some(OneOrMany::Many(paths)) => {
-            paths.iter().enumerate().map(|(index, path)| (format!("scene[{index}]"), path.as_str())).collect()
-        }
-    };
-    if written.is_empty() {
-        faults.add("scene", "the job names no scene").hint =
-            Some("Name one: `scene: PATH` in the job, or --input PATH.".into());
-    }
-    let mut scenes = Vec::new();
-    for (key, name) in written {
-        if name.trim().is_empty() {
-            faults.add(&key, "a scene's path is empty");
-            continue;
-        }
-        let path = spec.input_path(&key, name);
-        if is_local(name) && !path.exists() {
-            faults.add(&key, format!("there is no file {}", path.display())).hint = Some(match path.is_absolute() {
-                true => "Check the path.".into(),
-                false => "Paths in a job file start from its folder; paths in flags from where you are.".into(),
-            });
-        }
-        scenes.push(path);
-    }
-    scenes
-}
-
 /// GDAL's virtual files and URLs are no paths: nothing can be joined to them, and only GDAL can look for them.
 pub(super) fn is_local(name: &str) -> bool {
     !name.starts_with("/vsi") && !name.contains("://")
@@ -225,7 +204,7 @@ pub(super) fn is_local(name: &str) -> bool {
 
 /// Settles everything.
 ///
-/// `scenes` are the facts of [`Inputs::scenes`], in the same order.
+/// `scenes` are those found for [`Inputs::scenes`], in the same order.
 ///
 /// # Errors
 /// All faults of the job as one error of the user's input, each with its place.
@@ -237,13 +216,18 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     let outputs = outputs::outputs(spec, &scenes, &mut faults);
     let rasters = outputs::rasters(spec, &mut faults);
     let mut plans = Vec::with_capacity(scenes.len());
-    let several = scenes.len() > 1;
+    // Patterns and item collections make more scenes than the job names.
+    let named = matches!(&spec.scene, Some(OneOrMany::Many(names)) if names.len() == scenes.len());
+    let on_native_grid = spec.grid == Some(GridForm::Scene);
+    if spec.grid.is_some() && spec.resolution.is_none() {
+        notes.push("`grid` says nothing without `resolution`: the model sees the scene's own pixels.".to_owned());
+    }
     for (index, (info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
-        let key = if several { format!("scene[{index}]") } else { "scene".to_owned() };
+        let key = if named { format!("scene[{index}]") } else { "scene".to_owned() };
         let bands = scene_rules::bands(spec, &key, &info, &mut faults);
         let stretch = stretch.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
         notes.extend(scene_rules::notes(&info, bands, &stretch));
-        plans.push(ScenePlan { info, bands, stretch, outputs });
+        plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
     }
     faults.finish()?;
     Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, rasters, notes })

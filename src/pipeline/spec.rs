@@ -16,8 +16,23 @@ use super::node::Node;
 pub struct Spec {
     /// The model: the folder of an imported bundle (relative to this file), or a model's name such as `openai/ViT-B-16`.
     pub model: Option<String>,
-    /// The raster to segment, or a list of rasters. Paths are relative to this file.
+    /// The raster to segment, or a list of rasters: paths relative to this file, patterns such as `tiles/*.tif`, addresses
+    /// (`https://…`, `s3://…`, `gs://…`, `az://…`), files in archives (`tiles.zip/a.tif`), STAC items and item collections.
     pub scene: Option<OneOrMany>,
+    /// All scenes are tiles of one, the first named one on top; default false.
+    pub mosaic: Option<bool>,
+    /// The assets of STAC items that are read, by key, role or colour; several become the bands of one scene. By default the
+    /// one that is called `visual` or has this role.
+    pub assets: Option<OneOrMany>,
+    /// The side of a pixel as the model is to see it: `0.5` (metres on the ground, also where a scene counts in degrees), or
+    /// `0.00001 crs` (in the units of the scene's reference system). By default the scene's own.
+    pub resolution: Option<ResolutionForm>,
+    /// On which pixels results lie if `resolution` is given: `model` (those that the model saw, the default) or `scene` (the
+    /// scene's own).
+    pub grid: Option<GridForm>,
+    /// The part of the scene that is segmented: a vector file with polygons, or bounds. The rest is not computed and has no
+    /// data in results.
+    pub aoi: Option<AreaForm>,
     /// The bands that the model sees as red, green and blue: three numbers (from 1), band names or colours. By default the
     /// red, green and blue bands where the file names them, else the first three.
     #[schemars(length(min = 3, max = 3))]
@@ -42,6 +57,49 @@ pub struct Spec {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) origin: Option<Node>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `model` or `scene`")]
+pub enum GridForm {
+    Model,
+    Scene,
+}
+
+/// A side of pixels.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum ResolutionForm {
+    /// In metres.
+    Metres(f64),
+    /// `0.5 m`, or `0.00001 crs` in the units of the scene's reference system.
+    Text(String),
+}
+
+/// An area of interest.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum AreaForm {
+    /// A vector file with polygons.
+    File(String),
+    /// [west, south, east, north] in degrees.
+    Bounds(Vec<f64>),
+    Long(AreaKeys),
+}
+
+/// An area of interest with all that can be said of it: `file` (and `layer`), or `bounds` (and `crs`).
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `file: area.gpkg`")]
+pub struct AreaKeys {
+    /// A vector file with polygons, relative to this file.
+    pub file: Option<String>,
+    /// Its layer, where it has several.
+    pub layer: Option<String>,
+    /// Left, bottom, right, top.
+    #[schemars(length(min = 4, max = 4))]
+    pub bounds: Option<Vec<f64>>,
+    /// The reference system of the bounds, such as `EPSG:25832`; default `EPSG:4326`, in degrees with the longitude first.
+    pub crs: Option<String>,
 }
 
 /// The numbers of the method. The defaults are the paper's.
@@ -295,6 +353,39 @@ several_forms! {
     }
     fn visit_str<E: de::Error>(self, name: &str) -> Result<OutputForm, E> {
         Ok(OutputForm::Name(name.to_owned()))
+    }
+}
+
+several_forms! {
+    ResolutionForm, "a number of metres, or text such as `0.5 m` or `0.00001 crs`",
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<ResolutionForm, E> {
+        Ok(ResolutionForm::Metres(number as f64))
+    }
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<ResolutionForm, E> {
+        Ok(ResolutionForm::Metres(number as f64))
+    }
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<ResolutionForm, E> {
+        Ok(ResolutionForm::Metres(number))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<ResolutionForm, E> {
+        Ok(ResolutionForm::Text(text.to_owned()))
+    }
+}
+
+several_forms! {
+    AreaForm, "a vector file, four numbers, or keys such as `file: area.gpkg`",
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<AreaForm, E> {
+        Ok(AreaForm::File(text.to_owned()))
+    }
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<AreaForm, A::Error> {
+        let mut numbers = Vec::new();
+        while let Some(number) = items.next_element()? {
+            numbers.push(number);
+        }
+        Ok(AreaForm::Bounds(numbers))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<AreaForm, A::Error> {
+        AreaKeys::deserialize(MapAccessDeserializer::new(map)).map(AreaForm::Long)
     }
 }
 

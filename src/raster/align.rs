@@ -231,7 +231,13 @@ mod tests {
     /// What a raster says of itself when it lies at `coefficients` in a CRS.
     fn grid(size: Size, coefficients: [f64; 6], epsg: u32) -> SceneInfo {
         let georeference = Some(georeference(coefficients, epsg));
-        SceneInfo { path: "grid.tif".into(), size, bands: Vec::new(), georeference }
+        SceneInfo {
+            path: "grid.tif".into(),
+            size,
+            bands: Vec::new(),
+            georeference,
+            access: crate::scene::Access::default(),
+        }
     }
 
     fn place(dataset: &mut gdal::Dataset, coefficients: [f64; 6], epsg: u32) {

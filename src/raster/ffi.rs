@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_int};
+use std::path::Path;
 use std::ptr;
 
 use gdal::Dataset;
@@ -23,6 +24,33 @@ pub(super) struct AttributeRow<'a> {
 pub(super) fn limit_block_cache(bytes: usize) {
     // SAFETY: takes a number by value; GDAL guards the cache with its own lock.
     unsafe { gdal_sys::GDALSetCacheMax64(i64::try_from(bytes).unwrap_or(i64::MAX)) }
+}
+
+/// Makes GDAL forget what it learnt of a remote file: that it is not there, or parts of it.
+pub(super) fn forget_remote(name: &Path) {
+    if let Ok(name) = CString::new(name.to_string_lossy().as_bytes()) {
+        // SAFETY: the name is a C string that lives over the call; GDAL guards its caches with their own lock.
+        unsafe { gdal_sys::VSICurlPartialClearCache(name.as_ptr()) }
+    }
+}
+
+/// The bytes of a file by GDAL's name; at most `most` of them, else an error.
+pub(super) fn read_file(name: &Path, most: usize) -> Result<Vec<u8>> {
+    let c_name = CString::new(name.to_string_lossy().as_bytes())?;
+    let mut bytes = ptr::null_mut();
+    let mut count = 0;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    // SAFETY: the name lives over the call. On success GDAL sets `bytes` to memory of its own with `count` bytes (and a
+    // zero behind them), which is copied and then freed with GDAL's own call; on failure it leaves or sets null.
+    unsafe {
+        let read = gdal_sys::VSIIngestFile(ptr::null_mut(), c_name.as_ptr(), &mut bytes, &mut count, most);
+        if read == 0 || bytes.is_null() {
+            return Err(GdalError::BadArgument(format!("{} is not there or too large", name.display())));
+        }
+        let copy = std::slice::from_raw_parts(bytes, usize::try_from(count).unwrap_or(0)).to_vec();
+        gdal_sys::VSIFree(bytes.cast());
+        Ok(copy)
+    }
 }
 
 /// Number of ground control points.

@@ -8,7 +8,7 @@ use gdal::{Dataset, Metadata};
 use super::{ffi, messages};
 use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
-use crate::scene::{BandInfo, ColourRole, Georeference, SceneInfo};
+use crate::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo};
 
 /// Reads the facts of an open scene; no pixels.
 pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
@@ -28,7 +28,13 @@ pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
             path.display()
         ));
     }
-    Ok(SceneInfo { path: path.to_owned(), size: Size::new(width, height), bands, georeference })
+    Ok(SceneInfo {
+        path: path.to_owned(),
+        size: Size::new(width, height),
+        bands,
+        georeference,
+        access: Access::default(),
+    })
 }
 
 fn describe_band(band: &RasterBand<'_>) -> BandInfo {

@@ -4,6 +4,7 @@
 //! cause of our errors, warnings are collected for whoever reports ([`take_warnings`]).
 
 mod align;
+mod area;
 mod blocks;
 mod burn;
 mod coded;
@@ -12,12 +13,19 @@ mod fill;
 mod labels;
 mod messages;
 mod metadata;
+mod mosaic;
 mod open;
 mod partial;
 mod pyramid;
 mod read;
+mod remote;
+#[cfg(test)]
+mod remote_tests;
+mod resample;
 mod sample;
+mod scenes;
 mod scores;
+mod stac;
 mod stretch;
 mod style;
 mod target;
@@ -25,6 +33,7 @@ mod target;
 mod test_scenes;
 mod thumbnail;
 mod validity;
+mod vrt;
 
 use std::path::Path;
 use std::sync::Once;
@@ -36,6 +45,7 @@ pub use labels::LabelWriter;
 pub use messages::take_warnings;
 pub use partial::prove_writable;
 pub use read::SceneReader;
+pub use scenes::find;
 pub use scores::{SCORE_NODATA, ScoreWriter};
 pub use stretch::Stretch;
 pub use target::can_write;
@@ -56,10 +66,19 @@ pub fn init() {
     ONCE.call_once(|| {
         messages::collect();
         gdal::DriverManager::register_all();
+        remote::configure();
         if std::env::var_os("GDAL_CACHEMAX").is_none() {
             ffi::limit_block_cache(BLOCK_CACHE);
         }
     });
+}
+
+/// Keeps GDAL from looking for neighbours of the files it opens: of tiles on a server each look is a question more.
+fn list_no_folders() {
+    if std::env::var_os("GDAL_DISABLE_READDIR_ON_OPEN").is_none() {
+        // A key and a value without a zero byte cannot be refused.
+        let _ = gdal::config::set_config_option("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR");
+    }
 }
 
 /// What a scene's header says; reads no pixels.

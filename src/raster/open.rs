@@ -4,8 +4,9 @@ use std::path::Path;
 
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
 
-use super::messages;
+use super::{messages, remote};
 use crate::error::{Error, Result};
+use crate::location::is_remote;
 
 /// Opens a raster for reading.
 pub(super) fn open(path: &Path) -> Result<Dataset> {
@@ -15,14 +16,18 @@ pub(super) fn open(path: &Path) -> Result<Dataset> {
 /// Opens a raster for reading with driver options of the form `KEY=value`.
 pub(super) fn open_with(path: &Path, open_options: &[&str]) -> Result<Dataset> {
     super::init();
-    let options = DatasetOptions {
+    let options = || DatasetOptions {
         open_flags: GdalOpenFlags::GDAL_OF_RASTER
             | GdalOpenFlags::GDAL_OF_READONLY
             | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
         open_options: (!open_options.is_empty()).then_some(open_options),
+        // A remote file's neighbours would be asked for one by one.
+        sibling_files: is_remote(path).then_some(&[]),
         ..DatasetOptions::default()
     };
-    let dataset = messages::attempt(|| Dataset::open_ex(path, options)).map_err(|cause| explain(path, cause))?;
+    let dataset = remote::patiently(&[path], || {
+        messages::attempt(|| Dataset::open_ex(path, options())).map_err(|cause| explain(path, cause))
+    })?;
     if dataset.raster_count() == 0 {
         return Err(no_bands(path, &dataset));
     }
@@ -44,9 +49,33 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
     if named_file && let Err(error) = std::fs::File::open(path) {
         return Error::input(format!("cannot read {shown}")).with_source(error);
     }
+    if is_remote(path) {
+        return Error::input(format!("cannot open {shown}"))
+            .with_hint(
+                "Check the address, and whether it may be read from here: object stores take keys from the environment \
+                 (AWS_ACCESS_KEY_ID, GS_ACCESS_KEY_ID, AZURE_STORAGE_ACCOUNT, …), public ones AWS_NO_SIGN_REQUEST=YES.",
+            )
+            .with_source(cause);
+    }
+    if let Some(names) = rasters_inside(path) {
+        return Error::input(format!("{shown} is an archive, not a raster"))
+            .with_hint(format!("Name a raster inside it, such as {names}."))
+            .with_source(cause);
+    }
     Error::input(format!("{shown} is not a raster that can be opened"))
         .with_hint("Any format that GDAL reads will do, best a GeoTIFF; `gdalinfo` tells what GDAL makes of a file.")
         .with_source(cause)
+}
+
+/// Some of the files in an archive that is opened as a whole.
+fn rasters_inside(path: &Path) -> Option<String> {
+    const SHOWN: usize = 5;
+    let text = path.to_string_lossy();
+    let archive = text.strip_prefix("/vsizip/").or_else(|| text.strip_prefix("/vsitar/"))?;
+    let names = messages::attempt(|| gdal::vsi::read_dir(path, true)).ok()?;
+    let names = names.iter().filter(|name| !name.to_string_lossy().ends_with('/'));
+    let shown: Vec<String> = names.take(SHOWN).map(|name| format!("{archive}/{}", name.display())).collect();
+    (!shown.is_empty()).then(|| shown.join(", "))
 }
 
 fn no_bands(path: &Path, dataset: &Dataset) -> Error {

@@ -1,19 +1,25 @@
 //! Windows of a scene as the model takes them: three bands in any order, stretched to 0..=255, holes filled.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use gdal::Dataset;
 
+use super::resample::Resampler;
 use super::validity::Validity;
-use super::{Stretch, fill, messages, open};
+use super::{Stretch, fill, messages, open, remote};
 use crate::error::{Error, Result};
-use crate::geom::{Size, Window};
+use crate::geom::{Coverage, Region, Size, Window};
 use crate::scene::{SceneInfo, StretchPlan, Tile};
 
 /// Reads windows of one scene. One thread at a time may use it; it may move between threads.
 pub struct SceneReader {
     source: Source,
     stretch: Stretch,
+    /// From the scene's own grid to that on which it is read; `None`: they are the same.
+    resampler: Option<Resampler>,
+    /// The pixels that are wanted; `None`: all.
+    area: Option<Arc<Region>>,
 }
 
 impl SceneReader {
@@ -26,7 +32,8 @@ impl SceneReader {
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = Source::open(info, bands, None)?;
         let stretch = Stretch::settle(plan, &source, info)?;
-        Ok(Self { source, stretch })
+        let resampler = info.access.native.as_ref().map(|native| Resampler::new(native.size, native.scale));
+        Ok(Self { source, stretch, resampler, area: info.access.area.clone() })
     }
 
     /// The stretch with its values settled.
@@ -41,14 +48,33 @@ impl SceneReader {
     /// Reads a window that lies inside the scene.
     ///
     /// Pixels without data are filled from the valid ones around them; where the whole window has none they are zero.
+    /// Pixels beside the area of interest are not valid, but seen as they are; a window without any of it is not read.
     pub fn read(&self, window: Window) -> Result<Tile> {
-        let Raw { values: mut rgb, valid } = self.source.raw(window)?;
+        let wanted = match self.area.as_ref().map_or(Coverage::Everything, |area| area.coverage(window)) {
+            Coverage::Nothing => {
+                let pixels = window.size().pixels();
+                return Ok(Tile { window, rgb: vec![0.0; 3 * pixels], valid: Some(vec![false; pixels]) });
+            }
+            Coverage::Everything => None,
+            Coverage::Part(wanted) => Some(wanted),
+        };
+        let Raw { values: mut rgb, valid } = match &self.resampler {
+            None => self.source.raw(window)?,
+            Some(resampler) => resampler.read(&self.source, window)?,
+        };
         for (channel, plane) in rgb.chunks_exact_mut(window.size().pixels()).enumerate() {
             self.stretch.apply(channel, plane);
         }
         if let Some(valid) = &valid {
             fill::fill(&mut rgb, valid, window.size());
         }
+        let valid = match (valid, wanted) {
+            (Some(mut valid), Some(wanted)) => {
+                valid.iter_mut().zip(wanted).for_each(|(valid, wanted)| *valid &= wanted);
+                Some(valid)
+            }
+            (valid, wanted) => valid.or(wanted),
+        };
         Ok(Tile { window, rgb, valid })
     }
 }
@@ -57,6 +83,7 @@ impl SceneReader {
 pub(super) struct Source {
     dataset: Dataset,
     path: PathBuf,
+    files: Vec<PathBuf>,
     pub(super) bands: [usize; 3],
     validity: Validity,
     pub(super) size: Size,
@@ -75,16 +102,16 @@ impl Source {
     pub(super) fn open(info: &SceneInfo, bands: [usize; 3], overview: Option<usize>) -> Result<Self> {
         check_bands(info, bands)?;
         let dataset = match overview {
-            None => open::open(&info.path)?,
-            Some(index) => open::open_with(&info.path, &[&format!("OVERVIEW_LEVEL={index}")])?,
+            None => open::open(info.dataset())?,
+            Some(index) => open::open_with(info.dataset(), &[&format!("OVERVIEW_LEVEL={index}")])?,
         };
         let (width, height) = dataset.raster_size();
         let size = Size::new(width, height);
-        if overview.is_none() && (size != info.size || dataset.raster_count() != info.bands.len()) {
+        if overview.is_none() && (size != info.native().0 || dataset.raster_count() != info.bands.len()) {
             return Err(Error::input(format!(
                 "{} changed while it was in use: it was {} with {} bands and is {size} with {}",
                 info.path.display(),
-                info.size,
+                info.native().0,
                 info.bands.len(),
                 dataset.raster_count()
             )));
@@ -92,7 +119,8 @@ impl Source {
         let validity = Validity::new(&dataset, info, bands)?;
         let small = |number: usize| matches!(info.bands[number - 1].pixel_type.as_str(), "Byte" | "UInt16" | "Int16");
         let small_integers = bands.into_iter().all(small);
-        Ok(Self { dataset, path: info.path.clone(), bands, validity, size, small_integers })
+        let files = info.files().to_vec();
+        Ok(Self { dataset, path: info.path.clone(), files, bands, validity, size, small_integers })
     }
 
     pub(super) fn dataset(&self) -> &Dataset {
@@ -108,6 +136,10 @@ impl Source {
         if window.size().pixels() == 0 || window.cols().end > width || window.rows().end > height {
             return Err(Error::internal(format!("{window} do not lie inside a scene of {}", self.size)));
         }
+        remote::patiently(&self.files, || self.raw_once(window))
+    }
+
+    fn raw_once(&self, window: Window) -> Result<Raw> {
         let pixels = window.size().pixels();
         let mut values = vec![0.0f32; 3 * pixels];
         for channel in 0..3 {

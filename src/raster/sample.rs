@@ -6,7 +6,7 @@
 
 use super::read::{Raw, Source};
 use crate::error::Result;
-use crate::geom::{Size, Window};
+use crate::geom::{Coverage, Region, Size, Window};
 use crate::scene::SceneInfo;
 
 /// Values kept for each channel: the rank of a percentile is then off by some 1e-4 of the scene's pixels (one sigma).
@@ -48,20 +48,43 @@ pub(super) fn gather(source: &Source, info: &SceneInfo) -> Result<[Distribution;
     let overview = (source.size.pixels() > FULL_READ)
         .then(|| source.overviews().iter().rposition(|size| size.pixels() >= LEAST_OVERVIEW))
         .flatten();
+    let area = |source: &Source| {
+        let scale = |there: usize, here: usize| there as f64 / here as f64;
+        let scale = match &info.access.native {
+            // The last pixels of another grid may reach beyond the scene.
+            Some(native) => [
+                native.scale[0] * scale(source.size.width, native.size.width),
+                native.scale[1] * scale(source.size.height, native.size.height),
+            ],
+            None => [scale(source.size.width, info.size.width), scale(source.size.height, info.size.height)],
+        };
+        info.access.area.as_ref().map(|area| area.scaled(scale, source.size))
+    };
     match overview {
-        Some(index) => scan(&Source::open(info, source.bands, Some(index))?, FULL_READ, SAMPLE),
-        None => scan(source, FULL_READ, SAMPLE),
+        Some(index) => {
+            let source = Source::open(info, source.bands, Some(index))?;
+            scan(&source, area(&source).as_ref(), FULL_READ, SAMPLE)
+        }
+        None => scan(source, area(source).as_ref(), FULL_READ, SAMPLE),
     }
 }
 
-fn scan(source: &Source, full_read: usize, sample: usize) -> Result<[Distribution; 3]> {
+/// What lies beside the area of interest is neither read nor counted.
+fn scan(source: &Source, area: Option<&Region>, full_read: usize, sample: usize) -> Result<[Distribution; 3]> {
     let mut channels = [(); 3].map(|()| Distribution::new(source.small_integers));
     let (pieces, read) = pieces(source.size, source.block(), full_read);
     let keep = sample as f64 / read.max(1) as f64;
     for window in pieces {
+        let wanted = match area.map_or(Coverage::Everything, |area| area.coverage(window)) {
+            Coverage::Nothing => continue,
+            Coverage::Everything => None,
+            Coverage::Part(wanted) => Some(wanted),
+        };
         let Raw { values, valid } = source.raw(window)?;
         for (channel, plane) in channels.iter_mut().zip(values.chunks_exact(window.size().pixels())) {
-            let valid = |index: usize| valid.as_ref().is_none_or(|valid| valid[index]);
+            let valid = |index: usize| {
+                valid.as_ref().is_none_or(|valid| valid[index]) && wanted.as_ref().is_none_or(|wanted| wanted[index])
+            };
             let known = plane.iter().enumerate().filter(|(index, _)| valid(*index));
             channel.moments.merge(known.clone().map(|(_, &value)| f64::from(value)));
             match &mut channel.values {

@@ -86,6 +86,13 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
             grouped(windows as u64)
         ),
     );
+    if let Some(native) = &info.access.native {
+        let grid = if scene.on_native_grid { "the scene's own pixels" } else { "these pixels" };
+        line("", format!("read from {} pixels; results on {grid}", native.size));
+    }
+    if info.access.area.is_some() {
+        line("", "only in the area of interest".to_owned());
+    }
     let [red, green, blue] = scene.bands;
     line("", format!("bands {red}, {green}, {blue}; stretch {}", stretch(&scene.stretch)));
     for (key, path) in scene.outputs.named() {
@@ -126,7 +133,7 @@ mod tests {
     use super::*;
     use crate::geom::Size;
     use crate::pipeline::{ModelFacts, Override, from_flags, resolve};
-    use crate::scene::{BandInfo, ColourRole, SceneInfo};
+    use crate::scene::{Access, BandInfo, ColourRole, SceneInfo};
 
     #[test]
     fn a_plan_shows_what_nobody_said() {
@@ -138,8 +145,13 @@ mod tests {
             Override::text("--polygons", "outputs.polygons", "polygons.gpkg"),
         ];
         let band = BandInfo { name: None, role: ColourRole::Undefined, pixel_type: "UInt16".into(), nodata: None };
-        let info =
-            SceneInfo { path: "a.tif".into(), size: Size::new(1000, 500), bands: vec![band; 3], georeference: None };
+        let info = SceneInfo {
+            path: "a.tif".into(),
+            size: Size::new(1000, 500),
+            bands: vec![band; 3],
+            georeference: None,
+            access: Access::default(),
+        };
         let facts = ModelFacts { window: 224, patch: 16 };
         let plan = resolve(&from_flags(&flags).unwrap(), &facts, vec![info]).unwrap();
         insta::assert_snapshot!(render(&plan, Paint::new(false)), @r"

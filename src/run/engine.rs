@@ -15,7 +15,7 @@ use crate::pipeline::{Plan, ScenePlan};
 use crate::raster::{LabelWriter, SceneReader, ScoreWriter};
 use crate::report::{Progress, Reporter};
 use crate::scene::{ClassInfo, LabelType, Tile};
-use crate::stitch::{Accumulator, Certainty, Classifier, Row, certainty};
+use crate::stitch::{Accumulator, Certainty, Classifier, Labelled, Regrid, Row, certainty};
 
 /// Batches that may wait between two threads.
 const QUEUE: usize = 2;
@@ -264,13 +264,20 @@ struct Writers {
     scores: Option<ScoreWriter>,
     confidence: Option<ScoreWriter>,
     margin: Option<ScoreWriter>,
+    /// From the model's grid to that of the results, where they differ.
+    regrid: Option<Regrid>,
+    /// On the model's grid.
     next_row: usize,
 }
 
 impl Writers {
     fn create(engine: &Engine<'_>, tags: &[(String, String)]) -> Result<Self> {
         let ScenePlan { info, outputs, .. } = engine.scene;
-        let (size, place) = (info.size, info.georeference.as_ref());
+        let (size, place) = engine.scene.output_grid();
+        let regrid = match &info.access.native {
+            Some(native) if engine.scene.on_native_grid => Some(Regrid::new(info.size, native.size, native.scale)),
+            _ => None,
+        };
         let label_type = LabelType::for_classes(engine.classes.len());
         let rasters = engine.plan.rasters;
         let scores = |path: &Option<PathBuf>, names: &[&str], kind| {
@@ -292,31 +299,52 @@ impl Writers {
             scores: scores(&outputs.scores, &names, rasters.scores)?,
             confidence: scores(&outputs.confidence, &["confidence"], rasters.certainty)?,
             margin: scores(&outputs.margin, &["margin"], rasters.certainty)?,
+            regrid,
             next_row: 0,
         })
     }
 
     fn write(&mut self, engine: &Engine<'_>, rows: &[Row], counts: &mut Counts) -> Result<()> {
         let labelled = engine.classifier.classify(rows);
+        let here = self.next_row..self.next_row + rows.len();
+        self.next_row = here.end;
+        let Some(regrid) = self.regrid else { return self.write_labelled(here.start, &labelled, engine, counts) };
+        let there = regrid.rows(&here);
+        for first in there.clone().step_by(ROWS_AT_ONCE) {
+            let rows = first..there.end.min(first + ROWS_AT_ONCE);
+            let labels = regrid.expand(&labelled.labels, 1, here.start, &rows);
+            let scores = regrid.expand(&labelled.scores, engine.classes.len(), here.start, &rows);
+            self.write_labelled(first, &Labelled { labels, scores }, engine, counts)?;
+        }
+        Ok(())
+    }
+
+    /// Writes rows on the grid of the results.
+    fn write_labelled(
+        &mut self,
+        first_row: usize,
+        labelled: &Labelled,
+        engine: &Engine<'_>,
+        counts: &mut Counts,
+    ) -> Result<()> {
         for &label in &labelled.labels {
             match counts.classes.get_mut(usize::from(label)) {
                 Some(count) => *count += 1,
                 None => counts.nodata += 1,
             }
         }
-        self.labels.write_rows(self.next_row, &labelled.labels)?;
+        self.labels.write_rows(first_row, &labelled.labels)?;
         if let Some(scores) = &mut self.scores {
-            scores.write_rows(self.next_row, &labelled.scores)?;
+            scores.write_rows(first_row, &labelled.scores)?;
         }
         if self.confidence.is_some() || self.margin.is_some() {
             let Certainty { confidence, margin } = certainty(&labelled.scores, engine.classes.len());
             for (writer, values) in [(&mut self.confidence, confidence), (&mut self.margin, margin)] {
                 if let Some(writer) = writer {
-                    writer.write_rows(self.next_row, &values)?;
+                    writer.write_rows(first_row, &values)?;
                 }
             }
         }
-        self.next_row += rows.len();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::engine::{self, Counts, Engine};
 use crate::error::{Context, Error, Result};
-use crate::geom::area;
+use crate::geom::{Size, area};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
@@ -13,7 +13,7 @@ use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
 use crate::model::{Normalisation, Queries, Segmenter};
-use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
+use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice};
 use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Georeference, LabelType, ScoreType};
 use crate::stitch::Classifier;
@@ -64,7 +64,7 @@ fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> R
         ModelChoice::Named(name) => Model::named(name, trust)?,
         ModelChoice::Bundle(folder) => Model::in_folder(folder, trust)?,
     };
-    let scenes = inputs.scenes.iter().map(raster::inspect).collect::<Result<Vec<_>>>()?;
+    let scenes = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
     let facts = ModelFacts { window: model.window(), patch: model.patch() };
     let plan = pipeline::resolve(spec, &facts, scenes)?;
     raster::can_write(plan.rasters.layout)?;
@@ -112,8 +112,10 @@ impl Folders {
 fn device(choice: DeviceChoice, model: &Model, reporter: &Reporter) -> Result<Device> {
     let device = match choice {
         DeviceChoice::Cuda(index) if matches!(model, Model::Fake(_)) => {
-            return Err(Error::input(format!("device cuda:{index} was asked for, and the fake models know the CPU only"))
-                .with_hint("Use --device cpu or auto, or name a model with weights."));
+            return Err(Error::input(format!(
+                "device cuda:{index} was asked for, and the fake models know the CPU only"
+            ))
+            .with_hint("Use --device cpu or auto, or name a model with weights."));
         }
         _ if matches!(model, Model::Fake(_)) => return Ok(Device::Cpu),
         DeviceChoice::Cpu => Device::Cpu,
@@ -221,10 +223,11 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
     }
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
     let device = device.to_string();
+    let (size, place) = scene.output_grid();
     reporter.summary(&Summary {
         scene: &scene.info.path,
-        size: scene.info.size,
-        pixel_area: scene.info.georeference.as_ref().and_then(|place| mean_pixel_area(place, scene)),
+        size,
+        pixel_area: place.and_then(|place| mean_pixel_area(place, size)),
         windows: counts.windows,
         empty_windows: counts.empty_windows,
         elapsed: started.elapsed(),
@@ -240,14 +243,15 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
 fn preview(engine: &Engine<'_>, counts: &Counts, path: &Path) -> Result<()> {
     let scene = engine.scene;
     let valid: u64 = counts.classes.iter().sum();
-    let pixel_area = scene.info.georeference.as_ref().and_then(|place| mean_pixel_area(place, scene));
+    let (size, place) = scene.output_grid();
+    let pixel_area = place.and_then(|place| mean_pixel_area(place, size));
     let legend: Vec<preview::Entry<'_>> = engine
         .classes
         .iter()
         .zip(&counts.classes)
         .map(|(class, &pixels)| {
             let share = 100.0 * pixels as f64 / valid.max(1) as f64;
-            let whole = scene.info.size.pixels() as f64;
+            let whole = size.pixels() as f64;
             let shown = |pixel: f64| format!("  {}", AreaScale::new(whole * pixel).show(pixels as f64 * pixel));
             let extent = pixel_area.map(shown).unwrap_or_default();
             preview::Entry { class, text: format!("{} {share:.1} %{extent}", class.name) }
@@ -266,8 +270,7 @@ fn shares<'a>(classes: &'a [ClassInfo], counts: &Counts) -> Vec<ClassShare<'a>> 
     classes.iter().zip(&counts.classes).map(|(class, &pixels)| ClassShare { class, pixels }).collect()
 }
 
-fn mean_pixel_area(place: &Georeference, scene: &ScenePlan) -> Option<f64> {
-    let size = scene.info.size;
+fn mean_pixel_area(place: &Georeference, size: Size) -> Option<f64> {
     if place.geographic {
         let sum: f64 = (0..size.height).map(|row| area::geographic_pixel(&place.transform, size.width, row)).sum();
         return Some(sum / size.height as f64);

@@ -3,9 +3,11 @@
 mod accumulate;
 mod certainty;
 mod labels;
+mod regrid;
 mod weights;
 
 pub use accumulate::{Accumulator, Row};
 pub use certainty::{Certainty, certainty};
 pub use labels::{Classifier, Labelled};
+pub use regrid::Regrid;
 pub use weights::window_weights;

@@ -145,13 +145,18 @@ impl ScoreSource {
         labels.iter().for_each(|&label| present[usize::from(label)] = true);
         for class in (0..self.bands.min(present.len())).filter(|&class| present[class]) {
             let count = labels.len() / width;
-            self.dataset
+            let scale = self
+                .dataset
                 .rasterband(class + 1)
-                .and_then(|band| read(&band, first, width, count, plane))
+                .and_then(|band| {
+                    read(&band, first, width, count, plane)?;
+                    // Scores kept as bytes say how they become scores again.
+                    Ok(band.scale().unwrap_or(1.0) as f32)
+                })
                 .input(|| format!("cannot read band {} of {}", class + 1, self.name))?;
             for ((&label, &score), best) in labels.iter().zip(plane.iter()).zip(best.iter_mut()) {
                 if usize::from(label) == class {
-                    *best = score;
+                    *best = score * scale;
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::load::{Override, parse};
 use super::plan::{ModelFacts, Plan, resolve};
 use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Size};
-use crate::scene::{BandInfo, ColourRole, Georeference, SceneInfo};
+use crate::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo};
 
 pub(super) const FACTS: ModelFacts = ModelFacts { window: 224, patch: 16 };
 
@@ -35,6 +35,7 @@ pub(super) fn scene(path: &str, bands: &[(ColourRole, &str)]) -> SceneInfo {
             metres_per_unit: 1.0,
             pixel_is_point: false,
         }),
+        access: Access::default(),
     }
 }
 

@@ -3,7 +3,10 @@
 use super::*;
 use crate::geom::Blend;
 use crate::pipeline::{DeviceChoice, ModelChoice, OutputPaths, RasterPlan, TemplateChoice, from_flags, inputs};
-use crate::scene::{Compression, RasterFormat, RasterLayout, ScoreType, StretchMethod, ValueRange};
+use crate::scene::{
+    AreaRequest, Compression, RasterFormat, RasterLayout, Resolution, SceneRequest, ScoreType, StretchMethod,
+    ValueRange,
+};
 
 const JOB: &str = "model: m\nscene: a.tif\nclasses: [background, 'building, roof']\n";
 
@@ -132,7 +135,7 @@ fn paths_in_a_job_start_from_its_folder_and_those_in_flags_from_here() {
 
     let found = inputs(&crate::pipeline::load(&job, &[]).unwrap()).unwrap();
     assert_eq!(found.model, ModelChoice::Bundle(bundle));
-    assert_eq!(found.scenes, [folder.path().join("a.tif")]);
+    assert_eq!(found.scenes, [SceneRequest::file(folder.path().join("a.tif"))]);
 
     let spec = crate::pipeline::load(&job, &[Override::texts("--input", "scene", &["a.tif".into()])]).unwrap();
     insta::assert_snapshot!(shown(&inputs(&spec).unwrap_err()), @r"
@@ -147,7 +150,8 @@ fn paths_in_a_job_start_from_its_folder_and_those_in_flags_from_here() {
     // URLs and GDAL's virtual files are joined to nothing.
     let remote = Override::texts("--input", "scene", &["/vsizip/a.zip/a.tif".into(), "https://x.org/a.tif".into()]);
     let found = inputs(&crate::pipeline::load(&job, &[remote]).unwrap()).unwrap();
-    assert_eq!(found.scenes, [PathBuf::from("/vsizip/a.zip/a.tif"), PathBuf::from("https://x.org/a.tif")]);
+    let expected = ["/vsizip/a.zip/a.tif", "/vsicurl/https://x.org/a.tif"].map(SceneRequest::file);
+    assert_eq!(found.scenes, expected);
 }
 
 #[test]
@@ -203,6 +207,78 @@ fn rasters_are_written_as_the_job_says() {
 
 fn plan_error(job: &str) -> String {
     shown(&plan(job, &[], vec![rgb("a.tif")]).unwrap_err())
+}
+
+#[test]
+fn scenes_are_asked_for_as_the_job_says() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["t/b.tif", "t/a.tif", "t/a.tif.aux.xml", "t/a.qml", "area.gpkg", "all.zip"] {
+        std::fs::create_dir_all(folder.path().join("t")).unwrap();
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let at = |name: &str| folder.path().join(name);
+    let asked = |rest: &str| {
+        let job = at("job.yaml");
+        std::fs::write(&job, format!("model: m\nclasses: [a, b]\n{rest}\n")).unwrap();
+        crate::pipeline::load(&job, &[]).and_then(|spec| inputs(&spec)).map(|inputs| inputs.scenes)
+    };
+    let two = [at("t/a.tif"), at("t/b.tif")];
+    assert_eq!(asked("scene: t/*").unwrap(), two.clone().map(SceneRequest::file));
+    let mosaic =
+        asked("scene: [t/b.tif, t/a.*]\nmosaic: true\nresolution: 0.5\naoi: area.gpkg\nassets: [red]").unwrap();
+    let expected = SceneRequest {
+        files: vec![at("t/b.tif"), at("t/a.tif")],
+        mosaic: true,
+        assets: vec!["red".into()],
+        resolution: Some(Resolution::Metres(0.5)),
+        area: Some(AreaRequest::File { path: at("area.gpkg"), layer: None }),
+    };
+    assert_eq!(mosaic, [expected]);
+    let zipped = asked("scene: all.zip/in/a.tif\nresolution: 1e-5 crs\naoi: [6, 50, 7.5, 51]").unwrap().remove(0);
+    assert_eq!(zipped.files, [PathBuf::from(format!("/vsizip/{}", at("all.zip/in/a.tif").display()))]);
+    assert_eq!(zipped.resolution, Some(Resolution::CrsUnits(1e-5)));
+    assert_eq!(zipped.area, Some(AreaRequest::Bounds { bounds: [6.0, 50.0, 7.5, 51.0], crs: "EPSG:4326".into() }));
+    let long = asked("scene: t/a.tif\naoi: {bounds: [0, 0, 10, 10], crs: EPSG:32632}").unwrap().remove(0);
+    assert!(matches!(long.area, Some(AreaRequest::Bounds { crs, .. }) if crs == "EPSG:32632"));
+
+    for (rest, part) in [
+        ("scene: t/*.jp2", "no file matches"),
+        ("scene: t/c.tif", "there is no file"),
+        ("scene: s3://bucket/*.tif", "is a pattern on a server"),
+        ("scene: none.zip/a.tif", "none.zip"),
+        ("scene: t/a.tif\nresolution: 0", "`0` is no resolution"),
+        ("scene: t/a.tif\nresolution: half", "`half` is no resolution"),
+        ("scene: t/a.tif\naoi: none.gpkg", "none.gpkg"),
+        ("scene: t/a.tif\naoi: [1, 2, 3]", "four numbers, not 3"),
+        ("scene: t/a.tif\naoi: [5, 2, 3, 4]", "enclose nothing"),
+        ("scene: t/a.tif\naoi: {file: area.gpkg, bounds: [1, 2, 3, 4]}", "not both"),
+    ] {
+        let error = asked(rest).unwrap_err();
+        assert!(error.to_string().contains(part), "{rest}: {}", shown(&error));
+        assert!(error.to_string().contains("job.yaml:"), "{rest}: {}", shown(&error));
+    }
+}
+
+#[test]
+fn results_may_lie_on_the_scenes_own_grid() {
+    let mut info = rgb("a.tif");
+    let native = crate::scene::NativeGrid { size: info.size, georeference: info.georeference.clone(), scale: [2.0; 2] };
+    info.access.native = Some(native);
+    info.size = Size::new(500, 250);
+    let grid = |rest: &str| {
+        plan(&format!("{JOB}resolution: 0.4\n{rest}"), &[], vec![info.clone()]).unwrap().scenes[0].output_grid().0
+    };
+    assert_eq!((grid(""), grid("grid: scene\n")), (Size::new(500, 250), Size::new(1000, 500)));
+    let notes = one(&format!("{JOB}grid: scene\n")).notes;
+    assert!(notes.len() == 1 && notes[0].contains("without `resolution`"), "{notes:?}");
+}
+
+#[test]
+fn outputs_of_a_stac_item_are_named_after_it() {
+    let mut info = rgb("/vsicurl/https://x.org/TCI.tif");
+    info.access.name = Some("../S2A/../x".into());
+    let outputs = plan(JOB, &[], vec![info]).unwrap().scenes.remove(0).outputs;
+    assert_eq!(outputs.labels, PathBuf::from("output/job/_S2A_.._x_labels.tif"));
 }
 
 #[test]

@@ -1,0 +1,322 @@
+//! The part of a scene that is asked for, from a vector file or bounds, brought onto the scene's pixels.
+
+use std::path::Path;
+
+use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+use gdal::vector::{Geometry, LayerAccess, OGRwkbGeometryType};
+use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
+
+use super::{align, messages};
+use crate::error::{Context, Error, Result};
+use crate::geom::{Polygon, Region, WorldPoint};
+use crate::scene::{AreaRequest, Georeference, SceneInfo};
+
+/// An edge that is straight in one CRS is a curve in another: it is cut into pieces of at most this share of the area's
+/// extent before it is taken over.
+const PIECES: f64 = 64.0;
+
+/// Polygons in the coordinates of a CRS.
+struct Area {
+    polygons: Vec<Polygon>,
+    crs: Option<SpatialRef>,
+    name: String,
+}
+
+/// The pixels of the scene's grid that lie in the area.
+///
+/// # Errors
+/// The file cannot be read or holds no polygons, the scene has no place, there is no way between the two CRSs, or the area
+/// does not touch the scene.
+pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> {
+    super::init();
+    let shown = info.path.display();
+    let Some(place) = &info.georeference else {
+        return Err(Error::input(format!("{shown} has no georeference: an area of interest cannot be found in it"))
+            .with_hint("Leave `aoi` out, or give the scene its place first."));
+    };
+    let area = match request {
+        AreaRequest::File { path, layer } => from_file(path, layer.as_deref())?,
+        AreaRequest::Bounds { bounds, crs } => from_bounds(*bounds, crs)?,
+    };
+    let name = area.name.clone();
+    let polygons = onto(area, place).input(|| format!("{name} cannot be brought onto {shown}"))?;
+    let polygons =
+        polygons.into_iter().map(|polygon| on_pixels(polygon, place)).collect::<Option<Vec<_>>>().ok_or_else(|| {
+            Error::input(format!("{name} cannot be brought onto {shown}: its coordinates have no place there"))
+        })?;
+    // Longitudes count from -180 or from 0; a scene over the antimeridian goes beyond 180.
+    let polygons = if place.geographic { with_full_turns(&polygons, place) } else { polygons };
+    let region = Region::new(polygons, info.size);
+    if region.is_empty() {
+        return Err(Error::input(format!("{name} does not touch {shown}"))
+            .with_hint(format!("Check its reference system; the scene reaches {}.", reach(info, place))));
+    }
+    Ok(region)
+}
+
+fn from_file(path: &Path, layer: Option<&str>) -> Result<Area> {
+    let shown = path.display();
+    let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
+    let options = DatasetOptions { open_flags, ..DatasetOptions::default() };
+    let dataset = messages::attempt(|| Dataset::open_ex(path, options)).map_err(|cause| {
+        Error::input(format!("cannot open the area of interest {shown}"))
+            .with_hint("Any vector format that GDAL reads will do: GeoPackage, GeoJSON, FlatGeobuf, shapefile.")
+            .with_source(cause)
+    })?;
+    let names = || dataset.layers().map(|layer| layer.name()).collect::<Vec<_>>().join(", ");
+    let mut layer = match (layer, dataset.layer_count()) {
+        (Some(name), _) => messages::attempt(|| dataset.layer_by_name(name))
+            .input(|| format!("{shown} has no layer {name:?}, only: {}", names()))?,
+        (None, 1) => messages::attempt(|| dataset.layer(0)).input(|| format!("cannot read {shown}"))?,
+        (None, count) => {
+            return Err(Error::input(format!("{shown} has {count} layers: {}", names()))
+                .with_hint("Name one: `aoi: {file: …, layer: …}`."));
+        }
+    };
+    let crs = layer.spatial_ref();
+    let mut polygons = Vec::new();
+    for feature in layer.features() {
+        if let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) {
+            collect(geometry, &mut polygons).input(|| {
+                let number = feature.fid().map_or_else(String::new, |number| format!(" {number}"));
+                format!("feature{number} of {shown} is no area")
+            })?;
+        }
+    }
+    if polygons.is_empty() {
+        return Err(
+            Error::input(format!("{shown} holds no polygons")).with_hint("Draw the area of interest as polygons.")
+        );
+    }
+    Ok(Area { polygons, crs, name: format!("the area of interest {shown}") })
+}
+
+fn collect(geometry: &Geometry, polygons: &mut Vec<Polygon>) -> Result<()> {
+    use OGRwkbGeometryType::{wkbGeometryCollection, wkbMultiPolygon, wkbPolygon};
+    match gdal::vector::geometry_type_flatten(geometry.geometry_type()) {
+        kind if kind == wkbPolygon => {
+            let rings = (0..geometry.geometry_count()).map(|index| {
+                let mut points = Vec::new();
+                geometry.get_geometry(index).get_points(&mut points);
+                points.into_iter().map(|(x, y, _)| [x, y]).collect()
+            });
+            polygons.push(rings.collect());
+            Ok(())
+        }
+        kind if kind == wkbMultiPolygon || kind == wkbGeometryCollection => {
+            (0..geometry.geometry_count()).try_for_each(|index| collect(&geometry.get_geometry(index), polygons))
+        }
+        _ => {
+            Err(Error::input(format!("it is a {}; an area of interest is made of polygons", geometry.geometry_name())))
+        }
+    }
+}
+
+fn from_bounds([left, bottom, right, top]: [f64; 4], crs: &str) -> Result<Area> {
+    let mut crs = messages::attempt(|| SpatialRef::from_definition(crs)).map_err(|cause| {
+        Error::input(format!("{crs:?} is no reference system that is known"))
+            .with_hint("Name it by its code, such as EPSG:25832.")
+            .with_source(cause)
+    })?;
+    crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+    let degrees = crs.is_geographic();
+    if !(left < right && bottom < top) || (degrees && (bottom < -90.0 || top > 90.0)) {
+        let message = format!("the area of interest reaches from {left}, {bottom} to {right}, {top}");
+        return Err(Error::input(message).with_hint(if degrees {
+            "Write [west, south, east, north] in degrees, or name the reference system of other numbers: `crs: EPSG:…`."
+        } else {
+            "Write [left, bottom, right, top]."
+        }));
+    }
+    let ring = vec![[left, bottom], [right, bottom], [right, top], [left, top]];
+    Ok(Area { polygons: vec![vec![ring]], crs: Some(crs), name: "the area of interest".to_owned() })
+}
+
+/// The polygons in the scene's CRS.
+fn onto(area: Area, place: &Georeference) -> Result<Vec<Polygon>> {
+    let Some(mut from) = area.crs else {
+        messages::warn(&format!("{} has no reference system: it is taken to be that of the scene.", area.name));
+        return Ok(area.polygons);
+    };
+    let Some(to) = &place.crs_wkt else {
+        messages::warn("The scene has no reference system: that of the area of interest is taken for it.");
+        return Ok(area.polygons);
+    };
+    from.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+    let to = align::crs(to)?;
+    if from == to {
+        return Ok(area.polygons);
+    }
+    let transform = messages::attempt(|| CoordTransform::new(&from, &to))
+        .input(|| "there is no way between their reference systems".into())?;
+    let longest = longest_edge(&area.polygons);
+    let ring = |ring: Vec<[f64; 2]>| {
+        let ring = in_pieces(&ring, longest);
+        let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = ring.iter().map(|point| (point[0], point[1])).unzip();
+        messages::attempt(|| transform.transform_coords(&mut xs, &mut ys, &mut []))
+            .input(|| "some of its points have no place in the scene's reference system".into())?;
+        Ok(xs.into_iter().zip(ys).map(|(x, y)| [x, y]).collect())
+    };
+    area.polygons.into_iter().map(|polygon| polygon.into_iter().map(ring).collect()).collect()
+}
+
+fn longest_edge(polygons: &[Polygon]) -> f64 {
+    let extent = |axis: usize| {
+        let values = polygons.iter().flatten().flatten().map(|point| point[axis]);
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
+        high - low
+    };
+    extent(0).max(extent(1)) / PIECES
+}
+
+fn in_pieces(ring: &[[f64; 2]], longest: f64) -> Vec<[f64; 2]> {
+    let mut points = Vec::with_capacity(ring.len());
+    for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+        let length = (b[0] - a[0]).abs().max((b[1] - a[1]).abs());
+        let pieces = (length / longest).ceil().clamp(1.0, PIECES) as usize;
+        points.extend((0..pieces).map(|piece| {
+            let share = piece as f64 / pieces as f64;
+            [a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])]
+        }));
+    }
+    points
+}
+
+fn on_pixels(polygon: Polygon, place: &Georeference) -> Option<Polygon> {
+    let point = |[x, y]: [f64; 2]| place.transform.to_pixel(WorldPoint { x, y });
+    polygon.into_iter().map(|ring| ring.into_iter().map(point).collect()).collect()
+}
+
+fn with_full_turns(polygons: &[Polygon], place: &Georeference) -> Vec<Polygon> {
+    let world = |x: f64| place.transform.to_pixel(WorldPoint { x, y: 0.0 });
+    let (Some(zero), Some(turn)) = (world(0.0), world(360.0)) else { return polygons.to_vec() };
+    let step = [turn[0] - zero[0], turn[1] - zero[1]];
+    let shifted = |times: f64| {
+        polygons.iter().map(move |polygon| {
+            let point = |&[col, row]: &[f64; 2]| [col + times * step[0], row + times * step[1]];
+            polygon.iter().map(|ring| ring.iter().map(point).collect()).collect()
+        })
+    };
+    polygons.iter().cloned().chain(shifted(1.0)).chain(shifted(-1.0)).collect()
+}
+
+/// What a scene covers, for people.
+fn reach(info: &SceneInfo, place: &Georeference) -> String {
+    let (width, height) = (info.size.width as f64, info.size.height as f64);
+    let corners =
+        [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)].map(|(c, r)| place.transform.to_world(c, r));
+    let range = |value: fn(&WorldPoint) -> f64| {
+        let values = corners.iter().map(value);
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    };
+    let ((left, right), (bottom, top)) = (range(|point| point.x), range(|point| point.y));
+    let crs = place.crs_name.as_deref().unwrap_or("its own coordinates");
+    format!("from {left}, {bottom} to {right}, {top} in {crs}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_scenes::{georeference, make};
+    use super::super::{find, inspect};
+    use super::*;
+    use crate::geom::{Coverage, Size};
+    use crate::scene::SceneRequest;
+
+    fn scene(name: &str, coefficients: [f64; 6], epsg: u32, size: Size) -> SceneInfo {
+        make(name, size, &[vec![7u8; size.pixels()]], &[], |dataset| {
+            dataset.set_projection(&georeference([0.0; 6], epsg).crs_wkt.unwrap()).unwrap();
+            dataset.set_geo_transform(&coefficients).unwrap();
+        });
+        inspect(name).unwrap()
+    }
+
+    fn covered(region: &Region, size: Size) -> Vec<bool> {
+        match region.coverage(size.window()) {
+            Coverage::Nothing => vec![false; size.pixels()],
+            Coverage::Everything => vec![true; size.pixels()],
+            Coverage::Part(pixels) => pixels,
+        }
+    }
+
+    fn bounds(bounds: [f64; 4], crs: &str) -> AreaRequest {
+        AreaRequest::Bounds { bounds, crs: crs.to_owned() }
+    }
+
+    #[test]
+    fn bounds_in_the_scenes_own_crs_are_exact_whichever_way_is_up() {
+        let size = Size::new(20, 10);
+        let north = scene("/vsimem/aoi_north.tif", [1000.0, 10.0, 0.0, 5000.0, 0.0, -10.0], 32632, size);
+        let area = bounds([1020.0, 4930.0, 1050.0, 4980.0], "EPSG:32632");
+        let pixels = covered(&region(&area, &north).unwrap(), size);
+        let expected = |col: usize, row: usize| (2..5).contains(&col) && (2..7).contains(&row);
+        assert!((0..200).all(|at| pixels[at] == expected(at % 20, at / 20)));
+        let south = scene("/vsimem/aoi_south.tif", [1000.0, 10.0, 0.0, 4900.0, 0.0, 10.0], 32632, size);
+        let pixels = covered(&region(&area, &south).unwrap(), size);
+        let expected = |col: usize, row: usize| (2..5).contains(&col) && (3..8).contains(&row);
+        assert!((0..200).all(|at| pixels[at] == expected(at % 20, at / 20)));
+    }
+
+    #[test]
+    fn a_file_in_another_crs_covers_the_same_ground() {
+        // A square degree-wise rectangle over a UTM scene: its northern edge bends.
+        let size = Size::new(400, 300);
+        let info = scene("/vsimem/aoi_utm.tif", [300_000.0, 1000.0, 0.0, 5_700_000.0, 0.0, -1000.0], 32632, size);
+        let text = r#"{"type":"FeatureCollection","features":[{"type":"Feature","properties":{},"geometry":
+            {"type":"MultiPolygon","coordinates":[[[[7.0,50.0],[10.0,50.0],[10.0,51.0],[7.0,51.0],[7.0,50.0]]]]}}]}"#;
+        gdal::vsi::create_mem_file("/vsimem/aoi.geojson", text.as_bytes().to_vec()).unwrap();
+        let request = AreaRequest::File { path: "/vsimem/aoi.geojson".into(), layer: None };
+        let pixels = covered(&region(&request, &info).unwrap(), size);
+        let degrees = align::crs(&georeference([0.0; 6], 4326).crs_wkt.unwrap()).unwrap();
+        let utm = align::crs(info.georeference.as_ref().unwrap().crs_wkt.as_ref().unwrap()).unwrap();
+        let back = CoordTransform::new(&utm, &degrees).unwrap();
+        let mut wrong = 0;
+        for at in 0..size.pixels() {
+            let world = info
+                .georeference
+                .as_ref()
+                .unwrap()
+                .transform
+                .to_world((at % 400) as f64 + 0.5, (at / 400) as f64 + 0.5);
+            let (mut x, mut y) = ([world.x], [world.y]);
+            back.transform_coords(&mut x, &mut y, &mut []).unwrap();
+            let inside = (7.0..10.0).contains(&x[0]) && (50.0..51.0).contains(&y[0]);
+            wrong += usize::from(inside != pixels[at]);
+        }
+        assert!(wrong <= 2, "{wrong} pixels differ");
+        assert_eq!(
+            region(&bounds([7.0, 50.0, 10.0, 51.0], "EPSG:4326"), &info).unwrap().coverage(size.window()),
+            Coverage::Part(pixels)
+        );
+    }
+
+    #[test]
+    fn longitudes_may_count_from_either_side() {
+        let size = Size::new(40, 10);
+        let info = scene("/vsimem/aoi_pacific.tif", [179.8, 0.01, 0.0, -16.0, 0.0, -0.01], 4326, size);
+        let pixels = covered(&region(&bounds([-180.0, -16.05, -179.9, -16.0], "EPSG:4326"), &info).unwrap(), size);
+        assert!((0..400).all(|at| pixels[at] == ((20..30).contains(&(at % 40)) && at / 40 < 5)));
+    }
+
+    #[test]
+    fn what_is_no_area_of_this_scene_is_said() {
+        let info = scene("/vsimem/aoi_far.tif", [1000.0, 10.0, 0.0, 5000.0, 0.0, -10.0], 32632, Size::new(9, 9));
+        let said = |request: AreaRequest| {
+            let error = region(&request, &info).unwrap_err();
+            format!("{error} {} {}", error.causes().join(" "), error.hint().unwrap_or_default())
+        };
+        let far = said(bounds([7.0, 50.0, 8.0, 51.0], "EPSG:4326"));
+        assert!(far.contains("does not touch") && far.contains("EPSG:32632"), "{far}");
+        assert!(said(bounds([8.0, 50.0, 7.0, 51.0], "EPSG:4326")).contains("west, south"));
+        assert!(said(bounds([500_000.0, 5e6, 5.1e5, 5.1e6], "EPSG:4326")).contains("crs: EPSG"));
+        assert!(said(bounds([0.0, 0.0, 1.0, 1.0], "EPSG:0")).contains("EPSG:0"));
+        let text = r#"{"type":"Point","coordinates":[7.0,50.0]}"#;
+        gdal::vsi::create_mem_file("/vsimem/point.geojson", text.as_bytes().to_vec()).unwrap();
+        assert!(said(AreaRequest::File { path: "/vsimem/point.geojson".into(), layer: None }).contains("POINT"));
+        assert!(said(AreaRequest::File { path: "/nowhere.gpkg".into(), layer: None }).contains("/nowhere.gpkg"));
+        let request = SceneRequest {
+            area: Some(bounds([0.0, 0.0, 1.0, 1.0], "EPSG:32632")),
+            ..SceneRequest::file("/vsimem/aoi_far.tif")
+        };
+        assert!(find(&request).is_err());
+    }
+}

@@ -1,0 +1,411 @@
+//! Many tiles as one scene, and the single-band assets of one acquisition as the bands of one scene.
+
+use super::vrt::{self, Band, Holes, Tile};
+use super::{messages, metadata, open};
+use crate::error::{Error, Result};
+use crate::geom::{GeoTransform, Size, WorldPoint};
+use crate::scene::{BandInfo, ColourRole, Georeference, SceneInfo};
+
+/// Part of a pixel by which a tile may lie beside the grid and still count as on it.
+const ON_GRID: f64 = 0.01;
+/// Relative difference of pixel sizes that comes from rounding alone.
+const SAME_SIZE: f64 = 1e-6;
+
+/// Lays tiles out as one scene. The first one lies on top; pixels that no tile holds have no data.
+///
+/// # Errors
+/// Tiles that cannot be one scene: of differing CRS, number or type of bands, or rotated; both tiles are named.
+pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
+    let Some((first, others)) = tiles.split_first() else {
+        return Err(Error::internal("a mosaic of no tiles was asked for"));
+    };
+    if others.is_empty() {
+        return Ok(first.clone());
+    }
+    for other in others {
+        check_pair(first, other)?;
+    }
+    let tiles = near_each_other(tiles);
+    let grid = Grid::over(&tiles)?;
+    let places = grid.places(&tiles)?;
+    let bands: Vec<Band<'_>> = (0..first.bands.len())
+        .map(|index| Band {
+            info: &first.bands[index],
+            sources: places.iter().rev().map(|tile| (tile, index + 1)).collect(),
+        })
+        .collect();
+    finish(&grid, &bands, holes(&tiles), &tiles)
+}
+
+/// Lays rasters over one another, so that their bands become the bands of one scene. `names` name their bands.
+///
+/// # Errors
+/// Rasters of differing CRS, or rotated ones.
+pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo> {
+    let Some((first, others)) = layers.split_first() else {
+        return Err(Error::internal("a scene of no rasters was asked for"));
+    };
+    for other in others {
+        check_place(first, other)?;
+    }
+    let layers: Vec<SceneInfo> = layers.iter().zip(names).map(|(layer, name)| named(layer, name)).collect();
+    let grid = Grid::over(&layers)?;
+    let places = grid.places(&layers)?;
+    let bands: Vec<Band<'_>> = places
+        .iter()
+        .flat_map(|tile| tile.info.bands.iter().enumerate().map(move |(index, info)| (tile, index, info)))
+        .map(|(tile, index, info)| Band { info, sources: vec![(tile, index + 1)] })
+        .collect();
+    let holes = if layers.iter().flat_map(|layer| &layer.bands).any(|band| band.nodata.is_some()) {
+        Holes::Nodata
+    } else {
+        Holes::Mask
+    };
+    finish(&grid, &bands, holes, &layers)
+}
+
+/// A layer whose bands are called as the asset they come from.
+fn named(layer: &SceneInfo, name: &str) -> SceneInfo {
+    let mut layer = layer.clone();
+    let several = layer.bands.len() > 1;
+    for (number, band) in (1..).zip(&mut layer.bands) {
+        band.name = Some(if several { format!("{name} {number}") } else { name.to_owned() });
+        // Each file shows its one band as grey; together they are what their names say.
+        band.role = match name.to_lowercase().as_str() {
+            _ if several => band.role,
+            "red" => ColourRole::Red,
+            "green" => ColourRole::Green,
+            "blue" => ColourRole::Blue,
+            _ => ColourRole::Undefined,
+        };
+    }
+    layer
+}
+
+fn finish(grid: &Grid, bands: &[Band<'_>], holes: Holes, parts: &[SceneInfo]) -> Result<SceneInfo> {
+    let name = vrt::write(grid.size, Some(&grid.georeference), bands, holes)?;
+    let mut info = metadata::describe(&open::open(&name)?, &name)?;
+    // The same place by its own account, not by what the virtual format made of it.
+    info.georeference = Some(grid.georeference.clone());
+    info.access.dataset = Some(name);
+    info.access.files = parts.iter().flat_map(|part| part.files().to_vec()).collect();
+    if let Some(first) = parts.first() {
+        let first = first.path.display();
+        info.path = match parts.len() {
+            1 => first.to_string(),
+            count => format!("{first} (and {} more)", count - 1),
+        }
+        .into();
+    }
+    Ok(info)
+}
+
+fn check_pair(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
+    check_place(first, other)?;
+    let refuse = |what: &str, of_first: String, of_other: String| {
+        let (first, other) = (first.path.display(), other.path.display());
+        Err(Error::input(format!(
+            "{first} and {other} cannot be one mosaic: they have {of_first} and {of_other} {what}"
+        ))
+        .with_hint("Leave one of them out, or run them as scenes of their own (`mosaic: false`)."))
+    };
+    if first.bands.len() != other.bands.len() {
+        return refuse("bands", first.bands.len().to_string(), other.bands.len().to_string());
+    }
+    for (number, (a, b)) in (1..).zip(first.bands.iter().zip(&other.bands)) {
+        if a.pixel_type != b.pixel_type {
+            return refuse(&format!("pixels in band {number}"), a.pixel_type.clone(), b.pixel_type.clone());
+        }
+        let colour =
+            |band: &BandInfo| !matches!(band.role, ColourRole::Undefined | ColourRole::Other | ColourRole::Grey);
+        if a.role != b.role && colour(a) && colour(b) {
+            return refuse(&format!("as band {number}"), format!("{:?}", a.role), format!("{:?}", b.role));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two rasters can lie on one grid at all.
+fn check_place(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
+    let (here, there) = (placed(first)?, placed(other)?);
+    let same = match (&here.crs_wkt, &there.crs_wkt) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a == b || super::align::crs(a)? == super::align::crs(b)?,
+        _ => false,
+    };
+    if !same {
+        let name = |place: &Georeference| place.crs_name.clone().unwrap_or_else(|| "none".to_owned());
+        return Err(Error::input(format!(
+            "{} and {} cannot be one scene: their reference systems are {} and {}",
+            first.path.display(),
+            other.path.display(),
+            name(here),
+            name(there)
+        ))
+        .with_hint("Bring them to one reference system first (gdalwarp -t_srs), or run them as scenes of their own."));
+    }
+    let [_, a, _, _, _, d] = here.transform.coefficients;
+    let [_, b, _, _, _, e] = there.transform.coefficients;
+    if a.signum() != b.signum() || d.signum() != e.signum() {
+        return Err(Error::input(format!(
+            "{} and {} cannot be one scene: one has its north up, the other its south",
+            first.path.display(),
+            other.path.display()
+        ))
+        .with_hint("Turn one of them (gdalwarp writes north-up rasters)."));
+    }
+    Ok(())
+}
+
+/// A raster's georeference, refused where no grid can take it up.
+fn placed(info: &SceneInfo) -> Result<&Georeference> {
+    let Some(place) = &info.georeference else {
+        return Err(Error::input(format!(
+            "{} has no georeference: nobody knows its place among others",
+            info.path.display()
+        ))
+        .with_hint("Run it as a scene of its own."));
+    };
+    let [_, a, b, _, c, d] = place.transform.coefficients;
+    if b != 0.0 || c != 0.0 || a == 0.0 || d == 0.0 || !(a * d).is_finite() {
+        return Err(Error::input(format!("{} is rotated: it cannot be laid beside other tiles", info.path.display()))
+            .with_hint("Straighten it first (gdalwarp writes north-up rasters), or run it as a scene of its own."));
+    }
+    Ok(place)
+}
+
+/// Degrees to either side of the antimeridian brought together, where that makes the mosaic narrower.
+fn near_each_other(tiles: &[SceneInfo]) -> Vec<SceneInfo> {
+    let mut shifted = tiles.to_vec();
+    for place in shifted.iter_mut().filter_map(|tile| tile.georeference.as_mut()) {
+        if place.geographic && place.transform.coefficients[0] < 0.0 {
+            place.transform.coefficients[0] += 360.0;
+        }
+    }
+    let width = |tiles: &[SceneInfo]| Grid::over(tiles).map_or(usize::MAX, |grid| grid.size.width);
+    if width(&shifted) < width(tiles) { shifted } else { tiles.to_vec() }
+}
+
+struct Grid {
+    size: Size,
+    georeference: Georeference,
+}
+
+impl Grid {
+    /// The smallest grid over all rasters, with the smallest of their pixels.
+    fn over(parts: &[SceneInfo]) -> Result<Self> {
+        let mut finest = [f64::INFINITY; 2];
+        let mut bounds = [f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY];
+        let mut georeference = None;
+        let mut point = true;
+        for part in parts {
+            let place = placed(part)?;
+            let transform = &place.transform;
+            let [a, d] = [transform.coefficients[1], transform.coefficients[5]];
+            finest = [
+                if a.abs() < finest[0].abs() { a } else { finest[0] },
+                if d.abs() < finest[1].abs() { d } else { finest[1] },
+            ];
+            for (col, row) in [(0, 0), (part.size.width, part.size.height)] {
+                let WorldPoint { x, y } = transform.to_world(col as f64, row as f64);
+                bounds = [bounds[0].min(x), bounds[1].max(x), bounds[2].min(y), bounds[3].max(y)];
+            }
+            point &= place.pixel_is_point;
+            georeference.get_or_insert_with(|| place.clone());
+        }
+        let (Some(mut georeference), [a, d], [left, right, low, high]) = (georeference, finest, bounds) else {
+            return Err(Error::internal("a grid over nothing was asked for"));
+        };
+        let origin = [if a > 0.0 { left } else { right }, if d > 0.0 { low } else { high }];
+        georeference.transform = GeoTransform { coefficients: [origin[0], a, 0.0, origin[1], 0.0, d] };
+        georeference.pixel_is_point = point;
+        let count = |length: f64, step: f64| (length / step.abs() - ON_GRID).ceil().max(1.0);
+        let (width, height) = (count(right - left, a), count(high - low, d));
+        if width > f64::from(i32::MAX) || height > f64::from(i32::MAX) {
+            return Err(Error::input(format!("the mosaic would be {width} × {height} pixels")).with_hint(
+                "Its tiles lie too far apart for their pixels: run them as scenes of their own, or leave some out.",
+            ));
+        }
+        Ok(Self { size: Size::new(width as usize, height as usize), georeference })
+    }
+
+    fn places<'a>(&self, parts: &'a [SceneInfo]) -> Result<Vec<Tile<'a>>> {
+        let [x, a, _, y, _, d] = self.georeference.transform.coefficients;
+        let mut resampled = 0;
+        let tiles = parts
+            .iter()
+            .map(|info| {
+                let [left, width, _, top, _, height] = placed(info)?.transform.coefficients;
+                let near = |value: f64| {
+                    if (value - value.round()).abs() < ON_GRID { value.round() } else { value }
+                };
+                let size = [info.size.width as f64 * width / a, info.size.height as f64 * height / d];
+                let place = [(left - x) / a, (top - y) / d, size[0], size[1]];
+                let off_grid = place[..2].iter().any(|value| near(*value) != value.round());
+                if off_grid || (width / a - 1.0).abs() > SAME_SIZE || (height / d - 1.0).abs() > SAME_SIZE {
+                    resampled += 1;
+                }
+                Ok(Tile { info, block: vrt::block_of(info.dataset())?, place: place.map(near) })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if resampled > 0 {
+            messages::warn(&format!(
+                "{resampled} of {} rasters do not lie on the pixels of the others: their nearest pixels are taken.",
+                parts.len()
+            ));
+        }
+        Ok(tiles)
+    }
+}
+
+/// How a mosaic of these tiles can say where it holds data.
+fn holes(tiles: &[SceneInfo]) -> Holes {
+    let bands = || tiles.iter().flat_map(|tile| &tile.bands);
+    if bands().any(|band| band.role == ColourRole::Alpha) {
+        return Holes::Alpha;
+    }
+    let same = |tile: &SceneInfo| {
+        let values = |tile: &SceneInfo| tile.bands.iter().map(|band| band.nodata.map(f64::to_bits)).collect::<Vec<_>>();
+        tiles.first().is_some_and(|first| values(first) == values(tile))
+    };
+    if bands().all(|band| band.nodata.is_some()) && tiles.iter().all(same) { Holes::Nodata } else { Holes::Mask }
+}
+
+#[cfg(test)]
+mod tests {
+    use gdal::raster::ColorInterpretation;
+
+    use super::super::test_scenes::{as_it_is, georeference, make, plane};
+    use super::super::{SceneReader, find, inspect, take_warnings};
+    use super::*;
+    use crate::scene::SceneRequest;
+
+    /// A tile of three bands at column and row of a common grid; its pixels tell the tile and their place.
+    fn tile(name: &str, at: [f64; 2], size: Size, number: u8, epsg: u32, dress: impl FnOnce(&mut gdal::Dataset)) {
+        let planes = [0, 1, 2].map(|band| plane(size, move |col, row| number + band + ((col + 2 * row) % 7) as u8));
+        make(name, size, &planes, &["PHOTOMETRIC=RGB"], |dataset| {
+            dataset.set_geo_transform(&[500.0 + at[0] * 2.0, 2.0, 0.0, 900.0 - at[1] * 2.0, 0.0, -2.0]).unwrap();
+            dataset.set_projection(&georeference([0.0; 6], epsg).crs_wkt.unwrap()).unwrap();
+            dress(dataset);
+        });
+    }
+
+    fn mosaic_of(names: &[&str]) -> Result<SceneInfo> {
+        let request =
+            SceneRequest { files: names.iter().map(Into::into).collect(), mosaic: true, ..SceneRequest::file("none") };
+        find(&request).map(|scenes| scenes.into_iter().next().unwrap())
+    }
+
+    fn read(info: &SceneInfo) -> (Vec<f32>, Vec<bool>) {
+        let reader = SceneReader::open(info, [1, 2, 3], &as_it_is()).unwrap();
+        let tile = reader.read(info.size.window()).unwrap();
+        let pixels = tile.window.size().pixels();
+        (tile.rgb, tile.valid.unwrap_or(vec![true; pixels]))
+    }
+
+    #[test]
+    fn four_quarters_are_the_whole_and_the_first_lies_on_top() {
+        let quarter = Size::new(10, 8);
+        for (number, at) in [[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [10.0, 8.0]].into_iter().enumerate() {
+            tile(&format!("/vsimem/q{number}.tif"), at, quarter, 50 * number as u8, 32632, |_| {});
+        }
+        let info = mosaic_of(&["/vsimem/q1.tif", "/vsimem/q0.tif", "/vsimem/q3.tif"]).unwrap();
+        assert_eq!(info.size, Size::new(20, 16));
+        assert_eq!(info.path.to_str(), Some("/vsimem/q1.tif (and 2 more)"));
+        assert_eq!(info.files().len(), 3);
+        assert_eq!(info.bands[2].role, ColourRole::Blue);
+        let place = info.georeference.as_ref().unwrap();
+        assert_eq!(place.transform.coefficients, [500.0, 2.0, 0.0, 900.0, 0.0, -2.0]);
+        assert_eq!(place.crs_name.as_deref(), Some("EPSG:32632"));
+        let (rgb, valid) = read(&info);
+        let at = |col: usize, row: usize| row * 20 + col;
+        assert_eq!(rgb[at(7, 3)], (7 + 6) as f32 % 7.0);
+        assert_eq!(rgb[at(9, 3)], 50.0 + (1 + 6) as f32 % 7.0, "the first lies on top");
+        assert!(valid[at(17, 7)] && !valid[at(18, 7)] && !valid[at(9, 8)] && valid[at(10, 8)], "gaps hold nothing");
+    }
+
+    #[test]
+    fn holes_of_an_upper_tile_show_the_lower_one() {
+        let size = Size::new(7, 7);
+        let nodata = |dataset: &mut gdal::Dataset| {
+            for band in 1..=3 {
+                dataset.rasterband(band).unwrap().set_no_data_value(Some(203.0)).unwrap();
+            }
+        };
+        // The upper one has holes where a pixel's values reach 203.
+        tile("/vsimem/upper.tif", [0.0, 0.0], size, 200, 32632, nodata);
+        tile("/vsimem/lower.tif", [0.0, 0.0], size, 10, 32632, nodata);
+        let info = mosaic_of(&["/vsimem/upper.tif", "/vsimem/lower.tif"]).unwrap();
+        let (rgb, valid) = read(&info);
+        assert_eq!((rgb[0], rgb[3], rgb[4]), (200.0, 13.0, 204.0));
+        assert!(valid.iter().all(|&valid| valid));
+
+        // The same with alpha.
+        for (name, number, alpha) in [("up", 100, 3), ("down", 20, 9)] {
+            let mut planes = vec![vec![number; 49]; 3];
+            planes.push(plane(size, |col, _| if col < alpha { 255u8 } else { 0 }));
+            make(format!("/vsimem/{name}.tif"), size, &planes, &["PHOTOMETRIC=RGB", "ALPHA=YES"], |dataset| {
+                dataset.set_geo_transform(&[0.0, 1.0, 0.0, 0.0, 0.0, -1.0]).unwrap();
+                let mut band = dataset.rasterband(4).unwrap();
+                band.set_color_interpretation(ColorInterpretation::AlphaBand).unwrap();
+            });
+        }
+        let (rgb, valid) = read(&mosaic_of(&["/vsimem/up.tif", "/vsimem/down.tif"]).unwrap());
+        assert_eq!((rgb[2], rgb[3]), (100.0, 20.0));
+        assert!(valid.iter().all(|&valid| valid));
+    }
+
+    #[test]
+    fn tiles_that_do_not_fit_are_named_both() {
+        let size = Size::new(4, 4);
+        tile("/vsimem/fit.tif", [0.0, 0.0], size, 0, 32632, |_| {});
+        tile("/vsimem/zone.tif", [4.0, 0.0], size, 0, 32633, |_| {});
+        make("/vsimem/bands.tif", size, &[vec![1u8; 16]], &[], |dataset| {
+            dataset.set_geo_transform(&[508.0, 2.0, 0.0, 900.0, 0.0, -2.0]).unwrap();
+            dataset.set_projection(&georeference([0.0; 6], 32632).crs_wkt.unwrap()).unwrap();
+        });
+        tile("/vsimem/turned.tif", [4.0, 0.0], size, 0, 32632, |dataset| {
+            dataset.set_geo_transform(&[500.0, 2.0, 0.1, 900.0, 0.1, -2.0]).unwrap();
+        });
+        let refusal = |name: &str| mosaic_of(&["/vsimem/fit.tif", name]).unwrap_err();
+        let zone = refusal("/vsimem/zone.tif").to_string();
+        assert!(["fit.tif", "zone.tif", "EPSG:32632", "EPSG:32633"].iter().all(|part| zone.contains(part)), "{zone}");
+        let bands = refusal("/vsimem/bands.tif").to_string();
+        assert!(["fit.tif", "bands.tif", "3 and 1 bands"].iter().all(|part| bands.contains(part)), "{bands}");
+        assert!(refusal("/vsimem/turned.tif").to_string().contains("turned.tif is rotated"));
+    }
+
+    #[test]
+    fn tiles_on_both_sides_of_the_antimeridian_are_neighbours() {
+        for (name, left) in [("west", 179.5), ("east", -180.0)] {
+            make(format!("/vsimem/{name}.tif"), Size::new(50, 10), &[vec![9u8; 500]], &[], |dataset| {
+                dataset.set_projection(&georeference([0.0; 6], 4326).crs_wkt.unwrap()).unwrap();
+                dataset.set_geo_transform(&[left, 0.01, 0.0, -16.0, 0.0, -0.01]).unwrap();
+            });
+        }
+        let info = mosaic_of(&["/vsimem/east.tif", "/vsimem/west.tif"]).unwrap();
+        assert_eq!(info.size, Size::new(100, 10));
+        let place = info.georeference.unwrap();
+        assert!(place.geographic && place.transform.coefficients[0] == 179.5);
+    }
+
+    #[test]
+    fn bands_in_files_of_their_own_become_one_scene() {
+        let place = |dataset: &mut gdal::Dataset, step: f64| {
+            dataset.set_projection(&georeference([0.0; 6], 32632).crs_wkt.unwrap()).unwrap();
+            dataset.set_geo_transform(&[0.0, step, 0.0, 0.0, 0.0, -step]).unwrap();
+        };
+        make("/vsimem/fine.tif", Size::new(4, 4), &[(0..16u16).collect()], &[], |dataset| place(dataset, 10.0));
+        make("/vsimem/coarse.tif", Size::new(2, 2), &[vec![100u16, 200, 300, 400]], &[], |dataset| {
+            place(dataset, 20.0)
+        });
+        let layers = ["/vsimem/fine.tif", "/vsimem/coarse.tif"].map(|name| inspect(name).unwrap());
+        let info = stack(&layers, &["red".to_owned(), "B11".to_owned()]).unwrap();
+        assert_eq!((info.size, info.bands.len()), (Size::new(4, 4), 2));
+        assert_eq!((info.bands[0].role, info.bands[1].name.as_deref()), (ColourRole::Red, Some("B11")));
+        let reader = SceneReader::open(&info, [1, 2, 2], &as_it_is()).unwrap();
+        let rgb = reader.read(info.size.window()).unwrap().rgb;
+        assert_eq!((rgb[5], rgb[16 + 5], rgb[16 + 15]), (5.0, 100.0, 255.0));
+        assert!(take_warnings().iter().any(|warning| warning.contains("nearest")));
+    }
+}

@@ -1,0 +1,209 @@
+//! From what a job asks for to scenes that can be read: files found, tiles laid out, grids and areas settled.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::resample::Resampler;
+use super::{area, inspect, mosaic, stac};
+use crate::error::{Error, Result};
+use crate::geom::Size;
+use crate::geom::area::metres_per_degree;
+use crate::location::is_remote;
+use crate::scene::{Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
+
+/// Pixels of two grids that differ by less than this share over the whole scene are the same.
+const SAME_GRID: f64 = 1e-6;
+
+/// Finds the scenes of a request: one for each STAC item, a single one for a mosaic; reads headers only.
+///
+/// # Errors
+/// What is missing or no raster, tiles that do not fit together, a resolution without a place on the ground, an area of
+/// interest that is not on the scene.
+pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
+    super::init();
+    let mut scenes = Vec::new();
+    for file in &request.files {
+        match stac::items(file, &request.assets)? {
+            None => scenes.push(inspect(file)?),
+            Some(items) => {
+                for item in items {
+                    scenes.push(of_item(&item)?);
+                }
+            }
+        }
+    }
+    if request.mosaic && scenes.len() > 1 {
+        if scenes.iter().all(|scene| scene.files().iter().all(|file| is_remote(file))) {
+            super::list_no_folders();
+        }
+        let name = scenes.first().map(|first| format!("{}_mosaic", name_of(first)));
+        let mut one = mosaic::mosaic(&scenes)?;
+        one.access.name = name;
+        scenes = vec![one];
+    }
+    scenes
+        .into_iter()
+        .map(|scene| {
+            let mut scene = match request.resolution {
+                Some(resolution) => on_another_grid(scene, resolution)?,
+                None => scene,
+            };
+            if let Some(wanted) = &request.area {
+                scene.access.area = Some(Arc::new(area::region(wanted, &scene)?));
+            }
+            Ok(scene)
+        })
+        .collect()
+}
+
+fn of_item(item: &stac::Item) -> Result<SceneInfo> {
+    let layers = item.files.iter().map(|(_, file)| inspect(file)).collect::<Result<Vec<_>>>()?;
+    let mut scene = match <[SceneInfo; 1]>::try_from(layers) {
+        Ok([only]) => only,
+        Err(layers) => {
+            let names: Vec<String> = item.files.iter().map(|(name, _)| name.clone()).collect();
+            mosaic::stack(&layers, &names)?
+        }
+    };
+    scene.access.name = Some(item.id.clone());
+    Ok(scene)
+}
+
+/// The name that outputs take from a scene.
+fn name_of(scene: &SceneInfo) -> String {
+    let of_path = || {
+        let text = scene.path.to_string_lossy();
+        let path = text.split('?').next().unwrap_or_default();
+        Path::new(path).file_stem().map_or_else(|| "scene".to_owned(), |stem| stem.to_string_lossy().into_owned())
+    };
+    scene.access.name.clone().unwrap_or_else(of_path)
+}
+
+/// The scene as it looks on a grid of another resolution over the same ground.
+fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<SceneInfo> {
+    let shown = scene.path.display();
+    let Some(place) = &scene.georeference else {
+        return Err(Error::input(format!("{shown} has no georeference: nobody knows how large its pixels are"))
+            .with_hint("Leave `resolution` out."));
+    };
+    let (side, pixel) = match resolution {
+        Resolution::Metres(side) => (side, pixel_in_metres(place, scene.size)),
+        Resolution::CrsUnits(side) => (side, [place.transform.pixel_width(), place.transform.pixel_height()]),
+    };
+    let scale = pixel.map(|pixel| side / pixel);
+    let size = Resampler::size(scene.size, scale);
+    let sound = scale.iter().all(|scale| scale.is_finite() && *scale > 0.0);
+    if !sound || size.width.max(size.height) > i32::MAX as usize {
+        return Err(Error::input(format!(
+            "{shown} has pixels of {:.4} × {:.4} and cannot be read at {side}",
+            pixel[0], pixel[1]
+        ))
+        .with_hint("Give the side of a pixel in metres, or in the units of the scene's reference system: `0.5 crs`."));
+    }
+    let longest = scene.size.width.max(scene.size.height) as f64;
+    if scale.iter().all(|scale| (scale - 1.0).abs() * longest < SAME_GRID * longest.max(1.0)) {
+        return Ok(scene);
+    }
+    let mut georeference = place.clone();
+    georeference.transform = place.transform.scaled(scale);
+    let native = NativeGrid { size: scene.size, georeference: scene.georeference.take(), scale };
+    scene.access.native = Some(native);
+    scene.size = size;
+    scene.georeference = Some(georeference);
+    Ok(scene)
+}
+
+/// How wide and high a pixel is on the ground in the middle of the scene.
+fn pixel_in_metres(place: &Georeference, size: Size) -> [f64; 2] {
+    let [east, north] = if place.geographic {
+        metres_per_degree(place.transform.to_world(size.width as f64 / 2.0, size.height as f64 / 2.0).y)
+    } else {
+        [place.metres_per_unit; 2]
+    };
+    let [_, a, b, _, c, d] = place.transform.coefficients;
+    [(a * east).hypot(c * north), (b * east).hypot(d * north)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SceneReader;
+    use super::super::test_scenes::{as_it_is, georeference, make, plane};
+    use super::*;
+    use crate::scene::AreaRequest;
+
+    fn request(name: &str, resolution: Resolution) -> SceneRequest {
+        SceneRequest { resolution: Some(resolution), ..SceneRequest::file(name) }
+    }
+
+    fn scene(name: &str, coefficients: [f64; 6], epsg: u32, size: Size) {
+        make(name, size, &[plane(size, |col, row| ((col / 2 + row / 2) % 200) as u8)], &[], |dataset| {
+            dataset.set_projection(&georeference([0.0; 6], epsg).crs_wkt.unwrap()).unwrap();
+            dataset.set_geo_transform(&coefficients).unwrap();
+        });
+    }
+
+    fn only(request: &SceneRequest) -> SceneInfo {
+        find(request).unwrap().remove(0)
+    }
+
+    #[test]
+    fn metres_are_metres_in_degrees_and_feet_and_on_the_ground() {
+        let size = Size::new(100, 60);
+        // At 60° north a degree is 55,800 m to the east and 111,412 m to the north.
+        scene("/vsimem/degrees.tif", [10.0, 2e-5, 0.0, 60.0006, 0.0, -2e-5], 4326, size);
+        let info = only(&request("/vsimem/degrees.tif", Resolution::Metres(10.0)));
+        let native = info.access.native.as_ref().unwrap();
+        assert!((native.scale[0] - 10.0 / (55_800.2 * 2e-5)).abs() < 1e-3, "{:?}", native.scale);
+        assert!((native.scale[1] - 10.0 / (111_412.2 * 2e-5)).abs() < 1e-3, "{:?}", native.scale);
+        let place = info.georeference.as_ref().unwrap();
+        assert!((place.transform.pixel_width() / place.transform.pixel_height() - 1.9966).abs() < 1e-3);
+        assert_eq!(place.transform.to_world(0.0, 0.0).x, 10.0);
+        assert_eq!(info.native().0, size);
+
+        scene("/vsimem/feet_grid.tif", [0.0, 3.0, 0.0, 0.0, 0.0, -3.0], 2263, size);
+        let info = only(&request("/vsimem/feet_grid.tif", Resolution::Metres(3.0 * 1200.0 / 3937.0)));
+        assert_eq!((info.size, info.access.native.is_none()), (size, true), "three feet are three feet");
+        let info = only(&request("/vsimem/feet_grid.tif", Resolution::CrsUnits(6.0)));
+        assert_eq!(info.size, Size::new(50, 30));
+        let rotated = [0.0, 0.6, 0.8, 0.0, 0.8, -0.6];
+        scene("/vsimem/rotated_grid.tif", rotated, 32632, size);
+        let info = only(&request("/vsimem/rotated_grid.tif", Resolution::Metres(2.0)));
+        assert_eq!(info.size, Size::new(50, 30));
+        let (near, far) =
+            (info.georeference.as_ref().unwrap().transform, crate::geom::GeoTransform { coefficients: rotated });
+        let (near, far) = (near.to_world(50.0, 30.0), far.to_world(100.0, 60.0));
+        assert!((near.x - far.x).abs() < 1e-9 && (near.y - far.y).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_coarser_scene_is_the_average_and_only_the_area_is_wanted() {
+        let size = Size::new(64, 40);
+        scene("/vsimem/coarser.tif", [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], 32632, size);
+        let area = AreaRequest::Bounds { bounds: [20.0, -20.0, 40.0, 0.0], crs: "EPSG:32632".into() };
+        let mut request = request("/vsimem/coarser.tif", Resolution::Metres(2.0));
+        request.area = Some(area);
+        let info = only(&request);
+        assert_eq!(info.size, Size::new(32, 20));
+        let reader = SceneReader::open(&info, [1, 1, 1], &as_it_is()).unwrap();
+        let tile = reader.read(info.size.window()).unwrap();
+        let valid = tile.valid.unwrap();
+        for at in 0..info.size.pixels() {
+            let (col, row) = (at % 32, at / 32);
+            assert_eq!(tile.rgb[at], ((col + row) % 200) as f32, "pixels beside the area are seen");
+            assert_eq!(valid[at], (10..20).contains(&col) && row < 10);
+        }
+        let outside = crate::geom::Window { col: 0, row: 12, width: 32, height: 8 };
+        assert!(reader.read(outside).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_has_no_place_has_no_resolution() {
+        make("/vsimem/nowhere.tif", Size::new(4, 4), &[vec![0u8; 16]], &[], |_| {});
+        let error = find(&request("/vsimem/nowhere.tif", Resolution::Metres(1.0))).unwrap_err();
+        assert!(error.to_string().contains("no georeference"), "{error}");
+        scene("/vsimem/tiny.tif", [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], 32632, Size::new(4, 4));
+        for side in [0.0, -1.0, f64::NAN, 1e-300] {
+            assert!(find(&request("/vsimem/tiny.tif", Resolution::Metres(side))).is_err(), "{side}");
+        }
+    }
+}

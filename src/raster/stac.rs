@@ -1,0 +1,162 @@
+//! STAC items and item collections: which files of an acquisition are to be read.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::remote;
+use crate::error::{Error, Result};
+use crate::location::{Location, is_remote};
+
+/// A page of a catalogue has some hundred items of some 20 kB.
+const MAX_BYTES: usize = 64 << 20;
+
+/// What is to be looked at where the job names no assets: a key and a role that publishers use for it.
+const VISUAL: &str = "visual";
+
+/// The files of one acquisition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Item {
+    pub id: String,
+    /// The assets' names and GDAL's names of their files, in the order asked for.
+    pub files: Vec<(String, PathBuf)>,
+}
+
+/// The items of a file; `None` where it is none of STAC's.
+///
+/// # Errors
+/// It cannot be read, or an item lacks the assets.
+pub(super) fn items(name: &Path, assets: &[String]) -> Result<Option<Vec<Item>>> {
+    if !may_be_stac(name) {
+        return Ok(None);
+    }
+    let text = remote::read_text(name, MAX_BYTES)?;
+    let Ok(json) = serde_json::from_str::<Value>(&text) else { return Ok(None) };
+    let features: Vec<&Value> = match json["type"].as_str() {
+        Some("Feature") => vec![&json],
+        Some("FeatureCollection") => json["features"].as_array().into_iter().flatten().collect(),
+        _ => return Ok(None),
+    };
+    if features.is_empty() || features.iter().any(|feature| !feature["assets"].is_object()) {
+        return Ok(None);
+    }
+    let base = name.parent().unwrap_or(Path::new(""));
+    features.into_iter().map(|feature| item(feature, name, base, assets)).collect::<Result<_>>().map(Some)
+}
+
+fn may_be_stac(name: &Path) -> bool {
+    let text = name.to_string_lossy().to_lowercase();
+    let path = text.split('?').next().unwrap_or_default();
+    path.ends_with(".json") || path.ends_with(".geojson") || (is_remote(name) && path.contains("/items"))
+}
+
+fn item(feature: &Value, name: &Path, base: &Path, wanted: &[String]) -> Result<Item> {
+    let id = feature["id"].as_str().unwrap_or("item").to_owned();
+    let Some(all) = feature["assets"].as_object() else {
+        return Err(Error::input(format!("item {id} of {} has no assets", name.display())));
+    };
+    let missing = |what: &str| {
+        let listed = all
+            .iter()
+            .map(|(key, asset)| match roles(asset).collect::<Vec<_>>().join(", ") {
+                roles if roles.is_empty() => key.clone(),
+                roles => format!("{key} ({roles})"),
+            })
+            .collect::<Vec<_>>();
+        Error::input(format!("item {id} of {} has no asset {what}", name.display()))
+            .with_hint(format!("Choose with `assets:` from {}.", listed.join(", ")))
+    };
+    let find = |wanted: &str| {
+        all.iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(wanted))
+            .or_else(|| all.iter().find(|(_, asset)| roles(asset).any(|role| role.eq_ignore_ascii_case(wanted))))
+            .or_else(|| all.iter().find(|(_, asset)| colours(asset).any(|name| name.eq_ignore_ascii_case(wanted))))
+    };
+    let chosen: Vec<(&str, &String, &Value)> = if wanted.is_empty() {
+        let images: Vec<_> = all.iter().filter(|(_, asset)| is_image(asset)).collect();
+        let found = find(VISUAL).or(match images.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        });
+        let (key, asset) =
+            found.ok_or_else(|| missing(&format!("or role {VISUAL:?}, and more than one that could do")))?;
+        vec![(key, key, asset)]
+    } else {
+        let one = |name: &String| find(name).ok_or_else(|| missing(&format!("or role {name:?}")));
+        let found = wanted.iter().map(|name| one(name).map(|(key, asset)| (name.as_str(), key, asset)));
+        found.collect::<Result<_>>()?
+    };
+    let files = chosen.into_iter().map(|(name, key, asset)| {
+        let href = asset["href"].as_str().ok_or_else(|| missing(&format!("{key:?} with an address (href)")))?;
+        Ok((name.to_owned(), Location::read(href, base).gdal_name()))
+    });
+    Ok(Item { files: files.collect::<Result<_>>()?, id })
+}
+
+fn roles(asset: &Value) -> impl Iterator<Item = &str> {
+    asset["roles"].as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The names of an asset's bands: `eo:bands` up to STAC 1.0, `bands` since 1.1. Only those of a single band name the asset.
+fn colours(asset: &Value) -> impl Iterator<Item = &str> {
+    let bands = asset["eo:bands"].as_array().or_else(|| asset["bands"].as_array());
+    let only = bands.filter(|bands| bands.len() == 1).and_then(|bands| bands.first());
+    let keys = ["common_name", "eo:common_name", "name"];
+    keys.into_iter().filter_map(move |key| only?[key].as_str())
+}
+
+/// Whether an asset is a picture of the ground, by its media type and roles.
+fn is_image(asset: &Value) -> bool {
+    let side = ["thumbnail", "overview", "metadata"];
+    let media = asset["type"].as_str().unwrap_or_default();
+    let raster = ["image/tiff", "image/jp2", "image/vnd.stac.geotiff"].iter().any(|kind| media.starts_with(kind));
+    raster && !roles(asset).any(|role| side.contains(&role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ITEM: &str = r#"{"type":"Feature","stac_version":"1.0.0","id":"S2A_T32","assets":{
+        "B04":{"href":"./B04.tif","type":"image/tiff; application=geotiff","roles":["data"],"eo:bands":[{"name":"B04","common_name":"red"}]},
+        "B03":{"href":"s3://bucket/B03.tif","type":"image/tiff","eo:bands":[{"common_name":"green"}]},
+        "tci":{"href":"https://x.org/TCI.tif?sig=a","roles":["visual"],"eo:bands":[{"common_name":"red"},{"common_name":"green"}]},
+        "thumbnail":{"href":"t.png","roles":["thumbnail"]}}}"#;
+
+    fn read(name: &str, text: &str, assets: &[&str]) -> Result<Option<Vec<Item>>> {
+        crate::raster::init();
+        gdal::vsi::create_mem_file(name, text.as_bytes().to_vec()).unwrap();
+        items(Path::new(name), &assets.iter().map(|asset| (*asset).to_owned()).collect::<Vec<_>>())
+    }
+
+    fn files(items: &[Item]) -> Vec<String> {
+        items.iter().flat_map(|item| &item.files).map(|(name, file)| format!("{name} {}", file.display())).collect()
+    }
+
+    #[test]
+    fn assets_go_by_key_role_and_colour() {
+        let visual = read("/vsimem/stac/a.json", ITEM, &[]).unwrap().unwrap();
+        assert_eq!(files(&visual), ["tci /vsicurl/https://x.org/TCI.tif?sig=a"]);
+        assert_eq!(visual[0].id, "S2A_T32");
+        let bands = read("/vsimem/stac/b.json", ITEM, &["red", "b03"]).unwrap().unwrap();
+        assert_eq!(files(&bands), ["red /vsimem/stac/./B04.tif", "b03 /vsis3/bucket/B03.tif"]);
+        let error = read("/vsimem/stac/c.json", ITEM, &["nir"]).unwrap_err();
+        assert!(error.to_string().contains("S2A_T32") && error.hint().unwrap().contains("tci (visual)"), "{error}");
+    }
+
+    #[test]
+    fn collections_have_many_items_and_other_json_is_left_alone() {
+        let collection = format!(r#"{{"type":"FeatureCollection","features":[{ITEM},{ITEM}]}}"#);
+        assert_eq!(read("/vsimem/stac/d.json", &collection, &[]).unwrap().unwrap().len(), 2);
+        for other in
+            ["{}", "[", r#"{"type":"FeatureCollection","features":[]}"#, r#"{"type":"Feature","geometry":null}"#]
+        {
+            assert_eq!(read("/vsimem/stac/e.json", other, &[]).unwrap(), None);
+        }
+        assert_eq!(items(Path::new("/data/a.tif"), &[]).unwrap(), None);
+        let one = r#"{"type":"Feature","id":"x","assets":{"image":{"href":"/d/i.tif","type":"image/tiff"},"m":{"href":"m.xml"}}}"#;
+        assert_eq!(files(&read("/vsimem/stac/f.json", one, &[]).unwrap().unwrap()), ["image /d/i.tif"]);
+        let two = one.replace("\"m\":{\"href\":\"m.xml\"}", "\"other\":{\"href\":\"o.tif\",\"type\":\"image/tiff\"}");
+        assert!(read("/vsimem/stac/g.json", &two, &[]).unwrap_err().to_string().contains("more than one"));
+    }
+}

@@ -1,0 +1,136 @@
+//! Several rasters as one, without copying: GDAL's virtual format, written to memory.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::style::escaped;
+use super::{messages, open};
+use crate::error::{Context, Result};
+use crate::geom::{GeoTransform, Size};
+use crate::scene::{BandInfo, ColourRole, Georeference, SceneInfo};
+
+/// A raster in its place on the virtual one.
+pub(super) struct Tile<'a> {
+    pub info: &'a SceneInfo,
+    pub block: Size,
+    /// Left, top, width, height on the virtual raster, in its pixels.
+    pub place: [f64; 4],
+}
+
+/// A band of the virtual raster: where its pixels come from, the topmost tile last.
+pub(super) struct Band<'a> {
+    pub info: &'a BandInfo,
+    /// Tiles and the numbers of their bands, from 1.
+    pub sources: Vec<(&'a Tile<'a>, usize)>,
+}
+
+/// How the virtual raster says which of its pixels hold data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holes {
+    /// By the bands' nodata values, which are the tiles' own.
+    Nodata,
+    /// By an alpha band among the bands.
+    Alpha,
+    /// By a mask made of those of the tiles.
+    Mask,
+}
+
+/// Writes the virtual raster and gives its name.
+pub(super) fn write(
+    size: Size,
+    georeference: Option<&Georeference>,
+    bands: &[Band<'_>],
+    holes: Holes,
+) -> Result<PathBuf> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = PathBuf::from(format!("/vsimem/segearth/{}.vrt", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let text = xml(size, georeference, bands, holes);
+    messages::attempt(|| gdal::vsi::create_mem_file(&name, text.into_bytes()))
+        .internal(|| "a virtual raster could not be kept in memory".into())?;
+    Ok(name)
+}
+
+/// The size of the blocks of a raster's first band.
+pub(super) fn block_of(path: &Path) -> Result<Size> {
+    let dataset = open::open(path)?;
+    let (width, height) = messages::attempt(|| Ok(dataset.rasterband(1)?.block_size()))
+        .input(|| format!("cannot read the header of band 1 of {}", path.display()))?;
+    Ok(Size::new(width, height))
+}
+
+fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], holes: Holes) -> String {
+    let mut text = format!("<VRTDataset rasterXSize=\"{}\" rasterYSize=\"{}\">", size.width, size.height);
+    if let Some(Georeference { transform: GeoTransform { coefficients }, crs_wkt, pixel_is_point, .. }) = georeference {
+        if let Some(wkt) = crs_wkt {
+            let _ = write!(text, "<SRS>{}</SRS>", escaped(wkt));
+        }
+        let _ =
+            write!(text, "<GeoTransform>{}</GeoTransform>", coefficients.map(|value| format!("{value:?}")).join(","));
+        if *pixel_is_point {
+            text += "<Metadata><MDI key=\"AREA_OR_POINT\">Point</MDI></Metadata>";
+        }
+    }
+    for (number, band) in (1..).zip(bands) {
+        let info = band.info;
+        let _ = write!(text, "<VRTRasterBand dataType=\"{}\" band=\"{number}\">", info.pixel_type);
+        if let Some(name) = &info.name {
+            let _ = write!(text, "<Description>{}</Description>", escaped(name));
+        }
+        if let (Holes::Nodata, Some(value)) = (holes, info.nodata) {
+            let _ = write!(text, "<NoDataValue>{value:?}</NoDataValue>");
+        }
+        let _ = write!(text, "<ColorInterp>{}</ColorInterp>", role(info.role));
+        for (tile, number) in &band.sources {
+            let own = match (holes, info.role) {
+                (Holes::Nodata, _) => info.nodata.map(|value| format!("<NODATA>{value:?}</NODATA>")),
+                (Holes::Alpha, ColourRole::Alpha) => Some("<NODATA>0</NODATA>".to_owned()),
+                // Where an upper tile holds nothing, the lower one shows.
+                _ => Some("<UseMaskBand>true</UseMaskBand>".to_owned()),
+            };
+            source(&mut text, tile, &number.to_string(), own.as_deref());
+        }
+        text += "</VRTRasterBand>";
+    }
+    if let (Holes::Mask, Some(first)) = (holes, bands.first()) {
+        text += "<MaskBand><VRTRasterBand dataType=\"Byte\">";
+        for (tile, number) in &first.sources {
+            source(&mut text, tile, &format!("mask,{number}"), Some("<NODATA>0</NODATA>"));
+        }
+        text += "</VRTRasterBand></MaskBand>";
+    }
+    text + "</VRTDataset>"
+}
+
+fn source(text: &mut String, tile: &Tile<'_>, band: &str, own: Option<&str>) {
+    let Tile { info, block, place: [left, top, width, height] } = tile;
+    let kind = if own.is_some() { "ComplexSource" } else { "SimpleSource" };
+    let pixel_type = info.bands.first().map_or("Byte", |band| band.pixel_type.as_str());
+    let _ = write!(
+        text,
+        "<{kind}><SourceFilename relativeToVRT=\"0\">{}</SourceFilename><SourceBand>{band}</SourceBand>\
+         <SourceProperties RasterXSize=\"{}\" RasterYSize=\"{}\" DataType=\"{pixel_type}\" BlockXSize=\"{}\" \
+         BlockYSize=\"{}\"/><SrcRect xOff=\"0\" yOff=\"0\" xSize=\"{}\" ySize=\"{}\"/><DstRect xOff=\"{left:?}\" \
+         yOff=\"{top:?}\" xSize=\"{width:?}\" ySize=\"{height:?}\"/>{}</{kind}>",
+        escaped(&info.dataset().to_string_lossy()),
+        info.size.width,
+        info.size.height,
+        block.width,
+        block.height,
+        info.size.width,
+        info.size.height,
+        own.unwrap_or_default(),
+    );
+}
+
+fn role(role: ColourRole) -> &'static str {
+    match role {
+        ColourRole::Undefined | ColourRole::Other => "Undefined",
+        ColourRole::Grey => "Gray",
+        ColourRole::Palette => "Palette",
+        ColourRole::Red => "Red",
+        ColourRole::Green => "Green",
+        ColourRole::Blue => "Blue",
+        ColourRole::Alpha => "Alpha",
+    }
+}
