@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use gdal::Dataset;
 use gdal::raster::RasterBand;
 use gdal::vector::{Layer, LayerAccess};
 
@@ -20,6 +21,32 @@ pub fn category_names(band: &RasterBand<'_>) -> Vec<String> {
         }
         names
     }
+}
+
+/// Lets go of the blocks that GDAL keeps of a raster that is read once, from top to bottom.
+pub fn drop_cache(dataset: &Dataset) {
+    // SAFETY: the handle is valid while `dataset` is borrowed; flushing a dataset that was opened to be read writes nothing.
+    unsafe {
+        gdal_sys::GDALFlushCache(dataset.c_dataset());
+    }
+}
+
+/// Replaces regions of fewer than `pixels` pixels by the label of their largest neighbour, from one band to another.
+pub fn sieve(from: &RasterBand<'_>, to: &RasterBand<'_>, pixels: i32, eight: bool) -> Result<(), String> {
+    // SAFETY: both bands are valid while borrowed; no options and no progress function are given, which GDAL allows.
+    let done = unsafe {
+        gdal_sys::GDALSieveFilter(
+            from.c_rasterband(),
+            gdal_sys::GDALGetMaskBand(from.c_rasterband()),
+            to.c_rasterband(),
+            pixels,
+            if eight { 8 } else { 4 },
+            std::ptr::null_mut(),
+            None,
+            std::ptr::null_mut(),
+        )
+    };
+    if done == gdal_sys::CPLErr::CE_None { Ok(()) } else { Err(last_error()) }
 }
 
 /// One attribute of a feature, in the order of its layer's fields.

@@ -5,12 +5,18 @@
 //!  scores.tif ─┘ (strips)  (sweep)                   measure (m², m)     (thread, staged, renamed)
 //! ```
 
+mod bits;
+mod coverage;
 mod ffi;
 mod format;
+mod landcover;
+mod mask;
 mod measure;
+mod output;
 mod place;
 mod polygonize;
 mod shape;
+mod simplify;
 mod source;
 mod stage;
 #[cfg(test)]
@@ -19,6 +25,9 @@ mod trace;
 mod write;
 
 pub use format::Format;
-pub use polygonize::{ClassSummary, Options, Summary, polygonize};
+pub use landcover::{LandcoverOptions, landcover};
+pub use output::{ClassSummary, Summary};
+pub use polygonize::{Options, polygonize};
+pub use source::{LabelSource, ScoreSource};
 pub use stage::prove_writable;
 pub use trace::Connectedness;

@@ -5,6 +5,7 @@ use std::path::Path;
 use gdal::raster::{GdalDataType, RasterBand};
 use gdal::{Dataset, Metadata};
 
+use super::coverage::PixelSize;
 use super::measure::{Earth, Measure};
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Size};
@@ -21,6 +22,27 @@ pub struct Placement {
     pub georeferenced: bool,
     pub crs_wkt: Option<String>,
     pub measure: Measure,
+}
+
+impl Placement {
+    /// What a reader of the results should know about their coordinates.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        match (&self.crs_wkt, self.georeferenced) {
+            (Some(_), _) => Vec::new(),
+            (None, true) => vec![format!("{name} has no CRS: the result has its coordinates, and no CRS either")],
+            (None, false) => vec![format!("{name} has no georeference: the result is in pixel coordinates")],
+        }
+    }
+
+    /// Metres of a step to the next column and to the next row, in the middle of the raster.
+    pub fn pixel_size(&self, size: Size) -> PixelSize {
+        let (col, row) = (size.width as f64 / 2.0, size.height as f64 / 2.0);
+        let middle = self.transform.to_world(col, row);
+        PixelSize {
+            width: self.measure.distance(middle, self.transform.to_world(col + 1.0, row)),
+            height: self.measure.distance(middle, self.transform.to_world(col, row + 1.0)),
+        }
+    }
 }
 
 /// An open label raster.
@@ -68,6 +90,32 @@ impl LabelSource {
         &self.name
     }
 
+    /// Which labels are left out: nodata, what the labels' writer uses for it, and `skip`.
+    pub fn skipped(&self, skip: &[usize]) -> impl Fn(u16) -> bool + use<> {
+        let nodata = [self.nodata, Some(self.label_type.nodata())];
+        let skip = skip.to_vec();
+        move |label| nodata.contains(&Some(label)) || skip.contains(&usize::from(label))
+    }
+
+    /// Labels beyond the classes (0: not known) are a mistake somewhere, never a class of their own.
+    pub fn check(&self, labels: &[u16], first: usize, classes: usize, skipped: &impl Fn(u16) -> bool) -> Result<()> {
+        if classes == 0 {
+            return Ok(());
+        }
+        let Some(at) = labels.iter().position(|&label| usize::from(label) >= classes && !skipped(label)) else {
+            return Ok(());
+        };
+        Err(Error::input(format!(
+            "{} has label {} in column {}, row {}, its {classes} classes are 0 to {}",
+            self.name,
+            labels[at],
+            at % self.size.width,
+            first + at / self.size.width,
+            classes - 1
+        ))
+        .with_hint("Give the classes that the labels were made with, or declare the value as nodata."))
+    }
+
     /// Rows per strip: whole blocks of the file, within the memory limit.
     fn strip_rows(&self, bytes_per_pixel: usize) -> usize {
         let block = self.dataset.rasterband(1).map_or(1, |band| band.block_size().1).max(1);
@@ -98,6 +146,10 @@ impl LabelSource {
                 scores.of_labels(first, width, labels, &mut plane, &mut best)?;
             }
             take(first, labels, scores.map(|_| best.as_slice()))?;
+            super::ffi::drop_cache(&self.dataset);
+            if let Some(scores) = scores {
+                super::ffi::drop_cache(&scores.dataset);
+            }
         }
         Ok(())
     }
