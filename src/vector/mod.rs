@@ -6,6 +6,7 @@
 //! ```
 
 mod bits;
+mod buildings;
 mod coverage;
 mod ffi;
 mod format;
@@ -18,6 +19,7 @@ mod polygonize;
 mod shape;
 mod simplify;
 mod source;
+mod square;
 mod stage;
 #[cfg(test)]
 mod testing;
