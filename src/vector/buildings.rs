@@ -1,6 +1,8 @@
 //! Building outlines from a mask: squared where the evidence allows, round tanks left round, never overlapping.
 
 use std::collections::HashMap;
+use std::ffi::CStr;
+use std::sync::Arc;
 
 use gdal::vector::Geometry;
 
@@ -36,12 +38,12 @@ pub enum Shape {
 }
 
 impl Shape {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Squared => "squared",
-            Self::Round => "round",
-            Self::Plain => "plain",
-        }
+    pub fn label(self) -> Arc<CStr> {
+        Arc::from(match self {
+            Self::Squared => c"squared",
+            Self::Round => c"round",
+            Self::Plain => c"plain",
+        })
     }
 }
 

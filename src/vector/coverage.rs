@@ -47,6 +47,7 @@ pub struct Coverage {
     /// Arcs that only one side has walked so far, by their end and the direction back into them.
     open: HashMap<(Corner, u8), u32>,
     faces: Vec<Face>,
+    waiting: Vec<Region>,
 }
 
 const OUTSIDE: u32 = u32::MAX;
@@ -61,6 +62,7 @@ impl Coverage {
             starts: vec![0],
             open: HashMap::new(),
             faces: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 
@@ -77,6 +79,14 @@ impl Coverage {
     pub fn end(&mut self) {
         let below = vec![OUTSIDE; self.row_above.len()];
         self.mark_nodes(&below);
+        for region in std::mem::take(&mut self.waiting) {
+            self.region(region);
+        }
+    }
+
+    /// Takes a region that the sweep closed with the row just seen; regions of the last row wait for `end`.
+    pub fn later(&mut self, region: Region) {
+        if self.row == self.nodes.height() - 1 { self.waiting.push(region) } else { self.region(region) }
     }
 
     fn mark_nodes(&mut self, below: &[u32]) {
@@ -155,8 +165,7 @@ impl Coverage {
 
     /// Simplifies all borders, and hands out the regions.
     pub fn finish(self, pixel: PixelSize, tolerance: f64, smooth: bool) -> Simplified {
-        let Self { nodes, corners, starts, faces, open, .. } = self;
-        drop(open);
+        let Self { nodes, corners, starts, faces, .. } = self;
         let mut live = nodes;
         for &corner in &corners {
             live.set(corner.col as usize, corner.row as usize, true);

@@ -156,6 +156,7 @@ pub fn paint(mask: &mut BitGrid, region: &Region, value: bool) {
 }
 
 /// The regions of a mask, labelled 1.
+#[cfg(test)]
 pub fn regions(mask: &BitGrid, connectedness: Connectedness, mut emit: impl FnMut(Region)) {
     let mut tracer = Tracer::new(mask.width(), connectedness, |label| label == 0);
     let mut labels = vec![0u16; mask.width()];

@@ -6,16 +6,21 @@
 //! ```
 
 mod bits;
+mod bridge;
 mod buildings;
 mod coverage;
 mod ffi;
 mod format;
+mod geometry;
 mod landcover;
 mod mask;
 mod measure;
+mod network;
 mod output;
 mod place;
 mod polygonize;
+mod road_output;
+mod roads;
 mod shape;
 mod simplify;
 mod source;
@@ -23,7 +28,9 @@ mod square;
 mod stage;
 #[cfg(test)]
 mod testing;
+mod thin;
 mod trace;
+mod vectorize;
 mod write;
 
 pub use format::Format;
@@ -33,3 +40,4 @@ pub use polygonize::{Options, polygonize};
 pub use source::{LabelSource, ScoreSource};
 pub use stage::prove_writable;
 pub use trace::Connectedness;
+pub use vectorize::{Recipe, VectorizeOptions, vectorize};

@@ -8,7 +8,7 @@ use super::place::Place;
 use super::shape::Region;
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::scene::ClassInfo;
 
 /// How polygons are made and stored.
