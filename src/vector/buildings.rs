@@ -371,6 +371,58 @@ mod tests {
     }
 
     #[test]
+    fn close_neighbours_never_overlap() {
+        let mut random = Random(11);
+        let mut mask = BitGrid::new(400, 400);
+        let mut labels = vec![0u16; 400 * 400];
+        for row in 0..12 {
+            for col in 0..12 {
+                // One to three pixels between them, every block turned a little; labels 1 and 2 may touch.
+                let truth = turned(
+                    vec![rectangle(random.between(18.0, 31.0), random.between(18.0, 31.0))],
+                    random.between(-0.3, 0.3),
+                    (20.0 + 32.0 * f64::from(col), 20.0 + 32.0 * f64::from(row)),
+                );
+                let label = 1 + ((row + col) % 2) as u16;
+                for y in 0..400usize {
+                    for x in 0..400usize {
+                        if inside(&truth, (x as f64 + 0.5, y as f64 + 0.5)) && random.next() > 0.02 {
+                            labels[y * 400 + x] = label;
+                        }
+                    }
+                }
+            }
+        }
+        let mut all = Vec::new();
+        for label in [1u16, 2] {
+            for (index, &found) in labels.iter().enumerate() {
+                mask.set(index % 400, index / 400, found == label);
+            }
+            clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 0 });
+            regions(&mask, Connectedness::Four, |region| all.extend(outline(region, &SquareOptions::default())));
+        }
+        separate(&mut all);
+        let shapes: Vec<_> = all.iter().map(|building| geometry(&building.rings).unwrap()).collect();
+        let mut sum = 0.0;
+        let mut whole = gdal::vector::Geometry::from_wkt("POLYGON EMPTY").unwrap();
+        for (index, one) in shapes.iter().enumerate() {
+            assert!(one.is_valid());
+            sum += one.area();
+            whole = whole.union(one).unwrap();
+            for other in &shapes[..index] {
+                if one.intersects(other) && !one.touches(other) {
+                    let common = one.intersection(other).map_or(0.0, |common| common.area());
+                    assert!(common < 1e-6, "{common} px² in common");
+                }
+            }
+        }
+        assert!((sum - whole.area()).abs() < 1e-6 * sum);
+        let squared = all.iter().filter(|building| building.shape == Shape::Squared).count();
+        assert!(squared * 2 > all.len(), "{squared} of {} are squared", all.len());
+        eprintln!("{squared} of {} squared", all.len());
+    }
+
+    #[test]
     fn a_tank_stays_round() {
         let mut random = Random(3);
         for radius in [6.0, 9.0, 14.0, 25.0] {

@@ -68,8 +68,13 @@ pub struct Feature {
     pub values: Vec<Value>,
 }
 
-/// Appends features to a layer; the error is GDAL's own sentence.
-pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Result<(), String> {
+/// Appends features to a layer and reports each one's number and box (west, east, south, north); the error is GDAL's own
+/// sentence.
+pub fn append(
+    layer: &Layer<'_>,
+    features: impl Iterator<Item = Feature>,
+    mut report: impl FnMut(i64, [f64; 4]),
+) -> Result<(), String> {
     // SAFETY: the layer and its definition live as long as `layer`; a feature is destroyed on every way out; the geometry
     // made from the bytes is handed over to the feature, which then owns it (also where GDAL refuses it: it destroys it).
     unsafe {
@@ -84,6 +89,8 @@ pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Res
                 return Err(last_error());
             }
             drop(feature.wkb);
+            let mut bounds = gdal_sys::OGREnvelope { MinX: 0.0, MaxX: 0.0, MinY: 0.0, MaxY: 0.0 };
+            gdal_sys::OGR_G_GetEnvelope(geometry, &mut bounds);
             let handle = gdal_sys::OGR_F_Create(definition);
             gdal_sys::OGR_F_SetGeometryDirectly(handle, geometry);
             for (index, value) in (0..).zip(&feature.values) {
@@ -95,10 +102,12 @@ pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Res
                 }
             }
             let created = gdal_sys::OGR_L_CreateFeature(layer.c_layer(), handle);
+            let number = gdal_sys::OGR_F_GetFID(handle);
             gdal_sys::OGR_F_Destroy(handle);
             if created != gdal_sys::OGRErr::OGRERR_NONE {
                 return Err(last_error());
             }
+            report(number, [bounds.MinX, bounds.MaxX, bounds.MinY, bounds.MaxY]);
         }
     }
     Ok(())

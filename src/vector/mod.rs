@@ -21,6 +21,7 @@ mod place;
 mod polygonize;
 mod road_output;
 mod roads;
+mod rtree;
 mod shape;
 mod simplify;
 mod source;
