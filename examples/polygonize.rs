@@ -20,7 +20,10 @@ fn main() {
     match polygonize(&PathBuf::from(labels), None, &[], &[], &PathBuf::from(out), &options) {
         Ok(summary) => {
             for class in &summary.classes {
-                println!("{:>5} {:<20} {:>10} polygons {:>20.3} m²", class.index, class.name, class.polygons, class.area);
+                println!(
+                    "{:>5} {:<20} {:>10} polygons {:>20.3} m²",
+                    class.index, class.name, class.polygons, class.area
+                );
             }
             println!("{} polygons in {:.1} s, peak memory {}", summary.polygons, begin.elapsed().as_secs_f64(), peak());
         }

@@ -19,7 +19,10 @@ fn main() {
     match command.arguments.run() {
         Ok(summary) => {
             for class in &summary.classes {
-                println!("{:>5} {:<20} {:>10} polygons {:>20.3} m²", class.index, class.name, class.polygons, class.area);
+                println!(
+                    "{:>5} {:<20} {:>10} polygons {:>20.3} m²",
+                    class.index, class.name, class.polygons, class.area
+                );
             }
             summary.notes.iter().for_each(|note| println!("note: {note}"));
             let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

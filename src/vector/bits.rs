@@ -47,7 +47,11 @@ impl BitGrid {
             let end = to.min(col / 64 * 64 + 64);
             let mask = (u64::MAX >> (64 - (end - col))) << (col % 64);
             let word = &mut self.words[row * self.words_per_row + col / 64];
-            if value { *word |= mask } else { *word &= !mask }
+            if value {
+                *word |= mask
+            } else {
+                *word &= !mask
+            }
             col = end;
         }
     }
@@ -85,7 +89,7 @@ impl BitGrid {
 
     /// Clears what lies past the width.
     pub fn trim(&mut self, row: usize) {
-        if self.width % 64 != 0 {
+        if !self.width.is_multiple_of(64) {
             self.words[(row + 1) * self.words_per_row - 1] &= u64::MAX >> (64 - self.width % 64);
         }
     }
@@ -100,11 +104,6 @@ impl BitGrid {
         for (chunk, &word) in into.chunks_mut(64).zip(self.row(row)) {
             chunk.iter_mut().enumerate().for_each(|(bit, label)| *label = (word >> bit & 1) as u16);
         }
-    }
-
-    /// Number of set bits.
-    pub fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 }
 

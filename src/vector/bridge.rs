@@ -177,7 +177,7 @@ fn ahead(end: &End, a: Point, b: Point) -> Option<Point> {
     let (ox, oy) = (a.0 - end.at.0, a.1 - end.at.1);
     let run = (ox * dy - oy * dx) / determinant;
     let t = (ox * end.heading.1 - oy * end.heading.0) / determinant;
-    (run >= 0.0 && (0.0..=1.0).contains(&t)).then(|| (a.0 + t * dx, a.1 + t * dy))
+    (run >= 0.0 && (0.0..=1.0).contains(&t)).then_some((a.0 + t * dx, a.1 + t * dy))
 }
 
 impl Network {

@@ -154,8 +154,12 @@ pub fn separate(buildings: &mut [Building]) {
     let mut todo: Vec<u32> = (0..buildings.len() as u32).collect();
     while let Some(index) = todo.pop() {
         let one = index as usize;
-        let mut near: Vec<u32> =
-            cells_of(&boxes[one]).filter_map(|cell| cells.get(&cell)).flatten().copied().filter(|&other| other != index).collect();
+        let mut near: Vec<u32> = cells_of(&boxes[one])
+            .filter_map(|cell| cells.get(&cell))
+            .flatten()
+            .copied()
+            .filter(|&other| other != index)
+            .collect();
         near.sort_unstable();
         near.dedup();
         for other in near {
@@ -170,10 +174,8 @@ pub fn separate(buildings: &mut [Building]) {
                     shapes[side] = geometry(&buildings[side].rings);
                 }
             }
-            let overlap = match (&shapes[one], &shapes[other]) {
-                (Some(a), Some(b)) if a.intersects(b) && !a.touches(b) => true,
-                _ => false,
-            };
+            let overlap =
+                matches!((&shapes[one], &shapes[other]), (Some(a), Some(b)) if a.intersects(b) && !a.touches(b));
             if overlap {
                 // The one that strays farther from its pixels goes back first.
                 let back = match (buildings[one].shape, buildings[other].shape) {
@@ -256,8 +258,14 @@ mod tests {
                 let (wide, deep) = (big_w + 6.0, random.between(5.0, big_h - 5.0));
                 let (left, right) = (random.between(5.0, 8.0), wide - random.between(5.0, 8.0));
                 vec![vec![
-                    (0.0, 0.0), (wide, 0.0), (wide, big_h), (right, big_h), (right, big_h - deep),
-                    (left, big_h - deep), (left, big_h), (0.0, big_h),
+                    (0.0, 0.0),
+                    (wide, 0.0),
+                    (wide, big_h),
+                    (right, big_h),
+                    (right, big_h - deep),
+                    (left, big_h - deep),
+                    (left, big_h),
+                    (0.0, big_h),
                 ]]
             }
             3 => vec![rectangle(big_w + 6.0, big_h + 6.0), rectangle(big_w - 6.0, big_h - 6.0)],
@@ -266,9 +274,18 @@ mod tests {
                 let step = random.between(3.0, 5.0);
                 let (house, depth) = (random.between(6.0, 9.0), random.between(9.0, 14.0));
                 vec![vec![
-                    (0.0, 0.0), (house, 0.0), (house, step), (2.0 * house, step), (2.0 * house, 0.0),
-                    (3.0 * house, 0.0), (3.0 * house, depth), (2.0 * house, depth), (2.0 * house, depth + step),
-                    (house, depth + step), (house, depth), (0.0, depth),
+                    (0.0, 0.0),
+                    (house, 0.0),
+                    (house, step),
+                    (2.0 * house, step),
+                    (2.0 * house, 0.0),
+                    (3.0 * house, 0.0),
+                    (3.0 * house, depth),
+                    (2.0 * house, depth),
+                    (2.0 * house, depth + step),
+                    (house, depth + step),
+                    (house, depth),
+                    (0.0, depth),
                 ]]
             }
         }
@@ -295,7 +312,8 @@ mod tests {
         for row in 0..height as i64 {
             for col in 0..width as i64 {
                 let own = exact.at(col, row);
-                let border = [(1, 0), (-1, 0), (0, 1), (0, -1)].iter().any(|(dc, dr)| exact.at(col + dc, row + dr) != own);
+                let border =
+                    [(1, 0), (-1, 0), (0, 1), (0, -1)].iter().any(|(dc, dr)| exact.at(col + dc, row + dr) != own);
                 let flipped = border && random.next() < noise;
                 mask.set(col as usize, row as usize, own != flipped);
             }
@@ -426,8 +444,12 @@ mod tests {
     fn a_tank_stays_round() {
         let mut random = Random(3);
         for radius in [6.0, 9.0, 14.0, 25.0] {
-            let circle: Truth =
-                vec![(0..200).map(|i| (f64::from(i) / 200.0 * std::f64::consts::TAU).sin_cos()).map(|(s, c)| (40.2 + radius * c, 39.7 + radius * s)).collect()];
+            let circle: Truth = vec![
+                (0..200)
+                    .map(|i| (f64::from(i) / 200.0 * std::f64::consts::TAU).sin_cos())
+                    .map(|(s, c)| (40.2 + radius * c, 39.7 + radius * s))
+                    .collect(),
+            ];
             let mut mask = BitGrid::new(80, 80);
             paint_noisy(&mut mask, &circle, &mut random, 0.1);
             clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 6 });

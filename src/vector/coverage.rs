@@ -21,7 +21,6 @@ pub struct PixelSize {
 /// A region as pieces of the common borders.
 struct Face {
     label: u16,
-    pixels: u64,
     confidence: Option<Confidence>,
     /// Polygons of rings of arcs; `(arc, walked backwards)`.
     parts: Vec<Vec<Vec<(u32, bool)>>>,
@@ -30,7 +29,6 @@ struct Face {
 /// A region after simplification: polygons of rings of positions in pixels, inside on the left with row 0 on top.
 pub struct SmoothRegion {
     pub label: u16,
-    pub pixels: u64,
     pub confidence: Option<Confidence>,
     pub parts: Vec<Vec<Vec<(f64, f64)>>>,
 }
@@ -107,7 +105,7 @@ impl Coverage {
     /// Takes a finished region.
     pub fn region(&mut self, region: Region) {
         let parts = region.parts.iter().map(|part| self.part(part)).collect();
-        self.faces.push(Face { label: region.label, pixels: region.pixels, confidence: region.confidence, parts });
+        self.faces.push(Face { label: region.label, confidence: region.confidence, parts });
     }
 
     fn part(&mut self, part: &LatticePolygon) -> Vec<Vec<(u32, bool)>> {
@@ -130,7 +128,9 @@ impl Coverage {
         let begin = match stations.iter().position(|&(_, node)| node) {
             Some(node) => node,
             // An island: both of its rings must start at the same corner.
-            None => (0..stations.len()).min_by_key(|&index| (stations[index].0.row, stations[index].0.col)).unwrap_or(0),
+            None => {
+                (0..stations.len()).min_by_key(|&index| (stations[index].0.row, stations[index].0.col)).unwrap_or(0)
+            }
         };
         stations.rotate_left(begin);
         stations.push(stations[0]);
@@ -188,13 +188,8 @@ impl Simplified {
         let Self { arcs, faces } = self;
         faces.into_iter().map(move |face| SmoothRegion {
             label: face.label,
-            pixels: face.pixels,
             confidence: face.confidence,
-            parts: face
-                .parts
-                .iter()
-                .map(|part| part.iter().map(|ring| arcs.ring(ring)).collect())
-                .collect(),
+            parts: face.parts.iter().map(|part| part.iter().map(|ring| arcs.ring(ring)).collect()).collect(),
         })
     }
 }

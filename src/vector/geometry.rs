@@ -28,7 +28,8 @@ pub fn read_areas(path: &Path, crs_wkt: Option<&str>, name_field: Option<&str>) 
     let mut layer = dataset.layer(0).input(|| format!("{name} has no vector layer"))?;
     let target = match crs_wkt {
         Some(wkt) => {
-            let mut target = SpatialRef::from_definition(wkt).internal(|| "the labels' CRS is not understood".into())?;
+            let mut target =
+                SpatialRef::from_definition(wkt).internal(|| "the labels' CRS is not understood".into())?;
             target.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
             Some(target)
         }
@@ -76,7 +77,10 @@ pub fn read_areas(path: &Path, crs_wkt: Option<&str>, name_field: Option<&str>) 
 
 impl Area {
     fn meets(&self, other: &[f64; 4]) -> bool {
-        self.envelope[0] < other[2] && other[0] < self.envelope[2] && self.envelope[1] < other[3] && other[1] < self.envelope[3]
+        self.envelope[0] < other[2]
+            && other[0] < self.envelope[2]
+            && self.envelope[1] < other[3]
+            && other[1] < self.envelope[3]
     }
 }
 
@@ -98,9 +102,10 @@ pub fn subtract(rings: Rings, areas: &[Area]) -> Result<Vec<Rings>> {
             Some(left) => left,
             None => geometry_of(&rings)?,
         };
-        left = Some(from.difference(&area.geometry).ok_or_else(|| {
-            Error::internal("GEOS cannot subtract an area from a polygon, though both are valid")
-        })?);
+        left =
+            Some(from.difference(&area.geometry).ok_or_else(|| {
+                Error::internal("GEOS cannot subtract an area from a polygon, though both are valid")
+            })?);
     }
     Ok(match left {
         Some(left) => polygons_of(&left),

@@ -48,7 +48,8 @@ pub fn landcover(
         source.check(labels, first, classes.len(), &skipped)?;
         for (row, labels) in labels.chunks_exact(width).enumerate() {
             coverage.row(labels, &skipped);
-            tracer.row(labels, scores.map(|scores| &scores[row * width..][..width]), &mut |region| finished.push(region));
+            tracer
+                .row(labels, scores.map(|scores| &scores[row * width..][..width]), &mut |region| finished.push(region));
             finished.drain(..).for_each(|region| coverage.region(region));
         }
         Ok(())
@@ -143,7 +144,9 @@ mod tests {
     #[test]
     fn corners_go_and_stay_within_the_tolerance() {
         let labels = blobs(300, 300, 5, 12, 7);
-        let count = |regions: &[SmoothRegion]| regions.iter().flat_map(|r| r.parts.iter().flatten()).map(Vec::len).sum::<usize>();
+        let count = |regions: &[SmoothRegion]| {
+            regions.iter().flat_map(|r| r.parts.iter().flatten()).map(Vec::len).sum::<usize>()
+        };
         let before = simplified(&labels, 300, 0.0, false);
         let after = simplified(&labels, 300, 1.0, false);
         assert!(count(&after) * 3 < count(&before), "{} of {} corners are left", count(&after), count(&before));

@@ -25,6 +25,7 @@ mod rtree;
 mod shape;
 mod simplify;
 mod source;
+mod split;
 mod square;
 mod stage;
 #[cfg(test)]

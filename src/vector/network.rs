@@ -139,9 +139,10 @@ impl Network {
             let near = AROUND.map(|(dc, dr)| (at.0 + dc, at.1 + dr));
             // Not back into the node we just left, unless there is nothing else.
             let mut exits = near.iter().filter(|near| ahead(near));
-            let node = near.iter().filter(|near| ahead(near)).find_map(|near| {
-                node_of.get(near).copied().filter(|&node| !(node == from && line.len() == 2))
-            });
+            let node = near
+                .iter()
+                .filter(|near| ahead(near))
+                .find_map(|near| node_of.get(near).copied().filter(|&node| !(node == from && line.len() == 2)));
             if let Some(node) = node {
                 break Some(node);
             }
@@ -236,8 +237,7 @@ impl Network {
                     break;
                 }
             }
-            self.edges[one] =
-                Some(Edge { from: a.from, to: b.to, line, width: 0.0, gap: a.gap + b.gap });
+            self.edges[one] = Some(Edge { from: a.from, to: b.to, line, width: 0.0, gap: a.gap + b.gap });
         }
     }
 

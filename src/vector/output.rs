@@ -74,10 +74,8 @@ const ATTRIBUTES: [Field; 4] = [
     Field::new("perimeter_m", "perim_m", FieldKind::Real),
 ];
 
-const CONFIDENCE: [Field; 2] = [
-    Field::new("confidence", "conf_mean", FieldKind::Real),
-    Field::new("confidence_min", "conf_min", FieldKind::Real),
-];
+const CONFIDENCE: [Field; 2] =
+    [Field::new("confidence", "conf_mean", FieldKind::Real), Field::new("confidence_min", "conf_min", FieldKind::Real)];
 
 /// How polygons are spread over layers.
 #[derive(Clone, Copy, Debug)]
@@ -125,8 +123,11 @@ impl<'a> PolygonOutput<'a> {
                 out.file_stem().map_or_else(|| "polygons".into(), |stem| stem.to_string_lossy().into_owned()),
             )),
             Layers::PerClass { .. } if names.len() == 0 => {
-                return Err(Error::input(format!("{} does not name its classes, so they get no layers", source.name()))
-                    .with_hint("Give the class names, or write one layer for all."));
+                return Err(Error::input(format!(
+                    "{} does not name its classes, so they get no layers",
+                    source.name()
+                ))
+                .with_hint("Give the class names, or write one layer for all."));
             }
             Layers::PerClass { skip } => {
                 for class in 0..names.len() {
@@ -174,10 +175,9 @@ impl<'a> PolygonOutput<'a> {
         ];
         if self.with_scores {
             match confidence {
-                Some(confidence) => values.extend([
-                    Value::Real(f64::from(confidence.mean)),
-                    Value::Real(f64::from(confidence.minimum)),
-                ]),
+                Some(confidence) => {
+                    values.extend([Value::Real(f64::from(confidence.mean)), Value::Real(f64::from(confidence.minimum))])
+                }
                 None => values.extend([Value::Missing, Value::Missing]),
             }
         }

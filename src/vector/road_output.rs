@@ -35,13 +35,7 @@ pub struct RoadOutput<'a> {
 }
 
 impl<'a> RoadOutput<'a> {
-    pub fn create(
-        source: &LabelSource,
-        place: &'a Place,
-        names: Names,
-        out: &Path,
-        with_scores: bool,
-    ) -> Result<Self> {
+    pub fn create(source: &LabelSource, place: &'a Place, names: Names, out: &Path, with_scores: bool) -> Result<Self> {
         let format = Format::of(out)?;
         let integer = |name, short| Field::new(name, short, FieldKind::Integer);
         let real = |name, short| Field::new(name, short, FieldKind::Real);
@@ -146,7 +140,12 @@ impl<'a> RoadOutput<'a> {
         }
         self.nodes += nodes.len() as i64;
         self.length += total;
-        self.classes.push(ClassSummary { index: usize::from(class), name: self.names.text(class), polygons: 0, area: 0.0 });
+        self.classes.push(ClassSummary {
+            index: usize::from(class),
+            name: self.names.text(class),
+            polygons: 0,
+            area: 0.0,
+        });
         self.write(LINES, lines)?;
         self.write(NODES, points)
     }

@@ -66,7 +66,8 @@ mod tests {
 
     /// Roads on and across a bent grid, a curve, a dead end, and a road of its own far from the others.
     fn truth() -> Vec<(Vec<Point>, f64)> {
-        let curve: Vec<Point> = (0..=40).map(|i| f64::from(i) / 40.0).map(|t| (60.0 + 480.0 * t, 470.0 + 60.0 * (t * 5.0).sin())).collect();
+        let curve: Vec<Point> =
+            (0..=40).map(|i| f64::from(i) / 40.0).map(|t| (60.0 + 480.0 * t, 470.0 + 60.0 * (t * 5.0).sin())).collect();
         vec![
             (vec![(40.0, 60.0), (300.0, 80.0), (570.0, 50.0)], 9.0),
             (vec![(50.0, 220.0), (560.0, 200.0)], 7.0),
@@ -85,7 +86,9 @@ mod tests {
         for row in 0..600 {
             for col in 0..600 {
                 let at = (col as f64 + 0.5, row as f64 + 0.5);
-                let road = truth.iter().any(|(line, width)| line.windows(2).any(|pair| off(at, pair[0], pair[1]) <= width / 2.0));
+                let road = truth
+                    .iter()
+                    .any(|(line, width)| line.windows(2).any(|pair| off(at, pair[0], pair[1]) <= width / 2.0));
                 mask.set(col, row, road);
             }
         }
@@ -93,7 +96,8 @@ mod tests {
         for row in 0..600i64 {
             for col in 0..600i64 {
                 let own = exact.at(col, row);
-                let border = [(1, 0), (-1, 0), (0, 1), (0, -1)].iter().any(|(dc, dr)| exact.at(col + dc, row + dr) != own);
+                let border =
+                    [(1, 0), (-1, 0), (0, 1), (0, -1)].iter().any(|(dc, dr)| exact.at(col + dc, row + dr) != own);
                 if border && random.next() < noise {
                     mask.set(col as usize, row as usize, !own);
                 }
@@ -224,7 +228,9 @@ mod tests {
             let bridges = edges.iter().filter(|edge| edge.gap > 0.0).count();
             eprintln!(
                 "complete {complete:.4}, false {share:.4}, parts {}, APLS {apls:.3}, {} nodes, {} edges ({bridges} bridges)",
-                parts.len(), nodes.len(), edges.len()
+                parts.len(),
+                nodes.len(),
+                edges.len()
             );
             assert!(complete >= 0.95, "{complete}");
             assert!(share <= 0.03, "{share}");

@@ -64,8 +64,9 @@ impl SpatialIndex {
         );
         let mut names = Vec::new();
         let mut triggers = Vec::new();
-        if let Some(mut found) =
-            dataset.execute_sql(&query, None, Dialect::DEFAULT).internal(|| "the index's triggers cannot be read".into())?
+        if let Some(mut found) = dataset
+            .execute_sql(&query, None, Dialect::DEFAULT)
+            .internal(|| "the index's triggers cannot be read".into())?
         {
             for feature in found.features() {
                 let text = |field| feature.field_as_string(field).ok().flatten().unwrap_or_default();
@@ -245,8 +246,9 @@ mod tests {
             let features = (0..count)
                 .map(|index| {
                     let (x, y) = ((index * 37 % 101) as f64, (index * 61 % 97) as f64 + 0.1);
-                    let ring =
-                        [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7)].map(|(dx, dy)| WorldPoint { x: x + dx, y: y + dy }).to_vec();
+                    let ring = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7)]
+                        .map(|(dx, dy)| WorldPoint { x: x + dx, y: y + dy })
+                        .to_vec();
                     let values = vec![Value::Integer(index as i64)];
                     Feature { layer: 0, wkb: polygon_wkb(&[vec![ring]], false), values }
                 })

@@ -53,13 +53,7 @@ impl Positions {
 }
 
 /// `live` has a bit for every corner of every arc; the bits of corners that go are cleared. `tolerance` in metres.
-pub fn simplify(
-    corners: &[Corner],
-    starts: &[usize],
-    live: &mut BitGrid,
-    pixel: PixelSize,
-    tolerance: f64,
-) -> Arcs {
+pub fn simplify(corners: &[Corner], starts: &[usize], live: &mut BitGrid, pixel: PixelSize, tolerance: f64) -> Arcs {
     let mut straight = HashSet::new();
     for ends in starts.windows(2) {
         if ends[1] - ends[0] == 2 {
@@ -127,9 +121,7 @@ impl Work {
             if inner == 1 && straight.contains(&ordered(arc[0], arc[last])) {
                 break;
             }
-            if !within(&arc[before..=after], pixel, tolerance)
-                || !is_empty(arc[before], arc[index], arc[after], live)
-            {
+            if !within(&arc[before..=after], pixel, tolerance) || !is_empty(arc[before], arc[index], arc[after], live) {
                 continue;
             }
             self.gone[index] = true;
@@ -263,7 +255,8 @@ mod tests {
             live.set(corner.col as usize, corner.row as usize, true);
         }
         assert!(is_empty(a, b, c, &live));
-        for (col, row, inside) in [(2, 2, true), (4, 4, true), (5, 4, false), (1, 5, true), (3, 1, true), (0, 3, false)] {
+        for (col, row, inside) in [(2, 2, true), (4, 4, true), (5, 4, false), (1, 5, true), (3, 1, true), (0, 3, false)]
+        {
             live.set(col, row, true);
             assert_eq!(is_empty(a, b, c, &live), !inside, "{col} {row}");
             live.set(col, row, false);

@@ -158,7 +158,7 @@ pub fn fit(points: &[Point], prices: Prices, axis: Option<f64>) -> Option<(Outli
         Some(axis) => axis,
         None => {
             // Which way to begin is settled on a coarse contour.
-            let coarse = Contour::new(points, GROUPS.min(points.len() / 2).min(80).max(4));
+            let coarse = Contour::new(points, (points.len() / 2).clamp(4, 80));
             let guess = guess_axis(points);
             let starts = [guess, guess + quarter / 6.0, guess - quarter / 6.0, guess + quarter / 2.0];
             let mut best = (guess, f64::INFINITY);
@@ -261,10 +261,10 @@ fn best_cut(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Option
         reached[end] = states;
     }
     let (mut first, mut last, mut least) = (0, 0, f64::INFINITY);
-    for one in 0..3 {
-        for other in (0..3).filter(|&other| other != one) {
-            if reached[groups][one][other].cost < least {
-                (first, last, least) = (one, other, reached[groups][one][other].cost);
+    for (one, states) in reached[groups].iter().enumerate() {
+        for (other, state) in states.iter().enumerate().filter(|&(other, _)| other != one) {
+            if state.cost < least {
+                (first, last, least) = (one, other, state.cost);
             }
         }
     }

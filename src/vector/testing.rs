@@ -126,7 +126,10 @@ pub fn read_back(path: &Path) -> Vec<Found> {
 /// A patchwork of `kinds` labels: noise on a coarse grid of `scale` pixels, bent so that borders run in all directions.
 pub fn blobs(width: usize, height: usize, kinds: u16, scale: usize, seed: u64) -> Vec<u16> {
     let noise = |col: i64, row: i64, salt: u64| {
-        let mut state = seed ^ salt ^ (col as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (row as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+        let mut state = seed
+            ^ salt
+            ^ (col as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ (row as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
         state ^= state >> 29;
         state = state.wrapping_mul(0xBF58_476D_1CE4_E5B9);
         state ^= state >> 32;

@@ -147,7 +147,8 @@ fn taken(source: &LabelSource, recipe: Recipe, options: &VectorizeOptions) -> Re
     };
     let fits = |name: &String| {
         let name = name.to_lowercase();
-        name.split(|c: char| !c.is_alphanumeric()).any(|part| words.iter().any(|word| part == *word || part == format!("{word}s")))
+        name.split(|c: char| !c.is_alphanumeric())
+            .any(|part| words.iter().any(|word| part == *word || part == format!("{word}s")))
     };
     taken.extend(names.iter().enumerate().filter(|(_, name)| fits(name)).map(|(index, _)| index as u16));
     if taken.is_empty() && names.len() <= 2 {
@@ -155,8 +156,13 @@ fn taken(source: &LabelSource, recipe: Recipe, options: &VectorizeOptions) -> Re
         taken.push(1);
     }
     if taken.is_empty() {
-        return Err(Error::input(format!("{} has no class called {}; {}", source.name(), words.join(" or "), listed()))
-            .with_hint("Say with --class which classes to take, by name or index."));
+        return Err(Error::input(format!(
+            "{} has no class called {}; {}",
+            source.name(),
+            words.join(" or "),
+            listed()
+        ))
+        .with_hint("Say with --class which classes to take, by name or index."));
     }
     Ok(taken)
 }
@@ -249,7 +255,13 @@ impl Job<'_> {
     }
 
     /// The regions of a mask with the scores of `class`, and every row as the sweep sees it.
-    fn regions(&self, mask: &BitGrid, class: u16, mut each_row: impl FnMut(&[u16]), mut emit: impl FnMut(Region)) -> Result<()> {
+    fn regions(
+        &self,
+        mask: &BitGrid,
+        class: u16,
+        mut each_row: impl FnMut(&[u16]),
+        mut emit: impl FnMut(Region),
+    ) -> Result<()> {
         let width = self.source.size.width;
         let empty = if class == u16::MAX { 0 } else { u16::MAX };
         let mut tracer = Tracer::new(width, Connectedness::Four, |label| label != class);
@@ -269,8 +281,7 @@ impl Job<'_> {
     }
 
     fn polygons(&self, out: &Path, multi: bool, extra: &[Field]) -> Result<PolygonOutput<'_>> {
-        let skip: Vec<usize> =
-            (0..self.names().len()).filter(|&class| !self.taken.contains(&(class as u16))).collect();
+        let skip: Vec<usize> = (0..self.names().len()).filter(|&class| !self.taken.contains(&(class as u16))).collect();
         let layers = if self.options.layer_per_class { Layers::PerClass { skip: &skip } } else { Layers::One };
         PolygonOutput::create(&self.source, &self.place, self.names(), out, layers, multi, self.scores.is_some(), extra)
     }
@@ -389,7 +400,8 @@ impl Job<'_> {
         let mut output = RoadOutput::create(&self.source, &self.place, self.names(), out, self.scores.is_some())?;
         for &class in &self.taken {
             // A closing of a pixel and a half mends what noise tears out of a road's rim.
-            let mask = self.mask(class, 60.0f64.max(60.0 * metre * metre), 60.0f64.max(40.0 * metre * metre), 1.5 * metre)?;
+            let mask =
+                self.mask(class, 60.0f64.max(60.0 * metre * metre), 60.0f64.max(40.0 * metre * metre), 1.5 * metre)?;
             let rules = Rules {
                 shortest_spur: self.options.min_spur.map_or(10.0, |metres| metres / metre),
                 widest_gap: self.options.max_gap.unwrap_or(25.0) / metre,
@@ -399,11 +411,16 @@ impl Job<'_> {
             let (nodes, edges) = super::roads::centre_lines(&mask, &rules);
             output.network(class, &nodes, &edges, metre)?;
             let mut fault = Ok(());
-            self.regions(&mask, class, |_| {}, |region| {
-                if fault.is_ok() {
-                    fault = output.area(&region);
-                }
-            })?;
+            self.regions(
+                &mask,
+                class,
+                |_| {},
+                |region| {
+                    if fault.is_ok() {
+                        fault = output.area(&region);
+                    }
+                },
+            )?;
             fault?;
         }
         output.finish(&self.source, self.options.graph.as_deref())
@@ -419,7 +436,8 @@ pub fn beside(out: &Path, suffix: &str, extension: &str) -> PathBuf {
 fn zone_table<'a>(rows: impl Iterator<Item = (&'a str, f64, f64)>) -> String {
     let mut text = String::from("zone,area_m2,water_m2,share\n");
     for (name, whole, wet) in rows {
-        let name = if name.contains([',', '"', '\n']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.into() };
+        let name =
+            if name.contains([',', '"', '\n']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.into() };
         let share = if whole > 0.0 { wet / whole } else { 0.0 };
         text.push_str(&format!("{name},{whole:.2},{wet:.2},{share:.6}\n"));
     }
@@ -508,13 +526,20 @@ mod tests {
 
     /// A GeoPackage of named rectangles in the scene's CRS, from pixels.
     fn rectangles(path: &Path, areas: &[(&str, [f64; 4])]) {
-        let mut dataset =
-            gdal::DriverManager::get_driver_by_name("GPKG").unwrap().create_vector_only(path).unwrap();
+        let mut dataset = gdal::DriverManager::get_driver_by_name("GPKG").unwrap().create_vector_only(path).unwrap();
         let srs = SpatialRef::from_epsg(32632).unwrap();
         let layer = dataset
-            .create_layer(LayerOptions { name: "areas", srs: Some(&srs), ty: OGRwkbGeometryType::wkbPolygon, options: None })
+            .create_layer(LayerOptions {
+                name: "areas",
+                srs: Some(&srs),
+                ty: OGRwkbGeometryType::wkbPolygon,
+                options: None,
+            })
             .unwrap();
-        gdal::vector::FieldDefn::new("name", gdal::vector::OGRFieldType::OFTString).unwrap().add_to_layer(&layer).unwrap();
+        gdal::vector::FieldDefn::new("name", gdal::vector::OGRFieldType::OFTString)
+            .unwrap()
+            .add_to_layer(&layer)
+            .unwrap();
         for (name, [left, top, right, bottom]) in areas {
             let (w, e) = (500_000.0 + 2.0 * left, 500_000.0 + 2.0 * right);
             let (n, s) = (5_540_000.0 - 2.0 * top, 5_540_000.0 - 2.0 * bottom);
@@ -530,7 +555,10 @@ mod tests {
     fn water_keeps_its_island_and_is_summed_by_zone() {
         let scene = Scene::utm(&labels(), SIDE);
         let out = scene.path("water.gpkg");
-        rectangles(&scene.path("zones.gpkg"), &[("west, \"old\"", [60.0, 0.0, 90.0, 60.0]), ("east", [90.0, 0.0, 120.0, 60.0])]);
+        rectangles(
+            &scene.path("zones.gpkg"),
+            &[("west, \"old\"", [60.0, 0.0, 90.0, 60.0]), ("east", [90.0, 0.0, 120.0, 60.0])],
+        );
         rectangles(&scene.path("permanent.gpkg"), &[("lake", [60.0, 30.0, 120.0, 60.0])]);
         let truth = std::f64::consts::PI * (400.0 - 36.0) * 4.0;
         let with = VectorizeOptions { zones: Some(scene.path("zones.gpkg")), ..options() };

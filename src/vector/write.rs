@@ -131,7 +131,6 @@ impl VectorWriter {
                 let mut boxes = Vec::new();
                 ffi::append(&layer, same, |id, bounds| boxes.push(Item::new(id, bounds))).map_err(fault)?;
                 spatial.extend(boxes);
-                drop(layer);
                 transaction.commit().input(|| format!("cannot write to {}", self.name))?;
             } else {
                 let layer = self.dataset.layer(index).internal(|| format!("layer {index} is gone"))?;
