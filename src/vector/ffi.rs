@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use gdal::Dataset;
 use gdal::raster::RasterBand;
 use gdal::vector::{Layer, LayerAccess};
 
@@ -20,6 +21,32 @@ pub fn category_names(band: &RasterBand<'_>) -> Vec<String> {
         }
         names
     }
+}
+
+/// Lets go of the blocks that GDAL keeps of a raster that is read once, from top to bottom.
+pub fn drop_cache(dataset: &Dataset) {
+    // SAFETY: the handle is valid while `dataset` is borrowed; flushing a dataset that was opened to be read writes nothing.
+    unsafe {
+        gdal_sys::GDALFlushCache(dataset.c_dataset());
+    }
+}
+
+/// Replaces regions of fewer than `pixels` pixels by the label of their largest neighbour, from one band to another.
+pub fn sieve(from: &RasterBand<'_>, to: &RasterBand<'_>, pixels: i32, eight: bool) -> Result<(), String> {
+    // SAFETY: both bands are valid while borrowed; no options and no progress function are given, which GDAL allows.
+    let done = unsafe {
+        gdal_sys::GDALSieveFilter(
+            from.c_rasterband(),
+            gdal_sys::GDALGetMaskBand(from.c_rasterband()),
+            to.c_rasterband(),
+            pixels,
+            if eight { 8 } else { 4 },
+            std::ptr::null_mut(),
+            None,
+            std::ptr::null_mut(),
+        )
+    };
+    if done == gdal_sys::CPLErr::CE_None { Ok(()) } else { Err(last_error()) }
 }
 
 /// One attribute of a feature, in the order of its layer's fields.
@@ -41,8 +68,13 @@ pub struct Feature {
     pub values: Vec<Value>,
 }
 
-/// Appends features to a layer; the error is GDAL's own sentence.
-pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Result<(), String> {
+/// Appends features to a layer and reports each one's number and box (west, east, south, north); the error is GDAL's own
+/// sentence.
+pub fn append(
+    layer: &Layer<'_>,
+    features: impl Iterator<Item = Feature>,
+    mut report: impl FnMut(i64, [f64; 4]),
+) -> Result<(), String> {
     // SAFETY: the layer and its definition live as long as `layer`; a feature is destroyed on every way out; the geometry
     // made from the bytes is handed over to the feature, which then owns it (also where GDAL refuses it: it destroys it).
     unsafe {
@@ -57,6 +89,8 @@ pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Res
                 return Err(last_error());
             }
             drop(feature.wkb);
+            let mut bounds = gdal_sys::OGREnvelope { MinX: 0.0, MaxX: 0.0, MinY: 0.0, MaxY: 0.0 };
+            gdal_sys::OGR_G_GetEnvelope(geometry, &mut bounds);
             let handle = gdal_sys::OGR_F_Create(definition);
             gdal_sys::OGR_F_SetGeometryDirectly(handle, geometry);
             for (index, value) in (0..).zip(&feature.values) {
@@ -68,10 +102,12 @@ pub fn append(layer: &Layer<'_>, features: impl Iterator<Item = Feature>) -> Res
                 }
             }
             let created = gdal_sys::OGR_L_CreateFeature(layer.c_layer(), handle);
+            let number = gdal_sys::OGR_F_GetFID(handle);
             gdal_sys::OGR_F_Destroy(handle);
             if created != gdal_sys::OGRErr::OGRERR_NONE {
                 return Err(last_error());
             }
+            report(number, [bounds.MinX, bounds.MaxX, bounds.MinY, bounds.MaxY]);
         }
     }
     Ok(())

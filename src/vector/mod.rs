@@ -5,20 +5,41 @@
 //!  scores.tif ─┘ (strips)  (sweep)                   measure (m², m)     (thread, staged, renamed)
 //! ```
 
+mod bits;
+mod bridge;
+mod buildings;
+mod coverage;
 mod ffi;
 mod format;
+mod geometry;
+mod landcover;
+mod mask;
 mod measure;
+mod network;
+mod output;
 mod place;
 mod polygonize;
+mod road_output;
+mod roads;
+mod rtree;
 mod shape;
+mod simplify;
 mod source;
+mod split;
+mod square;
 mod stage;
 #[cfg(test)]
 mod testing;
+mod thin;
 mod trace;
+mod vectorize;
 mod write;
 
 pub use format::Format;
-pub use polygonize::{ClassSummary, Options, Summary, polygonize};
+pub use landcover::{LandcoverOptions, landcover};
+pub use output::{ClassSummary, Summary};
+pub use polygonize::{Options, polygonize};
+pub use source::{LabelSource, ScoreSource};
 pub use stage::prove_writable;
 pub use trace::Connectedness;
+pub use vectorize::{Recipe, VectorizeOptions, vectorize};

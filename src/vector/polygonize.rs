@@ -1,18 +1,14 @@
 //! A whole label raster to polygons, each written as soon as its last row has been seen.
 
-use std::collections::BTreeMap;
-use std::ffi::{CStr, CString};
 use std::path::Path;
-use std::sync::Arc;
 
-use super::ffi::{Feature, Value};
 use super::format::Format;
-use super::place::{Place, polygon_wkb, positions};
+use super::output::{Layers, Names, PolygonOutput, Summary};
+use super::place::Place;
 use super::shape::Region;
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
-use super::write::{BackgroundWriter, Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::scene::ClassInfo;
 
 /// How polygons are made and stored.
@@ -23,25 +19,6 @@ pub struct Options {
     pub target_crs: Option<String>,
     /// A layer for each class instead of one for all (GeoPackage only).
     pub layer_per_class: bool,
-}
-
-/// What was written, class by class.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Summary {
-    pub polygons: u64,
-    /// In the order of the class indices; classes without a polygon are left out.
-    pub classes: Vec<ClassSummary>,
-    /// Sentences that a user should read: an empty result, coordinates without CRS.
-    pub notes: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClassSummary {
-    pub index: usize,
-    pub name: String,
-    pub polygons: u64,
-    /// Square metres on the ellipsoid or in the plane of the CRS; square pixels without a georeference.
-    pub area: f64,
 }
 
 /// Turns a label raster into polygons.
@@ -66,10 +43,11 @@ pub fn polygonize(
     let scores = scores.map(|path| ScoreSource::open(path, &source)).transpose()?;
     let place = Place::new(&source.placement, options.target_crs.as_deref(), format)?;
     let names = Names::new(&source, classes);
-    let mut output = Output::create(&source, &place, names, skip, out, options, scores.is_some())?;
-    let nodata = [source.nodata, Some(source.label_type.nodata())];
-    let skipped = |label: u16| nodata.contains(&Some(label)) || skip.contains(&usize::from(label));
-    let mut tracer = Tracer::new(source.size.width, options.connectedness, skipped);
+    let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
+    let multi = options.connectedness == Connectedness::Eight;
+    let mut output = PolygonOutput::create(&source, &place, names, out, layers, multi, scores.is_some(), &[])?;
+    let skipped = source.skipped(skip);
+    let mut tracer = Tracer::new(source.size.width, options.connectedness, &skipped);
     let mut fault = Ok(());
     let mut emit = |region: Region| {
         if fault.is_ok() {
@@ -78,7 +56,7 @@ pub fn polygonize(
     };
     let width = source.size.width;
     source.for_each_strip(scores.as_ref(), |first, labels, scores| {
-        check_labels(labels, first, width, classes, &source, &skipped)?;
+        source.check(labels, first, classes.len(), &skipped)?;
         for (row, labels) in labels.chunks_exact(width).enumerate() {
             tracer.row(labels, scores.map(|scores| &scores[row * width..][..width]), &mut emit);
         }
@@ -86,192 +64,7 @@ pub fn polygonize(
     })?;
     tracer.finish(&mut emit);
     fault?;
-    output.finish(&source, format)
-}
-
-/// Labels beyond the classes are a mistake somewhere, never a class of their own.
-fn check_labels(
-    labels: &[u16],
-    first: usize,
-    width: usize,
-    classes: &[ClassInfo],
-    source: &LabelSource,
-    skipped: &impl Fn(u16) -> bool,
-) -> Result<()> {
-    if classes.is_empty() {
-        return Ok(());
-    }
-    let Some(at) = labels.iter().position(|&label| usize::from(label) >= classes.len() && !skipped(label)) else {
-        return Ok(());
-    };
-    Err(Error::input(format!(
-        "{} has label {} in column {}, row {}, its {} classes are 0 to {}",
-        source.name(),
-        labels[at],
-        at % width,
-        first + at / width,
-        classes.len(),
-        classes.len() - 1
-    ))
-    .with_hint("Give the classes that the labels were made with, or declare the value as nodata."))
-}
-
-/// The names of labels, ready to be written.
-pub struct Names {
-    known: Vec<Arc<CStr>>,
-}
-
-impl Names {
-    pub fn new(source: &LabelSource, classes: &[ClassInfo]) -> Self {
-        let text = |name: &str| CString::new(name.replace('\0', " ")).unwrap_or_default();
-        let known: Vec<Arc<CStr>> = if classes.is_empty() {
-            source.names.iter().map(|name| Arc::from(text(name))).collect()
-        } else {
-            classes.iter().map(|class| Arc::from(text(&class.name))).collect()
-        };
-        Self { known }
-    }
-
-    pub fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    pub fn get(&self, label: u16) -> Arc<CStr> {
-        match self.known.get(usize::from(label)) {
-            Some(name) if !name.is_empty() => name.clone(),
-            _ => Arc::from(CString::new(label.to_string()).unwrap_or_default()),
-        }
-    }
-}
-
-pub const ATTRIBUTES: [Field; 4] = [
-    Field::new("class_id", "class_id", FieldKind::Integer),
-    Field::new("class", "class", FieldKind::Text),
-    Field::new("area_m2", "area_m2", FieldKind::Real),
-    Field::new("perimeter_m", "perim_m", FieldKind::Real),
-];
-
-pub const CONFIDENCE: [Field; 2] =
-    [Field::new("confidence", "conf_mean", FieldKind::Real), Field::new("confidence_min", "conf_min", FieldKind::Real)];
-
-/// The file under construction, and the count of what went into it.
-struct Output<'a> {
-    writer: BackgroundWriter,
-    place: &'a Place,
-    names: Names,
-    /// The layer of each class; empty: one layer for all.
-    layer_of: Vec<usize>,
-    multi: bool,
-    with_scores: bool,
-    tally: BTreeMap<u16, (u64, f64)>,
-}
-
-impl<'a> Output<'a> {
-    fn create(
-        source: &LabelSource,
-        place: &'a Place,
-        names: Names,
-        skip: &[usize],
-        out: &Path,
-        options: &Options,
-        with_scores: bool,
-    ) -> Result<Self> {
-        let multi = options.connectedness == Connectedness::Eight;
-        let mut fields = ATTRIBUTES.to_vec();
-        if with_scores {
-            fields.extend(CONFIDENCE);
-        }
-        let geometry = if multi { GeometryKind::MultiPolygon } else { GeometryKind::Polygon };
-        let layer_names: Vec<String> = if options.layer_per_class {
-            if names.len() == 0 {
-                return Err(Error::input(format!(
-                    "{} does not name its classes, so they get no layers",
-                    source.name()
-                ))
-                .with_hint("Give the class names, or write one layer for all."));
-            }
-            (0..names.len()).map(|class| names.get(class as u16).to_string_lossy().into_owned()).collect()
-        } else {
-            vec![out.file_stem().map_or_else(|| "polygons".into(), |stem| stem.to_string_lossy().into_owned())]
-        };
-        let mut layers = Vec::new();
-        let mut layer_of = Vec::new();
-        for (class, name) in layer_names.into_iter().enumerate() {
-            layer_of.push(layers.len());
-            if !(options.layer_per_class && skip.contains(&class)) {
-                layers.push(LayerSpec { name, geometry, fields: fields.clone() });
-            }
-        }
-        if !options.layer_per_class {
-            layer_of.clear();
-        }
-        let writer = BackgroundWriter::new(VectorWriter::create(out, place.crs_wkt.as_deref(), &layers)?)?;
-        Ok(Self { writer, place, names, layer_of, multi, with_scores, tally: BTreeMap::new() })
-    }
-
-    fn region(&mut self, region: &Region) -> Result<()> {
-        let (mut area, mut perimeter) = (0.0, 0.0);
-        let mut parts = Vec::with_capacity(region.parts.len());
-        for part in &region.parts {
-            let mut rings = Vec::with_capacity(1 + part.holes.len());
-            for ring in part.rings() {
-                let mut ring = self.place.ring(positions(ring));
-                area += self.place.measure().area(&ring);
-                perimeter += self.place.measure().perimeter(&ring);
-                self.place.project(&mut ring)?;
-                rings.push(ring);
-            }
-            parts.push(rings);
-        }
-        let mut values = vec![
-            Value::Integer(i64::from(region.label)),
-            Value::Text(self.names.get(region.label)),
-            Value::Real(area),
-            Value::Real(perimeter),
-        ];
-        if self.with_scores {
-            match region.confidence {
-                Some(confidence) => {
-                    values.extend([Value::Real(f64::from(confidence.mean)), Value::Real(f64::from(confidence.minimum))])
-                }
-                None => values.extend([Value::Missing, Value::Missing]),
-            }
-        }
-        let tally = self.tally.entry(region.label).or_default();
-        tally.0 += 1;
-        tally.1 += area;
-        let layer = self.layer_of.get(usize::from(region.label)).copied().unwrap_or(0);
-        self.writer.push(Feature { layer, wkb: polygon_wkb(&parts, self.multi), values })
-    }
-
-    fn finish(self, source: &LabelSource, format: Format) -> Result<Summary> {
-        self.writer.finish()?;
-        let classes: Vec<_> = self
-            .tally
-            .iter()
-            .map(|(&label, &(polygons, area))| ClassSummary {
-                index: usize::from(label),
-                name: self.names.get(label).to_string_lossy().into_owned(),
-                polygons,
-                area,
-            })
-            .collect();
-        let mut notes = Vec::new();
-        let polygons = classes.iter().map(|class| class.polygons).sum();
-        if polygons == 0 {
-            notes.push(format!("{} has no pixel of the classes asked for: the layer is empty", source.name()));
-        }
-        if source.placement.crs_wkt.is_none() {
-            let what = if source.placement.georeferenced { "coordinates without CRS" } else { "pixel coordinates" };
-            notes.push(match format {
-                Format::GeoJson | Format::GeoJsonSeq => {
-                    format!("{} has no CRS: the polygons are in {what}, outside RFC 7946", source.name())
-                }
-                _ => format!("{} has no CRS: the polygons are in {what}", source.name()),
-            });
-        }
-        Ok(Summary { polygons, classes, notes })
-    }
+    output.finish(&source)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub struct Corner {
     pub row: u32,
 }
 
+#[cfg(test)]
 impl Corner {
     pub fn new(col: u32, row: u32) -> Self {
         Self { col, row }

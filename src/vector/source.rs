@@ -5,6 +5,7 @@ use std::path::Path;
 use gdal::raster::{GdalDataType, RasterBand};
 use gdal::{Dataset, Metadata};
 
+use super::coverage::PixelSize;
 use super::measure::{Earth, Measure};
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Size};
@@ -21,6 +22,27 @@ pub struct Placement {
     pub georeferenced: bool,
     pub crs_wkt: Option<String>,
     pub measure: Measure,
+}
+
+impl Placement {
+    /// What a reader of the results should know about their coordinates.
+    pub fn notes(&self, name: &str) -> Vec<String> {
+        match (&self.crs_wkt, self.georeferenced) {
+            (Some(_), _) => Vec::new(),
+            (None, true) => vec![format!("{name} has no CRS: the result has its coordinates, and no CRS either")],
+            (None, false) => vec![format!("{name} has no georeference: the result is in pixel coordinates")],
+        }
+    }
+
+    /// Metres of a step to the next column and to the next row, in the middle of the raster.
+    pub fn pixel_size(&self, size: Size) -> PixelSize {
+        let (col, row) = (size.width as f64 / 2.0, size.height as f64 / 2.0);
+        let middle = self.transform.to_world(col, row);
+        PixelSize {
+            width: self.measure.distance(middle, self.transform.to_world(col + 1.0, row)),
+            height: self.measure.distance(middle, self.transform.to_world(col, row + 1.0)),
+        }
+    }
 }
 
 /// An open label raster.
@@ -68,6 +90,66 @@ impl LabelSource {
         &self.name
     }
 
+    /// Which labels are left out: nodata, what the labels' writer uses for it, and `skip`.
+    pub fn skipped(&self, skip: &[usize]) -> impl Fn(u16) -> bool + use<> {
+        let nodata = [self.nodata, Some(self.label_type.nodata())];
+        let skip = skip.to_vec();
+        move |label| nodata.contains(&Some(label)) || skip.contains(&usize::from(label))
+    }
+
+    /// Labels beyond the classes (0: not known) are a mistake somewhere, never a class of their own.
+    pub fn check(&self, labels: &[u16], first: usize, classes: usize, skipped: &impl Fn(u16) -> bool) -> Result<()> {
+        if classes == 0 {
+            return Ok(());
+        }
+        let Some(at) = labels.iter().position(|&label| usize::from(label) >= classes && !skipped(label)) else {
+            return Ok(());
+        };
+        Err(Error::input(format!(
+            "{} has label {} in column {}, row {}, its {classes} classes are 0 to {}",
+            self.name,
+            labels[at],
+            at % self.size.width,
+            first + at / self.size.width,
+            classes - 1
+        ))
+        .with_hint("Give the classes that the labels were made with, or declare the value as nodata."))
+    }
+
+    /// The same labels with regions of fewer than `pixels` pixels given to their largest neighbour, in a new file.
+    pub fn sieved(&self, path: &Path, pixels: u64) -> Result<Self> {
+        let write = |error: gdal::errors::GdalError| {
+            Error::input(format!("cannot write {}", path.display())).with_source(error)
+        };
+        let driver = gdal::DriverManager::get_driver_by_name("GTiff").map_err(write)?;
+        let options = gdal::raster::RasterCreationOptions::from_iter(["TILED=YES", "COMPRESS=LZW", "BIGTIFF=IF_SAFER"]);
+        let Size { width, height } = self.size;
+        let mut to = match self.label_type {
+            LabelType::U8 => driver.create_with_band_type_with_options::<u8, _>(path, width, height, 1, &options),
+            LabelType::U16 => driver.create_with_band_type_with_options::<u16, _>(path, width, height, 1, &options),
+        }
+        .map_err(write)?;
+        if self.placement.georeferenced {
+            to.set_geo_transform(&self.placement.transform.coefficients).map_err(write)?;
+        }
+        if let Ok(crs) = self.dataset.spatial_ref() {
+            to.set_spatial_ref(&crs).map_err(write)?;
+        }
+        {
+            let from = self.dataset.rasterband(1).internal(|| format!("{} lost its band", self.name))?;
+            let mut band = to.rasterband(1).map_err(write)?;
+            band.set_no_data_value(self.nodata.map(f64::from)).map_err(write)?;
+            let pixels = i32::try_from(pixels).unwrap_or(i32::MAX);
+            super::ffi::sieve(&from, &band, pixels, false)
+                .map_err(|text| Error::input(format!("cannot sieve {}: {text}", self.name)))?;
+        }
+        to.close().map_err(write)?;
+        let mut sieved = Self::open(path)?;
+        sieved.name.clone_from(&self.name);
+        sieved.names.clone_from(&self.names);
+        Ok(sieved)
+    }
+
     /// Rows per strip: whole blocks of the file, within the memory limit.
     fn strip_rows(&self, bytes_per_pixel: usize) -> usize {
         let block = self.dataset.rasterband(1).map_or(1, |band| band.block_size().1).max(1);
@@ -79,6 +161,16 @@ impl LabelSource {
     pub fn for_each_strip(
         &self,
         scores: Option<&ScoreSource>,
+        take: impl FnMut(usize, &[u16], Option<&[f32]>) -> Result<()>,
+    ) -> Result<()> {
+        self.for_each_relabelled(scores, |_, _| {}, take)
+    }
+
+    /// Like `for_each_strip`; `relabel(row, labels)` may change a row's labels before its scores are looked up.
+    pub fn for_each_relabelled(
+        &self,
+        scores: Option<&ScoreSource>,
+        relabel: impl Fn(usize, &mut [u16]),
         mut take: impl FnMut(usize, &[u16], Option<&[f32]>) -> Result<()>,
     ) -> Result<()> {
         let band = self.dataset.rasterband(1).internal(|| format!("{} lost its band", self.name))?;
@@ -92,24 +184,21 @@ impl LabelSource {
             let labels = &mut labels[..width * count];
             read(&band, first, width, count, labels)
                 .input(|| format!("cannot read rows {first} to {} of {}", first + count, self.name))?;
+            for (row, labels) in labels.chunks_exact_mut(width).enumerate() {
+                relabel(first + row, labels);
+            }
             if let Some(scores) = scores {
                 best.resize(width * count, f32::NAN);
                 plane.resize(width * count, 0f32);
                 scores.of_labels(first, width, labels, &mut plane, &mut best)?;
             }
             take(first, labels, scores.map(|_| best.as_slice()))?;
+            super::ffi::drop_cache(&self.dataset);
+            if let Some(scores) = scores {
+                super::ffi::drop_cache(&scores.dataset);
+            }
         }
         Ok(())
-    }
-
-    /// The whole raster at once: only for what cannot be done in strips.
-    pub fn read_all(&self) -> Result<Vec<u16>> {
-        let mut all = Vec::with_capacity(self.size.pixels());
-        self.for_each_strip(None, |_, labels, _| {
-            all.extend_from_slice(labels);
-            Ok(())
-        })?;
-        Ok(all)
     }
 }
 

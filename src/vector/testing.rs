@@ -122,3 +122,36 @@ pub fn read_back(path: &Path) -> Vec<Found> {
     }
     found
 }
+
+/// A patchwork of `kinds` labels: noise on a coarse grid of `scale` pixels, bent so that borders run in all directions.
+pub fn blobs(width: usize, height: usize, kinds: u16, scale: usize, seed: u64) -> Vec<u16> {
+    let noise = |col: i64, row: i64, salt: u64| {
+        let mut state = seed
+            ^ salt
+            ^ (col as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            ^ (row as u64).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+        state ^= state >> 29;
+        state = state.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        state ^= state >> 32;
+        state = state.wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((state >> 11) as f64) / (1u64 << 53) as f64
+    };
+    let mut labels = Vec::with_capacity(width * height);
+    for row in 0..height {
+        for col in 0..width {
+            // Smooth noise of each kind; the strongest wins.
+            let (x, y) = (col as f64 / scale as f64, row as f64 / scale as f64);
+            let (cell_x, cell_y) = (x.floor(), y.floor());
+            let (fx, fy) = (x - cell_x, y - cell_y);
+            let strength = |kind: u16| {
+                let at = |dx: i64, dy: i64| noise(cell_x as i64 + dx, cell_y as i64 + dy, u64::from(kind) << 40);
+                let top = at(0, 0) * (1.0 - fx) + at(1, 0) * fx;
+                let bottom = at(0, 1) * (1.0 - fx) + at(1, 1) * fx;
+                top * (1.0 - fy) + bottom * fy
+            };
+            let best = (0..kinds).max_by(|&a, &b| strength(a).total_cmp(&strength(b))).unwrap_or(0);
+            labels.push(best);
+        }
+    }
+    labels
+}

@@ -10,10 +10,8 @@
 //! them apart and marks the corner; a finished ring that passes a marked corner twice is split there, which gives the
 //! simple rings that a valid polygon needs.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
 use super::shape::{Confidence, Corner, LatticePolygon, Region};
+use super::split::{Splitter, TOUCH};
 
 /// Which neighbours belong to the same region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,9 +26,6 @@ pub enum Connectedness {
 const NONE: u32 = u32::MAX;
 /// The label of what is not traced: nodata, skipped classes, the outside.
 const OUTSIDE: u32 = u32::MAX;
-/// Marks a column at which a ring may touch itself.
-const TOUCH: u32 = 1 << 31;
-const COLUMN: u32 = TOUCH - 1;
 
 /// Pixels `start..end` of a row that carry one label.
 #[derive(Clone, Copy)]
@@ -559,64 +554,6 @@ impl Tracer {
 
 fn confidence(sum: f64, count: u64, minimum: f32) -> Option<Confidence> {
     (count > 0).then(|| Confidence { mean: (sum / count as f64) as f32, minimum })
-}
-
-/// Cuts a ring that touches itself into simple rings.
-#[derive(Default)]
-struct Splitter {
-    seen: HashMap<u64, usize, BuildHasherDefault<Mix>>,
-}
-
-impl Splitter {
-    fn split(&mut self, ring: Vec<Corner>, keep: &mut impl FnMut(Vec<Corner>)) {
-        self.seen.clear();
-        let mut open: Vec<Corner> = Vec::with_capacity(ring.len());
-        let key = |corner: Corner| u64::from(corner.row) << 32 | u64::from(corner.col & COLUMN);
-        for corner in ring {
-            if corner.col & TOUCH != 0 {
-                if let Some(&since) = self.seen.get(&key(corner)) {
-                    for &passed in &open[since + 1..] {
-                        if passed.col & TOUCH != 0 {
-                            self.seen.remove(&key(passed));
-                        }
-                    }
-                    // The corner itself stays with what is still open, at the same place.
-                    keep(open.drain(since..).map(unmarked).collect());
-                } else {
-                    self.seen.insert(key(corner), open.len());
-                }
-            }
-            open.push(corner);
-        }
-        if !open.is_empty() {
-            keep(open.into_iter().map(unmarked).collect());
-        }
-    }
-}
-
-fn unmarked(corner: Corner) -> Corner {
-    Corner { col: corner.col & COLUMN, row: corner.row }
-}
-
-/// A hash for lattice corners: one multiplication spreads them well enough, and is what the walk can afford.
-#[derive(Default)]
-struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        let mixed = (self.0 ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 = mixed ^ (mixed >> 29);
-    }
 }
 
 #[cfg(test)]

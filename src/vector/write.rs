@@ -10,6 +10,7 @@ use gdal::{Dataset, DriverManager};
 
 use super::ffi::{self, Feature};
 use super::format::Format;
+use super::rtree::{Item, SpatialIndex};
 use super::stage::Stage;
 use crate::error::{Context, Error, Result};
 
@@ -59,7 +60,8 @@ pub struct VectorWriter {
     stage: Stage,
     dataset: Dataset,
     format: Format,
-    transactions: bool,
+    /// One a layer, in a GeoPackage.
+    indices: Vec<SpatialIndex>,
     name: String,
 }
 
@@ -95,7 +97,13 @@ impl VectorWriter {
         for layer in layers {
             add_layer(&mut dataset, format, layer, srs.as_ref()).input(|| format!("cannot make a layer in {name}"))?;
         }
-        Ok(Self { stage, dataset, format, transactions: format == Format::GeoPackage, name })
+        let mut indices = Vec::new();
+        if format == Format::GeoPackage {
+            for layer in layers {
+                indices.push(SpatialIndex::create(&dataset, &layer.name)?);
+            }
+        }
+        Ok(Self { stage, dataset, format, indices, name })
     }
 
     /// Appends features in one transaction where the format has them.
@@ -114,18 +122,19 @@ impl VectorWriter {
         while let Some(first) = rest.peek() {
             let index = first.layer;
             let same = std::iter::from_fn(|| rest.next_if(|feature| feature.layer == index));
-            if self.transactions {
+            if let Some(spatial) = self.indices.get_mut(index) {
                 let transaction = self
                     .dataset
                     .start_transaction()
                     .internal(|| "a transaction on a GeoPackage does not start".to_string())?;
                 let layer = transaction.layer(index).internal(|| format!("layer {index} is gone"))?;
-                ffi::append(&layer, same).map_err(fault)?;
-                drop(layer);
+                let mut boxes = Vec::new();
+                ffi::append(&layer, same, |id, bounds| boxes.push(Item::new(id, bounds))).map_err(fault)?;
+                spatial.extend(boxes);
                 transaction.commit().input(|| format!("cannot write to {}", self.name))?;
             } else {
                 let layer = self.dataset.layer(index).internal(|| format!("layer {index} is gone"))?;
-                ffi::append(&layer, same).map_err(fault)?;
+                ffi::append(&layer, same, |_, _| {}).map_err(fault)?;
             }
         }
         Ok(())
@@ -133,7 +142,8 @@ impl VectorWriter {
 
     /// Completes the file and puts it where it belongs.
     pub fn finish(self) -> Result<()> {
-        let Self { stage, dataset, format, name, .. } = self;
+        let Self { stage, dataset, format, indices, name } = self;
+        indices.into_iter().try_for_each(|index| index.finish(&dataset))?;
         dataset.close().input(|| format!("cannot complete {name}"))?;
         let path = stage.path();
         if !path.exists() {
@@ -167,7 +177,7 @@ fn add_layer(
     srs: Option<&SpatialRef>,
 ) -> gdal::errors::Result<()> {
     let options: &[&str] = match format {
-        Format::GeoPackage => &["GEOMETRY_NAME=geom", "SPATIAL_INDEX=YES"],
+        Format::GeoPackage => &["GEOMETRY_NAME=geom", "SPATIAL_INDEX=NO"],
         Format::FlatGeobuf => &["SPATIAL_INDEX=YES"],
         // RFC 7946 is WGS 84 by definition; plain pixel coordinates are no such thing.
         Format::GeoJson if srs.is_some() => &["RFC7946=YES", "COORDINATE_PRECISION=7", "WRITE_NAME=NO"],

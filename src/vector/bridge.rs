@@ -1,0 +1,212 @@
+//! Gaps in a road network, closed where direction and distance agree.
+
+use std::collections::HashMap;
+
+use super::network::{Edge, Network, distance, heading, nearest};
+use super::square::Point;
+
+/// Cosine of the largest turn at either end of a bridge: 35 degrees.
+const STRAIGHT: f64 = 0.82;
+/// A dead end may run into the side of another road over this share of the widest gap.
+const SIDE: f64 = 0.6;
+
+struct End {
+    node: usize,
+    edge: usize,
+    at: Point,
+    heading: Point,
+}
+
+/// Bridges between dead ends first, the best pairs before the others; then from dead ends to the roads they point at.
+pub fn bridge(network: &mut Network, widest: f64) {
+    if widest <= 0.0 {
+        return;
+    }
+    let mut used = bridge_ends(network, widest);
+    bridge_sides(network, widest * SIDE, &mut used);
+    network.dissolve();
+}
+
+fn ends(network: &Network, over: f64) -> Vec<End> {
+    let incidence = network.incidence();
+    let mut ends = Vec::new();
+    for (index, edge) in network.edges.iter().enumerate() {
+        let Some(edge) = edge else { continue };
+        for (node, last) in [(edge.from, false), (edge.to, true)] {
+            if incidence[node].len() == 1
+                && let Some(heading) = heading(&edge.line, last, over)
+            {
+                ends.push(End { node, edge: index, at: network.nodes[node].at, heading });
+            }
+        }
+    }
+    ends
+}
+
+fn cell(at: Point, size: f64) -> (i64, i64) {
+    ((at.0 / size).floor() as i64, (at.1 / size).floor() as i64)
+}
+
+fn around((col, row): (i64, i64)) -> impl Iterator<Item = (i64, i64)> {
+    (-1..=1).flat_map(move |dr| (-1..=1).map(move |dc| (col + dc, row + dr)))
+}
+
+fn bridge_ends(network: &mut Network, widest: f64) -> Vec<bool> {
+    let ends = ends(network, 14.0);
+    let mut cells: HashMap<(i64, i64), Vec<usize>> = HashMap::new();
+    for (index, end) in ends.iter().enumerate() {
+        cells.entry(cell(end.at, widest)).or_default().push(index);
+    }
+    let mut pairs = Vec::new();
+    for (one, a) in ends.iter().enumerate() {
+        for &other in around(cell(a.at, widest)).filter_map(|cell| cells.get(&cell)).flatten() {
+            let b = &ends[other];
+            let gap = distance(a.at, b.at);
+            if other <= one || a.node == b.node || gap > widest {
+                continue;
+            }
+            if a.edge == b.edge && network.edges[a.edge].as_ref().is_some_and(|edge| ring_too_small(edge, gap)) {
+                continue;
+            }
+            // Ends that nearly touch may miss each other sideways without meaning anything.
+            let towards = ((b.at.0 - a.at.0) / gap.max(1e-9), (b.at.1 - a.at.1) / gap.max(1e-9));
+            let turn_a = a.heading.0 * towards.0 + a.heading.1 * towards.1;
+            let turn_b = -(b.heading.0 * towards.0 + b.heading.1 * towards.1);
+            let opposed = -(a.heading.0 * b.heading.0 + a.heading.1 * b.heading.1);
+            let sides = if gap < 6.0 { 0.3 } else { STRAIGHT };
+            if turn_a > sides && turn_b > sides && opposed > STRAIGHT - 0.2 {
+                pairs.push((gap * (3.0 - turn_a - turn_b), one, other));
+            }
+        }
+    }
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut used = vec![false; network.nodes.len()];
+    for (_, one, other) in pairs {
+        let (a, b) = (&ends[one], &ends[other]);
+        if !used[a.node] && !used[b.node] {
+            used[a.node] = true;
+            used[b.node] = true;
+            network.add(a.node, b.node, vec![a.at, b.at], distance(a.at, b.at));
+        }
+    }
+    used
+}
+
+fn ring_too_small(edge: &Edge, gap: f64) -> bool {
+    super::network::length(&edge.line) < 4.0 * gap
+}
+
+fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
+    let ends = ends(network, 14.0);
+    let size = widest.max(16.0);
+    let mut cells: HashMap<(i64, i64), Vec<(usize, usize)>> = HashMap::new();
+    for (index, edge) in network.edges.iter().enumerate() {
+        let Some(edge) = edge else { continue };
+        for (piece, pair) in edge.line.windows(2).enumerate() {
+            // Long pieces pass through several cells.
+            let steps = (distance(pair[0], pair[1]) / size).ceil().max(1.0) as usize;
+            for step in 0..=steps {
+                let t = step as f64 / steps as f64;
+                let at = (pair[0].0 + t * (pair[1].0 - pair[0].0), pair[0].1 + t * (pair[1].1 - pair[0].1));
+                let list = cells.entry(cell(at, size)).or_default();
+                if list.last() != Some(&(index, piece)) {
+                    list.push((index, piece));
+                }
+            }
+        }
+    }
+    let mut landings: Vec<(f64, usize, usize, Point)> = Vec::new();
+    for (number, end) in ends.iter().enumerate() {
+        if used.get(end.node).copied().unwrap_or(false) {
+            continue;
+        }
+        let mut best: Option<(f64, usize, Point)> = None;
+        for &(index, piece) in around(cell(end.at, size)).filter_map(|cell| cells.get(&cell)).flatten() {
+            if index == end.edge {
+                continue;
+            }
+            let Some(edge) = &network.edges[index] else { continue };
+            let (a, b) = (edge.line[piece], edge.line[piece + 1]);
+            let Some(hit) = ahead(end, a, b).or_else(|| {
+                let near = nearest(end.at, a, b);
+                let gap = distance(end.at, near);
+                let turn = (end.heading.0 * (near.0 - end.at.0) + end.heading.1 * (near.1 - end.at.1)) / gap.max(1e-9);
+                (turn > STRAIGHT).then_some(near)
+            }) else {
+                continue;
+            };
+            let gap = distance(end.at, hit);
+            if gap <= widest && best.as_ref().is_none_or(|(least, ..)| gap < *least) {
+                best = Some((gap, index, hit));
+            }
+        }
+        if let Some((gap, index, hit)) = best {
+            landings.push((gap, number, index, hit));
+        }
+    }
+    landings.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, number, index, hit) in landings {
+        let end = &ends[number];
+        let taken = |used: &[bool], node: usize| used.get(node).copied().unwrap_or(false);
+        if taken(used, end.node) {
+            continue;
+        }
+        if let Some(node) = network.split(index, hit)
+            && node != end.node
+            && !taken(used, node)
+        {
+            // Where two dead ends point at each other, one bridge is enough.
+            used[end.node] = true;
+            if let Some(landed) = used.get_mut(node) {
+                *landed = true;
+            }
+            let line = vec![end.at, network.nodes[node].at];
+            let gap = super::network::length(&line);
+            network.add(end.node, node, line, gap);
+        }
+    }
+}
+
+/// Where an end that runs straight on meets a segment.
+fn ahead(end: &End, a: Point, b: Point) -> Option<Point> {
+    let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+    let determinant = end.heading.0 * dy - end.heading.1 * dx;
+    if determinant.abs() < 1e-9 {
+        return None;
+    }
+    let (ox, oy) = (a.0 - end.at.0, a.1 - end.at.1);
+    let run = (ox * dy - oy * dx) / determinant;
+    let t = (ox * end.heading.1 - oy * end.heading.0) / determinant;
+    (run >= 0.0 && (0.0..=1.0).contains(&t)).then_some((a.0 + t * dx, a.1 + t * dy))
+}
+
+impl Network {
+    /// A node on an edge; an end of the edge where that is as near. `None` where the edge has been split before: the next
+    /// of its pieces is found by its own number only.
+    fn split(&mut self, index: usize, at: Point) -> Option<usize> {
+        let edge = self.edges[index].take()?;
+        for (node, end) in [(edge.from, edge.line[0]), (edge.to, edge.line[edge.line.len() - 1])] {
+            if distance(end, at) < 2.0 {
+                self.edges[index] = Some(edge);
+                return Some(node);
+            }
+        }
+        let off = |piece: &usize| super::network::off(at, edge.line[*piece], edge.line[*piece + 1]);
+        let piece = (0..edge.line.len() - 1).min_by(|a, b| off(a).total_cmp(&off(b)))?;
+        if off(&piece) > 1.0 {
+            // An earlier landing took this part of the edge away.
+            self.edges[index] = Some(edge);
+            return None;
+        }
+        let node = self.nodes.len();
+        let radius = self.nodes[edge.from].radius.min(self.nodes[edge.to].radius);
+        self.nodes.push(super::network::Node { at, radius });
+        let mut head = edge.line[..=piece].to_vec();
+        head.push(at);
+        let mut tail = vec![at];
+        tail.extend(&edge.line[piece + 1..]);
+        self.edges[index] = Some(Edge { from: edge.from, to: node, line: head, width: edge.width, gap: edge.gap });
+        self.edges.push(Some(Edge { from: node, to: edge.to, line: tail, width: edge.width, gap: 0.0 }));
+        Some(node)
+    }
+}

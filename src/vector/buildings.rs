@@ -1,0 +1,463 @@
+//! Building outlines from a mask: squared where the evidence allows, round tanks left round, never overlapping.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::sync::Arc;
+
+use gdal::vector::Geometry;
+
+use super::place::polygon_wkb;
+use super::shape::{Confidence, LatticePolygon, Region};
+use super::square::{self, Outline, Point, Prices, edge_middles};
+use crate::geom::WorldPoint;
+
+/// How outlines are squared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SquareOptions {
+    /// `false`: the plain pixel outline.
+    pub square: bool,
+    /// Least share of intersection in union with the pixel outline; below it the plain outline stays. 0..=1.
+    pub least_iou: f64,
+    /// What a wall must explain, in square pixels.
+    pub prices: Prices,
+}
+
+impl Default for SquareOptions {
+    fn default() -> Self {
+        Self { square: true, least_iou: 0.75, prices: Prices { wall: 3.0, slanted: 9.0 } }
+    }
+}
+
+/// How an outline came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    Squared,
+    Round,
+    /// The pixel outline.
+    Plain,
+}
+
+impl Shape {
+    pub fn label(self) -> Arc<CStr> {
+        Arc::from(match self {
+            Self::Squared => c"squared",
+            Self::Round => c"round",
+            Self::Plain => c"plain",
+        })
+    }
+}
+
+/// An outline in pixels: the outer ring first, with the inside on the left as seen with row 0 on top.
+#[derive(Clone, Debug)]
+pub struct Building {
+    pub label: u16,
+    pub rings: Vec<Vec<Point>>,
+    pub shape: Shape,
+    /// Direction of the main axis in pixels, radians between 0 and a quarter turn.
+    pub axis: f64,
+    /// Intersection over union with the pixel outline: the quality of the outline.
+    pub iou: f64,
+    pub confidence: Option<Confidence>,
+    plain: LatticePolygon,
+}
+
+/// Points of a round outline: a chord's sagitta stays below a tenth of a pixel up to a radius of 20 pixels.
+const ROUND: usize = 32;
+
+/// Outlines a region of one part.
+pub fn outline(region: Region, options: &SquareOptions) -> Option<Building> {
+    let plain = region.parts.into_iter().next()?;
+    let rings = plain_rings(&plain);
+    let mut building = Building {
+        label: region.label,
+        rings,
+        shape: Shape::Plain,
+        axis: 0.0,
+        iou: 1.0,
+        confidence: region.confidence,
+        plain,
+    };
+    if options.square {
+        square(&mut building, options);
+    }
+    Some(building)
+}
+
+fn square(building: &mut Building, options: &SquareOptions) {
+    let Some((outer, axis)) = square::fit(&edge_middles(&building.plain.outer), options.prices, None) else { return };
+    building.axis = axis;
+    let shape = if matches!(outer, Outline::Round { .. }) { Shape::Round } else { Shape::Squared };
+    let mut rings = vec![ring_of(outer, true)];
+    for hole in &building.plain.holes {
+        match square::fit(&edge_middles(hole), options.prices, Some(axis)) {
+            Some((hole, _)) => rings.push(ring_of(hole, false)),
+            None => rings.push(hole.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row))).collect()),
+        }
+    }
+    let Some(fitted) = geometry(&rings) else { return };
+    if !fitted.is_valid() {
+        return;
+    }
+    let Some(plain) = geometry(&building.rings) else { return };
+    let Some(common) = fitted.intersection(&plain).map(|common| common.area()) else { return };
+    let iou = common / (fitted.area() + plain.area() - common);
+    if iou >= options.least_iou {
+        building.rings = rings;
+        building.shape = shape;
+        building.iou = iou;
+    }
+}
+
+fn plain_rings(plain: &LatticePolygon) -> Vec<Vec<Point>> {
+    plain.rings().map(|ring| super::place::positions(ring).collect()).collect()
+}
+
+/// With the inside on the left for outer rings, on the right of the hole's own sense for holes.
+fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
+    let mut ring = match outline {
+        Outline::Squared { ring, .. } => ring,
+        Outline::Round { centre, radius, .. } => {
+            // A polygon of the same area as the circle.
+            let step = std::f64::consts::TAU / ROUND as f64;
+            let radius = radius * (step / step.sin()).sqrt();
+            (0..ROUND)
+                .map(|index| (index as f64 * step).sin_cos())
+                .map(|(sin, cos)| (centre.0 + radius * cos, centre.1 + radius * sin))
+                .collect()
+        }
+    };
+    if (square::area(&ring) < 0.0) != outer {
+        ring.reverse();
+    }
+    ring
+}
+
+fn geometry(rings: &[Vec<Point>]) -> Option<Geometry> {
+    let world = |&(x, y): &Point| WorldPoint { x, y };
+    let part: Vec<Vec<WorldPoint>> = rings.iter().map(|ring| ring.iter().map(world).collect()).collect();
+    Geometry::from_wkb(&polygon_wkb(&[part], false)).ok()
+}
+
+/// Cells of the neighbourhood index, in pixels.
+const CELL: f64 = 64.0;
+
+/// Puts plain outlines back wherever two outlines overlap: plain ones never do.
+pub fn separate(buildings: &mut [Building]) {
+    let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
+    let boxes: Vec<[f64; 4]> = buildings.iter().map(bounds).collect();
+    for (index, bounds) in (0u32..).zip(&boxes) {
+        for cell in cells_of(bounds) {
+            cells.entry(cell).or_default().push(index);
+        }
+    }
+    let mut shapes: Vec<Option<Geometry>> = buildings.iter().map(|_| None).collect();
+    let mut todo: Vec<u32> = (0..buildings.len() as u32).collect();
+    while let Some(index) = todo.pop() {
+        let one = index as usize;
+        let mut near: Vec<u32> = cells_of(&boxes[one])
+            .filter_map(|cell| cells.get(&cell))
+            .flatten()
+            .copied()
+            .filter(|&other| other != index)
+            .collect();
+        near.sort_unstable();
+        near.dedup();
+        for other in near {
+            let other = other as usize;
+            if !meet(&boxes[one], &boxes[other])
+                || (buildings[one].shape == Shape::Plain && buildings[other].shape == Shape::Plain)
+            {
+                continue;
+            }
+            for side in [one, other] {
+                if shapes[side].is_none() {
+                    shapes[side] = geometry(&buildings[side].rings);
+                }
+            }
+            let overlap =
+                matches!((&shapes[one], &shapes[other]), (Some(a), Some(b)) if a.intersects(b) && !a.touches(b));
+            if overlap {
+                // The one that strays farther from its pixels goes back first.
+                let back = match (buildings[one].shape, buildings[other].shape) {
+                    (Shape::Plain, _) => other,
+                    (_, Shape::Plain) => one,
+                    _ if buildings[one].iou < buildings[other].iou => one,
+                    _ => other,
+                };
+                let building = &mut buildings[back];
+                building.rings = plain_rings(&building.plain);
+                building.shape = Shape::Plain;
+                building.iou = 1.0;
+                shapes[back] = None;
+                todo.push(back as u32);
+                if back == one {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn bounds(building: &Building) -> [f64; 4] {
+    let plain = building.plain.outer.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)));
+    let mut bounds = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    for (x, y) in building.rings[0].iter().copied().chain(plain) {
+        bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)];
+    }
+    bounds
+}
+
+fn cells_of(bounds: &[f64; 4]) -> impl Iterator<Item = (i64, i64)> + use<> {
+    let [left, top, right, bottom] = bounds.map(|side| (side / CELL).floor() as i64);
+    (top..=bottom).flat_map(move |row| (left..=right).map(move |col| (col, row)))
+}
+
+fn meet(a: &[f64; 4], b: &[f64; 4]) -> bool {
+    a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bits::BitGrid;
+    use super::super::mask::{Sizes, clean, regions};
+    use super::super::trace::Connectedness;
+    use super::*;
+
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> f64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 11) as f64 / (1u64 << 53) as f64
+        }
+
+        fn between(&mut self, low: f64, high: f64) -> f64 {
+            low + self.next() * (high - low)
+        }
+    }
+
+    /// A true outline: rings around (0, 0), the outer one first.
+    type Truth = Vec<Vec<Point>>;
+
+    fn rectangle(width: f64, height: f64) -> Vec<Point> {
+        let (x, y) = (width / 2.0, height / 2.0);
+        vec![(-x, -y), (x, -y), (x, y), (-x, y)]
+    }
+
+    fn truth(kind: usize, random: &mut Random) -> Truth {
+        let (w, h) = (random.between(5.0, 30.0), random.between(5.0, 30.0));
+        let (big_w, big_h) = (random.between(14.0, 30.0), random.between(14.0, 30.0));
+        match kind {
+            0 => vec![rectangle(w, h)],
+            1 => {
+                // L: arms of at least 5 pixels.
+                let (a, b) = (random.between(5.0, big_w - 5.0), random.between(5.0, big_h - 5.0));
+                vec![vec![(0.0, 0.0), (big_w, 0.0), (big_w, b), (a, b), (a, big_h), (0.0, big_h)]]
+            }
+            2 => {
+                let (wide, deep) = (big_w + 6.0, random.between(5.0, big_h - 5.0));
+                let (left, right) = (random.between(5.0, 8.0), wide - random.between(5.0, 8.0));
+                vec![vec![
+                    (0.0, 0.0),
+                    (wide, 0.0),
+                    (wide, big_h),
+                    (right, big_h),
+                    (right, big_h - deep),
+                    (left, big_h - deep),
+                    (left, big_h),
+                    (0.0, big_h),
+                ]]
+            }
+            3 => vec![rectangle(big_w + 6.0, big_h + 6.0), rectangle(big_w - 6.0, big_h - 6.0)],
+            _ => {
+                // A row of houses, each set back or forward.
+                let step = random.between(3.0, 5.0);
+                let (house, depth) = (random.between(6.0, 9.0), random.between(9.0, 14.0));
+                vec![vec![
+                    (0.0, 0.0),
+                    (house, 0.0),
+                    (house, step),
+                    (2.0 * house, step),
+                    (2.0 * house, 0.0),
+                    (3.0 * house, 0.0),
+                    (3.0 * house, depth),
+                    (2.0 * house, depth),
+                    (2.0 * house, depth + step),
+                    (house, depth + step),
+                    (house, depth),
+                    (0.0, depth),
+                ]]
+            }
+        }
+    }
+
+    fn inside(truth: &Truth, (x, y): Point) -> bool {
+        let mut odd = false;
+        for ring in truth {
+            for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+                odd ^= (a.1 > y) != (b.1 > y) && x < (b.0 - a.0) * (y - a.1) / (b.1 - a.1) + a.0;
+            }
+        }
+        odd
+    }
+
+    fn paint_noisy(mask: &mut BitGrid, truth: &Truth, random: &mut Random, noise: f64) {
+        let (height, width) = (mask.height(), mask.width());
+        let mut exact = BitGrid::new(width, height);
+        for row in 0..height {
+            for col in 0..width {
+                exact.set(col, row, inside(truth, (col as f64 + 0.5, row as f64 + 0.5)));
+            }
+        }
+        for row in 0..height as i64 {
+            for col in 0..width as i64 {
+                let own = exact.at(col, row);
+                let border =
+                    [(1, 0), (-1, 0), (0, 1), (0, -1)].iter().any(|(dc, dr)| exact.at(col + dc, row + dr) != own);
+                let flipped = border && random.next() < noise;
+                mask.set(col as usize, row as usize, own != flipped);
+            }
+        }
+    }
+
+    fn turned(truth: Truth, angle: f64, to: Point) -> Truth {
+        let (sin, cos) = angle.sin_cos();
+        truth
+            .into_iter()
+            .map(|ring| ring.into_iter().map(|(x, y)| (to.0 + x * cos - y * sin, to.1 + x * sin + y * cos)).collect())
+            .collect()
+    }
+
+    fn iou(a: &Geometry, b: &Geometry) -> f64 {
+        let common = a.intersection(b).map_or(0.0, |common| common.area());
+        common / (a.area() + b.area() - common)
+    }
+
+    /// The largest angle, in degrees, by which a corner misses a right one.
+    fn worst_corner(ring: &[Point]) -> f64 {
+        let count = ring.len();
+        (0..count)
+            .map(|index| {
+                let (a, b, c) = (ring[(index + count - 1) % count], ring[index], ring[(index + 1) % count]);
+                let angle = (c.1 - b.1).atan2(c.0 - b.0) - (a.1 - b.1).atan2(a.0 - b.0);
+                (angle.to_degrees().rem_euclid(180.0) - 90.0).abs()
+            })
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn squared_outlines_find_the_truth_under_noise() {
+        let mut random = Random(20);
+        let (mut sum, mut plain_sum, mut count) = (0.0, 0.0, 0);
+        let (mut vertices, mut true_vertices) = (0, 0);
+        let mut by_kind = [(0.0, 0); 5];
+        for round in 0..250 {
+            let kind = round % 5;
+            let truth = turned(truth(kind, &mut random), random.between(0.0, 3.2), (50.3, 49.6));
+            let mut mask = BitGrid::new(100, 100);
+            paint_noisy(&mut mask, &truth, &mut random, 0.1);
+            clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 6 });
+            let mut found = Vec::new();
+            regions(&mask, Connectedness::Four, |region| found.push(region));
+            found.sort_by_key(|region| region.pixels);
+            let Some(region) = found.pop() else { continue };
+            let building = outline(region, &SquareOptions::default()).unwrap();
+            let (fitted, exact) = (geometry(&building.rings).unwrap(), geometry(&truth).unwrap());
+            assert!(fitted.is_valid());
+            let plain = geometry(&plain_rings(&building.plain)).unwrap();
+            let reached = iou(&fitted, &exact);
+            sum += reached;
+            plain_sum += iou(&plain, &exact);
+            by_kind[kind].0 += reached;
+            by_kind[kind].1 += 1;
+            count += 1;
+            vertices += building.rings.iter().map(Vec::len).sum::<usize>();
+            true_vertices += truth.iter().map(Vec::len).sum::<usize>();
+            for ring in &building.rings {
+                assert!(worst_corner(ring) < 3.0, "{:?} {ring:?}", building.shape);
+            }
+        }
+        let mean = sum / f64::from(count);
+        eprintln!(
+            "mean IoU {mean:.4} (plain {:.4}), vertices {:.3} of the truth's, by kind {:?}",
+            plain_sum / f64::from(count),
+            vertices as f64 / true_vertices as f64,
+            by_kind.map(|(sum, count)| sum / f64::from(count))
+        );
+        assert!(mean >= 0.95, "{mean}");
+        assert!(vertices as f64 <= 1.3 * true_vertices as f64, "{vertices} for {true_vertices}");
+    }
+
+    #[test]
+    fn close_neighbours_never_overlap() {
+        let mut random = Random(11);
+        let mut mask = BitGrid::new(400, 400);
+        let mut labels = vec![0u16; 400 * 400];
+        for row in 0..12 {
+            for col in 0..12 {
+                // One to three pixels between them, every block turned a little; labels 1 and 2 may touch.
+                let truth = turned(
+                    vec![rectangle(random.between(18.0, 31.0), random.between(18.0, 31.0))],
+                    random.between(-0.3, 0.3),
+                    (20.0 + 32.0 * f64::from(col), 20.0 + 32.0 * f64::from(row)),
+                );
+                let label = 1 + ((row + col) % 2) as u16;
+                for y in 0..400usize {
+                    for x in 0..400usize {
+                        if inside(&truth, (x as f64 + 0.5, y as f64 + 0.5)) && random.next() > 0.02 {
+                            labels[y * 400 + x] = label;
+                        }
+                    }
+                }
+            }
+        }
+        let mut all = Vec::new();
+        for label in [1u16, 2] {
+            for (index, &found) in labels.iter().enumerate() {
+                mask.set(index % 400, index / 400, found == label);
+            }
+            clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 0 });
+            regions(&mask, Connectedness::Four, |region| all.extend(outline(region, &SquareOptions::default())));
+        }
+        separate(&mut all);
+        let shapes: Vec<_> = all.iter().map(|building| geometry(&building.rings).unwrap()).collect();
+        let mut sum = 0.0;
+        let mut whole = gdal::vector::Geometry::from_wkt("POLYGON EMPTY").unwrap();
+        for (index, one) in shapes.iter().enumerate() {
+            assert!(one.is_valid());
+            sum += one.area();
+            whole = whole.union(one).unwrap();
+            for other in &shapes[..index] {
+                if one.intersects(other) && !one.touches(other) {
+                    let common = one.intersection(other).map_or(0.0, |common| common.area());
+                    assert!(common < 1e-6, "{common} px² in common");
+                }
+            }
+        }
+        assert!((sum - whole.area()).abs() < 1e-6 * sum);
+        let squared = all.iter().filter(|building| building.shape == Shape::Squared).count();
+        assert!(squared * 2 > all.len(), "{squared} of {} are squared", all.len());
+        eprintln!("{squared} of {} squared", all.len());
+    }
+
+    #[test]
+    fn a_tank_stays_round() {
+        let mut random = Random(3);
+        for radius in [6.0, 9.0, 14.0, 25.0] {
+            let circle: Truth = vec![
+                (0..200)
+                    .map(|i| (f64::from(i) / 200.0 * std::f64::consts::TAU).sin_cos())
+                    .map(|(s, c)| (40.2 + radius * c, 39.7 + radius * s))
+                    .collect(),
+            ];
+            let mut mask = BitGrid::new(80, 80);
+            paint_noisy(&mut mask, &circle, &mut random, 0.1);
+            clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 6 });
+            let mut found = Vec::new();
+            regions(&mask, Connectedness::Four, |region| found.push(region));
+            let building = outline(found.remove(0), &SquareOptions::default()).unwrap();
+            assert_eq!(building.shape, Shape::Round, "radius {radius}");
+            assert!(iou(&geometry(&building.rings).unwrap(), &geometry(&circle).unwrap()) > 0.93);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Polygons that share their borders: every border is kept once, as an arc between nodes, and simplified once.
+//!
+//! A node is a lattice corner where three or more regions meet, or where a border turns on the
+//! frame of the map. Nodes never move. A ring met
+//! by the sweep is cut at its nodes, and each piece is matched with the same piece as its neighbour walked it.
+
+use std::collections::HashMap;
+
+use super::bits::BitGrid;
+use super::shape::{Confidence, Corner, LatticePolygon, Region};
+
+/// Ground lengths that simplification works in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PixelSize {
+    /// Metres of a step to the next column.
+    pub width: f64,
+    /// Metres of a step to the next row.
+    pub height: f64,
+}
+
+/// A region as pieces of the common borders.
+struct Face {
+    label: u16,
+    confidence: Option<Confidence>,
+    /// Polygons of rings of arcs; `(arc, walked backwards)`.
+    parts: Vec<Vec<Vec<(u32, bool)>>>,
+}
+
+/// A region after simplification: polygons of rings of positions in pixels, inside on the left with row 0 on top.
+pub struct SmoothRegion {
+    pub label: u16,
+    pub confidence: Option<Confidence>,
+    pub parts: Vec<Vec<Vec<(f64, f64)>>>,
+}
+
+/// The borders of a whole label map.
+pub struct Coverage {
+    nodes: BitGrid,
+    row_above: Vec<u32>,
+    row: usize,
+    /// Corners of all arcs, end to end.
+    corners: Vec<Corner>,
+    /// Where each arc begins in `corners`; one more at the end.
+    starts: Vec<usize>,
+    /// Arcs that only one side has walked so far, by their end and the direction back into them.
+    open: HashMap<(Corner, u8), u32>,
+    faces: Vec<Face>,
+    waiting: Vec<Region>,
+}
+
+const OUTSIDE: u32 = u32::MAX;
+
+impl Coverage {
+    pub fn new(width: usize, height: usize) -> Self {
+        Self {
+            nodes: BitGrid::new(width + 1, height + 1),
+            row_above: vec![OUTSIDE; width],
+            row: 0,
+            corners: Vec::new(),
+            starts: vec![0],
+            open: HashMap::new(),
+            faces: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Must see every row before the sweep does.
+    pub fn row(&mut self, labels: &[u16], skipped: impl Fn(u16) -> bool) {
+        let below: Vec<u32> =
+            labels.iter().map(|&label| if skipped(label) { OUTSIDE } else { u32::from(label) }).collect();
+        self.mark_nodes(&below);
+        self.row_above = below;
+        self.row += 1;
+    }
+
+    /// After the last row.
+    pub fn end(&mut self) {
+        let below = vec![OUTSIDE; self.row_above.len()];
+        self.mark_nodes(&below);
+        for region in std::mem::take(&mut self.waiting) {
+            self.region(region);
+        }
+    }
+
+    /// Takes a region that the sweep closed with the row just seen; regions of the last row wait for `end`.
+    pub fn later(&mut self, region: Region) {
+        if self.row == self.nodes.height() - 1 { self.waiting.push(region) } else { self.region(region) }
+    }
+
+    fn mark_nodes(&mut self, below: &[u32]) {
+        let (mut a, mut c) = (OUTSIDE, OUTSIDE);
+        for col in 0..=below.len() {
+            let b = self.row_above.get(col).copied().unwrap_or(OUTSIDE);
+            let d = below.get(col).copied().unwrap_or(OUTSIDE);
+            let edges = u8::from(a != b) + u8::from(c != d) + u8::from(a != c) + u8::from(b != d);
+            let straight = (a != b && c != d) || (a != c && b != d);
+            let on_frame = col == 0 || col == below.len() || self.row == 0 || self.row + 1 == self.nodes.height();
+            if edges > 2 || (on_frame && edges == 2 && !straight) {
+                self.nodes.set(col, self.row, true);
+            }
+            (a, c) = (b, d);
+        }
+    }
+
+    /// Takes a finished region.
+    pub fn region(&mut self, region: Region) {
+        let parts = region.parts.iter().map(|part| self.part(part)).collect();
+        self.faces.push(Face { label: region.label, confidence: region.confidence, parts });
+    }
+
+    fn part(&mut self, part: &LatticePolygon) -> Vec<Vec<(u32, bool)>> {
+        part.rings().map(|ring| self.ring(ring)).collect()
+    }
+
+    fn ring(&mut self, ring: &[Corner]) -> Vec<(u32, bool)> {
+        let mut stations = Vec::with_capacity(ring.len() + 4);
+        for (index, &from) in ring.iter().enumerate() {
+            let to = ring[(index + 1) % ring.len()];
+            stations.push((from, self.is_node(from)));
+            let mut at = step(from, to);
+            while at != to {
+                if self.is_node(at) {
+                    stations.push((at, true));
+                }
+                at = step(at, to);
+            }
+        }
+        let begin = match stations.iter().position(|&(_, node)| node) {
+            Some(node) => node,
+            // An island: both of its rings must start at the same corner.
+            None => {
+                (0..stations.len()).min_by_key(|&index| (stations[index].0.row, stations[index].0.col)).unwrap_or(0)
+            }
+        };
+        stations.rotate_left(begin);
+        stations.push(stations[0]);
+        let mut arcs = Vec::new();
+        let mut from = 0;
+        for at in 1..stations.len() {
+            if stations[at].1 || at + 1 == stations.len() {
+                arcs.push(self.arc(&stations[from..=at]));
+                from = at;
+            }
+        }
+        arcs
+    }
+
+    fn arc(&mut self, stations: &[(Corner, bool)]) -> (u32, bool) {
+        let count = stations.len();
+        let forward = (stations[0].0, direction(stations[0].0, stations[1].0));
+        if let Some(arc) = self.open.remove(&forward) {
+            return (arc, true);
+        }
+        let arc = (self.starts.len() - 1) as u32;
+        let back = (stations[count - 1].0, direction(stations[count - 1].0, stations[count - 2].0));
+        self.open.insert(back, arc);
+        self.corners.extend(stations.iter().map(|&(corner, _)| corner));
+        self.starts.push(self.corners.len());
+        (arc, false)
+    }
+
+    fn is_node(&self, corner: Corner) -> bool {
+        self.nodes.get(corner.col as usize, corner.row as usize)
+    }
+
+    /// Simplifies all borders, and hands out the regions.
+    pub fn finish(self, pixel: PixelSize, tolerance: f64, smooth: bool) -> Simplified {
+        let Self { nodes, corners, starts, faces, .. } = self;
+        let mut live = nodes;
+        for &corner in &corners {
+            live.set(corner.col as usize, corner.row as usize, true);
+        }
+        let arcs = super::simplify::simplify(&corners, &starts, &mut live, pixel, tolerance);
+        drop((corners, starts));
+        let arcs = if smooth { super::simplify::smooth(&arcs, &live) } else { arcs.into_positions() };
+        Simplified { arcs, faces }
+    }
+}
+
+/// Simplified borders and the faces between them.
+pub struct Simplified {
+    arcs: super::simplify::Positions,
+    faces: Vec<Face>,
+}
+
+impl Simplified {
+    pub fn regions(self) -> impl Iterator<Item = SmoothRegion> {
+        let Self { arcs, faces } = self;
+        faces.into_iter().map(move |face| SmoothRegion {
+            label: face.label,
+            confidence: face.confidence,
+            parts: face.parts.iter().map(|part| part.iter().map(|ring| arcs.ring(ring)).collect()).collect(),
+        })
+    }
+}
+
+fn step(from: Corner, to: Corner) -> Corner {
+    let towards = |from: u32, to: u32| from.wrapping_add_signed((i64::from(to) - i64::from(from)).signum() as i32);
+    Corner { col: towards(from.col, to.col), row: towards(from.row, to.row) }
+}
+
+fn direction(from: Corner, to: Corner) -> u8 {
+    match (from.col.cmp(&to.col), from.row.cmp(&to.row)) {
+        (std::cmp::Ordering::Less, _) => 0,
+        (std::cmp::Ordering::Greater, _) => 1,
+        (_, std::cmp::Ordering::Less) => 2,
+        _ => 3,
+    }
+}

@@ -1,0 +1,162 @@
+//! GEOS through OGR: geometries of other layers, and set operations with them.
+
+use std::path::Path;
+
+use gdal::Dataset;
+use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
+use gdal::vector::{FieldValue, Geometry, LayerAccess};
+
+use super::measure::Measure;
+use super::place::polygon_wkb;
+use crate::error::{Context, Error, Result};
+use crate::geom::WorldPoint;
+
+/// Rings of one polygon, the outer one first.
+pub type Rings = Vec<Vec<WorldPoint>>;
+
+/// A polygon of another layer, in the labels' CRS.
+pub struct Area {
+    pub name: String,
+    pub geometry: Geometry,
+    envelope: [f64; 4],
+}
+
+/// Reads the polygons of a file's first layer; `name_field`: what to call them (`None`: the first text field).
+pub fn read_areas(path: &Path, crs_wkt: Option<&str>, name_field: Option<&str>) -> Result<Vec<Area>> {
+    let name = path.display().to_string();
+    let dataset = Dataset::open(path).input(|| format!("cannot open {name}"))?;
+    let mut layer = dataset.layer(0).input(|| format!("{name} has no vector layer"))?;
+    let target = match crs_wkt {
+        Some(wkt) => {
+            let mut target =
+                SpatialRef::from_definition(wkt).internal(|| "the labels' CRS is not understood".into())?;
+            target.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+            Some(target)
+        }
+        None => None,
+    };
+    let reproject = target.filter(|_| layer.spatial_ref().is_some());
+    let mut areas = Vec::new();
+    for feature in layer.features() {
+        let Some(geometry) = feature.geometry() else { continue };
+        let mut geometry = match &reproject {
+            Some(target) => geometry
+                .transform_to(target)
+                .input(|| format!("a polygon of {name} cannot be brought to the labels' CRS"))?,
+            None => geometry.clone(),
+        };
+        if !geometry.is_valid() {
+            geometry = geometry
+                .make_valid(&gdal::cpl::CslStringList::new())
+                .input(|| format!("{name} has a polygon that cannot be made valid"))?;
+        }
+        let text = match name_field {
+            Some(field) => {
+                let index = feature.field_index(field).input(|| format!("{name} has no field {field}"))?;
+                feature.field_as_string(index).ok().flatten()
+            }
+            None => feature.fields().find_map(|(_, value)| match value {
+                Some(FieldValue::StringValue(text)) => Some(text),
+                _ => None,
+            }),
+        };
+        let number = feature.fid().unwrap_or(areas.len() as u64);
+        let envelope = geometry.envelope();
+        areas.push(Area {
+            name: text.unwrap_or_else(|| number.to_string()),
+            envelope: [envelope.MinX, envelope.MinY, envelope.MaxX, envelope.MaxY],
+            geometry,
+        });
+    }
+    if areas.is_empty() {
+        return Err(Error::input(format!("{name} has no polygons in its first layer"))
+            .with_hint("Give a file whose first layer holds the polygons."));
+    }
+    Ok(areas)
+}
+
+impl Area {
+    fn meets(&self, other: &[f64; 4]) -> bool {
+        self.envelope[0] < other[2]
+            && other[0] < self.envelope[2]
+            && self.envelope[1] < other[3]
+            && other[1] < self.envelope[3]
+    }
+}
+
+fn bounds(rings: &Rings) -> [f64; 4] {
+    let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    rings.iter().flatten().fold(start, |b, p| [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)])
+}
+
+pub fn geometry_of(rings: &Rings) -> Result<Geometry> {
+    Geometry::from_wkb(&polygon_wkb(std::slice::from_ref(rings), false)).internal(|| "a polygon is no geometry".into())
+}
+
+/// What is left of a polygon outside all areas.
+pub fn subtract(rings: Rings, areas: &[Area]) -> Result<Vec<Rings>> {
+    let bounds = bounds(&rings);
+    let mut left: Option<Geometry> = None;
+    for area in areas.iter().filter(|area| area.meets(&bounds)) {
+        let from = match left.take() {
+            Some(left) => left,
+            None => geometry_of(&rings)?,
+        };
+        left =
+            Some(from.difference(&area.geometry).ok_or_else(|| {
+                Error::internal("GEOS cannot subtract an area from a polygon, though both are valid")
+            })?);
+    }
+    Ok(match left {
+        Some(left) => polygons_of(&left),
+        None => vec![rings],
+    })
+}
+
+/// Area in m² of what a polygon has in common with an area.
+pub fn common_area(rings: &Rings, area: &Area, measure: &Measure) -> Result<f64> {
+    if !area.meets(&bounds(rings)) {
+        return Ok(0.0);
+    }
+    let common = geometry_of(rings)?.intersection(&area.geometry);
+    Ok(common.map_or(0.0, |common| area_of(&common, measure)))
+}
+
+pub fn area_of(geometry: &Geometry, measure: &Measure) -> f64 {
+    polygons_of(geometry).iter().flatten().map(|ring| measure.area(ring)).sum()
+}
+
+/// The polygons in a geometry of any kind, outer rings counter-clockwise and holes clockwise.
+pub fn polygons_of(geometry: &Geometry) -> Vec<Rings> {
+    let mut found = Vec::new();
+    collect(geometry, &mut found);
+    found
+}
+
+fn collect(geometry: &Geometry, found: &mut Vec<Rings>) {
+    use gdal::vector::OGRwkbGeometryType::{wkbGeometryCollection, wkbMultiPolygon, wkbPolygon};
+    let kind = gdal::vector::geometry_type_flatten(geometry.geometry_type());
+    if kind == wkbPolygon {
+        let mut rings = Vec::new();
+        for index in 0..geometry.geometry_count() {
+            let mut points = Vec::new();
+            geometry.get_geometry(index).get_points(&mut points);
+            let mut ring: Vec<WorldPoint> = points.into_iter().map(|(x, y, _)| WorldPoint { x, y }).collect();
+            ring.pop();
+            let plane = Measure::Plane { metres_per_unit: 1.0 };
+            if (plane.area(&ring) > 0.0) != (index == 0) {
+                ring.reverse();
+            }
+            if ring.len() >= 3 {
+                rings.push(ring);
+            }
+        }
+        if !rings.is_empty() {
+            found.push(rings);
+        }
+    } else if kind == wkbMultiPolygon || kind == wkbGeometryCollection {
+        for index in 0..geometry.geometry_count() {
+            collect(&geometry.get_geometry(index), found);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A whole label map as polygons that share their borders.
+
+use std::path::Path;
+
+use super::coverage::Coverage;
+use super::format::Format;
+use super::output::{Layers, Names, PolygonOutput, Summary};
+use super::place::Place;
+use super::shape::Region;
+use super::source::{LabelSource, ScoreSource};
+use super::trace::{Connectedness, Tracer};
+use crate::error::Result;
+use crate::scene::ClassInfo;
+
+/// What happens to the borders.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LandcoverOptions {
+    /// Farthest that a corner of the old border may lie from the new one, in metres. `None`: one pixel; 0 keeps all.
+    pub tolerance: Option<f64>,
+    /// Rounds what is left of the corners.
+    pub smooth: bool,
+    pub target_crs: Option<String>,
+    pub layer_per_class: bool,
+}
+
+/// Writes a label map as a coverage: neighbours keep one border between them, also after simplifying.
+///
+/// # Errors
+/// As `polygonize`.
+pub fn landcover(
+    source: &LabelSource,
+    scores: Option<&ScoreSource>,
+    classes: &[ClassInfo],
+    skip: &[usize],
+    out: &Path,
+    options: &LandcoverOptions,
+) -> Result<Summary> {
+    let place = Place::new(&source.placement, options.target_crs.as_deref(), Format::of(out)?)?;
+    let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
+    let names = Names::new(source, classes);
+    let mut output = PolygonOutput::create(source, &place, names, out, layers, false, scores.is_some(), &[])?;
+    let skipped = source.skipped(skip);
+    let mut tracer = Tracer::new(source.size.width, Connectedness::Four, &skipped);
+    let mut coverage = Coverage::new(source.size.width, source.size.height);
+    let width = source.size.width;
+    let mut finished: Vec<Region> = Vec::new();
+    source.for_each_strip(scores, |first, labels, scores| {
+        source.check(labels, first, classes.len(), &skipped)?;
+        for (row, labels) in labels.chunks_exact(width).enumerate() {
+            coverage.row(labels, &skipped);
+            tracer
+                .row(labels, scores.map(|scores| &scores[row * width..][..width]), &mut |region| finished.push(region));
+            finished.drain(..).for_each(|region| coverage.region(region));
+        }
+        Ok(())
+    })?;
+    coverage.end();
+    tracer.finish(&mut |region| finished.push(region));
+    finished.drain(..).for_each(|region| coverage.region(region));
+    let pixel = source.placement.pixel_size(source.size);
+    let tolerance = options.tolerance.unwrap_or((pixel.width * pixel.height).sqrt());
+    for region in coverage.finish(pixel, tolerance, options.smooth).regions() {
+        let parts = region
+            .parts
+            .into_iter()
+            .map(|part| part.into_iter().map(|ring| place.ring(ring.into_iter())).collect())
+            .collect();
+        output.polygon(region.label, parts, region.confidence, &[])?;
+    }
+    output.finish(source)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::super::coverage::{PixelSize, SmoothRegion};
+    use super::super::testing::{Scene, blobs, read_back};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn simplified(labels: &[u16], width: usize, tolerance: f64, smooth: bool) -> Vec<SmoothRegion> {
+        let skipped = |label: u16| label == 255;
+        let mut tracer = Tracer::new(width, Connectedness::Four, skipped);
+        let mut coverage = Coverage::new(width, labels.len() / width);
+        let mut finished = Vec::new();
+        for row in labels.chunks_exact(width) {
+            coverage.row(row, skipped);
+            tracer.row(row, None, &mut |region| finished.push(region));
+            finished.drain(..).for_each(|region| coverage.region(region));
+        }
+        coverage.end();
+        tracer.finish(&mut |region| finished.push(region));
+        finished.drain(..).for_each(|region| coverage.region(region));
+        coverage.finish(PixelSize { width: 1.0, height: 1.0 }, tolerance, smooth).regions().collect()
+    }
+
+    fn twice_area(ring: &[(f64, f64)]) -> f64 {
+        // Rows count downwards, so a ring with its inside on the left has a negative area in (col, row).
+        let pairs = ring.iter().zip(ring.iter().cycle().skip(1));
+        -pairs.map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>()
+    }
+
+    /// Every edge is walked once on each side, but for the outline of the whole; all polygons are valid by GEOS; the areas
+    /// add up. Together: no gap and no overlap.
+    fn assert_coverage(regions: &[SmoothRegion], valid_pixels: usize, exact: bool) {
+        let mut edges: HashMap<[u64; 4], i32> = HashMap::new();
+        let mut sum = 0.0;
+        for region in regions {
+            for ring in region.parts.iter().flatten() {
+                sum += twice_area(ring) / 2.0;
+                for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+                    *edges.entry([a.0.to_bits(), a.1.to_bits(), b.0.to_bits(), b.1.to_bits()]).or_default() += 1;
+                }
+            }
+            let world = |&(x, y): &(f64, f64)| crate::geom::WorldPoint { x, y };
+            let parts: Vec<Vec<Vec<_>>> =
+                region.parts.iter().map(|part| part.iter().map(|r| r.iter().map(world).collect()).collect()).collect();
+            let geometry = gdal::vector::Geometry::from_wkb(&super::super::place::polygon_wkb(&parts, false)).unwrap();
+            assert!(geometry.is_valid(), "{}", geometry.wkt().unwrap());
+        }
+        assert!(edges.values().all(|&count| count == 1), "an edge is walked twice in one direction");
+        let error = (sum - valid_pixels as f64).abs() / valid_pixels as f64;
+        assert!(error < if exact { 1e-12 } else { 0.02 }, "{sum} for {valid_pixels} pixels");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn simplified_maps_stay_coverages(
+            width in 2usize..40, height in 2usize..40, kinds in 2u16..6, scale in 1usize..7, seed in any::<u64>(),
+            tolerance in 0.3f64..6.0, smooth in any::<bool>(),
+        ) {
+            let labels = blobs(width, height, kinds, scale, seed);
+            let exact = simplified(&labels, width, 0.0, false);
+            assert_coverage(&exact, width * height, true);
+            let regions = simplified(&labels, width, tolerance, smooth);
+            prop_assert_eq!(regions.len(), exact.len());
+            // The frame's corners stay, so the whole area does.
+            assert_coverage(&regions, width * height, !smooth);
+        }
+    }
+
+    #[test]
+    fn corners_go_and_stay_within_the_tolerance() {
+        let labels = blobs(300, 300, 5, 12, 7);
+        let count = |regions: &[SmoothRegion]| {
+            regions.iter().flat_map(|r| r.parts.iter().flatten()).map(Vec::len).sum::<usize>()
+        };
+        let before = simplified(&labels, 300, 0.0, false);
+        let after = simplified(&labels, 300, 1.0, false);
+        assert!(count(&after) * 3 < count(&before), "{} of {} corners are left", count(&after), count(&before));
+        assert_coverage(&after, 300 * 300, true);
+    }
+
+    #[test]
+    fn nodata_is_left_out_and_the_file_holds_what_the_summary_says() {
+        let mut labels = blobs(60, 50, 4, 6, 3);
+        labels[..600].fill(255);
+        let scene = Scene::utm(&labels, 60);
+        let out = scene.path("cover.gpkg");
+        let source = LabelSource::open(&scene.labels).unwrap();
+        let options = LandcoverOptions { tolerance: None, smooth: false, target_crs: None, layer_per_class: false };
+        let summary = landcover(&source, None, &[], &[], &out, &options).unwrap();
+        let found = read_back(&out);
+        assert_eq!(found.len() as u64, summary.polygons);
+        assert!(found.iter().all(|feature| feature.valid));
+        let sum: f64 = found.iter().map(|feature| feature.real("area_m2")).sum();
+        assert!((sum / (2400.0 * 4.0) - 1.0).abs() < 1e-3, "{sum}");
+    }
+}

@@ -1,0 +1,261 @@
+//! Road networks into files: lines, nodes and areas, and the graph for routing tools.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::ffi::{Feature, Value};
+use super::format::Format;
+use super::network::{Edge, Node};
+use super::output::{ClassSummary, Names, Summary};
+use super::place::{Place, line_wkb, point_wkb, polygon_wkb, positions};
+use super::shape::Region;
+use super::source::LabelSource;
+use super::stage::Stage;
+use super::vectorize::beside;
+use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
+use crate::error::{Context, Result};
+use crate::geom::WorldPoint;
+
+const LINES: usize = 0;
+const NODES: usize = 1;
+const AREAS: usize = 2;
+
+/// One file with three layers where the format has layers, else three files.
+pub struct RoadOutput<'a> {
+    place: &'a Place,
+    names: Names,
+    writers: Vec<VectorWriter>,
+    files: Vec<PathBuf>,
+    graph: GraphMl,
+    nodes: i64,
+    edges: i64,
+    with_scores: bool,
+    classes: Vec<ClassSummary>,
+    length: f64,
+}
+
+impl<'a> RoadOutput<'a> {
+    pub fn create(source: &LabelSource, place: &'a Place, names: Names, out: &Path, with_scores: bool) -> Result<Self> {
+        let format = Format::of(out)?;
+        let integer = |name, short| Field::new(name, short, FieldKind::Integer);
+        let real = |name, short| Field::new(name, short, FieldKind::Real);
+        let text = |name, short| Field::new(name, short, FieldKind::Text);
+        let lines = vec![
+            integer("edge_id", "edge_id"),
+            integer("from_node", "from_node"),
+            integer("to_node", "to_node"),
+            integer("class_id", "class_id"),
+            text("class", "class"),
+            real("length_m", "length_m"),
+            real("width_m", "width_m"),
+            real("gap_m", "gap_m"),
+        ];
+        let nodes = vec![integer("node_id", "node_id"), integer("degree", "degree")];
+        let mut areas = vec![
+            integer("class_id", "class_id"),
+            text("class", "class"),
+            real("area_m2", "area_m2"),
+            real("perimeter_m", "perim_m"),
+        ];
+        if with_scores {
+            areas.extend([real("confidence", "conf_mean"), real("confidence_min", "conf_min")]);
+        }
+        let layer = |name: &str, geometry, fields| LayerSpec { name: name.into(), geometry, fields };
+        let specs = [
+            layer("roads", GeometryKind::LineString, lines),
+            layer("nodes", GeometryKind::Point, nodes),
+            layer("areas", GeometryKind::Polygon, areas),
+        ];
+        let crs = place.crs_wkt.as_deref();
+        let mut writers = Vec::new();
+        let mut files = vec![out.to_path_buf()];
+        if format.has_layers() {
+            writers.push(VectorWriter::create(out, crs, &specs)?);
+        } else {
+            let extension = out.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
+            files.extend([beside(out, "_nodes", &extension), beside(out, "_areas", &extension)]);
+            for (file, spec) in files.iter().zip(&specs) {
+                writers.push(VectorWriter::create(file, crs, std::slice::from_ref(spec))?);
+            }
+        }
+        let _ = source;
+        Ok(Self {
+            place,
+            names,
+            writers,
+            files,
+            graph: GraphMl::default(),
+            nodes: 0,
+            edges: 0,
+            with_scores,
+            classes: Vec::new(),
+            length: 0.0,
+        })
+    }
+
+    fn write(&mut self, layer: usize, mut features: Vec<Feature>) -> Result<()> {
+        let writer = if self.writers.len() > 1 { layer } else { 0 };
+        let inside = if self.writers.len() > 1 { 0 } else { layer };
+        features.iter_mut().for_each(|feature| feature.layer = inside);
+        self.writers[writer].write(features)
+    }
+
+    /// Writes a class's network; `metre`: metres of a pixel.
+    pub fn network(&mut self, class: u16, nodes: &[Node], edges: &[Edge], metre: f64) -> Result<()> {
+        let mut degree = vec![0i64; nodes.len()];
+        for edge in edges {
+            degree[edge.from] += 1;
+            degree[edge.to] += 1;
+        }
+        let mut points = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let id = self.nodes + index as i64;
+            let mut at = [self.place.ground(node.at.0, node.at.1)];
+            self.place.project(&mut at)?;
+            self.graph.node(id, at[0]);
+            let values = vec![Value::Integer(id), Value::Integer(degree[index])];
+            points.push(Feature { layer: NODES, wkb: point_wkb(at[0]), values });
+        }
+        let mut lines = Vec::with_capacity(edges.len());
+        let mut total = 0.0;
+        for edge in edges {
+            let mut line: Vec<WorldPoint> = edge.line.iter().map(|&(col, row)| self.place.ground(col, row)).collect();
+            let length = self.place.measure().length(&line);
+            self.place.project(&mut line)?;
+            total += length;
+            let (from, to) = (self.nodes + edge.from as i64, self.nodes + edge.to as i64);
+            self.graph.edge(from, to, length, edge.width * metre, &line);
+            let values = vec![
+                Value::Integer(self.edges),
+                Value::Integer(from),
+                Value::Integer(to),
+                Value::Integer(i64::from(class)),
+                Value::Text(self.names.get(class)),
+                Value::Real(length),
+                Value::Real(edge.width * metre),
+                Value::Real(edge.gap * metre),
+            ];
+            self.edges += 1;
+            lines.push(Feature { layer: LINES, wkb: line_wkb(&line), values });
+        }
+        self.nodes += nodes.len() as i64;
+        self.length += total;
+        self.classes.push(ClassSummary {
+            index: usize::from(class),
+            name: self.names.text(class),
+            polygons: 0,
+            area: 0.0,
+        });
+        self.write(LINES, lines)?;
+        self.write(NODES, points)
+    }
+
+    pub fn area(&mut self, region: &Region) -> Result<()> {
+        let (mut area, mut perimeter) = (0.0, 0.0);
+        let mut parts = Vec::new();
+        for part in &region.parts {
+            let mut rings = Vec::new();
+            for ring in part.rings() {
+                let mut ring = self.place.ring(positions(ring));
+                area += self.place.measure().area(&ring);
+                perimeter += self.place.measure().perimeter(&ring);
+                self.place.project(&mut ring)?;
+                rings.push(ring);
+            }
+            parts.push(rings);
+        }
+        let mut values = vec![
+            Value::Integer(i64::from(region.label)),
+            Value::Text(self.names.get(region.label)),
+            Value::Real(area),
+            Value::Real(perimeter),
+        ];
+        if self.with_scores {
+            values.extend(match region.confidence {
+                Some(c) => [Value::Real(f64::from(c.mean)), Value::Real(f64::from(c.minimum))],
+                None => [Value::Missing, Value::Missing],
+            });
+        }
+        if let Some(class) = self.classes.last_mut() {
+            class.polygons += 1;
+            class.area += area;
+        }
+        self.write(AREAS, vec![Feature { layer: AREAS, wkb: polygon_wkb(&parts, false), values }])
+    }
+
+    pub fn finish(self, source: &LabelSource, graph: Option<&Path>) -> Result<Summary> {
+        for writer in self.writers {
+            writer.finish()?;
+        }
+        if let Some(path) = graph {
+            write_text(path, &self.graph.text())?;
+        }
+        let mut notes = source.placement.notes(source.name());
+        if self.edges == 0 {
+            notes.insert(0, format!("{} has no road that is long enough: the layers are empty", source.name()));
+        } else {
+            notes.insert(0, format!("{} lines of {:.0} m in all, {} nodes", self.edges, self.length, self.nodes));
+        }
+        if self.files.len() > 1 {
+            let rest: Vec<_> = self.files[1..].iter().map(|file| file.display().to_string()).collect();
+            notes.push(format!("nodes and areas are in {}; a .gpkg holds all in one", rest.join(" and ")));
+        }
+        let polygons = self.classes.iter().map(|class| class.polygons).sum();
+        Ok(Summary { polygons, classes: self.classes, notes })
+    }
+}
+
+/// GraphML as networkx, igraph and Gephi read it.
+#[derive(Default)]
+struct GraphMl {
+    body: String,
+}
+
+impl GraphMl {
+    fn node(&mut self, id: i64, at: WorldPoint) {
+        let _ = writeln!(
+            self.body,
+            "    <node id=\"{id}\"><data key=\"x\">{}</data><data key=\"y\">{}</data></node>",
+            at.x, at.y
+        );
+    }
+
+    fn edge(&mut self, from: i64, to: i64, length: f64, width: f64, line: &[WorldPoint]) {
+        let wkt: Vec<String> = line.iter().map(|point| format!("{} {}", point.x, point.y)).collect();
+        let _ = writeln!(
+            self.body,
+            "    <edge source=\"{from}\" target=\"{to}\"><data key=\"length\">{length}</data>\
+             <data key=\"width\">{width}</data><data key=\"geometry\">LINESTRING ({})</data></edge>",
+            wkt.join(", ")
+        );
+    }
+
+    fn text(&self) -> String {
+        let key = |id: &str, of: &str, kind: &str| {
+            format!("  <key id=\"{id}\" for=\"{of}\" attr.name=\"{id}\" attr.type=\"{kind}\"/>\n")
+        };
+        let mut text = String::from(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n",
+        );
+        for (id, of, kind) in [
+            ("x", "node", "double"),
+            ("y", "node", "double"),
+            ("length", "edge", "double"),
+            ("width", "edge", "double"),
+            ("geometry", "edge", "string"),
+        ] {
+            text.push_str(&key(id, of, kind));
+        }
+        text.push_str("  <graph id=\"roads\" edgedefault=\"undirected\">\n");
+        text.push_str(&self.body);
+        text.push_str("  </graph>\n</graphml>\n");
+        text
+    }
+}
+
+/// A small text file, whole or not at all.
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
+    let stage = Stage::new(path)?;
+    std::fs::write(stage.path(), text).input(|| format!("cannot write {}", path.display()))?;
+    stage.publish(&[])
+}
