@@ -15,7 +15,7 @@
 //! ordered (channel, row, column), with a batch in front where there is one. Pixel values are red, green, blue in 0..=255
 //! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres.
 
-pub mod cli_vectorize;
+pub mod cli;
 pub mod error;
 pub mod evaluate;
 pub mod geom;

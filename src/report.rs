@@ -5,6 +5,7 @@
 
 mod download;
 mod plan;
+mod products;
 mod summary;
 mod text;
 

@@ -1,6 +1,7 @@
 //! The command line: clap's types, and which key of a job each flag stands for.
 
 mod evaluate;
+mod vectorize;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use evaluate::EvaluateArgs;
+pub use vectorize::VectorizeArgs;
 
 use crate::pipeline::Override;
 
@@ -69,6 +71,12 @@ pub enum Command {
         segearth evaluate --prediction labels.tif --reference truth.tif\n  \
         segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json")]
     Evaluate(Box<EvaluateArgs>),
+    #[command(after_help = "Examples:\n  \
+        segearth vectorize labels.tif --recipe landcover -o landcover.gpkg\n  \
+        segearth vectorize labels.tif --scores scores.tif --recipe buildings --min-area 20 -o buildings.gpkg\n  \
+        segearth vectorize labels.tif --recipe roads --graph roads.graphml -o roads.gpkg\n  \
+        segearth vectorize labels.tif --recipe water --subtract rivers.gpkg --zones districts.gpkg -o flooded.gpkg")]
+    Vectorize(Box<VectorizeArgs>),
     /// Print the JSON schema of job files
     #[command(after_help = "Name it in the first line of a job, and editors complete and check while you type:\n  \
         # yaml-language-server: $schema=job.schema.json")]

@@ -4,6 +4,7 @@ mod engine;
 mod evaluate;
 mod job;
 mod models;
+mod vectorize;
 
 use crate::cli::{Cli, Command};
 use crate::error::Result;
@@ -18,6 +19,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
         Command::Segment(args) => job::run(&pipeline::from_flags(&args.overrides())?, cli.global.trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
+        Command::Vectorize(args) => vectorize::run(args, reporter),
         Command::Schema => {
             reporter.print(&pipeline::json_schema());
             Ok(())
