@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::geom::{Grid, Window};
+use crate::geom::{Grid, Size, Window};
 use crate::model::{Images, Normalisation, Padding, Segmenter, normalise};
 use crate::pipeline::{Plan, ScenePlan};
 use crate::raster::{LabelWriter, SceneReader, ScoreWriter};
@@ -22,6 +22,13 @@ const QUEUE: usize = 2;
 const DEFAULT_BATCH: usize = 4;
 /// Rows that become labels at once: what bounds the memory of scores.
 const ROWS_AT_ONCE: usize = 32;
+
+/// Bytes that a scene's rows take at the most, from the model's answers to labels and scores.
+pub fn memory(scene: Size, window: usize, stride: usize, queries: usize, classes: usize) -> f64 {
+    let at_once = scene.height.min(ROWS_AT_ONCE) as f64 * scene.width as f64;
+    // Labels, and scores twice: by row and by class.
+    Accumulator::memory(scene, Size::new(window, window), stride, queries) + at_once * (2.0 + 8.0 * classes as f64)
+}
 
 /// One scene's work, every choice made.
 pub struct Engine<'a> {
