@@ -168,7 +168,7 @@ fn scenes(spec: &Spec, faults: &mut Faults<'_>) -> Vec<PathBuf> {
     let mut scenes = Vec::new();
     for (key, name) in written {
         if name.trim().is_empty() {
-            faults.add(&key, "a scene's path is empty");
+            faults.add(&key, "a scene's path is empty").hint = Some("Name a raster file.".into());
             continue;
         }
         let path = spec.input_path(&key, name);

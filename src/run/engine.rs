@@ -169,7 +169,11 @@ fn compute(
             .map_err(|error| match place {
                 Some(window) => {
                     let kind = error.kind();
-                    let message = format!("the model failed at {window} (and {} more windows)", tiles.len() - 1);
+                    let message = match tiles.len() - 1 {
+                        0 => format!("the model failed at {window}"),
+                        1 => format!("the model failed at {window} or at the window after it"),
+                        more => format!("the model failed at {window} or at one of the {more} windows after it"),
+                    };
                     Error::new(kind, message).with_source(error)
                 }
                 None => error,
