@@ -73,11 +73,22 @@ fn write_map(path: &Path, size: Size, names: &[String], place: Option<&Georefere
     writer.finish().unwrap();
 }
 
-fn write_png(path: &Path, size: Size, colour: png::ColorType, pixels: &[u8]) {
-    let file = std::fs::File::create(path).unwrap();
-    let mut encoder = png::Encoder::new(file, size.width as u32, size.height as u32);
-    encoder.set_color(colour);
-    encoder.write_header().unwrap().write_image_data(pixels).unwrap();
+/// What a label picture's pixels are.
+#[derive(Clone, Copy)]
+enum Pixels {
+    Grey,
+    Rgb,
+}
+
+/// A PNM picture: the simplest there is, and GDAL looks at the content, never at the name.
+fn write_picture(path: &Path, size: Size, kind: Pixels, pixels: &[u8]) {
+    let magic = match kind {
+        Pixels::Grey => "P5",
+        Pixels::Rgb => "P6",
+    };
+    let mut content = format!("{magic}\n{} {}\n255\n", size.width, size.height).into_bytes();
+    content.extend(pixels);
+    std::fs::write(path, content).unwrap();
 }
 
 struct Case {
@@ -140,7 +151,7 @@ fn matches_golden(found: &Evaluation) {
 #[test]
 fn values_give_the_golden_figures() {
     let mut case = Case::new(None);
-    write_png(&case.request.reference, SIZE, png::ColorType::Grayscale, &plane(SIZE, |col, row| truth(col, row) as u8));
+    write_picture(&case.request.reference, SIZE, Pixels::Grey, &plane(SIZE, |col, row| truth(col, row) as u8));
     case.request.ignore = vec![Code::Value(9)];
     matches_golden(&case.run().unwrap());
 }
@@ -149,7 +160,7 @@ fn values_give_the_golden_figures() {
 fn colours_give_the_golden_figures() {
     let mut case = Case::new(None);
     let colours: Vec<u8> = plane(SIZE, |col, row| [truth(col, row) as u8 * 20, 7, 255]).into_iter().flatten().collect();
-    write_png(&case.request.reference, SIZE, png::ColorType::Rgb, &colours);
+    write_picture(&case.request.reference, SIZE, Pixels::Rgb, &colours);
     assert!(case.refusal().contains("truth.png has colours"), "{}", case.refusal());
 
     let map = "classes: {class 0: '#0007FF', class 1: '#1407FF', class 2: '#2807FF', class 4: '#5007FF'}\n";
@@ -189,9 +200,9 @@ fn folders_are_counted_as_one_set() {
         let size = Size::new(SIZE.width, if upper { 20 } else { 23 });
         write_map(&predictions.join(format!("{name}_labels.tif")), size, &names(7), None, &rows(plane(SIZE, guess)));
         let truth: Vec<u8> = rows(plane(SIZE, truth)).into_iter().map(|label| label as u8).collect();
-        write_png(&references.join(format!("{name}.png")), size, png::ColorType::Grayscale, &truth);
+        write_picture(&references.join(format!("{name}.png")), size, Pixels::Grey, &truth);
     }
-    write_png(&references.join("c.png"), SIZE, png::ColorType::Grayscale, &vec![0; SIZE.pixels()]);
+    write_picture(&references.join("c.png"), SIZE, Pixels::Grey, &vec![0; SIZE.pixels()]);
     case.request =
         Request { prediction: predictions, reference: references, ignore: vec![Code::Value(9)], ..Request::default() };
     let found = case.run().unwrap();
@@ -229,12 +240,12 @@ fn a_reference_on_another_grid_is_laid_on_the_prediction() {
 fn maps_that_nothing_lays_on_each_other_are_refused() {
     let mut case = Case::new(Some(&cologne()));
     let labels = plane(SIZE, |col, row| truth(col, row).min(4) as u8);
-    write_png(&case.request.reference, SIZE, png::ColorType::Grayscale, &labels);
+    write_picture(&case.request.reference, SIZE, Pixels::Grey, &labels);
     assert!(case.refusal().contains("truth.png has none"), "{}", case.refusal());
 
     let case_without = Case::new(None);
     let short = Size::new(SIZE.width, SIZE.height - 1);
-    write_png(&case_without.request.reference, short, png::ColorType::Grayscale, &labels[..short.pixels()]);
+    write_picture(&case_without.request.reference, short, Pixels::Grey, &labels[..short.pixels()]);
     assert!(case_without.refusal().contains("61 × 43") && case_without.refusal().contains("61 × 42"));
 
     let mut far = cologne();
@@ -302,7 +313,7 @@ fn write_features_with_unknown_class(path: &Path, feature: &str) {
 #[test]
 fn the_json_says_what_the_table_says() {
     let mut case = Case::new(None);
-    write_png(&case.request.reference, SIZE, png::ColorType::Grayscale, &plane(SIZE, |col, row| truth(col, row) as u8));
+    write_picture(&case.request.reference, SIZE, Pixels::Grey, &plane(SIZE, |col, row| truth(col, row) as u8));
     case.request.ignore = vec![Code::Value(9)];
     let found = case.run().unwrap();
     found.write_json(&case.path("figures.json")).unwrap();

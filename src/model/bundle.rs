@@ -258,3 +258,47 @@ pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
     fs::write(folder.join(CARD), text).input(|| format!("{} cannot be written", folder.join(CARD).display()))?;
     Ok(Bundle { folder: folder.to_owned(), card })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CARD_TEXT: &str = "format: 1\nname: small\nsizes: {patch: 16, window: 224, embed_dim: 32, context: 77, \
+                             vocabulary: 600}\nnormalisation: {mean: [122.7, 116.7, 104.0], std: [68.5, 66.6, 70.3]}\n";
+
+    /// What is wrong with a card, and whether the user is told what to do.
+    fn fault(card: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CARD), card).unwrap();
+        let error = Bundle::open(folder.path(), Trust::Hashes).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot use the model in {}", folder.path().display()));
+        assert!(error.hint().is_some() && error.exit_code() == 1, "{error:?}");
+        error.causes().join(": ")
+    }
+
+    #[test]
+    fn a_card_with_senseless_numbers_is_refused() {
+        for (from, to, what) in [
+            ("patch: 16", "patch: 0", "sizes.patch is 0, allowed are 1 to 1024"),
+            ("patch: 16", "patch: -1", "sizes.patch: invalid type: integer `-1`"),
+            ("patch: 16", "patch: lots", "sizes.patch: invalid type: string \"lots\""),
+            ("patch: 16", "patch: 15", "sizes.window is 224, no multiple of sizes.patch, 15"),
+            ("window: 224", "window: 1600000", "sizes.window is 1600000, allowed are 1 to 4096"),
+            ("window: 224", "window: 18446744073709551616", "sizes.window"),
+            ("context: 77", "context: 1", "sizes.context is 1, allowed are 3 to 65536"),
+            ("format: 1", "format: 2", "model.yaml has format 2, this program reads 1"),
+            ("sizes:", "size:", "unknown field `size`"),
+            ("[68.5", "[0", "normalisation.std is [0.0, "),
+            ("[122.7", "[.inf", "normalisation.mean is [inf, "),
+            ("format: 1\n", "- a\n- b\n", "model.yaml is not a model's card"),
+        ] {
+            assert!(CARD_TEXT.contains(from), "{from}");
+            let said = fault(&CARD_TEXT.replacen(from, to, 1));
+            assert!(said.contains(what), "{to}: {said}");
+        }
+        assert!(fault(CARD_TEXT).contains("image_encoder.pt is missing"));
+        assert!(fault(&"#".repeat(2_000_000)).contains("is longer than"));
+        let nested = "a: &a [x, x]\nb: &b [*a, *a]\n".to_owned() + &"c: &c [*b, *b]\n".repeat(3);
+        assert!(fault(&nested).contains("is not a model's card"));
+    }
+}

@@ -7,13 +7,16 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// Whether the CUDA half is there and could be loaded. Looked for once.
+/// Whether the CUDA half is there and could be loaded. Looked for once, before libtorch is first asked about CUDA.
 pub(super) fn open() -> bool {
-    static CUDA: OnceLock<Option<Library>> = OnceLock::new();
-    let open = || {
-        // SAFETY: loading a library runs its initialisers. This one belongs to the very libtorch that the program is linked
-        // to and has already loaded; its initialisers register kernels with it, once, and the handle is never closed.
-        unsafe { Library::open(Some("libtorch_cuda.so"), RTLD_NOW | RTLD_GLOBAL) }.ok()
-    };
-    CUDA.get_or_init(open).is_some()
+    static CUDA: OnceLock<Option<[Library; 2]>> = OnceLock::new();
+    // Without a driver there is no use for the CUDA half, which is large.
+    CUDA.get_or_init(|| Some([load("libcuda.so.1")?, load("libtorch_cuda.so")?])).is_some()
+}
+
+fn load(name: &str) -> Option<Library> {
+    // SAFETY: loading a library runs its initialisers. The driver's are made for any program; those of the CUDA half belong
+    // to the very libtorch that the program is linked to and has already loaded, and register kernels with it, once. The
+    // handles are never closed.
+    unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) }.ok()
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::place::Place;
 use super::spec::Spec;
+use super::words::printable;
 use crate::error::{Error, Result};
 
 /// How many faults are shown at once.
@@ -30,7 +31,9 @@ impl Fault {
 
     fn shown(&self) -> String {
         let excerpt = self.place.excerpt();
-        if excerpt.is_empty() { self.message.clone() } else { format!("{}\n{excerpt}", self.message) }
+        // A name in it may hold line ends.
+        let message = printable(&self.message);
+        if excerpt.is_empty() { message } else { format!("{message}\n{excerpt}") }
     }
 }
 

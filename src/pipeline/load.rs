@@ -151,7 +151,9 @@ fn source(path: &Path, text: String) -> Arc<Source> {
 fn read_text(path: &Path, what: &str) -> Result<String> {
     let cannot = || format!("cannot read the {what} {}", path.display());
     if path.is_dir() {
-        return Err(Error::input(format!("{} is a folder, not a {what}", path.display())));
+        return Err(
+            Error::input(format!("{} is a folder, not a {what}", path.display())).with_hint("Name the file itself.")
+        );
     }
     let file = File::open(path)
         .input(cannot)

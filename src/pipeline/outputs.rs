@@ -108,7 +108,8 @@ fn check(key: &str, name: Option<&str>, allowed: &[&str], scenes: &[SceneInfo], 
             Some("The ending chooses the format.".into());
     }
     if !is_local(name) {
-        faults.add(&key, format!("{} is no local path; outputs are written to local disks", quoted(name)));
+        faults.add(&key, format!("{} is no local path; outputs are written to local disks", quoted(name))).hint =
+            Some("Write to a folder and copy the files to their storage afterwards.".into());
     }
     if scenes.len() > 1 && !name.contains("{scene}") {
         let message = format!("{} scenes would all write to {}", scenes.len(), quoted(name));

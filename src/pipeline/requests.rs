@@ -53,7 +53,7 @@ fn files(spec: &Spec, faults: &mut Faults<'_>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for (key, name) in written {
         if name.trim().is_empty() {
-            faults.add(&key, "a scene's path is empty");
+            faults.add(&key, "a scene's path is empty").hint = Some("Name a raster file.".into());
             continue;
         }
         let location = Location::read(name, &spec.place(&key).source.base);

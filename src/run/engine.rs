@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use crate::error::{Context, Error, Kind, Result};
-use crate::geom::{Grid, Window};
+use crate::geom::{Grid, Size, Window};
 use crate::model::{Images, Normalisation, Padding, Segmenter, normalise};
 use crate::pipeline::{Plan, ScenePlan};
 use crate::raster::{LabelWriter, SceneReader, ScoreWriter};
@@ -23,6 +23,13 @@ const QUEUE: usize = 2;
 const DEFAULT_BATCH: usize = 4;
 /// Rows that become labels at once: what bounds the memory of scores.
 const ROWS_AT_ONCE: usize = 32;
+
+/// Bytes that a scene's rows take at the most, from the model's answers to labels and scores.
+pub fn memory(scene: Size, window: usize, stride: usize, queries: usize, classes: usize) -> f64 {
+    let at_once = scene.height.min(ROWS_AT_ONCE) as f64 * scene.width as f64;
+    // Labels, and scores twice: by row and by class.
+    Accumulator::memory(scene, Size::new(window, window), stride, queries) + at_once * (2.0 + 8.0 * classes as f64)
+}
 
 /// One scene's work, every choice made.
 pub struct Engine<'a> {
@@ -163,7 +170,11 @@ fn compute(
             .map_err(|error| match place {
                 Some(window) => {
                     let kind = error.kind();
-                    let message = format!("the model failed at {window} (and {} more windows)", tiles.len() - 1);
+                    let message = match tiles.len() - 1 {
+                        0 => format!("the model failed at {window}"),
+                        1 => format!("the model failed at {window} or at the window after it"),
+                        more => format!("the model failed at {window} or at one of the {more} windows after it"),
+                    };
                     Error::new(kind, message).with_source(error)
                 }
                 None => error,

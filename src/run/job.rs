@@ -13,7 +13,7 @@ use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
 use crate::model::{Normalisation, Queries, Segmenter};
-use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice};
+use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice, Tiling};
 use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Georeference, LabelType, ScoreType};
 use crate::stitch::Classifier;
@@ -68,12 +68,43 @@ fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> R
     let facts = ModelFacts { window: model.window(), patch: model.patch() };
     let plan = pipeline::resolve(spec, &facts, scenes)?;
     raster::can_write(plan.rasters.layout)?;
+    memory_suffices(&plan)?;
     for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {
         folders.ready(path)?;
     }
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
     Ok(Prepared { plan, model, device })
+}
+
+/// Refuses scenes whose rows cannot be held: a header may claim any width.
+fn memory_suffices(plan: &Plan) -> Result<()> {
+    let (Tiling { window, stride, .. }, queries) = (plan.tiling, plan.queries());
+    let room = available_memory();
+    for scene in &plan.scenes {
+        let needed = engine::memory(scene.info.size, window, stride, queries, plan.classes.len());
+        if needed > room {
+            let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
+            return Err(Error::input(format!(
+                "blending the windows of {} takes {} of memory, there are {}: it is {} pixels wide, with {queries} prompts",
+                scene.info.path.display(),
+                gigabytes(needed),
+                gigabytes(room),
+                scene.info.size.width
+            ))
+            .with_hint("Cut the scene into narrower pieces (gdal_translate -srcwin), or use fewer prompts."));
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that the system could give; where it does not say, what no scene of this world needs.
+fn available_memory() -> f64 {
+    let kilobytes = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()
+    });
+    kilobytes.map_or(64e9, |kilobytes| kilobytes * 1024.0)
 }
 
 /// What to do about output folders that are not there.

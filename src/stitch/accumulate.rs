@@ -85,6 +85,13 @@ pub struct Accumulator {
 }
 
 impl Accumulator {
+    /// Bytes that the rows of a scene take at the most while windows of `window` pixels come every `stride`.
+    pub fn memory(scene: Size, window: Size, stride: usize, queries: usize) -> f64 {
+        let rows = scene.height.min(window.height + stride);
+        // Logits and a weight of four bytes each, and whether there is data.
+        scene.width as f64 * rows as f64 * (4.0 * (queries as f64 + 1.0) + 1.0)
+    }
+
     /// For windows of `window` pixels with logits of `queries` channels.
     pub fn new(scene: Size, window: Size, queries: usize, blend: Blend) -> Self {
         let weights = Weights { rows: window_weights(blend, window.height), cols: window_weights(blend, window.width) };

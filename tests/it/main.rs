@@ -1,6 +1,13 @@
 //! One executable that drives the real binary and checks the network against the authors' numbers.
 
+mod bad_input;
+mod bad_models;
+mod bundles;
+mod fetch;
+mod flow;
+mod house;
 mod meaning;
 mod parity_binary;
 mod parity_network;
+mod scenes;
 mod workdir;

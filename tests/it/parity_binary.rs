@@ -2,40 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use gdal::raster::Buffer;
-use gdal::spatial_ref::SpatialRef;
-use gdal::{Dataset, DriverManager, Metadata};
+use gdal::{Dataset, Metadata};
 use segearth::model::Queries;
 use segearth::model::bundle::{Bundle, Trust};
 use segearth::model::queries::{QueryCache, Wording};
 use tch::Tensor;
 
+use crate::bundles::{Upsampler, small_bundle};
+use crate::scenes::{TRANSFORM, read_band, write_scene};
 use crate::workdir::{Workdir, repository, shared};
 
 const FEATURES: f32 = 5e-5;
 const TIE: f32 = 1e-5;
-
-/// A rotated UTM scene of the given bytes, (row, column, channel).
-fn write_scene(path: &Path, width: usize, height: usize, pixels: &[u8]) -> [f64; 6] {
-    let driver = DriverManager::get_driver_by_name("GTiff").expect("the GeoTIFF driver");
-    let mut dataset = driver.create_with_band_type::<u8, _>(path, width, height, 3).expect("a scene");
-    let transform = [350_000.0, 0.4, 0.3, 5_640_000.0, 0.3, -0.4];
-    dataset.set_geo_transform(&transform).expect("a geotransform");
-    dataset.set_spatial_ref(&SpatialRef::from_epsg(25832).expect("a CRS")).expect("a CRS");
-    for channel in 0..3 {
-        let plane: Vec<u8> = pixels.iter().skip(channel).step_by(3).copied().collect();
-        let mut band = dataset.rasterband(channel + 1).expect("a band");
-        band.write((0, 0), (width, height), &mut Buffer::new((width, height), plane)).expect("pixels");
-    }
-    dataset.close().expect("a whole scene");
-    transform
-}
-
-fn read_band<T: gdal::raster::GdalType + Copy>(dataset: &Dataset, band: usize) -> Vec<T> {
-    let size = dataset.raster_size();
-    let buffer = dataset.rasterband(band).expect("a band").read_as::<T>((0, 0), size, size, None).expect("pixels");
-    buffer.data().to_vec()
-}
 
 #[track_caller]
 fn assert_labels(labels: &Path, scores: &Path, classes: usize, want: &Tensor) {
@@ -58,18 +36,10 @@ fn small_scene() -> Vec<u8> {
     Vec::try_from(image.permute([1, 2, 0]).contiguous().flatten(0, -1)).expect("bytes")
 }
 
-/// The small CLIP has a vocabulary of 600 and no tokenizer of its own: one of that size stands in, and the queries, which
-/// are given as features, wait in the cache where an earlier job would have left them.
-fn small_bundle(work: &Workdir, prompts: &[&str], expected: &Tensor) -> PathBuf {
-    let letters: Vec<char> = ('a'..='z').collect();
-    let merges: Vec<String> =
-        (0..600 - 514).map(|index| format!("{} {}", letters[index / 26], letters[index % 26])).collect();
-    let merges = work.write("merges.txt", format!("#version: 0.2\n{}\n", merges.join("\n")));
-    let small = |name: &str| repository(&format!("tests/parity/small/{name}")).display().to_string();
-    let (clip, upsampler) = (small("clip_openai_state_dict.pt"), small("simfeatup_jbu_one.ckpt"));
-    let merges = merges.display().to_string();
-    work.ok(["model", "import", "--clip", &clip, "--tokenizer", &merges, "--upsampler", &upsampler, "-o", "small"]);
-    let bundle = Bundle::open(&work.path("small"), Trust::Hashes).expect("a bundle");
+/// The queries, which are given as features, wait in the cache where an earlier job would have left them.
+fn warm_bundle(work: &Workdir, prompts: &[&str], expected: &Tensor) {
+    let folder = small_bundle(work, "small", Upsampler::JbuOne);
+    let bundle = Bundle::open(&folder, Trust::Hashes).expect("a bundle");
     let prompts: Vec<String> = prompts.iter().map(|prompt| (*prompt).to_owned()).collect();
     let templates = ["{}".to_owned()];
     let size = expected.size();
@@ -81,7 +51,6 @@ fn small_bundle(work: &Workdir, prompts: &[&str], expected: &Tensor) -> PathBuf 
     QueryCache::new(work.path("cache/queries"))
         .put(&bundle.text_identity().expect("hashes"), Wording { prompts: &prompts, templates: &templates }, &queries)
         .expect("a warm cache");
-    work.path("small")
 }
 
 #[test]
@@ -91,8 +60,8 @@ fn small_scene_from_geotiff_to_geotiff() {
         Tensor::read_safetensors(repository("tests/parity/small/expected.safetensors")).expect("expected tensors");
     let expected: std::collections::HashMap<String, Tensor> = expected.into_iter().collect();
     // query_class of the set: 0, 1, 1, 2, 3.
-    small_bundle(&work, &["aa", "bb", "cc", "dd", "ee"], &expected["query_features"]);
-    let transform = write_scene(&work.path("scene.tif"), 300, 260, &small_scene());
+    warm_bundle(&work, &["aa", "bb", "cc", "dd", "ee"], &expected["query_features"]);
+    write_scene(&work.path("scene.tif"), 300, 260, &small_scene());
     for (name, threshold, background) in [
         ("scene.labels_threshold_0.1", "0.1", "aa"),
         ("scene.labels_threshold_0.4", "0.4", "aa"),
@@ -134,7 +103,7 @@ fn small_scene_from_geotiff_to_geotiff() {
             }
         }
         let labels = Dataset::open(work.path("labels.tif")).expect("labels");
-        assert_eq!(labels.geo_transform().expect("a geotransform"), transform);
+        assert_eq!(labels.geo_transform().expect("a geotransform"), TRANSFORM);
         assert_eq!(labels.spatial_ref().expect("a CRS").auth_code().expect("a code"), 25832);
         assert_eq!(labels.rasterband(1).expect("a band").metadata_item("CLASS_1", "").as_deref(), Some("bb"));
     }

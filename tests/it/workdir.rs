@@ -1,5 +1,8 @@
 //! A folder of a test's own, and the real binary in it; a failure prints the command and all it said.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -33,11 +36,17 @@ impl Workdir {
     }
 
     /// Runs `segearth` in the folder, with caches and models of the folder's own.
-    pub fn run<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+    pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+        self.run_with(args, &[])
+    }
+
+    /// As [`run`](Self::run), with more of an environment.
+    pub fn run_with<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, environment: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_segearth"));
         command.args(args).current_dir(self.folder.path());
         command.env("SEGEARTH_CACHE", self.path("cache")).env("SEGEARTH_MODELS", self.path("models"));
-        command.env_remove("RUST_BACKTRACE");
+        command.env("SEGEARTH_DOWNLOADS", self.path("downloads"));
+        command.env_remove("RUST_BACKTRACE").envs(environment.iter().copied());
         let Output { status, stdout, stderr } = command.output().expect("the binary starts");
         Ran {
             code: status.code().unwrap_or(-1),
@@ -47,21 +56,61 @@ impl Workdir {
     }
 
     /// As [`run`](Self::run), and it must succeed.
-    pub fn ok<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
+    #[track_caller]
+    pub fn ok<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
         let ran = self.run(args);
         assert_eq!(ran.code, 0, "the command failed\nstdout: {}\nstderr: {}", ran.stdout, ran.stderr);
         ran
     }
 
-    /// Names of the files in the folder, hidden ones too, sorted.
-    pub fn files(&self, folder: &str) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.path(folder))
-            .expect("a folder")
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
+    /// Runs what must be refused, its words parted by blanks: exit code 1, nothing on standard output, no file left behind or
+    /// changed (a folder made for outputs may stay). Gives what was said.
+    #[track_caller]
+    pub fn refused(&self, words: &str) -> String {
+        self.refused_args(words.split_whitespace())
     }
+
+    #[track_caller]
+    pub fn refused_args<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
+        let before = self.files();
+        let ran = self.run(args);
+        assert_eq!(ran.code, 1, "not refused\nstdout: {}\nstderr: {}", ran.stdout, ran.stderr);
+        assert_eq!(ran.stdout, "", "nothing is to be had from what is refused");
+        assert_eq!(self.files(), before, "files were left behind or changed");
+        ran.stderr.replace(&self.folder.path().display().to_string(), "[WORK]")
+    }
+
+    /// All files below the folder with a hash of their content, hidden ones too, and hidden folders; the cache of text features
+    /// is left out.
+    pub fn files(&self) -> BTreeMap<PathBuf, u64> {
+        fn look(folder: &Path, found: &mut BTreeMap<PathBuf, u64>) {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let entry = entry.expect("an entry");
+                let path = entry.path();
+                let kind = entry.file_type().expect("a kind");
+                if kind.is_dir() {
+                    if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                        found.insert(path.clone(), 0);
+                    }
+                    look(&path, found);
+                } else {
+                    let mut hash = DefaultHasher::new();
+                    std::fs::read(&path).unwrap_or_default().hash(&mut hash);
+                    found.insert(path, hash.finish());
+                }
+            }
+        }
+        let mut found = BTreeMap::new();
+        look(self.folder.path(), &mut found);
+        let cache = self.path("cache");
+        found.retain(|path, _| !path.starts_with(&cache));
+        found
+    }
+}
+
+/// What was said without the words of libraries, which change with their versions.
+pub fn without_causes(said: &str) -> String {
+    said.lines().filter(|line| !line.starts_with("  cause:")).map(|line| format!("{line}\n")).collect()
 }
 
 /// Material of the repository.

@@ -65,6 +65,10 @@ impl Tokenizer {
         read_limited(path, MAX_FILE_BYTES)
             .and_then(|bytes| parse(&bytes))
             .input(|| format!("cannot read the tokenizer {}", path.display()))
+            .map_err(|error| match error.hint() {
+                Some(_) => error,
+                None => error.with_hint("Give the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz."),
+            })
     }
 
     /// Reads the content of an unpacked merges file.

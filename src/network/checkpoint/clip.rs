@@ -243,4 +243,5 @@ fn missing(name: &str, expected: &str, others: &BTreeMap<String, String>) -> Err
 
 fn wrong_shape(name: &str, expected: &str, found: &TensorData) -> Error {
     Error::input(format!("the tensor {name} has shape {}, {expected} is expected", show_shape(found.shape())))
+        .with_hint("The file is damaged, or of a network that is put together otherwise: give the published one.")
 }

@@ -21,13 +21,15 @@ pub struct Extent {
 
 impl Source {
     pub fn open(path: &Path) -> Result<Self> {
-        let metadata = std::fs::metadata(path).input(|| "the file cannot be opened".into())?;
+        let metadata = std::fs::metadata(path)
+            .input(|| "the file cannot be opened".into())
+            .map_err(|error| error.with_hint("Check the path."))?;
         if metadata.is_dir() {
             return Err(Error::input("it is a folder, not a file")
                 .with_hint("Give the file itself, for example the model.safetensors inside."));
         }
         if !metadata.is_file() {
-            return Err(Error::input("it is not a regular file"));
+            return Err(Error::input("it is not a regular file").with_hint("Give the file itself."));
         }
         let file = File::open(path).input(|| "the file cannot be opened".into())?;
         Ok(Self { file, len: metadata.len() })

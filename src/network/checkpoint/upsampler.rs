@@ -181,4 +181,5 @@ fn wrong_shape(kind: UpsamplerKind, name: &str, expected: &str, found: &TensorDa
         shown(kind, name),
         show_shape(found.shape())
     ))
+    .with_hint(SUPPORTED)
 }

@@ -1,0 +1,427 @@
+//! Weights and bundles that are not what they should be. Whatever a file claims, it is a fault of the input with a way out.
+
+use std::fs;
+use std::io::Write as _;
+
+use insta::assert_snapshot;
+use segearth::model::torch::cuda_devices;
+use segearth::network::checkpoint::read_clip;
+use segearth::network::export::tensors;
+use tch::{Kind, Tensor};
+
+use crate::bundles::{Upsampler, small_bundle, small_clip, write_merges};
+use crate::scenes::{noise, noise_scene};
+use crate::workdir::{Workdir, repository, without_causes};
+
+/// A folder with `clip.pt`, `upsampler.ckpt` and `merges.txt`, sound ones.
+fn with_weights() -> Workdir {
+    let work = Workdir::new();
+    write_merges(&work);
+    fs::copy(small_clip(), work.path("clip.pt")).expect("the CLIP");
+    let upsampler = repository("tests/parity/small/simfeatup_jbu_one.ckpt");
+    fs::copy(upsampler, work.path("upsampler.ckpt")).expect("the upsampler");
+    work
+}
+
+fn import(clip: &str, tokenizer: &str, upsampler: &str, more: &str) -> String {
+    format!("model import --clip {clip} --tokenizer {tokenizer} --upsampler {upsampler} -o models/new {more}")
+}
+
+#[test]
+fn checkpoints_that_are_none() {
+    let work = with_weights();
+    let refused = |clip: &str| work.refused(&import(clip, "merges.txt", "none", ""));
+    work.write("random.pt", [b"\xfe\xed".as_slice(), &noise(5000)].concat());
+    assert_snapshot!(refused("random.pt"), @r"
+    error: cannot read the checkpoint random.pt
+      cause: the file is of no known layout (it starts with the bytes fe ed 00 0b 16 10 2d 3d)
+
+    hint: Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.
+    ");
+    work.write("empty.pt", "");
+    assert_snapshot!(refused("empty.pt"), @r"
+    error: cannot read the checkpoint empty.pt
+      cause: the file is empty
+
+    hint: Download it again.
+    ");
+    assert_snapshot!(refused("none.pt"), @r"
+    error: cannot read the checkpoint none.pt
+      cause: the file cannot be opened
+      cause: No such file or directory (os error 2)
+    ");
+    fs::create_dir(work.path("folder")).expect("a folder");
+    assert_snapshot!(refused("folder"), @r"
+    error: cannot read the checkpoint folder
+      cause: it is a folder, not a file
+
+    hint: Give the file itself, for example the model.safetensors inside.
+    ");
+    work.write("zip.pt", zip_of_one("archive/data/0", b"numbers"));
+    assert_snapshot!(refused("zip.pt"), @r"
+    error: cannot read the checkpoint zip.pt
+      cause: it is a zip archive without a data.pkl, not one of torch.save
+
+    hint: Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.
+    ");
+    let whole = fs::read(work.path("clip.pt")).expect("the CLIP");
+    work.write("cut.pt", &whole[..whole.len() / 2]);
+    assert_snapshot!(refused("cut.pt"), @r"
+    error: cannot read the checkpoint cut.pt
+      cause: the zip archive has no end record
+
+    hint: The file is cut short or damaged: download it again.
+    ");
+    let mut damaged = whole;
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0x10;
+    work.write("damaged.pt", damaged);
+    let said = refused("damaged.pt");
+    assert!(said.starts_with("error: cannot read the checkpoint damaged.pt\n  cause: "), "{said}");
+}
+
+#[test]
+fn checkpoints_of_other_networks() {
+    let work = with_weights();
+    let refused = |clip: &str| work.refused(&import(clip, "merges.txt", "none", ""));
+    assert_snapshot!(refused("upsampler.ckpt"), @r"
+    error: cannot take upsampler.ckpt as CLIP weights
+      cause: these are weights of an upsampler (it has the tensor upsampler.fixup_proj.1.bias)
+
+    hint: CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and their like, from OpenAI, open_clip, RemoteCLIP, GeoRSCLIP or Hugging Face's CLIPModel.
+    ");
+
+    let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, tch::Device::Cpu));
+    let resnet = [
+        ("conv1.weight", zeros(&[64, 3, 7, 7])),
+        ("bn1.weight", zeros(&[64])),
+        ("layer1.0.conv1.weight", zeros(&[64, 64, 3, 3])),
+        ("fc.weight", zeros(&[1000, 512])),
+        ("fc.bias", zeros(&[1000])),
+    ];
+    Tensor::write_safetensors(&resnet, work.path("resnet.safetensors")).expect("a file");
+    assert_snapshot!(refused("resnet.safetensors"), @r"
+    error: cannot take resnet.safetensors as CLIP weights
+      cause: tensors that have no place in the network: bn1.weight float32 (64), conv1.weight float32 (64, 3, 7, 7), fc.bias float32 (1000), fc.weight float32 (1000, 512), layer1.0.conv1.weight float32 (64, 64, 3, 3)
+
+    hint: Only weights of the plain networks are read: CLIP with a vision transformer, SimFeatUp's jbu_one and jbu_stack.
+    ");
+    // libtorch's own archive of tensors, which holds no pickled state dict of this form.
+    Tensor::save_multi(&resnet, work.path("resnet.pt")).expect("a file");
+    let said = refused("resnet.pt");
+    assert!(said.starts_with("error: cannot ") && said.contains("resnet.pt") && said.contains("hint: "), "{said}");
+
+    let clip_resnet = [
+        ("visual.conv1.weight", zeros(&[32, 3, 3, 3])),
+        ("visual.layer1.0.conv1.weight", zeros(&[64, 32, 1, 1])),
+        ("visual.attnpool.positional_embedding", zeros(&[50, 2048])),
+        ("text_projection", zeros(&[512, 1024])),
+        ("positional_embedding", zeros(&[77, 512])),
+        ("token_embedding.weight", zeros(&[49408, 8])),
+    ];
+    Tensor::write_safetensors(&clip_resnet, work.path("rn50.safetensors")).expect("a file");
+    assert_snapshot!(refused("rn50.safetensors"), @r"
+    error: cannot take rn50.safetensors as CLIP weights
+      cause: these are weights of a CLIP with a ResNet (it has the tensor visual.layer1.0.conv1.weight)
+
+    hint: CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and their like, from OpenAI, open_clip, RemoteCLIP, GeoRSCLIP or Hugging Face's CLIPModel.
+    ");
+}
+
+#[test]
+fn a_tensor_that_is_missing_or_misshapen_is_named_with_the_shapes() {
+    let work = with_weights();
+    let clip = read_clip(&small_clip()).expect("the small CLIP");
+    let all: Vec<(String, Tensor)> = tensors(&clip.tensors, "", Kind::Float).expect("tensors").into_iter().collect();
+    let refused = |changed: Vec<(&str, Tensor)>| {
+        Tensor::write_safetensors(&changed, work.path("clip.safetensors")).expect("a file");
+        let said = work.refused(&import("clip.safetensors", "merges.txt", "none", ""));
+        fs::remove_file(work.path("clip.safetensors")).expect("the file");
+        said
+    };
+    let as_written = |all: &[(String, Tensor)]| -> Vec<(String, Tensor)> {
+        all.iter().map(|(name, tensor)| (name.clone(), tensor.contiguous())).collect()
+    };
+    let whole = as_written(&all);
+    let name = "visual.transformer.resblocks.1.mlp.c_fc.weight";
+    assert!(whole.iter().any(|(other, _)| other == name), "{:?}", whole.iter().map(|(n, _)| n).collect::<Vec<_>>());
+    let missing = whole.iter().filter(|(other, _)| other != name).map(|(name, tensor)| (name.as_str(), tensor.copy()));
+    assert_snapshot!(refused(missing.collect()), @r"
+    error: cannot take clip.safetensors as CLIP weights
+      cause: the tensor visual.transformer.resblocks.1.mlp.c_fc.weight of shape (hidden, width) is missing
+
+    hint: Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.
+    ");
+    let misshapen = whole.iter().map(|(other, tensor)| {
+        (other.as_str(), if other == name { tensor.narrow(0, 0, 5).contiguous() } else { tensor.copy() })
+    });
+    assert_snapshot!(refused(misshapen.collect()), @r"
+    error: cannot take clip.safetensors as CLIP weights
+      cause: the tensor visual.transformer.resblocks.0.mlp.c_fc.bias has shape (256), (5) is expected
+    ");
+    let extra = whole.iter().map(|(name, tensor)| (name.as_str(), tensor.copy()));
+    let extra = extra.chain([("visual.adapter.weight", Tensor::zeros([4, 4], (Kind::Float, tch::Device::Cpu)))]);
+    assert_snapshot!(refused(extra.collect()), @r"
+    error: cannot take clip.safetensors as CLIP weights
+      cause: tensors that have no place in the network: visual.adapter.weight float32 (4, 4)
+
+    hint: Only weights of the plain networks are read: CLIP with a vision transformer, SimFeatUp's jbu_one and jbu_stack.
+    ");
+}
+
+#[test]
+fn tokenizers_upsamplers_and_windows_that_do_not_fit() {
+    let work = with_weights();
+    let fewer = fs::read_to_string(work.path("merges.txt")).expect("merges");
+    work.write("fewer.txt", fewer.lines().take(50).collect::<Vec<_>>().join("\n"));
+    assert_snapshot!(work.refused(&import("clip.pt", "fewer.txt", "none", "")), @r"
+    error: fewer.txt does not belong to clip.pt
+      cause: the tokenizer has 563 tokens, and the text tower's embedding table has 600 rows
+
+    hint: Give the tokenizer that was published with these weights.
+    ");
+    work.write("random.txt", [b"\xfe\xed".as_slice(), &noise(5000)].concat());
+    assert_snapshot!(without_causes(&work.refused(&import("clip.pt", "random.txt", "none", ""))), @r"error: cannot read the tokenizer random.txt");
+    assert_snapshot!(work.refused(&import("clip.pt", "none.txt", "none", "")), @r"
+    error: cannot read the tokenizer none.txt
+      cause: it cannot be opened
+      cause: No such file or directory (os error 2)
+    ");
+    assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "clip.pt", "")), @r"
+    error: cannot take clip.pt as an upsampler
+      cause: it has neither the tensor upsampler.up.range_temp nor upsampler.up1.range_temp (it starts with ln_final.bias, ln_final.weight, logit_scale)
+
+    hint: The upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp) are supported, as their authors save them.
+    ");
+    assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "none", "--window 100")), @r"
+    error: a window of 100 pixels does not hold whole patches of 16 pixels
+
+    hint: Give a multiple of 16, such as --window 224.
+    ");
+    assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "none", "--window 1600000000000")), @r"
+    error: a window of 1600000000000 pixels is too large: at most 4096 are possible
+
+    hint: The models were trained on windows of 224 to 336 pixels; larger scenes are cut into windows.
+    ");
+    work.write("file", "");
+    let into = |folder: &str| {
+        work.refused(&format!("model import --clip clip.pt --tokenizer merges.txt --upsampler none -o {folder}"))
+    };
+    assert_snapshot!(into("file"), @r"
+    error: file is there already
+
+    hint: Name a folder that does not exist yet, or remove this one first.
+    ");
+    assert_snapshot!(into("file/models/new"), @r"
+    error: cannot make the folder file/models/new: file is a file
+
+    hint: Name a folder that does not exist yet.
+    ");
+}
+
+/// A folder with a sound bundle `small` and a scene, and what a job on them says.
+struct Job {
+    work: Workdir,
+}
+
+impl Job {
+    fn new() -> Self {
+        let work = Workdir::new();
+        small_bundle(&work, "small", Upsampler::None);
+        noise_scene(&work.path("scene.tif"), 40, 30);
+        Self { work }
+    }
+
+    fn words(more: &str) -> String {
+        format!("segment scene.tif --model small -c aa;bb --templates none -o out/labels.tif {more}")
+    }
+
+    fn refused(&self, more: &str) -> String {
+        // What an earlier try left in the cache would hide faults of the text tower.
+        let _ = fs::remove_dir_all(self.work.path("cache"));
+        self.work.refused(&Self::words(more))
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        fs::read(self.work.path("small").join(name)).expect("a file of the bundle")
+    }
+
+    /// Puts other content into a file of the bundle for the time of `then`.
+    fn with<T>(&self, name: &str, content: impl AsRef<[u8]>, then: impl FnOnce() -> T) -> T {
+        let path = self.work.path("small").join(name);
+        let before = fs::read(&path).expect("a file of the bundle");
+        fs::write(&path, content).expect("a changed file");
+        let done = then();
+        fs::write(&path, before).expect("the file as it was");
+        done
+    }
+}
+
+/// SHA-256 in messages changes with every import.
+fn without_hashes(said: &str) -> String {
+    said.split_inclusive([' ', ',', '\n'])
+        .map(|word| {
+            let bare = word.trim_end_matches([' ', ',', '\n']);
+            let hash = bare.len() == 64 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+            if hash { format!("[SHA-256]{}", &word[bare.len()..]) } else { word.to_owned() }
+        })
+        .collect()
+}
+
+#[test]
+fn a_changed_bundle_is_loaded_only_when_trusted() {
+    let job = Job::new();
+    let changed = [job.file("image_encoder.pt").as_slice(), b"\n"].concat();
+    job.with("image_encoder.pt", &changed, || {
+        assert_snapshot!(without_hashes(&job.refused("")), @r"
+        error: cannot use the model in small
+          cause: image_encoder.pt has SHA-256 [SHA-256], model.yaml says [SHA-256]
+
+        hint: TorchScript can carry code. If you know where this file comes from, add --trust; else import it again.
+        ");
+        job.work.ok(Job::words("--trust").split_whitespace());
+        fs::remove_dir_all(job.work.path("out")).expect("outputs");
+    });
+    let card = String::from_utf8(job.file("model.yaml")).expect("text");
+    let nameless: String =
+        card.lines().filter(|line| !line.contains("tokenizer.json:")).map(|line| format!("{line}\n")).collect();
+    job.with("model.yaml", nameless, || {
+        assert_snapshot!(job.refused(""), @r"
+        error: cannot use the model in small
+          cause: model.yaml names no SHA-256 for tokenizer.json
+
+        hint: TorchScript can carry code. If you know where this file comes from, add --trust; else import it again.
+        ");
+        job.work.ok(Job::words("--trust").split_whitespace());
+    });
+}
+
+#[test]
+fn a_bundle_without_its_files() {
+    for (file, trust) in [("model.yaml", ""), ("text_encoder.pt", ""), ("tokenizer.json", "--trust")] {
+        let job = Job::new();
+        fs::remove_file(job.work.path("small").join(file)).expect("a file of the bundle");
+        let said = job.refused(trust);
+        assert!(said.starts_with("error: cannot use the model in small\n  cause: "), "{said}");
+        assert!(said.contains(file) && said.contains("\n\nhint: "), "{said}");
+    }
+    let work = Workdir::new();
+    work.write("file", "");
+    assert_snapshot!(work.refused("model inspect file"), @r"
+    error: cannot use the model in file
+      cause: it is a file, not a folder
+
+    hint: Make a model with `segearth model import`, or name a folder that it made.
+    ");
+    assert_snapshot!(work.refused("model inspect none"), @r"
+    error: cannot use the model in none
+      cause: there is no such folder
+
+    hint: Make a model with `segearth model import`, or name a folder that it made.
+    ");
+}
+
+#[test]
+fn a_card_with_senseless_numbers() {
+    let job = Job::new();
+    let card = String::from_utf8(job.file("model.yaml")).expect("text");
+    let refused = |from: &str, to: &str| {
+        assert!(card.contains(from), "{from} is in {card}");
+        job.with("model.yaml", card.replacen(from, to, 1), || job.refused(""))
+    };
+    assert_snapshot!(refused("window: 224", "window: 1600000"), @"");
+    assert_snapshot!(refused("patch: 16", "patch: lots"), @"");
+    assert_snapshot!(refused("vocabulary: 600", "vocabulary: 601"), @"");
+    assert_snapshot!(refused("embed_dim: 32", "embed_dim: 33"), @"");
+}
+
+/// TorchScript of another signature, or none at all: with `--trust` nothing but libtorch stands before them.
+#[test]
+fn a_trusted_bundle_with_foreign_content() {
+    let job = Job::new();
+    let refused = || job.refused("--trust");
+    let said = job.with("image_encoder.pt", job.file("text_encoder.pt"), refused);
+    assert_snapshot!(without_causes(&said), @r"
+    note: device: auto took cpu.
+    error: the model failed at columns 0 to 40, rows 0 to 30 (and 0 more windows)
+
+    hint: An image encoder takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W).
+    ");
+    assert!(said.contains("cause: the model cannot be run on images of shape [1, 3, 32, 48]"), "{said}");
+    let said = job.with("text_encoder.pt", job.file("image_encoder.pt"), refused);
+    assert_snapshot!(without_causes(&said), @r"
+    note: device: auto took cpu.
+    error: cannot encode the prompts with the model in small
+
+    hint: A text encoder takes token ids (N, columns) and gives features (N, D).
+    ");
+    let whole = job.file("image_encoder.pt");
+    let said = job.with("image_encoder.pt", &whole[..whole.len() / 2], refused);
+    assert_snapshot!(without_causes(&said), @r"
+    note: device: auto took cpu.
+    error: small/image_encoder.pt is not a TorchScript archive that libtorch can load
+
+    hint: The file is damaged or of another kind: import the model again.
+    ");
+    let said = job.with("text_encoder.pt", noise(1000), refused);
+    assert!(said.contains("small/text_encoder.pt is not a TorchScript archive that libtorch can load"), "{said}");
+    let said = job.with("tokenizer.json", "{}", refused);
+    assert!(
+        said.contains("error: cannot read the tokenizer small/tokenizer.json") && said.contains("hint: "),
+        "{said}"
+    );
+    // A patch that the card makes too small is found where a window is padded to it.
+    let card = String::from_utf8(job.file("model.yaml")).expect("text").replace("patch: 16", "patch: 2");
+    let said = job.with("model.yaml", card, refused);
+    assert!(said.contains("error: the model failed at columns 0 to 40, rows 0 to 30"), "{said}");
+    assert!(said.contains("\n\nhint: "), "{said}");
+}
+
+#[test]
+fn cuda_is_had_or_refused_and_auto_says_what_it_took() {
+    let job = Job::new();
+    let ran = job.work.ok(Job::words("--device auto").split_whitespace());
+    if cuda_devices() > 0 {
+        assert!(ran.stderr.contains("note: device: auto took cuda:0."), "{}", ran.stderr);
+        eprintln!("SKIPPED: there is a CUDA device, so asking for one cannot be refused");
+        return;
+    }
+    assert_snapshot!(ran.stderr, @r"note: device: auto took cpu.");
+    assert!(ran.stdout.contains("windows/s on cpu"), "{}", ran.stdout);
+    fs::remove_dir_all(job.work.path("out")).expect("outputs");
+    assert_snapshot!(job.refused("--device cuda"), @r"
+    error: device cuda:0 was asked for, and no CUDA device can be used here
+
+    hint: Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).
+    ");
+    assert_snapshot!(job.refused("--device cuda:3"), @r"
+    error: device cuda:3 was asked for, and no CUDA device can be used here
+
+    hint: Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).
+    ");
+    job.work.write("job.yaml", "model: small\nscene: scene.tif\nclasses: [aa, bb]\ndevice: cuda\n");
+    let said = job.work.refused("check job.yaml");
+    assert!(said.contains("device cuda:0 was asked for"), "{said}");
+}
+
+/// A zip archive with one stored file.
+fn zip_of_one(name: &str, content: &[u8]) -> Vec<u8> {
+    let crc = {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        gzip.write_all(content).expect("memory");
+        let bytes = gzip.finish().expect("memory");
+        bytes[bytes.len() - 8..bytes.len() - 4].to_vec()
+    };
+    let (size, name_size) = ((content.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
+    // Version, flags, method, time, date; then CRC, the two sizes and the length of the name.
+    let common = [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &crc, &size, &size, &name_size, &[0, 0]].concat();
+    let mut zip = [b"PK\x03\x04", common.as_slice(), name.as_bytes(), content].concat();
+    let directory = (zip.len() as u32).to_le_bytes();
+    let entry = [b"PK\x01\x02\x14\x00", common.as_slice(), &[0; 14], name.as_bytes()].concat();
+    zip.extend(&entry);
+    zip.extend(b"PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00");
+    zip.extend((entry.len() as u32).to_le_bytes());
+    zip.extend(directory);
+    zip.extend([0, 0]);
+    zip
+}
