@@ -16,13 +16,15 @@ pub(super) fn open(path: &Path) -> Result<Dataset> {
 /// Opens a raster for reading with driver options of the form `KEY=value`.
 pub(super) fn open_with(path: &Path, open_options: &[&str]) -> Result<Dataset> {
     super::init();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let alone = [name.as_ref()];
     let options = || DatasetOptions {
         open_flags: GdalOpenFlags::GDAL_OF_RASTER
             | GdalOpenFlags::GDAL_OF_READONLY
             | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
         open_options: (!open_options.is_empty()).then_some(open_options),
-        // A remote file's neighbours would be asked for one by one.
-        sibling_files: is_remote(path).then_some(&[]),
+        // A remote file's neighbours would be asked for one by one. An empty list would stand for one that is not known.
+        sibling_files: is_remote(path).then_some(alone.as_slice()),
         ..DatasetOptions::default()
     };
     let dataset = remote::patiently(&[path], || {

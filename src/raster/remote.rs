@@ -18,6 +18,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("GDAL_HTTP_LOW_SPEED_TIME", "30"),
     ("GDAL_HTTP_LOW_SPEED_LIMIT", "1"),
     ("GDAL_HTTP_MERGE_CONSECUTIVE_RANGES", "YES"),
+    // GDAL reads whole chunks, and of blocks that follow each other ever more ahead, up to 128 chunks: chunks of the least
+    // size keep both small beside a block of pixels. Headers, which would come in crumbs, are fetched as one.
+    ("CPL_VSIL_CURL_CHUNK_SIZE", "1024"),
+    ("GDAL_INGESTED_BYTES_AT_OPEN", "32768"),
 ];
 
 /// Waits before something is asked for again.
