@@ -196,6 +196,59 @@ mod tests {
         assert!(reader.read(outside).unwrap().is_empty());
     }
 
+    /// What is seen at a place on the earth is found there in the results, whichever way a scene lies and is read.
+    #[test]
+    fn results_land_where_the_scene_lies() {
+        let size = Size::new(40, 30);
+        let (sin, cos) = 0.5f64.sin_cos();
+        let cases = [
+            ("north up", [5e5, 2.0, 0.0, 5.6e6, 0.0, -2.0], 32632, false),
+            ("south up", [5e5, 2.0, 0.0, 5.6e6, 0.0, 2.0], 32632, false),
+            ("rotated", [5e5, 2.0 * cos, 2.0 * sin, 5.6e6, 2.0 * sin, -2.0 * cos], 32632, false),
+            ("pixel is point", [5e5, 2.0, 0.0, 5.6e6, 0.0, -2.0], 32632, true),
+            ("degrees", [10.0, 1e-4, 0.0, 60.0, 0.0, -1e-4], 4326, false),
+            ("antimeridian", [179.998, 1e-4, 0.0, -16.0, 0.0, -1e-4], 4326, false),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let block = |col: usize, row: usize| (24..32).contains(&col) && (6..14).contains(&row);
+        for (number, (what, coefficients, epsg, point)) in cases.into_iter().enumerate() {
+            let name = format!("/vsimem/odd_{number}.tif");
+            make(&name, size, &[plane(size, |col, row| u8::from(block(col, row)) * 200)], &[], |dataset| {
+                if point {
+                    gdal::Metadata::set_metadata_item(dataset, "AREA_OR_POINT", "Point", "").unwrap();
+                }
+                dataset.set_projection(&georeference([0.0; 6], epsg).crs_wkt.unwrap()).unwrap();
+                dataset.set_geo_transform(&coefficients).unwrap();
+            });
+            let own = crate::geom::GeoTransform { coefficients };
+            for times in [1.0, 2.0, 0.4] {
+                let info = only(&request(&name, Resolution::CrsUnits(times * own.pixel_width())));
+                let reader = SceneReader::open(&info, [1, 1, 1], &as_it_is()).unwrap();
+                let seen = reader.read(info.size.window()).unwrap().rgb;
+                let labels: Vec<u16> =
+                    seen[..info.size.pixels()].iter().map(|value| u16::from(*value > 100.0)).collect();
+                let path = folder.path().join(format!("{number}_{times}.tif"));
+                let (place, classes) = (info.georeference.as_ref(), super::super::test_scenes::classes(2));
+                let layout = crate::scene::RasterLayout::default();
+                let kind = crate::scene::LabelType::U8;
+                let mut writer =
+                    super::super::LabelWriter::create(&path, info.size, place, &classes, kind, layout, &[]).unwrap();
+                writer.write_rows(0, &labels).unwrap();
+                writer.finish().unwrap();
+
+                let written = inspect(&path).unwrap().georeference.unwrap();
+                assert_eq!(written.pixel_is_point, point, "{what}");
+                for (col, row, label) in
+                    [(28.0, 10.0, 1), (25.5, 7.5, 1), (30.5, 12.5, 1), (22.0, 10.0, 0), (28.0, 16.5, 0)]
+                {
+                    let there = written.transform.to_pixel(own.to_world(col, row)).unwrap();
+                    let at = there[1] as usize * info.size.width + there[0] as usize;
+                    assert_eq!(labels[at], label, "{what}, {times} times, at {col}, {row}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_has_no_place_has_no_resolution() {
         make("/vsimem/nowhere.tif", Size::new(4, 4), &[vec![0u8; 16]], &[], |_| {});
