@@ -110,7 +110,7 @@ pub struct SegmentArgs {
     /// The scene: any raster that GDAL opens
     #[arg(value_name = "SCENE")]
     pub scene: String,
-    /// The model: the folder of a bundle, or a model's name
+    /// The model: the folder of a bundle, or a model's name [default: mini, which is built in]
     #[arg(long, short, value_name = "NAME|DIR")]
     pub model: Option<String>,
     /// The classes: 'background; building,roof,house; road', or @FILE with a class a line

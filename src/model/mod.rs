@@ -1,10 +1,12 @@
 //! Models: plain data in, plain data out. What runs them (libtorch) stays behind [`Segmenter`] and [`TextEncoder`].
 
 pub mod bundle;
+mod cache;
 mod cuda;
 pub mod fake;
 pub mod fetch;
 pub mod import;
+pub mod mini;
 mod preprocess;
 pub mod queries;
 pub mod registry;

@@ -72,14 +72,9 @@ impl QueryCache {
         Self { folder }
     }
 
-    /// In the user's cache folder (`$SEGEARTH_CACHE`, else `$XDG_CACHE_HOME/segearth`, else `~/.cache/segearth`); `None`
-    /// where the environment names none.
+    /// In the user's cache folder; `None` where the environment names none.
     pub fn of_user() -> Option<Self> {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let folder = variable("SEGEARTH_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("segearth")))
-            .or_else(|| variable("HOME").map(|home| home.join(".cache/segearth")))?;
-        Some(Self::new(folder.join("queries")))
+        Some(Self::new(super::cache::folder()?.join("queries")))
     }
 
     /// The file for a wording under a text tower and tokenizer, which `model` identifies by content.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, CARD, Trust};
 use super::fake::Answer;
+use super::mini;
 use crate::error::{Error, Result};
 
 /// Side of a window of the fake models, in pixels.
@@ -18,10 +19,11 @@ pub enum Model {
 }
 
 impl Model {
-    /// A name in the model folder, or a fake's.
+    /// The embedded model, a name in the model folder, or a fake's.
     pub fn named(name: &str, trust: Trust) -> Result<Self> {
         match name {
             "fake:identity" => return Ok(Self::Fake(Answer::Identity)),
+            mini::NAME => return Ok(Self::Bundle(Box::new(mini::bundle()?))),
             "fake:null" => return Ok(Self::Fake(Answer::Null)),
             _ => {}
         }
@@ -91,5 +93,5 @@ fn unknown(name: &str) -> Error {
     let known =
         if names.is_empty() { "none is installed".to_owned() } else { format!("installed: {}", names.join(", ")) };
     Error::input(format!("there is no model `{name}` ({known})"))
-        .with_hint("Make one with `segearth model import` or `segearth model fetch`, or give the folder of a bundle.")
+        .with_hint("`mini` is built in; make others with `segearth model import` or `segearth model fetch`, or give a bundle's folder.")
 }

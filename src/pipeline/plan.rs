@@ -171,7 +171,7 @@ impl Plan {
 /// The model and the scenes of a job. Local scenes and template files must exist.
 ///
 /// # Errors
-/// The job names no model or no scene, or a file that is not there.
+/// The job names no scene, or a file that is not there.
 pub fn inputs(spec: &Spec) -> Result<Inputs> {
     let mut faults = Faults::new(spec);
     let model = model(spec, &mut faults);
@@ -180,12 +180,16 @@ pub fn inputs(spec: &Spec) -> Result<Inputs> {
     Ok(Inputs { model, scenes })
 }
 
+/// The embedded model: there without a download.
+const DEFAULT_MODEL: &str = "mini";
+
 fn model(spec: &Spec, faults: &mut Faults<'_>) -> ModelChoice {
-    let Some(name) = spec.model.as_deref().map(str::trim).filter(|name| !name.is_empty()) else {
-        faults.add("model", "the job names no model").hint =
-            Some("Name one: `model: FOLDER` of an imported bundle, or a model's name; with flags, --model.".into());
+    let name = spec.model.as_deref().map_or(DEFAULT_MODEL, str::trim);
+    if name.is_empty() {
+        faults.add("model", "the model's name is empty").hint =
+            Some("Name one: `model: FOLDER` of an imported bundle, or a model's name; left out, it is `mini`.".into());
         return ModelChoice::Named(String::new());
-    };
+    }
     let folder = spec.input_path("model", name);
     if folder.is_dir() {
         return ModelChoice::Bundle(folder);

@@ -452,11 +452,6 @@ fn devices_and_models_by_name() {
 
     hint: Make a model with `segearth model import`, or name a folder that it made.
     ");
-    assert_snapshot!(work.refused("segment scene.tif -c a;b -o labels.tif"), @r"
-    error: the job names no model
-
-    hint: Name one: `model: FOLDER` of an imported bundle, or a model's name; with flags, --model.
-    ");
 }
 
 #[test]

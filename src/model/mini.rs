@@ -1,0 +1,73 @@
+//! The embedded model: a small CLIP of our own, in the program itself, so that it does something true without a download.
+//!
+//! It is one more bundle. Its weights are imported, like any other's, into the user's cache when they are first asked for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::bundle::{Bundle, Trust};
+use super::cache;
+use super::import::{Import, import};
+use crate::error::{Context, Error, Result};
+use crate::network::Attention;
+use crate::network::checkpoint::Activation;
+use crate::network::export::Precision;
+
+/// The name under which it is asked for.
+pub const NAME: &str = "mini";
+
+const CLIP: &[u8] = include_bytes!("../../models/mini/clip.safetensors");
+const TOKENIZER: &[u8] = include_bytes!("../../models/mini/tokenizer.json");
+const UPSAMPLER: Option<&[u8]> = None;
+/// Side of its window in pixels: what it was trained on.
+const WINDOW: usize = 128;
+
+/// The embedded model as a bundle: found in the cache, or imported into it.
+pub fn bundle() -> Result<Bundle> {
+    let folder = folder()?;
+    if let Ok(bundle) = Bundle::open(&folder, Trust::Hashes) {
+        return Ok(bundle);
+    }
+    if folder.exists() {
+        // Half a bundle, or one that somebody changed: nothing in it is the user's.
+        fs::remove_dir_all(&folder).input(|| format!("cannot renew {}", folder.display()))?;
+    }
+    match unpack(&folder) {
+        Ok(bundle) => Ok(bundle),
+        // Another run may have been faster.
+        Err(error) => Bundle::open(&folder, Trust::Hashes).map_err(|_| error),
+    }
+}
+
+fn unpack(folder: &Path) -> Result<Bundle> {
+    let parts = tempfile::tempdir().input(|| "cannot make a temporary folder for the embedded model".into())?;
+    let write = |name: &str, bytes: &[u8]| -> Result<PathBuf> {
+        let path = parts.path().join(name);
+        fs::write(&path, bytes).input(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    };
+    let request = Import {
+        clip: write("clip.safetensors", CLIP)?,
+        tokenizer: write("tokenizer.json", TOKENIZER)?,
+        upsampler: UPSAMPLER.map(|bytes| write("upsampler.safetensors", bytes)).transpose()?,
+        activation: Some(Activation::QuickGelu),
+        attention: Attention::SegEarth,
+        keep_residual: false,
+        window: WINDOW,
+        precision: Precision::Fp32,
+    };
+    import(&request, folder, &mut Vec::new())
+}
+
+/// The cache's folder for exactly these weights under this version of the program.
+fn folder() -> Result<PathBuf> {
+    let mut hash = Sha256::new();
+    [CLIP, TOKENIZER, UPSAMPLER.unwrap_or_default()].iter().for_each(|part| hash.update(part));
+    let hash: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let cache = cache::folder().ok_or_else(|| {
+        Error::input("the environment names no home for the embedded model's files").with_hint("Set SEGEARTH_CACHE.")
+    })?;
+    Ok(cache.join(format!("models/{NAME}-{}-{hash}", env!("CARGO_PKG_VERSION"))))
+}
