@@ -119,7 +119,7 @@ pub(super) fn mean_of_bytes(values: &[u8]) -> u8 {
     let known = values.iter().filter(|value| **value != u8::MAX);
     let (sum, count) = known.fold((0u16, 0u16), |(sum, count), &value| (sum + u16::from(value), count + 1));
     // A mean of values below 255 is below 255.
-    if count > 0 { ((sum + count / 2) / count) as u8 } else { u8::MAX }
+    (sum + count / 2).checked_div(count).map_or(u8::MAX, |mean| mean as u8)
 }
 
 #[cfg(test)]

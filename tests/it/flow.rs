@@ -238,12 +238,13 @@ fn a_job_is_checked_and_then_run() {
     assert!(fs::read(work.path("elsewhere/small_labels.tif")).expect("labels") == first, "another run, other bytes");
 }
 
-/// As it ships, but for the model: `{scene}` is the sample scene, bands, stretch and all.
+/// As it ships, but for the model: on the sample scene, bands, stretch and all.
 #[test]
 fn a_shipped_job_runs_on_the_sample_scene() {
     let work = Workdir::new();
     let job = repository("pipelines/landcover.yaml").display().to_string();
-    let words = ["--output", "out", "--device", "auto", "--set", "model=fake:null"];
+    let scene = repository("sample_data/itaipu.tif").display().to_string();
+    let words = ["--input", &scene, "--output", "out", "--device", "auto", "--set", "model=fake:null"];
     let ran = work.ok(["run", &job].into_iter().chain(words));
     assert!(ran.stdout.contains("840 × 1600 pixels") && ran.stdout.contains("(no data)"), "{}", ran.stdout);
     assert!(work.files().keys().any(|path| path.ends_with("out/itaipu_labels.tif")), "{:?}", work.files());
