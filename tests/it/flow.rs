@@ -269,7 +269,7 @@ fn labels_are_measured_against_a_reference() {
     let pixels = noise_scene(&work.path("scene.tif"), width, height);
     work.ok("segment scene.tif --model fake:identity -c red;green;blue -o labels.tif".split_whitespace());
     let truth: Vec<u8> = pixels.chunks_exact(3).map(brightest).collect();
-    write_bands(&work.path("truth.tif"), (width, height), &[truth.clone()], place);
+    write_bands(&work.path("truth.tif"), (width, height), std::slice::from_ref(&truth), place);
     let words = "evaluate --prediction labels.tif --reference truth.tif --json figures.json";
     let ran = work.ok(words.split_whitespace());
     assert!(ran.stdout.contains("green") && ran.stdout.contains("mIoU"), "{}", ran.stdout);
