@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::error::Result;
-use crate::vector::{Recipe, Summary, VectorizeOptions, vectorize};
+use crate::vector::{Recipe, VectorizeOptions};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RecipeName {
@@ -96,14 +95,13 @@ pub struct VectorizeArgs {
 }
 
 impl VectorizeArgs {
-    pub fn run(&self) -> Result<Summary> {
-        let recipe = match self.recipe {
+    pub fn recipe(&self) -> Recipe {
+        match self.recipe {
             RecipeName::Buildings => Recipe::Buildings,
             RecipeName::Roads => Recipe::Roads,
             RecipeName::Water => Recipe::Water,
             RecipeName::Landcover => Recipe::Landcover,
-        };
-        vectorize(&self.labels, self.scores.as_deref(), recipe, &self.output, &self.options())
+        }
     }
 
     pub fn options(&self) -> VectorizeOptions {

@@ -45,7 +45,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         .check_embedding(sizes.vocab)
         .input(|| format!("{} does not belong to {}", request.tokenizer.display(), request.clip.display()))?;
     let upsampler = request.upsampler.as_deref().map(read_upsampler).transpose()?;
-    if request.window == 0 || request.window % sizes.patch != 0 {
+    if request.window == 0 || !request.window.is_multiple_of(sizes.patch) {
         return Err(Error::input(format!(
             "a window of {} pixels does not hold whole patches of {} pixels",
             request.window, sizes.patch

@@ -329,10 +329,33 @@ fn a_card_with_senseless_numbers() {
         assert!(card.contains(from), "{from} is in {card}");
         job.with("model.yaml", card.replacen(from, to, 1), || job.refused(""))
     };
-    assert_snapshot!(refused("window: 224", "window: 1600000"), @"");
-    assert_snapshot!(refused("patch: 16", "patch: lots"), @"");
-    assert_snapshot!(refused("vocabulary: 600", "vocabulary: 601"), @"");
-    assert_snapshot!(refused("embed_dim: 32", "embed_dim: 33"), @"");
+    assert_snapshot!(refused("window: 224", "window: 1600000"), @r"
+    error: cannot use the model in small
+      cause: model.yaml: sizes.window is 1600000, allowed are 1 to 4096
+
+    hint: Import the model again, or write model.yaml as an import does.
+    ");
+    assert_snapshot!(refused("patch: 16", "patch: lots"), @r#"
+    error: cannot use the model in small
+      cause: model.yaml is not a model's card
+      cause: sizes.patch: invalid type: string "lots", expected usize at line 4 column 10
+
+    hint: Import the model again, or write model.yaml as an import does.
+    "#);
+    assert_snapshot!(refused("vocabulary: 600", "vocabulary: 601"), @r"
+    note: device: auto took cpu.
+    error: cannot use the model in small
+      cause: the tokenizer has 600 tokens, and the text tower's embedding table has 601 rows
+
+    hint: Give the tokenizer that was published with these weights.
+    ");
+    assert_snapshot!(refused("embed_dim: 32", "embed_dim: 33"), @r"
+    note: device: auto took cpu.
+    error: cannot use the model in small
+      cause: the text tower gives features 32 wide, model.yaml says sizes.embed_dim is 33
+
+    hint: Import the model again, or set that key right.
+    ");
 }
 
 /// TorchScript of another signature, or none at all: with `--trust` nothing but libtorch stands before them.

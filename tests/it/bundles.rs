@@ -12,6 +12,9 @@ pub enum Upsampler {
     None,
 }
 
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// The small set's CLIP.
 pub fn small_clip() -> PathBuf {
     repository("tests/parity/small/clip_openai_state_dict.pt")
@@ -27,14 +30,14 @@ pub fn write_merges(work: &Workdir) -> PathBuf {
 
 /// Puts the small bundle into the folder `name` of the test's own.
 pub fn small_bundle(work: &Workdir, name: &str, upsampler: Upsampler) -> PathBuf {
-    static MADE: [OnceLock<Vec<(String, Vec<u8>)>>; 2] = [const { OnceLock::new() }; 2];
+    static MADE: [OnceLock<Files>; 2] = [const { OnceLock::new() }; 2];
     for (file, content) in MADE[upsampler as usize].get_or_init(|| import(upsampler)) {
         work.write(&format!("{name}/{file}"), content);
     }
     work.path(name)
 }
 
-fn import(upsampler: Upsampler) -> Vec<(String, Vec<u8>)> {
+fn import(upsampler: Upsampler) -> Files {
     let work = Workdir::new();
     let shown = |path: PathBuf| path.display().to_string();
     let upsampler = match upsampler {

@@ -238,12 +238,13 @@ fn a_job_is_checked_and_then_run() {
     assert!(fs::read(work.path("elsewhere/small_labels.tif")).expect("labels") == first, "another run, other bytes");
 }
 
-/// As it ships, but for the model: `{scene}` is the sample scene, bands, stretch and all.
+/// As it ships, but for the model: on the sample scene, bands, stretch and all.
 #[test]
 fn a_shipped_job_runs_on_the_sample_scene() {
     let work = Workdir::new();
     let job = repository("pipelines/landcover.yaml").display().to_string();
-    let words = ["--output", "out", "--device", "auto", "--set", "model=fake:null"];
+    let scene = repository("sample_data/itaipu.tif").display().to_string();
+    let words = ["--input", &scene, "--output", "out", "--device", "auto", "--set", "model=fake:null"];
     let ran = work.ok(["run", &job].into_iter().chain(words));
     assert!(ran.stdout.contains("840 × 1600 pixels") && ran.stdout.contains("(no data)"), "{}", ran.stdout);
     assert!(work.files().keys().any(|path| path.ends_with("out/itaipu_labels.tif")), "{:?}", work.files());
@@ -268,7 +269,7 @@ fn labels_are_measured_against_a_reference() {
     let pixels = noise_scene(&work.path("scene.tif"), width, height);
     work.ok("segment scene.tif --model fake:identity -c red;green;blue -o labels.tif".split_whitespace());
     let truth: Vec<u8> = pixels.chunks_exact(3).map(brightest).collect();
-    write_bands(&work.path("truth.tif"), (width, height), &[truth.clone()], place);
+    write_bands(&work.path("truth.tif"), (width, height), std::slice::from_ref(&truth), place);
     let words = "evaluate --prediction labels.tif --reference truth.tif --json figures.json";
     let ran = work.ok(words.split_whitespace());
     assert!(ran.stdout.contains("green") && ran.stdout.contains("mIoU"), "{}", ran.stdout);

@@ -11,20 +11,26 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("geom", &[]),
     ("scene", &["geom"]),
+    ("location", &[]),
     ("stitch", &["geom", "scene"]),
-    ("raster", &["geom", "scene"]),
+    ("raster", &["geom", "scene", "location"]),
     ("vector", &["geom", "scene"]),
-    ("pipeline", &["geom", "scene"]),
+    ("pipeline", &["geom", "scene", "location"]),
     ("network", &["geom"]),
     // import.rs hands checkpoints to the network; torch.rs runs what it traced.
     ("model", &["geom", "scene", "network"]),
     ("evaluate", &["geom", "scene", "raster"]),
-    // Plans and downloads are shown as they are.
-    ("report", &["geom", "scene", "pipeline", "model"]),
-    ("cli", &["pipeline", "evaluate"]),
+    ("preview", &["geom", "scene", "raster"]),
+    // Plans, downloads and products are shown as they are.
+    ("report", &["geom", "scene", "pipeline", "model", "vector"]),
+    // Arguments become the requests that these take.
+    ("cli", &["pipeline", "evaluate", "vector"]),
     (
         "run",
-        &["cli", "evaluate", "geom", "model", "network", "pipeline", "raster", "report", "scene", "stitch", "vector"],
+        &[
+            "cli", "evaluate", "geom", "model", "network", "pipeline", "preview", "raster", "report", "scene",
+            "stitch", "vector",
+        ],
     ),
     ("main", &[]),
     ("lib", &[]),
