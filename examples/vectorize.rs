@@ -5,7 +5,8 @@
 use std::time::Instant;
 
 use clap::Parser;
-use segearth::cli_vectorize::VectorizeArgs;
+use segearth::cli::VectorizeArgs;
+use segearth::vector::vectorize;
 
 #[derive(Parser)]
 struct Command {
@@ -16,7 +17,8 @@ struct Command {
 fn main() {
     let command = Command::parse();
     let begin = Instant::now();
-    match command.arguments.run() {
+    let VectorizeArgs { labels, scores, output, .. } = &command.arguments;
+    match vectorize(labels, scores.as_deref(), command.arguments.recipe(), output, &command.arguments.options()) {
         Ok(summary) => {
             for class in &summary.classes {
                 println!(
