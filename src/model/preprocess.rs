@@ -83,7 +83,7 @@ mod tests {
         let padding = Padding::new(window.size(), 4);
         assert_eq!(padding.padded, Size::new(4, 4));
         let plain = Normalisation { mean: [0.0; 3], std: [1.0; 3] };
-        let images = normalise(&[tile.clone()], &plain, &padding);
+        let images = normalise(std::slice::from_ref(&tile), &plain, &padding);
         assert_eq!(images.pixels[..16], [0., 0., 0., 0., 0., 1., 2., 0., 3., 4., 5., 0., 0., 0., 0., 0.]);
         assert_eq!(padding.cut(images.pixels), tile.rgb);
     }

@@ -49,6 +49,8 @@ fn checkpoints_that_are_none() {
     error: cannot read the checkpoint none.pt
       cause: the file cannot be opened
       cause: No such file or directory (os error 2)
+
+    hint: Check the path.
     ");
     fs::create_dir(work.path("folder")).expect("a folder");
     assert_snapshot!(refused("folder"), @r"
@@ -148,7 +150,7 @@ fn a_tensor_that_is_missing_or_misshapen_is_named_with_the_shapes() {
     let missing = whole.iter().filter(|(other, _)| other != name).map(|(name, tensor)| (name.as_str(), tensor.copy()));
     assert_snapshot!(refused(missing.collect()), @r"
     error: cannot take clip.safetensors as CLIP weights
-      cause: the tensor visual.transformer.resblocks.1.mlp.c_fc.weight of shape (hidden, width) is missing
+      cause: the tensor visual.transformer.resblocks.1.mlp.c_fc.weight of shape (256, 64) is missing
 
     hint: Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.
     ");
@@ -157,7 +159,9 @@ fn a_tensor_that_is_missing_or_misshapen_is_named_with_the_shapes() {
     });
     assert_snapshot!(refused(misshapen.collect()), @r"
     error: cannot take clip.safetensors as CLIP weights
-      cause: the tensor visual.transformer.resblocks.0.mlp.c_fc.bias has shape (256), (5) is expected
+      cause: the tensor visual.transformer.resblocks.1.mlp.c_fc.weight has shape (5, 64), (256, 64) is expected
+
+    hint: The file is damaged, or of a network that is put together otherwise: give the published one.
     ");
     let extra = whole.iter().map(|(name, tensor)| (name.as_str(), tensor.copy()));
     let extra = extra.chain([("visual.adapter.weight", Tensor::zeros([4, 4], (Kind::Float, tch::Device::Cpu)))]);
@@ -181,11 +185,17 @@ fn tokenizers_upsamplers_and_windows_that_do_not_fit() {
     hint: Give the tokenizer that was published with these weights.
     ");
     work.write("random.txt", [b"\xfe\xed".as_slice(), &noise(5000)].concat());
-    assert_snapshot!(without_causes(&work.refused(&import("clip.pt", "random.txt", "none", ""))), @r"error: cannot read the tokenizer random.txt");
+    assert_snapshot!(without_causes(&work.refused(&import("clip.pt", "random.txt", "none", ""))), @r"
+    error: cannot read the tokenizer random.txt
+
+    hint: Give the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz.
+    ");
     assert_snapshot!(work.refused(&import("clip.pt", "none.txt", "none", "")), @r"
     error: cannot read the tokenizer none.txt
       cause: it cannot be opened
       cause: No such file or directory (os error 2)
+
+    hint: Give the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "clip.pt", "")), @r"
     error: cannot take clip.pt as an upsampler
@@ -366,7 +376,7 @@ fn a_trusted_bundle_with_foreign_content() {
     let said = job.with("image_encoder.pt", job.file("text_encoder.pt"), refused);
     assert_snapshot!(without_causes(&said), @r"
     note: device: auto took cpu.
-    error: the model failed at columns 0 to 40, rows 0 to 30 (and 0 more windows)
+    error: the model failed at columns 0 to 40, rows 0 to 30
 
     hint: An image encoder takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W).
     ");
