@@ -29,4 +29,5 @@ pub mod report;
 pub mod run;
 pub mod scene;
 pub mod stitch;
+pub mod train;
 pub mod vector;

@@ -1,0 +1,192 @@
+//! Held-out figures: the whole method on Dubai tiles, zero-shot top-1 on UC Merced, and two baselines that know colours only.
+
+use tch::{Kind, Tensor};
+
+use super::clip::{DEVIATION, MEAN};
+use super::data::{self, Picture, Truth};
+use super::words::{BUILDING, LAND, ROAD, UNLABELLED, VEGETATION, WATER};
+use crate::error::Result;
+use crate::evaluate::ConfusionMatrix;
+use crate::model::text::Tokenizer;
+use crate::network::{ImageEncoder, ImageTower, TextTower};
+
+/// The prompts of the Dubai set's classes.
+pub const DUBAI_CLASSES: [(&str, &[&str], usize); 5] = [
+    ("building", &["building", "house", "roof"], BUILDING),
+    ("land", &["land", "bare soil", "desert"], LAND),
+    ("road", &["road", "street"], ROAD),
+    ("vegetation", &["vegetation"], VEGETATION),
+    ("water", &["water"], WATER),
+];
+
+/// The prompts of UC Merced's classes, in the order of the labels.
+pub const MERCED_CLASSES: [&str; 21] = [
+    "agricultural",
+    "airplane",
+    "baseball diamond",
+    "beach",
+    "buildings",
+    "chaparral",
+    "dense residential",
+    "forest",
+    "freeway",
+    "golf course",
+    "harbor",
+    "intersection",
+    "medium residential",
+    "mobile home park",
+    "overpass",
+    "parking lot",
+    "river",
+    "runway",
+    "sparse residential",
+    "storage tanks",
+    "tennis court",
+];
+
+/// Queries of a job: unit length, with the class of each.
+#[derive(Debug)]
+pub struct Queries {
+    /// (Q, D)
+    pub features: Tensor,
+    pub classes: Vec<usize>,
+}
+
+/// Encodes each class's prompts in all templates, as a job does.
+pub fn queries(text: &TextTower, tokenizer: &Tokenizer, templates: &[String], classes: &[&[&str]]) -> Result<Queries> {
+    let _plain = tch::no_grad_guard();
+    let mut features = Vec::new();
+    let mut owners = Vec::new();
+    for (class, prompts) in classes.iter().enumerate() {
+        for prompt in *prompts {
+            let texts: Vec<String> = templates.iter().map(|template| template.replace("{}", prompt)).collect();
+            let batch = tokenizer.encode_batch(&texts)?;
+            let ids = Tensor::f_from_slice(&batch.ids)?.f_reshape([batch.rows as i64, batch.columns as i64])?;
+            let each = unit(&text.forward(&ids)?.f_to_kind(Kind::Float)?)?;
+            features.push(unit(&each.f_mean_dim(Some(&[0i64][..]), true, Kind::Float)?)?);
+            owners.push(class);
+        }
+    }
+    Ok(Queries { features: Tensor::f_cat(&features, 0)?, classes: owners })
+}
+
+fn unit(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_div(&x.f_linalg_norm(2.0, Some(&[-1i64][..]), true, None)?)?)
+}
+
+/// How patches reach pixels; the rows of the ablation.
+#[derive(Debug)]
+pub enum Variant {
+    /// Every pixel has its patch's logits.
+    Blocks(ImageTower),
+    /// Bilinear or learned.
+    Encoder(ImageEncoder),
+}
+
+impl Variant {
+    fn logits(&self, windows: &Tensor, queries: &Tensor, lambda: f64, patch: i64) -> Result<Tensor> {
+        match self {
+            Self::Encoder(encoder) => Ok(encoder.forward(windows, queries, &Tensor::from_slice(&[lambda as f32]))?),
+            Self::Blocks(tower) => {
+                let features = tower.forward(windows)?;
+                let texts = queries.f_transpose(0, 1)?;
+                let of_cls = unit(&features.cls)?.f_matmul(&texts)?.f_mul_scalar(lambda)?.f_unsqueeze(1)?;
+                let products = unit(&features.patches)?.f_matmul(&texts)?.f_add(&of_cls)?.f_transpose(1, 2)?;
+                let grid = features.grid.size();
+                let logits = products.f_unflatten(2, [grid[2], grid[3]])?;
+                Ok(logits.f_repeat_interleave_self_int(patch, 2, None)?.f_repeat_interleave_self_int(patch, 3, None)?)
+            }
+        }
+    }
+
+    fn patch(&self) -> i64 {
+        match self {
+            Self::Blocks(tower) => tower.patch(),
+            Self::Encoder(encoder) => encoder.tower().patch(),
+        }
+    }
+}
+
+/// The whole method on one picture: windows, logits averaged where they overlap, soft-max, the best class of each pixel.
+pub fn segment(
+    variant: &Variant,
+    queries: &Queries,
+    raster: &data::Raster,
+    lambda: f64,
+    window: usize,
+    stride: usize,
+) -> Result<Vec<u8>> {
+    let _plain = tch::no_grad_guard();
+    let image = normalised(&data::to_tensor(raster)?)?;
+    let (height, width) = (raster.height as i64, raster.width as i64);
+    let sums = Tensor::f_zeros([queries.classes.len() as i64, height, width], (Kind::Float, tch::Device::Cpu))?;
+    let weights = Tensor::f_zeros([height, width], (Kind::Float, tch::Device::Cpu))?;
+    let starts = |length: usize| -> Vec<i64> {
+        let count = (length + stride - 1).saturating_sub(window) / stride + 1;
+        (0..count).map(|number| (number * stride).min(length - window) as i64).collect()
+    };
+    let places: Vec<(i64, i64)> = starts(raster.height)
+        .into_iter()
+        .flat_map(|row| starts(raster.width).into_iter().map(move |col| (row, col)))
+        .collect();
+    let side = window as i64;
+    for places in places.chunks(8) {
+        let cut = |&(row, col): &(i64, i64)| Ok(image.f_narrow(2, row, side)?.f_narrow(3, col, side)?);
+        let windows = Tensor::f_cat(&places.iter().map(cut).collect::<Result<Vec<_>>>()?, 0)?;
+        let logits = variant.logits(&windows, &queries.features, lambda, variant.patch())?;
+        for (number, &(row, col)) in places.iter().enumerate() {
+            let _ = sums.f_narrow(1, row, side)?.f_narrow(2, col, side)?.f_add_(&logits.f_select(0, number as i64)?)?;
+            let _ = weights.f_narrow(0, row, side)?.f_narrow(1, col, side)?.f_add_scalar_(1.0)?;
+        }
+    }
+    // Of the soft-max only the order matters here, and it keeps that of the logits.
+    let best = sums.f_div(&weights)?.f_argmax(0, false)?.f_flatten(0, 1)?;
+    let best = Vec::<i64>::try_from(best)?;
+    Ok(best.into_iter().map(|query| queries.classes[query as usize] as u8).collect())
+}
+
+fn normalised(image: &Tensor) -> Result<Tensor> {
+    let mean = Tensor::from_slice(&MEAN).f_reshape([1, 3, 1, 1])?;
+    let deviation = Tensor::from_slice(&DEVIATION).f_reshape([1, 3, 1, 1])?;
+    Ok(image.f_sub(&mean)?.f_div(&deviation)?)
+}
+
+/// Counts every labelled pixel of pictures with masks.
+pub fn dubai(pictures: &[Picture], mut segment: impl FnMut(&Picture) -> Result<Vec<u8>>) -> Result<ConfusionMatrix> {
+    let mut confusion = ConfusionMatrix::new(DUBAI_CLASSES.len());
+    for picture in pictures {
+        let found = segment(picture)?;
+        if let Truth::Pixels(truth) = &picture.truth {
+            for (truth, found) in truth.iter().zip(found).filter(|(truth, _)| **truth != UNLABELLED) {
+                if let Some(truth) = DUBAI_CLASSES.iter().position(|class| class.2 == usize::from(*truth)) {
+                    confusion.add(truth, usize::from(found), 1);
+                }
+            }
+        }
+    }
+    Ok(confusion)
+}
+
+/// Zero-shot by the [CLS] feature of the whole picture, resized to the window.
+pub fn merced(tower: &ImageTower, queries: &Queries, pictures: &[Picture], window: usize) -> Result<ConfusionMatrix> {
+    let _plain = tch::no_grad_guard();
+    let mut confusion = ConfusionMatrix::new(MERCED_CLASSES.len());
+    for pictures in pictures.chunks(16) {
+        let side = [window as i64; 2];
+        let images = pictures
+            .iter()
+            .map(|picture| {
+                let image = data::to_tensor(picture.full())?;
+                normalised(&image.f_internal_upsample_bilinear2d_aa(side, false, None, None)?)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let cls = tower.forward(&Tensor::f_cat(&images, 0)?)?.cls;
+        let best = cls.f_matmul(&queries.features.f_transpose(0, 1)?)?.f_argmax(-1, false)?;
+        for (picture, found) in pictures.iter().zip(Vec::<i64>::try_from(best)?) {
+            if let Truth::Picture(truth) = picture.truth {
+                confusion.add(usize::from(truth), queries.classes[found as usize], 1);
+            }
+        }
+    }
+    Ok(confusion)
+}
