@@ -52,7 +52,7 @@ fn unpack(folder: &Path) -> Result<Bundle> {
         clip: write("clip.safetensors", CLIP)?,
         tokenizer: write("tokenizer.json", TOKENIZER)?,
         upsampler: UPSAMPLER.map(|bytes| write("upsampler.safetensors", bytes)).transpose()?,
-        activation: Some(Activation::QuickGelu),
+        activation: Some(Activation::Gelu),
         attention: Attention::SegEarth,
         keep_residual: false,
         window: WINDOW,
