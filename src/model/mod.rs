@@ -6,6 +6,7 @@ mod cuda;
 pub mod fake;
 pub mod fetch;
 pub mod import;
+mod memory;
 pub mod mini;
 mod preprocess;
 pub mod queries;

@@ -51,6 +51,7 @@ pub struct TorchSegmenter {
 impl TorchSegmenter {
     /// `debias`: how much of the [CLS] similarity is subtracted (0.3 in the paper).
     pub fn load(path: &Path, device: Device, queries: &Queries, debias: f32) -> Result<Self> {
+        super::memory::keep();
         let device = TorchDevice::from(device);
         let features = Tensor::f_from_slice(&queries.features)?
             .f_reshape([queries.count as i64, queries.width as i64])?
