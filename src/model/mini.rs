@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::bundle::{Bundle, Trust};
-use super::cache;
+use super::folders;
 use super::import::{Import, import};
 use crate::error::{Context, Error, Result};
 use crate::network::Attention;
@@ -66,7 +66,7 @@ fn folder() -> Result<PathBuf> {
     let mut hash = Sha256::new();
     [CLIP, TOKENIZER, UPSAMPLER.unwrap_or_default()].iter().for_each(|part| hash.update(part));
     let hash: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    let cache = cache::folder().ok_or_else(|| {
+    let cache = folders::cache().ok_or_else(|| {
         Error::input("the environment names no home for the embedded model's files").with_hint("Set SEGEARTH_CACHE.")
     })?;
     Ok(cache.join(format!("models/{NAME}-{}-{hash}", env!("CARGO_PKG_VERSION"))))

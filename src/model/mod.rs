@@ -1,10 +1,10 @@
 //! Models: plain data in, plain data out. What runs them (libtorch) stays behind [`Segmenter`] and [`TextEncoder`].
 
 pub mod bundle;
-mod cache;
 mod cuda;
 pub mod fake;
 pub mod fetch;
+mod folders;
 pub mod import;
 mod memory;
 pub mod mini;

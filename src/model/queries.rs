@@ -74,7 +74,7 @@ impl QueryCache {
 
     /// In the user's cache folder; `None` where the environment names none.
     pub fn of_user() -> Option<Self> {
-        Some(Self::new(super::cache::folder()?.join("queries")))
+        Some(Self::new(super::folders::cache()?.join("queries")))
     }
 
     /// The file for a wording under a text tower and tokenizer, which `model` identifies by content.

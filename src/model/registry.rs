@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, CARD, Trust};
 use super::fake::Answer;
-use super::mini;
+use super::{folders, mini};
 use crate::error::{Error, Result};
 
 /// Side of a window of the fake models, in pixels.
@@ -57,10 +57,7 @@ impl Model {
 
 /// `$SEGEARTH_MODELS`, else `$XDG_DATA_HOME/segearth/models`, else `~/.local/share/segearth/models`.
 pub fn folder() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("SEGEARTH_MODELS")
-        .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("segearth/models")))
-        .or_else(|| variable("HOME").map(|home| home.join(".local/share/segearth/models")))
+    folders::data("SEGEARTH_MODELS", "models")
 }
 
 /// Names of the bundles in the model folder, `publisher/model` for nested ones, sorted.

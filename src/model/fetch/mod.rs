@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use catalogue::{MODELS, Model, Remote, SIMFEATUP, VOCABULARY};
 pub use client::{Checked, Client, Fetched, Progress};
 
+use super::folders;
 use crate::error::{Error, Result};
 use crate::network::checkpoint::Activation;
 
@@ -77,8 +78,5 @@ pub fn find(name: &str) -> Result<&'static Model> {
 /// Where downloads are kept: `$SEGEARTH_DOWNLOADS`, else `$XDG_DATA_HOME/segearth/downloads`, else
 /// `~/.local/share/segearth/downloads`.
 pub fn downloads() -> Option<PathBuf> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("SEGEARTH_DOWNLOADS")
-        .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("segearth/downloads")))
-        .or_else(|| variable("HOME").map(|home| home.join(".local/share/segearth/downloads")))
+    folders::data("SEGEARTH_DOWNLOADS", "downloads")
 }
