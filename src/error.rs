@@ -17,6 +17,10 @@ pub enum Kind {
     Internal,
     /// The device ran out of memory: a smaller batch may still succeed.
     OutOfMemory,
+    /// The results are complete but for windows that could not be computed, as the user allowed. Exit code 3.
+    Holes,
+    /// Somebody stopped the program; what is finished is kept. Exit code 128 and the signal's number, as shells have it.
+    Stopped { signal: u8 },
 }
 
 #[derive(Debug)]
@@ -72,11 +76,13 @@ impl Error {
         }
     }
 
-    /// 1 for what came from outside, 2 for our own defects.
+    /// 1 for what came from outside, 2 for our own defects, 3 for results with holes, 128 + n for the signal n.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Input | Kind::OutOfMemory => 1,
             Kind::Internal => 2,
+            Kind::Holes => 3,
+            Kind::Stopped { signal } => 128 + signal,
         }
     }
 

@@ -5,7 +5,9 @@
 //!                              │
 //!  scene.tif ──► raster::read ─► Tile ─► model::Segmenter ─► logits ─► stitch ─► rows of labels and scores
 //!                 (windows,               (CLIP, SimFeatUp,            (blend,        │
-//!                  stretch, nodata)        [CLS] debiasing)             soft-max)     ├─► raster::write  labels.tif, scores.tif
+//!                  stretch, nodata)        [CLS] debiasing)             soft-max)     ▼
+//!                                                          journal (finished rows: a killed run goes on from them)
+//!                                                                                     ├─► raster::write  labels.tif, scores.tif
 //!                                                                                     └─► vector         polygons.gpkg
 //! ```
 //!
@@ -19,6 +21,7 @@ pub mod cli;
 pub mod error;
 pub mod evaluate;
 pub mod geom;
+pub mod journal;
 pub mod location;
 pub mod model;
 pub mod network;

@@ -1,6 +1,7 @@
 //! The command line: clap's types, and which key of a job each flag stands for.
 
 mod evaluate;
+mod options;
 mod vectorize;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use evaluate::EvaluateArgs;
+pub use options::{Memory, RunOptions};
 pub use vectorize::VectorizeArgs;
 
 use crate::pipeline::Override;
@@ -25,7 +27,8 @@ use crate::pipeline::Override;
     after_help = "Examples:\n  \
         segearth segment scene.tif --model models/vit-b-16 --classes 'background; building,roof,house; road' -o labels.tif\n  \
         segearth run pipelines/landcover.yaml --input scene.tif --output results\n\n\
-        Exit codes: 0 success, 1 something in the input, 2 a defect of the program."
+        Exit codes: 0 success, 1 something in the input, 2 a defect of the program, 3 results with holes that were allowed, \
+        128 + n stopped by the signal n."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -56,8 +59,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         segearth run city.yaml\n  \
         segearth run pipelines/buildings.yaml --input a.tif b.tif --output results --device cuda\n  \
-        segearth run city.yaml --set tiling.stride=56 --set 'classes[2].threshold=0.4'")]
-    Run(JobArgs),
+        segearth run city.yaml --set tiling.stride=56 --set 'classes[2].threshold=0.4'\n\n\
+        A run that was stopped goes on where it was when the same command is given again.")]
+    Run(RunArgs),
     /// Resolve a job and look at all it names, without running it
     #[command(after_help = "Example:\n  segearth check city.yaml --input scene.tif")]
     Check(JobArgs),
@@ -84,6 +88,14 @@ pub enum Command {
     /// Import, inspect and fetch models
     #[command(subcommand)]
     Model(ModelCommand),
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+    #[command(flatten)]
+    pub options: RunOptions,
 }
 
 #[derive(Args, Debug)]
@@ -144,6 +156,15 @@ pub struct SegmentArgs {
     /// [default: none for 8-bit scenes, else percentile:2,98]
     #[arg(long, value_name = "STRETCH")]
     pub stretch: Option<String>,
+    /// The side of a pixel as the model is to see it, such as 0.3m [default: the scene's own]
+    #[arg(long, value_name = "METRES")]
+    pub resolution: Option<String>,
+    /// Only inside this area: a vector file
+    #[arg(long, value_name = "FILE")]
+    pub aoi: Option<String>,
+    /// Average the answers over flips and turns: none, or d4 for all eight [default: none]
+    #[arg(long, value_name = "none|d4")]
+    pub tta: Option<String>,
     /// Compute on auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
@@ -153,9 +174,20 @@ pub struct SegmentArgs {
     /// Write the scores here (GeoTIFF, a band a class)
     #[arg(long, value_name = "SCORES.tif")]
     pub scores: Option<String>,
+    /// Write the best class's score here (GeoTIFF)
+    #[arg(long, value_name = "CONFIDENCE.tif")]
+    pub confidence: Option<String>,
+    /// Write how far the best class's score is above the second best here (GeoTIFF)
+    #[arg(long, value_name = "MARGIN.tif")]
+    pub margin: Option<String>,
     /// Write polygons here (.gpkg, .geojson or .fgb)
     #[arg(long, value_name = "POLYGONS")]
     pub polygons: Option<String>,
+    /// Write a picture of scene, result and legend here
+    #[arg(long, value_name = "PREVIEW.png")]
+    pub preview: Option<String>,
+    #[command(flatten)]
+    pub options: RunOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -304,7 +336,7 @@ impl SegmentArgs {
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
         type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, Option<&String>); 15] = [
+        let flags: [(&str, &str, Make, Option<&String>); 21] = [
             ("SCENE", "scene", Override::text, Some(&self.scene)),
             ("--model", "model", Override::text, self.model.as_ref()),
             ("--threshold", "method.threshold", Override::yaml, self.threshold.as_ref()),
@@ -320,6 +352,12 @@ impl SegmentArgs {
             ("--output", "outputs.labels", Override::text, Some(&self.output)),
             ("--scores", "outputs.scores", Override::text, self.scores.as_ref()),
             ("--polygons", "outputs.polygons", Override::text, self.polygons.as_ref()),
+            ("--confidence", "outputs.confidence", Override::text, self.confidence.as_ref()),
+            ("--margin", "outputs.margin", Override::text, self.margin.as_ref()),
+            ("--preview", "outputs.preview", Override::text, self.preview.as_ref()),
+            ("--resolution", "resolution", Override::yaml, self.resolution.as_ref()),
+            ("--aoi", "aoi", Override::text, self.aoi.as_ref()),
+            ("--tta", "method.tta", Override::text, self.tta.as_ref()),
         ];
         let mut overrides = vec![Override::classes("--classes", &self.classes)];
         overrides.extend(flags.into_iter().filter_map(|(flag, key, make, value)| Some(make(flag, key, value?))));

@@ -1,5 +1,7 @@
 //! Overlapping windows that cover a scene.
 
+use std::ops::Range;
+
 use super::{Size, Window};
 
 /// Where the windows start along one axis of `size` pixels.
@@ -70,9 +72,32 @@ impl Grid {
         self.row_starts.iter().flat_map(move |&row| self.col_starts.iter().map(move |&col| self.at(col, row)))
     }
 
+    /// The windows that share a pixel with `region`, in the same order.
+    pub fn reaching(&self, region: Window) -> impl Iterator<Item = Window> + '_ {
+        let row_starts = touching(&self.row_starts, self.window.height, region.rows());
+        let col_starts = touching(&self.col_starts, self.window.width, region.cols());
+        row_starts.iter().flat_map(move |&row| col_starts.iter().map(move |&col| self.at(col, row)))
+    }
+
+    /// How many windows [`reaching`](Self::reaching) gives.
+    pub fn count_reaching(&self, region: Window) -> usize {
+        touching(&self.row_starts, self.window.height, region.rows()).len()
+            * touching(&self.col_starts, self.window.width, region.cols()).len()
+    }
+
     fn at(&self, col: usize, row: usize) -> Window {
         Window { col, row, width: self.window.width, height: self.window.height }
     }
+}
+
+/// The starts of those spans of `length` pixels that share one with `wanted`; `starts` rise.
+fn touching(starts: &[usize], length: usize, wanted: Range<usize>) -> &[usize] {
+    if wanted.is_empty() {
+        return &[];
+    }
+    let first = starts.partition_point(|start| start + length <= wanted.start);
+    let end = starts.partition_point(|&start| start < wanted.end);
+    &starts[first..end.max(first)]
 }
 
 #[cfg(test)]
@@ -102,6 +127,26 @@ mod tests {
                     covered = start + side;
                 }
                 prop_assert_eq!(covered, size);
+            }
+        }
+
+        #[test]
+        fn a_region_is_reached_by_the_windows_that_share_a_pixel_with_it(
+            width in 1usize..300, height in 1usize..300, window in 1usize..90, stride_share in 0.1f64..=1.0,
+            col in 0usize..300, row in 0usize..300, across in 0usize..300, down in 0usize..300,
+        ) {
+            let stride = ((window as f64 * stride_share).ceil() as usize).clamp(1, window);
+            let grid = Grid::new(Size::new(width, height), window, stride);
+            let (col, row) = (col.min(width), row.min(height));
+            let region = Window { col, row, width: across.min(width - col), height: down.min(height - row) };
+            let share = |a: Range<usize>, b: Range<usize>| a.start.max(b.start) < a.end.min(b.end);
+            let by_hand: Vec<Window> = grid
+                .windows()
+                .filter(|window| share(window.rows(), region.rows()) && share(window.cols(), region.cols()))
+                .collect();
+            prop_assert_eq!(grid.reaching(region).collect::<Vec<_>>(), by_hand.clone());
+            if region.size().pixels() > 0 {
+                prop_assert_eq!(grid.count_reaching(region), by_hand.len());
             }
         }
     }

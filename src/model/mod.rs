@@ -13,6 +13,7 @@ pub mod queries;
 pub mod registry;
 pub mod text;
 pub mod torch;
+pub mod tta;
 
 pub use preprocess::{Normalisation, Padding, normalise};
 

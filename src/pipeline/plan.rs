@@ -71,6 +71,11 @@ pub struct ScenePlan {
 }
 
 impl ScenePlan {
+    /// By what people know the scene.
+    pub fn name(&self) -> std::path::Display<'_> {
+        self.info.path.display()
+    }
+
     /// The grid of the results.
     pub fn output_grid(&self) -> (Size, Option<&Georeference>) {
         if self.on_native_grid { self.info.native() } else { (self.info.size, self.info.georeference.as_ref()) }
@@ -139,6 +144,8 @@ pub struct Method {
     /// 0..=1; pixels whose best score is strictly below it get the background class.
     pub threshold: f32,
     pub templates: TemplateChoice,
+    /// Average the answers over the eight flips and turns of each window.
+    pub eight_sides: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

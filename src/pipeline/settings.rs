@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::fault::{Fault, Faults};
 use super::plan::{ClassPlan, DeviceChoice, Method, TemplateChoice};
-use super::spec::{BlendForm, ClassForm, OneOrMany, Spec};
+use super::spec::{TtaForm, BlendForm, ClassForm, OneOrMany, Spec};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
 use super::{classes, palette};
@@ -246,6 +246,7 @@ fn method(spec: &Spec, faults: &mut Faults<'_>) -> Method {
         logit_scale: logit_scale as f32,
         threshold: threshold as f32,
         templates: templates(spec, faults),
+        eight_sides: form.tta == Some(TtaForm::D4),
     }
 }
 

@@ -120,6 +120,16 @@ pub struct MethodForm {
     /// The sentences around a prompt: `imagenet80` (CLIP's 80, the default), `none` (the bare prompt), or a text file with a
     /// sentence a line in which `{}` stands for the prompt.
     pub templates: Option<String>,
+    /// Test-time augmentation: `none` (the default), or `d4` (the answers over the eight flips and turns of each window,
+    /// averaged: steadier, and eight times the work).
+    pub tta: Option<TtaForm>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `none` or `d4`")]
+pub enum TtaForm {
+    None,
+    D4,
 }
 
 /// How the scene is cut into windows and put together again.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_int};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr;
 
 use gdal::Dataset;
@@ -51,6 +51,34 @@ pub(super) fn read_file(name: &Path, most: usize) -> Result<Vec<u8>> {
         gdal_sys::VSIFree(bytes.cast());
         Ok(copy)
     }
+}
+
+/// The names of the files that a dataset is made of, as far as its driver knows.
+pub(super) fn files(dataset: &Dataset) -> Vec<PathBuf> {
+    // SAFETY: the handle is that of an open dataset, alive while `dataset` is borrowed. The list, null where there is none,
+    // is ours and freed with GDAL's own call; its strings are copied before.
+    unsafe {
+        let list = gdal_sys::GDALGetFileList(dataset.c_dataset());
+        let count = if list.is_null() { 0 } else { gdal_sys::CSLCount(list) };
+        let name = |index: c_int| CStr::from_ptr(*list.offset(index as isize)).to_string_lossy().into_owned();
+        let names = (0..count).map(|index| PathBuf::from(name(index))).collect();
+        gdal_sys::CSLDestroy(list);
+        names
+    }
+}
+
+/// Bytes of a file by GDAL's name, and the time of its last change in seconds since 1970 (0 where its storage does not tell).
+pub(super) fn size_and_time(name: &Path) -> Option<(i64, String)> {
+    let name = CString::new(name.to_string_lossy().as_bytes()).ok()?;
+    let mut found = std::mem::MaybeUninit::<libc::stat64>::zeroed();
+    // SAFETY: the name lives over the call, and the buffer is the C library's own `stat64`, which is GDAL's. It is plain numbers, for which zeros
+    // are values: it may be read whatever the call did.
+    let (failed, found) = unsafe {
+        let failed = gdal_sys::VSIStatL(name.as_ptr(), found.as_mut_ptr().cast());
+        (failed, found.assume_init())
+    };
+    let time = format!("{}.{:09}", found.st_mtime, found.st_mtime_nsec);
+    (failed == 0).then_some((found.st_size, time))
 }
 
 /// Number of ground control points.

@@ -32,8 +32,17 @@ impl SceneReader {
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = Source::open(info, bands, None)?;
         let stretch = Stretch::settle(plan, &source, info)?;
+        Ok(Self::new(source, stretch, info))
+    }
+
+    /// Opens a scene once more, with a stretch that is settled.
+    pub fn with_stretch(info: &SceneInfo, bands: [usize; 3], stretch: &Stretch) -> Result<Self> {
+        Ok(Self::new(Source::open(info, bands, None)?, stretch.clone(), info))
+    }
+
+    fn new(source: Source, stretch: Stretch, info: &SceneInfo) -> Self {
         let resampler = info.access.native.as_ref().map(|native| Resampler::new(native.size, native.scale));
-        Ok(Self { source, stretch, resampler, area: info.access.area.clone() })
+        Self { source, stretch, resampler, area: info.access.area.clone() }
     }
 
     /// The stretch with its values settled.

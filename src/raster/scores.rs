@@ -93,7 +93,7 @@ impl ScoreWriter {
         match &mut self.rows {
             Rows::F32(rows) => rows.push(&mut self.target, first_row, scores),
             Rows::U8(rows) => {
-                let bytes: Vec<u8> = scores.iter().map(|&score| byte(score)).collect();
+                let bytes: Vec<u8> = scores.iter().map(|&score| score_to_byte(score)).collect();
                 rows.push(&mut self.target, first_row, &bytes)
             }
         }
@@ -115,9 +115,15 @@ impl ScoreWriter {
     }
 }
 
-fn byte(score: f32) -> u8 {
+/// A score 0..=1 in steps of 1/254; no number becomes 255.
+pub fn score_to_byte(score: f32) -> u8 {
     // Clamped to 0..=254 before: nothing is cut off.
     if score.is_nan() { u8::MAX } else { (score.clamp(0.0, 1.0) * BYTE_OF_ONE).round() as u8 }
+}
+
+/// The score of a byte, such that it becomes that byte again.
+pub fn score_from_byte(byte: u8) -> f32 {
+    if byte == u8::MAX { SCORE_NODATA } else { f32::from(byte) / BYTE_OF_ONE }
 }
 
 /// Blocks of 256 × 256, lower ones (but 16 rows at least, TIFF's least) where a row of them would take much memory.

@@ -48,8 +48,11 @@ pub(super) fn render(plan: &Plan, paint: Paint) -> String {
         &mut text,
         "method",
         &format!(
-            "debias {}, logit scale {}, threshold {}, templates {templates}",
-            method.debias, method.logit_scale, method.threshold
+            "debias {}, logit scale {}, threshold {}, templates {templates}{}",
+            method.debias,
+            method.logit_scale,
+            method.threshold,
+            if method.eight_sides { ", eight flips and turns" } else { "" }
         ),
     );
     let tiling = &plan.tiling;

@@ -3,17 +3,21 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::engine::{self, Counts, Engine};
-use crate::error::{Context, Error, Result};
+use super::engine::{self, Counts, Engine, Finished, Options};
+use super::provenance;
+use super::stop::Stop;
+use crate::error::{Context, Error, Kind, Result};
 use crate::geom::{Size, area};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
 use crate::model::registry::Model;
+use crate::model::tta::EightSides;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
 use crate::model::{Normalisation, Queries, Segmenter};
-use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice, Tiling};
+use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice};
+use crate::raster::Stretch;
 use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Georeference, LabelType, ScoreType};
 use crate::stitch::Classifier;
@@ -27,7 +31,10 @@ pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
 }
 
 /// Resolves a job and runs it.
-pub fn run(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
+///
+/// # Errors
+/// [`Kind::Holes`](crate::error::Kind::Holes) where everything is complete but for windows that the user allowed to fail.
+pub fn run(spec: &Spec, trust: bool, options: Options, reporter: &Reporter) -> Result<()> {
     let Prepared { plan, model, device } = prepare(spec, trust, Folders::Make, reporter)?;
     let mut segmenter = segmenter(&plan, &model, device, reporter)?;
     let normalisation = match &model {
@@ -35,19 +42,28 @@ pub fn run(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
         // A fake model sees the pixels as they are.
         Model::Fake(_) => Normalisation { mean: [0.0; 3], std: [1.0; 3] },
     };
+    let stop = Stop::listen()?;
+    let mut holes = 0;
     for scene in &plan.scenes {
         let engine = Engine {
             plan: &plan,
             scene,
+            options,
             normalisation,
             patch: model.patch(),
             classifier: classifier(&plan),
             classes: classes(&plan),
-            tags: tags(&plan, &model),
+            tags: provenance::tags(&plan, &model),
+            identity: provenance::identity(&plan, scene, &model, device)?,
         };
-        run_scene(&engine, segmenter.as_mut(), device, reporter)?;
+        holes += run_scene(&engine, segmenter.as_mut(), device, &stop, reporter)?;
     }
-    Ok(())
+    if holes == 0 {
+        return Ok(());
+    }
+    let windows = if holes == 1 { "window".to_owned() } else { format!("{holes} windows") };
+    Err(Error::new(Kind::Holes, format!("the results have holes: {windows} could not be computed"))
+        .with_hint("Pixels that no other window reaches are nodata there. Mend the scene and run again with --overwrite."))
 }
 
 /// A job of which everything is known that can be known before the work.
@@ -77,34 +93,25 @@ fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> R
     Ok(Prepared { plan, model, device })
 }
 
-/// Refuses scenes whose rows cannot be held: a header may claim any width.
+/// Refuses what not even the narrowest columns of a scene could hold.
 fn memory_suffices(plan: &Plan) -> Result<()> {
-    let (Tiling { window, stride, .. }, queries) = (plan.tiling, plan.queries());
-    let room = available_memory();
+    let room = engine::available_memory();
     for scene in &plan.scenes {
-        let needed = engine::memory(scene.info.size, window, stride, queries, plan.classes.len());
+        let (window, queries) = (plan.tiling.window, plan.queries());
+        let needed = engine::least_memory(window, scene.info.size.width, queries, plan.classes.len());
         if needed > room {
             let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
             return Err(Error::input(format!(
-                "blending the windows of {} takes {} of memory, there are {}: it is {} pixels wide, with {queries} prompts",
-                scene.info.path.display(),
+                "blending the windows of {} takes {} of memory, there are {}: windows are {window} pixels wide, with \
+                 {queries} prompts",
+                scene.name(),
                 gigabytes(needed),
                 gigabytes(room),
-                scene.info.size.width
             ))
-            .with_hint("Cut the scene into narrower pieces (gdal_translate -srcwin), or use fewer prompts."));
+            .with_hint("Use fewer prompts, or smaller windows."));
         }
     }
     Ok(())
-}
-
-/// Bytes that the system could give; where it does not say, what no scene of this world needs.
-fn available_memory() -> f64 {
-    let kilobytes = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()
-    });
-    kilobytes.map_or(64e9, |kilobytes| kilobytes * 1024.0)
 }
 
 /// What to do about output folders that are not there.
@@ -178,6 +185,11 @@ fn device(choice: DeviceChoice, model: &Model, reporter: &Reporter) -> Result<De
 }
 
 fn segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Reporter) -> Result<Box<dyn Segmenter>> {
+    let plain = plain_segmenter(plan, model, device, reporter)?;
+    Ok(if plan.method.eight_sides { Box::new(EightSides::new(plain)) } else { plain })
+}
+
+fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Reporter) -> Result<Box<dyn Segmenter>> {
     match model {
         Model::Fake(answer) => Ok(Box::new(Fake { answer: *answer, queries: plan.queries() })),
         Model::Bundle(bundle) => {
@@ -229,10 +241,21 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
     Ok(queries)
 }
 
-fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device, reporter: &Reporter) -> Result<()> {
+/// Gives the number of holes.
+fn run_scene(
+    engine: &Engine<'_>,
+    segmenter: &mut dyn Segmenter,
+    device: Device,
+    stop: &Stop,
+    reporter: &Reporter,
+) -> Result<usize> {
     let scene = engine.scene;
     let started = Instant::now();
-    let counts = engine::run(engine, segmenter, reporter)?;
+    let Some(Finished { counts, stretch, journal }) = stop.orderly(|| engine::run(engine, segmenter, stop, reporter))? else {
+        let name = scene.name();
+        reporter.note(&format!("{name} is finished, by an earlier run of this job; --overwrite computes it again."));
+        return Ok(0);
+    };
     let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
     if let Some(path) = &scene.outputs.polygons {
         let skip: Vec<usize> = engine.plan.background.into_iter().collect();
@@ -249,10 +272,14 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
         outputs.push(Output { remark: format!("{} {unit}", polygons.polygons), ..output("polygons", path) });
     }
     if let Some(path) = &scene.outputs.preview {
-        preview(engine, &counts, path)?;
+        preview(engine, &counts, &stretch, path)?;
         outputs.push(output("preview", path));
     }
+    journal.remove()?;
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
+    for hole in &counts.holes {
+        reporter.note(&format!("{} has a hole: {hole} could not be computed.", scene.name()));
+    }
     let device = device.to_string();
     let (size, place) = scene.output_grid();
     reporter.summary(&Summary {
@@ -267,11 +294,11 @@ fn run_scene(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, device: Device,
         nodata_pixels: counts.nodata,
         outputs,
     });
-    Ok(())
+    Ok(counts.holes.len())
 }
 
 /// Scene, result and legend as one picture.
-fn preview(engine: &Engine<'_>, counts: &Counts, path: &Path) -> Result<()> {
+fn preview(engine: &Engine<'_>, counts: &Counts, stretch: &Stretch, path: &Path) -> Result<()> {
     let scene = engine.scene;
     let valid: u64 = counts.classes.iter().sum();
     let (size, place) = scene.output_grid();
@@ -288,7 +315,7 @@ fn preview(engine: &Engine<'_>, counts: &Counts, path: &Path) -> Result<()> {
             preview::Entry { class, text: format!("{} {share:.1} %{extent}", class.name) }
         })
         .collect();
-    let reader = raster::SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
+    let reader = raster::SceneReader::with_stretch(&scene.info, scene.bands, stretch)?;
     let title = scene.info.path.file_name().unwrap_or_default().to_string_lossy();
     preview::write(path, &reader, &scene.outputs.labels, &legend, &title)
 }
@@ -326,38 +353,4 @@ fn classifier(plan: &Plan) -> Classifier {
         logit_scale: plan.method.logit_scale,
         nodata: LabelType::for_classes(plan.classes.len()).nodata(),
     }
-}
-
-/// What results say of how they came to be.
-fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
-    let tag = |name: &str, value: String| (format!("SEGEARTH_{name}"), value);
-    let classes: Vec<String> =
-        plan.classes.iter().map(|class| format!("{}: {}", class.name, class.prompts.join(","))).collect();
-    let mut tags = vec![
-        tag("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
-        tag("CLASSES", classes.join("; ")),
-        tag(
-            "METHOD",
-            format!(
-                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}",
-                plan.method.debias,
-                plan.method.logit_scale,
-                plan.method.threshold,
-                plan.tiling.window,
-                plan.tiling.stride,
-                plan.tiling.blend
-            ),
-        ),
-    ];
-    if let Model::Bundle(bundle) = model {
-        tags.push(tag("MODEL", bundle.card.name.clone()));
-        tags.extend(
-            bundle
-                .card
-                .files
-                .iter()
-                .map(|(file, hash)| tag(&format!("SHA256_{}", file.replace('.', "_").to_uppercase()), hash.clone())),
-        );
-    }
-    tags
 }

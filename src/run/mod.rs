@@ -4,9 +4,11 @@ mod engine;
 mod evaluate;
 mod job;
 mod models;
+mod provenance;
+mod stop;
 mod vectorize;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, RunOptions};
 use crate::error::Result;
 use crate::pipeline;
 use crate::report::Reporter;
@@ -15,9 +17,14 @@ use crate::report::Reporter;
 pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     crate::raster::init();
     match &cli.command {
-        Command::Run(args) => job::run(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
+        Command::Run(args) => {
+            let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
+            job::run(&spec, cli.global.trust, options(&args.options), reporter)
+        }
         Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
-        Command::Segment(args) => job::run(&pipeline::from_flags(&args.overrides())?, cli.global.trust, reporter),
+        Command::Segment(args) => {
+            job::run(&pipeline::from_flags(&args.overrides())?, cli.global.trust, options(&args.options), reporter)
+        }
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
         Command::Schema => {
@@ -26,4 +33,9 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         }
         Command::Model(command) => models::run(command, reporter),
     }
+}
+
+fn options(args: &RunOptions) -> engine::Options {
+    let &RunOptions { memory, overwrite, allow_holes } = args;
+    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_holes }
 }

@@ -1,6 +1,7 @@
 //! Rolling rows: logits gather only for the rows that windows still reach.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -28,25 +29,28 @@ impl Row {
         self.weights.fill(0.0);
     }
 
-    fn add(&mut self, window: &Window, window_row: usize, logits: &[f32], valid: Option<&[bool]>, weights: &Weights) {
+    /// Adds the row `window_row` of a window, of which the columns `from` (of the window) fall on `to` (of this row).
+    fn add(&mut self, tile: &Tile<'_>, window_row: usize, weights: &Weights) {
+        let Tile { window, logits, valid, from, to } = tile;
         let width = self.weights.len();
         let row_weight = weights.rows[window_row];
-        for (sum, &weight) in self.weights[window.cols()].iter_mut().zip(&weights.cols) {
+        let col_weights = &weights.cols[from.clone()];
+        for (sum, &weight) in self.weights[to.clone()].iter_mut().zip(col_weights) {
             *sum += row_weight * weight;
         }
         let pixels = window.size().pixels();
         for (query, sums) in self.logits.chunks_exact_mut(width).enumerate() {
             let start = query * pixels + window_row * window.width;
-            let logits = &logits[start..start + window.width];
-            for ((sum, &logit), &weight) in sums[window.cols()].iter_mut().zip(logits).zip(&weights.cols) {
+            let logits = &logits[start..start + window.width][from.clone()];
+            for ((sum, &logit), &weight) in sums[to.clone()].iter_mut().zip(logits).zip(col_weights) {
                 *sum += row_weight * weight * logit;
             }
         }
-        let covered = &mut self.valid[window.cols()];
+        let covered = &mut self.valid[to.clone()];
         match valid {
             None => covered.fill(true),
             Some(valid) => {
-                let valid = &valid[window_row * window.width..][..window.width];
+                let valid = &valid[window_row * window.width..][from.clone()];
                 covered.iter_mut().zip(valid).for_each(|(covered, &valid)| *covered |= valid);
             }
         }
@@ -69,54 +73,80 @@ struct Weights {
     cols: Vec<f32>,
 }
 
-/// Blends windows that arrive row by row, left to right, as [`crate::geom::Grid`] gives them.
+/// A window's answers, and which of its columns lie where in the region's rows.
+struct Tile<'a> {
+    window: &'a Window,
+    logits: &'a [f32],
+    valid: Option<&'a [bool]>,
+    from: Range<usize>,
+    to: Range<usize>,
+}
+
+/// Blends the windows that reach a region of the scene; they arrive row by row, left to right, as [`crate::geom::Grid`]
+/// gives them.
 ///
-/// Every pixel adds its windows in that order, whatever the batch or the number of threads: the same bytes come out.
-/// Memory: width × (window height + stride) × queries floats at the most.
+/// Every pixel adds its windows in that order, whatever the region, the batch or the number of threads: however a scene is
+/// cut into regions, the same bytes come out. Memory: region width × window height × queries floats at the most, and the
+/// rows that are being labelled.
 #[derive(Debug)]
 pub struct Accumulator {
-    scene: Size,
+    region: Window,
     queries: usize,
     weights: Weights,
     /// The scene's row that `rows[0]` is.
     first: usize,
+    /// The scene's row in which the last window began.
+    latest: usize,
     rows: VecDeque<Row>,
     spare: Vec<Row>,
 }
 
 impl Accumulator {
-    /// Bytes that the rows of a scene take at the most while windows of `window` pixels come every `stride`.
-    pub fn memory(scene: Size, window: Size, stride: usize, queries: usize) -> f64 {
-        let rows = scene.height.min(window.height + stride);
+    /// Bytes that a pixel of a row takes while windows reach it, and while it is labelled.
+    pub fn pixel_memory(queries: usize) -> f64 {
         // Logits and a weight of four bytes each, and whether there is data.
-        scene.width as f64 * rows as f64 * (4.0 * (queries as f64 + 1.0) + 1.0)
+        4.0 * (queries as f64 + 1.0) + 1.0
     }
 
-    /// For windows of `window` pixels with logits of `queries` channels.
-    pub fn new(scene: Size, window: Size, queries: usize, blend: Blend) -> Self {
+    /// For windows of `window` pixels with logits of `queries` channels; windows may reach over the region's borders.
+    pub fn new(region: Window, window: Size, queries: usize, blend: Blend) -> Self {
         let weights = Weights { rows: window_weights(blend, window.height), cols: window_weights(blend, window.width) };
-        Self { scene, queries, weights, first: 0, rows: VecDeque::new(), spare: Vec::new() }
+        let (first, rows, spare) = (region.row, VecDeque::new(), Vec::new());
+        Self { region, queries, weights, first, latest: 0, rows, spare }
     }
 
     /// Adds a window: `logits` (query, row, column), `valid` (row, column) or `None` where all pixels hold data.
     ///
     /// # Panics
-    /// When the window lies above rows already finished, outside the scene, or does not fit `logits`: defects of the caller.
+    /// When windows do not come row by row or do not fit `logits`: defects of the caller.
     pub fn add(&mut self, window: &Window, logits: &[f32], valid: Option<&[bool]>) {
-        assert!(window.row >= self.first, "windows come row by row");
-        assert!(window.rows().end <= self.scene.height && window.cols().end <= self.scene.width, "windows lie inside");
+        assert!(window.row >= self.latest, "windows come row by row");
         assert_eq!(logits.len(), self.queries * window.size().pixels(), "logits fit the window");
-        self.reach(window.rows().end);
-        let weights = &self.weights;
-        let skip = window.row - self.first;
-        self.rows.make_contiguous()[skip..skip + window.height]
+        self.latest = window.row;
+        let rows = window.row.max(self.first)..window.rows().end.min(self.region.rows().end);
+        let cols = window.col.max(self.region.col)..window.cols().end.min(self.region.cols().end);
+        if rows.is_empty() || cols.is_empty() {
+            return;
+        }
+        self.reach(rows.end);
+        let from = cols.start - window.col..cols.end - window.col;
+        let to = cols.start - self.region.col..cols.end - self.region.col;
+        let tile = Tile { window, logits, valid, from, to };
+        let (weights, above) = (&self.weights, rows.start - window.row);
+        self.rows.make_contiguous()[rows.start - self.first..rows.end - self.first]
             .par_iter_mut()
             .enumerate()
-            .for_each(|(window_row, row)| row.add(window, window_row, logits, valid, weights));
+            .for_each(|(row, sums)| sums.add(&tile, above + row, weights));
     }
 
-    /// Takes out the rows before `row`, blended; rows that no window reached come out without data.
+    /// The first row that is not yet finished.
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Takes out the region's rows before `row`, blended; rows that no window reached come out without data.
     pub fn finish_before(&mut self, row: usize) -> Vec<Row> {
+        let row = row.min(self.region.rows().end);
         self.reach(row);
         let mut finished: Vec<Row> = self.rows.drain(..row.saturating_sub(self.first)).collect();
         self.first = self.first.max(row);
@@ -136,7 +166,7 @@ impl Accumulator {
                     row.clear();
                     row
                 }
-                None => Row::new(self.scene.width, self.queries),
+                None => Row::new(self.region.width, self.queries),
             };
             self.rows.push_back(row);
         }
@@ -156,7 +186,7 @@ mod tests {
     /// Cuts a made-up scene of two queries into windows and stitches them again.
     fn round_trip(scene: Size, window: usize, stride: usize, blend: Blend, value: impl Fn(usize, usize, usize) -> f32) {
         let grid = Grid::new(scene, window, stride);
-        let mut accumulator = Accumulator::new(scene, grid.window(), 2, blend);
+        let mut accumulator = Accumulator::new(scene.window(), grid.window(), 2, blend);
         let mut rows = Vec::new();
         let windows: Vec<Window> = grid.windows().collect();
         for (index, window) in windows.iter().enumerate() {
@@ -195,6 +225,41 @@ mod tests {
         }
     }
 
+    /// Blended rows of a region, from windows whose logits are noise that only the window and the pixel decide.
+    fn blended(grid: &Grid, region: Window, blend: Blend) -> Vec<Row> {
+        let mut accumulator = Accumulator::new(region, grid.window(), 2, blend);
+        for window in grid.reaching(region) {
+            let seed = window.row * 7919 + window.col * 104_729;
+            let logits: Vec<f32> = (0..2 * window.size().pixels())
+                .map(|index| ((seed + index).wrapping_mul(2_654_435_761) % 10_007) as f32 / 77.0 - 60.0)
+                .collect();
+            accumulator.add(&window, &logits, None);
+        }
+        accumulator.finish_before(region.rows().end)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_region_of_a_scene_has_the_bytes_of_the_whole(
+            width in 1usize..90, height in 1usize..90, window in 1usize..40, share in 0.2f64..=1.0, blend in blend(),
+            col in 0usize..90, row in 0usize..90, across in 1usize..90, down in 1usize..90,
+        ) {
+            let stride = ((window as f64 * share).ceil() as usize).clamp(1, window);
+            let grid = Grid::new(Size::new(width, height), window, stride);
+            let (col, row) = (col % width, row % height);
+            let region = Window { col, row, width: across.min(width - col), height: down.min(height - row) };
+            let whole = blended(&grid, grid.scene().window(), blend);
+            for (row, got) in region.rows().zip(blended(&grid, region, blend)) {
+                for query in 0..2 {
+                    let want = &whole[row].logits[query * width..][region.cols()];
+                    let got = &got.logits[query * region.width..][..region.width];
+                    prop_assert!(want.iter().zip(got).all(|(want, got)| want.to_bits() == got.to_bits()));
+                }
+            }
+        }
+    }
+
     #[test]
     fn odd_scenes_come_back_whole() {
         for (width, height) in [(300, 1), (1, 300), (1, 1), (97, 101), (10, 10)] {
@@ -205,7 +270,7 @@ mod tests {
     #[test]
     fn pixels_that_no_window_reached_hold_no_data() {
         let scene = Size::new(8, 8);
-        let mut accumulator = Accumulator::new(scene, Size::new(4, 4), 1, Blend::Average);
+        let mut accumulator = Accumulator::new(scene.window(), Size::new(4, 4), 1, Blend::Average);
         let half =
             [true, true, true, true, true, true, true, true, false, false, false, false, false, false, false, false];
         accumulator.add(&Window { col: 4, row: 0, width: 4, height: 4 }, &[2.0; 16], Some(&half));

@@ -104,7 +104,7 @@ mod tests {
 
     fn classify(classifier: &Classifier, logits: &[f32]) -> Labelled {
         let size = Size::new(1, 1);
-        let mut accumulator = Accumulator::new(size, size, logits.len(), Blend::Average);
+        let mut accumulator = Accumulator::new(size.window(), size, logits.len(), Blend::Average);
         accumulator.add(&Window { col: 0, row: 0, width: 1, height: 1 }, logits, None);
         classifier.classify(&accumulator.finish_before(1))
     }
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn pixels_without_data_have_no_score() {
         let size = Size::new(1, 1);
-        let mut accumulator = Accumulator::new(size, size, 4, Blend::Average);
+        let mut accumulator = Accumulator::new(size.window(), size, 4, Blend::Average);
         accumulator.add(&Window { col: 0, row: 0, width: 1, height: 1 }, &[0.0; 4], Some(&[false]));
         let labelled = classifier(&[0.0; 3], Some(0)).classify(&accumulator.finish_before(1));
         assert_eq!(labelled.labels, [255]);

@@ -13,6 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("scene", &["geom"]),
     ("location", &[]),
     ("stitch", &["geom", "scene"]),
+    ("journal", &["geom"]),
     ("raster", &["geom", "scene", "location"]),
     ("vector", &["geom", "scene"]),
     ("pipeline", &["geom", "scene", "location"]),
@@ -30,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "cli", "evaluate", "geom", "model", "network", "pipeline", "preview", "raster", "report", "scene",
+            "cli", "evaluate", "geom", "journal", "model", "network", "pipeline", "preview", "raster", "report", "scene",
             "stitch", "vector",
         ],
     ),

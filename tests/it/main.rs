@@ -9,5 +9,6 @@ mod house;
 mod meaning;
 mod parity_binary;
 mod parity_network;
+mod resume;
 mod scenes;
 mod workdir;

@@ -102,7 +102,7 @@ fn scene_rows(encoder: &ImageEncoder, set: &Set, scene: &Tensor, window: usize, 
     let size = scene.size();
     let grid = Grid::new(Size::new(size[3] as usize, size[2] as usize), window, stride);
     let queries = set.queries().size()[0] as usize;
-    let mut accumulator = Accumulator::new(grid.scene(), grid.window(), queries, Blend::Average);
+    let mut accumulator = Accumulator::new(grid.scene().window(), grid.window(), queries, Blend::Average);
     for window in grid.windows() {
         let (height, width) = (window.height as i64, window.width as i64);
         let image = scene.narrow(2, window.row as i64, height).narrow(3, window.col as i64, width);

@@ -1,0 +1,69 @@
+//! What is said of a run and changes nothing of its results.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Keep to this much memory, such as 4GB: very wide scenes are then computed in columns [default: half of what is free]
+    #[arg(long, value_name = "SIZE", help_heading = "Run options")]
+    pub memory: Option<Memory>,
+    /// Throw away what an earlier run has left, and start anew
+    #[arg(long, help_heading = "Run options")]
+    pub overwrite: bool,
+    /// Leave out windows that cannot be computed: exit code 3, and nodata where nothing else reaches
+    #[arg(long, help_heading = "Run options")]
+    pub allow_holes: bool,
+}
+
+/// A number of bytes: `4GB`, `800 MB`, `1.5GiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    pub bytes: u64,
+}
+
+const UNITS: [(&str, f64); 10] = [
+    ("kib", 1024.0),
+    ("mib", 1048576.0),
+    ("gib", 1073741824.0),
+    ("tib", 1099511627776.0),
+    ("kb", 1e3),
+    ("mb", 1e6),
+    ("gb", 1e9),
+    ("tb", 1e12),
+    ("m", 1e6),
+    ("g", 1e9),
+];
+
+impl FromStr for Memory {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        let wrong = || format!("{written:?} is no amount of memory; write it like 800MB, 4GB or 1.5GiB");
+        let lower = written.trim().to_lowercase();
+        let (number, unit) = UNITS
+            .iter()
+            .find_map(|(name, bytes)| Some((lower.strip_suffix(name)?, *bytes)))
+            .ok_or_else(wrong)?;
+        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+        let bytes = number * unit;
+        if (1e6..1e16).contains(&bytes) { Ok(Self { bytes: bytes as u64 }) } else { Err(wrong()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_as_people_write_it() {
+        let bytes = |text: &str| text.parse::<Memory>().map(|memory| memory.bytes);
+        assert_eq!(bytes("4GB"), Ok(4_000_000_000));
+        assert_eq!(bytes("1.5 GiB"), Ok(1_610_612_736));
+        assert_eq!(bytes("800m"), Ok(800_000_000));
+        for wrong in ["4", "GB", "-1GB", "1kb", "nanGB", "1e300GB", "4 pounds"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
+}

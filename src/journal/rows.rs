@@ -1,0 +1,240 @@
+//! The file of a part: records of finished rows, added one after another and read again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::record::{self, HEAD, Head, Kind, Layer, Strip};
+use crate::error::{Context, Error, Result};
+use crate::geom::Window;
+
+/// What a crash of the whole machine may cost; a kill of the program costs nothing that was written.
+const SYNC: Duration = Duration::from_secs(5);
+
+/// A part's finished rows, held by this run alone.
+#[derive(Debug)]
+pub struct RowFile {
+    file: File,
+    path: PathBuf,
+    part: Window,
+    layers: Vec<Layer>,
+    /// Rows that are there, from the part's first on.
+    rows: usize,
+    holes: Vec<Window>,
+    /// Bytes up to the end of the last whole record.
+    end: u64,
+    synced: Instant,
+}
+
+impl RowFile {
+    pub(super) fn open(path: &Path, part: Window, layers: &[Layer]) -> Result<Self> {
+        let cannot = || format!("cannot open {}", path.display());
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path).input(cannot)?;
+        lock(&file, path)?;
+        let mut found = Self {
+            file,
+            path: path.to_owned(),
+            part,
+            layers: layers.to_vec(),
+            rows: 0,
+            holes: Vec::new(),
+            end: 0,
+            synced: Instant::now(),
+        };
+        found.look().input(|| format!("cannot read {}", path.display()))?;
+        Ok(found)
+    }
+
+    /// Counts the whole records, and cuts off what a killed run may have left behind them.
+    fn look(&mut self) -> io::Result<()> {
+        let limit = self.longest();
+        let mut from = BufReader::with_capacity(1 << 20, &self.file);
+        let (mut payload, mut end) = (Vec::new(), 0);
+        let (mut rows, mut holes) = (0, Vec::new());
+        while let Some(head) = Head::read(&mut from)? {
+            if head.length > limit || rows + head.rows > self.part.height || !whole(&mut from, &head, &mut payload)? {
+                break;
+            }
+            match head.kind {
+                Kind::Rows => rows += head.rows,
+                Kind::Hole => holes.extend(record::hole(&payload)),
+            }
+            end += (HEAD + head.length) as u64;
+        }
+        (self.rows, self.holes, self.end) = (rows, holes, end);
+        if self.file.metadata()?.len() > end {
+            self.file.set_len(end)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of all rows of the part at once, uncompressed and grown as far as LZ4 may: no record is longer.
+    fn longest(&self) -> usize {
+        let pixel: usize = self.layers.iter().map(Layer::bytes).sum();
+        lz4_flex::block::get_maximum_output_size(pixel * self.part.size().pixels()).max(64)
+    }
+
+    pub fn part(&self) -> Window {
+        self.part
+    }
+
+    /// How many rows are there, from the part's first on.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.rows == self.part.height
+    }
+
+    /// The windows that could not be computed.
+    pub fn holes(&self) -> &[Window] {
+        &self.holes
+    }
+
+    /// Adds the rows after those that are there.
+    ///
+    /// # Errors
+    /// They cannot be written, to a full disk perhaps: the file then is as it was.
+    pub fn append(&mut self, strip: &Strip) -> Result<()> {
+        let pixels = strip.rows * self.part.width;
+        let fits = strip.layers.iter().map(Vec::len).eq(self.layers.iter().map(|layer| layer.bytes() * pixels));
+        if !fits || self.rows + strip.rows > self.part.height {
+            return Err(Error::internal(format!("{} rows do not fit the part {}", strip.rows, self.part)));
+        }
+        self.write(Kind::Rows, strip.rows, &lz4_flex::compress(&strip.layers.concat()))?;
+        self.rows += strip.rows;
+        Ok(())
+    }
+
+    /// Notes that a window could not be computed: before the rows that lack it.
+    pub fn append_hole(&mut self, window: Window) -> Result<()> {
+        self.write(Kind::Hole, 0, &record::hole_bytes(window))?;
+        self.holes.push(window);
+        Ok(())
+    }
+
+    fn write(&mut self, kind: Kind, rows: usize, payload: &[u8]) -> Result<()> {
+        let head = Head { kind, rows, length: payload.len(), checksum: crc32fast::hash(payload) };
+        let at_end = self.file.seek(SeekFrom::Start(self.end));
+        let written = at_end.and_then(|_| self.file.write_all(&head.bytes())).and_then(|()| self.file.write_all(payload));
+        let written = written.and_then(|()| match self.synced.elapsed() < SYNC {
+            true => Ok(()),
+            false => {
+                self.synced = Instant::now();
+                self.file.sync_data()
+            }
+        });
+        if let Err(cause) = written {
+            // Were this to fail too, the next run would cut the half record off.
+            let _ = self.file.set_len(self.end);
+            return Err(Error::input(format!("cannot keep finished rows in {}", self.path.display()))
+                .with_hint("Make space on that disk; the same command then goes on where this one stopped.")
+                .with_source(cause));
+        }
+        self.end += (HEAD + payload.len()) as u64;
+        Ok(())
+    }
+
+    /// All rows from the first on.
+    pub fn read(&mut self) -> Result<Rows<'_>> {
+        let rewound = self.file.seek(SeekFrom::Start(0));
+        rewound.input(|| format!("cannot read {}", self.path.display()))?;
+        Ok(Rows {
+            longest: self.longest(),
+            from: BufReader::with_capacity(1 << 20, &self.file),
+            path: &self.path,
+            part: self.part,
+            layers: &self.layers,
+            strip: Strip { rows: 0, layers: Vec::new() },
+            taken: 0,
+        })
+    }
+}
+
+/// Reads a record's payload; `false`: it is not whole.
+fn whole(from: &mut impl io::Read, head: &Head, payload: &mut Vec<u8>) -> io::Result<bool> {
+    payload.clear();
+    from.take(head.length as u64).read_to_end(payload)?;
+    Ok(payload.len() == head.length && crc32fast::hash(payload) == head.checksum)
+}
+
+/// Takes the file for this process until it is closed, by whatever end.
+pub(super) fn lock(file: &File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let folder = path.parent().unwrap_or(path);
+            Err(Error::input(format!("another run is at work on the same results: it holds {}", folder.display()))
+                .with_hint("Wait until it has finished, or give this one another output."))
+        }
+        // A file system without locks: two runs at once are then not told apart, one alone is as good as ever.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error).input(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// The rows of a part, in order.
+pub struct Rows<'a> {
+    from: BufReader<&'a File>,
+    path: &'a Path,
+    part: Window,
+    layers: &'a [Layer],
+    longest: usize,
+    strip: Strip,
+    /// Rows of the strip that are out.
+    taken: usize,
+}
+
+impl Rows<'_> {
+    pub fn part(&self) -> Window {
+        self.part
+    }
+
+    /// How many rows the next call of [`take`](Self::take) can give; 0 at the end.
+    pub fn ready(&mut self) -> Result<usize> {
+        while self.taken == self.strip.rows {
+            let cannot = || format!("cannot read {}", self.path.display());
+            let damaged = || Error::input(format!("{} is damaged", self.path.display()))
+                .with_hint("Start anew with --overwrite: what was finished there is computed again.");
+            let Some(head) = Head::read(&mut self.from).input(cannot)? else { return Ok(0) };
+            let mut payload = Vec::new();
+            if head.length > self.longest || !whole(&mut self.from, &head, &mut payload).input(cannot)? {
+                return Err(damaged());
+            }
+            if head.kind == Kind::Hole {
+                continue;
+            }
+            let sizes: Vec<usize> =
+                self.layers.iter().map(|layer| layer.bytes() * head.rows * self.part.width).collect();
+            let all = lz4_flex::decompress(&payload, sizes.iter().sum()).map_err(|_| damaged())?;
+            let mut rest = all.as_slice();
+            let mut layers = Vec::with_capacity(sizes.len());
+            for size in sizes {
+                let (layer, after) = rest.split_at_checked(size).ok_or_else(damaged)?;
+                layers.push(layer.to_vec());
+                rest = after;
+            }
+            (self.strip, self.taken) = (Strip { rows: head.rows, layers }, 0);
+        }
+        Ok(self.strip.rows - self.taken)
+    }
+
+    /// Puts the next `rows` rows of every layer into `into`, (plane, row, column) over rows `width` pixels wide, from the
+    /// column `col` on. At most as many rows as are [`ready`](Self::ready).
+    pub fn take(&mut self, rows: usize, into: &mut [Vec<u8>], width: usize, col: usize) {
+        for ((layer, from), into) in self.layers.iter().zip(&self.strip.layers).zip(into) {
+            let bytes = layer.sample.bytes();
+            let line = self.part.width * bytes;
+            for plane in 0..layer.planes {
+                for row in 0..rows {
+                    let from = &from[(plane * self.strip.rows + self.taken + row) * line..][..line];
+                    into[((plane * rows + row) * width + col) * bytes..][..line].copy_from_slice(from);
+                }
+            }
+        }
+        self.taken += rows;
+    }
+}

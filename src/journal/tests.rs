@@ -1,0 +1,122 @@
+use super::*;
+use proptest::prelude::*;
+
+fn layers() -> Vec<Layer> {
+    vec![
+        Layer { name: "labels".into(), planes: 1, sample: Sample::U8 },
+        Layer { name: "scores".into(), planes: 2, sample: Sample::F32 },
+    ]
+}
+
+fn identity(stride: &str) -> Identity {
+    let mut identity = Identity::default();
+    identity.set("scene", "a.tif");
+    identity.set("stride", stride);
+    identity
+}
+
+const PART: Window = Window { col: 3, row: 5, width: 4, height: 9 };
+
+/// Rows whose every byte is told by the scene's row, so that what comes back can be known.
+fn strip(first: usize, rows: usize) -> Strip {
+    let bytes = |layer: &Layer| {
+        let line = PART.width * layer.sample.bytes();
+        (0..layer.planes)
+            .flat_map(|plane| (first..first + rows).map(move |row| (plane, row)))
+            .flat_map(|(plane, row)| (0..line).map(move |at| (plane * 100 + row * 10 + at) as u8))
+            .collect()
+    };
+    Strip { rows, layers: layers().iter().map(bytes).collect() }
+}
+
+fn all(file: &mut RowFile) -> Vec<Vec<u8>> {
+    let rows = file.rows();
+    let mut found: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut reader = file.read().unwrap();
+    let mut left = rows;
+    loop {
+        let ready = reader.ready().unwrap().min(2);
+        if ready == 0 {
+            break;
+        }
+        let mut into: Vec<Vec<u8>> = layers().iter().map(|layer| vec![0; layer.bytes() * ready * PART.width]).collect();
+        reader.take(ready, &mut into, PART.width, 0);
+        left -= ready;
+        found.push(into);
+    }
+    assert_eq!(left, 0);
+    // Rows came in pieces of (plane, row, column): the labels alone are compared as a whole.
+    vec![found.iter().flat_map(|pieces| pieces[0].clone()).collect()]
+}
+
+#[test]
+fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("labels.tif.unfinished");
+    let journal = Journal::open(&folder, &identity("112"), &layers(), &[PART]).unwrap();
+    assert!(journal.is_new());
+    let mut file = journal.part(PART).unwrap();
+    file.append(&strip(0, 4)).unwrap();
+    file.append_hole(PART).unwrap();
+    file.append(&strip(4, 3)).unwrap();
+    assert!(file.append(&strip(7, 3)).is_err(), "more rows than the part has");
+    let again = Journal::open(&folder, &identity("112"), &layers(), &[]).unwrap();
+    assert!(!again.is_new());
+    assert_eq!(again.parts(), [PART], "the parts are those of the first run");
+    assert!(again.part(PART).unwrap_err().to_string().contains("another run"));
+    assert!(remove(&folder).unwrap_err().to_string().contains("another run"));
+    drop(file);
+    let mut file = again.part(PART).unwrap();
+    assert_eq!((file.rows(), file.is_complete(), file.holes()), (7, false, &[PART][..]));
+    assert_eq!(all(&mut file)[0], strip(0, 7).layers[0]);
+    file.append(&strip(7, 2)).unwrap();
+    assert_eq!(all(&mut file)[0], strip(0, 9).layers[0]);
+}
+
+#[test]
+fn another_job_is_told_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Journal::open(folder.path(), &identity("112"), &layers(), &[PART]).unwrap());
+    let error = Journal::open(folder.path(), &identity("56"), &layers(), &[PART]).unwrap_err();
+    assert!(error.to_string().ends_with("stride: was 112, is 56"), "{error}");
+    assert!(error.hint().unwrap().contains("--overwrite"));
+    let error = Journal::open(folder.path(), &identity("112"), &layers()[..1], &[PART]).unwrap_err();
+    assert!(error.to_string().contains("another version"), "{error}");
+    fs::write(folder.path().join(NAME), "format: [").unwrap();
+    let error = Journal::open(folder.path(), &identity("112"), &layers(), &[PART]).unwrap_err();
+    assert!(error.to_string().contains("cannot read the journal"), "{error}");
+    fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    remove(folder.path()).unwrap();
+    assert!(folder.path().join("notes.txt").exists() && !Journal::is_begun(folder.path()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Cut anywhere, or with any byte changed, a file gives whole rows from the first on and none that is wrong.
+    #[test]
+    fn a_damaged_file_gives_only_what_is_whole(cut in 0.0f64..1.0, flip in 0.0f64..1.0, bit in 0u8..8) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part.rows");
+        let mut file = RowFile::open(&path, PART, &layers()).unwrap();
+        for first in 0..9 {
+            file.append(&strip(first, 1)).unwrap();
+        }
+        drop(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = (flip * bytes.len() as f64) as usize;
+        bytes[at] ^= 1 << bit;
+        bytes.truncate((cut * bytes.len() as f64) as usize);
+        fs::write(&path, &bytes).unwrap();
+        let mut file = RowFile::open(&path, PART, &layers()).unwrap();
+        let rows = file.rows();
+        prop_assert!(rows <= 9);
+        prop_assert_eq!(&all(&mut file)[0], &strip(0, rows).layers[0]);
+        drop(file);
+        // And it goes on from there.
+        let mut file = RowFile::open(&path, PART, &layers()).unwrap();
+        for first in rows..9 {
+            file.append(&strip(first, 1)).unwrap();
+        }
+        prop_assert!(file.is_complete());
+    }
+}

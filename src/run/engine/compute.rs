@@ -1,0 +1,110 @@
+//! The model's thread: batches in, logits out; smaller batches where memory runs out, a second try where a window fails.
+
+use std::sync::mpsc::{Receiver, SyncSender};
+
+use super::read::Batch;
+use super::{Engine, Message, TileMask, at};
+use crate::error::{Error, Kind, Result};
+use crate::model::{Images, Padding, Segmenter};
+
+/// Windows on their way to the stitcher.
+pub(super) struct Answers {
+    pub tiles: Vec<TileMask>,
+    /// (window, query, row, column)
+    pub logits: Vec<f32>,
+}
+
+/// Runs the model over what the reader sends. A batch that fails is tried again window by window; a window that fails
+/// twice is the end, or a hole where those are allowed.
+pub(super) fn compute(
+    engine: &Engine<'_>,
+    segmenter: &mut dyn Segmenter,
+    padding: &Padding,
+    from_reader: Receiver<Message<Batch>>,
+    to_stitcher: SyncSender<Message<Answers>>,
+) -> Result<()> {
+    let mut limit = usize::MAX;
+    for message in from_reader {
+        let Batch { tiles, images } = match message {
+            Message::Work(batch) => batch,
+            Message::Hole(window) => {
+                let _ = to_stitcher.send(Message::Hole(window));
+                continue;
+            }
+            Message::Stop => {
+                let _ = to_stitcher.send(Message::Stop);
+                break;
+            }
+            Message::End => {
+                let _ = to_stitcher.send(Message::End);
+                break;
+            }
+        };
+        let send = |tiles, logits| {
+            let logits = padding.cut(logits);
+            to_stitcher.send(Message::Work(Answers { tiles, logits })).is_ok()
+        };
+        if let Ok(logits) = segment(segmenter, &images, &mut limit) {
+            if !send(tiles, logits) {
+                break;
+            }
+            continue;
+        }
+        for (index, tile) in tiles.into_iter().enumerate() {
+            let goes_on = match segment(segmenter, &one(&images, index), &mut limit) {
+                Ok(logits) => send(vec![tile], logits),
+                Err(_) if engine.options.allow_holes => to_stitcher.send(Message::Hole(tile.window)).is_ok(),
+                Err(error) => return Err(at(tile.window, error)),
+            };
+            if !goes_on {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one(images: &Images, index: usize) -> Images {
+    let plane = 3 * images.size.pixels();
+    Images { size: images.size, count: 1, pixels: images.pixels[index * plane..(index + 1) * plane].to_vec() }
+}
+
+/// Runs the model on at most `limit` images at once; where memory runs out, halves the limit and tries again.
+fn segment(segmenter: &mut dyn Segmenter, images: &Images, limit: &mut usize) -> Result<Vec<f32>> {
+    let plane = 3 * images.size.pixels();
+    let mut logits = Vec::new();
+    let mut done = 0;
+    while done < images.count {
+        let count = (*limit).min(images.count - done);
+        let part = match count == images.count {
+            true => segmenter.segment(images),
+            false => {
+                let pixels = images.pixels[done * plane..(done + count) * plane].to_vec();
+                segmenter.segment(&Images { size: images.size, count, pixels })
+            }
+        };
+        match part {
+            Ok(part) => {
+                finite(&part)?;
+                done += count;
+                if logits.is_empty() {
+                    logits = part;
+                } else {
+                    logits.extend(part);
+                }
+            }
+            Err(error) if error.kind() == Kind::OutOfMemory && count > 1 => *limit = count / 2,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(logits)
+}
+
+/// A single NaN would make a label out of nothing: it is an error instead.
+fn finite(logits: &[f32]) -> Result<()> {
+    match logits.iter().all(|logit| logit.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::input("its logits are no numbers")
+            .with_hint("Half precision can overflow: import the model with --precision fp32 or bf16.")),
+    }
+}

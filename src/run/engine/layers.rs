@@ -1,0 +1,81 @@
+//! A plan's results as layers of the journal: what is kept of every pixel, and how it becomes bytes and values again.
+
+use super::Engine;
+use crate::journal::{Layer, Sample, Strip};
+use crate::raster::{score_from_byte, score_to_byte};
+use crate::scene::{LabelType, ScoreType};
+use crate::stitch::{Row, certainty};
+
+pub(super) const LABELS: &str = "labels";
+pub(super) const SCORES: &str = "scores";
+pub(super) const CONFIDENCE: &str = "confidence";
+pub(super) const MARGIN: &str = "margin";
+
+/// The layers of a plan: labels first.
+pub(super) fn of(engine: &Engine<'_>) -> Vec<Layer> {
+    let (outputs, rasters) = (&engine.scene.outputs, engine.plan.rasters);
+    let score = |kind| match kind {
+        ScoreType::F32 => Sample::F32,
+        ScoreType::U8 => Sample::U8,
+    };
+    let label = match LabelType::for_classes(engine.classes.len()) {
+        LabelType::U8 => Sample::U8,
+        LabelType::U16 => Sample::U16,
+    };
+    let classes = engine.classes.len();
+    [
+        (true, LABELS, 1, label),
+        (outputs.scores.is_some(), SCORES, classes, score(rasters.scores)),
+        (outputs.confidence.is_some(), CONFIDENCE, 1, score(rasters.certainty)),
+        (outputs.margin.is_some(), MARGIN, 1, score(rasters.certainty)),
+    ]
+    .into_iter()
+    .filter(|layer| layer.0)
+    .map(|(_, name, planes, sample)| Layer { name: name.to_owned(), planes, sample })
+    .collect()
+}
+
+/// Labels blended rows, and makes bytes of all that is kept of them.
+pub(super) fn strip(engine: &Engine<'_>, rows: &[Row]) -> Strip {
+    let labelled = engine.classifier.classify(rows);
+    let outputs = &engine.scene.outputs;
+    let sure = (outputs.confidence.is_some() || outputs.margin.is_some())
+        .then(|| certainty(&labelled.scores, engine.classes.len()));
+    let layers = of(engine)
+        .iter()
+        .map(|layer| match (layer.name.as_str(), &sure) {
+            (SCORES, _) => score_bytes(&labelled.scores, layer.sample),
+            (CONFIDENCE, Some(sure)) => score_bytes(&sure.confidence, layer.sample),
+            (MARGIN, Some(sure)) => score_bytes(&sure.margin, layer.sample),
+            _ => match layer.sample {
+                // No label is larger than the nodata value of its type.
+                Sample::U8 => labelled.labels.iter().map(|&label| label as u8).collect(),
+                _ => labelled.labels.iter().flat_map(|label| label.to_le_bytes()).collect(),
+            },
+        })
+        .collect();
+    Strip { rows: rows.len(), layers }
+}
+
+fn score_bytes(scores: &[f32], sample: Sample) -> Vec<u8> {
+    match sample {
+        Sample::U8 => scores.iter().map(|&score| score_to_byte(score)).collect(),
+        _ => scores.iter().flat_map(|score| score.to_le_bytes()).collect(),
+    }
+}
+
+pub(super) fn labels(bytes: &[u8], sample: Sample) -> Vec<u16> {
+    match sample {
+        Sample::U8 => bytes.iter().map(|&label| u16::from(label)).collect(),
+        _ => bytes.chunks_exact(2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]])).collect(),
+    }
+}
+
+pub(super) fn scores(bytes: &[u8], sample: Sample) -> Vec<f32> {
+    match sample {
+        Sample::U8 => bytes.iter().map(|&byte| score_from_byte(byte)).collect(),
+        _ => {
+            bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! How much memory a scene's rows take, and into how many columns a scene is cut to keep to a limit.
+
+use std::fs;
+
+use super::{DEFAULT_BATCH, Engine, QUEUE, ROWS_AT_ONCE};
+use crate::error::{Error, Result};
+use crate::geom::Window;
+use crate::journal::Layer;
+use crate::stitch::Accumulator;
+
+/// Columns narrower than this many windows compute more for their neighbours than for themselves.
+const NARROWEST: usize = 2;
+
+/// The share of the memory at hand that a scene's rows may take where no limit is given: models grow while they compute.
+const SHARE: f64 = 0.5;
+
+/// Bytes that a column of a scene's width takes while its rows are blended, labelled and kept.
+fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize) -> f64 {
+    let rows = (window_height + ROWS_AT_ONCE) as f64;
+    // Labels of two bytes, and scores of four, twice: by row and by class. Layers twice: apart, and joined to be compressed.
+    rows * Accumulator::pixel_memory(queries) + ROWS_AT_ONCE as f64 * (2.0 + 8.0 * classes as f64 + 2.0 * layers)
+}
+
+/// The parts of a scene, in columns as wide as the limit on memory allows.
+pub(super) fn parts(engine: &Engine<'_>, queries: usize, layers: &[Layer]) -> Result<Vec<Window>> {
+    let (size, tiling) = (engine.scene.info.size, engine.plan.tiling);
+    let classes = engine.classes.len();
+    let bytes: usize = layers.iter().map(Layer::bytes).sum();
+    let column = per_column(tiling.window.min(size.height), queries, bytes as f64, classes);
+    let batch = tiling.batch.unwrap_or(DEFAULT_BATCH);
+    // In both queues, with reader, model and stitcher: pixels, then logits.
+    let waiting = ((2 * QUEUE + 3) * batch * tiling.window.pow(2) * 4 * (3 + queries)) as f64;
+    let room = match engine.options.memory {
+        Some(limit) => limit as f64 - resident() - waiting,
+        None => SHARE * available() - waiting,
+    };
+    let narrowest = (NARROWEST * tiling.window).min(size.width);
+    let widest = (room / column).max(0.0) as usize;
+    if widest < narrowest {
+        let megabytes = |bytes: f64| format!("{:.0} MB", bytes / 1e6);
+        let needed = narrowest as f64 * column + waiting + resident();
+        let given = engine.options.memory.map_or(SHARE * available() + resident(), |limit| limit as f64);
+        return Err(Error::input(format!(
+            "{} of memory are too little for {}: the model and the narrowest columns take {}",
+            megabytes(given),
+            engine.scene.info.path.display(),
+            megabytes(needed)
+        ))
+        .with_hint("Give more with --memory, use fewer prompts, or a smaller tiling.batch."));
+    }
+    let count = size.width.div_ceil(widest);
+    // As even as can be: the first ones are a pixel wider.
+    let start = |number: usize| number * size.width / count;
+    let part = |number| {
+        let (col, end) = (start(number), start(number + 1));
+        Window { col, row: 0, width: end - col, height: size.height }
+    };
+    Ok((0..count).map(part).collect())
+}
+
+/// Bytes that the rows of the narrowest columns take, before anything is known of the model.
+pub fn least(window: usize, width: usize, queries: usize, classes: usize) -> f64 {
+    (NARROWEST * window).min(width) as f64 * per_column(window, queries, 4.0 * classes as f64, classes)
+}
+
+/// Bytes that this process could still take: what the system has, and what its control group allows. Where neither says,
+/// what no scene of this world needs.
+pub fn available() -> f64 {
+    let group = |name: &str| -> Option<f64> {
+        fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok()?.trim().parse().ok()
+    };
+    let of_group = group("max").map(|most| most - group("current").unwrap_or(0.0));
+    let of_system = kilobytes("/proc/meminfo", "MemAvailable:");
+    of_system.unwrap_or(64e9).min(of_group.unwrap_or(f64::INFINITY))
+}
+
+/// Bytes that this process has.
+fn resident() -> f64 {
+    kilobytes("/proc/self/status", "VmRSS:").unwrap_or(0.0)
+}
+
+fn kilobytes(file: &str, key: &str) -> Option<f64> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes * 1024.0)
+}

@@ -1,0 +1,72 @@
+//! The reading thread: windows in order, those without data left out, the others normalised in batches.
+
+use std::sync::mpsc::SyncSender;
+
+use super::super::stop::Stop;
+use super::{DEFAULT_BATCH, Engine, Message, TileMask};
+use crate::error::Result;
+use crate::geom::{Grid, Window};
+use crate::model::{Images, Padding, normalise};
+use crate::raster::SceneReader;
+use crate::report::Progress;
+use crate::scene::Tile;
+
+/// Windows on their way to the model.
+pub(super) struct Batch {
+    pub tiles: Vec<TileMask>,
+    pub images: Images,
+}
+
+/// Reads all windows that reach `region` in order and sends those that hold data. Gives the number of windows left out.
+pub(super) fn read(
+    engine: &Engine<'_>,
+    reader: &SceneReader,
+    grid: &Grid,
+    region: Window,
+    to_model: SyncSender<Message<Batch>>,
+    stop: &Stop,
+    progress: &Progress,
+) -> Result<usize> {
+    let padding = Padding::new(grid.window(), engine.patch);
+    let batch = engine.plan.tiling.batch.unwrap_or(DEFAULT_BATCH);
+    let mut waiting: Vec<Tile> = Vec::with_capacity(batch);
+    let mut empty = 0;
+    // The model's thread may be gone: it then has a fault of its own to tell.
+    let send = |tiles: &mut Vec<Tile>| {
+        if tiles.is_empty() {
+            return true;
+        }
+        let images = normalise(tiles, &engine.normalisation, &padding);
+        let tiles = tiles.drain(..).map(|Tile { window, valid, .. }| TileMask { window, valid }).collect();
+        to_model.send(Message::Work(Batch { tiles, images })).is_ok()
+    };
+    for window in grid.reaching(region) {
+        if stop.signal().is_some() {
+            let _ = to_model.send(Message::Stop);
+            return Ok(empty);
+        }
+        let tile = match reader.read(window) {
+            Ok(tile) => tile,
+            Err(_) if engine.options.allow_holes => {
+                if !send(&mut waiting) || to_model.send(Message::Hole(window)).is_err() {
+                    return Ok(empty);
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if tile.is_empty() {
+            empty += 1;
+            progress.skip(1);
+            continue;
+        }
+        waiting.push(tile);
+        if waiting.len() == batch && !send(&mut waiting) {
+            return Ok(empty);
+        }
+    }
+    if send(&mut waiting) {
+        let _ = to_model.send(Message::End);
+    }
+    Ok(empty)
+}

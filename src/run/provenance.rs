@@ -1,0 +1,90 @@
+//! How results came to be: for those who look at them later, and for the run that is to go on.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Result;
+use crate::journal::Identity;
+use crate::model::fake::Answer;
+use crate::model::registry::Model;
+use crate::model::torch::Device;
+use crate::pipeline::{Plan, ScenePlan, TemplateChoice};
+use crate::raster;
+
+/// All that decides a scene's results, but the stretch, whose values its reader settles.
+///
+/// The device belongs to it: a GPU adds in another order than a CPU. Batch, memory and threads do not.
+pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -> Result<Identity> {
+    let mut identity = Identity::default();
+    for (name, value) in tags(plan, model) {
+        identity.set(&name.trim_start_matches("SEGEARTH_").to_lowercase(), value);
+    }
+    if let Model::Fake(answer) = model {
+        identity.set("model", match answer {
+            Answer::Identity => "fake:identity",
+            Answer::Null => "fake:null",
+        });
+    }
+    identity.set("device", if device == Device::Cpu { "cpu" } else { "cuda" });
+    identity.set("scene", raster::stamps(&scene.info)?.join("\n"));
+    let (size, _) = scene.output_grid();
+    let seen = scene.info.size;
+    identity.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
+    identity.set("bands", format!("{:?}", scene.bands));
+    if let Some(area) = &scene.info.access.area {
+        identity.set("aoi", digest(format!("{area:?}").as_bytes()));
+    }
+    let look = |class: &crate::pipeline::ClassPlan| {
+        let [red, green, blue] = class.colour;
+        let threshold = class.threshold.unwrap_or(plan.method.threshold);
+        format!("{} #{red:02x}{green:02x}{blue:02x} from {threshold}", class.name)
+    };
+    identity.set("looks", plan.classes.iter().map(look).collect::<Vec<_>>().join("; "));
+    identity.set("background", plan.background.map_or("none".to_owned(), |class| class.to_string()));
+    identity.set("templates", match &plan.method.templates {
+        TemplateChoice::File(path) => std::fs::read(path).map_or_else(|_| "gone".to_owned(), |text| digest(&text)),
+        other => format!("{other:?}"),
+    });
+    identity.set("rasters", format!("{:?}", plan.rasters));
+    let outputs: Vec<&str> = scene.outputs.named().map(|(name, _)| name).collect();
+    identity.set("outputs", outputs.join(", "));
+    Ok(identity)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What results say of how they came to be.
+pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
+    let tag = |name: &str, value: String| (format!("SEGEARTH_{name}"), value);
+    let classes: Vec<String> =
+        plan.classes.iter().map(|class| format!("{}: {}", class.name, class.prompts.join(","))).collect();
+    let mut tags = vec![
+        tag("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
+        tag("CLASSES", classes.join("; ")),
+        tag(
+            "METHOD",
+            format!(
+                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}",
+                plan.method.debias,
+                plan.method.logit_scale,
+                plan.method.threshold,
+                plan.tiling.window,
+                plan.tiling.stride,
+                plan.tiling.blend,
+                if plan.method.eight_sides { " tta=d4" } else { "" }
+            ),
+        ),
+    ];
+    if let Model::Bundle(bundle) = model {
+        tags.push(tag("MODEL", bundle.card.name.clone()));
+        tags.extend(
+            bundle
+                .card
+                .files
+                .iter()
+                .map(|(file, hash)| tag(&format!("SHA256_{}", file.replace('.', "_").to_uppercase()), hash.clone())),
+        );
+    }
+    tags
+}
