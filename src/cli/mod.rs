@@ -2,6 +2,8 @@
 
 mod evaluate;
 mod options;
+mod shard;
+mod submit;
 mod vectorize;
 
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use evaluate::EvaluateArgs;
 pub use options::{Memory, RunOptions};
+pub use shard::Shard;
+pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
 pub use vectorize::VectorizeArgs;
 
 use crate::pipeline::Override;
@@ -65,6 +69,13 @@ pub enum Command {
     /// Resolve a job and look at all it names, without running it
     #[command(after_help = "Example:\n  segearth check city.yaml --input scene.tif")]
     Check(JobArgs),
+    /// Make the results of a job whose shards are computed
+    #[command(after_help = "Example:\n  \
+        segearth run city.yaml --shard 1/2 & segearth run city.yaml --shard 2/2 & wait; segearth merge city.yaml")]
+    Merge(JobArgs),
+    /// Run a job on many machines
+    #[command(subcommand)]
+    Submit(SubmitCommand),
     /// Segment one scene without a job file
     #[command(after_help = "Examples:\n  \
         segearth segment scene.tif --model models/vit-b-16 --classes 'background; building,roof,house; road' -o labels.tif\n  \

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use super::shard::Shard;
+
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct RunOptions {
     /// Keep to this much memory, such as 4GB: very wide scenes are then computed in columns [default: half of what is free]
@@ -15,6 +17,9 @@ pub struct RunOptions {
     /// Leave out windows that cannot be computed: exit code 3, and nodata where nothing else reaches
     #[arg(long, help_heading = "Run options")]
     pub allow_holes: bool,
+    /// Compute the I-th of N parts of every scene, for `segearth merge`; auto: as Slurm, Kubernetes or another engine says
+    #[arg(long, value_name = "I/N|auto", conflicts_with = "overwrite", help_heading = "Run options")]
+    pub shard: Option<Shard>,
 }
 
 /// A number of bytes: `4GB`, `800 MB`, `1.5GiB`.
@@ -42,10 +47,8 @@ impl FromStr for Memory {
     fn from_str(written: &str) -> Result<Self, String> {
         let wrong = || format!("{written:?} is no amount of memory; write it like 800MB, 4GB or 1.5GiB");
         let lower = written.trim().to_lowercase();
-        let (number, unit) = UNITS
-            .iter()
-            .find_map(|(name, bytes)| Some((lower.strip_suffix(name)?, *bytes)))
-            .ok_or_else(wrong)?;
+        let (number, unit) =
+            UNITS.iter().find_map(|(name, bytes)| Some((lower.strip_suffix(name)?, *bytes))).ok_or_else(wrong)?;
         let number: f64 = number.trim().parse().map_err(|_| wrong())?;
         let bytes = number * unit;
         if (1e6..1e16).contains(&bytes) { Ok(Self { bytes: bytes as u64 }) } else { Err(wrong()) }

@@ -17,6 +17,10 @@ impl Identity {
         self.0.insert(name.to_owned(), value.into());
     }
 
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// SHA-256 over all facts, in hexadecimal digits.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
@@ -76,7 +80,10 @@ mod tests {
         now.set("classes", long("field"));
         let differences = before.differences(&now);
         assert_eq!(differences[1..], ["  stride: was 112, is 56", "  tta: was nothing, is d4"]);
-        assert!(differences[0].contains("water, forest,") && differences[0].contains("water, field"), "{differences:?}");
+        assert!(
+            differences[0].contains("water, forest,") && differences[0].contains("water, field"),
+            "{differences:?}"
+        );
         assert!(before.differences(&before).is_empty());
         assert_ne!(before.hash(), now.hash());
         assert_eq!(before.hash(), before.clone().hash());

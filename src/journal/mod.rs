@@ -32,10 +32,11 @@ const FORMAT: u32 = 1;
 const LONGEST: u64 = 16 << 20;
 
 /// The journal of one scene.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Journal {
     folder: PathBuf,
     layers: Vec<Layer>,
+    shards: usize,
     parts: Vec<Window>,
     /// The hash of what it was run on.
     identity: String,
@@ -50,8 +51,19 @@ struct Written {
     /// What it was run on.
     run: Identity,
     layers: Vec<Layer>,
+    /// Processes that share the scene.
+    shards: usize,
     /// Column, row, width and height of each part.
     parts: Vec<[usize; 4]>,
+}
+
+/// How a scene is to be cut.
+#[derive(Clone, Debug)]
+pub struct Division {
+    /// Processes that share the scene, each with a band of rows; 1: a single one does all.
+    pub shards: usize,
+    /// Row by row; those of a band begin in the same row.
+    pub parts: Vec<Window>,
 }
 
 impl Journal {
@@ -69,14 +81,16 @@ impl Journal {
 
     /// Begins a journal in `folder`, or takes up the one that is there.
     ///
-    /// `parts` are used by a new journal only: one that is there keeps its own.
+    /// The division's parts are used by a new journal only: one that is there keeps its own.
     ///
     /// # Errors
-    /// The journal there was begun on something else (which of its facts differ is said), or cannot be read.
-    pub fn open(folder: &Path, run: &Identity, layers: &[Layer], parts: &[Window]) -> Result<Self> {
+    /// The journal there was begun on something else (which of its facts differ is said), is shared by another number of
+    /// processes, or cannot be read.
+    pub fn open(folder: &Path, run: &Identity, layers: &[Layer], division: &Division) -> Result<Self> {
         fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
-        let windows = parts.iter().map(|part| [part.col, part.row, part.width, part.height]).collect();
-        let wanted = Written { format: FORMAT, run: run.clone(), layers: layers.to_vec(), parts: windows };
+        let parts = division.parts.iter().map(|part| [part.col, part.row, part.width, part.height]).collect();
+        let shards = division.shards;
+        let wanted = Written { format: FORMAT, run: run.clone(), layers: layers.to_vec(), shards, parts };
         let new = begin(folder, &wanted)?;
         let found = if new { wanted } else { read(folder)? };
         let fail = |message: String| {
@@ -88,22 +102,41 @@ impl Journal {
         let differences = found.run.differences(run);
         if !differences.is_empty() {
             let count = if differences.len() == 1 { "something else" } else { "other things" };
-            return Err(fail(format!(
-                "the unfinished results here were begun on {count}\n{}",
-                differences.join("\n")
-            )));
+            return Err(fail(format!("the unfinished results here were begun on {count}\n{}", differences.join("\n"))));
         }
         if found.format != FORMAT || found.layers != layers {
             return Err(fail("the unfinished results here were begun by another version of segearth".into()));
+        }
+        if shards > 1 && found.shards != shards {
+            return Err(fail(format!(
+                "the unfinished results here are shared by {} processes, and this one is of {shards}",
+                found.shards
+            )));
         }
         let window = |[col, row, width, height]: [usize; 4]| Window { col, row, width, height };
         Ok(Self {
             folder: folder.to_owned(),
             layers: found.layers,
+            shards: found.shards,
             parts: found.parts.into_iter().map(window).collect(),
             identity: run.hash(),
             new,
         })
+    }
+
+    /// A fact of what the journal there was begun on.
+    pub fn fact(folder: &Path, name: &str) -> Option<String> {
+        read(folder).ok()?.run.get(name).map(str::to_owned)
+    }
+
+    /// Processes that share the scene.
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// The parts of the band of the process `index` (from 0): none where there are more processes than bands.
+    pub fn band(&self, index: usize) -> Vec<Window> {
+        self.parts.chunk_by(|a, b| a.row == b.row).nth(index).map(<[Window]>::to_vec).unwrap_or_default()
     }
 
     /// How the scene is cut; together the parts cover it, none of its pixels twice.

@@ -17,6 +17,10 @@ fn identity(stride: &str) -> Identity {
 
 const PART: Window = Window { col: 3, row: 5, width: 4, height: 9 };
 
+fn whole() -> Division {
+    Division { shards: 1, parts: vec![PART] }
+}
+
 /// Rows whose every byte is told by the scene's row, so that what comes back can be known.
 fn strip(first: usize, rows: usize) -> Strip {
     let bytes = |layer: &Layer| {
@@ -53,14 +57,15 @@ fn all(file: &mut RowFile) -> Vec<Vec<u8>> {
 fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("labels.tif.unfinished");
-    let journal = Journal::open(&folder, &identity("112"), &layers(), &[PART]).unwrap();
+    let journal = Journal::open(&folder, &identity("112"), &layers(), &whole()).unwrap();
     assert!(journal.is_new());
     let mut file = journal.part(PART).unwrap();
     file.append(&strip(0, 4)).unwrap();
     file.append_hole(PART).unwrap();
     file.append(&strip(4, 3)).unwrap();
     assert!(file.append(&strip(7, 3)).is_err(), "more rows than the part has");
-    let again = Journal::open(&folder, &identity("112"), &layers(), &[]).unwrap();
+    let again =
+        Journal::open(&folder, &identity("112"), &layers(), &Division { shards: 1, parts: Vec::new() }).unwrap();
     assert!(!again.is_new());
     assert_eq!(again.parts(), [PART], "the parts are those of the first run");
     assert!(again.part(PART).unwrap_err().to_string().contains("another run"));
@@ -74,16 +79,30 @@ fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
 }
 
 #[test]
+fn processes_share_the_bands_of_one_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let part = |row, col| Window { col, row, width: 4, height: 3 };
+    let parts = vec![part(0, 0), part(0, 4), part(3, 0), part(3, 4)];
+    let open =
+        |shards| Journal::open(folder.path(), &identity("112"), &layers(), &Division { shards, parts: parts.clone() });
+    let first = open(3).unwrap();
+    assert_eq!((first.band(0), first.band(1), first.band(2)), (parts[..2].to_vec(), parts[2..].to_vec(), vec![]));
+    assert!(open(2).unwrap_err().to_string().contains("shared by 3 processes, and this one is of 2"));
+    assert_eq!(open(1).unwrap().shards(), 3, "one process may go on with what several began");
+    assert_eq!(Journal::fact(folder.path(), "stride").as_deref(), Some("112"));
+}
+
+#[test]
 fn another_job_is_told_what_differs() {
     let folder = tempfile::tempdir().unwrap();
-    drop(Journal::open(folder.path(), &identity("112"), &layers(), &[PART]).unwrap());
-    let error = Journal::open(folder.path(), &identity("56"), &layers(), &[PART]).unwrap_err();
+    drop(Journal::open(folder.path(), &identity("112"), &layers(), &whole()).unwrap());
+    let error = Journal::open(folder.path(), &identity("56"), &layers(), &whole()).unwrap_err();
     assert!(error.to_string().ends_with("stride: was 112, is 56"), "{error}");
     assert!(error.hint().unwrap().contains("--overwrite"));
-    let error = Journal::open(folder.path(), &identity("112"), &layers()[..1], &[PART]).unwrap_err();
+    let error = Journal::open(folder.path(), &identity("112"), &layers()[..1], &whole()).unwrap_err();
     assert!(error.to_string().contains("another version"), "{error}");
     fs::write(folder.path().join(NAME), "format: [").unwrap();
-    let error = Journal::open(folder.path(), &identity("112"), &layers(), &[PART]).unwrap_err();
+    let error = Journal::open(folder.path(), &identity("112"), &layers(), &whole()).unwrap_err();
     assert!(error.to_string().contains("cannot read the journal"), "{error}");
     fs::write(folder.path().join("notes.txt"), "mine").unwrap();
     remove(folder.path()).unwrap();

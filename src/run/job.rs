@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::engine::{self, Counts, Engine, Finished, Options};
+use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share};
 use super::provenance;
 use super::stop::Stop;
 use crate::error::{Context, Error, Kind, Result};
@@ -12,11 +12,11 @@ use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
 use crate::model::registry::Model;
-use crate::model::tta::EightSides;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
+use crate::model::tta::EightSides;
 use crate::model::{Normalisation, Queries, Segmenter};
-use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice};
+use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
 use crate::raster::Stretch;
 use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Georeference, LabelType, ScoreType};
@@ -35,35 +35,54 @@ pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
 /// # Errors
 /// [`Kind::Holes`](crate::error::Kind::Holes) where everything is complete but for windows that the user allowed to fail.
 pub fn run(spec: &Spec, trust: bool, options: Options, reporter: &Reporter) -> Result<()> {
-    let Prepared { plan, model, device } = prepare(spec, trust, Folders::Make, reporter)?;
-    let mut segmenter = segmenter(&plan, &model, device, reporter)?;
-    let normalisation = match &model {
-        Model::Bundle(bundle) => bundle.normalisation(),
-        // A fake model sees the pixels as they are.
-        Model::Fake(_) => Normalisation { mean: [0.0; 3], std: [1.0; 3] },
-    };
+    let prepared = prepare(spec, trust, Folders::Make, reporter)?;
+    let Prepared { plan, model, device } = &prepared;
+    let mut segmenter = segmenter(plan, model, *device, reporter)?;
     let stop = Stop::listen()?;
     let mut holes = 0;
     for scene in &plan.scenes {
-        let engine = Engine {
-            plan: &plan,
-            scene,
-            options,
-            normalisation,
-            patch: model.patch(),
-            classifier: classifier(&plan),
-            classes: classes(&plan),
-            tags: provenance::tags(&plan, &model),
-            identity: provenance::identity(&plan, scene, &model, device)?,
-        };
-        holes += run_scene(&engine, segmenter.as_mut(), device, &stop, reporter)?;
+        let engine = prepared.engine(scene, options)?;
+        let started = Instant::now();
+        let outcome = stop.orderly(|| engine::run(&engine, segmenter.as_mut(), &stop, reporter))?;
+        holes += finish(&engine, outcome, started, *device, reporter)?;
     }
+    without_holes(holes)
+}
+
+/// Makes the outputs of a job whose rows have been computed in shards.
+///
+/// # Errors
+/// Rows are missing, or as [`run`].
+pub fn merge(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
+    let prepared = prepare(spec, trust, Folders::Make, reporter)?;
+    let mut holes = 0;
+    for scene in &prepared.plan.scenes {
+        let engine = prepared.engine(scene, Options::default())?;
+        let started = Instant::now();
+        holes += finish(&engine, engine::merge(&engine)?, started, prepared.device, reporter)?;
+    }
+    without_holes(holes)
+}
+
+/// Whether every scene of a job has been finished, by whichever run. The job is looked at as `check` does.
+pub fn is_finished(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<bool> {
+    let prepared = prepare(spec, trust, Folders::Look, reporter)?;
+    for scene in &prepared.plan.scenes {
+        if !engine::is_done(&prepared.engine(scene, Options::default())?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn without_holes(holes: usize) -> Result<()> {
     if holes == 0 {
         return Ok(());
     }
-    let windows = if holes == 1 { "window".to_owned() } else { format!("{holes} windows") };
-    Err(Error::new(Kind::Holes, format!("the results have holes: {windows} could not be computed"))
-        .with_hint("Pixels that no other window reaches are nodata there. Mend the scene and run again with --overwrite."))
+    let windows = if holes == 1 { "a window".to_owned() } else { format!("{holes} windows") };
+    Err(Error::new(Kind::Holes, format!("the results have holes: {windows} could not be computed")).with_hint(
+        "Pixels that no other window reaches are nodata there. Mend the scene and run again with --overwrite.",
+    ))
 }
 
 /// A job of which everything is known that can be known before the work.
@@ -71,6 +90,27 @@ struct Prepared {
     plan: Plan,
     model: Model,
     device: Device,
+}
+
+impl Prepared {
+    fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options) -> Result<Engine<'a>> {
+        let Self { plan, model, device } = self;
+        Ok(Engine {
+            plan,
+            scene,
+            options,
+            normalisation: match model {
+                Model::Bundle(bundle) => bundle.normalisation(),
+                // A fake model sees the pixels as they are.
+                Model::Fake(_) => Normalisation { mean: [0.0; 3], std: [1.0; 3] },
+            },
+            patch: model.patch(),
+            classifier: classifier(plan),
+            classes: classes(plan),
+            tags: provenance::tags(plan, model),
+            identity: provenance::identity(plan, scene, model, *device)?,
+        })
+    }
 }
 
 fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
@@ -241,20 +281,32 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
     Ok(queries)
 }
 
-/// Gives the number of holes.
-fn run_scene(
+/// Makes what is made from a scene's rasters, and tells of it. Gives the number of holes.
+fn finish(
     engine: &Engine<'_>,
-    segmenter: &mut dyn Segmenter,
+    outcome: Outcome,
+    started: Instant,
     device: Device,
-    stop: &Stop,
     reporter: &Reporter,
 ) -> Result<usize> {
     let scene = engine.scene;
-    let started = Instant::now();
-    let Some(Finished { counts, stretch, journal }) = stop.orderly(|| engine::run(engine, segmenter, stop, reporter))? else {
-        let name = scene.name();
-        reporter.note(&format!("{name} is finished, by an earlier run of this job; --overwrite computes it again."));
-        return Ok(0);
+    let Finished { counts, stretch, journal } = match outcome {
+        Outcome::Finished(finished) => finished,
+        Outcome::Earlier => {
+            let name = scene.name();
+            reporter
+                .note(&format!("{name} is finished, by an earlier run of this job; --overwrite computes it again."));
+            return Ok(0);
+        }
+        Outcome::Shard => {
+            if let Share::Shard { index, count } = engine.options.share {
+                reporter.note(&format!(
+                    "Shard {index}/{count} of {} is finished; when all are, `segearth merge` makes the results.",
+                    scene.name()
+                ));
+            }
+            return Ok(0);
+        }
     };
     let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
     if let Some(path) = &scene.outputs.polygons {

@@ -6,9 +6,10 @@ mod job;
 mod models;
 mod provenance;
 mod stop;
+mod submit;
 mod vectorize;
 
-use crate::cli::{Cli, Command, RunOptions};
+use crate::cli::{Cli, Command, RunOptions, Shard};
 use crate::error::Result;
 use crate::pipeline;
 use crate::report::Reporter;
@@ -27,6 +28,8 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         }
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
+        Command::Merge(args) => job::merge(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
+        Command::Submit(command) => submit::run(command, cli.global.trust, reporter),
         Command::Schema => {
             reporter.print(&pipeline::json_schema());
             Ok(())
@@ -36,6 +39,10 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
 }
 
 fn options(args: &RunOptions) -> engine::Options {
-    let &RunOptions { memory, overwrite, allow_holes } = args;
-    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_holes }
+    let &RunOptions { memory, overwrite, allow_holes, shard } = args;
+    let share = match shard {
+        Some(Shard { index, count }) => engine::Share::Shard { index, count },
+        None => engine::Share::All,
+    };
+    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_holes, share }
 }

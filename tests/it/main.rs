@@ -11,4 +11,5 @@ mod parity_binary;
 mod parity_network;
 mod resume;
 mod scenes;
+mod shards;
 mod workdir;

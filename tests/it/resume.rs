@@ -129,7 +129,7 @@ fn what_an_earlier_run_left_is_guarded() {
         [
             "error: the unfinished results here were begun on other things",
             "  classes: was red: red; green: green; blue: blue, is red: red; green: green",
-            "  looks: was red #eb4949 from 0; green #49eb49 from 0; blue #4949eb from 0, is red #eb4949 from 0; green #49eb49 from 0",
+            "  looks: was red #e69f00 from 0; green #56b4e9 from 0; blue #cc79a7 from 0, is red #e69f00 from 0; green #56b4e9 from 0",
             "  method: was debias=0.3 logit_scale=50 threshold=0 window=224 stride=28 blend=Hann, is debias=0.3 logit_scale=50 threshold=0 window=224 stride=56 blend=Hann",
         ],
         "{}",
@@ -143,7 +143,9 @@ fn what_an_earlier_run_left_is_guarded() {
 
     // Started anew it comes to the same.
     work.ok(["run", "job.yaml", "--overwrite"]);
-    for (name, (found, want)) in OUTPUTS.iter().zip(outputs(&work).iter().zip(&want)).filter(|(name, _)| name.ends_with("fgb")) {
+    for (name, (found, want)) in
+        OUTPUTS.iter().zip(outputs(&work).iter().zip(&want)).filter(|(name, _)| name.ends_with("fgb"))
+    {
         assert!(found == want, "{name} differs");
     }
 }
@@ -184,7 +186,11 @@ fn a_window_that_cannot_be_read_fails_the_job_or_is_a_hole_that_everybody_sees()
     let words = "segment scene.tif --model fake:identity -c red;green;blue -o out/labels.tif";
     let ran = work.run(words.split_whitespace());
     assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("cannot read band") && ran.stderr.contains("rows are finished and kept"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("cannot read band") && ran.stderr.contains("rows are finished and kept"),
+        "{}",
+        ran.stderr
+    );
     assert!(!work.path("out/labels.tif").exists());
     let ran = work.run(format!("{words} --allow-holes").split_whitespace());
     assert_eq!(ran.code, 3, "{}", ran.stderr);
@@ -295,9 +301,6 @@ fn quarters(work: &Workdir, pixels: &[u8], (width, height): (usize, usize)) {
         .zip(&sources)
         .map(|(band, sources)| format!("<VRTRasterBand dataType=\"Byte\" band=\"{band}\">{sources}</VRTRasterBand>"))
         .collect();
-    let vrt = format!(
-        "<VRTDataset rasterXSize=\"{width}\" rasterYSize=\"{height}\">{}</VRTDataset>",
-        bands.concat()
-    );
+    let vrt = format!("<VRTDataset rasterXSize=\"{width}\" rasterYSize=\"{height}\">{}</VRTDataset>", bands.concat());
     work.write("quarters.vrt", vrt);
 }

@@ -1,10 +1,10 @@
 //! How much memory a scene's rows take, and into how many columns a scene is cut to keep to a limit.
 
 use std::fs;
+use std::ops::Range;
 
 use super::{DEFAULT_BATCH, Engine, QUEUE, ROWS_AT_ONCE};
 use crate::error::{Error, Result};
-use crate::geom::Window;
 use crate::journal::Layer;
 use crate::stitch::Accumulator;
 
@@ -21,8 +21,8 @@ fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize)
     rows * Accumulator::pixel_memory(queries) + ROWS_AT_ONCE as f64 * (2.0 + 8.0 * classes as f64 + 2.0 * layers)
 }
 
-/// The parts of a scene, in columns as wide as the limit on memory allows.
-pub(super) fn parts(engine: &Engine<'_>, queries: usize, layers: &[Layer]) -> Result<Vec<Window>> {
+/// The columns of a scene, as wide as the limit on memory allows.
+pub(super) fn columns(engine: &Engine<'_>, queries: usize, layers: &[Layer]) -> Result<Vec<Range<usize>>> {
     let (size, tiling) = (engine.scene.info.size, engine.plan.tiling);
     let classes = engine.classes.len();
     let bytes: usize = layers.iter().map(Layer::bytes).sum();
@@ -49,13 +49,9 @@ pub(super) fn parts(engine: &Engine<'_>, queries: usize, layers: &[Layer]) -> Re
         .with_hint("Give more with --memory, use fewer prompts, or a smaller tiling.batch."));
     }
     let count = size.width.div_ceil(widest);
-    // As even as can be: the first ones are a pixel wider.
+    // As even as can be.
     let start = |number: usize| number * size.width / count;
-    let part = |number| {
-        let (col, end) = (start(number), start(number + 1));
-        Window { col, row: 0, width: end - col, height: size.height }
-    };
-    Ok((0..count).map(part).collect())
+    Ok((0..count).map(|number| start(number)..start(number + 1)).collect())
 }
 
 /// Bytes that the rows of the narrowest columns take, before anything is known of the model.

@@ -11,6 +11,7 @@
 
 mod assemble;
 mod compute;
+mod divide;
 mod layers;
 mod memory;
 mod read;
@@ -24,7 +25,7 @@ pub use memory::{available as available_memory, least as least_memory};
 use super::stop::Stop;
 use crate::error::{Error, Kind, Result};
 use crate::geom::{Grid, Window};
-use crate::journal::{self, Identity, Journal, RowFile};
+use crate::journal::{self, Division, Identity, Journal, RowFile};
 use crate::model::{Normalisation, Padding, Segmenter};
 use crate::pipeline::{Plan, ScenePlan};
 use crate::raster::{self, SceneReader, Stretch};
@@ -50,6 +51,16 @@ pub struct Options {
     pub overwrite: bool,
     /// Leave out windows that cannot be computed.
     pub allow_holes: bool,
+    pub share: Share,
+}
+
+/// How much of a scene this process computes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Share {
+    #[default]
+    All,
+    /// One of `count` bands, counted from 1; whoever merges makes the rasters.
+    Shard { index: usize, count: usize },
 }
 
 /// One scene's work, every choice made.
@@ -81,6 +92,15 @@ pub struct Counts {
     pub nodata: u64,
 }
 
+/// How far a scene has come.
+pub enum Outcome {
+    /// An earlier run has finished it.
+    Earlier,
+    /// This process has computed its share of the rows.
+    Shard,
+    Finished(Finished),
+}
+
 /// A scene whose rasters are complete.
 pub struct Finished {
     pub counts: Counts,
@@ -107,61 +127,117 @@ struct TileMask {
     valid: Option<Vec<bool>>,
 }
 
-/// Segments one scene: reads it, runs the model, writes labels and scores. `None`: an earlier run has finished it.
+/// Segments one scene: reads it, runs the model, writes labels and scores; or does its share of that.
 ///
 /// # Errors
 /// The first thing that fails anywhere stops all threads; nothing appears under the outputs' names then, and the rows that
 /// were finished are kept for the next run.
-pub fn run(
-    engine: &Engine<'_>,
-    segmenter: &mut dyn Segmenter,
-    stop: &Stop,
-    reporter: &Reporter,
-) -> Result<Option<Finished>> {
+pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, reporter: &Reporter) -> Result<Outcome> {
     let scene = engine.scene;
     let folder = Journal::folder(&scene.outputs.labels);
     if engine.options.overwrite {
         journal::remove(&folder)?;
     }
     let mut reader = SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
-    let stretch = reader.stretch().clone();
-    let mut identity = engine.identity.clone();
-    identity.set("stretch", stretch.to_string());
+    let identity = identity(engine, &reader);
     if !engine.options.overwrite && !Journal::is_begun(&folder) && is_finished(scene, &identity) {
-        return Ok(None);
+        return Ok(Outcome::Earlier);
     }
     let layers = layers::of(engine);
-    let parts = memory::parts(engine, segmenter.queries(), &layers)?;
-    let journal = Journal::open(&folder, &identity, &layers, &parts)?;
-    if journal.parts().len() > 1 {
-        reporter.detail(&format!("Computed in {} columns.", journal.parts().len()));
+    let division = divide::divide(engine, &reader, segmenter.queries(), &layers)?;
+    let journal = Journal::open(&folder, &identity, &layers, &division)?;
+    let mine = match engine.options.share {
+        Share::All => journal.parts().to_vec(),
+        Share::Shard { index, .. } => journal.band(index - 1),
+    };
+    if mine.len() > 1 {
+        reporter.detail(&format!("Computed in {} columns.", mine.len()));
     }
-    let mut files = journal.parts().iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
-    let before = rows(&files);
-    if !journal.is_new() {
-        let of = total_rows(&files);
+    let mut files = mine.iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
+    let (before, of) = (rows(&files), total_rows(&files));
+    if before > 0 {
         reporter.note(&format!("{} goes on from an earlier run: {before} of {of} rows are finished.", scene.name()));
     }
-    match compute_and_assemble(engine, segmenter, &mut reader, &journal, &mut files, stop, reporter) {
-        Ok(mut counts) => {
-            counts.holes = files.iter().flat_map(RowFile::holes).copied().collect();
-            Ok(Some(Finished { counts, stretch, journal }))
+    let computed = compute(engine, segmenter, &mut reader, &mut files, stop, reporter);
+    let finished = computed.and_then(|counts| match engine.options.share {
+        Share::Shard { .. } => Ok(Outcome::Shard),
+        Share::All => {
+            let counts = assembled(engine, &reader, &journal, &mut files, counts)?;
+            let stretch = reader.stretch().clone();
+            Ok(Outcome::Finished(Finished { counts, stretch, journal: journal.clone() }))
         }
-        Err(error) => {
-            if rows(&files) > 0 || files.iter().any(|file| !file.holes().is_empty()) {
-                let (done, of) = (rows(&files), total_rows(&files));
-                let folder = folder.display();
-                reporter.note(&format!(
-                    "{done} of {of} rows are finished and kept in {folder}: the same command goes on from there."
-                ));
-            } else if journal.is_new() {
-                // Nothing was gained, and nothing is left behind.
-                drop(files);
-                let _ = journal.remove();
-            }
-            Err(error)
+    });
+    if finished.is_err() {
+        if rows(&files) > 0 || files.iter().any(|file| !file.holes().is_empty()) {
+            let (done, folder) = (rows(&files), folder.display());
+            reporter.note(&format!(
+                "{done} of {of} rows are finished and kept in {folder}: the same command goes on from there."
+            ));
+        } else if journal.is_new() && engine.options.share == Share::All {
+            // Nothing was gained, and nothing is left behind.
+            drop(files);
+            let _ = journal.remove();
         }
     }
+    finished
+}
+
+/// Makes the rasters of a scene whose rows several processes have computed.
+///
+/// # Errors
+/// Rows are missing; whose, is said.
+pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
+    let scene = engine.scene;
+    let folder = Journal::folder(&scene.outputs.labels);
+    let reader = SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
+    let mut identity = identity(engine, &reader);
+    if !Journal::is_begun(&folder) {
+        if is_finished(scene, &identity) {
+            return Ok(Outcome::Earlier);
+        }
+        return Err(Error::input(format!("nothing has been computed of {} yet", scene.name()))
+            .with_hint("Run its shards first: `segearth run JOB.yaml --shard 1/4`, then 2/4 and so on."));
+    }
+    // Rows are joined wherever they were computed.
+    if let Some(device) = Journal::fact(&folder, DEVICE) {
+        identity.set(DEVICE, device);
+    }
+    let journal = Journal::open(&folder, &identity, &layers::of(engine), &Division { shards: 1, parts: Vec::new() })?;
+    let mut files = journal.parts().iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
+    let bands = files.chunk_by(|a, b| a.part().row == b.part().row);
+    let missing: Vec<String> = bands
+        .enumerate()
+        .filter(|(_, band)| !band.iter().all(RowFile::is_complete))
+        .map(|(index, band)| {
+            format!("  shard {}/{}: {} of {} rows", index + 1, journal.shards(), rows(band), total_rows(band))
+        })
+        .collect();
+    if !missing.is_empty() {
+        let (scene, missing) = (scene.name(), missing.join("\n"));
+        return Err(Error::input(format!("{scene} is not yet computed as a whole; finished are of\n{missing}"))
+            .with_hint("Run these shards again: each goes on where it stopped."));
+    }
+    let counts = assembled(engine, &reader, &journal, &mut files, Counts::default())?;
+    Ok(Outcome::Finished(Finished { counts, stretch: reader.stretch().clone(), journal }))
+}
+
+/// Whether an earlier run has finished the scene.
+pub fn is_done(engine: &Engine<'_>) -> Result<bool> {
+    let scene = engine.scene;
+    if Journal::is_begun(&Journal::folder(&scene.outputs.labels)) || !scene.outputs.labels.exists() {
+        return Ok(false);
+    }
+    let reader = SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
+    Ok(is_finished(scene, &identity(engine, &reader)))
+}
+
+/// The fact that tells a GPU's rows from a CPU's.
+pub const DEVICE: &str = "device";
+
+fn identity(engine: &Engine<'_>, reader: &SceneReader) -> Identity {
+    let mut identity = engine.identity.clone();
+    identity.set("stretch", reader.stretch().to_string());
+    identity
 }
 
 fn rows(files: &[RowFile]) -> usize {
@@ -172,27 +248,34 @@ fn total_rows(files: &[RowFile]) -> usize {
     files.iter().map(|file| file.part().height).sum()
 }
 
-/// Whether all outputs are there and the labels were made by this very run.
+/// Whether all outputs are there and the labels were made by this very job, on whichever device.
 fn is_finished(scene: &ScenePlan, identity: &Identity) -> bool {
-    scene.outputs.named().all(|(_, path)| path.exists())
-        && raster::tag(&scene.outputs.labels, IDENTITY_TAG).is_some_and(|hash| hash == identity.hash())
+    let Some(hash) = raster::tag(&scene.outputs.labels, IDENTITY_TAG) else { return false };
+    let known = |device| {
+        let mut identity = identity.clone();
+        identity.set(DEVICE, device);
+        identity.hash() == hash
+    };
+    (known("cpu") || known("cuda")) && scene.outputs.named().all(|(_, path)| path.exists())
 }
 
-fn compute_and_assemble(
+/// Computes the rows that the files lack.
+fn compute(
     engine: &Engine<'_>,
     segmenter: &mut dyn Segmenter,
     reader: &mut SceneReader,
-    journal: &Journal,
     files: &mut [RowFile],
     stop: &Stop,
     reporter: &Reporter,
 ) -> Result<Counts> {
     let tiling = &engine.plan.tiling;
     let grid = Grid::new(engine.scene.info.size, tiling.window, tiling.stride);
-    let (mut counts, stretch) = (Counts::default(), reader.stretch().to_string());
+    let mut counts = Counts::default();
     if files.iter().any(|file| !file.holes().is_empty()) && !engine.options.allow_holes {
-        return Err(Error::input("an earlier run has left holes in the unfinished results, which this one may not have")
-            .with_hint("Run it with --allow-holes again, or start anew with --overwrite."));
+        return Err(Error::input(
+            "an earlier run has left holes in the unfinished results, which this one may not have",
+        )
+        .with_hint("Run it with --allow-holes again, or start anew with --overwrite."));
     }
     let windows = files.iter().map(|file| grid.count_reaching(file.part())).sum();
     let progress = reporter.progress("segmenting", windows, "windows");
@@ -201,10 +284,21 @@ fn compute_and_assemble(
         counts.windows += computed;
         counts.empty_windows += empty;
     }
-    drop(progress);
+    Ok(counts)
+}
+
+/// Makes the rasters from all rows.
+fn assembled(
+    engine: &Engine<'_>,
+    reader: &SceneReader,
+    journal: &Journal,
+    files: &mut [RowFile],
+    mut counts: Counts,
+) -> Result<Counts> {
     let mut tags = engine.tags.clone();
-    tags.push(("SEGEARTH_STRETCH".to_owned(), stretch));
+    tags.push(("SEGEARTH_STRETCH".to_owned(), reader.stretch().to_string()));
     assemble::assemble(engine, journal.identity(), journal.layers(), files, &tags, &mut counts)?;
+    counts.holes = files.iter().flat_map(RowFile::holes).copied().collect();
     Ok(counts)
 }
 

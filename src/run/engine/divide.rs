@@ -1,0 +1,87 @@
+//! How a scene is cut: into bands of rows that cost about the same, one for each process, and those into columns.
+
+use std::ops::Range;
+
+use super::{Engine, Share, memory};
+use crate::error::Result;
+use crate::geom::{Grid, Window};
+use crate::journal::{Division, Layer};
+use crate::raster::SceneReader;
+
+/// Rows that are looked at to learn where a scene holds data.
+const LOOKS: usize = 64;
+/// What a window without data costs beside one with data: it is read and no more.
+const EMPTY_COST: f64 = 0.02;
+
+/// Cuts a scene.
+pub(super) fn divide(engine: &Engine<'_>, reader: &SceneReader, queries: usize, layers: &[Layer]) -> Result<Division> {
+    let tiling = &engine.plan.tiling;
+    let grid = Grid::new(engine.scene.info.size, tiling.window, tiling.stride);
+    let shards = match engine.options.share {
+        Share::Shard { count, .. } => count,
+        Share::All => 1,
+    };
+    let bands = if shards == 1 { vec![0..grid.scene().height] } else { bands(reader, &grid, shards)? };
+    let columns = memory::columns(engine, queries, layers)?;
+    let parts = bands.iter().flat_map(|rows| {
+        columns.iter().map(|cols| Window { col: cols.start, row: rows.start, width: cols.len(), height: rows.len() })
+    });
+    Ok(Division { shards, parts: parts.collect() })
+}
+
+/// At most `count` bands; fewer where the scene has fewer rows of windows.
+fn bands(reader: &SceneReader, grid: &Grid, count: usize) -> Result<Vec<Range<usize>>> {
+    let size = grid.scene();
+    let step = size.height.div_ceil(LOOKS).max(1);
+    let looks = (step / 2..size.height).step_by(step).map(|row| {
+        let tile = reader.read(Window { col: 0, row, width: size.width, height: 1 })?;
+        let Some(valid) = tile.valid else { return Ok(1.0) };
+        let cols = grid.col_starts().iter().map(|&start| start..start + grid.window().width);
+        let full = cols.filter(|cols| valid[cols.clone()].contains(&true)).count();
+        Ok(EMPTY_COST + full as f64 / grid.col_starts().len() as f64)
+    });
+    Ok(cut(&looks.collect::<Result<Vec<f64>>>()?, step, size.height, count.min(grid.row_starts().len())))
+}
+
+/// Cuts `height` rows into `count` bands of the same cost; `costs` are those of a row in each run of `step` rows.
+fn cut(costs: &[f64], step: usize, height: usize, count: usize) -> Vec<Range<usize>> {
+    let of_row = |row: usize| costs.get(row / step).or(costs.last()).copied().unwrap_or(1.0);
+    let total: f64 = (0..height).map(of_row).sum();
+    let (mut bands, mut start, mut sum) = (Vec::with_capacity(count), 0, 0.0);
+    for row in 0..height {
+        sum += of_row(row);
+        let (made, left) = (bands.len() + 1, height - row - 1);
+        // Each of the bands to come has at least a row.
+        if made < count && (sum >= total * made as f64 / count as f64 || left == count - made) {
+            bands.push(start..row + 1);
+            start = row + 1;
+        }
+    }
+    bands.push(start..height);
+    bands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bands_follow_each_other_and_cost_about_the_same(
+            costs in prop::collection::vec(0.02f64..1.0, 1..64), step in 1usize..50, count in 1usize..12,
+        ) {
+            let height = (costs.len() * step).saturating_sub(step / 3).max(count);
+            let bands = cut(&costs, step, height, count);
+            prop_assert_eq!(bands.len(), count);
+            prop_assert_eq!((bands[0].start, bands[count - 1].end), (0, height));
+            prop_assert!(bands.windows(2).all(|pair| pair[0].end == pair[1].start));
+            prop_assert!(bands.iter().all(|band| !band.is_empty()));
+            let of_row = |row: usize| costs.get(row / step).or(costs.last()).copied().unwrap();
+            let cost = |band: &Range<usize>| band.clone().map(of_row).sum::<f64>();
+            let total: f64 = bands.iter().map(cost).sum();
+            // A band is at most a row dearer than its share, unless all others have a single row.
+            prop_assert!(bands.iter().all(|band| cost(band) <= total / count as f64 + 1.0 + 1e-9 || height < 2 * count));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A job shared by several processes: the results are those of one.
+
+use std::fs;
+
+use crate::scenes::{noise, place, write_bands};
+use crate::workdir::Workdir;
+
+const JOB: &str = "scene: scene.tif\nmodel: fake:identity\nclasses: [red, green, blue]\nmethod: {logit_scale: 0.05}\n\
+                   tiling: {stride: 56}\noutputs: {folder: out, scores: true, polygons: a.fgb}\n";
+const OUTPUTS: [&str; 3] = ["out/scene_labels.tif", "out/scene_scores.tif", "out/a.fgb"];
+
+/// Noise with a wedge of nodata: some rows cost much more than others.
+fn scene(work: &Workdir) {
+    let (width, height) = (700, 1300);
+    let noise = noise(width * height);
+    let bands: Vec<Vec<u8>> = (0..3)
+        .map(|band| {
+            let value = |at: usize| noise[(at * 7 + band * 13) % noise.len()].max(1);
+            (0..width * height).map(|at| if at / width < 2 * (at % width) { 0 } else { value(at) }).collect()
+        })
+        .collect();
+    write_bands(&work.path("scene.tif"), (width, height), &bands, |dataset| {
+        place(dataset);
+        for band in 1..=3 {
+            dataset.rasterband(band).expect("a band").set_no_data_value(Some(0.0)).expect("nodata");
+        }
+    });
+    work.write("job.yaml", JOB);
+}
+
+fn outputs(work: &Workdir) -> Vec<Vec<u8>> {
+    OUTPUTS.iter().map(|name| fs::read(work.path(name)).expect(name)).collect()
+}
+
+#[test]
+fn shards_in_any_order_and_repeated_make_the_results_of_one_run() {
+    let work = Workdir::new();
+    scene(&work);
+    work.ok(["run", "job.yaml"]);
+    let want = outputs(&work);
+    for count in [1, 3, 8] {
+        fs::remove_dir_all(work.path("out")).expect("outputs");
+        let mut shards: Vec<usize> = (1..=count).rev().collect();
+        shards.push(count.div_ceil(2)); // A task that is started twice harms nothing.
+        for index in shards {
+            let ran = work.ok(["run", "job.yaml", "--shard", &format!("{index}/{count}")]);
+            assert!(ran.stderr.contains(&format!("Shard {index}/{count} of ")), "{}", ran.stderr);
+            assert!(OUTPUTS.iter().all(|name| !work.path(name).exists()), "no shard makes results");
+        }
+        work.ok(["merge", "job.yaml"]);
+        assert!(outputs(&work) == want, "{count} shards");
+        assert!(!work.path("out/scene_labels.tif.unfinished").exists());
+        // All is there: nothing is done again.
+        let before = work.files();
+        for words in ["merge job.yaml", "run job.yaml", "run job.yaml --shard 1/5"] {
+            assert!(work.ok(words.split(' ')).stderr.contains("is finished, by an earlier run"), "{words}");
+        }
+        assert_eq!(work.files(), before);
+    }
+}
+
+#[test]
+fn a_merge_says_which_shards_are_missing_and_a_single_run_may_do_them() {
+    let work = Workdir::new();
+    scene(&work);
+    assert!(work.run(["merge", "job.yaml"]).stderr.contains("nothing has been computed of "), "before any shard");
+    work.ok(["run", "job.yaml", "--shard", "2/3"]);
+    let ran = work.run(["merge", "job.yaml"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("  shard 1/3: 0 of ") && ran.stderr.contains("  shard 3/3: 0 of "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("shard 2/3"), "{}", ran.stderr);
+    let ran = work.run(["run", "job.yaml", "--shard", "1/4"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    assert!(ran.stderr.contains("shared by 3 processes, and this one is of 4"), "{}", ran.stderr);
+    let ran = work.ok(["run", "job.yaml"]);
+    assert!(ran.stderr.contains("goes on from an earlier run"), "{}", ran.stderr);
+    let found = outputs(&work);
+    work.ok(["run", "job.yaml", "--overwrite"]);
+    assert!(outputs(&work) == found);
+}
+
+#[test]
+fn an_engine_tells_its_tasks_who_they_are() {
+    let work = Workdir::new();
+    scene(&work);
+    for task in ["4", "6"] {
+        let slurm = [
+            ("SLURM_ARRAY_TASK_ID", task),
+            ("SLURM_ARRAY_TASK_MIN", "4"),
+            ("SLURM_ARRAY_TASK_MAX", "6"),
+            ("SLURM_ARRAY_TASK_STEP", "2"),
+        ];
+        let ran = work.run_with(["run", "job.yaml", "--shard", "auto"], &slurm);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    }
+    work.ok(["merge", "job.yaml"]);
+    let ran = work.run(["run", "job.yaml", "--shard", "auto"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("no engine tells this task its index"), "{}", ran.stderr);
+    let ran = work
+        .ok("submit slurm job.yaml --tasks 8 --gpus 1 --memory 16G --time 4:00:00 --dry-run -- --partition=gpu"
+            .split(' '));
+    let binary = env!("CARGO_BIN_EXE_segearth");
+    let folder = work.path("job.yaml").parent().expect("a folder").display().to_string();
+    insta::assert_snapshot!(ran.stdout.replace(binary, "segearth").replace(&folder, "WORK"), @r"
+    sbatch --job-name=job --array=1-8 --requeue --gpus-per-task=1 --ntasks=1 --mem=16G --time=4:00:00 --partition=gpu --wrap 'cd WORK && segearth run WORK/job.yaml --shard auto'
+    sbatch --job-name=job-merge --dependency=afterok:ARRAY --partition=gpu --wrap 'cd WORK && segearth merge WORK/job.yaml'
+    ");
+}
