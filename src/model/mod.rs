@@ -46,6 +46,11 @@ pub trait Segmenter: Send {
     /// Number of queries, the channels of the logits.
     fn queries(&self) -> usize;
 
+    /// How many images it likes at a time, where nobody says.
+    fn batch(&self) -> usize {
+        4
+    }
+
     /// Logits (image, query, row, column) of a batch, as wide and high as the images.
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>>;
 }

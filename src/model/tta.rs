@@ -23,6 +23,10 @@ impl Segmenter for EightSides {
         self.inner.queries()
     }
 
+    fn batch(&self) -> usize {
+        self.inner.batch()
+    }
+
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
         let mut mean = vec![0f32; images.count * self.queries() * images.size.pixels()];
         for side in Side::ALL {

@@ -8,19 +8,36 @@ use rayon::prelude::*;
 use super::weights::window_weights;
 use crate::geom::{Blend, Size, Window};
 
+/// Columns of a row whose logits lie together, query after query: a window then touches a few pages of memory in each row,
+/// and not one for each query.
+pub(super) const PIECE: usize = 256;
+
 /// One row of the scene while its windows come in, and finished when the last one has.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Weighted sums, then means: (query, column).
-    pub logits: Vec<f32>,
+    /// Weighted sums, then means: (piece, query, column of the piece).
+    logits: Vec<f32>,
     /// Which pixels hold data; pixels that no window reached hold none.
     pub valid: Vec<bool>,
     weights: Vec<f32>,
+    queries: usize,
 }
 
 impl Row {
     fn new(width: usize, queries: usize) -> Self {
-        Self { logits: vec![0.0; width * queries], valid: vec![false; width], weights: vec![0.0; width] }
+        let pieces = width.div_ceil(PIECE);
+        let logits = vec![0.0; pieces * queries * PIECE];
+        Self { logits, valid: vec![false; width], weights: vec![0.0; width], queries }
+    }
+
+    /// The blended logit of a pixel.
+    pub fn logit(&self, query: usize, col: usize) -> f32 {
+        self.logits[(col / PIECE * self.queries + query) * PIECE + col % PIECE]
+    }
+
+    /// The logits of the columns from `piece · PIECE` on: (query, column), `PIECE` columns each, the last ones beyond the row.
+    pub(super) fn piece(&self, piece: usize) -> &[f32] {
+        &self.logits[piece * self.queries * PIECE..][..self.queries * PIECE]
     }
 
     fn clear(&mut self) {
@@ -32,18 +49,23 @@ impl Row {
     /// Adds the row `window_row` of a window, of which the columns `from` (of the window) fall on `to` (of this row).
     fn add(&mut self, tile: &Tile<'_>, window_row: usize, weights: &Weights) {
         let Tile { window, logits, valid, from, to } = tile;
-        let width = self.weights.len();
         let row_weight = weights.rows[window_row];
         let col_weights = &weights.cols[from.clone()];
         for (sum, &weight) in self.weights[to.clone()].iter_mut().zip(col_weights) {
             *sum += row_weight * weight;
         }
         let pixels = window.size().pixels();
-        for (query, sums) in self.logits.chunks_exact_mut(width).enumerate() {
-            let start = query * pixels + window_row * window.width;
-            let logits = &logits[start..start + window.width][from.clone()];
-            for ((sum, &logit), &weight) in sums[to.clone()].iter_mut().zip(logits).zip(col_weights) {
-                *sum += row_weight * weight * logit;
+        for piece in to.start / PIECE..to.end.div_ceil(PIECE) {
+            let cols = to.start.max(piece * PIECE)..to.end.min((piece + 1) * PIECE);
+            let here = cols.start - to.start..cols.end - to.start;
+            let start = window_row * window.width + from.start + here.start;
+            let col_weights = &col_weights[here];
+            let sums = &mut self.logits[piece * self.queries * PIECE..][..self.queries * PIECE];
+            for (query, sums) in sums.chunks_exact_mut(PIECE).enumerate() {
+                let logits = &logits[query * pixels + start..][..cols.len()];
+                for ((sum, &logit), &weight) in sums[cols.start % PIECE..].iter_mut().zip(logits).zip(col_weights) {
+                    *sum += row_weight * weight * logit;
+                }
             }
         }
         let covered = &mut self.valid[to.clone()];
@@ -57,11 +79,13 @@ impl Row {
     }
 
     fn finish(&mut self) {
-        let width = self.weights.len();
-        for sums in self.logits.chunks_exact_mut(width) {
-            for (sum, &weight) in sums.iter_mut().zip(&self.weights) {
-                // A weight of zero is a pixel that only skipped windows reach: it is not valid, and its sum is zero.
-                *sum /= if weight > 0.0 { weight } else { 1.0 };
+        for (sums, weights) in self.logits.chunks_exact_mut(self.queries.max(1) * PIECE).zip(self.weights.chunks(PIECE))
+        {
+            for sums in sums.chunks_exact_mut(PIECE) {
+                for (sum, &weight) in sums.iter_mut().zip(weights) {
+                    // A weight of zero is a pixel that only skipped windows reach: it is not valid, and its sum is zero.
+                    *sum /= if weight > 0.0 { weight } else { 1.0 };
+                }
             }
         }
     }
@@ -203,7 +227,7 @@ mod tests {
             assert!(stitched.valid.iter().all(|&valid| valid));
             for query in 0..2 {
                 for col in 0..scene.width {
-                    let (got, want) = (stitched.logits[query * scene.width + col], value(query, row, col));
+                    let (got, want) = (stitched.logit(query, col), value(query, row, col));
                     assert!(
                         (got - want).abs() <= 1e-5 * want.abs().max(1.0),
                         "row {row}, column {col}: {got} for {want}"
@@ -242,8 +266,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn any_region_of_a_scene_has_the_bytes_of_the_whole(
-            width in 1usize..90, height in 1usize..90, window in 1usize..40, share in 0.2f64..=1.0, blend in blend(),
-            col in 0usize..90, row in 0usize..90, across in 1usize..90, down in 1usize..90,
+            width in 1usize..600, height in 1usize..90, window in 1usize..40, share in 0.2f64..=1.0, blend in blend(),
+            col in 0usize..600, row in 0usize..90, across in 1usize..600, down in 1usize..90,
         ) {
             let stride = ((window as f64 * share).ceil() as usize).clamp(1, window);
             let grid = Grid::new(Size::new(width, height), window, stride);
@@ -251,10 +275,9 @@ mod tests {
             let region = Window { col, row, width: across.min(width - col), height: down.min(height - row) };
             let whole = blended(&grid, grid.scene().window(), blend);
             for (row, got) in region.rows().zip(blended(&grid, region, blend)) {
-                for query in 0..2 {
-                    let want = &whole[row].logits[query * width..][region.cols()];
-                    let got = &got.logits[query * region.width..][..region.width];
-                    prop_assert!(want.iter().zip(got).all(|(want, got)| want.to_bits() == got.to_bits()));
+                for (query, col) in (0..2).flat_map(|query| region.cols().map(move |col| (query, col))) {
+                    let (want, got) = (whole[row].logit(query, col), got.logit(query, col - region.col));
+                    prop_assert_eq!(want.to_bits(), got.to_bits());
                 }
             }
         }
@@ -277,6 +300,7 @@ mod tests {
         let rows = accumulator.finish_before(8);
         assert_eq!(rows[1].valid, [false, false, false, false, true, true, true, true]);
         assert!(rows[2].valid.iter().all(|&valid| !valid) && rows[7].valid.iter().all(|&valid| !valid));
-        assert_eq!(rows[0].logits, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0]);
+        let logits: Vec<f32> = (0..8).map(|col| rows[0].logit(0, col)).collect();
+        assert_eq!(logits, [0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 2.0, 2.0]);
     }
 }

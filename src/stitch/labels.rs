@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::accumulate::Row;
+use super::accumulate::{PIECE, Row};
 
 /// What turns a pixel's logits into a class.
 #[derive(Clone, Debug)]
@@ -34,35 +34,24 @@ impl Classifier {
     }
 
     /// `p = softmax(scale · logits)` over the queries; a class scores the best p of its queries; the first class with the
-    /// best score wins, unless that score is strictly below the class's threshold.
-    pub fn classify(&self, rows: &[Row]) -> Labelled {
-        let Some(width) = rows.first().map(|row| row.valid.len()) else {
+    /// best score wins, unless that score is strictly below the class's threshold. Without `scores`, the result has none.
+    pub fn classify(&self, rows: &[Row], scores: bool) -> Labelled {
+        let Some(width) = rows.first().map(|row| row.valid.len()).filter(|width| *width > 0) else {
             return Labelled { labels: Vec::new(), scores: Vec::new() };
         };
         let classes = self.classes();
         let pixels = width * rows.len();
         let mut labels = vec![self.nodata; pixels];
+        if !scores {
+            labels.par_chunks_mut(width).zip(rows).for_each(|(labels, row)| self.label_row(row, labels, None));
+            return Labelled { labels, scores: Vec::new() };
+        }
         let mut by_row = vec![f32::NAN; classes * pixels]; // (row, class, column)
-        labels.par_chunks_mut(width).zip(by_row.par_chunks_mut(width * classes)).zip(rows).for_each(
-            |((labels, scores), row)| {
-                let mut probabilities = vec![0f32; self.query_class.len()];
-                let mut best = vec![0f32; classes];
-                for col in (0..width).filter(|&col| row.valid[col]) {
-                    for (query, probability) in probabilities.iter_mut().enumerate() {
-                        *probability = self.logit_scale * row.logits[query * width + col];
-                    }
-                    softmax(&mut probabilities);
-                    best.fill(0.0);
-                    for (&class, &probability) in self.query_class.iter().zip(&probabilities) {
-                        best[class] = best[class].max(probability);
-                    }
-                    labels[col] = self.decide(&best);
-                    for (class, &score) in best.iter().enumerate() {
-                        scores[class * width + col] = score;
-                    }
-                }
-            },
-        );
+        labels
+            .par_chunks_mut(width)
+            .zip(by_row.par_chunks_mut(width * classes))
+            .zip(rows)
+            .for_each(|((labels, scores), row)| self.label_row(row, labels, Some(scores)));
         let mut scores = vec![0f32; classes * pixels];
         scores.par_chunks_mut(pixels).enumerate().for_each(|(class, plane)| {
             for (to, from) in plane.chunks_exact_mut(width).zip(by_row.chunks_exact(width * classes)) {
@@ -72,33 +61,105 @@ impl Classifier {
         Labelled { labels, scores }
     }
 
-    fn decide(&self, scores: &[f32]) -> u16 {
-        let mut winner = 0;
-        for (class, &score) in scores.iter().enumerate() {
-            if score > scores[winner] {
-                winner = class;
+    /// Labels of a row, and its scores (class, column). Runs over pieces that stay in the cache, plane by plane, so that the
+    /// compiler can take several pixels at once.
+    fn label_row(&self, row: &Row, labels: &mut [u16], mut scores: Option<&mut [f32]>) {
+        let (width, classes) = (labels.len(), self.classes());
+        let mut probabilities = vec![0f32; self.query_class.len() * PIECE];
+        let mut of_class = vec![0f32; classes * PIECE];
+        for start in (0..width).step_by(PIECE) {
+            let count = PIECE.min(width - start);
+            let (mut largest, mut sum) = ([f32::NEG_INFINITY; PIECE], [0f32; PIECE]);
+            let logits = row.piece(start / PIECE).chunks_exact(PIECE);
+            for (scaled, logits) in probabilities.chunks_exact_mut(PIECE).zip(logits) {
+                for ((scaled, largest), &logit) in scaled.iter_mut().zip(&mut largest).zip(logits) {
+                    *scaled = self.logit_scale * logit;
+                    *largest = if *scaled > *largest { *scaled } else { *largest };
+                }
+            }
+            for scaled in probabilities.chunks_exact_mut(PIECE) {
+                for ((scaled, largest), sum) in scaled.iter_mut().zip(&largest).zip(&mut sum) {
+                    *scaled = exp(*scaled - largest);
+                    *sum += *scaled;
+                }
+            }
+            of_class.fill(0.0);
+            for (probabilities, &class) in probabilities.chunks_exact(PIECE).zip(&self.query_class) {
+                let best = &mut of_class[class * PIECE..][..PIECE];
+                for ((best, probability), sum) in best.iter_mut().zip(probabilities).zip(&sum) {
+                    let probability = probability / sum;
+                    *best = if probability > *best { probability } else { *best };
+                }
+            }
+            let (mut winner, mut best) = ([0i32; PIECE], [f32::NEG_INFINITY; PIECE]);
+            for (class, scores) in (0..).zip(of_class.chunks_exact(PIECE)) {
+                for ((winner, best), &score) in winner.iter_mut().zip(&mut best).zip(scores) {
+                    *winner = if score > *best { class } else { *winner };
+                    *best = if score > *best { score } else { *best };
+                }
+            }
+            let valid = &row.valid[start..start + count];
+            for (((label, &valid), &winner), &best) in
+                labels[start..start + count].iter_mut().zip(valid).zip(&winner).zip(&best)
+            {
+                if valid {
+                    *label = self.decide(winner as usize, best);
+                }
+            }
+            let Some(scores) = &mut scores else { continue };
+            for (to, from) in scores.chunks_exact_mut(width).zip(of_class.chunks_exact(PIECE)) {
+                for ((to, &from), &valid) in to[start..start + count].iter_mut().zip(from).zip(valid) {
+                    *to = if valid { from } else { f32::NAN };
+                }
             }
         }
-        let taken = if scores[winner] < self.thresholds[winner] { self.background } else { Some(winner) };
+    }
+
+    fn decide(&self, winner: usize, score: f32) -> u16 {
+        let taken = if score < self.thresholds[winner] { self.background } else { Some(winner) };
         taken.map_or(self.nodata, |class| class as u16)
     }
 }
 
-fn softmax(values: &mut [f32]) {
-    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for value in values.iter_mut() {
-        *value = (*value - largest).exp();
-        sum += *value;
-    }
-    for value in values.iter_mut() {
-        *value /= sum;
-    }
+/// e to the power of `x`, for x of at most 0; below -87, where float32 ends, e^-87. To two units in the last place.
+///
+/// The standard library's calls into C, one number at a time. Reduction by powers of two, then Cephes' polynomial for
+/// -ln(2)/2..=ln(2)/2.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    /// 1.5 · 2^23: added to a small number, it leaves the nearest integer in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x > -87.0 { x } else { -87.0 };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let power = shifted - ROUND;
+    // ln(2) in two parts, the first of few bits: its product with the power is exact.
+    let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
+    let polynomial = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]
+        .iter()
+        .fold(1.987_569_1e-4, |sum, coefficient| sum * rest + coefficient);
+    let mantissa = polynomial * rest * rest + rest + 1.0;
+    let exponent = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
+    mantissa * f32::from_bits(exponent)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_exponential_is_that_of_the_standard_library(x in -87.0f32..=0.0) {
+            let want = f64::from(x).exp();
+            prop_assert!((f64::from(exp(x)) - want).abs() <= 2.5e-7 * want, "{} for {}", exp(x), want);
+        }
+    }
+
+    #[test]
+    fn the_largest_counts_for_one_and_the_least_for_nothing() {
+        assert_eq!(exp(0.0), 1.0);
+        assert!(exp(-1e30) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37);
+    }
     use crate::geom::{Blend, Size, Window};
     use crate::stitch::Accumulator;
 
@@ -106,7 +167,7 @@ mod tests {
         let size = Size::new(1, 1);
         let mut accumulator = Accumulator::new(size.window(), size, logits.len(), Blend::Average);
         accumulator.add(&Window { col: 0, row: 0, width: 1, height: 1 }, logits, None);
-        classifier.classify(&accumulator.finish_before(1))
+        classifier.classify(&accumulator.finish_before(1), true)
     }
 
     fn classifier(thresholds: &[f32], background: Option<usize>) -> Classifier {
@@ -142,7 +203,7 @@ mod tests {
         let size = Size::new(1, 1);
         let mut accumulator = Accumulator::new(size.window(), size, 4, Blend::Average);
         accumulator.add(&Window { col: 0, row: 0, width: 1, height: 1 }, &[0.0; 4], Some(&[false]));
-        let labelled = classifier(&[0.0; 3], Some(0)).classify(&accumulator.finish_before(1));
+        let labelled = classifier(&[0.0; 3], Some(0)).classify(&accumulator.finish_before(1), true);
         assert_eq!(labelled.labels, [255]);
         assert!(labelled.scores.iter().all(|score| score.is_nan()));
     }

@@ -118,7 +118,13 @@ fn scene_rows(encoder: &ImageEncoder, set: &Set, scene: &Tensor, window: usize, 
 
 /// (1, query, row, column)
 fn stacked(rows: &[Row], queries: i64) -> Tensor {
-    let rows: Vec<Tensor> = rows.iter().map(|row| Tensor::from_slice(&row.logits).view([queries, -1])).collect();
+    let row = |row: &Row| -> Tensor {
+        let width = row.valid.len();
+        let logits: Vec<f32> =
+            (0..queries as usize).flat_map(|query| (0..width).map(move |col| row.logit(query, col))).collect();
+        Tensor::from_slice(&logits).view([queries, -1])
+    };
+    let rows: Vec<Tensor> = rows.iter().map(row).collect();
     Tensor::stack(&rows, 1).unsqueeze(0)
 }
 
@@ -131,7 +137,7 @@ fn labelled(rows: &[Row], query_class: &Tensor, classes: usize, threshold: f32, 
         logit_scale: 50.0,
         nodata: 255,
     };
-    classifier.classify(rows)
+    classifier.classify(rows, true)
 }
 
 #[track_caller]

@@ -102,7 +102,10 @@ fn segment(segmenter: &mut dyn Segmenter, images: &Images, limit: &mut usize) ->
 
 /// A single NaN would make a label out of nothing: it is an error instead.
 fn finite(logits: &[f32]) -> Result<()> {
-    match logits.iter().all(|logit| logit.is_finite()) {
+    // The largest of the bits without the sign: what is no number is above all that are. A plain maximum, unlike the question
+    // for each of them, is taken over several at once.
+    let bits = logits.iter().fold(0, |most: i32, logit| most.max((logit.to_bits() & 0x7fff_ffff) as i32));
+    match f32::from_bits(bits as u32).is_finite() {
         true => Ok(()),
         false => Err(Error::input("its logits are no numbers")
             .with_hint("Half precision can overflow: import the model with --precision fp32 or bf16.")),

@@ -6,6 +6,7 @@ use super::{Engine, Share, memory};
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::journal::{Division, Layer};
+use crate::model::Segmenter;
 use crate::raster::SceneReader;
 
 /// Rows that are looked at to learn where a scene holds data.
@@ -14,7 +15,12 @@ const LOOKS: usize = 64;
 const EMPTY_COST: f64 = 0.02;
 
 /// Cuts a scene.
-pub(super) fn divide(engine: &Engine<'_>, reader: &SceneReader, queries: usize, layers: &[Layer]) -> Result<Division> {
+pub(super) fn divide(
+    engine: &Engine<'_>,
+    reader: &SceneReader,
+    segmenter: &dyn Segmenter,
+    layers: &[Layer],
+) -> Result<Division> {
     let tiling = &engine.plan.tiling;
     let grid = Grid::new(engine.scene.info.size, tiling.window, tiling.stride);
     let shards = match engine.options.share {
@@ -22,7 +28,7 @@ pub(super) fn divide(engine: &Engine<'_>, reader: &SceneReader, queries: usize, 
         Share::All => 1,
     };
     let bands = if shards == 1 { vec![0..grid.scene().height] } else { bands(reader, &grid, shards)? };
-    let columns = memory::columns(engine, queries, layers)?;
+    let columns = memory::columns(engine, segmenter, layers)?;
     let parts = bands.iter().flat_map(|rows| {
         columns.iter().map(|cols| Window { col: cols.start, row: rows.start, width: cols.len(), height: rows.len() })
     });

@@ -37,10 +37,10 @@ pub(super) fn of(engine: &Engine<'_>) -> Vec<Layer> {
 
 /// Labels blended rows, and makes bytes of all that is kept of them.
 pub(super) fn strip(engine: &Engine<'_>, rows: &[Row]) -> Strip {
-    let labelled = engine.classifier.classify(rows);
     let outputs = &engine.scene.outputs;
-    let sure = (outputs.confidence.is_some() || outputs.margin.is_some())
-        .then(|| certainty(&labelled.scores, engine.classes.len()));
+    let certain = outputs.confidence.is_some() || outputs.margin.is_some();
+    let labelled = engine.classifier.classify(rows, certain || outputs.scores.is_some());
+    let sure = certain.then(|| certainty(&labelled.scores, engine.classes.len()));
     let layers = of(engine)
         .iter()
         .map(|layer| match (layer.name.as_str(), &sure) {

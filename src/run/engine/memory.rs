@@ -3,9 +3,10 @@
 use std::fs;
 use std::ops::Range;
 
-use super::{DEFAULT_BATCH, Engine, QUEUE, ROWS_AT_ONCE};
+use super::{Engine, QUEUE, ROWS_AT_ONCE};
 use crate::error::{Error, Result};
 use crate::journal::Layer;
+use crate::model::Segmenter;
 use crate::stitch::Accumulator;
 
 /// Columns narrower than this many windows compute more for their neighbours than for themselves.
@@ -22,12 +23,12 @@ fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize)
 }
 
 /// The columns of a scene, as wide as the limit on memory allows.
-pub(super) fn columns(engine: &Engine<'_>, queries: usize, layers: &[Layer]) -> Result<Vec<Range<usize>>> {
+pub(super) fn columns(engine: &Engine<'_>, segmenter: &dyn Segmenter, layers: &[Layer]) -> Result<Vec<Range<usize>>> {
     let (size, tiling) = (engine.scene.info.size, engine.plan.tiling);
-    let classes = engine.classes.len();
+    let (queries, classes) = (segmenter.queries(), engine.classes.len());
     let bytes: usize = layers.iter().map(Layer::bytes).sum();
     let column = per_column(tiling.window.min(size.height), queries, bytes as f64, classes);
-    let batch = tiling.batch.unwrap_or(DEFAULT_BATCH);
+    let batch = tiling.batch.unwrap_or(segmenter.batch());
     // In both queues, with reader, model and stitcher: pixels, then logits.
     let waiting = ((2 * QUEUE + 3) * batch * tiling.window.pow(2) * 4 * (3 + queries)) as f64;
     let room = match engine.options.memory {

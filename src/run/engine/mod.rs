@@ -35,8 +35,6 @@ use crate::stitch::Classifier;
 
 /// Batches that may wait between two threads.
 const QUEUE: usize = 2;
-/// Windows at a time where neither job nor experience says: the first to be tried.
-const DEFAULT_BATCH: usize = 4;
 /// Rows that become labels at once: what bounds the memory of scores.
 const ROWS_AT_ONCE: usize = 32;
 /// The tag by which a finished raster tells what it was run on.
@@ -144,7 +142,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, repo
         return Ok(Outcome::Earlier);
     }
     let layers = layers::of(engine);
-    let division = divide::divide(engine, &reader, segmenter.queries(), &layers)?;
+    let division = divide::divide(engine, &reader, segmenter, &layers)?;
     let journal = Journal::open(&folder, &identity, &layers, &division)?;
     let mine = match engine.options.share {
         Share::All => journal.parts().to_vec(),
@@ -319,11 +317,12 @@ fn part(
         return Ok((0, 0));
     }
     let queries = segmenter.queries();
+    let batch = engine.plan.tiling.batch.unwrap_or(segmenter.batch());
     let padding = Padding::new(grid.window(), engine.patch);
     let counts = thread::scope(|scope| {
         let (to_model, from_reader) = sync_channel(QUEUE);
         let (to_stitcher, from_model) = sync_channel(QUEUE);
-        let reading = scope.spawn(move || read::read(engine, reader, grid, rest, to_model, stop, progress));
+        let reading = scope.spawn(move || read::read(engine, reader, grid, rest, batch, to_model, stop, progress));
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(engine, grid, rest, queries, from_model, file, progress));
         let computing = compute::compute(engine, segmenter, &padding, from_reader, to_stitcher);

@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 
 use super::super::stop::Stop;
-use super::{DEFAULT_BATCH, Engine, Message, TileMask};
+use super::{Engine, Message, TileMask};
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::model::{Images, Padding, normalise};
@@ -17,18 +17,19 @@ pub(super) struct Batch {
     pub images: Images,
 }
 
+#[expect(clippy::too_many_arguments, reason = "a thread's whole world")]
 /// Reads all windows that reach `region` in order and sends those that hold data. Gives the number of windows left out.
 pub(super) fn read(
     engine: &Engine<'_>,
     reader: &SceneReader,
     grid: &Grid,
     region: Window,
+    batch: usize,
     to_model: SyncSender<Message<Batch>>,
     stop: &Stop,
     progress: &Progress,
 ) -> Result<usize> {
     let padding = Padding::new(grid.window(), engine.patch);
-    let batch = engine.plan.tiling.batch.unwrap_or(DEFAULT_BATCH);
     let mut waiting: Vec<Tile> = Vec::with_capacity(batch);
     let mut empty = 0;
     // The model's thread may be gone: it then has a fault of its own to tell.

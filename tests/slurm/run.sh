@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# A job shared out by a real Slurm: two nodes on this machine, an array of eight, one node lost on the way. The results must
+# have the bytes of a single run.
+#   tests/slurm/run.sh PROGRAM          (as root; installs Slurm where apt may)
+# Skips, loudly, where Slurm cannot be had. Ends only what it started.
+set -euo pipefail
+
+program=$(realpath "${1:?usage: tests/slurm/run.sh PROGRAM}")
+repository=$(cd "$(dirname "$0")/../.." && pwd)
+skip() { echo "SKIPPED: the Slurm test: $1" >&2; exit 0; }
+
+[ "$(id -u)" = 0 ] || skip "it starts daemons that want to be root"
+if ! command -v slurmctld slurmd sbatch munged >/dev/null; then
+    command -v apt-get >/dev/null || skip "there is no Slurm and no apt to install it"
+    { apt-get -qq update && apt-get -qq install -y --no-install-recommends slurmctld slurmd slurm-client munge; } \
+        >/dev/null 2>&1 || skip "Slurm cannot be installed"
+fi
+
+work=$(mktemp -d)
+chmod 755 "$work"
+pids=()
+finish() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    # Steps that a lost node left running.
+    for pid in $(pgrep -x segearth || true); do
+        if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "SEGEARTH_SLURM_TEST=$work"; then kill -9 "$pid"; fi
+    done
+    wait 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+fail() {
+    echo "FAILED: $1" >&2
+    tail -n 20 "$work"/*.log "$work"/results/slurm-*.out 2>/dev/null >&2 || true
+    exit 1
+}
+
+export SLURM_CONF=$work/slurm.conf SEGEARTH_SLURM_TEST=$work
+mkdir "$work"/{state,spool-node1,spool-node2,results}
+dd if=/dev/urandom of="$work/munge.key" bs=1024 count=1 status=none
+chmod 400 "$work/munge.key"
+munged --foreground --force --socket="$work/munge.sock" --key-file="$work/munge.key" --pid-file="$work/munged.pid" \
+    --log-file="$work/munged.log" --seed-file="$work/munge.seed" &
+pids+=($!)
+host=$(hostname -s)
+cat >"$SLURM_CONF" <<CONF
+ClusterName=test
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=16817
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$work/munge.sock
+StateSaveLocation=$work/state
+SlurmdSpoolDir=$work/spool-%n
+SlurmctldPidFile=$work/slurmctld.pid
+SlurmdPidFile=$work/slurmd-%n.pid
+SlurmctldLogFile=$work/slurmctld.log
+SlurmdLogFile=$work/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+MpiDefault=none
+ReturnToService=2
+SlurmdTimeout=10
+JobRequeue=1
+NodeName=node1 NodeHostname=$host NodeAddr=127.0.0.1 Port=16818 CPUs=1
+NodeName=node2 NodeHostname=$host NodeAddr=127.0.0.1 Port=16819 CPUs=1
+PartitionName=all Nodes=node1,node2 Default=YES State=UP
+CONF
+slurmctld -D >"$work/slurmctld.out" 2>&1 &
+pids+=($!)
+slurmd -D -N node1 >"$work/slurmd1.out" 2>&1 &
+pids+=($!)
+slurmd -D -N node2 >"$work/slurmd2.out" 2>&1 &
+second=$!
+pids+=("$second")
+for _ in $(seq 60); do
+    [ "$(sinfo -h -N -t idle 2>/dev/null | wc -l)" = 2 ] && break
+    sleep 0.5
+done
+[ "$(sinfo -h -N -t idle 2>/dev/null | wc -l)" = 2 ] || skip "Slurm's two nodes do not come up here: $(sinfo 2>&1 | tail -n 2)"
+
+cat >"$work/job.yaml" <<JOB
+scene: $repository/sample_data/itaipu.tif
+model: fake:identity
+classes: [red, green, blue]
+method: {logit_scale: 0.05}
+tiling: {stride: 14}
+outputs: {folder: results, scores: true, polygons: results.fgb}
+JOB
+cd "$work/results" && cd "$work"
+"$program" -q run job.yaml --output single
+"$program" submit slurm job.yaml --tasks 8 -- --output="$work/results/slurm-%A_%a.out" | tee "$work/submitted"
+merge=$(sed 's/.*merge //' "$work/submitted")
+
+# The second node is lost while it works: its daemon and its task end, and Slurm is told.
+on_second() {
+    for pid in $(pgrep -x segearth || true); do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx SLURMD_NODENAME=node2 && echo "$pid"
+    done
+    true
+}
+lost=
+for _ in $(seq 240); do
+    lost=$(on_second)
+    [ -n "$lost" ] && break
+    sleep 0.25
+done
+[ -n "$lost" ] || fail "no task ran on the second node"
+sleep 0.5
+kill -9 "$second"
+kill -9 $lost 2>/dev/null || true
+scontrol update nodename=node2 state=down reason=lost
+
+for _ in $(seq 600); do
+    state=$(squeue -h -j "$merge" -o %T 2>/dev/null || true)
+    [ -z "$state" ] && break
+    sleep 0.5
+done
+[ -z "$state" ] || fail "the merge is still $state"
+for name in itaipu_labels.tif itaipu_scores.tif results.fgb; do
+    cmp "$work/single/$name" "$work/results/$name" || fail "$name differs from a single run's"
+done
+[ ! -e "$work/results/itaipu_labels.tif.unfinished" ] || fail "unfinished rows were left"
+again=$("$program" submit slurm job.yaml --tasks 8 2>&1)
+[[ $again == *"nothing was submitted"* ]] || fail "a finished job was submitted again: $again"
+echo "Slurm: an array of 8 on two nodes, one of them lost: labels, scores and polygons have the bytes of a single run."
