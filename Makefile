@@ -13,10 +13,10 @@ endif
 CARGOFLAGS ?=
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help setup build demo test lint fmt bench clean distclean
+.PHONY: help setup build demo test test-slurm lint fmt bench clean distclean
 
 help: ## these lines
-	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## system packages (with apt where it may) and libtorch in .libtorch/; CUDA=1 for both halves
 	@scripts/setup.sh
@@ -29,6 +29,10 @@ demo: build ## the sample scene into land cover: labels, scores, polygons and a 
 
 test: setup ## every test
 	@scripts/timed.sh cargo test $(CARGOFLAGS)
+
+test-slurm: setup ## a job on a real Slurm of two nodes, one of them lost on the way (as root; installs Slurm with apt)
+	@cargo build $(CARGOFLAGS)
+	@tests/slurm/run.sh target/debug/segearth
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check

@@ -40,7 +40,7 @@ mkdir "$work"/{state,spool-node1,spool-node2,results}
 dd if=/dev/urandom of="$work/munge.key" bs=1024 count=1 status=none
 chmod 400 "$work/munge.key"
 munged --foreground --force --socket="$work/munge.sock" --key-file="$work/munge.key" --pid-file="$work/munged.pid" \
-    --log-file="$work/munged.log" --seed-file="$work/munge.seed" &
+    --log-file="$work/munged.log" --seed-file="$work/munge.seed" >"$work/munged.out" 2>&1 &
 pids+=($!)
 host=$(hostname -s)
 cat >"$SLURM_CONF" <<CONF
@@ -89,7 +89,7 @@ method: {logit_scale: 0.05}
 tiling: {stride: 14}
 outputs: {folder: results, scores: true, polygons: results.fgb}
 JOB
-cd "$work/results" && cd "$work"
+cd "$work"
 "$program" -q run job.yaml --output single
 "$program" submit slurm job.yaml --tasks 8 -- --output="$work/results/slurm-%A_%a.out" | tee "$work/submitted"
 merge=$(sed 's/.*merge //' "$work/submitted")
