@@ -4,6 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::clip::{DEVIATION, MEAN};
 use super::data::{self, Picture, Truth};
+use super::teacher::Teacher;
 use super::words::{BUILDING, LAND, ROAD, UNLABELLED, VEGETATION, WATER};
 use crate::error::Result;
 use crate::evaluate::ConfusionMatrix;
@@ -143,6 +144,27 @@ pub fn segment(
     let best = sums.f_div(&weights)?.f_argmax(0, false)?.f_flatten(0, 1)?;
     let best = Vec::<i64>::try_from(best)?;
     Ok(best.into_iter().map(|query| queries.classes[query as usize] as u8).collect())
+}
+
+/// Top-1 of a teacher's own labels on whole pictures: what its student may hope for.
+pub fn teacher(teacher: &Teacher, pictures: &[Picture], window: usize) -> Result<f64> {
+    let mut right = 0;
+    for pictures in pictures.chunks(16) {
+        let side = [window as i64; 2];
+        let images = pictures
+            .iter()
+            .map(|picture| {
+                let image = data::to_tensor(picture.full())?;
+                normalised(&image.f_internal_upsample_bilinear2d_aa(side, false, None, None)?)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let logits = teacher.opinion(&Tensor::f_cat(&images, 0)?)?.pictures;
+        let best = logits.f_narrow(1, 0, MERCED_CLASSES.len() as i64)?.f_argmax(-1, false)?;
+        for (picture, found) in pictures.iter().zip(Vec::<i64>::try_from(best)?) {
+            right += usize::from(matches!(picture.truth, Truth::Picture(truth) if i64::from(truth) == found));
+        }
+    }
+    Ok(right as f64 / pictures.len().max(1) as f64)
 }
 
 fn normalised(image: &Tensor) -> Result<Tensor> {

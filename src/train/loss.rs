@@ -11,6 +11,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
+use super::evaluate::MERCED_CLASSES;
 use super::random::Random;
 use super::words::{self, ABSENT, CONCEPTS, LABELS, PICTURE_LABELS, TEMPLATES};
 use crate::error::{Error, Result};
@@ -19,14 +20,18 @@ use crate::error::{Error, Result};
 pub const LOGIT_SCALE: f64 = 50.0;
 /// Absent words in a step.
 const ABSENT_PER_STEP: usize = 10;
+/// Templates of a class's name in a step, whose mean stands for the mean of all of them.
+const SPOKEN: usize = 2;
 /// Weight of "one of what the label affirms or allows".
 const ALLOWED_WEIGHT: f64 = 0.3;
 
 /// The words of one step and the labels' rules over them.
 #[derive(Debug)]
 pub struct Step {
-    /// A text for each concept, then the absent words.
+    /// A text for each concept, then the absent words, then [`SPOKEN`] for each of UC Merced's classes.
     pub texts: Vec<String>,
+    /// Of the texts, those that the rules know.
+    ruled: i64,
     patches: Rules,
     pictures: Rules,
 }
@@ -60,31 +65,48 @@ impl Step {
             texts.push(speak(random, word.copied().unwrap_or_default()));
         }
         for _ in 0..ABSENT_PER_STEP {
-            let word = random.pick(ABSENT).copied().unwrap_or_default();
-            texts.push(speak(random, word));
+            let word = match random.chance(0.5) {
+                true => random.pick(ABSENT).map(|word| (*word).to_owned()).unwrap_or_default(),
+                false => words::made_up(random),
+            };
+            texts.push(speak(random, &word));
         }
         let unnamed: Vec<bool> = LABELS.iter().map(|_| random.chance(0.06)).collect();
+        let ruled = texts.len();
+        for name in MERCED_CLASSES {
+            for _ in 0..SPOKEN {
+                let template = random.pick(templates).map_or("{}", String::as_str);
+                texts.push(template.replace("{}", name));
+            }
+        }
         Ok(Self {
-            patches: Rules::new(texts.len(), &unnamed, false)?,
-            pictures: Rules::new(texts.len(), &unnamed, true)?,
+            patches: Rules::new(ruled, &unnamed, false)?,
+            pictures: Rules::new(ruled, &unnamed, true)?,
             texts,
+            ruled: ruled as i64,
         })
     }
 
-    /// `patches` (batch, patch, D) and `cls` (batch, D), any length; `queries` (text, D) of [`Step::texts`]; `shares`
-    /// (batch, patch, label): how much of each patch has which label; `whole` (batch, label) the same of the picture;
-    /// `lambda` (batch, 1, 1). Gives the patches' and the pictures' loss.
-    pub fn loss(&self, batch: &Batch, patches: &Tensor, cls: &Tensor, queries: &Tensor) -> Result<[Tensor; 2]> {
+    /// `patches` (batch, patch, D) and `cls` (batch, D), any length; `queries` (text, D) of [`Step::texts`]. Gives the
+    /// patches' and the pictures' loss, and that of the classes' names against each other, as a zero-shot choice has them.
+    pub fn loss(&self, batch: &Batch, patches: &Tensor, cls: &Tensor, queries: &Tensor) -> Result<[Tensor; 3]> {
         let unit = |x: &Tensor| -> Result<Tensor, TchError> {
             let x = x.f_to_kind(Kind::Float)?;
             x.f_div(&x.f_linalg_norm(2.0, Some(&[-1i64][..]), true, None)?.f_clamp_min(1e-6)?)
         };
-        let texts = unit(queries)?.f_transpose(0, 1)?;
-        let of_cls = unit(cls)?.f_matmul(&texts)?.f_unsqueeze(1)?;
+        let queries = unit(queries)?;
+        let texts = queries.f_narrow(0, 0, self.ruled)?.f_transpose(0, 1)?;
+        let cls = unit(cls)?;
+        let of_cls = cls.f_matmul(&texts)?.f_unsqueeze(1)?;
         let of_patches = unit(patches)?.f_matmul(&texts)?.f_add(&of_cls.f_multiply(&batch.lambda)?)?;
         let dense = self.patches.loss(&of_patches.f_mul_scalar(LOGIT_SCALE)?, &batch.shares)?;
         let global = self.pictures.loss(&of_cls.f_mul_scalar(LOGIT_SCALE)?, &batch.whole.f_unsqueeze(1)?)?;
-        Ok([dense, global])
+        let names = queries.f_slice(0, self.ruled, None, 1)?.f_unflatten(0, [PICTURE_LABELS as i64, SPOKEN as i64])?;
+        let names = unit(&names.f_mean_dim(Some(&[1i64][..]), false, Kind::Float)?)?.f_transpose(0, 1)?;
+        let chosen = cls.f_matmul(&names)?.f_mul_scalar(LOGIT_SCALE)?.f_log_softmax(-1, Kind::Float)?;
+        let all = batch.named.f_sum(Kind::Float)?.f_clamp_min(1e-6)?;
+        let zero_shot = chosen.f_multiply(&batch.named)?.f_sum(Kind::Float)?.f_neg()?.f_div(&all)?;
+        Ok([dense, global, zero_shot])
     }
 }
 
@@ -97,8 +119,14 @@ pub struct Batch {
     pub shares: Tensor,
     /// (batch, label)
     pub whole: Tensor,
+    /// (batch, one of UC Merced's classes): what a view of its pictures shows, nothing for other views.
+    pub named: Tensor,
     /// (batch, 1, 1)
     pub lambda: Tensor,
+    /// (batch, 1, label): labels that may be true of some patch of a view without labels; see [`views::batch`].
+    ///
+    /// [`views::batch`]: super::views::batch
+    pub possible: Tensor,
 }
 
 impl Rules {

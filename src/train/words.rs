@@ -3,6 +3,8 @@
 //! A label *affirms* concepts (its own and wider ones, with a weight), *allows* others (true of some of its pixels, or
 //! undecided: neither pulled nor pushed) and denies all the rest.
 
+use super::random::Random;
+
 /// Index into [`CONCEPTS`].
 pub type Concept = usize;
 /// Index into [`LABELS`].
@@ -242,6 +244,35 @@ pub fn concept(name: &str) -> Option<Concept> {
 
 pub fn label_named(name: &str) -> Option<Label> {
     LABELS.iter().position(|label| label.name == name)
+}
+
+/// Labels that patches of a picture of label `whole` may have by its own words, where the picture is of land rather than
+/// of a thing: water and forest beside a river, houses and road about an intersection.
+pub fn labels_within(whole: Label) -> impl Iterator<Item = Label> {
+    const LAND_PICTURES: [&str; 4] = ["beach", "river", "intersection", "sparseresidential"];
+    let rule = LABELS.get(whole).filter(|rule| LAND_PICTURES.contains(&rule.name));
+    (0..LABELS.len()).filter(move |label| {
+        let Some((rule, (name, _))) = rule.zip(LABELS[*label].affirms.first()) else { return false };
+        let holds = rule.allows.contains(name) || rule.affirms.iter().any(|(affirmed, _)| affirmed == name);
+        holds && LABELS[*label].fills > 0.0
+    })
+}
+
+/// A word that means nothing: what the model has never heard must resemble nothing that it sees.
+pub fn made_up(random: &mut Random) -> String {
+    const SOUNDS: [&str; 21] = [
+        "b", "c", "ch", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "t", "v", "w", "x", "z",
+    ];
+    const VOWELS: [&str; 9] = ["a", "e", "i", "o", "u", "y", "ea", "oo", "ai"];
+    let mut word = String::new();
+    for _ in 0..1 + random.below(3) {
+        word += random.pick(&SOUNDS).copied().unwrap_or_default();
+        word += random.pick(&VOWELS).copied().unwrap_or_default();
+        if random.chance(0.4) {
+            word += random.pick(&SOUNDS).copied().unwrap_or_default();
+        }
+    }
+    word
 }
 
 /// Ways to speak of a picture from above, beside the 80 templates of CLIP; a bare word is one of them.
