@@ -38,16 +38,16 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
 
     let folder = beside(&args.output)?;
     let settings = Settings::new(args, &plan, &bundle)?;
-    settings.settle(&folder)?;
+    settings.compare(&folder)?;
     let made = Made::read(&bundle)?;
-    let clip = weights::clip_of(&bundle, args.clip.as_deref(), &folder)?;
+    let scratch = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
+    let clip = weights::clip_of(&bundle, args.clip.as_deref(), scratch.path())?;
     let (tower, width) = tower(&clip, &bundle, &made)?;
     let pictures = {
-        let pieces = reporter.progress("reading", 1, "images");
-        let pictures = scenes::pictures(&scenes, plan.side, plan.seed, |_, _| {});
-        pieces.advance(1);
-        pictures?
+        let pieces = reporter.progress("reading", scenes::pieces(&scenes, plan.side), "pieces");
+        scenes::pictures(&scenes, plan.side, plan.seed, || pieces.advance(1))?
     };
+    settings.write(&folder)?;
     reporter.note(&format!(
         "{} steps on {} pieces of {} images; checkpoints are in {}.",
         plan.steps,
@@ -190,10 +190,10 @@ fn beside(output: &Path) -> Result<PathBuf> {
     let name = output.file_name().ok_or_else(|| {
         Error::input(format!("{} is no name for a folder", output.display())).with_hint("Give --output DIR a name.")
     })?;
-    let folder = output.with_file_name(format!("{}.training", name.to_string_lossy()));
-    fs::create_dir_all(&folder).input(|| format!("cannot make the folder {}", folder.display()))?;
-    Ok(folder)
+    Ok(output.with_file_name(format!("{}.training", name.to_string_lossy())))
 }
+
+const SETTINGS: &str = "settings.json";
 
 /// What a training must not change when it goes on.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -222,20 +222,20 @@ impl Settings {
         })
     }
 
-    /// Writes them where nothing was begun; elsewhere they must be the same.
-    fn settle(&self, folder: &Path) -> Result<()> {
-        let path = folder.join("settings.json");
-        let begun = match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).ok(),
-            Err(_) => {
-                let text = serde_json::to_string_pretty(self).internal(|| "settings cannot be written".into())?;
-                return fs::write(&path, text).input(|| format!("cannot write {}", path.display()));
-            }
-        };
-        if begun.as_ref() == Some(self) {
+    /// Where a training was begun, its settings must be these.
+    fn compare(&self, folder: &Path) -> Result<()> {
+        let Ok(text) = fs::read_to_string(folder.join(SETTINGS)) else { return Ok(()) };
+        if serde_json::from_str::<Self>(&text).is_ok_and(|begun| begun == *self) {
             return Ok(());
         }
         Err(Error::input(format!("a training with other settings was begun in {}", folder.display()))
             .with_hint("Give the command as it was (settings.json there has it), or remove that folder to begin anew."))
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
+        let path = folder.join(SETTINGS);
+        let text = serde_json::to_string_pretty(self).internal(|| "settings cannot be written".into())?;
+        fs::write(&path, text).input(|| format!("cannot write {}", path.display()))
     }
 }

@@ -196,8 +196,13 @@ pub fn far_scene<'a>(
     scale: f32,
     mut choose: impl FnMut(&mut Random, u8) -> &'a Picture,
 ) -> View {
-    let mut view =
-        View { side, pixels: vec![0.0; 3 * side * side], labels: vec![UNLABELLED; side * side], whole: Vec::new(), scale };
+    let mut view = View {
+        side,
+        pixels: vec![0.0; 3 * side * side],
+        labels: vec![UNLABELLED; side * side],
+        whole: Vec::new(),
+        scale,
+    };
     let tile = ((200.0 / scale) as usize).max(3);
     let seeds: Vec<([f32; 2], u8)> = (0..3 + random.below(6))
         .filter_map(|_| {

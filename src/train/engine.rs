@@ -110,9 +110,8 @@ pub fn train(
                 // The workers are the threads; each counts for itself alone.
                 tch::set_num_threads(1);
                 while let Ok(task) = receive.recv() {
-                    let report = work(&task).and_then(|losses| {
-                        Ok(Report { worker, gradient: layout.gradient(&task.tensors)?, losses })
-                    });
+                    let report = work(&task)
+                        .and_then(|losses| Ok(Report { worker, gradient: layout.gradient(&task.tensors)?, losses }));
                     if reports.send(report).is_err() {
                         break;
                     }
@@ -190,4 +189,58 @@ pub fn read_checkpoint(folder: &Path, name: &str) -> Result<(Parameters, AdamW, 
     optimiser.restore(&state)?;
     let done = state.get("done").ok_or_else(|| Error::input(format!("{} counts no steps", path.display())))?;
     Ok((parameters, optimiser, i64::try_from(done.f_reshape([] as [i64; 0])?)? as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(steps: usize) -> Plan {
+        Plan { steps, grow: [4, 6], descent: 4, rate: 0.1, warm_up: 2, decay: 0.0, average: 0.9, workers: 2, seed: 3 }
+    }
+
+    #[test]
+    fn the_rate_rises_stays_and_falls_and_views_grow() {
+        let rates: Vec<f64> = (0..10).map(|step| plan(10).rate(step)).collect();
+        assert!(rates[0] < rates[1] && rates[1..7].iter().all(|rate| (rate - 0.1).abs() < 1e-12), "{rates:?}");
+        assert!(rates[6..].windows(2).all(|pair| pair[1] < pair[0]) && rates[9] < 0.02, "{rates:?}");
+        assert_eq!([0, 3, 4, 5, 6, 9].map(|step| plan(10).stage(step)), [0, 0, 1, 1, 2, 2]);
+    }
+
+    /// Pulls a weight towards numbers that each worker draws.
+    fn trained(plan: &Plan, mut parameters: Parameters, mut optimiser: AdamW, first: usize, folder: &Path) -> Vec<f32> {
+        let work = |task: &Task| {
+            let target = f64::from(plan.random(task.step, task.worker).normal());
+            task.tensors["weight"].f_sub_scalar(target)?.f_square()?.f_sum(Kind::Float)?.f_backward()?;
+            Ok(Losses::default())
+        };
+        let watch = |progress: Progress, parameters: &Parameters, optimiser: &AdamW| {
+            if progress.step == 3 {
+                write_checkpoint(folder, "weights.safetensors", "train.", 3, parameters, optimiser)?;
+            }
+            Ok(true)
+        };
+        train(plan, &mut parameters, &mut optimiser, first, work, watch).unwrap();
+        Vec::<f32>::try_from(&parameters.values).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_ends_as_if_it_had_not_been() {
+        let folder = tempfile::tempdir().unwrap();
+        let tensors: Tensors = ["weight", "train.beside"]
+            .map(|name| (name.to_owned(), Tensor::ones([3], (Kind::Float, tch::Device::Cpu))))
+            .into();
+        let parameters = Parameters::from_tensors(&tensors).unwrap();
+        let optimiser = AdamW::new(&parameters).unwrap();
+        let whole = trained(&plan(10), parameters, optimiser, 0, folder.path());
+        let (parameters, optimiser, done) = read_checkpoint(folder.path(), "weights.safetensors").unwrap();
+        assert_eq!(done, 3);
+        assert_eq!(trained(&plan(10), parameters, optimiser, 3, folder.path()), whole);
+        let kept = files::read(&folder.path().join("weights.safetensors")).unwrap();
+        assert_eq!(
+            kept.keys().collect::<Vec<_>>(),
+            ["weight"],
+            "what only the training uses is no part of the weights"
+        );
+    }
 }

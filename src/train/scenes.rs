@@ -12,28 +12,21 @@ const PIECE: usize = 1024;
 /// Pieces that are kept, about a gigabyte of them; more scenes than that are drawn from.
 const MOST: usize = 256;
 
+/// A scene, the bands seen as red, green and blue, its stretch.
+pub type Scene = (SceneInfo, [usize; 3], StretchPlan);
+
+/// How many pieces [`pictures`] will read.
+pub fn pieces(scenes: &[Scene], least: usize) -> usize {
+    places(scenes, least).len().min(MOST)
+}
+
 /// Pieces of scenes, at least `least` pixels a side and half of their pixels valid: all, or as many as memory should bear,
-/// drawn by `seed`. `watch` is told of every piece read.
+/// drawn by `seed`. `watch` is called after every piece read.
 ///
 /// # Errors
 /// A scene that cannot be read, or no piece in all of them.
-pub fn pictures(
-    scenes: &[(SceneInfo, [usize; 3], StretchPlan)],
-    least: usize,
-    seed: u64,
-    mut watch: impl FnMut(usize, usize),
-) -> Result<Vec<Picture>> {
-    let mut places: Vec<(usize, Window)> = Vec::new();
-    for (scene, (info, ..)) in scenes.iter().enumerate() {
-        for row in (0..info.size.height).step_by(PIECE) {
-            for col in (0..info.size.width).step_by(PIECE) {
-                let (width, height) = (PIECE.min(info.size.width - col), PIECE.min(info.size.height - row));
-                if width.min(height) >= least {
-                    places.push((scene, Window { col, row, width, height }));
-                }
-            }
-        }
-    }
+pub fn pictures(scenes: &[Scene], least: usize, seed: u64, mut watch: impl FnMut()) -> Result<Vec<Picture>> {
+    let mut places = places(scenes, least);
     let mut random = Random::new(seed);
     if places.len() > MOST {
         for at in 0..MOST {
@@ -46,7 +39,7 @@ pub fn pictures(
     }
     let mut pictures = Vec::new();
     let mut open: Option<(usize, SceneReader)> = None;
-    for (number, (scene, window)) in places.iter().enumerate() {
+    for (scene, window) in &places {
         let (info, bands, stretch) = &scenes[*scene];
         let reader = match open.take().filter(|(opened, _)| opened == scene) {
             Some((_, reader)) => reader,
@@ -54,15 +47,17 @@ pub fn pictures(
         };
         let tile = reader.read(*window)?;
         open = Some((*scene, reader));
-        watch(number + 1, places.len());
-        let valid = tile.valid.as_ref().map_or(1.0, |valid| {
-            valid.iter().filter(|valid| **valid).count() as f32 / valid.len().max(1) as f32
-        });
+        watch();
+        let valid = tile
+            .valid
+            .as_ref()
+            .map_or(1.0, |valid| valid.iter().filter(|valid| **valid).count() as f32 / valid.len().max(1) as f32);
         if valid < 0.5 {
             continue;
         }
         let area = window.width * window.height;
-        let rgb = (0..area).flat_map(|at| [0, 1, 2].map(|channel| tile.rgb[channel * area + at].round() as u8)).collect();
+        let rgb =
+            (0..area).flat_map(|at| [0, 1, 2].map(|channel| tile.rgb[channel * area + at].round() as u8)).collect();
         let levels = pyramid(Raster { width: window.width, height: window.height, rgb });
         pictures.push(Picture { path: info.path.clone(), levels, truth: Truth::Unknown });
     }
@@ -73,4 +68,20 @@ pub fn pictures(
         .with_hint("Give larger images, or a smaller --side."));
     }
     Ok(pictures)
+}
+
+/// Scene and window of every piece that is large enough.
+fn places(scenes: &[Scene], least: usize) -> Vec<(usize, Window)> {
+    let mut places = Vec::new();
+    for (scene, (info, ..)) in scenes.iter().enumerate() {
+        for row in (0..info.size.height).step_by(PIECE) {
+            for col in (0..info.size.width).step_by(PIECE) {
+                let (width, height) = (PIECE.min(info.size.width - col), PIECE.min(info.size.height - row));
+                if width.min(height) >= least {
+                    places.push((scene, Window { col, row, width, height }));
+                }
+            }
+        }
+    }
+    places
 }

@@ -254,9 +254,10 @@ impl Teacher {
     /// The same in another kind; statistics stay in float32.
     pub fn to_kind(&self, kind: Kind) -> Result<Self> {
         let kept = |name: &str| name.ends_with(".mean") || name.ends_with(".variance");
-        let tensors = self.tensors.iter().map(|(name, tensor)| {
-            Ok((name.clone(), tensor.f_to_kind(if kept(name) { Kind::Float } else { kind })?))
-        });
+        let tensors = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| Ok((name.clone(), tensor.f_to_kind(if kept(name) { Kind::Float } else { kind })?)));
         Ok(Self { tensors: tensors.collect::<Result<_>>()? })
     }
 
@@ -264,5 +265,32 @@ impl Teacher {
     pub fn opinion(&self, images: &Tensor) -> Result<Opinion> {
         let _plain = tch::no_grad_guard();
         Network { tensors: &self.tensors, norms: Norms::Kept }.forward(images)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::data::{Picture, Raster, Truth, pyramid};
+
+    fn picture(value: u8, label: u8) -> Picture {
+        let raster = Raster { width: 64, height: 64, rgb: vec![value; 64 * 64 * 3] };
+        Picture { path: Default::default(), levels: pyramid(raster), truth: Truth::Picture(label) }
+    }
+
+    #[test]
+    fn an_opinion_has_a_cell_for_each_patch_and_stays_the_same_for_one_and_many() {
+        let tensors = initial(&mut Random::new(1)).unwrap();
+        let merced = (0..21).map(|label| picture(label * 10, label)).collect();
+        let dubai = vec![Picture { truth: Truth::Pixels(vec![22; 64 * 64]), ..picture(90, 0) }];
+        let teacher = Teacher::settle(tensors, &Sources::new(merced, dubai, Vec::new()), 1).unwrap();
+        let images = Tensor::randn([2, 3, 64, 96], (Kind::Float, tch::Device::Cpu));
+        let both = teacher.opinion(&images).unwrap();
+        assert_eq!(both.pictures.size(), [2, LABELS.len() as i64]);
+        assert_eq!(both.patches.size(), [2, 8 * 12, LABELS.len() as i64]);
+        assert_eq!(both.features.size(), [2, 8 * 12, FEATURES]);
+        let one = teacher.opinion(&images.narrow(0, 1, 1)).unwrap();
+        let apart = f64::try_from((one.patches - both.patches.narrow(0, 1, 1)).abs().max()).unwrap();
+        assert!(apart < 1e-3, "{apart}");
     }
 }

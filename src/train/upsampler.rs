@@ -314,11 +314,10 @@ fn keep(path: &Path, step: usize, parameters: &Parameters, optimiser: &AdamW) ->
 }
 
 fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Result<usize> {
-    let state = Tensor::read_safetensors(path).map_err(Error::from).input(|| {
-        format!("cannot go on from the checkpoint {}", path.display())
-    });
-    let state: Tensors =
-        state.map_err(|error| error.with_hint("Remove it to begin anew."))?.into_iter().collect();
+    let state = Tensor::read_safetensors(path)
+        .map_err(Error::from)
+        .input(|| format!("cannot go on from the checkpoint {}", path.display()));
+    let state: Tensors = state.map_err(|error| error.with_hint("Remove it to begin anew."))?.into_iter().collect();
     let values = get(&state, "values")?;
     if values.size() != parameters.values.size() {
         return Err(Error::input(format!("the checkpoint {} is of another model", path.display()))
@@ -327,4 +326,46 @@ fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Re
     parameters.values = values;
     optimiser.restore(&state)?;
     Ok(i64::try_from(get(&state, "done")?.f_reshape([] as [i64; 0])?)? as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::clip;
+    use crate::train::data::{Raster, Truth, pyramid};
+    use crate::train::initial::{self, Shape};
+
+    #[test]
+    fn a_training_that_was_stopped_ends_as_if_it_had_not_been() {
+        let shape = Shape { width: 64, layers: 2, heads: 1, joint: 16, vocabulary: 8, text_layers: 1, ..Shape::default() };
+        let tensors = initial::initial(&shape, &mut Random::new(1)).unwrap();
+        let (tower, _) = clip::towers(&tensors, &shape).unwrap();
+        let rgb = (0..80 * 80 * 3).map(|at| (at * at % 251) as u8).collect();
+        let levels = pyramid(Raster { width: 80, height: 80, rgb });
+        let pictures = [Picture { path: Default::default(), levels, truth: Truth::Unknown }];
+        let folder = tempfile::tempdir().unwrap();
+        let plan = UpsamplerPlan {
+            steps: 3,
+            batch: 1,
+            side: 48,
+            every: 1,
+            folder: Some(folder.path().join("stopped")),
+            ..UpsamplerPlan::default()
+        };
+        std::fs::create_dir(folder.path().join("stopped")).unwrap();
+        let whole =
+            train(&tower, shape.joint, &pictures, &UpsamplerPlan { folder: None, ..plan.clone() }, |_| Ok(true)).unwrap();
+        train(&tower, shape.joint, &pictures, &plan, |progress| Ok(progress.step < 2)).unwrap();
+        let mut steps = Vec::new();
+        let resumed = train(&tower, shape.joint, &pictures, &plan, |progress| {
+            steps.push(progress.step);
+            Ok(true)
+        });
+        assert_eq!(steps, [3]);
+        let resumed = resumed.unwrap();
+        for (name, tensor) in &whole {
+            let apart = f64::try_from((tensor - &resumed[name]).abs().max()).unwrap();
+            assert!(apart < 1e-6, "{name} differs by {apart}");
+        }
+    }
 }

@@ -260,9 +260,8 @@ pub fn labels_within(whole: Label) -> impl Iterator<Item = Label> {
 
 /// A word that means nothing: what the model has never heard must resemble nothing that it sees.
 pub fn made_up(random: &mut Random) -> String {
-    const SOUNDS: [&str; 21] = [
-        "b", "c", "ch", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "t", "v", "w", "x", "z",
-    ];
+    const SOUNDS: [&str; 21] =
+        ["b", "c", "ch", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "t", "v", "w", "x", "z"];
     const VOWELS: [&str; 9] = ["a", "e", "i", "o", "u", "y", "ea", "oo", "ai"];
     let mut word = String::new();
     for _ in 0..1 + random.below(3) {

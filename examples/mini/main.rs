@@ -5,7 +5,10 @@
 //! mini train DATA LANDSAT OUT [--steps N] [--resume]
 //! mini upsampler DATA OUT [--steps N]
 //! mini evaluate DATA OUT
+//! mini figures DATA
 //! ```
+
+mod figures;
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -17,7 +20,7 @@ use std::sync::Mutex;
 use segearth::error::{Context as _, Error, Result};
 use segearth::model::text::{Tokenizer, imagenet_templates};
 use segearth::train::engine::{self, Plan};
-use segearth::train::figures::{self, Data};
+use segearth::train::figures::{self as held_out, Data};
 use segearth::train::files::{self, Config, Trained};
 use segearth::train::initial::{self, Shape};
 use segearth::train::parameters::{AdamW, Parameters};
@@ -35,7 +38,10 @@ fn main() -> ExitCode {
         ["train", data, pieces, out, ..] => train(Path::new(data), Path::new(pieces), Path::new(out), &words),
         ["upsampler", data, out, ..] => train_upsampler(Path::new(data), Path::new(out), &words),
         ["evaluate", data, out, ..] => evaluate_model(Path::new(data), Path::new(out)),
-        _ => Err(Error::input("give teacher, train, upsampler or evaluate with their folders, as the file's head says")),
+        ["figures", data, ..] => figures::print(Path::new(data)),
+        _ => Err(Error::input(
+            "give teacher, train, upsampler, evaluate or figures with their folders, as the file's head says",
+        )),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -186,7 +192,7 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
         if progress.step % 1000 == 0 || progress.last {
             let average = weights.with_values(optimiser.average.shallow_clone());
             let (image, text) = clip::towers(&average.tensors(Kind::Float, false)?, &shape)?;
-            let (top, dubai) = figures::quick(image, &text, &tokenizer, shape.window, &data)?;
+            let (top, dubai) = held_out::quick(image, &text, &tokenizer, shape.window, &data)?;
             log.line(&format!("held out\t{}\t{top:.4}\t{:.4}\t{dubai}", progress.step, dubai.mean_iou()))?;
         }
         Ok(true)
@@ -222,6 +228,6 @@ fn train_upsampler(root: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
 
 fn evaluate_model(root: &Path, out: &Path) -> Result<()> {
     let data = Data::read(root)?;
-    figures::baselines(&data, |figure| println!("{figure}"))?;
-    figures::model(&data, &Trained::open(out)?, &[0.0, 0.1, 0.3], |figure| println!("{figure}"))
+    held_out::baselines(&data, |figure| println!("{figure}"))?;
+    held_out::model(&data, &Trained::open(out)?, &[0.0, 0.1, 0.3], |figure| println!("{figure}"))
 }
