@@ -229,5 +229,9 @@ fn train_upsampler(root: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
 fn evaluate_model(root: &Path, out: &Path) -> Result<()> {
     let data = Data::read(root)?;
     held_out::baselines(&data, |figure| println!("{figure}"))?;
+    let path = out.join(files::TEACHER);
+    if path.exists() {
+        held_out::teacher(&data, &Teacher::from_tensors(files::read(&path)?), |figure| println!("{figure}"))?;
+    }
     held_out::model(&data, &Trained::open(out)?, &[0.0, 0.1, 0.3], |figure| println!("{figure}"))
 }

@@ -164,7 +164,8 @@ fn plan(args: &TrainUpsamplerArgs, bundle: &Bundle) -> Result<UpsamplerPlan> {
     let side = args.side.unwrap_or(USUAL_PATCHES * patch);
     for (flag, value, most) in [("--steps", args.steps, MOST_STEPS), ("--batch", args.batch, MOST_VIEWS)] {
         if !(1..=most).contains(&value) {
-            return Err(Error::input(format!("{flag} is {value}; it must be from 1 to {most}")));
+            return Err(Error::input(format!("{flag} is {value}; it must be from 1 to {most}"))
+                .with_hint("Leave it out to take the usual number."));
         }
     }
     let (least, most) = (PATCHES.0 * patch, PATCHES.1 * patch);

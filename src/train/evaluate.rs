@@ -176,6 +176,23 @@ pub fn teacher(teacher: &Teacher, pictures: &[Picture], window: usize) -> Result
     Ok(right as f64 / pictures.len().max(1) as f64)
 }
 
+/// A teacher's own labels for the pixels of a picture, among the Dubai set's, its cells' logits resized bilinearly.
+pub fn teacher_segment(teacher: &Teacher, raster: &data::Raster) -> Result<Vec<u8>> {
+    let image = normalised(&data::to_tensor(raster)?)?;
+    let (height, width) = (raster.height as i64, raster.width as i64);
+    let whole = |side: i64| (side + 15) / 16 * 16;
+    let padded = image.f_replication_pad2d([0, whole(width) - width, 0, whole(height) - height])?;
+    let logits = teacher.opinion(&padded)?.patches;
+    let labels = DUBAI_CLASSES.map(|class| class.2 as i64);
+    let cell = super::teacher::STRIDE as i64;
+    let logits = logits.f_index_select(2, &Tensor::from_slice(&labels))?.f_transpose(1, 2)?;
+    let logits = logits.f_unflatten(2, [whole(height) / cell, whole(width) / cell])?;
+    let logits = logits.f_upsample_bilinear2d([whole(height), whole(width)], false, None, None)?;
+    let logits = logits.f_narrow(2, 0, height)?.f_narrow(3, 0, width)?;
+    let best = Vec::<i64>::try_from(logits.f_argmax(1, false)?.f_flatten(0, 2)?)?;
+    Ok(best.into_iter().map(|label| label as u8).collect())
+}
+
 fn normalised(image: &Tensor) -> Result<Tensor> {
     let mean = Tensor::from_slice(&MEAN).f_reshape([1, 3, 1, 1])?;
     let deviation = Tensor::from_slice(&DEVIATION).f_reshape([1, 3, 1, 1])?;

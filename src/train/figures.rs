@@ -8,6 +8,7 @@ use super::data::{self, Split};
 use super::evaluate::{self, DUBAI_CLASSES, MERCED_CLASSES, Variant};
 use super::files::Trained;
 use super::random::Random;
+use super::teacher::Teacher;
 use crate::error::{Error, Result};
 use crate::evaluate::ConfusionMatrix;
 use crate::model::text::{Tokenizer, imagenet_templates};
@@ -114,6 +115,19 @@ pub fn quick(
     })?;
     let figure = found.iter().map(|confusion| Figure::pixels("Dubai", confusion)).next();
     Ok((top, figure.ok_or_else(|| Error::internal("no map was counted"))?))
+}
+
+/// What a teacher itself reaches with its own labels.
+pub fn teacher(data: &Data, teacher: &Teacher, mut say: impl FnMut(&Figure)) -> Result<()> {
+    for side in [128, 256] {
+        let top = evaluate::teacher(teacher, &data.merced.held_out, side)?;
+        say(&Figure::pictures(format!("UC Merced: the teacher at {side} pixels"), top));
+    }
+    let found = evaluate::dubai(&data.dubai.held_out, 1, |picture| {
+        Ok(vec![evaluate::teacher_segment(teacher, picture.full())?])
+    })?;
+    found.iter().for_each(|confusion| say(&Figure::pixels("Dubai: the teacher", confusion)));
+    Ok(())
 }
 
 /// Everything: UC Merced's top-1, and Dubai without upsampler, bilinear and with SimFeatUp, for each λ.

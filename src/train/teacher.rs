@@ -31,9 +31,9 @@ const SMOOTHING: f64 = 0.05;
 /// How the shipped teacher is trained.
 pub fn plan() -> Plan {
     Plan {
-        steps: 4000,
+        steps: 3400,
         grow: [1500, 3000],
-        descent: 1600,
+        descent: 1150,
         rate: 2e-3,
         warm_up: 100,
         decay: 0.1,

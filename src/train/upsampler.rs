@@ -337,7 +337,8 @@ mod tests {
 
     #[test]
     fn a_training_that_was_stopped_ends_as_if_it_had_not_been() {
-        let shape = Shape { width: 64, layers: 2, heads: 1, joint: 16, vocabulary: 8, text_layers: 1, ..Shape::default() };
+        let shape =
+            Shape { width: 64, layers: 2, heads: 1, joint: 16, vocabulary: 8, text_layers: 1, ..Shape::default() };
         let tensors = initial::initial(&shape, &mut Random::new(1)).unwrap();
         let (tower, _) = clip::towers(&tensors, &shape).unwrap();
         let rgb = (0..80 * 80 * 3).map(|at| (at * at % 251) as u8).collect();
@@ -354,7 +355,8 @@ mod tests {
         };
         std::fs::create_dir(folder.path().join("stopped")).unwrap();
         let whole =
-            train(&tower, shape.joint, &pictures, &UpsamplerPlan { folder: None, ..plan.clone() }, |_| Ok(true)).unwrap();
+            train(&tower, shape.joint, &pictures, &UpsamplerPlan { folder: None, ..plan.clone() }, |_| Ok(true))
+                .unwrap();
         train(&tower, shape.joint, &pictures, &plan, |progress| Ok(progress.step < 2)).unwrap();
         let mut steps = Vec::new();
         let resumed = train(&tower, shape.joint, &pictures, &plan, |progress| {

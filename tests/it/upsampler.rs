@@ -32,20 +32,64 @@ fn a_few_steps_give_a_bundle_that_segments() {
 #[test]
 fn what_cannot_be_trained_is_refused_before_anything_is_made() {
     let work = ready();
-    assert_snapshot!(work.refused(&command("--side 100")), @"");
-    assert_snapshot!(work.refused(&command("--side 32")), @"");
-    assert_snapshot!(work.refused(&command("--steps 0")), @"");
-    assert_snapshot!(work.refused(&command("").replace("scene.tif", "none.tif")), @"");
-    assert_snapshot!(work.refused(&command("").replace("clip.pt", "none.pt")), @"");
-    assert_snapshot!(work.refused(&command("").replace("--model small", "--model fake:null")), @"");
+    assert_snapshot!(work.refused(&command("--side 100")), @r"
+    error: --side is 100 pixels; it must be a multiple of the model's patch, 16, from 96 to 1024
+
+    hint: Leave it out to take 192 pixels.
+    ");
+    assert_snapshot!(work.refused(&command("--side 32")), @r"
+    error: --side is 32 pixels; it must be a multiple of the model's patch, 16, from 96 to 1024
+
+    hint: Leave it out to take 192 pixels.
+    ");
+    assert_snapshot!(work.refused(&command("--steps 0")), @r"
+    error: --steps is 0; it must be from 1 to 1000000
+
+    hint: Leave it out to take the usual number.
+    ");
+    assert_snapshot!(work.refused(&command("").replace("scene.tif", "none.tif")), @r"
+    error: there is no file none.tif
+      --> --images
+     |
+     | none.tif
+     | ^^^^^^^^
+
+    hint: Paths in a job file start from its folder; paths in flags from where you are.
+    ");
+    assert_snapshot!(work.refused(&command("").replace("clip.pt", "none.pt")), @r"
+    error: there is no file none.pt
+
+    hint: Check the path after `--clip`.
+    ");
+    assert_snapshot!(work.refused(&command("").replace("--model small", "--model fake:null")), @r"
+    error: `fake:null` is no model that could be trained for
+
+    hint: Give the folder of a bundle, or leave --model out to take the built-in model.
+    ");
     work.write("clip.pt", "something else");
-    assert_snapshot!(without_hashes(&work.refused(&command(""))), @"");
-    assert_snapshot!(without_hashes(&work.refused(&command("").replace("--clip clip.pt", ""))), @"");
+    assert_snapshot!(without_hashes(&work.refused(&command(""))), @r"
+    error: clip.pt has SHA-256 [SHA], but small was imported from clip_openai_state_dict.pt with [SHA]
+
+    hint: Give the very file that was imported, or import this one with `--upsampler none` first.
+    ");
+    assert_snapshot!(without_hashes(&work.refused(&command("").replace("--clip clip.pt", ""))), @r"
+    error: the CLIP weights of small are not at hand: it was imported from clip_openai_state_dict.pt with SHA-256 [SHA]
+
+    hint: Give that file with `--clip FILE`.
+    ");
     noise_scene(&work.path("scene.tif"), 90, 200);
     std::fs::copy(small_clip(), work.path("clip.pt")).expect("the CLIP");
-    assert_snapshot!(without_causes(&work.refused(&command("--side 96"))), @"");
+    assert_snapshot!(without_causes(&work.refused(&command("--side 96"))), @r"
+    error: none of the images has a piece of 96 × 96 pixels with data to train on
+
+    hint: Give larger images, or a smaller --side.
+    ");
     work.write("new/here.txt", "something");
-    assert_snapshot!(work.refused(&command("")), @"");
+    assert_snapshot!(work.refused(&command("")), @r"
+    error: new is there already
+
+    hint: Name a folder that does not exist yet, or remove this one first.
+    ");
 }
 
 /// SHA-256 as `[SHA]`.
