@@ -62,6 +62,7 @@ fn planned(plan: Plan, arguments: &[&str]) -> Plan {
     Plan {
         steps: option(arguments, "--steps", plan.steps),
         grow: [option(arguments, "--grow", plan.grow[0]), option(arguments, "--grow-again", plan.grow[1])],
+        turn: option(arguments, "--turn", plan.turn),
         descent: option(arguments, "--descent", plan.descent),
         rate: option(arguments, "--rate", plan.rate),
         ..plan

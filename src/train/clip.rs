@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use tch::{Kind, Tensor};
 
-use super::engine::{self, Losses, Plan, Progress, Task};
+use super::engine::{self, Aim, Losses, Plan, Progress, Task};
 use super::initial::Shape;
 use super::loss::{self, Batch};
 use super::parameters::{AdamW, Parameters};
@@ -27,9 +27,10 @@ pub const DEVIATION: [f32; 3] = [68.501, 66.632, 70.323];
 /// How the shipped model is trained.
 pub fn plan() -> Plan {
     Plan {
-        steps: 8000,
-        grow: [3000, 5500],
-        descent: 3000,
+        steps: 7200,
+        grow: [3000, 5200],
+        turn: 4000,
+        descent: 2400,
         rate: 8e-4,
         warm_up: 300,
         decay: 0.1,
@@ -68,7 +69,13 @@ const IMITATION: &str = "train.imitation.weight";
 /// Blocks after which the tower's tokens are compared with the teacher's features.
 const MIDDLE: usize = 3;
 /// Share of the teacher's opinion in what a view's patches and the view are said to show.
-const TRUST: [f64; 2] = [0.3, 0.6];
+fn trust(aim: Aim) -> [f64; 2] {
+    match aim {
+        Aim::Pictures => [0.3, 0.6],
+        Aim::Patches => [0.8, 0.6],
+    }
+}
+
 /// Weight of the teacher's opinion on patches of which nothing else is known, and how sure it must be.
 const GUESS: (f64, f64) = (0.25, 0.6);
 
@@ -101,7 +108,8 @@ impl Run<'_> {
     fn work(&self, task: &Task) -> Result<Losses> {
         let mut random = self.plan.random(task.step, task.worker);
         let (side, count) = STAGES[self.plan.stage(task.step)];
-        let views = (0..count).map(|_| self.sources.view(&mut random, side)).collect::<Result<Vec<_>>>()?;
+        let aim = self.plan.aim(task.step);
+        let views = (0..count).map(|_| self.sources.view(&mut random, side, aim)).collect::<Result<Vec<_>>>()?;
         let mut batch = views::batch(&views, self.shape.patch, &mut random)?;
         let words = loss::Step::draw(&mut random, self.templates)?;
         let tokens = self.tokenizer.encode_batch(&words.texts)?;
@@ -109,7 +117,7 @@ impl Run<'_> {
         let images = batch.images.f_to_kind(Kind::BFloat16)?;
         let opinion = self.opinion(task.worker, &images)?;
         if let Some(opinion) = &opinion {
-            listen(&mut batch, opinion)?;
+            listen(&mut batch, opinion, trust(aim))?;
         }
 
         let (image, text) = towers(&task.tensors, &self.shape)?;
@@ -135,7 +143,7 @@ impl Run<'_> {
 }
 
 /// Puts a share of the teacher's opinion into what the batch's patches and pictures are said to show.
-fn listen(batch: &mut Batch, opinion: &Opinion) -> Result<()> {
+fn listen(batch: &mut Batch, opinion: &Opinion, trust: [f64; 2]) -> Result<()> {
     let total = |x: &Tensor| x.f_sum_dim_intlist(Some(&[-1i64][..]), true, Kind::Float);
     let blend = |hard: &Tensor, soft: &Tensor, share: f64| -> Result<Tensor> {
         let soft = soft.f_multiply(&total(hard)?)?;
@@ -146,8 +154,8 @@ fn listen(batch: &mut Batch, opinion: &Opinion) -> Result<()> {
     let sure = total(&within)?;
     let guess = within.f_multiply(&sure.f_gt(GUESS.1)?.f_to_kind(Kind::Float)?)?;
     let guess = guess.f_multiply(&total(&batch.shares)?.f_eq(0.0)?.f_to_kind(Kind::Float)?)?;
-    batch.shares = blend(&batch.shares, &patches, TRUST[0])?.f_add(&guess.f_mul_scalar(GUESS.0)?)?;
+    batch.shares = blend(&batch.shares, &patches, trust[0])?.f_add(&guess.f_mul_scalar(GUESS.0)?)?;
     let named = opinion.pictures.f_narrow(1, 0, PICTURE_LABELS as i64)?.f_softmax(-1, Kind::Float)?;
-    batch.named = blend(&batch.named, &named, TRUST[1])?;
+    batch.named = blend(&batch.named, &named, trust[1])?;
     Ok(())
 }

@@ -21,6 +21,9 @@ pub struct Plan {
     pub steps: usize,
     /// Steps after which views grow, first to the second of the sides, then to the last.
     pub grow: [usize; 2],
+    /// The step from which patches come before whole pictures, in what is drawn and in whom to believe.
+    #[serde(default)]
+    pub turn: usize,
     /// In so many steps at the end the rate falls; until then the number of steps may still be changed.
     pub descent: usize,
     pub rate: f64,
@@ -45,10 +48,22 @@ impl Plan {
         self.grow.iter().filter(|grow| step >= **grow).count()
     }
 
+    /// What comes first in a step.
+    pub fn aim(&self, step: usize) -> Aim {
+        if step < self.turn { Aim::Pictures } else { Aim::Patches }
+    }
+
     /// What a worker draws in a step.
     pub fn random(&self, step: usize, worker: usize) -> Random {
         Random::new(self.seed).fork(step as u64).fork(worker as u64)
     }
+}
+
+/// What a step is there for first of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    Pictures,
+    Patches,
 }
 
 /// What a worker is to do.
@@ -196,7 +211,18 @@ mod tests {
     use super::*;
 
     fn plan(steps: usize) -> Plan {
-        Plan { steps, grow: [4, 6], descent: 4, rate: 0.1, warm_up: 2, decay: 0.0, average: 0.9, workers: 2, seed: 3 }
+        Plan {
+            steps,
+            grow: [4, 6],
+            turn: 5,
+            descent: 4,
+            rate: 0.1,
+            warm_up: 2,
+            decay: 0.0,
+            average: 0.9,
+            workers: 2,
+            seed: 3,
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::engine::{self, Losses, Plan, Progress, Task};
+use super::engine::{self, Aim, Losses, Plan, Progress, Task};
 use super::parameters::{AdamW, Parameters};
 use super::random::Random;
 use super::views::{self, Sources};
@@ -33,6 +33,7 @@ pub fn plan() -> Plan {
     Plan {
         steps: 3400,
         grow: [1500, 3000],
+        turn: usize::MAX,
         descent: 1150,
         rate: 2e-3,
         warm_up: 100,
@@ -192,7 +193,8 @@ pub fn train(
     let work = |task: &Task| {
         let mut random = plan.random(task.step, task.worker);
         let (side, count) = STAGES[plan.stage(task.step)];
-        let views = (0..count).map(|_| sources.view(&mut random, side)).collect::<Result<Vec<_>>>()?;
+        let views =
+            (0..count).map(|_| sources.view(&mut random, side, plan.aim(task.step))).collect::<Result<Vec<_>>>()?;
         let batch = views::batch(&views, STRIDE, &mut random)?;
         let network = Network { tensors: &task.tensors, norms: Norms::Batch };
         let opinion = network.forward(&batch.images.f_to_kind(Kind::BFloat16)?)?;
@@ -236,7 +238,7 @@ impl Teacher {
         for number in 0..BATCHES {
             let mut random = Random::new(seed).fork(number as u64);
             let (side, _) = STAGES[1 + number % 2];
-            let views = (0..24).map(|_| sources.view(&mut random, side)).collect::<Result<Vec<_>>>()?;
+            let views = (0..24).map(|_| sources.view(&mut random, side, Aim::Pictures)).collect::<Result<Vec<_>>>()?;
             let images = views::batch(&views, STRIDE, &mut random)?.images;
             Network { tensors: &tensors, norms: Norms::Gather(1.0 / (number + 1) as f64) }.forward(&images)?;
         }

@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::augment::{self, Camera, View};
 use super::clip::{DEVIATION, MEAN};
 use super::data::{Picture, Truth};
+use super::engine::Aim;
 use super::loss::Batch;
 use super::random::Random;
 use super::words::{self, BUILDING, CITY, FIELDS, LABELS, LAND, PICTURE_LABELS, ROAD, UNLABELLED, VEGETATION, WATER};
@@ -41,23 +42,27 @@ impl Sources {
     /// `count` views as normalised pixels, (view, 3, side, side): for statistics before the training.
     pub fn sample(&self, count: usize, side: usize, seed: u64) -> Result<Tensor> {
         let mut random = Random::new(seed);
-        let views = (0..count).map(|_| self.view(&mut random, side)).collect::<Result<Vec<_>>>()?;
+        let views = (0..count).map(|_| self.view(&mut random, side, Aim::Pictures)).collect::<Result<Vec<_>>>()?;
         Ok(batch(&views, side, &mut random)?.images)
     }
 
     /// One view for training.
-    pub fn view(&self, random: &mut Random, side: usize) -> Result<View> {
+    pub fn view(&self, random: &mut Random, side: usize, aim: Aim) -> Result<View> {
         let dice = random.unit();
+        let [merced, dubai] = match aim {
+            Aim::Pictures => [0.56, 0.82],
+            Aim::Patches => [0.42, 0.80],
+        };
         let landsat = if self.landsat.is_empty() { 0.0 } else { 0.08 };
-        let mut view = if dice < 0.56 {
+        let mut view = if dice < merced {
             let view = self.merced_view(random, side);
             match random.chance(0.25) {
                 true => augment::mix(view, &self.merced_view(random, side), random),
                 false => view,
             }
-        } else if dice < 0.82 {
+        } else if dice < dubai {
             self.dubai_view(random, side)?
-        } else if dice < 0.82 + landsat {
+        } else if dice < dubai + landsat {
             self.landsat_view(random, side)?
         } else if dice < 0.95 {
             let cells = 2 + random.below(2);
