@@ -104,7 +104,7 @@ fn whole_patches(pictures: &[Picture], patch: usize) -> Vec<Picture> {
 fn absent_words(bundle: &Bundle, data: &Data) -> Result<()> {
     let pictures = whole_patches(&data.merced.held_out, bundle.card.sizes.patch);
     let mut prompts: Vec<String> = MERCED_CLASSES.iter().map(|name| (*name).to_owned()).collect();
-    let groups = [("absent in training", &words::ABSENT[..]), ("never seen", &NEVER_SEEN[..])];
+    let groups = [("absent in training", words::ABSENT), ("never seen", &NEVER_SEEN[..])];
     groups.iter().for_each(|(_, words)| prompts.extend(words.iter().map(|word| (*word).to_owned())));
     let found = cosines(bundle, &pictures, &prompts)?;
     let classes = MERCED_CLASSES.len();

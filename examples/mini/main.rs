@@ -99,7 +99,7 @@ impl Log {
         self.sums.iter_mut().zip(progress.losses.parts).for_each(|(sum, part)| *sum += part);
         self.steps += 1.0;
         self.views += progress.losses.views;
-        if progress.step % 50 == 0 || progress.last {
+        if progress.step.is_multiple_of(50) || progress.last {
             let means: Vec<String> = self.sums.iter().map(|sum| format!("{:.4}", sum / self.steps)).collect();
             self.line(&format!(
                 "{}\t{}\t{:.2}\t{:.1}\t{}",
@@ -132,10 +132,10 @@ fn train_teacher(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> 
     println!("{} weights, from step {first}", weights.values.numel());
     teacher::train(&plan, &sources, &mut weights, &mut optimiser, first, |progress, weights, optimiser| {
         log.step(&progress)?;
-        if progress.step % every == 0 || progress.last {
+        if progress.step.is_multiple_of(every) || progress.last {
             engine::write_checkpoint(out, WEIGHTS, clip::BESIDE, progress.step, weights, optimiser)?;
         }
-        if progress.step % 1000 == 0 || progress.last {
+        if progress.step.is_multiple_of(1000) || progress.last {
             let average = weights.with_values(optimiser.average.shallow_clone());
             let teacher = Teacher::settle(average.tensors(Kind::Float, false)?, &sources, plan.seed)?;
             let all: Vec<_> = teacher.tensors().iter().map(|(name, it)| (name.clone(), it.shallow_clone())).collect();
@@ -187,10 +187,10 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     let run = clip::Run { shape, plan, sources: &sources, tokenizer: &tokenizer, templates: &templates, teachers };
     run.train(&mut weights, &mut optimiser, first, |progress, weights, optimiser| {
         log.step(&progress)?;
-        if progress.step % every == 0 || progress.last {
+        if progress.step.is_multiple_of(every) || progress.last {
             engine::write_checkpoint(out, files::CLIP, clip::BESIDE, progress.step, weights, optimiser)?;
         }
-        if progress.step % 1000 == 0 || progress.last {
+        if progress.step.is_multiple_of(1000) || progress.last {
             let average = weights.with_values(optimiser.average.shallow_clone());
             let (image, text) = clip::towers(&average.tensors(Kind::Float, false)?, &shape)?;
             let (top, dubai) = held_out::quick(image, &text, &tokenizer, shape.window, &data)?;
@@ -219,7 +219,7 @@ fn train_upsampler(root: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
         ..defaults
     };
     let tensors = upsampler::train(&tower, trained.config.shape.joint, &pictures, &plan, |progress| {
-        if progress.step % 10 == 0 {
+        if progress.step.is_multiple_of(10) {
             println!("{}\t{:.4}\t{:.4}\t{:.0}", progress.step, progress.features, progress.picture, progress.seconds);
         }
         Ok(true)

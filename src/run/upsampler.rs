@@ -67,7 +67,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
             }
         }
         bar.advance(1);
-        if progress.step % 50 == 0 {
+        if progress.step.is_multiple_of(50) {
             reporter.detail(&format!(
                 "step {}: features {:.4}, picture {:.4}",
                 progress.step, progress.features, progress.picture

@@ -189,3 +189,48 @@ impl Rules {
 fn is_folder(concept: &str) -> bool {
     LABELS[..PICTURE_LABELS].iter().any(|label| label.affirms.first().is_some_and(|(name, _)| *name == concept))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::text::imagenet_templates;
+    use crate::train::words::{WATER, label_named};
+
+    /// The loss of one view of one patch of water, named a river, whose features are those of two concepts.
+    fn loss(step: &Step, queries: &Tensor, patch: &str, picture: &str) -> [f64; 3] {
+        let labels = LABELS.len() as i64;
+        let one = |at: usize, count: i64| {
+            let mut values = vec![0f32; count as usize];
+            values[at] = 1.0;
+            Tensor::from_slice(&values)
+        };
+        let river = label_named("river").unwrap();
+        let batch = Batch {
+            images: Tensor::zeros([1, 3, 8, 8], (Kind::Float, tch::Device::Cpu)),
+            shares: one(WATER, labels).view([1, 1, labels]),
+            whole: one(river, labels).view([1, labels]),
+            named: one(river, PICTURE_LABELS as i64).view([1, PICTURE_LABELS as i64]),
+            lambda: Tensor::zeros([1, 1, 1], (Kind::Float, tch::Device::Cpu)),
+            possible: Tensor::zeros([1, 1, labels], (Kind::Float, tch::Device::Cpu)),
+        };
+        let feature = |name: &str| queries.narrow(0, words::concept(name).unwrap() as i64, 1);
+        let losses = step.loss(&batch, &feature(patch).unsqueeze(0), &feature(picture), queries).unwrap();
+        losses.map(|loss| f64::try_from(loss).unwrap())
+    }
+
+    #[test]
+    fn what_resembles_its_own_words_loses_least() {
+        let step = Step::draw(&mut Random::new(2), &imagenet_templates()).unwrap();
+        tch::manual_seed(1);
+        let queries = Tensor::randn([step.texts.len() as i64, 64], (Kind::Float, tch::Device::Cpu));
+        let right = loss(&step, &queries, "water", "river");
+        let wrong = loss(&step, &queries, "forest", "airport");
+        assert!(right[0] < wrong[0] && right[1] < wrong[1], "{right:?} {wrong:?}");
+        // A river's name, spoken for the zero-shot choice, is made to be what the picture resembles.
+        let rivers = MERCED_CLASSES.iter().position(|name| *name == "river").unwrap() as i64;
+        let spoken = queries.narrow(0, step.ruled + SPOKEN as i64 * rivers, SPOKEN as i64);
+        let water = queries.narrow(0, words::concept("river").unwrap() as i64, 1);
+        let _ = spoken.shallow_clone().copy_(&water.expand([SPOKEN as i64, 64], false));
+        assert!(loss(&step, &queries, "water", "river")[2] < 1e-3);
+    }
+}
