@@ -50,7 +50,7 @@ pub fn print(root: &Path) -> Result<()> {
 
 /// The [CLS] feature's cosines with the prompts, (picture, prompt). The image encoder adds λ times them to all logits:
 /// two runs that differ by 1 in λ differ by just them.
-fn cosines(bundle: &Bundle, pictures: &[Picture], prompts: &[String]) -> Result<Vec<Vec<f32>>> {
+fn cosines(bundle: &Bundle, pictures: &[Picture], halvings: usize, prompts: &[String]) -> Result<Vec<Vec<f32>>> {
     let tokenizer = Tokenizer::from_file(&bundle.tokenizer())?;
     let templates = imagenet_templates();
     let mut encoder = TorchTextEncoder::load(&bundle.text_encoder(), Device::Cpu)?;
@@ -61,7 +61,8 @@ fn cosines(bundle: &Bundle, pictures: &[Picture], prompts: &[String]) -> Result<
     let normalisation = bundle.normalisation();
     let mut all = Vec::with_capacity(pictures.len());
     for picture in pictures {
-        let full = picture.full();
+        // Halved, a picture is as wide as the window.
+        let full = picture.levels.get(halvings).unwrap_or(picture.full());
         let area = full.width * full.height;
         let pixels = (0..3 * area).map(|at| {
             let (channel, pixel) = (at / area, at % area);
@@ -86,16 +87,21 @@ fn whole_pictures(bundle: &Bundle, data: &Data) -> Result<()> {
     let prompts = MERCED_CLASSES.map(str::to_owned);
     // Sides must be whole patches: a few pictures of the set are a pixel or two short.
     let pictures: Vec<Picture> = whole_patches(&data.merced.held_out, bundle.card.sizes.patch);
-    let found = cosines(bundle, &pictures, &prompts)?;
-    let right = pictures.iter().zip(&found).filter(|(picture, found)| truth(picture) == Some(best(found))).count();
-    println!("| UC Merced: mini, zero-shot top-1 | {:.3} |", right as f64 / pictures.len().max(1) as f64);
+    for (halvings, side) in [(1, 128), (0, 256)] {
+        let found = cosines(bundle, &pictures, halvings, &prompts)?;
+        let right = pictures.iter().zip(&found).filter(|(picture, found)| truth(picture) == Some(best(found))).count();
+        println!(
+            "| UC Merced: mini, zero-shot top-1 at {side} pixels | {:.3} |",
+            right as f64 / pictures.len().max(1) as f64
+        );
+    }
     Ok(())
 }
 
 fn whole_patches(pictures: &[Picture], patch: usize) -> Vec<Picture> {
     let fits = |picture: &&Picture| {
         let full = picture.full();
-        full.width.is_multiple_of(patch) && full.height.is_multiple_of(patch)
+        full.width.is_multiple_of(2 * patch) && full.height.is_multiple_of(2 * patch)
     };
     pictures.iter().filter(fits).cloned().collect()
 }
@@ -106,7 +112,7 @@ fn absent_words(bundle: &Bundle, data: &Data) -> Result<()> {
     let mut prompts: Vec<String> = MERCED_CLASSES.iter().map(|name| (*name).to_owned()).collect();
     let groups = [("absent in training", words::ABSENT), ("never seen", &NEVER_SEEN[..])];
     groups.iter().for_each(|(_, words)| prompts.extend(words.iter().map(|word| (*word).to_owned())));
-    let found = cosines(bundle, &pictures, &prompts)?;
+    let found = cosines(bundle, &pictures, 1, &prompts)?;
     let classes = MERCED_CLASSES.len();
     let mean = |values: Vec<f32>| values.iter().sum::<f32>() / values.len().max(1) as f32;
     let own = pictures.iter().zip(&found).filter_map(|(picture, found)| Some(found[truth(picture)?])).collect();

@@ -32,9 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "run",
         &[
             "cli", "evaluate", "geom", "journal", "model", "network", "pipeline", "preview", "raster", "report",
-            "scene", "stitch", "vector",
-            "cli", "evaluate", "geom", "model", "network", "pipeline", "preview", "raster", "report", "scene",
-            "stitch", "train", "vector",
+            "scene", "stitch", "train", "vector",
         ],
     ),
     ("main", &[]),
