@@ -230,7 +230,7 @@ mod tests {
         let rivers = MERCED_CLASSES.iter().position(|name| *name == "river").unwrap() as i64;
         let spoken = queries.narrow(0, step.ruled + SPOKEN as i64 * rivers, SPOKEN as i64);
         let water = queries.narrow(0, words::concept("river").unwrap() as i64, 1);
-        let _ = spoken.shallow_clone().copy_(&water.expand([SPOKEN as i64, 64], false));
+        spoken.shallow_clone().copy_(&water.expand([SPOKEN as i64, 64], false));
         assert!(loss(&step, &queries, "water", "river")[2] < 1e-3);
     }
 }
