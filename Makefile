@@ -1,6 +1,7 @@
 # The one door. Every target sets up first what is missing, so each of them works on a fresh checkout.
 #   CUDA=1          setup, build, demo …: libtorch with its CUDA half
 #   CARGOFLAGS=…    passed to cargo (CI: --locked)
+#   DATA=…          evaluate: the folder with the held-out pictures
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ endif
 CARGOFLAGS ?=
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help setup build demo test test-slurm lint fmt bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm lint fmt bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +27,10 @@ build: setup ## target/release/segearth
 
 demo: build ## the sample scene into land cover: labels, scores, polygons and a picture in demo-output/
 	@scripts/timed.sh target/release/segearth run pipelines/landcover.yaml --output $(DEMO_OUTPUT)
+
+evaluate: setup ## the built-in model's figures on held-out pictures; DATA=FOLDER as models/README.md lays it out
+	@test -d "$(DATA)/ucmerced" -a -d "$(DATA)/dubai" || { echo "DATA=$(DATA) holds no ucmerced and dubai: see models/README.md" >&2; exit 1; }
+	@scripts/timed.sh cargo run --release $(CARGOFLAGS) --example mini figures "$(DATA)"
 
 test: setup ## every test
 	@scripts/timed.sh cargo test $(CARGOFLAGS)

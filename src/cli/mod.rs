@@ -4,6 +4,7 @@ mod evaluate;
 mod options;
 mod shard;
 mod submit;
+mod upsampler;
 mod vectorize;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub use evaluate::EvaluateArgs;
 pub use options::{Memory, RunOptions};
 pub use shard::Shard;
 pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
+pub use upsampler::TrainUpsamplerArgs;
 pub use vectorize::VectorizeArgs;
 
 use crate::pipeline::Override;
@@ -214,6 +216,10 @@ pub enum ModelCommand {
     /// Download weights from their publisher and make a bundle of them
     #[command(after_help = "Example:\n  segearth model fetch openai/ViT-B-16 -o models/vit-b-16")]
     Fetch(FetchArgs),
+    #[command(after_help = "Example:\n  \
+        segearth model train-upsampler --model models/vit-b-16 --clip ViT-B-16.pt --images 'tiles/*.tif' \\\n      \
+        -o models/vit-b-16-own")]
+    TrainUpsampler(TrainUpsamplerArgs),
 }
 
 #[derive(Args, Debug)]

@@ -28,16 +28,22 @@ pub struct Import {
     pub precision: Precision,
 }
 
+/// Refuses a folder that is there and holds anything.
+pub fn prove_free(output: &Path) -> Result<()> {
+    if output.exists() && fs::read_dir(output).map_or(true, |mut entries| entries.next().is_some()) {
+        return Err(Error::input(format!("{} is there already", output.display()))
+            .with_hint("Name a folder that does not exist yet, or remove this one first."));
+    }
+    Ok(())
+}
+
 /// Imports into the folder `output`, which must not be there yet. `notes` get what had to be assumed.
 ///
 /// # Errors
 /// A file that is not what it should be; files that do not belong together; a folder that is there or cannot be written.
 /// Nothing is left behind then.
 pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Result<Bundle> {
-    if output.exists() && fs::read_dir(output).map_or(true, |mut entries| entries.next().is_some()) {
-        return Err(Error::input(format!("{} is there already", output.display()))
-            .with_hint("Name a folder that does not exist yet, or remove this one first."));
-    }
+    prove_free(output)?;
     let clip = read_clip(&request.clip)?;
     let sizes = &clip.sizes;
     let tokenizer = Tokenizer::from_file(&request.tokenizer)?;
@@ -140,6 +146,22 @@ fn source(role: &str, path: &Path) -> Result<SourceFile> {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         sha256: sha256_of(path)?,
     })
+}
+
+/// What [`Import::attention`] was, by the name that a bundle's card gives it.
+pub fn attention_named(name: &str) -> Option<Attention> {
+    use Attention::*;
+    [SegEarth, ClearClip, Sclip, MaskClip, Vanilla].into_iter().find(|one| attention_name(*one) == name)
+}
+
+/// What [`Import::activation`] came to.
+pub fn activation_named(name: &str) -> Option<Activation> {
+    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|one| activation_name(*one) == name)
+}
+
+/// What [`Import::precision`] was.
+pub fn precision_named(name: &str) -> Option<Precision> {
+    [Precision::Fp32, Precision::Fp16, Precision::Bf16].into_iter().find(|one| precision_name(*one) == name)
 }
 
 fn attention_name(attention: Attention) -> &'static str {

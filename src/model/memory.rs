@@ -7,7 +7,7 @@ use std::sync::Once;
 /// A window's tensors are tens of megabytes each. By default glibc maps each anew and unmaps it when it is freed, and the
 /// system clears every page again and again: a tenth of a window's time on the CPU. The price is that the process stays as
 /// large as it once was.
-pub(super) fn keep() {
+pub(crate) fn keep() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: mallopt only sets numbers of the allocator, under its own lock; these two are documented and allowed at any

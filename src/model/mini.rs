@@ -41,6 +41,11 @@ pub fn bundle() -> Result<Bundle> {
     }
 }
 
+/// The embedded CLIP weights.
+pub(super) fn clip() -> &'static [u8] {
+    CLIP
+}
+
 fn unpack(folder: &Path) -> Result<Bundle> {
     let parts = tempfile::tempdir().input(|| "cannot make a temporary folder for the embedded model".into())?;
     let write = |name: &str, bytes: &[u8]| -> Result<PathBuf> {

@@ -6,7 +6,7 @@ pub mod fake;
 pub mod fetch;
 mod folders;
 pub mod import;
-mod memory;
+pub(crate) mod memory;
 pub mod mini;
 mod preprocess;
 pub mod queries;
@@ -14,6 +14,7 @@ pub mod registry;
 pub mod text;
 pub mod torch;
 pub mod tta;
+pub mod weights;
 
 pub use preprocess::{Normalisation, Padding, normalise};
 

@@ -80,6 +80,18 @@ pub fn image_encoder(
     module.save(path).map_err(Error::from).input(|| format!("cannot write {}", path.display()))
 }
 
+/// The image tower alone, in float32: what an upsampler is trained on.
+pub fn image_tower(
+    clip: &ClipWeights,
+    activation: Activation,
+    attention: Attention,
+    keep_residual: bool,
+) -> Result<ImageTower> {
+    let tensors = tensors(&clip.tensors, "visual.", Kind::Float)?;
+    let options = TowerOptions { layers: clip.sizes.vision_layers, heads: clip.sizes.vision_heads, activation };
+    ImageTower::load(&tensors, options, attention, keep_residual)
+}
+
 /// Writes the traced text tower.
 pub fn text_encoder(clip: &ClipWeights, activation: Activation, path: &Path) -> Result<()> {
     let tensors = tensors(&clip.tensors, "", Kind::Float)?;

@@ -33,7 +33,7 @@ mod yaml;
 pub use load::{Override, from_flags, load};
 pub use plan::{
     ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, RasterPlan, ScenePlan,
-    TemplateChoice, Tiling, inputs, resolve,
+    TemplateChoice, Tiling, inputs, resolve, seen,
 };
 pub use schema::json_schema;
 pub use spec::Spec;

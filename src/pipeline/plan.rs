@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fault::Faults;
 use super::settings::{Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
-use super::{outputs, requests, scene_rules};
+use super::{outputs, requests, scene_rules, stretch};
 use crate::error::Result;
 use crate::geom::{Blend, MAX_WINDOW, Size};
 use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
@@ -242,6 +242,24 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     }
     faults.finish()?;
     Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, rasters, notes })
+}
+
+/// How scenes are seen that are only to be looked at: found ones of [`Inputs::scenes`], each with the bands taken as red,
+/// green and blue, and its stretch.
+///
+/// # Errors
+/// As [`resolve`]'s, for bands and stretch.
+pub fn seen(spec: &Spec, scenes: Vec<SceneInfo>) -> Result<Vec<(SceneInfo, [usize; 3], StretchPlan)>> {
+    let mut faults = Faults::new(spec);
+    let asked = stretch::stretch(spec, &mut faults);
+    let mut views = Vec::with_capacity(scenes.len());
+    for info in scenes {
+        let bands = scene_rules::bands(spec, "scene", &info, &mut faults);
+        let stretch = asked.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
+        views.push((info, bands, stretch));
+    }
+    faults.finish()?;
+    Ok(views)
 }
 
 const MAX_BATCH: usize = 4096;

@@ -7,6 +7,7 @@ mod models;
 mod provenance;
 mod stop;
 mod submit;
+mod upsampler;
 mod vectorize;
 
 use crate::cli::{Cli, Command, RunOptions, Shard};
@@ -34,7 +35,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
             reporter.print(&pipeline::json_schema());
             Ok(())
         }
-        Command::Model(command) => models::run(command, reporter),
+        Command::Model(command) => models::run(command, cli.global.trust, reporter),
     }
 }
 

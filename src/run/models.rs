@@ -13,7 +13,7 @@ use crate::network::checkpoint;
 use crate::network::export;
 use crate::report::Reporter;
 
-pub fn run(command: &ModelCommand, reporter: &Reporter) -> Result<()> {
+pub fn run(command: &ModelCommand, trust: bool, reporter: &Reporter) -> Result<()> {
     match command {
         ModelCommand::Import(args) => run_import(args, reporter),
         ModelCommand::Inspect(args) => {
@@ -22,6 +22,7 @@ pub fn run(command: &ModelCommand, reporter: &Reporter) -> Result<()> {
             Ok(())
         }
         ModelCommand::Fetch(args) => run_fetch(args, reporter),
+        ModelCommand::TrainUpsampler(args) => super::upsampler::run(args, trust, reporter),
     }
 }
 

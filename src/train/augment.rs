@@ -15,8 +15,8 @@ pub struct View {
     pub pixels: Vec<f32>,
     /// (row, column).
     pub labels: Vec<u8>,
-    /// Label of the whole view, where it has one.
-    pub whole: Option<u8>,
+    /// Labels of the whole view with their shares, where it has one: more than one where views are mixed.
+    pub whole: Vec<(u8, f32)>,
     /// Source pixels in a pixel.
     pub scale: f32,
 }
@@ -47,7 +47,7 @@ pub fn look(picture: &Picture, camera: Camera, side: usize) -> View {
         side,
         pixels: vec![0.0; 3 * side * side],
         labels: vec![UNLABELLED; side * side],
-        whole: if let Truth::Picture(label) = picture.truth { Some(label) } else { None },
+        whole: if let Truth::Picture(label) = picture.truth { vec![(label, 1.0)] } else { Vec::new() },
         scale: camera.scale,
     };
     paint(&mut view, picture, camera, [0, 0, side, side]);
@@ -79,7 +79,7 @@ fn paint(view: &mut View, picture: &Picture, camera: Camera, [left, top, right, 
             }
             view.labels[at] = match &picture.truth {
                 Truth::Picture(label) if LABELS[usize::from(*label)].fills > 0.0 => *label,
-                Truth::Picture(_) => UNLABELLED,
+                Truth::Picture(_) | Truth::Unknown => UNLABELLED,
                 Truth::Pixels(labels) => {
                     labels
                         [mirrored(y.floor() as i64, full.height) * full.width + mirrored(x.floor() as i64, full.width)]
@@ -106,10 +106,47 @@ fn bilinear(raster: &Raster, x: f32, y: f32) -> [f32; 3] {
     colour
 }
 
+#[inline]
 fn mirrored(position: i64, size: usize) -> usize {
+    if (0..size as i64).contains(&position) {
+        return position as usize;
+    }
     let size = size as i64;
     let turned = position.rem_euclid(2 * size);
     (if turned < size { turned } else { 2 * size - 1 - turned }) as usize
+}
+
+/// Two views of whole pictures as one: a weighted sum, or a rectangle of the second laid over the first. What a pixel
+/// shows is then no longer known, what the picture shows is, by shares.
+pub fn mix(first: View, second: &View, random: &mut Random) -> View {
+    let (mut view, side) = (first, second.side);
+    let area = side * side;
+    let share = if random.chance(0.5) {
+        let share = random.between(0.0, 0.5);
+        view.pixels.iter_mut().zip(&second.pixels).for_each(|(a, b)| *a += (b - *a) * share);
+        view.labels.fill(UNLABELLED);
+        share
+    } else {
+        let mut cut = || {
+            let length = (side as f32 * random.between(0.3, 0.8)) as usize;
+            let start = random.below(side - length + 1);
+            start..start + length
+        };
+        let (rows, cols) = (cut(), cut());
+        for row in rows.clone() {
+            for channel in 0..3 {
+                let at = channel * area + row * side;
+                view.pixels[at + cols.start..at + cols.end]
+                    .copy_from_slice(&second.pixels[at + cols.start..at + cols.end]);
+            }
+            let at = row * side;
+            view.labels[at + cols.start..at + cols.end].copy_from_slice(&second.labels[at + cols.start..at + cols.end]);
+        }
+        (rows.len() * cols.len()) as f32 / area as f32
+    };
+    view.whole.iter_mut().for_each(|part| part.1 *= 1.0 - share);
+    view.whole.extend(second.whole.iter().map(|(label, part)| (*label, part * share)));
+    view
 }
 
 /// A patchwork: rectangles, each painted with one of `choose`'s pictures at a scale of its own.
@@ -124,7 +161,7 @@ pub fn patchwork<'a>(
         side,
         pixels: vec![0.0; 3 * side * side],
         labels: vec![UNLABELLED; side * side],
-        whole: None,
+        whole: Vec::new(),
         scale: scales.0,
     };
     let cuts = |random: &mut Random| {
@@ -159,8 +196,13 @@ pub fn far_scene<'a>(
     scale: f32,
     mut choose: impl FnMut(&mut Random, u8) -> &'a Picture,
 ) -> View {
-    let mut view =
-        View { side, pixels: vec![0.0; 3 * side * side], labels: vec![UNLABELLED; side * side], whole: None, scale };
+    let mut view = View {
+        side,
+        pixels: vec![0.0; 3 * side * side],
+        labels: vec![UNLABELLED; side * side],
+        whole: Vec::new(),
+        scale,
+    };
     let tile = ((200.0 / scale) as usize).max(3);
     let seeds: Vec<([f32; 2], u8)> = (0..3 + random.below(6))
         .filter_map(|_| {
@@ -217,13 +259,17 @@ pub fn colour(view: &mut View, random: &mut Random, strength: f32) {
     let air: [f32; 3] = [0.75, 0.8, 0.88].map(|air| 255.0 * (air + 0.08 * random.normal()));
     let gains: [f32; 3] = std::array::from_fn(|_| spread(random, 0.07));
     let noise = if random.chance(0.3) { random.unit() * 8.0 * strength } else { 0.0 };
+    // A power for each of 256 values, not for each pixel.
+    let curve: Vec<f32> = (0..=256).map(|value| 255.0 * (value.min(255) as f32 / 255.0).powf(gamma)).collect();
     for at in 0..area {
         let mut rgb: [f32; 3] = std::array::from_fn(|channel| view.pixels[channel * area + at]);
         let grey = 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2];
         for channel in 0..3 {
             let mut value = grey + (rgb[channel] - grey) * saturation;
             value = ((value - mean) * contrast + mean * brightness) * gains[channel];
-            value = 255.0 * (value.clamp(0.0, 255.0) / 255.0).powf(gamma);
+            let value_in = value.clamp(0.0, 255.0);
+            let (below, fraction) = (value_in as usize, value_in.fract());
+            value = curve[below] * (1.0 - fraction) + curve[below + 1] * fraction;
             value = value * (1.0 - haze) + air[channel] * haze;
             if noise > 0.0 {
                 // One draw of a coarse normal: exactness does not matter for noise.

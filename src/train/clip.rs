@@ -1,21 +1,21 @@
-//! The contrastive training of both towers.
+//! The contrastive training of both towers, with or without a teacher.
 //!
 //! Two workers (one for each core) draw views, run the network in bfloat16 and send gradients; the weights, in float32, are
 //! moved here. Views grow with the training: from small ones, of which many go by in a minute, to the window itself.
 
-use std::path::Path;
-use std::sync::mpsc;
-use std::time::Instant;
+use std::sync::Mutex;
 
 use tch::{Kind, Tensor};
 
-use super::files;
+use super::engine::{self, Aim, Losses, Plan, Progress, Task};
 use super::initial::Shape;
-use super::loss;
+use super::loss::{self, Batch};
 use super::parameters::{AdamW, Parameters};
 use super::random::Random;
+use super::teacher::{self, Opinion, Teacher};
 use super::views::{self, Sources};
-use crate::error::{Context, Error, Result};
+use super::words::PICTURE_LABELS;
+use crate::error::{Error, Result};
 use crate::model::text::Tokenizer;
 use crate::network::checkpoint::Activation;
 use crate::network::{Attention, ImageTower, Tensors, TextTower, TowerOptions};
@@ -24,84 +24,30 @@ use crate::network::{Attention, ImageTower, Tensors, TextTower, TowerOptions};
 pub const MEAN: [f32; 3] = [122.771, 116.746, 104.094];
 pub const DEVIATION: [f32; 3] = [68.501, 66.632, 70.323];
 
-/// How a run goes.
-#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Plan {
-    pub steps: usize,
-    /// End the run by the clock as well, with stages and rate fitted to it; 0: by the steps alone, which is repeatable.
-    #[serde(default)]
-    pub minutes: f64,
-    pub rate: f64,
-    pub warm_up: usize,
-    pub decay: f64,
-    pub average: f64,
-    pub workers: usize,
-    pub seed: u64,
-    /// Weight of the patches' loss beside the pictures'.
-    pub dense: f64,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            steps: 4000,
-            minutes: 0.0,
-            rate: 1e-3,
-            warm_up: 200,
-            decay: 0.05,
-            average: 0.995,
-            workers: 2,
-            seed: 1,
-            dense: 1.0,
-        }
+/// How the shipped model is trained, but for its descent, which `models/README.md` tells.
+pub fn plan() -> Plan {
+    Plan {
+        steps: 5650,
+        grow: [3000, 5200],
+        turn: 4000,
+        descent: 850,
+        rate: 8e-4,
+        warm_up: 300,
+        decay: 0.1,
+        average: 0.998,
+        workers: 2,
+        seed: 1,
     }
 }
 
-/// Weights and optimiser to go on from.
-const LAST: &str = "last.safetensors";
-const OPTIMISER: &str = "optimiser.safetensors";
-
-/// Share of the run in which the rate falls.
-const DESCENT: f64 = 0.4;
-
-/// Share of the run, side of the views and views for each worker; tokens for each step stay about the same.
-const STAGES: [(f64, usize, usize); 3] = [(0.45, 64, 24), (0.8, 96, 11), (1.0, 128, 6)];
+/// Side of the views and views for each worker.
+const STAGES: [(usize, usize); 3] = [(64, 32), (96, 16), (128, 10)];
 
 /// The towers that `tensors` make.
 pub fn towers(tensors: &Tensors, shape: &Shape) -> Result<(ImageTower, TextTower)> {
     let options = |layers, heads| TowerOptions { layers, heads, activation: Activation::Gelu };
     let image = ImageTower::load(tensors, options(shape.layers, shape.heads), Attention::SegEarth, false)?;
     Ok((image, TextTower::load(tensors, options(shape.text_layers, shape.text_heads))?))
-}
-
-struct Task {
-    step: usize,
-    /// Share of the run that lies behind.
-    done: f64,
-    tensors: Tensors,
-}
-
-struct Report {
-    gradient: Tensor,
-    dense: f64,
-    global: f64,
-    views: usize,
-}
-
-/// What is said of a run after every step.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    pub step: usize,
-    pub steps: usize,
-    /// Share of the run that lies behind.
-    pub done: f64,
-    /// No step follows.
-    pub last: bool,
-    pub dense: f64,
-    pub global: f64,
-    pub norm: f64,
-    pub views: usize,
-    pub seconds: f64,
 }
 
 /// Everything that a run needs to know.
@@ -112,122 +58,104 @@ pub struct Run<'a> {
     pub sources: &'a Sources,
     pub tokenizer: &'a Tokenizer,
     pub templates: &'a [String],
+    /// In bfloat16, one for each worker: tensors are not shared between threads. None: without a teacher.
+    pub teachers: Vec<Mutex<Teacher>>,
+}
+
+/// Names of weights that only the training uses.
+pub const BESIDE: &str = "train.";
+/// From the tower's tokens to the teacher's features.
+const IMITATION: &str = "train.imitation.weight";
+/// Blocks after which the tower's tokens are compared with the teacher's features.
+const MIDDLE: usize = 3;
+/// Share of the teacher's opinion in what a view's patches and the view are said to show.
+fn trust(aim: Aim) -> [f64; 2] {
+    match aim {
+        Aim::Pictures => [0.3, 0.6],
+        Aim::Patches => [0.8, 0.6],
+    }
+}
+
+/// Weight of the teacher's opinion on patches of which nothing else is known, and how sure it must be.
+const GUESS: (f64, f64) = (0.25, 0.6);
+
+/// First weights of what only the training uses.
+pub fn beside(shape: &Shape, random: &mut Random) -> Result<(String, Tensor)> {
+    let deviation = (shape.width as f32).sqrt().recip();
+    let values: Vec<f32> = (0..teacher::FEATURES * shape.width as i64).map(|_| deviation * random.normal()).collect();
+    Ok((IMITATION.to_owned(), Tensor::f_from_slice(&values)?.f_reshape([teacher::FEATURES, shape.width as i64])?))
 }
 
 impl Run<'_> {
-    /// Trains from step `first` on; `watch` is called after every step with the averaged weights in reach and may stop
-    /// the run by giving `false`.
+    /// Trains from step `first` on; see [`engine::train`]. Parts of the loss: patches, pictures,
+    /// names, imitation.
     pub fn train(
         &self,
         parameters: &mut Parameters,
         optimiser: &mut AdamW,
         first: usize,
-        mut watch: impl FnMut(Progress, &Parameters, &AdamW) -> Result<bool>,
+        watch: impl FnMut(Progress, &Parameters, &AdamW) -> Result<bool>,
     ) -> Result<()> {
-        let workers = self.plan.workers.max(1);
-        std::thread::scope(|scope| {
-            let (reports, received) = mpsc::channel::<Result<Report>>();
-            let mut tasks = Vec::new();
-            for worker in 0..workers {
-                let (send, receive) = mpsc::channel::<Task>();
-                let reports = reports.clone();
-                let layout = parameters.with_values(parameters.values.f_add_scalar(0.0)?);
-                scope.spawn(move || {
-                    while let Ok(task) = receive.recv() {
-                        if reports.send(self.work(worker, task, &layout)).is_err() {
-                            break;
-                        }
-                    }
-                });
-                tasks.push(send);
-            }
-            let start = Instant::now();
-            for step in first..self.plan.steps {
-                let done = self.done(step, start.elapsed().as_secs_f64());
-                for task in &tasks {
-                    let tensors = parameters.tensors(Kind::BFloat16, true)?;
-                    task.send(Task { step, done, tensors })
-                        .map_err(|_| Error::internal("a training worker has ended"))?;
-                }
-                let mut gradient: Option<Tensor> = None;
-                let (mut dense, mut global, mut views) = (0.0, 0.0, 0);
-                for _ in 0..workers {
-                    let report = received.recv().map_err(|_| Error::internal("all training workers have ended"))??;
-                    let part = report.gradient.f_div_scalar(workers as f64)?;
-                    gradient = Some(match gradient {
-                        Some(sum) => sum.f_add(&part)?,
-                        None => part,
-                    });
-                    dense += report.dense / workers as f64;
-                    global += report.global / workers as f64;
-                    views += report.views;
-                }
-                let Some(gradient) = gradient else { break };
-                let rate = self.rate(step, done);
-                let norm = optimiser.step(parameters, &gradient, rate, self.plan.decay, self.plan.average)?;
-                let seconds = start.elapsed().as_secs_f64();
-                let last = step + 1 == self.plan.steps || self.done(step + 1, seconds) >= 1.0;
-                let step = step + 1;
-                let progress =
-                    Progress { step, steps: self.plan.steps, done, last, dense, global, norm, views, seconds };
-                if !watch(progress, parameters, optimiser)? || last {
-                    break;
-                }
-            }
-            Ok(())
-        })
+        engine::train(&self.plan, parameters, optimiser, first, |task| self.work(task), watch)
     }
 
-    /// Linear warm-up, level, then half a cosine down to a hundredth: a run that is resumed with another number of steps
-    /// goes on as if it had been planned so, as long as its descent has not begun.
-    fn rate(&self, step: usize, done: f64) -> f64 {
-        let warm = ((step + 1) as f64 / self.plan.warm_up.max(1) as f64).min(1.0);
-        let descent = 0.5 * (1.0 - (std::f64::consts::PI * ((1.0 - done) / DESCENT).clamp(0.0, 1.0)).cos());
-        self.plan.rate * warm * (0.01 + 0.99 * descent)
+    fn opinion(&self, worker: usize, images: &Tensor) -> Result<Option<Opinion>> {
+        let Some(teacher) = self.teachers.get(worker) else { return Ok(None) };
+        let teacher = teacher.lock().map_err(|_| Error::internal("a training worker has failed with the teacher"))?;
+        teacher.opinion(images).map(Some)
     }
 
-    fn done(&self, step: usize, seconds: f64) -> f64 {
-        let by_clock = if self.plan.minutes > 0.0 { seconds / 60.0 / self.plan.minutes } else { 0.0 };
-        by_clock.max((step as f64 + 0.5) / self.plan.steps as f64)
-    }
-
-    fn work(&self, worker: usize, task: Task, layout: &Parameters) -> Result<Report> {
-        let mut random = Random::new(self.plan.seed).fork(task.step as u64).fork(worker as u64);
-        let (_, side, count) = STAGES.into_iter().find(|stage| task.done < stage.0).unwrap_or(STAGES[2]);
-        let views = (0..count).map(|_| self.sources.view(&mut random, side)).collect::<Result<Vec<_>>>()?;
-        let batch = views::batch(&views, self.shape.patch, &mut random)?;
+    fn work(&self, task: &Task) -> Result<Losses> {
+        let mut random = self.plan.random(task.step, task.worker);
+        let (side, count) = STAGES[self.plan.stage(task.step)];
+        let aim = self.plan.aim(task.step);
+        let views = (0..count).map(|_| self.sources.view(&mut random, side, aim)).collect::<Result<Vec<_>>>()?;
+        let mut batch = views::batch(&views, self.shape.patch, &mut random)?;
         let words = loss::Step::draw(&mut random, self.templates)?;
         let tokens = self.tokenizer.encode_batch(&words.texts)?;
         let ids = Tensor::f_from_slice(&tokens.ids)?.f_reshape([tokens.rows as i64, tokens.columns as i64])?;
+        let images = batch.images.f_to_kind(Kind::BFloat16)?;
+        let opinion = self.opinion(task.worker, &images)?;
+        if let Some(opinion) = &opinion {
+            listen(&mut batch, opinion, trust(aim))?;
+        }
 
         let (image, text) = towers(&task.tensors, &self.shape)?;
-        let features = image.forward(&batch.images.f_to_kind(Kind::BFloat16)?)?;
+        let (features, middle) = image.forward_through(&images, MIDDLE)?;
         let queries = text.forward(&ids)?;
-        let [dense, global] = words.loss(&batch, &features.patches, &features.cls, &queries)?;
-        dense.f_mul_scalar(self.plan.dense)?.f_add(&global)?.f_backward()?;
-        let gradient = layout.gradient(&task.tensors)?;
+        let [dense, global, zero_shot] = words.loss(&batch, &features.patches, &features.cls, &queries)?;
+        let mut sum = dense.f_add(&global)?.f_add(&zero_shot)?;
         let number = |x: &Tensor| Ok::<_, Error>(f64::try_from(x.f_detach()?)?);
-        Ok(Report { gradient, dense: number(&dense)?, global: number(&global)?, views: count })
+        let mut parts = [number(&dense)?, number(&global)?, number(&zero_shot)?, 0.0];
+        if let (Some(opinion), Some(weight)) = (&opinion, task.tensors.get(IMITATION)) {
+            let shown = opinion.features.f_to_kind(Kind::Float)?;
+            let seen = middle.f_linear(weight, None::<&Tensor>)?.f_to_kind(Kind::Float)?;
+            let apart = seen.f_sub(&shown)?.f_square()?.f_mean(Kind::Float)?;
+            let apart = apart.f_div(&shown.f_square()?.f_mean(Kind::Float)?)?;
+            parts[3] = number(&apart)?;
+            // A crutch, to be laid down by the end.
+            let left = 1.0 - task.step as f64 / self.plan.steps as f64;
+            sum = sum.f_add(&apart.f_mul_scalar(left)?)?;
+        }
+        sum.f_backward()?;
+        Ok(Losses { parts, views: count })
     }
 }
 
-/// Writes the averaged weights in float16, and everything to go on from.
-pub fn write_checkpoint(folder: &Path, step: usize, parameters: &Parameters, optimiser: &AdamW) -> Result<()> {
-    parameters.with_values(optimiser.average.shallow_clone()).write(&folder.join(files::CLIP), Kind::Half)?;
-    parameters.write(&folder.join(LAST), Kind::Float)?;
-    let mut state = optimiser.state();
-    state.push(("done", Tensor::from_slice(&[step as i64])));
-    Ok(Tensor::write_safetensors(&state, folder.join(OPTIMISER))?)
-}
-
-/// What [`write_checkpoint`] wrote: weights, optimiser, steps done.
-pub fn read_checkpoint(folder: &Path) -> Result<(Parameters, AdamW, usize)> {
-    let parameters = Parameters::read(&folder.join(LAST))?;
-    let mut optimiser = AdamW::new(&parameters)?;
-    let path = folder.join(OPTIMISER);
-    let state = Tensor::read_safetensors(&path).input(|| format!("cannot read {}", path.display()))?;
-    let state: Tensors = state.into_iter().collect();
-    optimiser.restore(&state)?;
-    let done = state.get("done").ok_or_else(|| Error::input(format!("{} counts no steps", path.display())))?;
-    Ok((parameters, optimiser, i64::try_from(done.f_reshape([] as [i64; 0])?)? as usize))
+/// Puts a share of the teacher's opinion into what the batch's patches and pictures are said to show.
+fn listen(batch: &mut Batch, opinion: &Opinion, trust: [f64; 2]) -> Result<()> {
+    let total = |x: &Tensor| x.f_sum_dim_intlist(Some(&[-1i64][..]), true, Kind::Float);
+    let blend = |hard: &Tensor, soft: &Tensor, share: f64| -> Result<Tensor> {
+        let soft = soft.f_multiply(&total(hard)?)?;
+        Ok(hard.f_mul_scalar(1.0 - share)?.f_add(&soft.f_mul_scalar(share)?)?)
+    };
+    let patches = opinion.patches.f_softmax(-1, Kind::Float)?;
+    let within = patches.f_multiply(&batch.possible)?;
+    let sure = total(&within)?;
+    let guess = within.f_multiply(&sure.f_gt(GUESS.1)?.f_to_kind(Kind::Float)?)?;
+    let guess = guess.f_multiply(&total(&batch.shares)?.f_eq(0.0)?.f_to_kind(Kind::Float)?)?;
+    batch.shares = blend(&batch.shares, &patches, trust[0])?.f_add(&guess.f_mul_scalar(GUESS.0)?)?;
+    let named = opinion.pictures.f_narrow(1, 0, PICTURE_LABELS as i64)?.f_softmax(-1, Kind::Float)?;
+    batch.named = blend(&batch.named, &named, trust[1])?;
+    Ok(())
 }

@@ -39,6 +39,8 @@ pub enum Truth {
     Picture(u8),
     /// A label for each pixel, (row, column).
     Pixels(Vec<u8>),
+    /// Nothing.
+    Unknown,
 }
 
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use super::data::{self, Split};
 use super::evaluate::{self, DUBAI_CLASSES, MERCED_CLASSES, Variant};
 use super::files::Trained;
 use super::random::Random;
-use crate::error::Result;
+use super::teacher::Teacher;
+use crate::error::{Error, Result};
 use crate::evaluate::ConfusionMatrix;
 use crate::model::text::{Tokenizer, imagenet_templates};
 use crate::network::{Basis, ImageEncoder, ImageTower, TextTower, Upsampling};
@@ -72,16 +73,17 @@ pub fn baselines(data: &Data, mut say: impl FnMut(&Figure)) -> Result<()> {
     say(&Figure::pictures("UC Merced: chance", 1.0 / MERCED_CLASSES.len() as f64));
     say(&Figure::pictures("UC Merced: nearest colours", colours::pictures(&data.merced.train, &data.merced.held_out)));
     let mut random = Random::new(1);
-    let chance = evaluate::dubai(&data.dubai.held_out, |picture| {
+    let chance = evaluate::dubai(&data.dubai.held_out, 1, |picture| {
         let pixels = picture.full().width * picture.full().height;
-        Ok((0..pixels).map(|_| random.below(DUBAI_CLASSES.len()) as u8).collect())
+        Ok(vec![(0..pixels).map(|_| random.below(DUBAI_CLASSES.len()) as u8).collect()])
     })?;
-    say(&Figure::pixels("Dubai: chance", &chance));
+    chance.iter().for_each(|confusion| say(&Figure::pixels("Dubai: chance", confusion)));
     let table = Colours::learn(&data.dubai.train, 1);
     let class = |label: &u8| DUBAI_CLASSES.iter().position(|class| class.2 == usize::from(*label)).unwrap_or(0) as u8;
-    let nearest =
-        evaluate::dubai(&data.dubai.held_out, |picture| Ok(table.label(picture.full()).iter().map(class).collect()))?;
-    say(&Figure::pixels("Dubai: nearest colours", &nearest));
+    let nearest = evaluate::dubai(&data.dubai.held_out, 1, |picture| {
+        Ok(vec![table.label(picture.full()).iter().map(class).collect()])
+    })?;
+    nearest.iter().for_each(|confusion| say(&Figure::pixels("Dubai: nearest colours", confusion)));
     Ok(())
 }
 
@@ -108,9 +110,24 @@ pub fn quick(
     let top = accuracy(&evaluate::merced(&image, &of_merced, &data.merced.held_out, window)?);
     let variant = Variant::Encoder(ImageEncoder::new(image, Upsampling::Bilinear));
     let some: Vec<data::Picture> = data.dubai.held_out.iter().step_by(2).cloned().collect();
-    let confusion =
-        evaluate::dubai(&some, |picture| evaluate::segment(&variant, &of_dubai, picture.full(), 0.0, window, window))?;
-    Ok((top, Figure::pixels("Dubai", &confusion)))
+    let found = evaluate::dubai(&some, 1, |picture| {
+        evaluate::segment(&variant, &of_dubai, picture.full(), &[0.0], window, window)
+    })?;
+    let figure = found.iter().map(|confusion| Figure::pixels("Dubai", confusion)).next();
+    Ok((top, figure.ok_or_else(|| Error::internal("no map was counted"))?))
+}
+
+/// What a teacher itself reaches with its own labels.
+pub fn teacher(data: &Data, teacher: &Teacher, mut say: impl FnMut(&Figure)) -> Result<()> {
+    for side in [128, 256] {
+        let top = evaluate::teacher(teacher, &data.merced.held_out, side)?;
+        say(&Figure::pictures(format!("UC Merced: the teacher at {side} pixels"), top));
+    }
+    let found = evaluate::dubai(&data.dubai.held_out, 1, |picture| {
+        Ok(vec![evaluate::teacher_segment(teacher, picture.full())?])
+    })?;
+    found.iter().for_each(|confusion| say(&Figure::pixels("Dubai: the teacher", confusion)));
+    Ok(())
 }
 
 /// Everything: UC Merced's top-1, and Dubai without upsampler, bilinear and with SimFeatUp, for each λ.
@@ -118,8 +135,10 @@ pub fn model(data: &Data, trained: &Trained, lambdas: &[f64], mut say: impl FnMu
     let (image, text) = trained.towers()?;
     let window = trained.config.shape.window;
     let [of_merced, of_dubai] = queries(&text, &trained.tokenizer)?;
-    let top = evaluate::merced(&image, &of_merced, &data.merced.held_out, window)?;
-    say(&Figure::pictures("UC Merced: zero-shot", accuracy(&top)));
+    for side in [window, 2 * window] {
+        let top = evaluate::merced(&image, &of_merced, &data.merced.held_out, side)?;
+        say(&Figure::pictures(format!("UC Merced: zero-shot at {side} pixels"), accuracy(&top)));
+    }
     let mut variants = vec![
         ("no upsampler", Variant::Blocks(image)),
         ("bilinear", Variant::Encoder(ImageEncoder::new(trained.towers()?.0, Upsampling::Bilinear))),
@@ -128,12 +147,13 @@ pub fn model(data: &Data, trained: &Trained, lambdas: &[f64], mut say: impl FnMu
         let learned = Upsampling::Learned(upsampler, Basis::Joint);
         variants.push(("SimFeatUp", Variant::Encoder(ImageEncoder::new(trained.towers()?.0, learned))));
     }
+    let of_cls: Vec<f64> = lambdas.iter().map(|lambda| -lambda).collect();
     for (name, variant) in &variants {
-        for lambda in lambdas {
-            let confusion = evaluate::dubai(&data.dubai.held_out, |picture| {
-                evaluate::segment(variant, &of_dubai, picture.full(), -lambda, window, window / 2)
-            })?;
-            say(&Figure::pixels(format!("Dubai: {name}, λ = {lambda}"), &confusion));
+        let confusions = evaluate::dubai(&data.dubai.held_out, lambdas.len(), |picture| {
+            evaluate::segment(variant, &of_dubai, picture.full(), &of_cls, window, window / 2)
+        })?;
+        for (lambda, confusion) in lambdas.iter().zip(&confusions) {
+            say(&Figure::pixels(format!("Dubai: {name}, λ = -{lambda}"), confusion));
         }
     }
     Ok(())

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
-use super::clip::{self, Plan};
+use super::clip;
+use super::engine::Plan;
 use super::initial::Shape;
 use crate::error::{Context, Result};
 use crate::model::text::Tokenizer;
@@ -17,6 +18,8 @@ use crate::network::{ImageTower, Tensors, TextTower, Upsampler};
 pub const CLIP: &str = "clip.safetensors";
 pub const UPSAMPLER: &str = "upsampler.safetensors";
 pub const TOKENIZER: &str = "tokenizer.json";
+/// What the model learnt from, with the statistics of its norms; of no use afterwards.
+pub const TEACHER: &str = "teacher.safetensors";
 pub const CONFIG: &str = "config.json";
 
 /// `config.json`: sizes in Hugging Face's words, for whoever imports the weights, and how the run went.
@@ -87,9 +90,17 @@ impl Trained {
     }
 }
 
-fn read(path: &Path) -> Result<Tensors> {
+/// Reads tensors as float32.
+pub fn read(path: &Path) -> Result<Tensors> {
     let tensors = Tensor::read_safetensors(path).input(|| format!("cannot read {}", path.display()))?;
     tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.f_to_kind(Kind::Float)?))).collect()
+}
+
+/// Writes tensors as they are; never half a file where a whole one was.
+pub fn replace(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    Tensor::write_safetensors(tensors, &partial).input(|| format!("cannot write {}", partial.display()))?;
+    fs::rename(&partial, path).input(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes tensors in float16.

@@ -17,11 +17,12 @@ use std::time::Instant;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::augment::{self, Camera};
-use super::clip::{DEVIATION, MEAN};
 use super::data::Picture;
+use super::files;
 use super::parameters::{AdamW, Parameters};
 use super::random::Random;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
+use crate::model::Normalisation;
 use crate::network::checkpoint::UpsamplerKind;
 use crate::network::{ImageTower, Tensors, Upsampler};
 
@@ -46,6 +47,8 @@ pub struct UpsamplerPlan {
     /// Weight of the picture's reconstruction.
     pub picture: f64,
     pub seed: u64,
+    /// As the tower wants its images.
+    pub normalisation: Normalisation,
     /// A checkpoint after every so many steps, in this folder; 0: none.
     pub every: usize,
     pub folder: Option<PathBuf>,
@@ -53,7 +56,18 @@ pub struct UpsamplerPlan {
 
 impl Default for UpsamplerPlan {
     fn default() -> Self {
-        Self { steps: 600, rate: 1e-3, batch: 4, side: 96, jitters: 2, picture: 0.1, seed: 1, every: 100, folder: None }
+        Self {
+            steps: 600,
+            rate: 1e-3,
+            batch: 4,
+            side: 96,
+            jitters: 2,
+            picture: 0.1,
+            seed: 1,
+            normalisation: Normalisation::CLIP,
+            every: 50,
+            folder: None,
+        }
     }
 }
 
@@ -159,6 +173,7 @@ pub fn train(
 
 fn views(pictures: &[Picture], plan: &UpsamplerPlan, random: &mut Random) -> Result<Tensor> {
     let side = plan.side;
+    let Normalisation { mean, std } = plan.normalisation;
     let mut values = Vec::with_capacity(plan.batch * 3 * side * side);
     for _ in 0..plan.batch {
         let picture = random.pick(pictures).ok_or_else(|| Error::internal("no pictures"))?;
@@ -167,7 +182,7 @@ fn views(pictures: &[Picture], plan: &UpsamplerPlan, random: &mut Random) -> Res
         let scale = random.log_between(0.6, 2.0);
         let view = augment::look(picture, Camera::random(random, centre, scale), side);
         for (channel, pixels) in view.pixels.chunks_exact(side * side).enumerate() {
-            values.extend(pixels.iter().map(|value| (value - MEAN[channel]) / DEVIATION[channel]));
+            values.extend(pixels.iter().map(|value| (value - mean[channel]) / std[channel]));
         }
     }
     Ok(Tensor::f_from_slice(&values)?.f_reshape([plan.batch as i64, 3, side as i64, side as i64])?)
@@ -294,15 +309,15 @@ fn keep(path: &Path, step: usize, parameters: &Parameters, optimiser: &AdamW) ->
     let mut state = optimiser.state();
     state.push(("values", parameters.values.shallow_clone()));
     state.push(("done", Tensor::from_slice(&[step as i64])));
-    // Never half a checkpoint where a whole one was.
-    let partial = path.with_extension("partial");
-    Tensor::write_safetensors(&state, &partial)?;
-    std::fs::rename(&partial, path)
-        .map_err(|cause| Error::input(format!("cannot write {}", path.display())).with_source(cause))
+    let state: Vec<(String, Tensor)> = state.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
+    files::replace(path, &state)
 }
 
 fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Result<usize> {
-    let state: Tensors = Tensor::read_safetensors(path)?.into_iter().collect();
+    let state = Tensor::read_safetensors(path)
+        .map_err(Error::from)
+        .input(|| format!("cannot go on from the checkpoint {}", path.display()));
+    let state: Tensors = state.map_err(|error| error.with_hint("Remove it to begin anew."))?.into_iter().collect();
     let values = get(&state, "values")?;
     if values.size() != parameters.values.size() {
         return Err(Error::input(format!("the checkpoint {} is of another model", path.display()))
@@ -311,4 +326,48 @@ fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Re
     parameters.values = values;
     optimiser.restore(&state)?;
     Ok(i64::try_from(get(&state, "done")?.f_reshape([] as [i64; 0])?)? as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::clip;
+    use crate::train::data::{Raster, Truth, pyramid};
+    use crate::train::initial::{self, Shape};
+
+    #[test]
+    fn a_training_that_was_stopped_ends_as_if_it_had_not_been() {
+        let shape =
+            Shape { width: 64, layers: 2, heads: 1, joint: 16, vocabulary: 8, text_layers: 1, ..Shape::default() };
+        let tensors = initial::initial(&shape, &mut Random::new(1)).unwrap();
+        let (tower, _) = clip::towers(&tensors, &shape).unwrap();
+        let rgb = (0..80 * 80 * 3).map(|at| (at * at % 251) as u8).collect();
+        let levels = pyramid(Raster { width: 80, height: 80, rgb });
+        let pictures = [Picture { path: Default::default(), levels, truth: Truth::Unknown }];
+        let folder = tempfile::tempdir().unwrap();
+        let plan = UpsamplerPlan {
+            steps: 3,
+            batch: 1,
+            side: 48,
+            every: 1,
+            folder: Some(folder.path().join("stopped")),
+            ..UpsamplerPlan::default()
+        };
+        std::fs::create_dir(folder.path().join("stopped")).unwrap();
+        let whole =
+            train(&tower, shape.joint, &pictures, &UpsamplerPlan { folder: None, ..plan.clone() }, |_| Ok(true))
+                .unwrap();
+        train(&tower, shape.joint, &pictures, &plan, |progress| Ok(progress.step < 2)).unwrap();
+        let mut steps = Vec::new();
+        let resumed = train(&tower, shape.joint, &pictures, &plan, |progress| {
+            steps.push(progress.step);
+            Ok(true)
+        });
+        assert_eq!(steps, [3]);
+        let resumed = resumed.unwrap();
+        for (name, tensor) in &whole {
+            let apart = f64::try_from((tensor - &resumed[name]).abs().max()).unwrap();
+            assert!(apart < 1e-6, "{name} differs by {apart}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::augment::{self, Camera, View};
 use super::clip::{DEVIATION, MEAN};
 use super::data::{Picture, Truth};
+use super::engine::Aim;
 use super::loss::Batch;
 use super::random::Random;
 use super::words::{self, BUILDING, CITY, FIELDS, LABELS, LAND, PICTURE_LABELS, ROAD, UNLABELLED, VEGETATION, WATER};
@@ -41,28 +42,29 @@ impl Sources {
     /// `count` views as normalised pixels, (view, 3, side, side): for statistics before the training.
     pub fn sample(&self, count: usize, side: usize, seed: u64) -> Result<Tensor> {
         let mut random = Random::new(seed);
-        let views = (0..count).map(|_| self.view(&mut random, side)).collect::<Result<Vec<_>>>()?;
+        let views = (0..count).map(|_| self.view(&mut random, side, Aim::Pictures)).collect::<Result<Vec<_>>>()?;
         Ok(batch(&views, side, &mut random)?.images)
     }
 
     /// One view for training.
-    pub fn view(&self, random: &mut Random, side: usize) -> Result<View> {
+    pub fn view(&self, random: &mut Random, side: usize, aim: Aim) -> Result<View> {
         let dice = random.unit();
-        let landsat = if self.landsat.is_empty() { 0.0 } else { 0.10 };
-        let mut view = if dice < 0.48 {
-            let label = random.below(PICTURE_LABELS);
-            let picture = self.of_label(random, label);
-            let full = picture.full();
-            let share = if random.chance(0.15) { random.log_between(1.0, 1.8) } else { random.log_between(0.45, 1.0) };
-            let slack = (1.0 - share).max(0.0) / 2.0;
-            let centre = [full.width, full.height].map(|size| size as f32 * (0.5 + random.between(-slack, slack)));
-            let scale = share * 256.0 / side as f32;
-            augment::look(picture, Camera::random(random, centre, scale), side)
-        } else if dice < 0.80 {
+        let [merced, dubai] = match aim {
+            Aim::Pictures => [0.56, 0.82],
+            Aim::Patches => [0.42, 0.80],
+        };
+        let landsat = if self.landsat.is_empty() { 0.0 } else { 0.08 };
+        let mut view = if dice < merced {
+            let view = self.merced_view(random, side);
+            match random.chance(0.25) {
+                true => augment::mix(view, &self.merced_view(random, side), random),
+                false => view,
+            }
+        } else if dice < dubai {
             self.dubai_view(random, side)?
-        } else if dice < 0.80 + landsat {
+        } else if dice < dubai + landsat {
             self.landsat_view(random, side)?
-        } else if dice < 0.94 {
+        } else if dice < 0.95 {
             let cells = 2 + random.below(2);
             augment::patchwork(random, side, cells, (1.0, 6.0), |random| {
                 let label = filling(random);
@@ -77,6 +79,18 @@ impl Sources {
         };
         augment::colour(&mut view, random, 1.0);
         Ok(view)
+    }
+
+    /// Most of a whole picture, any label as often.
+    fn merced_view(&self, random: &mut Random, side: usize) -> View {
+        let label = random.below(PICTURE_LABELS);
+        let picture = self.of_label(random, label);
+        let full = picture.full();
+        let share = if random.chance(0.15) { random.log_between(1.0, 1.5) } else { random.between(0.5, 1.0) };
+        let slack = (1.0 - share).max(0.0) / 2.0;
+        let centre = [full.width, full.height].map(|size| size as f32 * (0.5 + random.between(-slack, slack)));
+        let scale = share * 256.0 / side as f32;
+        augment::look(picture, Camera::random(random, centre, scale), side)
     }
 
     /// About a pixel of a label, every label as often: of city there is little, of fields there is much.
@@ -184,13 +198,22 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
             cell.iter().zip(whole.iter_mut()).for_each(|(share, sum)| *sum += share / (grid * grid) as f32);
             cell.iter_mut().enumerate().for_each(|(label, share)| *share *= label_weight(label));
         }
-        match view.whole {
-            Some(label) => {
-                whole.fill(0.0);
-                whole[usize::from(label)] = 1.0;
-            }
+        match view.whole.is_empty() {
             // What fills a tenth of a picture belongs to its caption.
-            None => whole.iter_mut().for_each(|share| *share = if *share < 0.1 { 0.0 } else { *share * 0.7 }),
+            true => whole.iter_mut().for_each(|share| *share = if *share < 0.1 { 0.0 } else { *share * 0.7 }),
+            false => {
+                whole.fill(0.0);
+                view.whole.iter().for_each(|(label, share)| whole[usize::from(*label)] += share);
+            }
+        }
+    }
+    let mut possible = vec![0f32; views.len() * labels];
+    let mut named = vec![0f32; views.len() * PICTURE_LABELS];
+    for (number, view) in views.iter().enumerate() {
+        for (label, share) in &view.whole {
+            named[number * PICTURE_LABELS + usize::from(*label)] += share;
+            let row = &mut possible[number * labels..][..labels];
+            words::labels_within(usize::from(*label)).for_each(|inside| row[inside] = 1.0);
         }
     }
     let lambda: Vec<f32> = views.iter().map(|_| if random.chance(0.4) { 0.0 } else { -random.unit() * 0.35 }).collect();
@@ -199,6 +222,8 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
         images: Tensor::f_from_slice(&images)?.f_reshape([count, 3, side, side])?,
         shares: Tensor::f_from_slice(&shares)?.f_reshape([count, grid * grid, labels])?,
         whole: Tensor::f_from_slice(&whole)?.f_reshape([count, labels])?,
+        named: Tensor::f_from_slice(&named)?.f_reshape([count, PICTURE_LABELS as i64])?,
+        possible: Tensor::f_from_slice(&possible)?.f_reshape([count, 1, labels])?,
         lambda: Tensor::f_from_slice(&lambda)?.f_reshape([count, 1, 1])?,
     })
 }

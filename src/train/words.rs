@@ -3,6 +3,8 @@
 //! A label *affirms* concepts (its own and wider ones, with a weight), *allows* others (true of some of its pixels, or
 //! undecided: neither pulled nor pushed) and denies all the rest.
 
+use super::random::Random;
+
 /// Index into [`CONCEPTS`].
 pub type Concept = usize;
 /// Index into [`LABELS`].
@@ -244,6 +246,39 @@ pub fn label_named(name: &str) -> Option<Label> {
     LABELS.iter().position(|label| label.name == name)
 }
 
+/// Labels that patches of a picture of label `whole` may have by its own words, where the picture is of land rather than
+/// of a thing: water and forest beside a river, houses and road about an intersection.
+pub fn labels_within(whole: Label) -> impl Iterator<Item = Label> {
+    const LAND_PICTURES: [&str; 4] = ["beach", "river", "intersection", "sparseresidential"];
+    let rule = LABELS.get(whole).filter(|rule| LAND_PICTURES.contains(&rule.name));
+    (0..LABELS.len()).filter(move |label| {
+        let Some((rule, (name, _))) = rule.zip(LABELS[*label].affirms.first()) else { return false };
+        let holds = rule.allows.contains(name) || rule.affirms.iter().any(|(affirmed, _)| affirmed == name);
+        holds && LABELS[*label].fills > 0.0
+    })
+}
+
+/// A word that means nothing: what the model has never heard must resemble nothing that it sees.
+pub fn made_up(random: &mut Random) -> String {
+    const SOUNDS: [&str; 21] =
+        ["b", "c", "ch", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "qu", "r", "s", "t", "v", "w", "x", "z"];
+    const VOWELS: [&str; 9] = ["a", "e", "i", "o", "u", "y", "ea", "oo", "ai"];
+    loop {
+        let mut word = String::new();
+        for _ in 0..1 + random.below(3) {
+            word += random.pick(&SOUNDS).copied().unwrap_or_default();
+            word += random.pick(&VOWELS).copied().unwrap_or_default();
+            if random.chance(0.4) {
+                word += random.pick(&SOUNDS).copied().unwrap_or_default();
+            }
+        }
+        // "River" can come out by chance.
+        if !CONCEPTS.iter().any(|words| words.contains(&word.as_str())) {
+            return word;
+        }
+    }
+}
+
 /// Ways to speak of a picture from above, beside the 80 templates of CLIP; a bare word is one of them.
 pub const TEMPLATES: &[&str] = &[
     "{}",
@@ -283,6 +318,24 @@ mod tests {
             assert!(label.affirms.iter().all(|(name, _)| !label.allows.contains(name)), "{}", label.name);
         }
         assert_eq!((label_named("water"), label_named("fields")), (Some(WATER), Some(FIELDS)));
+    }
+
+    #[test]
+    fn made_up_words_differ_and_are_none_of_ours() {
+        let mut random = Random::new(5);
+        let words: std::collections::BTreeSet<String> = (0..2000).map(|_| made_up(&mut random)).collect();
+        assert!(words.len() > 1500, "{}", words.len());
+        assert!(CONCEPTS.iter().all(|ours| ours.iter().all(|word| !words.contains(*word))));
+    }
+
+    #[test]
+    fn beside_a_river_there_may_be_forest_but_no_houses() {
+        let names = |whole: &str| -> Vec<&str> {
+            labels_within(label_named(whole).unwrap()).map(|label| LABELS[label].name).collect()
+        };
+        assert_eq!(names("river"), ["forest", "land", "vegetation", "water"]);
+        assert!(names("intersection").contains(&"road"));
+        assert!(names("airplane").is_empty(), "a thing's own patches have no other name");
     }
 
     #[test]

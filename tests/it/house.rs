@@ -24,7 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("preview", &["geom", "scene", "raster"]),
     // Plans, downloads and products are shown as they are.
     ("report", &["geom", "scene", "pipeline", "model", "vector"]),
-    // A tool of its own, beside the program: it makes what the program embeds.
+    // Makes what the program embeds, and upsamplers for users' models.
     ("train", &["evaluate", "geom", "model", "network", "raster", "scene"]),
     // Arguments become the requests that these take.
     ("cli", &["pipeline", "evaluate", "vector"]),
@@ -32,7 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "run",
         &[
             "cli", "evaluate", "geom", "journal", "model", "network", "pipeline", "preview", "raster", "report",
-            "scene", "stitch", "vector",
+            "scene", "stitch", "train", "vector",
         ],
     ),
     ("main", &[]),

@@ -12,4 +12,5 @@ mod parity_network;
 mod resume;
 mod scenes;
 mod shards;
+mod upsampler;
 mod workdir;

@@ -1,0 +1,85 @@
+//! The CLIP weights behind a bundle. A bundle holds traces, from which weights cannot be had again by name: whoever wants to
+//! train on them needs the file that was imported.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::bundle::{Bundle, sha256_of};
+use super::{fetch, mini};
+use crate::error::{Context, Error, Result};
+
+/// Folders below the downloads' folder that are looked through.
+const DEPTH: usize = 3;
+
+/// The file of CLIP weights that `bundle` was imported from: `given` if it is that, else the embedded weights (written into
+/// `folder`) or a download, if they are.
+///
+/// # Errors
+/// `given` is another file, or there is none and none is known.
+pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<PathBuf> {
+    let source = bundle.card.provenance.sources.iter().find(|source| source.role == "clip");
+    let place = bundle.folder.display();
+    match (given, source) {
+        (Some(path), None) => {
+            // A card written by hand may not say; sizes are compared later.
+            if path.is_file() { Ok(path.to_owned()) } else { Err(missing(path)) }
+        }
+        (Some(path), Some(source)) => {
+            if !path.is_file() {
+                return Err(missing(path));
+            }
+            let found = sha256_of(path)?;
+            if found.eq_ignore_ascii_case(&source.sha256) {
+                return Ok(path.to_owned());
+            }
+            Err(Error::input(format!(
+                "{} has SHA-256 {found}, but {place} was imported from {} with {}",
+                path.display(),
+                source.file,
+                source.sha256
+            ))
+            .with_hint("Give the very file that was imported, or import this one with `--upsampler none` first."))
+        }
+        (None, Some(source)) => {
+            let embedded: String = Sha256::digest(mini::clip()).iter().map(|byte| format!("{byte:02x}")).collect();
+            if embedded.eq_ignore_ascii_case(&source.sha256) {
+                let path = folder.join("clip.safetensors");
+                fs::write(&path, mini::clip()).input(|| format!("cannot write {}", path.display()))?;
+                return Ok(path);
+            }
+            let downloads = fetch::downloads().into_iter().flat_map(|root| named(&root, &source.file, DEPTH));
+            for path in downloads {
+                if sha256_of(&path)?.eq_ignore_ascii_case(&source.sha256) {
+                    return Ok(path);
+                }
+            }
+            Err(Error::input(format!(
+                "the CLIP weights of {place} are not at hand: it was imported from {} with SHA-256 {}",
+                source.file, source.sha256
+            ))
+            .with_hint("Give that file with `--clip FILE`."))
+        }
+        (None, None) => Err(Error::input(format!("{place} does not say which CLIP weights it was imported from"))
+            .with_hint("Give their file with `--clip FILE`.")),
+    }
+}
+
+fn missing(path: &Path) -> Error {
+    Error::input(format!("there is no file {}", path.display())).with_hint("Check the path after `--clip`.")
+}
+
+/// Files of this name below a folder.
+fn named(folder: &Path, name: &str, depth: usize) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() && depth > 0 {
+            found.extend(named(&path, name, depth - 1));
+        } else if path.is_file() && path.file_name().is_some_and(|it| it.to_string_lossy() == name) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}

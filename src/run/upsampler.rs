@@ -1,0 +1,242 @@
+//! SimFeatUp for a user's model on a user's images: everything refused first, then trained, then one more bundle.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cli::TrainUpsamplerArgs;
+use crate::error::{Context, Error, Result};
+use crate::model::bundle::{Bundle, Trust};
+use crate::model::import::{self, Import};
+use crate::model::registry::Model;
+use crate::model::weights;
+use crate::network::checkpoint::{Activation, read_clip};
+use crate::network::export::{self, Precision};
+use crate::network::{Attention, ImageTower};
+use crate::pipeline::{self, ModelChoice};
+use crate::raster;
+use crate::report::Reporter;
+use crate::train::upsampler::{self, UpsamplerPlan, UpsamplerProgress};
+use crate::train::{files, scenes};
+
+/// Fewest and most patches along a view's side, and most of everything else that costs time or memory.
+const PATCHES: (usize, usize) = (6, 64);
+const MOST_STEPS: usize = 1_000_000;
+const MOST_VIEWS: usize = 256;
+/// Patches along a view's side by default.
+const USUAL_PATCHES: usize = 12;
+
+pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Result<()> {
+    let spec = pipeline::from_flags(&args.overrides())?;
+    let inputs = pipeline::inputs(&spec)?;
+    let bundle = bundle(&inputs.model, if trust { Trust::User } else { Trust::Hashes })?;
+    import::prove_free(&args.output)?;
+    let plan = plan(args, &bundle)?;
+    let found = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
+    let scenes = pipeline::seen(&spec, found)?;
+
+    let folder = beside(&args.output)?;
+    let settings = Settings::new(args, &plan, &bundle)?;
+    settings.compare(&folder)?;
+    let made = Made::read(&bundle)?;
+    let scratch = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
+    let clip = weights::clip_of(&bundle, args.clip.as_deref(), scratch.path())?;
+    let (tower, width) = tower(&clip, &bundle, &made)?;
+    let pictures = {
+        let pieces = reporter.progress("reading", scenes::pieces(&scenes, plan.side), "pieces");
+        scenes::pictures(&scenes, plan.side, plan.seed, || pieces.advance(1))?
+    };
+    settings.write(&folder)?;
+    reporter.note(&format!(
+        "{} steps on {} pieces of {} images; checkpoints are in {}.",
+        plan.steps,
+        pictures.len(),
+        scenes.len(),
+        folder.display()
+    ));
+
+    let plan = UpsamplerPlan { folder: Some(folder.clone()), ..plan };
+    let bar = reporter.progress("training", plan.steps, "steps");
+    let (mut first, mut last): (Option<UpsamplerProgress>, Option<UpsamplerProgress>) = (None, None);
+    let tensors = upsampler::train(&tower, width, &pictures, &plan, |progress| {
+        if first.is_none() {
+            bar.skip(progress.step - 1);
+            if progress.step > 1 {
+                reporter.note(&format!("the training goes on after step {}.", progress.step - 1));
+            }
+        }
+        bar.advance(1);
+        if progress.step.is_multiple_of(50) {
+            reporter.detail(&format!(
+                "step {}: features {:.4}, picture {:.4}",
+                progress.step, progress.features, progress.picture
+            ));
+        }
+        first = first.or(Some(progress));
+        last = Some(progress);
+        Ok(true)
+    })?;
+    drop(bar);
+    let path = folder.join(files::UPSAMPLER);
+    files::write(&path, &tensors)?;
+    if let (Some(first), Some(last)) = (first, last) {
+        reporter.note(&format!(
+            "after {} steps the features' error is {:.4}; it was {:.4} after step {}.",
+            last.step, last.features, first.features, first.step
+        ));
+    }
+    let request = Import {
+        clip,
+        tokenizer: bundle.tokenizer(),
+        upsampler: Some(path),
+        activation: Some(made.activation),
+        attention: made.attention,
+        keep_residual: bundle.card.method.keep_residual,
+        window: bundle.card.sizes.window,
+        precision: made.precision,
+    };
+    let made = import::import(&request, &args.output, &mut Vec::new())?;
+    fs::remove_dir_all(&folder).input(|| format!("cannot remove {}", folder.display()))?;
+    reporter.print(&made.describe()?);
+    Ok(())
+}
+
+fn bundle(choice: &ModelChoice, trust: Trust) -> Result<Bundle> {
+    let (name, model) = match choice {
+        ModelChoice::Named(name) => (name.clone(), Model::named(name, trust)?),
+        ModelChoice::Bundle(folder) => (folder.display().to_string(), Model::in_folder(folder, trust)?),
+    };
+    match model {
+        Model::Bundle(bundle) => Ok(*bundle),
+        Model::Fake(_) => Err(Error::input(format!("`{name}` is no model that could be trained for"))
+            .with_hint("Give the folder of a bundle, or leave --model out to take the built-in model.")),
+    }
+}
+
+/// What the bundle's card says of how its network was put together.
+struct Made {
+    activation: Activation,
+    attention: Attention,
+    precision: Precision,
+}
+
+impl Made {
+    fn read(bundle: &Bundle) -> Result<Self> {
+        let method = &bundle.card.method;
+        let unknown = |what: &str, value: &str| {
+            Error::input(format!("{}: method.{what} is {value:?}, which no import writes", bundle.folder.display()))
+                .with_hint("Import the model again.")
+        };
+        Ok(Self {
+            activation: import::activation_named(&method.activation)
+                .ok_or_else(|| unknown("activation", &method.activation))?,
+            attention: import::attention_named(&method.attention)
+                .ok_or_else(|| unknown("attention", &method.attention))?,
+            precision: import::precision_named(&method.precision)
+                .ok_or_else(|| unknown("precision", &method.precision))?,
+        })
+    }
+}
+
+/// The frozen tower and the width of its features.
+fn tower(clip: &Path, bundle: &Bundle, made: &Made) -> Result<(ImageTower, usize)> {
+    let weights = read_clip(clip)?;
+    let sizes = &bundle.card.sizes;
+    if (weights.sizes.patch, weights.sizes.embed_dim) != (sizes.patch, sizes.embed_dim) {
+        return Err(Error::input(format!(
+            "{} has patches of {} pixels and features of width {}, {} has {} and {}",
+            clip.display(),
+            weights.sizes.patch,
+            weights.sizes.embed_dim,
+            bundle.folder.display(),
+            sizes.patch,
+            sizes.embed_dim
+        ))
+        .with_hint("Give the weights that the bundle was imported from."));
+    }
+    let keep = bundle.card.method.keep_residual;
+    Ok((export::image_tower(&weights, made.activation, made.attention, keep)?, sizes.embed_dim))
+}
+
+fn plan(args: &TrainUpsamplerArgs, bundle: &Bundle) -> Result<UpsamplerPlan> {
+    let patch = bundle.card.sizes.patch;
+    let side = args.side.unwrap_or(USUAL_PATCHES * patch);
+    for (flag, value, most) in [("--steps", args.steps, MOST_STEPS), ("--batch", args.batch, MOST_VIEWS)] {
+        if !(1..=most).contains(&value) {
+            return Err(Error::input(format!("{flag} is {value}; it must be from 1 to {most}"))
+                .with_hint("Leave it out to take the usual number."));
+        }
+    }
+    let (least, most) = (PATCHES.0 * patch, PATCHES.1 * patch);
+    if !side.is_multiple_of(patch) || !(least..=most).contains(&side) {
+        return Err(Error::input(format!(
+            "--side is {side} pixels; it must be a multiple of the model's patch, {patch}, from {least} to {most}"
+        ))
+        .with_hint(format!("Leave it out to take {} pixels.", USUAL_PATCHES * patch)));
+    }
+    let normalisation = bundle.normalisation();
+    Ok(UpsamplerPlan {
+        steps: args.steps,
+        batch: args.batch,
+        side,
+        seed: args.seed,
+        normalisation,
+        ..UpsamplerPlan::default()
+    })
+}
+
+/// Where a training that is not finished lies.
+fn beside(output: &Path) -> Result<PathBuf> {
+    let name = output.file_name().ok_or_else(|| {
+        Error::input(format!("{} is no name for a folder", output.display())).with_hint("Give --output DIR a name.")
+    })?;
+    Ok(output.with_file_name(format!("{}.training", name.to_string_lossy())))
+}
+
+const SETTINGS: &str = "settings.json";
+
+/// What a training must not change when it goes on.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Settings {
+    model: String,
+    images: Vec<String>,
+    bands: Option<String>,
+    stretch: Option<String>,
+    steps: usize,
+    batch: usize,
+    side: usize,
+    seed: u64,
+}
+
+impl Settings {
+    fn new(args: &TrainUpsamplerArgs, plan: &UpsamplerPlan, bundle: &Bundle) -> Result<Self> {
+        Ok(Self {
+            model: bundle.text_identity()?,
+            images: args.images.clone(),
+            bands: args.bands.clone(),
+            stretch: args.stretch.clone(),
+            steps: plan.steps,
+            batch: plan.batch,
+            side: plan.side,
+            seed: plan.seed,
+        })
+    }
+
+    /// Where a training was begun, its settings must be these.
+    fn compare(&self, folder: &Path) -> Result<()> {
+        let Ok(text) = fs::read_to_string(folder.join(SETTINGS)) else { return Ok(()) };
+        if serde_json::from_str::<Self>(&text).is_ok_and(|begun| begun == *self) {
+            return Ok(());
+        }
+        Err(Error::input(format!("a training with other settings was begun in {}", folder.display()))
+            .with_hint("Give the command as it was (settings.json there has it), or remove that folder to begin anew."))
+    }
+
+    fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
+        let path = folder.join(SETTINGS);
+        let text = serde_json::to_string_pretty(self).internal(|| "settings cannot be written".into())?;
+        fs::write(&path, text).input(|| format!("cannot write {}", path.display()))
+    }
+}

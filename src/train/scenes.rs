@@ -1,0 +1,87 @@
+//! Any rasters as pictures to train on, without labels.
+
+use super::data::{Picture, Raster, Truth, pyramid};
+use super::random::Random;
+use crate::error::{Error, Result};
+use crate::geom::Window;
+use crate::raster::SceneReader;
+use crate::scene::{SceneInfo, StretchPlan};
+
+/// Side of a piece of a scene in pixels.
+const PIECE: usize = 1024;
+/// Pieces that are kept, about a gigabyte of them; more scenes than that are drawn from.
+const MOST: usize = 256;
+
+/// A scene, the bands seen as red, green and blue, its stretch.
+pub type Scene = (SceneInfo, [usize; 3], StretchPlan);
+
+/// How many pieces [`pictures`] will read.
+pub fn pieces(scenes: &[Scene], least: usize) -> usize {
+    places(scenes, least).len().min(MOST)
+}
+
+/// Pieces of scenes, at least `least` pixels a side and half of their pixels valid: all, or as many as memory should bear,
+/// drawn by `seed`. `watch` is called after every piece read.
+///
+/// # Errors
+/// A scene that cannot be read, or no piece in all of them.
+pub fn pictures(scenes: &[Scene], least: usize, seed: u64, mut watch: impl FnMut()) -> Result<Vec<Picture>> {
+    let mut places = places(scenes, least);
+    let mut random = Random::new(seed);
+    if places.len() > MOST {
+        for at in 0..MOST {
+            let other = at + random.below(places.len() - at);
+            places.swap(at, other);
+        }
+        places.truncate(MOST);
+        // Scene by scene: each is opened once.
+        places.sort_by_key(|(scene, window)| (*scene, window.row, window.col));
+    }
+    let mut pictures = Vec::new();
+    let mut open: Option<(usize, SceneReader)> = None;
+    for (scene, window) in &places {
+        let (info, bands, stretch) = &scenes[*scene];
+        let reader = match open.take().filter(|(opened, _)| opened == scene) {
+            Some((_, reader)) => reader,
+            None => SceneReader::open(info, *bands, stretch)?,
+        };
+        let tile = reader.read(*window)?;
+        open = Some((*scene, reader));
+        watch();
+        let valid = tile
+            .valid
+            .as_ref()
+            .map_or(1.0, |valid| valid.iter().filter(|valid| **valid).count() as f32 / valid.len().max(1) as f32);
+        if valid < 0.5 {
+            continue;
+        }
+        let area = window.width * window.height;
+        let rgb =
+            (0..area).flat_map(|at| [0, 1, 2].map(|channel| tile.rgb[channel * area + at].round() as u8)).collect();
+        let levels = pyramid(Raster { width: window.width, height: window.height, rgb });
+        pictures.push(Picture { path: info.path.clone(), levels, truth: Truth::Unknown });
+    }
+    if pictures.is_empty() {
+        return Err(Error::input(format!(
+            "none of the images has a piece of {least} × {least} pixels with data to train on"
+        ))
+        .with_hint("Give larger images, or a smaller --side."));
+    }
+    Ok(pictures)
+}
+
+/// Scene and window of every piece that is large enough.
+fn places(scenes: &[Scene], least: usize) -> Vec<(usize, Window)> {
+    let mut places = Vec::new();
+    for (scene, (info, ..)) in scenes.iter().enumerate() {
+        for row in (0..info.size.height).step_by(PIECE) {
+            for col in (0..info.size.width).step_by(PIECE) {
+                let (width, height) = (PIECE.min(info.size.width - col), PIECE.min(info.size.height - row));
+                if width.min(height) >= least {
+                    places.push((scene, Window { col, row, width, height }));
+                }
+            }
+        }
+    }
+    places
+}

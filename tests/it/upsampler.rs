@@ -1,0 +1,104 @@
+//! `segearth model train-upsampler`: a bundle with an upsampler of its own, and what is refused before anything is trained.
+
+use insta::assert_snapshot;
+
+use crate::bundles::{Upsampler, small_bundle, small_clip};
+use crate::scenes::noise_scene;
+use crate::workdir::{Workdir, without_causes};
+
+fn ready() -> Workdir {
+    let work = Workdir::new();
+    small_bundle(&work, "small", Upsampler::None);
+    std::fs::copy(small_clip(), work.path("clip.pt")).expect("the CLIP");
+    noise_scene(&work.path("scene.tif"), 120, 110);
+    work
+}
+
+fn command(more: &str) -> String {
+    format!("model train-upsampler --model small --clip clip.pt --images scene.tif -o new {more}")
+}
+
+#[test]
+fn a_few_steps_give_a_bundle_that_segments() {
+    let work = ready();
+    let ran = work.ok(command("--steps 2 --batch 1 --side 96").split_whitespace());
+    assert!(ran.stdout.contains("upsampler: jbu_one"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("2 steps on 1 pieces of 1 images"), "{}", ran.stderr);
+    assert!(!work.path("new.training").exists(), "what only the training needs is gone");
+    work.ok(["segment", "scene.tif", "--model", "new", "--classes", "a; b", "-o", "labels.tif"]);
+    assert!(work.path("labels.tif").is_file());
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_before_anything_is_made() {
+    let work = ready();
+    assert_snapshot!(work.refused(&command("--side 100")), @r"
+    error: --side is 100 pixels; it must be a multiple of the model's patch, 16, from 96 to 1024
+
+    hint: Leave it out to take 192 pixels.
+    ");
+    assert_snapshot!(work.refused(&command("--side 32")), @r"
+    error: --side is 32 pixels; it must be a multiple of the model's patch, 16, from 96 to 1024
+
+    hint: Leave it out to take 192 pixels.
+    ");
+    assert_snapshot!(work.refused(&command("--steps 0")), @r"
+    error: --steps is 0; it must be from 1 to 1000000
+
+    hint: Leave it out to take the usual number.
+    ");
+    assert_snapshot!(work.refused(&command("").replace("scene.tif", "none.tif")), @r"
+    error: there is no file none.tif
+      --> --images
+     |
+     | none.tif
+     | ^^^^^^^^
+
+    hint: Paths in a job file start from its folder; paths in flags from where you are.
+    ");
+    assert_snapshot!(work.refused(&command("").replace("clip.pt", "none.pt")), @r"
+    error: there is no file none.pt
+
+    hint: Check the path after `--clip`.
+    ");
+    assert_snapshot!(work.refused(&command("").replace("--model small", "--model fake:null")), @r"
+    error: `fake:null` is no model that could be trained for
+
+    hint: Give the folder of a bundle, or leave --model out to take the built-in model.
+    ");
+    work.write("clip.pt", "something else");
+    assert_snapshot!(without_hashes(&work.refused(&command(""))), @r"
+    error: clip.pt has SHA-256 [SHA], but small was imported from clip_openai_state_dict.pt with [SHA]
+
+    hint: Give the very file that was imported, or import this one with `--upsampler none` first.
+    ");
+    assert_snapshot!(without_hashes(&work.refused(&command("").replace("--clip clip.pt", ""))), @r"
+    error: the CLIP weights of small are not at hand: it was imported from clip_openai_state_dict.pt with SHA-256 [SHA]
+
+    hint: Give that file with `--clip FILE`.
+    ");
+    noise_scene(&work.path("scene.tif"), 90, 200);
+    std::fs::copy(small_clip(), work.path("clip.pt")).expect("the CLIP");
+    assert_snapshot!(without_causes(&work.refused(&command("--side 96"))), @r"
+    error: none of the images has a piece of 96 × 96 pixels with data to train on
+
+    hint: Give larger images, or a smaller --side.
+    ");
+    work.write("new/here.txt", "something");
+    assert_snapshot!(work.refused(&command("")), @r"
+    error: new is there already
+
+    hint: Name a folder that does not exist yet, or remove this one first.
+    ");
+}
+
+/// SHA-256 as `[SHA]`.
+fn without_hashes(text: &str) -> String {
+    let is_hash = |word: &&str| word.len() >= 64 && word.trim_end_matches(',').chars().all(|c| c.is_ascii_hexdigit());
+    let mut text = text.to_owned();
+    let hashes: Vec<String> = text.split_whitespace().filter(is_hash).map(str::to_owned).collect();
+    for hash in hashes {
+        text = text.replace(hash.trim_end_matches(','), "[SHA]");
+    }
+    text
+}
