@@ -291,7 +291,7 @@ fn finish(
 ) -> Result<usize> {
     let scene = engine.scene;
     let Finished { counts, stretch, journal } = match outcome {
-        Outcome::Finished(finished) => finished,
+        Outcome::Finished(finished) => *finished,
         Outcome::Earlier => {
             let name = scene.name();
             reporter

@@ -134,7 +134,7 @@ fn exp(x: f32) -> f32 {
     let power = shifted - ROUND;
     // ln(2) in two parts, the first of few bits: its product with the power is exact.
     let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
-    let polynomial = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1]
+    let polynomial = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]
         .iter()
         .fold(1.987_569_1e-4, |sum, coefficient| sum * rest + coefficient);
     let mantissa = polynomial * rest * rest + rest + 1.0;

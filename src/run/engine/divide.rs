@@ -27,7 +27,10 @@ pub(super) fn divide(
         Share::Shard { count, .. } => count,
         Share::All => 1,
     };
-    let bands = if shards == 1 { vec![0..grid.scene().height] } else { bands(reader, &grid, shards)? };
+    let bands = match shards {
+        1 => std::iter::once(0..grid.scene().height).collect(),
+        _ => bands(reader, &grid, shards)?,
+    };
     let columns = memory::columns(engine, segmenter, layers)?;
     let parts = bands.iter().flat_map(|rows| {
         columns.iter().map(|cols| Window { col: cols.start, row: rows.start, width: cols.len(), height: rows.len() })

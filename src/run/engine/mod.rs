@@ -96,7 +96,7 @@ pub enum Outcome {
     Earlier,
     /// This process has computed its share of the rows.
     Shard,
-    Finished(Finished),
+    Finished(Box<Finished>),
 }
 
 /// A scene whose rasters are complete.
@@ -162,7 +162,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, repo
         Share::All => {
             let counts = assembled(engine, &reader, &journal, &mut files, counts)?;
             let stretch = reader.stretch().clone();
-            Ok(Outcome::Finished(Finished { counts, stretch, journal: journal.clone() }))
+            Ok(Outcome::Finished(Box::new(Finished { counts, stretch, journal: journal.clone() })))
         }
     });
     if finished.is_err() {
@@ -216,7 +216,7 @@ pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
             .with_hint("Run these shards again: each goes on where it stopped."));
     }
     let counts = assembled(engine, &reader, &journal, &mut files, Counts::default())?;
-    Ok(Outcome::Finished(Finished { counts, stretch: reader.stretch().clone(), journal }))
+    Ok(Outcome::Finished(Box::new(Finished { counts, stretch: reader.stretch().clone(), journal })))
 }
 
 /// Whether an earlier run has finished the scene.
