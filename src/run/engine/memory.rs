@@ -12,6 +12,9 @@ use crate::stitch::Accumulator;
 /// Columns narrower than this many windows compute more for their neighbours than for themselves.
 const NARROWEST: usize = 2;
 
+/// More columns than any scene of this world needs with a window's worth of memory: a header may claim any width.
+const MOST: usize = 64;
+
 /// The share of the memory at hand that a scene's rows may take where no limit is given: models grow while they compute.
 const SHARE: f64 = 0.5;
 
@@ -44,12 +47,22 @@ pub(super) fn columns(engine: &Engine<'_>, segmenter: &dyn Segmenter, layers: &[
         return Err(Error::input(format!(
             "{} of memory are too little for {}: the model and the narrowest columns take {}",
             megabytes(given),
-            engine.scene.info.path.display(),
+            engine.scene.name(),
             megabytes(needed)
         ))
         .with_hint("Give more with --memory, use fewer prompts, or a smaller tiling.batch."));
     }
     let count = size.width.div_ceil(widest);
+    if count > MOST {
+        return Err(Error::input(format!(
+            "{} is {} pixels wide: with {:.1} GB of memory for its rows it would be cut into {count} columns, at most {MOST} \
+             are possible",
+            engine.scene.name(),
+            size.width,
+            room / 1e9
+        ))
+        .with_hint("Give more with --memory, use fewer prompts, or cut the scene (gdal_translate -srcwin)."));
+    }
     // As even as can be.
     let start = |number: usize| number * size.width / count;
     Ok((0..count).map(|number| start(number)..start(number + 1)).collect())
