@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use gdal::vector::Geometry;
 
-use super::place::polygon_wkb;
 use super::shape::{Confidence, LatticePolygon, Region};
 use super::square::{self, Outline, Point, Prices, edge_middles};
+use super::wkb::polygon_wkb;
 use crate::geom::WorldPoint;
 
 /// How outlines are squared.

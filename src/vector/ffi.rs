@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use gdal::Dataset;
 use gdal::raster::RasterBand;
+use gdal::spatial_ref::SpatialRef;
 use gdal::vector::{Layer, LayerAccess};
 
 /// The category names of a band, from value 0; empty where it has none.
@@ -47,6 +48,22 @@ pub fn sieve(from: &RasterBand<'_>, to: &RasterBand<'_>, pixels: i32, eight: boo
         )
     };
     if done == gdal_sys::CPLErr::CE_None { Ok(()) } else { Err(last_error()) }
+}
+
+/// A CRS as PROJJSON.
+pub fn projjson(srs: &SpatialRef) -> Result<String, String> {
+    // SAFETY: the handle is valid while `srs` is borrowed; GDAL fills the pointer with a text of its own making, which is
+    // copied and then given back to it.
+    unsafe {
+        let mut text = std::ptr::null_mut();
+        let done = gdal_sys::OSRExportToPROJJSON(srs.to_c_hsrs(), &mut text, std::ptr::null());
+        if text.is_null() {
+            return Err(last_error());
+        }
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        gdal_sys::VSIFree(text.cast());
+        if done == gdal_sys::OGRErr::OGRERR_NONE { Ok(copy) } else { Err(last_error()) }
+    }
 }
 
 /// One attribute of a feature, in the order of its layer's fields.

@@ -7,7 +7,7 @@ use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
 use gdal::vector::{FieldValue, Geometry, LayerAccess};
 
 use super::measure::Measure;
-use super::place::polygon_wkb;
+use super::wkb::polygon_wkb;
 use crate::error::{Context, Error, Result};
 use crate::geom::WorldPoint;
 

@@ -1,10 +1,11 @@
 //! Label rasters to the vector products people keep: polygons, outlines, centre lines.
 //!
 //! ```text
-//!  labels.tif ─► source ─► trace ─► shape::Region ─► place (CRS, WKB) ─► write ─► .gpkg .fgb .geojson .shp
+//!  labels.tif ─► source ─► trace ─► shape::Region ─► place (CRS, WKB) ─► write ─► .gpkg .fgb .geojson .shp .parquet
 //!  scores.tif ─┘ (strips)  (sweep)                   measure (m², m)     (thread, staged, renamed)
 //! ```
 
+mod background;
 mod bits;
 mod bridge;
 mod buildings;
@@ -12,10 +13,12 @@ mod coverage;
 mod ffi;
 mod format;
 mod geometry;
+mod geoparquet;
 mod landcover;
 mod mask;
 mod measure;
 mod network;
+mod ogr;
 mod output;
 mod place;
 mod polygonize;
@@ -33,6 +36,7 @@ mod testing;
 mod thin;
 mod trace;
 mod vectorize;
+mod wkb;
 mod write;
 
 pub use format::Format;
@@ -40,6 +44,5 @@ pub use landcover::{LandcoverOptions, landcover};
 pub use output::{ClassSummary, Summary};
 pub use polygonize::{Options, polygonize};
 pub use source::{LabelSource, ScoreSource};
-pub use stage::prove_writable;
 pub use trace::Connectedness;
 pub use vectorize::{Recipe, VectorizeOptions, vectorize};

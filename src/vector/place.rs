@@ -1,4 +1,4 @@
-//! Pixel positions to coordinates of the output, and rings to well-known binary.
+//! Pixel positions to coordinates of the output.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 
@@ -111,53 +111,4 @@ fn traditional(definition: &str) -> gdal::errors::Result<SpatialRef> {
 /// A lattice ring as positions.
 pub fn positions(ring: &[Corner]) -> impl DoubleEndedIterator<Item = (f64, f64)> + '_ {
     ring.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)))
-}
-
-const POINT: u32 = 1;
-const LINE: u32 = 2;
-const POLYGON: u32 = 3;
-const MULTI_POLYGON: u32 = 6;
-
-fn head(wkb: &mut Vec<u8>, kind: u32) {
-    wkb.push(1);
-    wkb.extend(kind.to_le_bytes());
-}
-
-fn coordinates(wkb: &mut Vec<u8>, point: WorldPoint) {
-    wkb.extend(point.x.to_le_bytes());
-    wkb.extend(point.y.to_le_bytes());
-}
-
-/// Rings of each polygon, the outer one first, without a repeated first point; closed here.
-pub fn polygon_wkb(parts: &[Vec<Vec<WorldPoint>>], multi: bool) -> Vec<u8> {
-    let points: usize = parts.iter().flatten().map(|ring| ring.len() + 1).sum();
-    let mut wkb = Vec::with_capacity(points * 16 + parts.len() * 64);
-    if multi {
-        head(&mut wkb, MULTI_POLYGON);
-        wkb.extend((parts.len() as u32).to_le_bytes());
-    }
-    for part in parts {
-        head(&mut wkb, POLYGON);
-        wkb.extend((part.len() as u32).to_le_bytes());
-        for ring in part {
-            wkb.extend((ring.len() as u32 + 1).to_le_bytes());
-            ring.iter().chain(ring.first()).for_each(|&point| coordinates(&mut wkb, point));
-        }
-    }
-    wkb
-}
-
-pub fn line_wkb(line: &[WorldPoint]) -> Vec<u8> {
-    let mut wkb = Vec::with_capacity(9 + line.len() * 16);
-    head(&mut wkb, LINE);
-    wkb.extend((line.len() as u32).to_le_bytes());
-    line.iter().for_each(|&point| coordinates(&mut wkb, point));
-    wkb
-}
-
-pub fn point_wkb(point: WorldPoint) -> Vec<u8> {
-    let mut wkb = Vec::with_capacity(21);
-    head(&mut wkb, POINT);
-    coordinates(&mut wkb, point);
-    wkb
 }

@@ -558,8 +558,8 @@ fn confidence(sum: f64, count: u64, minimum: f32) -> Option<Confidence> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::place::polygon_wkb;
     use super::super::shape::ring_area;
+    use super::super::wkb::polygon_wkb;
     use super::*;
     use crate::geom::WorldPoint;
     use proptest::prelude::*;

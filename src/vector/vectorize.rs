@@ -17,9 +17,10 @@ use super::place::Place;
 use super::road_output::{self, RoadOutput};
 use super::shape::Region;
 use super::source::{LabelSource, ScoreSource};
+use super::stage::Hidden;
 use super::trace::{Connectedness, Tracer};
 use super::write::{Field, FieldKind};
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::scene::ClassInfo;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,11 +196,7 @@ fn whole_map(
     if smallest <= 1 {
         return landcover(source, scores, &classes, &skip, out, &landcover_options);
     }
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = tempfile::Builder::new()
-        .prefix(".sieved.")
-        .tempdir_in(parent)
-        .input(|| format!("cannot write into {}", parent.display()))?;
+    let folder = Hidden::beside(out, "sieved")?;
     let sieved = source.sieved(&folder.path().join("labels.tif"), smallest)?;
     landcover(&sieved, scores, &classes, &skip, out, &landcover_options)
 }
