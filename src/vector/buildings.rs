@@ -1,6 +1,6 @@
 //! Building outlines from a mask: squared where the evidence allows, round tanks left round, never overlapping.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::CStr;
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ pub struct Building {
     /// Intersection over union with the pixel outline: the quality of the outline.
     pub iou: f64,
     pub confidence: Option<Confidence>,
-    plain: LatticePolygon,
+    pub plain: LatticePolygon,
 }
 
 /// Points of a round outline: a chord's sagitta stays below a tenth of a pixel up to a radius of 20 pixels.
@@ -113,7 +113,7 @@ fn plain_rings(plain: &LatticePolygon) -> Vec<Vec<Point>> {
 }
 
 /// With the inside on the left for outer rings, on the right of the hole's own sense for holes.
-fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
+pub fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
     let mut ring = match outline {
         Outline::Squared { ring, .. } => ring,
         Outline::Round { centre, radius, .. } => {
@@ -132,7 +132,7 @@ fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
     ring
 }
 
-fn geometry(rings: &[Vec<Point>]) -> Option<Geometry> {
+pub fn geometry(rings: &[Vec<Point>]) -> Option<Geometry> {
     let world = |&(x, y): &Point| WorldPoint { x, y };
     let part: Vec<Vec<WorldPoint>> = rings.iter().map(|ring| ring.iter().map(world).collect()).collect();
     Geometry::from_wkb(&polygon_wkb(&[part], false)).ok()
@@ -196,6 +196,43 @@ pub fn separate(buildings: &mut [Building]) {
             }
         }
     }
+}
+
+/// Buildings of different classes whose boxes touch: indices, two or more together.
+pub fn clusters(buildings: &[Building]) -> Vec<Vec<usize>> {
+    let boxes: Vec<[f64; 4]> = buildings.iter().map(|building| bounds(building)).collect();
+    let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
+    let mut root: Vec<u32> = (0..buildings.len() as u32).collect();
+    for (index, one) in (0u32..).zip(&boxes) {
+        for cell in cells_of(one) {
+            let near = cells.entry(cell).or_default();
+            for &other in near.iter() {
+                let (a, b) = (&buildings[index as usize], &buildings[other as usize]);
+                if a.label != b.label && touch(one, &boxes[other as usize]) {
+                    let (a, b) = (find(&mut root, index), find(&mut root, other));
+                    root[a.max(b) as usize] = a.min(b);
+                }
+            }
+            near.push(index);
+        }
+    }
+    let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for index in 0..buildings.len() {
+        members.entry(find(&mut root, index as u32)).or_default().push(index);
+    }
+    members.into_values().filter(|members| members.len() > 1).collect()
+}
+
+fn find(root: &mut [u32], mut index: u32) -> u32 {
+    while root[index as usize] != index {
+        root[index as usize] = root[root[index as usize] as usize];
+        index = root[index as usize];
+    }
+    index
+}
+
+fn touch(a: &[f64; 4], b: &[f64; 4]) -> bool {
+    a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
 }
 
 fn bounds(building: &Building) -> [f64; 4] {

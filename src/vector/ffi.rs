@@ -66,6 +66,25 @@ pub fn projjson(srs: &SpatialRef) -> Result<String, String> {
     }
 }
 
+/// The polygons that lines enclose which are cut wherever they meet; lines that lead nowhere enclose none.
+pub fn faces(lines: &Geometry) -> Option<Vec<Geometry>> {
+    // SAFETY: the handle is valid while `lines` is borrowed; the collection that comes back is ours and destroyed here, its
+    // members are copied before.
+    unsafe {
+        let found = gdal_sys::OGR_G_Polygonize(lines.c_geometry());
+        if found.is_null() {
+            return None;
+        }
+        let mut faces = Vec::new();
+        for index in 0..gdal_sys::OGR_G_GetGeometryCount(found) {
+            let copy = gdal_sys::OGR_G_Clone(gdal_sys::OGR_G_GetGeometryRef(found, index));
+            faces.push(Geometry::lazy_feature_geometry_of(copy));
+        }
+        gdal_sys::OGR_G_DestroyGeometry(found);
+        Some(faces)
+    }
+}
+
 /// One attribute of a feature, in the order of its layer's fields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -68,6 +68,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_jobs_may_name_is_what_is_written() {
+        assert_eq!(EXTENSIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), crate::scene::VECTOR_EXTENSIONS);
+    }
+
+    #[test]
     fn the_extension_decides_and_an_unknown_one_lists_the_known() {
         assert_eq!(Format::of(Path::new("a/b.GPKG")).unwrap(), Format::GeoPackage);
         assert_eq!(Format::of(Path::new("b.ndjson")).unwrap(), Format::GeoJsonSeq);

@@ -67,20 +67,20 @@ impl Moments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wall {
+enum Kind {
     Along,
     Across,
     Slanted,
 }
 
-const WALLS: [Wall; 3] = [Wall::Along, Wall::Across, Wall::Slanted];
+const KINDS: [Kind; 3] = [Kind::Along, Kind::Across, Kind::Slanted];
 
 /// A run of points (of the doubled ring) and its wall.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     from: usize,
     to: usize,
-    wall: Wall,
+    wall: Kind,
 }
 
 /// At most so many groups of points are told apart: the search takes their square in time.
@@ -214,10 +214,34 @@ const UNREACHED: Reached = Reached { cost: f64::INFINITY, begin: 0, before: 3 };
 
 /// The cheapest way round from group `cut`, with walls of different kinds in turn.
 fn best_cut(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Option<(Vec<Piece>, f64)> {
+    let reached = search(contour, angle, prices, cut);
+    // Where the way closes, two walls meet as well.
+    let (pieces, cost) = trace_back(&reached, cut, |first, last| first != last)?;
+    (pieces.len() >= 3).then_some((pieces, cost))
+}
+
+/// The cheapest way from the first group to the last.
+fn best_walls(contour: &Contour, angle: f64, prices: Prices) -> Option<Vec<Piece>> {
+    if contour.groups < 3 {
+        // So few points lie on any wall; the edges that they are the middles of do not.
+        let (xx, xy, yy) = contour.run(0, contour.groups).scatter();
+        let (sin, cos) = angle.sin_cos();
+        let along = sin * sin * xx - 2.0 * sin * cos * xy + cos * cos * yy;
+        let across = cos * cos * xx + 2.0 * sin * cos * xy + sin * sin * yy;
+        let wall = if along <= across { Kind::Along } else { Kind::Across };
+        return Some(vec![Piece { from: 0, to: contour.groups, wall }]);
+    }
+    let reached = search(contour, angle, prices, 0);
+    trace_back(&reached, 0, |_, _| true).map(|(pieces, _)| pieces)
+}
+
+/// reached[i][first][last]: the first i groups from the cut, by the kinds of the first and of the last wall.
+type States = Vec<[[Reached; 3]; 3]>;
+
+fn search(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> States {
     let groups = contour.groups;
     let (sin, cos) = angle.sin_cos();
     let (sin2, cos2) = (2.0 * angle).sin_cos();
-    // reached[i][first][last]: the first i groups from the cut, by the kinds of the first and of the last wall.
     let mut reached = vec![[[UNREACHED; 3]; 3]; groups + 1];
     for end in 1..=groups {
         let mut states = [[UNREACHED; 3]; 3];
@@ -260,9 +284,15 @@ fn best_cut(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Option
         }
         reached[end] = states;
     }
+    reached
+}
+
+/// The pieces of the cheapest way whose first and last walls may be such, and its cost.
+fn trace_back(reached: &States, cut: usize, may: impl Fn(usize, usize) -> bool) -> Option<(Vec<Piece>, f64)> {
+    let groups = reached.len() - 1;
     let (mut first, mut last, mut least) = (0, 0, f64::INFINITY);
     for (one, states) in reached[groups].iter().enumerate() {
-        for (other, state) in states.iter().enumerate().filter(|&(other, _)| other != one) {
+        for (other, state) in states.iter().enumerate().filter(|&(other, _)| may(one, other)) {
             if state.cost < least {
                 (first, last, least) = (one, other, state.cost);
             }
@@ -276,14 +306,14 @@ fn best_cut(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Option
     loop {
         let state = reached[end][first][wall];
         let begin = state.begin as usize;
-        pieces.push(Piece { from: cut + begin, to: cut + end, wall: WALLS[wall] });
+        pieces.push(Piece { from: cut + begin, to: cut + end, wall: KINDS[wall] });
         if begin == 0 {
             break;
         }
         (end, wall) = (begin, usize::from(state.before));
     }
     pieces.reverse();
-    (pieces.len() >= 3).then_some((pieces, least))
+    Some((pieces, least))
 }
 
 /// The axis that fits a given cut best: the smaller eigenvector of the walls' joint scatter.
@@ -292,18 +322,18 @@ fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
     for piece in pieces {
         let (xx, xy, yy) = contour.run(piece.from, piece.to).scatter();
         match piece.wall {
-            Wall::Along => {
+            Kind::Along => {
                 a += xx;
                 b += xy;
                 c += yy;
             }
             // Turned by a quarter, a wall across is a wall along.
-            Wall::Across => {
+            Kind::Across => {
                 a += yy;
                 b -= xy;
                 c += xx;
             }
-            Wall::Slanted => {}
+            Kind::Slanted => {}
         }
     }
     if a == c && b == 0.0 {
@@ -323,9 +353,9 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
         .map(|piece| {
             let run = contour.run(piece.from, piece.to);
             let direction = match piece.wall {
-                Wall::Along => angle,
-                Wall::Across => angle + std::f64::consts::FRAC_PI_2,
-                Wall::Slanted => {
+                Kind::Along => angle,
+                Kind::Across => angle + std::f64::consts::FRAC_PI_2,
+                Kind::Slanted => {
                     let (xx, xy, yy) = run.scatter();
                     0.5 * (2.0 * xy).atan2(xx - yy)
                 }
@@ -347,6 +377,130 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
         ring.push((x + contour.origin.0, y + contour.origin.1));
     }
     (ring.len() >= 3).then_some(ring)
+}
+
+/// A straight wall: where it lies across its direction, and from where to where along it, in pixels about the origin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wall {
+    /// Of the wall, in radians.
+    pub direction: f64,
+    pub offset: f64,
+    pub from: f64,
+    pub to: f64,
+}
+
+impl Wall {
+    fn of(direction: f64, offset: f64, ends: [Point; 2]) -> Self {
+        let (sin, cos) = direction.sin_cos();
+        let [from, to] = ends.map(|(x, y)| x * cos + y * sin);
+        Self { direction, offset, from: from.min(to), to: from.max(to) }
+    }
+
+    pub fn length(&self) -> f64 {
+        self.to - self.from
+    }
+
+    /// Whether another wall lies on nearly the same line, and not far off along it.
+    pub fn continues(&self, other: &Self, across: f64, along: f64) -> bool {
+        (self.direction - other.direction).abs() < 1e-9
+            && (self.offset - other.offset).abs() < across
+            && self.from - along < other.to
+            && other.from - along < self.to
+    }
+
+    fn at(&self, along: f64) -> Point {
+        let (sin, cos) = self.direction.sin_cos();
+        (along * cos - self.offset * sin, along * sin + self.offset * cos)
+    }
+
+    /// Where a point lies along the wall.
+    fn along(&self, (x, y): Point) -> f64 {
+        let (sin, cos) = self.direction.sin_cos();
+        x * cos + y * sin
+    }
+
+    fn meets(&self, other: &Self) -> Option<Point> {
+        let ((s, c), (t, d)) = (self.direction.sin_cos(), other.direction.sin_cos());
+        let determinant = c * t - s * d;
+        // -s·x + c·y = offset, of both.
+        let (p, q) = (self.offset, other.offset);
+        (determinant.abs() > 0.2).then(|| ((d * p - c * q) / determinant, (t * p - s * q) / determinant))
+    }
+}
+
+/// The walls of a squared ring that run along or across the axis.
+pub fn walls_of(ring: &[Point], axis: f64) -> Vec<Wall> {
+    let mut walls = Vec::new();
+    for (&a, &b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+        for direction in [axis, axis + std::f64::consts::FRAC_PI_2] {
+            let (sin, cos) = direction.sin_cos();
+            let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+            if (dx * sin - dy * cos).abs() < 1e-6 * dx.hypot(dy) {
+                walls.push(Wall::of(direction, -sin * a.0 + cos * a.1, [a, b]));
+            }
+        }
+    }
+    walls
+}
+
+/// What parts two neighbours: straight walls one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Party {
+    pub walls: Vec<Wall>,
+    ends: [Point; 2],
+    round: bool,
+}
+
+impl Party {
+    /// The corners from one end to the other, longer by `reach` at both ends.
+    pub fn line(&self, reach: f64) -> Option<Vec<Point>> {
+        let corner = |pair: &[Wall]| pair[0].meets(&pair[1]);
+        let (first, last) = (self.walls.first()?, self.walls.last()?);
+        let mut line: Vec<Point> = self.walls.windows(2).map(corner).collect::<Option<_>>()?;
+        if self.round {
+            let start = last.meets(first)?;
+            line.insert(0, start);
+            line.push(start);
+            return Some(line);
+        }
+        let away = |wall: &Wall, end: Point, inner: f64| {
+            let end = wall.along(end);
+            wall.at(if end >= inner { end + reach } else { end - reach })
+        };
+        let inner = |wall: &Wall, corner: Option<&Point>| {
+            corner.map_or((wall.from + wall.to) / 2.0, |&corner| wall.along(corner))
+        };
+        let start = away(first, self.ends[0], inner(first, line.first()));
+        let stop = away(last, self.ends[1], inner(last, line.last()));
+        line.insert(0, start);
+        line.push(stop);
+        Some(line)
+    }
+}
+
+/// Fits straight walls to the middles of the edges that two neighbours share, in their order.
+pub fn party(points: &[Point], prices: Prices, axis: f64) -> Option<Party> {
+    let (&first, &last) = (points.first()?, points.last()?);
+    let round = points.len() > 3 && (first.0 - last.0).hypot(first.1 - last.1) <= 1.0;
+    let quarter = std::f64::consts::FRAC_PI_2;
+    let contour = Contour::new(points, GROUPS);
+    let pieces = if round { best_cut(&contour, axis, prices, 0)?.0 } else { best_walls(&contour, axis, prices)? };
+    let walls = pieces.iter().map(|piece| {
+        let run = contour.run(piece.from, piece.to);
+        let direction = match piece.wall {
+            Kind::Along => axis,
+            Kind::Across => axis + quarter,
+            Kind::Slanted => {
+                let (xx, xy, yy) = run.scatter();
+                0.5 * (2.0 * xy).atan2(xx - yy)
+            }
+        };
+        let (sin, cos) = direction.sin_cos();
+        let middle = (run.x / run.n + contour.origin.0, run.y / run.n + contour.origin.1);
+        let place = |group: usize| points[(group % contour.groups * points.len() / contour.groups).min(points.len() - 1)];
+        Wall::of(direction, -sin * middle.0 + cos * middle.1, [place(piece.from), place(piece.to - 1)])
+    });
+    Some(Party { walls: walls.collect(), ends: [first, last], round })
 }
 
 /// The circle through the points in the least-squares sense (Kåsa), priced like a polygon of the same freedom.
