@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::buildings::{Building, Shape, SquareOptions, geometry, ring_of};
+use gdal::vector::Geometry;
+
+use super::buildings::{Building, Shape, SquareOptions, geometry, plain_rings, ring_of};
 use super::geometry::polygons_of;
 use super::shape::{Corner, ring_area};
 use super::square::{self, Party, Point, edge_middles};
 use crate::geom::WorldPoint;
-use gdal::vector::Geometry;
 
 /// Neighbours that share fewer pixel edges only touch.
 const LEAST_SHARED: usize = 4;
@@ -31,7 +32,7 @@ pub fn square_blocks(buildings: &mut [Building], options: &SquareOptions, larges
     if !options.square || buildings.windows(2).all(|pair| pair[0].label == pair[1].label) {
         return;
     }
-    for cluster in super::buildings::clusters(buildings) {
+    for cluster in super::neighbours::clusters(buildings) {
         let edges: usize = cluster.iter().map(|&member| perimeter(&buildings[member])).sum();
         if edges > MOST_EDGES {
             continue;
@@ -60,7 +61,9 @@ fn unit_edges(ring: &[Corner]) -> impl Iterator<Item = UnitEdge> + '_ {
     ring.iter().zip(ring.iter().cycle().skip(1)).flat_map(|(&from, &to)| {
         let steps = from.col.abs_diff(to.col) + from.row.abs_diff(to.row);
         let along = move |step: u32| {
-            let towards = |from: u32, to: u32| from.saturating_add_signed((i64::from(to) - i64::from(from)).signum() as i32 * step as i32);
+            let towards = |from: u32, to: u32| {
+                from.saturating_add_signed((i64::from(to) - i64::from(from)).signum() as i32 * step as i32)
+            };
             Corner { col: towards(from.col, to.col), row: towards(from.row, to.row) }
         };
         (0..steps).map(move |step| (along(step), along(step + 1)))
@@ -156,26 +159,27 @@ fn part(
     let mut walls: Vec<Party> = Vec::new();
     for &member in members {
         for ring in buildings[member].plain.rings() {
-            for middles in shared_runs(ring, |edge| neighbour(edge).filter(|&other| member < other)) {
-                walls.push(square::party(&middles, options.prices, axis)?);
+            for (middles, round) in shared_runs(ring, |edge| neighbour(edge).filter(|&other| member < other)) {
+                walls.push(square::party(&middles, round, options.prices, axis)?);
             }
         }
     }
     align(&mut walls, &block, axis);
     let lines = block.iter().map(|ring| closed(ring)).chain(walls.iter().filter_map(|wall| wall.line(REACH)));
     let faces = super::ffi::faces(&noded(lines)?)?;
-    let plain: Vec<(usize, Geometry)> =
-        members.iter().map(|&member| Some((member, geometry(&plain_rings(&buildings[member]))?))).collect::<Option<_>>()?;
+    let plain: Vec<(usize, Geometry)> = members
+        .iter()
+        .map(|&member| Some((member, geometry(&plain_rings(&buildings[member].plain))?)))
+        .collect::<Option<_>>()?;
     let mut shares: HashMap<usize, Geometry> = HashMap::new();
     for face in faces {
+        let face = Geometry::from_wkb(&face).ok()?;
         if common(&face, &whole) < 0.5 * face.area() {
             // A courtyard.
             continue;
         }
-        let (owner, _) = plain
-            .iter()
-            .map(|(member, plain)| (*member, common(&face, plain)))
-            .max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let (owner, _) =
+            plain.iter().map(|(member, plain)| (*member, common(&face, plain))).max_by(|a, b| a.1.total_cmp(&b.1))?;
         let share = match shares.remove(&owner) {
             Some(share) => share.union(&face)?,
             None => face,
@@ -199,10 +203,6 @@ fn part(
     Some(parted)
 }
 
-fn plain_rings(building: &Building) -> Vec<Vec<Point>> {
-    building.plain.rings().map(|ring| super::place::positions(ring).collect()).collect()
-}
-
 fn common(a: &Geometry, b: &Geometry) -> f64 {
     a.intersection(b).map_or(0.0, |common| common.area())
 }
@@ -219,14 +219,14 @@ fn rings(mut border: HashMap<Corner, Vec<Corner>>) -> Vec<Vec<Corner>> {
     for start in starts {
         while let Some(first) = border.get_mut(&start).and_then(Vec::pop) {
             let (mut ring, mut before, mut at) = (vec![start], start, first);
-            while at != start || border.get(&at).is_some_and(|next| next.iter().any(|&next| is_left(before, at, next))) {
-                ring.push(at);
-                let Some(exits) = border.get_mut(&at) else { break };
-                let left = exits.iter().position(|&next| is_left(before, at, next)).unwrap_or(0);
-                if left >= exits.len() {
+            loop {
+                let exits = border.entry(at).or_default();
+                if exits.is_empty() || at == start && is_left(before, at, first) {
                     break;
                 }
-                (before, at) = (at, exits.swap_remove(left));
+                ring.push(at);
+                let exit = exits.iter().position(|&next| is_left(before, at, next)).unwrap_or(0);
+                (before, at) = (at, exits.swap_remove(exit));
             }
             rings.push(ring);
         }
@@ -236,15 +236,14 @@ fn rings(mut border: HashMap<Corner, Vec<Corner>>) -> Vec<Vec<Corner>> {
 
 /// Whether the way turns left at a corner, as seen with row 0 on top.
 fn is_left(before: Corner, at: Corner, next: Corner) -> bool {
-    let step = |from: Corner, to: Corner| {
-        (i64::from(to.col) - i64::from(from.col), i64::from(to.row) - i64::from(from.row))
-    };
+    let step =
+        |from: Corner, to: Corner| (i64::from(to.col) - i64::from(from.col), i64::from(to.row) - i64::from(from.row));
     let ((ax, ay), (bx, by)) = (step(before, at), step(at, next));
     ax * by - ay * bx < 0
 }
 
-/// The middles of the edges of each piece of a ring that is shared with one neighbour.
-fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -> Vec<Vec<Point>> {
+/// The middles of the edges of each piece of a ring that is shared with one neighbour, and whether that is all of the ring.
+fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -> Vec<(Vec<Point>, bool)> {
     let mut edges: Vec<(UnitEdge, Option<usize>)> = unit_edges(ring).map(|edge| (edge, neighbour(edge))).collect();
     // To begin where a run begins, so that none is cut by the ring's own start.
     let before = |index: usize| edges[(index + edges.len() - 1) % edges.len()].1;
@@ -258,16 +257,18 @@ fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -
     edges
         .chunk_by(|a, b| a.1 == b.1)
         .filter(|run| run[0].1.is_some())
-        .map(|run| run.iter().map(middle).collect())
+        .map(|run| (run.iter().map(middle).collect(), run.len() == edges.len()))
         .collect()
 }
 
 /// Gives walls that continue one another, or a wall of the block, the same line.
 fn align(walls: &mut [Party], block: &[Vec<Point>], axis: f64) {
-    let mut fixed: Vec<square::Wall> =
-        block.iter().flat_map(|ring| square::walls_of(ring, axis)).collect();
-    let mut order: Vec<(usize, usize)> =
-        walls.iter().enumerate().flat_map(|(index, wall)| (0..wall.walls.len()).map(move |part| (index, part))).collect();
+    let mut fixed: Vec<square::Wall> = block.iter().flat_map(|ring| square::walls_of(ring, axis)).collect();
+    let mut order: Vec<(usize, usize)> = walls
+        .iter()
+        .enumerate()
+        .flat_map(|(index, wall)| (0..wall.walls.len()).map(move |part| (index, part)))
+        .collect();
     order.sort_by(|a, b| walls[b.0].walls[b.1].length().total_cmp(&walls[a.0].walls[a.1].length()));
     for (index, part) in order {
         let wall = &mut walls[index].walls[part];
@@ -312,5 +313,114 @@ fn straighten(parted: &mut [Parted]) {
             let kept = (0..ring.len()).filter(|&index| !flat(ring, index) || needed.contains(&key(ring[index])));
             *ring = kept.map(|index| ring[index]).collect();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bits::BitGrid;
+    use super::super::buildings::{outline, tests as drawn};
+    use super::super::mask::{Sizes, clean, regions};
+    use super::super::neighbours::separate;
+    use super::super::trace::Connectedness;
+    use super::*;
+
+    const SIDE: usize = 110;
+
+    /// A row of houses of two classes in turn, and the pixels as a noisy classifier would see them.
+    fn row_houses(random: &mut drawn::Random) -> (Vec<Vec<Point>>, Vec<u16>) {
+        let (depth, angle) = (random.between(9.0, 16.0), random.between(0.0, 3.2));
+        let mut houses = Vec::new();
+        let mut from = -26.0;
+        while from < 18.0 {
+            let width = random.between(8.0, 14.0);
+            let corners = vec![(from, 0.0), (from + width, 0.0), (from + width, depth), (from, depth)];
+            houses.push(drawn::turned(vec![corners], angle, (55.3, 54.6)).remove(0));
+            from += width;
+        }
+        let mut exact = vec![0u16; SIDE * SIDE];
+        for (at, label) in exact.iter_mut().enumerate() {
+            let point = ((at % SIDE) as f64 + 0.5, (at / SIDE) as f64 + 0.5);
+            let house = houses.iter().position(|house| drawn::inside(&vec![house.clone()], point));
+            *label = house.map_or(0, |house| 1 + house as u16 % 2);
+        }
+        let mut noisy = exact.clone();
+        for at in SIDE..SIDE * (SIDE - 1) {
+            let other = [at - 1, at + 1, at - SIDE, at + SIDE].into_iter().find(|&near| exact[near] != exact[at]);
+            if let Some(other) = other.filter(|_| random.next() < 0.1) {
+                noisy[at] = exact[other];
+            }
+        }
+        (houses, noisy)
+    }
+
+    fn outlined(labels: &[u16]) -> Vec<Building> {
+        let mut all = Vec::new();
+        for label in [1, 2] {
+            let mut mask = BitGrid::new(SIDE, SIDE);
+            for (at, &found) in labels.iter().enumerate() {
+                mask.set(at % SIDE, at / SIDE, found == label);
+            }
+            clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 4 });
+            regions(&mask, Connectedness::Four, |mut region| {
+                region.label = label;
+                all.extend(outline(region, &SquareOptions::default()));
+            });
+        }
+        all
+    }
+
+    #[test]
+    fn row_houses_of_two_classes_share_their_walls() {
+        let mut random = drawn::Random(7);
+        let (mut squared, mut count, mut shared, mut walls, mut fit) = (0, 0, 0, 0, 0.0);
+        for _ in 0..40 {
+            let (houses, labels) = row_houses(&mut random);
+            let mut all = outlined(&labels);
+            square_blocks(&mut all, &SquareOptions::default(), 4);
+            separate(&mut all);
+            let shapes: Vec<Geometry> = all.iter().map(|building| geometry(&building.rings).unwrap()).collect();
+            let truths: Vec<Geometry> = houses.iter().map(|house| geometry(&[house.clone()]).unwrap()).collect();
+            for (index, (one, building)) in shapes.iter().zip(&all).enumerate() {
+                assert!(one.is_valid());
+                assert!(shapes[..index].iter().all(|other| !one.intersects(other) || one.touches(other)), "an overlap");
+                squared += usize::from(building.shape == Shape::Squared);
+                count += 1;
+            }
+            let found = |truth: &Geometry| {
+                let of =
+                    |shape: &&Geometry| common(shape, truth) / (shape.area() + truth.area() - common(shape, truth));
+                shapes.iter().max_by(|a, b| of(a).total_cmp(&of(b))).map(|best| (best, of(&best)))
+            };
+            for (index, truth) in truths.iter().enumerate() {
+                let Some((one, iou)) = found(truth) else { continue };
+                fit += iou / truths.len() as f64;
+                let Some((other, _)) = truths.get(index + 1).and_then(found) else { continue };
+                walls += 1;
+                let depth = truth.intersection(&truths[index + 1]).map_or(0.0, |wall| wall.length());
+                let wall = one.intersection(other).map_or(0.0, |wall| wall.length());
+                shared += usize::from(wall > 0.8 * depth.max(5.0) && wall < 1.3 * depth.max(5.0));
+            }
+        }
+        let fit = fit / 40.0;
+        eprintln!("{squared} of {count} squared, {shared} of {walls} walls shared, mean IoU with the truth {fit:.4}");
+        assert!(squared * 20 >= count * 19, "{squared} of {count} are squared");
+        assert!(shared * 20 >= walls * 19, "{shared} of {walls} walls are shared");
+        assert!(fit > 0.92, "{fit}");
+    }
+
+    #[test]
+    fn rings_stay_with_their_pixels_where_two_touch() {
+        // Two pixels that share a corner: two rings, not one that crosses itself.
+        let pixel = |col: u32, row: u32| {
+            let corner = |dc: u32, dr: u32| Corner { col: col + dc, row: row + dr };
+            [corner(0, 0), corner(0, 1), corner(1, 1), corner(1, 0)]
+        };
+        let mut border: HashMap<Corner, Vec<Corner>> = HashMap::new();
+        for ring in [pixel(3, 3), pixel(4, 4)] {
+            unit_edges(&ring).for_each(|(from, to)| border.entry(from).or_default().push(to));
+        }
+        let found = rings(border);
+        assert_eq!(found.iter().map(|ring| ring_area(ring)).collect::<Vec<_>>(), [1, 1]);
     }
 }

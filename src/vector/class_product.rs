@@ -50,12 +50,16 @@ impl ClassProduct<'_> {
         let disc = |metres: f64| Disc { cols: metres / self.pixel.width, rows: metres / self.pixel.height };
         mask::close(&mut mask, disc(self.options.closing.unwrap_or(closing)));
         mask::open(&mut mask, disc(self.options.opening.unwrap_or(0.0)));
-        let sizes = Sizes {
+        mask::clean(&mut mask, self.sizes(min_area, max_hole));
+        Ok(mask)
+    }
+
+    /// Which parts and holes of a mask are too small, in m² where the options say nothing.
+    pub fn sizes(&self, min_area: f64, max_hole: f64) -> Sizes {
+        Sizes {
             smallest_part: pixels(self.options.min_area.unwrap_or(min_area), self.pixel),
             largest_hole: (self.options.max_hole.unwrap_or(max_hole) / (self.pixel.width * self.pixel.height)) as u64,
-        };
-        mask::clean(&mut mask, sizes);
-        Ok(mask)
+        }
     }
 
     /// The regions of a mask with the scores of `class`, and every row as the sweep sees it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use gdal::Dataset;
 use gdal::raster::RasterBand;
 use gdal::spatial_ref::SpatialRef;
-use gdal::vector::{Layer, LayerAccess};
+use gdal::vector::{Geometry, Layer, LayerAccess};
 
 /// The category names of a band, from value 0; empty where it has none.
 pub fn category_names(band: &RasterBand<'_>) -> Vec<String> {
@@ -66,10 +66,11 @@ pub fn projjson(srs: &SpatialRef) -> Result<String, String> {
     }
 }
 
-/// The polygons that lines enclose which are cut wherever they meet; lines that lead nowhere enclose none.
-pub fn faces(lines: &Geometry) -> Option<Vec<Geometry>> {
-    // SAFETY: the handle is valid while `lines` is borrowed; the collection that comes back is ours and destroyed here, its
-    // members are copied before.
+/// The polygons that lines enclose which are cut wherever they meet, as well-known binary; lines that lead nowhere enclose
+/// none. `None`: GEOS refused.
+pub fn faces(lines: &Geometry) -> Option<Vec<Vec<u8>>> {
+    // SAFETY: the handle is valid while `lines` is borrowed; the collection that comes back is ours and destroyed here; each
+    // buffer has the size that GDAL asks for.
     unsafe {
         let found = gdal_sys::OGR_G_Polygonize(lines.c_geometry());
         if found.is_null() {
@@ -77,8 +78,12 @@ pub fn faces(lines: &Geometry) -> Option<Vec<Geometry>> {
         }
         let mut faces = Vec::new();
         for index in 0..gdal_sys::OGR_G_GetGeometryCount(found) {
-            let copy = gdal_sys::OGR_G_Clone(gdal_sys::OGR_G_GetGeometryRef(found, index));
-            faces.push(Geometry::lazy_feature_geometry_of(copy));
+            let face = gdal_sys::OGR_G_GetGeometryRef(found, index);
+            let mut wkb = vec![0u8; usize::try_from(gdal_sys::OGR_G_WkbSize(face)).unwrap_or(0)];
+            let order = gdal_sys::OGRwkbByteOrder::wkbNDR;
+            if gdal_sys::OGR_G_ExportToWkb(face, order, wkb.as_mut_ptr()) == gdal_sys::OGRErr::OGRERR_NONE {
+                faces.push(wkb);
+            }
         }
         gdal_sys::OGR_G_DestroyGeometry(found);
         Some(faces)

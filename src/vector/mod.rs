@@ -7,6 +7,7 @@
 
 mod background;
 mod bits;
+mod blocks;
 mod bridge;
 mod buildings;
 mod class_product;
@@ -18,6 +19,7 @@ mod geoparquet;
 mod landcover;
 mod mask;
 mod measure;
+mod neighbours;
 mod network;
 mod ogr;
 mod output;

@@ -3,12 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::bits::BitGrid;
+use super::blocks;
 use super::buildings::{self, SquareOptions};
 use super::class_product::ClassProduct;
 use super::ffi::Value;
+use super::mask;
+use super::neighbours;
 use super::output::Summary;
 use super::write::{Field, FieldKind};
 use crate::error::Result;
+
+/// In m²: what is smaller is no building, and no courtyard.
+const MIN_AREA: f64 = 10.0;
+const MAX_HOLE: f64 = 4.0;
 
 impl ClassProduct<'_> {
     pub fn buildings(&self, out: &Path) -> Result<Summary> {
@@ -23,11 +31,19 @@ impl ClassProduct<'_> {
             square.least_iou = least;
         }
         let mut all = Vec::new();
+        let mut claimed = BitGrid::new(self.source.size.width, self.source.size.height);
         for &class in &self.taken {
-            let mask = self.mask(class, 10.0, 4.0, 0.0)?;
+            let mut mask = self.mask(class, MIN_AREA, MAX_HOLE, 0.0)?;
+            // Closing and filling may have taken what is another class's already.
+            if mask.remove(&claimed) {
+                mask::clean(&mut mask, self.sizes(MIN_AREA, 0.0));
+            }
+            claimed.add(&mask);
             self.regions(&mask, class, |_| {}, |region| all.extend(buildings::outline(region, &square)))?;
         }
-        buildings::separate(&mut all);
+        drop(claimed);
+        blocks::square_blocks(&mut all, &square, self.sizes(MIN_AREA, MAX_HOLE).largest_hole);
+        neighbours::separate(&mut all);
         for building in all {
             let mut rings = Vec::with_capacity(building.rings.len());
             for ring in &building.rings {

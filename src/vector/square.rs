@@ -479,12 +479,18 @@ impl Party {
 }
 
 /// Fits straight walls to the middles of the edges that two neighbours share, in their order.
-pub fn party(points: &[Point], prices: Prices, axis: f64) -> Option<Party> {
+/// `round`: the one is all around the other.
+pub fn party(points: &[Point], round: bool, prices: Prices, axis: f64) -> Option<Party> {
     let (&first, &last) = (points.first()?, points.last()?);
-    let round = points.len() > 3 && (first.0 - last.0).hypot(first.1 - last.1) <= 1.0;
     let quarter = std::f64::consts::FRAC_PI_2;
     let contour = Contour::new(points, GROUPS);
-    let pieces = if round { best_cut(&contour, axis, prices, 0)?.0 } else { best_walls(&contour, axis, prices)? };
+    let pieces = if round {
+        // A second look begins where a wall does.
+        let (pieces, _) = best_cut(&contour, axis, prices, 0)?;
+        best_cut(&contour, axis, prices, pieces[pieces.len() / 2].from % contour.groups)?.0
+    } else {
+        best_walls(&contour, axis, prices)?
+    };
     let walls = pieces.iter().map(|piece| {
         let run = contour.run(piece.from, piece.to);
         let direction = match piece.wall {
@@ -497,7 +503,8 @@ pub fn party(points: &[Point], prices: Prices, axis: f64) -> Option<Party> {
         };
         let (sin, cos) = direction.sin_cos();
         let middle = (run.x / run.n + contour.origin.0, run.y / run.n + contour.origin.1);
-        let place = |group: usize| points[(group % contour.groups * points.len() / contour.groups).min(points.len() - 1)];
+        let place =
+            |group: usize| points[(group % contour.groups * points.len() / contour.groups).min(points.len() - 1)];
         Wall::of(direction, -sin * middle.0 + cos * middle.1, [place(piece.from), place(piece.to - 1)])
     });
     Some(Party { walls: walls.collect(), ends: [first, last], round })
