@@ -338,6 +338,8 @@ fn finish(
         polygons.notes.iter().for_each(|note| reporter.note(note));
         let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
         outputs.push(Output { remark: format!("{} {unit}", polygons.polygons), ..output("polygons", path) });
+        let beside = [("graph", &scene.outputs.graph), ("zones", &scene.outputs.zones)];
+        outputs.extend(beside.into_iter().filter_map(|(what, path)| Some(output(what, path.as_deref()?))));
     }
     if let Some(path) = &scene.outputs.preview {
         preview(engine, &counts, &stretch, path)?;
