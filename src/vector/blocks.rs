@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use gdal::vector::Geometry;
 
 use super::buildings::{Building, Shape, SquareOptions, geometry, plain_rings, ring_of};
-use super::geometry::polygons_of;
+use super::geometry::{geometry_of, polygons_of};
 use super::shape::{Corner, ring_area};
 use super::square::{self, Party, Point, edge_middles};
 use crate::geom::WorldPoint;
@@ -186,6 +186,7 @@ fn part(
         };
         shares.insert(owner, share);
     }
+    gather(&mut shares)?;
     let mut parted = Vec::with_capacity(members.len());
     for (member, plain) in &plain {
         let share = shares.get(member)?;
@@ -259,6 +260,31 @@ fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -
         .filter(|run| run[0].1.is_some())
         .map(|run| (run.iter().map(middle).collect(), run.len() == edges.len()))
         .collect()
+}
+
+/// Gives what lies apart from its owner's largest piece to the neighbour with whom it shares most of its border.
+fn gather(shares: &mut HashMap<usize, Geometry>) -> Option<()> {
+    let mut owners: Vec<usize> = shares.keys().copied().collect();
+    owners.sort_unstable();
+    for &owner in &owners {
+        let mut pieces: Vec<Geometry> =
+            polygons_of(shares.get(&owner)?).iter().map(|rings| geometry_of(rings).ok()).collect::<Option<_>>()?;
+        if pieces.len() < 2 {
+            continue;
+        }
+        pieces.sort_by(|a, b| a.area().total_cmp(&b.area()));
+        shares.insert(owner, pieces.pop()?);
+        for piece in pieces {
+            let border = |other: &usize| {
+                shares.get(other).and_then(|share| share.intersection(&piece)).map_or(0.0, |border| border.length())
+            };
+            let next = owners.iter().copied().filter(|&other| other != owner);
+            let next = next.max_by(|a, b| border(a).total_cmp(&border(b)))?;
+            let whole = shares.get(&next)?.union(&piece)?;
+            shares.insert(next, whole);
+        }
+    }
+    Some(())
 }
 
 /// Gives walls that continue one another, or a wall of the block, the same line.
@@ -356,12 +382,17 @@ mod tests {
 
     fn outlined(labels: &[u16]) -> Vec<Building> {
         let mut all = Vec::new();
+        let mut claimed = BitGrid::new(SIDE, SIDE);
         for label in [1, 2] {
             let mut mask = BitGrid::new(SIDE, SIDE);
             for (at, &found) in labels.iter().enumerate() {
                 mask.set(at % SIDE, at / SIDE, found == label);
             }
             clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 4 });
+            if mask.remove(&claimed) {
+                clean(&mut mask, Sizes { smallest_part: 12, largest_hole: 0 });
+            }
+            claimed.add(&mask);
             regions(&mask, Connectedness::Four, |mut region| {
                 region.label = label;
                 all.extend(outline(region, &SquareOptions::default()));
@@ -383,7 +414,17 @@ mod tests {
             let truths: Vec<Geometry> = houses.iter().map(|house| geometry(&[house.clone()]).unwrap()).collect();
             for (index, (one, building)) in shapes.iter().zip(&all).enumerate() {
                 assert!(one.is_valid());
-                assert!(shapes[..index].iter().all(|other| !one.intersects(other) || one.touches(other)), "an overlap");
+                for (other, neighbour) in shapes[..index].iter().zip(&all) {
+                    let both = common(one, other);
+                    assert!(
+                        both < 1e-6,
+                        "{:?} and {:?} have {both} px² in common: {} {}",
+                        building.shape,
+                        neighbour.shape,
+                        one.wkt().unwrap(),
+                        other.wkt().unwrap()
+                    );
+                }
                 squared += usize::from(building.shape == Shape::Squared);
                 count += 1;
             }

@@ -9,6 +9,9 @@ use super::buildings::{Building, Shape, geometry, plain_rings};
 /// Cells of the neighbourhood index, in pixels.
 const CELL: f64 = 64.0;
 
+/// Square pixels that two outlines may have in common because coordinates are rounded.
+const ROUNDING: f64 = 1e-6;
+
 /// Puts plain outlines back wherever two outlines overlap: plain ones never do.
 pub fn separate(buildings: &mut [Building]) {
     let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
@@ -42,8 +45,9 @@ pub fn separate(buildings: &mut [Building]) {
                     shapes[side] = geometry(&buildings[side].rings);
                 }
             }
-            let overlap =
-                matches!((&shapes[one], &shapes[other]), (Some(a), Some(b)) if a.intersects(b) && !a.touches(b));
+            // Walls that are shared agree up to rounding: that is no overlap.
+            let overlap = matches!((&shapes[one], &shapes[other]), (Some(a), Some(b))
+                if a.intersects(b) && !a.touches(b) && a.intersection(b).is_some_and(|both| both.area() > ROUNDING));
             if overlap {
                 // The one that strays farther from its pixels goes back first.
                 let back = match (buildings[one].shape, buildings[other].shape) {
