@@ -148,6 +148,9 @@ fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
     axis + turns * std::f64::consts::PI
 }
 
+/// A corner that lies farther from the contour, in pixels, stands out of the building where no pixel does.
+const SPIKE: f64 = 3.0;
+
 /// Where consecutive walls meet.
 fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>> {
     // A wall as normal and distance: n · p = d.
@@ -168,16 +171,24 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
         })
         .collect();
     let count = lines.len();
-    let mut ring = Vec::with_capacity(count);
+    let mut ring = Vec::with_capacity(count + 4);
     for index in 0..count {
         let (a, b) = (lines[index], lines[(index + 1) % count]);
+        let (before, after) = (pieces[index], pieces[(index + 1) % count]);
+        let (last, first) = (contour.run(before.to - 1, before.to), contour.run(after.from, after.from + 1));
+        // Where the contour goes over from one wall to the other.
+        let turn = ((last.x / last.n + first.x / first.n) / 2.0, (last.y / last.n + first.y / first.n) / 2.0);
         let determinant = a.0 * b.1 - a.1 * b.0;
-        if determinant.abs() < 0.2 {
-            return None;
+        let corner = ((a.2 * b.1 - b.2 * a.1) / determinant, (a.0 * b.2 - b.0 * a.2) / determinant);
+        if determinant.abs() >= 0.2 && (corner.0 - turn.0).hypot(corner.1 - turn.1) <= SPIKE {
+            ring.push((corner.0 + contour.origin.0, corner.1 + contour.origin.1));
+            continue;
         }
-        let x = (a.2 * b.1 - b.2 * a.1) / determinant;
-        let y = (a.0 * b.2 - b.0 * a.2) / determinant;
-        ring.push((x + contour.origin.0, y + contour.origin.1));
+        // A spike, or walls that hardly meet: from the one straight over to the other.
+        for (nx, ny, distance) in [a, b] {
+            let off = nx * turn.0 + ny * turn.1 - distance;
+            ring.push((turn.0 - off * nx + contour.origin.0, turn.1 - off * ny + contour.origin.1));
+        }
     }
     (ring.len() >= 3).then_some(ring)
 }

@@ -103,6 +103,9 @@ impl Party {
     }
 }
 
+/// Shorter walls at an end of what is shared, in pixels, are none.
+const FRAYED: f64 = 3.0;
+
 /// Fits straight walls to the middles of the edges that two neighbours share, in their order.
 /// `round`: the one is all around the other.
 pub fn party(points: &[Point], round: bool, prices: Prices, axis: f64) -> Option<Party> {
@@ -132,5 +135,16 @@ pub fn party(points: &[Point], round: bool, prices: Prices, axis: f64) -> Option
             |group: usize| points[(group % contour.groups * points.len() / contour.groups).min(points.len() - 1)];
         Wall::of(direction, -sin * middle.0 + cos * middle.1, [place(piece.from), place(piece.to - 1)])
     });
-    Some(Party { walls: walls.collect(), ends: [first, last], round })
+    let mut walls: Vec<Wall> = walls.collect();
+    // A few pixels at an end that lie across are its frayed border: going on in their direction would lead nowhere.
+    while !round && walls.len() > 1 && walls[0].length() < FRAYED.min(walls[1].length()) {
+        walls.remove(0);
+    }
+    while let [.., before, end] = walls[..]
+        && !round
+        && end.length() < FRAYED.min(before.length())
+    {
+        walls.pop();
+    }
+    Some(Party { walls, ends: [first, last], round })
 }

@@ -195,3 +195,15 @@ fn what_must_fail_after_the_labels_is_foreseen_before_them() {
         ProductOptions { zones: Some(scene.path("zones.gpkg")), zone_field: Some("number".into()), ..options() };
     assert!(attempt("a.gpkg", &field).unwrap().ends_with("has no field number"));
 }
+
+#[test]
+fn a_picture_is_no_label_raster() {
+    let scene = Scene::utm(&labels(), SIDE);
+    let picture = scene.path("picture.tif");
+    let driver = gdal::DriverManager::get_driver_by_name("GTiff").unwrap();
+    let rgb = gdal::raster::RasterCreationOptions::from_iter(["PHOTOMETRIC=RGB"]);
+    driver.create_with_band_type_with_options::<u8, _>(&picture, 8, 8, 3, &rgb).unwrap().close().unwrap();
+    let error =
+        vectorize(&picture, None, &[], Recipe::Plain, &scene.path("a.gpkg"), &ProductOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("a picture of 3 bands, the first of them red"), "{error}");
+}
