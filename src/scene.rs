@@ -1,9 +1,13 @@
 //! What the program knows of a scene, and a piece of its pixels: plain data, no GDAL.
 
+mod product;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::geom::{GeoTransform, Region, Size, Window};
+
+pub use product::{Misfit, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
 
 /// What a band shows, where the file says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

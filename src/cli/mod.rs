@@ -193,7 +193,7 @@ pub struct SegmentArgs {
     /// Write how far the best class's score is above the second best here (GeoTIFF)
     #[arg(long, value_name = "MARGIN.tif")]
     pub margin: Option<String>,
-    /// Write polygons here (.gpkg, .geojson or .fgb)
+    /// Write polygons here (.gpkg, .fgb, .parquet, .geojson, .ndjson or .shp)
     #[arg(long, value_name = "POLYGONS")]
     pub polygons: Option<String>,
     /// Write a picture of scene, result and legend here

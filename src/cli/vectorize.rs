@@ -1,10 +1,11 @@
-//! The arguments of `segearth vectorize`, and what they ask of `vector::vectorize`.
+//! The arguments of `segearth vectorize`, and the product that they ask for.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::vector::{Recipe, VectorizeOptions};
+use crate::error::{Error, Result};
+use crate::scene::{ProductOptions, Recipe};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RecipeName {
@@ -16,6 +17,8 @@ pub enum RecipeName {
     Water,
     /// All classes, with borders that neighbours share
     Landcover,
+    /// Every region with the outline of its pixels
+    Plain,
 }
 
 /// Turn a label raster into polygons, outlines or centre lines
@@ -29,15 +32,18 @@ pub struct VectorizeArgs {
     /// What to make of it
     #[arg(long, value_enum, default_value = "landcover")]
     pub recipe: RecipeName,
-    /// Result: .gpkg, .fgb, .geojson, .geojsonl, .ndjson or .shp
+    /// Result: .gpkg, .fgb, .parquet, .geojson, .geojsonl, .ndjson or .shp
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
     /// Class to take, by name or index; may be given again. Default: what the recipe's name says
     #[arg(long = "class", value_name = "CLASS")]
     pub classes: Vec<String>,
-    /// Land cover: keep a class called background
+    /// Land cover, plain: keep a class called background
     #[arg(long)]
     pub keep_background: bool,
+    /// Plain: pixels that share only a corner belong together
+    #[arg(long)]
+    pub diagonal: bool,
     /// CRS of the result, for example EPSG:3857; GeoJSON is always WGS 84
     #[arg(long, value_name = "CRS")]
     pub t_srs: Option<String>,
@@ -101,15 +107,18 @@ impl VectorizeArgs {
             RecipeName::Roads => Recipe::Roads,
             RecipeName::Water => Recipe::Water,
             RecipeName::Landcover => Recipe::Landcover,
+            RecipeName::Plain => Recipe::Plain,
         }
     }
 
-    pub fn options(&self) -> VectorizeOptions {
-        VectorizeOptions {
-            classes: Vec::new(),
-            take: self.classes.clone(),
+    /// # Errors
+    /// An option that says nothing to the recipe, or is no such number.
+    pub fn options(&self) -> Result<ProductOptions> {
+        let options = ProductOptions {
+            classes: self.classes.clone(),
             keep_background: self.keep_background,
-            target_crs: self.t_srs.clone(),
+            diagonal: self.diagonal,
+            t_srs: self.t_srs.clone(),
             layer_per_class: self.layer_per_class,
             min_area: self.min_area,
             max_hole: self.max_hole,
@@ -127,6 +136,13 @@ impl VectorizeArgs {
             zones: self.zones.clone(),
             zone_field: self.zone_field.clone(),
             zone_table: self.zone_table.clone(),
+        };
+        match options.misfits(self.recipe()).into_iter().next() {
+            Some(misfit) => {
+                let flag = if misfit.key == "classes" { "class".to_owned() } else { misfit.key.replace('_', "-") };
+                Err(Error::input(format!("--{flag}: {}", misfit.message)).with_hint(misfit.hint))
+            }
+            None => Ok(options),
         }
     }
 }

@@ -19,6 +19,7 @@ mod outputs;
 mod palette;
 mod place;
 pub mod plan;
+mod products;
 mod requests;
 mod scene_rules;
 pub mod schema;
@@ -32,8 +33,8 @@ mod yaml;
 
 pub use load::{Override, from_flags, load};
 pub use plan::{
-    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, RasterPlan, ScenePlan,
-    TemplateChoice, Tiling, inputs, resolve, seen,
+    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, Product, RasterPlan,
+    ScenePlan, TemplateChoice, Tiling, inputs, resolve, seen,
 };
 pub use schema::json_schema;
 pub use spec::Spec;

@@ -5,19 +5,18 @@ use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
 use super::plan::{OutputPaths, RasterPlan, is_local};
-use super::spec::{CompressionForm, FormatForm, OutputForm, OverviewsForm, ScoreTypeForm, Spec};
+use super::products;
+use super::spec::{CompressionForm, FormatForm, OutputForm, OverviewsForm, PolygonsForm, ScoreTypeForm, Spec};
 use super::words::quoted;
-use crate::scene::{Compression, RasterFormat, RasterLayout, SceneInfo, ScoreType};
+use crate::scene::{Compression, RasterFormat, RasterLayout, SceneInfo, ScoreType, VECTOR_EXTENSIONS};
 
 const LABELS: &str = "{scene}_labels.tif";
 const SCORES: &str = "{scene}_scores.tif";
 const CONFIDENCE: &str = "{scene}_confidence.tif";
 const MARGIN: &str = "{scene}_margin.tif";
-const POLYGONS: &str = "{scene}_polygons.gpkg";
 const PREVIEW: &str = "{scene}_preview.png";
 
 const RASTER_EXTENSIONS: &[&str] = &["tif", "tiff"];
-const VECTOR_EXTENSIONS: &[&str] = &["gpkg", "geojson", "fgb"];
 const PICTURE_EXTENSIONS: &[&str] = &["png"];
 
 /// The outputs of each scene.
@@ -31,13 +30,16 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
     let scores = name(form.scores.as_ref(), SCORES);
     let confidence = name(form.confidence.as_ref(), CONFIDENCE);
     let margin = name(form.margin.as_ref(), MARGIN);
-    let polygons = name(form.polygons.as_ref(), POLYGONS);
+    let product = products::names(spec);
     let preview = name(form.preview.as_ref(), PREVIEW);
     check("labels", Some(labels), RASTER_EXTENSIONS, scenes, faults);
     check("scores", scores, RASTER_EXTENSIONS, scenes, faults);
     check("confidence", confidence, RASTER_EXTENSIONS, scenes, faults);
     check("margin", margin, RASTER_EXTENSIONS, scenes, faults);
-    check("polygons", polygons, VECTOR_EXTENSIONS, scenes, faults);
+    let polygons = if matches!(form.polygons, Some(PolygonsForm::Long(_))) { "polygons.file" } else { "polygons" };
+    check(polygons, product.polygons.as_deref(), VECTOR_EXTENSIONS, scenes, faults);
+    check("polygons.graph", product.graph.as_deref(), &["graphml"], scenes, faults);
+    check("polygons.zone_table", product.zones.as_deref(), &["csv"], scenes, faults);
     check("preview", preview, PICTURE_EXTENSIONS, scenes, faults);
 
     let path = |name: &str, scene: &SceneInfo| folder.join(name.replace("{scene}", &stem(scene)));
@@ -48,7 +50,9 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
             scores: scores.map(|name| path(name, scene)),
             confidence: confidence.map(|name| path(name, scene)),
             margin: margin.map(|name| path(name, scene)),
-            polygons: polygons.map(|name| path(name, scene)),
+            polygons: product.polygons.as_deref().map(|name| path(name, scene)),
+            graph: product.graph.as_deref().map(|name| path(name, scene)),
+            zones: product.zones.as_deref().map(|name| path(name, scene)),
             preview: preview.map(|name| path(name, scene)),
         })
         .collect();
@@ -90,7 +94,7 @@ fn folder(spec: &Spec) -> PathBuf {
     }
 }
 
-fn name<'a>(form: Option<&'a OutputForm>, default: &'a str) -> Option<&'a str> {
+pub(super) fn name<'a>(form: Option<&'a OutputForm>, default: &'a str) -> Option<&'a str> {
     match form {
         None | Some(OutputForm::Wanted(false)) => None,
         Some(OutputForm::Wanted(true)) => Some(default),
@@ -137,13 +141,14 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Fau
             let identity = identity(path);
             if inputs.contains(&identity) {
                 let message = format!("the {key} would overwrite the scene {}", path.display());
-                faults.add(&format!("outputs.{key}"), message).hint =
+                faults.add(&format!("outputs.{}", key_path(key)), message).hint =
                     Some("Scenes are never written to: give the output another name or folder.".into());
             }
             let Some((before, other)) = taken.insert(identity, (index, key)) else { continue };
             if before == index {
                 let message = format!("{other} and {key} would both write to {}", path.display());
-                faults.add(&format!("outputs.{key}"), message).hint = Some("Give one of them another name.".into());
+                faults.add(&format!("outputs.{}", key_path(key)), message).hint =
+                    Some("Give one of them another name.".into());
             } else if outputs_differ_only_by_scene(scenes, before, index) {
                 let message = format!(
                     "{} and {} have the same file name: both would write to {}",
@@ -156,6 +161,15 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Fau
                 return;
             }
         }
+    }
+}
+
+/// Where a job names an output.
+fn key_path(key: &str) -> &str {
+    match key {
+        "graph" => "polygons.graph",
+        "zones" => "polygons.zone_table",
+        key => key,
     }
 }
 

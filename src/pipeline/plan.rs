@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
+pub use super::products::Product;
 use super::settings::{Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
-use super::{outputs, requests, scene_rules, stretch};
+use super::{outputs, products, requests, scene_rules, stretch};
 use crate::error::Result;
 use crate::geom::{Blend, MAX_WINDOW, Size};
 use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
@@ -55,6 +56,8 @@ pub struct Plan {
     pub method: Method,
     pub tiling: Tiling,
     pub rasters: RasterPlan,
+    /// What the scenes' polygons are; `None`: there are none.
+    pub product: Option<Product>,
     /// What is allowed but should be said: sentences for the reader, once each.
     pub notes: Vec<String>,
 }
@@ -90,6 +93,10 @@ pub struct OutputPaths {
     pub confidence: Option<PathBuf>,
     pub margin: Option<PathBuf>,
     pub polygons: Option<PathBuf>,
+    /// The roads' graph.
+    pub graph: Option<PathBuf>,
+    /// The table of the water's zones.
+    pub zones: Option<PathBuf>,
     pub preview: Option<PathBuf>,
 }
 
@@ -97,7 +104,8 @@ impl OutputPaths {
     /// All of them with the keys that name them.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let rasters = self.rasters();
-        let others = [("polygons", &self.polygons), ("preview", &self.preview)];
+        let others =
+            [("polygons", &self.polygons), ("graph", &self.graph), ("zones", &self.zones), ("preview", &self.preview)];
         rasters.chain(others.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))))
     }
 
@@ -226,6 +234,7 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     let tiling = tiling(spec, model, blend, &mut faults);
     let outputs = outputs::outputs(spec, &scenes, &mut faults);
     let rasters = outputs::rasters(spec, &mut faults);
+    let product = products::product(spec, &classes, background, &mut faults);
     let mut plans = Vec::with_capacity(scenes.len());
     // Patterns and item collections make more scenes than the job names.
     let named = matches!(&spec.scene, Some(OneOrMany::Many(names)) if names.len() == scenes.len());
@@ -241,7 +250,18 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
         plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
     }
     faults.finish()?;
-    Ok(Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, rasters, notes })
+    Ok(Plan {
+        model: model_choice,
+        device,
+        scenes: plans,
+        classes,
+        background,
+        method,
+        tiling,
+        rasters,
+        product,
+        notes,
+    })
 }
 
 /// How scenes are seen that are only to be looked at: found ones of [`Inputs::scenes`], each with the bands taken as red,

@@ -171,8 +171,9 @@ pub struct OutputsForm {
     pub confidence: Option<OutputForm>,
     /// How far the best class's score is above the second best (GeoTIFF): a name, or `true` for `{scene}_margin.tif`.
     pub margin: Option<OutputForm>,
-    /// The polygons (`.gpkg`, `.geojson` or `.fgb`): a name, or `true` for `{scene}_polygons.gpkg`.
-    pub polygons: Option<OutputForm>,
+    /// The polygons (`.gpkg`, `.fgb`, `.parquet`, `.geojson`, `.ndjson` or `.shp`): a name, `true` for
+    /// `{scene}_polygons.gpkg`, or keys such as `recipe: buildings`.
+    pub polygons: Option<PolygonsForm>,
     /// A picture of scene, result and legend (`.png`): a name, or `true` for `{scene}_preview.png`.
     pub preview: Option<OutputForm>,
     /// The pixel type of scores, confidence and margin: `float32`, or `uint8` (0 to 254 for 0 to 1, 255 without data). By
@@ -185,6 +186,89 @@ pub struct OutputsForm {
     /// Smaller copies of rasters inside their files: `auto` (the default: where a raster is larger than 256 pixels) or
     /// `none`.
     pub overviews: Option<OverviewsForm>,
+}
+
+/// `true`, `false`, a file name, or a product with its numbers.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum PolygonsForm {
+    Wanted(bool),
+    Name(String),
+    Long(Box<PolygonsKeys>),
+}
+
+/// A vector product. Lengths are metres, areas square metres (pixels where the scene has no georeference); what is left out
+/// is the recipe's own value.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `recipe: buildings`")]
+pub struct PolygonsKeys {
+    /// The file; default `{scene}_polygons.gpkg`, with a recipe its name in place of `polygons`.
+    pub file: Option<String>,
+    /// What is made of the labels: `plain` (every region with the outline of its pixels, the default), `buildings` (squared
+    /// outlines), `roads` (centre lines as a graph), `water` (smooth, without permanent water where it is given), or
+    /// `landcover` (borders that neighbours share).
+    pub recipe: Option<RecipeForm>,
+    /// The classes to take, by name; by default those whose names fit the recipe.
+    pub classes: Option<OneOrMany>,
+    /// For `plain` and `landcover`: the background too; default false.
+    pub keep_background: Option<bool>,
+    /// For `plain`: pixels that share only a corner belong together; default false.
+    pub diagonal: Option<bool>,
+    /// The reference system of the file, such as `EPSG:3857`; by default the scene's. GeoJSON is always WGS 84.
+    pub t_srs: Option<String>,
+    /// A layer for each class (GeoPackage); default false.
+    pub layer_per_class: Option<bool>,
+    /// Smaller polygons are dropped; in land cover they go to their largest neighbour.
+    #[schemars(range(min = 0.0))]
+    pub min_area: Option<f64>,
+    /// Holes up to this area are filled.
+    #[schemars(range(min = 0.0))]
+    pub max_hole: Option<f64>,
+    /// What is thinner than twice this radius goes.
+    #[schemars(range(min = 0.0))]
+    pub opening: Option<f64>,
+    /// Cracks up to twice this radius are filled.
+    #[schemars(range(min = 0.0))]
+    pub closing: Option<f64>,
+    /// How far a border may move when it is simplified; 0 keeps every corner.
+    #[schemars(range(min = 0.0))]
+    pub tolerance: Option<f64>,
+    /// Rounded borders; default true for `water`.
+    pub smooth: Option<bool>,
+    /// For `buildings`: the outlines of the pixels in place of squared ones; default false.
+    pub plain_outlines: Option<bool>,
+    /// For `buildings`: where a squared outline agrees less with its pixels (intersection over union), theirs is kept.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub least_iou: Option<f64>,
+    /// For `roads`: the widest gap to bridge.
+    #[schemars(range(min = 0.0))]
+    pub max_gap: Option<f64>,
+    /// For `roads`: networks of less total length are dropped.
+    #[schemars(range(min = 0.0))]
+    pub min_length: Option<f64>,
+    /// For `roads`: dead ends shorter than this are cut.
+    #[schemars(range(min = 0.0))]
+    pub min_spur: Option<f64>,
+    /// For `roads`: the graph as GraphML: a name, or `true` for `{scene}_roads.graphml`.
+    pub graph: Option<OutputForm>,
+    /// For `water`: a vector file (relative to this file) whose polygons are left out, such as permanent water.
+    pub subtract: Option<String>,
+    /// For `water`: a vector file (relative to this file) by whose polygons the water is summed up.
+    pub zones: Option<String>,
+    /// The zones' field that names them; by default their first text field.
+    pub zone_field: Option<String>,
+    /// The table of the zones (`.csv`): a name; default `{scene}_zones.csv`.
+    pub zone_table: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `plain`, `buildings`, `roads`, `water` or `landcover`")]
+pub enum RecipeForm {
+    Plain,
+    Buildings,
+    Roads,
+    Water,
+    Landcover,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
@@ -364,6 +448,19 @@ several_forms! {
     }
     fn visit_str<E: de::Error>(self, name: &str) -> Result<OutputForm, E> {
         Ok(OutputForm::Name(name.to_owned()))
+    }
+}
+
+several_forms! {
+    PolygonsForm, "a file name, `true`, `false`, or keys such as `recipe: buildings`",
+    fn visit_bool<E: de::Error>(self, wanted: bool) -> Result<PolygonsForm, E> {
+        Ok(PolygonsForm::Wanted(wanted))
+    }
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<PolygonsForm, E> {
+        Ok(PolygonsForm::Name(name.to_owned()))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<PolygonsForm, A::Error> {
+        PolygonsKeys::deserialize(MapAccessDeserializer::new(map)).map(|keys| PolygonsForm::Long(Box::new(keys)))
     }
 }
 

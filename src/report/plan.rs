@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::text::{Paint, grouped, left, printable_line};
 use crate::geom::{Blend, Grid};
 use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice};
-use crate::scene::{Georeference, StretchMethod, StretchPlan, ValueRange};
+use crate::scene::{Georeference, Recipe, StretchMethod, StretchPlan, ValueRange};
 
 pub(super) fn render(plan: &Plan, paint: Paint) -> String {
     let mut text = String::new();
@@ -67,6 +67,9 @@ pub(super) fn render(plan: &Plan, paint: Paint) -> String {
         "tiling",
         &format!("window {}, stride {}, blend {blend}, batch {batch}", tiling.window, tiling.stride),
     );
+    if let Some(product) = plan.product.as_ref().filter(|product| product.recipe != Recipe::Plain) {
+        line(&mut text, "recipe", product.recipe.name());
+    }
     for scene in &plan.scenes {
         render_scene(&mut text, plan, scene, paint);
     }

@@ -19,7 +19,7 @@ use crate::model::{Normalisation, Queries, Segmenter};
 use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
 use crate::raster::Stretch;
 use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
-use crate::scene::{ClassInfo, Georeference, LabelType, ScoreType};
+use crate::scene::{ClassInfo, Georeference, LabelType, ProductOptions, ScoreType};
 use crate::stitch::Classifier;
 use crate::{preview, raster, vector};
 
@@ -128,9 +128,20 @@ fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> R
     for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {
         folders.ready(path)?;
     }
+    products_foreseen(&plan)?;
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
     Ok(Prepared { plan, model, device })
+}
+
+/// Refuses vector products that could not be made of the labels in the end.
+fn products_foreseen(plan: &Plan) -> Result<()> {
+    let Some(product) = &plan.product else { return Ok(()) };
+    for scene in &plan.scenes {
+        let crs = scene.output_grid().1.and_then(|place| place.crs_wkt.as_deref());
+        scene.outputs.polygons.as_deref().map_or(Ok(()), |path| vector::foresee(crs, path, &product.options))?;
+    }
+    Ok(())
 }
 
 /// Refuses what not even the narrowest columns of a scene could hold.
@@ -310,18 +321,25 @@ fn finish(
     };
     let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
     if let Some(path) = &scene.outputs.polygons {
-        let skip: Vec<usize> = engine.plan.background.into_iter().collect();
-        let polygons = vector::polygonize(
+        let product = engine.plan.product.clone().unwrap_or_default();
+        let options = ProductOptions {
+            graph: scene.outputs.graph.clone(),
+            zone_table: scene.outputs.zones.clone(),
+            ..product.options
+        };
+        let polygons = vector::vectorize(
             &scene.outputs.labels,
             scene.outputs.scores.as_deref().filter(|_| engine.plan.rasters.scores == ScoreType::F32),
             &engine.classes,
-            &skip,
+            product.recipe,
             path,
-            &vector::Options::default(),
+            &options,
         )?;
         polygons.notes.iter().for_each(|note| reporter.note(note));
         let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
         outputs.push(Output { remark: format!("{} {unit}", polygons.polygons), ..output("polygons", path) });
+        let beside = [("graph", &scene.outputs.graph), ("zones", &scene.outputs.zones)];
+        outputs.extend(beside.into_iter().filter_map(|(what, path)| Some(output(what, path.as_deref()?))));
     }
     if let Some(path) = &scene.outputs.preview {
         preview(engine, &counts, &stretch, path)?;

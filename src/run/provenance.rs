@@ -8,7 +8,7 @@ use crate::journal::Identity;
 use crate::model::fake::Answer;
 use crate::model::registry::Model;
 use crate::model::torch::Device;
-use crate::pipeline::{Plan, ScenePlan, TemplateChoice};
+use crate::pipeline::{Plan, Product, ScenePlan, TemplateChoice};
 use crate::raster;
 
 /// All that decides a scene's results, but the stretch, whose values its reader settles.
@@ -54,6 +54,9 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
     identity.set("rasters", format!("{:?}", plan.rasters));
     let outputs: Vec<&str> = scene.outputs.named().map(|(name, _)| name).collect();
     identity.set("outputs", outputs.join(", "));
+    if let Some(product) = plan.product.as_ref().filter(|product| **product != Product::default()) {
+        identity.set("product", format!("{product:?}"));
+    }
     Ok(identity)
 }
 

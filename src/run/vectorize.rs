@@ -6,7 +6,8 @@ use crate::report::Reporter;
 use crate::vector::vectorize;
 
 pub fn run(args: &VectorizeArgs, reporter: &Reporter) -> Result<()> {
-    let summary = vectorize(&args.labels, args.scores.as_deref(), args.recipe(), &args.output, &args.options())?;
+    let options = args.options()?;
+    let summary = vectorize(&args.labels, args.scores.as_deref(), &[], args.recipe(), &args.output, &options)?;
     summary.notes.iter().for_each(|note| reporter.note(note));
     reporter.products(&summary, &args.output);
     Ok(())

@@ -99,6 +99,21 @@ impl BitGrid {
         (0..self.height).for_each(|row| self.trim(row));
     }
 
+    /// Clears what is set in another grid of the same size; whether that was anything.
+    pub fn remove(&mut self, other: &Self) -> bool {
+        let mut any = false;
+        for (word, &other) in self.words.iter_mut().zip(&other.words) {
+            any |= *word & other != 0;
+            *word &= !other;
+        }
+        any
+    }
+
+    /// Sets what is set in another grid of the same size.
+    pub fn add(&mut self, other: &Self) {
+        self.words.iter_mut().zip(&other.words).for_each(|(word, &other)| *word |= other);
+    }
+
     /// A row as labels 0 and 1.
     pub fn labels(&self, row: usize, into: &mut [u16]) {
         for (chunk, &word) in into.chunks_mut(64).zip(self.row(row)) {

@@ -1,14 +1,13 @@
 //! Building outlines from a mask: squared where the evidence allows, round tanks left round, never overlapping.
 
-use std::collections::HashMap;
 use std::ffi::CStr;
 use std::sync::Arc;
 
 use gdal::vector::Geometry;
 
-use super::place::polygon_wkb;
 use super::shape::{Confidence, LatticePolygon, Region};
 use super::square::{self, Outline, Point, Prices, edge_middles};
+use super::wkb::polygon_wkb;
 use crate::geom::WorldPoint;
 
 /// How outlines are squared.
@@ -58,7 +57,7 @@ pub struct Building {
     /// Intersection over union with the pixel outline: the quality of the outline.
     pub iou: f64,
     pub confidence: Option<Confidence>,
-    plain: LatticePolygon,
+    pub plain: LatticePolygon,
 }
 
 /// Points of a round outline: a chord's sagitta stays below a tenth of a pixel up to a radius of 20 pixels.
@@ -108,12 +107,12 @@ fn square(building: &mut Building, options: &SquareOptions) {
     }
 }
 
-fn plain_rings(plain: &LatticePolygon) -> Vec<Vec<Point>> {
+pub fn plain_rings(plain: &LatticePolygon) -> Vec<Vec<Point>> {
     plain.rings().map(|ring| super::place::positions(ring).collect()).collect()
 }
 
 /// With the inside on the left for outer rings, on the right of the hole's own sense for holes.
-fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
+pub fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
     let mut ring = match outline {
         Outline::Squared { ring, .. } => ring,
         Outline::Round { centre, radius, .. } => {
@@ -132,112 +131,35 @@ fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
     ring
 }
 
-fn geometry(rings: &[Vec<Point>]) -> Option<Geometry> {
+pub fn geometry(rings: &[Vec<Point>]) -> Option<Geometry> {
     let world = |&(x, y): &Point| WorldPoint { x, y };
     let part: Vec<Vec<WorldPoint>> = rings.iter().map(|ring| ring.iter().map(world).collect()).collect();
     Geometry::from_wkb(&polygon_wkb(&[part], false)).ok()
 }
 
-/// Cells of the neighbourhood index, in pixels.
-const CELL: f64 = 64.0;
-
-/// Puts plain outlines back wherever two outlines overlap: plain ones never do.
-pub fn separate(buildings: &mut [Building]) {
-    let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
-    let boxes: Vec<[f64; 4]> = buildings.iter().map(bounds).collect();
-    for (index, bounds) in (0u32..).zip(&boxes) {
-        for cell in cells_of(bounds) {
-            cells.entry(cell).or_default().push(index);
-        }
-    }
-    let mut shapes: Vec<Option<Geometry>> = buildings.iter().map(|_| None).collect();
-    let mut todo: Vec<u32> = (0..buildings.len() as u32).collect();
-    while let Some(index) = todo.pop() {
-        let one = index as usize;
-        let mut near: Vec<u32> = cells_of(&boxes[one])
-            .filter_map(|cell| cells.get(&cell))
-            .flatten()
-            .copied()
-            .filter(|&other| other != index)
-            .collect();
-        near.sort_unstable();
-        near.dedup();
-        for other in near {
-            let other = other as usize;
-            if !meet(&boxes[one], &boxes[other])
-                || (buildings[one].shape == Shape::Plain && buildings[other].shape == Shape::Plain)
-            {
-                continue;
-            }
-            for side in [one, other] {
-                if shapes[side].is_none() {
-                    shapes[side] = geometry(&buildings[side].rings);
-                }
-            }
-            let overlap =
-                matches!((&shapes[one], &shapes[other]), (Some(a), Some(b)) if a.intersects(b) && !a.touches(b));
-            if overlap {
-                // The one that strays farther from its pixels goes back first.
-                let back = match (buildings[one].shape, buildings[other].shape) {
-                    (Shape::Plain, _) => other,
-                    (_, Shape::Plain) => one,
-                    _ if buildings[one].iou < buildings[other].iou => one,
-                    _ => other,
-                };
-                let building = &mut buildings[back];
-                building.rings = plain_rings(&building.plain);
-                building.shape = Shape::Plain;
-                building.iou = 1.0;
-                shapes[back] = None;
-                todo.push(back as u32);
-                if back == one {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-fn bounds(building: &Building) -> [f64; 4] {
-    let plain = building.plain.outer.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)));
-    let mut bounds = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
-    for (x, y) in building.rings[0].iter().copied().chain(plain) {
-        bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)];
-    }
-    bounds
-}
-
-fn cells_of(bounds: &[f64; 4]) -> impl Iterator<Item = (i64, i64)> + use<> {
-    let [left, top, right, bottom] = bounds.map(|side| (side / CELL).floor() as i64);
-    (top..=bottom).flat_map(move |row| (left..=right).map(move |col| (col, row)))
-}
-
-fn meet(a: &[f64; 4], b: &[f64; 4]) -> bool {
-    a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
-}
-
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::bits::BitGrid;
     use super::super::mask::{Sizes, clean, regions};
+    use super::super::neighbours::separate;
     use super::super::trace::Connectedness;
     use super::*;
 
-    struct Random(u64);
+    pub struct Random(pub u64);
 
     impl Random {
-        fn next(&mut self) -> f64 {
+        pub fn next(&mut self) -> f64 {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (self.0 >> 11) as f64 / (1u64 << 53) as f64
         }
 
-        fn between(&mut self, low: f64, high: f64) -> f64 {
+        pub fn between(&mut self, low: f64, high: f64) -> f64 {
             low + self.next() * (high - low)
         }
     }
 
     /// A true outline: rings around (0, 0), the outer one first.
-    type Truth = Vec<Vec<Point>>;
+    pub type Truth = Vec<Vec<Point>>;
 
     fn rectangle(width: f64, height: f64) -> Vec<Point> {
         let (x, y) = (width / 2.0, height / 2.0);
@@ -291,7 +213,7 @@ mod tests {
         }
     }
 
-    fn inside(truth: &Truth, (x, y): Point) -> bool {
+    pub fn inside(truth: &Truth, (x, y): Point) -> bool {
         let mut odd = false;
         for ring in truth {
             for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
@@ -320,7 +242,7 @@ mod tests {
         }
     }
 
-    fn turned(truth: Truth, angle: f64, to: Point) -> Truth {
+    pub fn turned(truth: Truth, angle: f64, to: Point) -> Truth {
         let (sin, cos) = angle.sin_cos();
         truth
             .into_iter()

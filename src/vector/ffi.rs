@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use gdal::Dataset;
 use gdal::raster::RasterBand;
-use gdal::vector::{Layer, LayerAccess};
+use gdal::spatial_ref::SpatialRef;
+use gdal::vector::{Geometry, Layer, LayerAccess};
 
 /// The category names of a band, from value 0; empty where it has none.
 pub fn category_names(band: &RasterBand<'_>) -> Vec<String> {
@@ -47,6 +48,46 @@ pub fn sieve(from: &RasterBand<'_>, to: &RasterBand<'_>, pixels: i32, eight: boo
         )
     };
     if done == gdal_sys::CPLErr::CE_None { Ok(()) } else { Err(last_error()) }
+}
+
+/// A CRS as PROJJSON.
+pub fn projjson(srs: &SpatialRef) -> Result<String, String> {
+    // SAFETY: the handle is valid while `srs` is borrowed; GDAL fills the pointer with a text of its own making, which is
+    // copied and then given back to it.
+    unsafe {
+        let mut text = std::ptr::null_mut();
+        let done = gdal_sys::OSRExportToPROJJSON(srs.to_c_hsrs(), &mut text, std::ptr::null());
+        if text.is_null() {
+            return Err(last_error());
+        }
+        let copy = CStr::from_ptr(text).to_string_lossy().into_owned();
+        gdal_sys::VSIFree(text.cast());
+        if done == gdal_sys::OGRErr::OGRERR_NONE { Ok(copy) } else { Err(last_error()) }
+    }
+}
+
+/// The polygons that lines enclose which are cut wherever they meet, as well-known binary; lines that lead nowhere enclose
+/// none. `None`: GEOS refused.
+pub fn faces(lines: &Geometry) -> Option<Vec<Vec<u8>>> {
+    // SAFETY: the handle is valid while `lines` is borrowed; the collection that comes back is ours and destroyed here; each
+    // buffer has the size that GDAL asks for.
+    unsafe {
+        let found = gdal_sys::OGR_G_Polygonize(lines.c_geometry());
+        if found.is_null() {
+            return None;
+        }
+        let mut faces = Vec::new();
+        for index in 0..gdal_sys::OGR_G_GetGeometryCount(found) {
+            let face = gdal_sys::OGR_G_GetGeometryRef(found, index);
+            let mut wkb = vec![0u8; usize::try_from(gdal_sys::OGR_G_WkbSize(face)).unwrap_or(0)];
+            let order = gdal_sys::OGRwkbByteOrder::wkbNDR;
+            if gdal_sys::OGR_G_ExportToWkb(face, order, wkb.as_mut_ptr()) == gdal_sys::OGRErr::OGRERR_NONE {
+                faces.push(wkb);
+            }
+        }
+        gdal_sys::OGR_G_DestroyGeometry(found);
+        Some(faces)
+    }
 }
 
 /// One attribute of a feature, in the order of its layer's fields.

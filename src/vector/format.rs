@@ -11,6 +11,7 @@ pub enum Format {
     GeoJson,
     GeoJsonSeq,
     Shapefile,
+    GeoParquet,
 }
 
 /// Every extension with its format, the recommended one first.
@@ -23,6 +24,8 @@ const EXTENSIONS: &[(&str, Format)] = &[
     ("geojsons", Format::GeoJsonSeq),
     ("ndjson", Format::GeoJsonSeq),
     ("shp", Format::Shapefile),
+    ("parquet", Format::GeoParquet),
+    ("geoparquet", Format::GeoParquet),
 ];
 
 impl Format {
@@ -45,6 +48,7 @@ impl Format {
             Self::GeoJson => "GeoJSON",
             Self::GeoJsonSeq => "GeoJSONSeq",
             Self::Shapefile => "ESRI Shapefile",
+            Self::GeoParquet => "Parquet",
         }
     }
 
@@ -62,6 +66,11 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_jobs_may_name_is_what_is_written() {
+        assert_eq!(EXTENSIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), crate::scene::VECTOR_EXTENSIONS);
+    }
 
     #[test]
     fn the_extension_decides_and_an_unknown_one_lists_the_known() {

@@ -7,7 +7,7 @@ use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
 use gdal::vector::{FieldValue, Geometry, LayerAccess};
 
 use super::measure::Measure;
-use super::place::polygon_wkb;
+use super::wkb::polygon_wkb;
 use crate::error::{Context, Error, Result};
 use crate::geom::WorldPoint;
 
@@ -24,7 +24,9 @@ pub struct Area {
 /// Reads the polygons of a file's first layer; `name_field`: what to call them (`None`: the first text field).
 pub fn read_areas(path: &Path, crs_wkt: Option<&str>, name_field: Option<&str>) -> Result<Vec<Area>> {
     let name = path.display().to_string();
-    let dataset = Dataset::open(path).input(|| format!("cannot open {name}"))?;
+    let dataset = Dataset::open(path).input(|| format!("cannot open {name}")).map_err(|error| {
+        error.with_hint("Give a vector file that this GDAL reads, such as a .gpkg; few builds of it read .parquet.")
+    })?;
     let mut layer = dataset.layer(0).input(|| format!("{name} has no vector layer"))?;
     let target = match crs_wkt {
         Some(wkt) => {

@@ -116,7 +116,7 @@ mod tests {
             let world = |&(x, y): &(f64, f64)| crate::geom::WorldPoint { x, y };
             let parts: Vec<Vec<Vec<_>>> =
                 region.parts.iter().map(|part| part.iter().map(|r| r.iter().map(world).collect()).collect()).collect();
-            let geometry = gdal::vector::Geometry::from_wkb(&super::super::place::polygon_wkb(&parts, false)).unwrap();
+            let geometry = gdal::vector::Geometry::from_wkb(&super::super::wkb::polygon_wkb(&parts, false)).unwrap();
             assert!(geometry.is_valid(), "{}", geometry.wkt().unwrap());
         }
         assert!(edges.values().all(|&count| count == 1), "an edge is walked twice in one direction");

@@ -1,24 +1,33 @@
 //! Label rasters to the vector products people keep: polygons, outlines, centre lines.
 //!
 //! ```text
-//!  labels.tif ─► source ─► trace ─► shape::Region ─► place (CRS, WKB) ─► write ─► .gpkg .fgb .geojson .shp
+//!  labels.tif ─► source ─► trace ─► shape::Region ─► place (CRS, WKB) ─► write ─► .gpkg .fgb .geojson .shp .parquet
 //!  scores.tif ─┘ (strips)  (sweep)                   measure (m², m)     (thread, staged, renamed)
 //! ```
 
+mod background;
 mod bits;
+mod blocks;
 mod bridge;
 mod buildings;
+mod class_product;
 mod coverage;
 mod ffi;
 mod format;
 mod geometry;
+mod geoparquet;
 mod landcover;
 mod mask;
 mod measure;
+mod neighbours;
 mod network;
+mod ogr;
 mod output;
 mod place;
 mod polygonize;
+mod recipe_buildings;
+mod recipe_roads;
+mod recipe_water;
 mod road_output;
 mod roads;
 mod rtree;
@@ -33,6 +42,7 @@ mod testing;
 mod thin;
 mod trace;
 mod vectorize;
+mod wkb;
 mod write;
 
 pub use format::Format;
@@ -40,6 +50,5 @@ pub use landcover::{LandcoverOptions, landcover};
 pub use output::{ClassSummary, Summary};
 pub use polygonize::{Options, polygonize};
 pub use source::{LabelSource, ScoreSource};
-pub use stage::prove_writable;
 pub use trace::Connectedness;
-pub use vectorize::{Recipe, VectorizeOptions, vectorize};
+pub use vectorize::{foresee, vectorize};

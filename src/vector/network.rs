@@ -1,10 +1,15 @@
 //! Thinned lines as a graph: nodes, edges, and what turns a raw skeleton into a road network.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod lines;
+mod read;
+mod width;
 
-use super::bits::BitGrid;
+use std::collections::{BTreeMap, HashMap};
+
 use super::square::Point;
-use super::thin::AROUND;
+use lines::{averaged, thinned};
+
+pub use lines::{distance, heading, length, nearest, off};
 
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -45,162 +50,7 @@ pub struct Rules {
     pub tolerance: f64,
 }
 
-pub fn distance(a: Point, b: Point) -> f64 {
-    (a.0 - b.0).hypot(a.1 - b.1)
-}
-
-pub fn length(line: &[Point]) -> f64 {
-    line.windows(2).map(|pair| distance(pair[0], pair[1])).sum()
-}
-
 impl Network {
-    /// Reads the graph off a skeleton. `mask` is what it was thinned from.
-    pub fn of(skeleton: &BitGrid, mask: &BitGrid) -> Self {
-        let mut network = Self::default();
-        let degree = |col: i64, row: i64| AROUND.iter().filter(|(dc, dr)| skeleton.at(col + dc, row + dr)).count();
-        // Junction pixels that touch are one node.
-        let mut node_of: HashMap<(i64, i64), usize> = HashMap::new();
-        let mut starts = Vec::new();
-        for row in 0..skeleton.height() {
-            for col in skeleton.set_between(row, 0, skeleton.width() - 1) {
-                let (col, row) = (col as i64, row as i64);
-                let count = degree(col, row);
-                if count == 2 || node_of.contains_key(&(col, row)) {
-                    continue;
-                }
-                let node = network.nodes.len();
-                let mut pixels = vec![(col, row)];
-                node_of.insert((col, row), node);
-                let mut next = 0;
-                while count > 2 && next < pixels.len() {
-                    let (col, row) = pixels[next];
-                    next += 1;
-                    for (dc, dr) in AROUND {
-                        let near = (col + dc, row + dr);
-                        if skeleton.at(near.0, near.1) && !node_of.contains_key(&near) && degree(near.0, near.1) > 2 {
-                            node_of.insert(near, node);
-                            pixels.push(near);
-                        }
-                    }
-                }
-                let n = pixels.len() as f64;
-                let sum = pixels.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 as f64, sum.1 + p.1 as f64));
-                let at = (sum.0 / n + 0.5, sum.1 / n + 0.5);
-                network.nodes.push(Node { at, radius: radius(mask, at) });
-                starts.extend(pixels);
-            }
-        }
-        let mut walked = BitGrid::new(skeleton.width(), skeleton.height());
-        for (col, row) in starts {
-            for (dc, dr) in AROUND {
-                let first = (col + dc, row + dr);
-                if skeleton.at(first.0, first.1)
-                    && !node_of.contains_key(&first)
-                    && !walked.get(first.0 as usize, first.1 as usize)
-                {
-                    network.walk(skeleton, &node_of, &mut walked, (col, row), first);
-                }
-            }
-        }
-        // Touching ends and junctions have no pixel between them.
-        let mut touching = BTreeSet::new();
-        for (&(col, row), &node) in &node_of {
-            for (dc, dr) in AROUND {
-                if let Some(&other) = node_of.get(&(col + dc, row + dr))
-                    && node < other
-                {
-                    touching.insert((node, other));
-                }
-            }
-        }
-        for (node, other) in touching {
-            let line = vec![network.nodes[node].at, network.nodes[other].at];
-            network.add(node, other, line, 0.0);
-        }
-        network.rings(skeleton, &node_of, &mut walked, mask);
-        network
-    }
-
-    fn walk(
-        &mut self,
-        skeleton: &BitGrid,
-        node_of: &HashMap<(i64, i64), usize>,
-        walked: &mut BitGrid,
-        start: (i64, i64),
-        first: (i64, i64),
-    ) {
-        let from = node_of[&start];
-        let mut line = vec![self.nodes[from].at];
-        let (mut before, mut at) = (start, first);
-        let to = loop {
-            walked.set(at.0 as usize, at.1 as usize, true);
-            line.push((at.0 as f64 + 0.5, at.1 as f64 + 0.5));
-            let ahead = |near: &(i64, i64)| *near != before && skeleton.at(near.0, near.1);
-            let near = AROUND.map(|(dc, dr)| (at.0 + dc, at.1 + dr));
-            // Not back into the node we just left, unless there is nothing else.
-            let mut exits = near.iter().filter(|near| ahead(near));
-            let node = near
-                .iter()
-                .filter(|near| ahead(near))
-                .find_map(|near| node_of.get(near).copied().filter(|&node| !(node == from && line.len() == 2)));
-            if let Some(node) = node {
-                break Some(node);
-            }
-            let next = exits.find(|near| !node_of.contains_key(near) && !walked.get(near.0 as usize, near.1 as usize));
-            match next {
-                Some(&next) => (before, at) = (at, next),
-                None => break None,
-            }
-        };
-        let to = to.unwrap_or_else(|| {
-            // A hair that ends without an end pixel of its own.
-            self.nodes.push(Node { at: (at.0 as f64 + 0.5, at.1 as f64 + 0.5), radius: 1.0 });
-            self.nodes.len() - 1
-        });
-        line.push(self.nodes[to].at);
-        line.dedup();
-        if line.len() >= 2 {
-            self.add(from, to, line, 0.0);
-        }
-    }
-
-    /// Closed lines without a junction get a node anywhere.
-    fn rings(
-        &mut self,
-        skeleton: &BitGrid,
-        node_of: &HashMap<(i64, i64), usize>,
-        walked: &mut BitGrid,
-        mask: &BitGrid,
-    ) {
-        for row in 0..skeleton.height() {
-            for col in skeleton.set_between(row, 0, skeleton.width() - 1) {
-                let start = (col as i64, row as i64);
-                if walked.get(col, row) || node_of.contains_key(&start) {
-                    continue;
-                }
-                let at = (col as f64 + 0.5, row as f64 + 0.5);
-                let node = self.nodes.len();
-                let mut line = vec![at];
-                let mut here = start;
-                walked.set(col, row, true);
-                while let Some(next) = AROUND
-                    .map(|(dc, dr)| (here.0 + dc, here.1 + dr))
-                    .into_iter()
-                    .find(|next| skeleton.at(next.0, next.1) && !walked.get(next.0 as usize, next.1 as usize))
-                {
-                    walked.set(next.0 as usize, next.1 as usize, true);
-                    line.push((next.0 as f64 + 0.5, next.1 as f64 + 0.5));
-                    here = next;
-                }
-                if line.len() > 3 {
-                    line.push(at);
-                    self.nodes.push(Node { at, radius: radius(mask, at) });
-                    self.add(node, node, line, 0.0);
-                }
-            }
-        }
-    }
-
     pub fn add(&mut self, from: usize, to: usize, line: Vec<Point>, gap: f64) {
         self.edges.push(Some(Edge { from, to, line, width: 0.0, gap }));
     }
@@ -326,42 +176,6 @@ impl Network {
         self.dissolve();
     }
 
-    /// Lets dead ends run straight on to the end of their road: thinning stops about half a width before it, and often
-    /// turns into one of the end's corners on the way.
-    pub fn reach_ends(&mut self, mask: &BitGrid) {
-        let incidence = self.incidence();
-        for index in 0..self.edges.len() {
-            for last in [false, true] {
-                let Some(edge) = &mut self.edges[index] else { continue };
-                let node = if last { edge.to } else { edge.from };
-                if incidence[node].len() != 1 {
-                    continue;
-                }
-                if !last {
-                    edge.line.reverse();
-                }
-                let total = length(&edge.line);
-                let half = radius(mask, back_from_end(&edge.line, (total / 2.0).min(10.0)));
-                cut_end(&mut edge.line, (half + 1.0).min(total / 3.0));
-                if let Some((dx, dy)) = heading(&edge.line, true, 8.0 + 2.0 * half) {
-                    let at = edge.line[edge.line.len() - 1];
-                    let most = 4.0 * half + 4.0;
-                    let mut reached = 0.0;
-                    while reached < most && inside(mask, (at.0 + dx * (reached + 0.5), at.1 + dy * (reached + 0.5))) {
-                        reached += 0.5;
-                    }
-                    edge.line.push((at.0 + dx * reached, at.1 + dy * reached));
-                }
-                edge.line.dedup();
-                self.nodes[node].at = edge.line[edge.line.len() - 1];
-                self.nodes[node].radius = half;
-                if !last {
-                    edge.line.reverse();
-                }
-            }
-        }
-    }
-
     /// Drops connected parts of less than `shortest` in all.
     pub fn drop_short_parts(&mut self, shortest: f64) {
         let parts = self.parts();
@@ -403,40 +217,6 @@ impl Network {
         }
     }
 
-    /// Measures every edge's width across the road, away from its junctions.
-    pub fn measure_widths(&mut self, mask: &BitGrid) {
-        for edge in self.edges.iter_mut().flatten() {
-            let total = length(&edge.line);
-            let margin = (self.nodes[edge.from].radius.max(self.nodes[edge.to].radius) * 1.5).min(total * 0.4);
-            let mut widths = Vec::new();
-            let mut run = 0.0;
-            for pair in edge.line.windows(2) {
-                let piece = distance(pair[0], pair[1]);
-                if piece == 0.0 {
-                    continue;
-                }
-                let (dx, dy) = ((pair[1].0 - pair[0].0) / piece, (pair[1].1 - pair[0].1) / piece);
-                let mut along = 1.0f64.min(piece / 2.0);
-                while along < piece {
-                    let here = run + along;
-                    if here >= margin && here <= total - margin {
-                        let at = (pair[0].0 + dx * along, pair[0].1 + dy * along);
-                        if inside(mask, at) {
-                            widths.push(reach(mask, at, (-dy, dx)) + reach(mask, at, (dy, -dx)));
-                        }
-                    }
-                    along += 2.0;
-                }
-                run += piece;
-            }
-            widths.sort_by(f64::total_cmp);
-            edge.width = match widths.len() {
-                0 => 2.0 * self.nodes[edge.from].radius.min(self.nodes[edge.to].radius),
-                count => widths[count / 2],
-            };
-        }
-    }
-
     /// Renumbers what is left.
     pub fn compact(self) -> (Vec<Node>, Vec<Edge>) {
         let edges: Vec<Edge> = self.edges.into_iter().flatten().collect();
@@ -459,129 +239,4 @@ fn reversed(mut edge: Edge) -> Edge {
     std::mem::swap(&mut edge.from, &mut edge.to);
     edge.line.reverse();
     edge
-}
-
-/// The direction in which a line leaves its end, taken over the last `over` pixels.
-pub fn heading(line: &[Point], last: bool, over: f64) -> Option<Point> {
-    let points: Vec<Point> = if last { line.iter().rev().copied().collect() } else { line.to_vec() };
-    let end = points[0];
-    let mut run = 0.0;
-    let mut sum = (0.0, 0.0);
-    for pair in points.windows(2) {
-        run += distance(pair[0], pair[1]);
-        sum = (sum.0 + end.0 - pair[1].0, sum.1 + end.1 - pair[1].1);
-        if run >= over {
-            break;
-        }
-    }
-    let size = sum.0.hypot(sum.1);
-    (size > 0.0).then(|| (sum.0 / size, sum.1 / size))
-}
-
-/// The point `run` before a line's end.
-fn back_from_end(line: &[Point], run: f64) -> Point {
-    let mut shortened = line.to_vec();
-    cut_end(&mut shortened, run);
-    shortened[shortened.len() - 1]
-}
-
-/// Shortens a line at its end; at least its first point and one other stay.
-fn cut_end(line: &mut Vec<Point>, mut run: f64) {
-    while let [.., before, end] = line[..] {
-        let piece = distance(before, end);
-        if piece > run {
-            let t = run / piece;
-            let last = line.len() - 1;
-            line[last] = (end.0 + t * (before.0 - end.0), end.1 + t * (before.1 - end.1));
-            return;
-        }
-        if line.len() == 2 {
-            return;
-        }
-        run -= piece;
-        line.pop();
-    }
-}
-
-fn inside(mask: &BitGrid, at: Point) -> bool {
-    mask.at(at.0.floor() as i64, at.1.floor() as i64)
-}
-
-/// How far the mask goes from a point in a direction; at most 200 pixels.
-fn reach(mask: &BitGrid, from: Point, towards: Point) -> f64 {
-    let mut run = 0.0;
-    while run < 200.0 && inside(mask, (from.0 + towards.0 * (run + 0.25), from.1 + towards.1 * (run + 0.25))) {
-        run += 0.25;
-    }
-    run
-}
-
-/// Distance to the nearest pixel outside the mask, less half a pixel; the frame is no border. At most 100 pixels.
-pub fn radius(mask: &BitGrid, at: Point) -> f64 {
-    let (col, row) = (at.0.floor() as i64, at.1.floor() as i64);
-    let mut best = 100i64 * 100;
-    let known = |col: i64, row: i64| {
-        (0..mask.width() as i64).contains(&col) && (0..mask.height() as i64).contains(&row) && !mask.at(col, row)
-    };
-    for dy in 0..100 {
-        if dy * dy >= best {
-            break;
-        }
-        for dx in 0..100 {
-            let square = dx * dx + dy * dy;
-            if square >= best {
-                break;
-            }
-            if [(dx, dy), (-dx, dy), (dx, -dy), (-dx, -dy)].iter().any(|(x, y)| known(col + x, row + y)) {
-                best = square;
-            }
-        }
-    }
-    ((best as f64).sqrt() - 0.5).max(0.5)
-}
-
-fn averaged(line: &[Point], reach: usize) -> Vec<Point> {
-    let last = line.len() - 1;
-    (0..=last)
-        .map(|index| {
-            let reach = reach.min(index).min(last - index);
-            let window = &line[index - reach..=index + reach];
-            let sum = window.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0, sum.1 + p.1));
-            (sum.0 / window.len() as f64, sum.1 / window.len() as f64)
-        })
-        .collect()
-}
-
-/// Douglas and Peucker.
-pub fn thinned(line: &[Point], tolerance: f64) -> Vec<Point> {
-    let mut keep = vec![false; line.len()];
-    let last = line.len() - 1;
-    keep[0] = true;
-    keep[last] = true;
-    let mut stack = vec![(0, last)];
-    while let Some((from, to)) = stack.pop() {
-        let far = (from + 1..to)
-            .map(|index| (off(line[index], line[from], line[to]), index))
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((far, index)) = far
-            && far > tolerance
-        {
-            keep[index] = true;
-            stack.extend([(from, index), (index, to)]);
-        }
-    }
-    line.iter().zip(keep).filter(|(_, keep)| *keep).map(|(point, _)| *point).collect()
-}
-
-/// Distance of a point from a segment.
-pub fn off(point: Point, a: Point, b: Point) -> f64 {
-    distance(point, nearest(point, a, b))
-}
-
-/// The point of a segment nearest to another.
-pub fn nearest(point: Point, a: Point, b: Point) -> Point {
-    let (dx, dy) = (b.0 - a.0, b.1 - a.1);
-    let squared = dx * dx + dy * dy;
-    let t = if squared > 0.0 { (((point.0 - a.0) * dx + (point.1 - a.1) * dy) / squared).clamp(0.0, 1.0) } else { 0.0 };
-    (a.0 + t * dx, a.1 + t * dy)
 }

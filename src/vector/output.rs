@@ -5,11 +5,13 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::background::BackgroundWriter;
 use super::ffi::{Feature, Value};
-use super::place::{Place, polygon_wkb, positions};
+use super::place::{Place, positions};
 use super::shape::{Confidence, Region};
 use super::source::LabelSource;
-use super::write::{BackgroundWriter, Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
+use super::wkb::polygon_wkb;
+use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
 use crate::error::{Error, Result};
 use crate::geom::WorldPoint;
 use crate::scene::ClassInfo;

@@ -1,4 +1,4 @@
-//! Pixel positions to coordinates of the output, and rings to well-known binary.
+//! Pixel positions to coordinates of the output.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 
@@ -24,39 +24,7 @@ impl Place {
     pub fn new(source: &Placement, target_crs: Option<&str>, format: Format) -> Result<Self> {
         let c = &source.transform.coefficients;
         let determinant = c[1] * c[5] - c[2] * c[4];
-        let Some(wkt) = &source.crs_wkt else {
-            if let Some(target) = target_crs {
-                return Err(Error::input(format!("the labels have no CRS, so they cannot be brought to {target}"))
-                    .with_hint("Leave the target CRS out, or give the raster its CRS with `gdal_edit.py -a_srs`."));
-            }
-            return Ok(Self {
-                transform: source.transform,
-                measure: source.measure,
-                mirrored: determinant < 0.0,
-                reprojection: None,
-                crs_wkt: None,
-            });
-        };
-        if let (true, Some(target)) = (format.is_geojson(), target_crs)
-            && !matches!(target.to_ascii_uppercase().as_str(), "EPSG:4326" | "OGC:CRS84" | "WGS84")
-        {
-            return Err(Error::input(format!("GeoJSON cannot hold {target}: RFC 7946 allows WGS 84 only"))
-                .with_hint("Write a .gpkg or .fgb, or leave the target CRS out."));
-        }
-        let wanted = if format.is_geojson() { Some("EPSG:4326") } else { target_crs };
-        let mut crs_wkt = Some(wkt.clone());
-        let mut reprojection = None;
-        if let Some(wanted) = wanted {
-            let from = traditional(wkt).input(|| "the labels' CRS is not understood".into())?;
-            let to = traditional(wanted).input(|| format!("{wanted} is not understood as a CRS")).map_err(|error| {
-                error.with_hint("Give a CRS as EPSG:CODE, PROJ string or WKT, for example EPSG:3857.")
-            })?;
-            reprojection = Some(
-                CoordTransform::new(&from, &to)
-                    .input(|| format!("there is no way from the labels' CRS to {wanted}"))?,
-            );
-            crs_wkt = Some(to.to_wkt().internal(|| format!("{wanted} has no WKT"))?);
-        }
+        let (reprojection, crs_wkt) = reprojection(source.crs_wkt.as_deref(), target_crs, format)?;
         Ok(Self {
             transform: source.transform,
             measure: source.measure,
@@ -102,6 +70,36 @@ impl Place {
     }
 }
 
+/// The way from the labels' CRS to that of the output, if they differ, and the output's CRS as WKT.
+pub fn reprojection(
+    labels: Option<&str>,
+    target_crs: Option<&str>,
+    format: Format,
+) -> Result<(Option<CoordTransform>, Option<String>)> {
+    let Some(wkt) = labels else {
+        return match target_crs {
+            Some(target) => Err(Error::input(format!("the labels have no CRS, so they cannot be brought to {target}"))
+                .with_hint("Leave the target CRS out, or give the raster its CRS with `gdal_edit.py -a_srs`.")),
+            None => Ok((None, None)),
+        };
+    };
+    if let (true, Some(target)) = (format.is_geojson(), target_crs)
+        && !matches!(target.to_ascii_uppercase().as_str(), "EPSG:4326" | "OGC:CRS84" | "WGS84")
+    {
+        return Err(Error::input(format!("GeoJSON cannot hold {target}: RFC 7946 allows WGS 84 only"))
+            .with_hint("Write a .gpkg or .fgb, or leave the target CRS out."));
+    }
+    let Some(wanted) = (if format.is_geojson() { Some("EPSG:4326") } else { target_crs }) else {
+        return Ok((None, Some(wkt.to_owned())));
+    };
+    let from = traditional(wkt).input(|| "the labels' CRS is not understood".into())?;
+    let to = traditional(wanted)
+        .input(|| format!("{wanted} is not understood as a CRS"))
+        .map_err(|error| error.with_hint("Give a CRS as EPSG:CODE, PROJ string or WKT, for example EPSG:3857."))?;
+    let way = CoordTransform::new(&from, &to).input(|| format!("there is no way from the labels' CRS to {wanted}"))?;
+    Ok((Some(way), Some(to.to_wkt().internal(|| format!("{wanted} has no WKT"))?)))
+}
+
 fn traditional(definition: &str) -> gdal::errors::Result<SpatialRef> {
     let mut srs = SpatialRef::from_definition(definition)?;
     srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
@@ -111,53 +109,4 @@ fn traditional(definition: &str) -> gdal::errors::Result<SpatialRef> {
 /// A lattice ring as positions.
 pub fn positions(ring: &[Corner]) -> impl DoubleEndedIterator<Item = (f64, f64)> + '_ {
     ring.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)))
-}
-
-const POINT: u32 = 1;
-const LINE: u32 = 2;
-const POLYGON: u32 = 3;
-const MULTI_POLYGON: u32 = 6;
-
-fn head(wkb: &mut Vec<u8>, kind: u32) {
-    wkb.push(1);
-    wkb.extend(kind.to_le_bytes());
-}
-
-fn coordinates(wkb: &mut Vec<u8>, point: WorldPoint) {
-    wkb.extend(point.x.to_le_bytes());
-    wkb.extend(point.y.to_le_bytes());
-}
-
-/// Rings of each polygon, the outer one first, without a repeated first point; closed here.
-pub fn polygon_wkb(parts: &[Vec<Vec<WorldPoint>>], multi: bool) -> Vec<u8> {
-    let points: usize = parts.iter().flatten().map(|ring| ring.len() + 1).sum();
-    let mut wkb = Vec::with_capacity(points * 16 + parts.len() * 64);
-    if multi {
-        head(&mut wkb, MULTI_POLYGON);
-        wkb.extend((parts.len() as u32).to_le_bytes());
-    }
-    for part in parts {
-        head(&mut wkb, POLYGON);
-        wkb.extend((part.len() as u32).to_le_bytes());
-        for ring in part {
-            wkb.extend((ring.len() as u32 + 1).to_le_bytes());
-            ring.iter().chain(ring.first()).for_each(|&point| coordinates(&mut wkb, point));
-        }
-    }
-    wkb
-}
-
-pub fn line_wkb(line: &[WorldPoint]) -> Vec<u8> {
-    let mut wkb = Vec::with_capacity(9 + line.len() * 16);
-    head(&mut wkb, LINE);
-    wkb.extend((line.len() as u32).to_le_bytes());
-    line.iter().for_each(|&point| coordinates(&mut wkb, point));
-    wkb
-}
-
-pub fn point_wkb(point: WorldPoint) -> Vec<u8> {
-    let mut wkb = Vec::with_capacity(21);
-    head(&mut wkb, POINT);
-    coordinates(&mut wkb, point);
-    wkb
 }

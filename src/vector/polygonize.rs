@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_format_holds_the_same_polygons() {
-        for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.ndjson", "a.shp"] {
+        for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.ndjson", "a.shp", "a.parquet"] {
             let scene = Scene::utm(&LABELS, 5);
             let out = scene.path(file);
             let summary = polygonize(&scene.labels, None, &classes(), &[0], &out, &Options::default()).unwrap();
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn an_empty_result_is_a_valid_empty_layer_and_says_so() {
-        for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.shp"] {
+        for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.shp", "a.parquet"] {
             let scene = Scene::utm(&[0; 20], 5);
             let out = scene.path(file);
             let summary = polygonize(&scene.labels, None, &classes(), &[0], &out, &Options::default()).unwrap();
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn without_georeference_coordinates_are_pixels() {
         let scene = Scene::plain(&LABELS, 5);
-        for file in ["a.gpkg", "a.geojson"] {
+        for file in ["a.gpkg", "a.geojson", "a.parquet"] {
             let out = scene.path(file);
             let summary = polygonize(&scene.labels, None, &classes(), &[0, 2], &out, &Options::default()).unwrap();
             assert!(summary.notes[0].contains("pixel coordinates"), "{:?}", summary.notes);

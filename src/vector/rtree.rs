@@ -227,7 +227,7 @@ impl Statement {
 #[cfg(test)]
 mod tests {
     use super::super::ffi::{Feature, Value};
-    use super::super::place::polygon_wkb;
+    use super::super::wkb::polygon_wkb;
     use super::super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
     use super::*;
     use crate::geom::WorldPoint;

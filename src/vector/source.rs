@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gdal::raster::{GdalDataType, RasterBand};
+use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand};
 use gdal::{Dataset, Metadata};
 
 use super::coverage::PixelSize;
@@ -67,6 +67,15 @@ impl LabelSource {
         let placement = placement(&dataset);
         let (label_type, nodata, names) = {
             let band = dataset.rasterband(1).input(|| format!("{name} has no raster band"))?;
+            if dataset.raster_count() >= 3 && band.color_interpretation() == ColorInterpretation::RedBand {
+                return Err(Error::input(format!(
+                    "{name} is no label raster: it is a picture of {} bands, the first of them red",
+                    dataset.raster_count()
+                ))
+                .with_hint(
+                    "Give the label raster of `segearth run`, or the picture's class band as a file of its own.",
+                ));
+            }
             let label_type = match band.band_type() {
                 GdalDataType::UInt8 => LabelType::U8,
                 GdalDataType::UInt16 => LabelType::U16,

@@ -5,6 +5,15 @@
 //! cut with the least sum of squared distances plus a price for every wall is found by dynamic programming, the axis by
 //! a closed form for a given cut, the two in turn. Corners are where the fitted walls meet, so they lie between pixels.
 
+mod contour;
+mod party;
+mod search;
+
+use contour::{Contour, GROUPS};
+use search::{Kind, Piece, best_cut};
+
+pub use party::{Party, Wall, party, walls_of};
+
 /// A position in pixels.
 pub type Point = (f64, f64);
 
@@ -22,98 +31,6 @@ pub struct Prices {
 pub enum Outline {
     Squared { ring: Vec<Point>, cost: f64 },
     Round { centre: Point, radius: f64, cost: f64 },
-}
-
-/// First and second moments of a run of points.
-#[derive(Clone, Copy, Debug, Default)]
-struct Moments {
-    n: f64,
-    x: f64,
-    y: f64,
-    xx: f64,
-    xy: f64,
-    yy: f64,
-}
-
-impl Moments {
-    fn of((x, y): Point) -> Self {
-        Self { n: 1.0, x, y, xx: x * x, xy: x * y, yy: y * y }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            n: self.n + other.n,
-            x: self.x + other.x,
-            y: self.y + other.y,
-            xx: self.xx + other.xx,
-            xy: self.xy + other.xy,
-            yy: self.yy + other.yy,
-        }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        self.plus(Self { n: -other.n, x: -other.x, y: -other.y, xx: -other.xx, xy: -other.xy, yy: -other.yy })
-    }
-
-    /// Sums of squares about the mean: xx, xy, yy.
-    fn scatter(&self) -> (f64, f64, f64) {
-        let n = self.n.max(1.0);
-        (
-            (self.xx - self.x * self.x / n).max(0.0),
-            self.xy - self.x * self.y / n,
-            (self.yy - self.y * self.y / n).max(0.0),
-        )
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wall {
-    Along,
-    Across,
-    Slanted,
-}
-
-const WALLS: [Wall; 3] = [Wall::Along, Wall::Across, Wall::Slanted];
-
-/// A run of points (of the doubled ring) and its wall.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    from: usize,
-    to: usize,
-    wall: Wall,
-}
-
-/// At most so many groups of points are told apart: the search takes their square in time.
-const GROUPS: usize = 900;
-
-/// The points of a ring, summed up so that any run's moments are one subtraction.
-struct Contour {
-    /// Moments of everything before group `i`, going round twice.
-    sums: Vec<Moments>,
-    groups: usize,
-    origin: Point,
-}
-
-impl Contour {
-    fn new(points: &[Point], most: usize) -> Self {
-        let origin = points[0];
-        let group = points.len().div_ceil(most);
-        let mut sums = vec![Moments::default()];
-        let groups = points.len().div_ceil(group);
-        for index in 0..2 * groups {
-            let index = index % groups;
-            let mut moments = Moments::default();
-            for &(x, y) in &points[index * group..((index + 1) * group).min(points.len())] {
-                moments = moments.plus(Moments::of((x - origin.0, y - origin.1)));
-            }
-            sums.push(sums[sums.len() - 1].plus(moments));
-        }
-        Self { sums, groups, origin }
-    }
-
-    fn run(&self, from: usize, to: usize) -> Moments {
-        self.sums[to].minus(self.sums[from])
-    }
 }
 
 /// The middles of a lattice ring's unit edges, in order.
@@ -202,108 +119,24 @@ pub fn fit(points: &[Point], prices: Prices, axis: Option<f64>) -> Option<(Outli
     Some((Outline::Squared { ring, cost }, angle.rem_euclid(quarter)))
 }
 
-/// One state of the search: the least cost, and where the last wall began after which kind of wall.
-#[derive(Clone, Copy)]
-struct Reached {
-    cost: f64,
-    begin: u32,
-    before: u8,
-}
-
-const UNREACHED: Reached = Reached { cost: f64::INFINITY, begin: 0, before: 3 };
-
-/// The cheapest way round from group `cut`, with walls of different kinds in turn.
-fn best_cut(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Option<(Vec<Piece>, f64)> {
-    let groups = contour.groups;
-    let (sin, cos) = angle.sin_cos();
-    let (sin2, cos2) = (2.0 * angle).sin_cos();
-    // reached[i][first][last]: the first i groups from the cut, by the kinds of the first and of the last wall.
-    let mut reached = vec![[[UNREACHED; 3]; 3]; groups + 1];
-    for end in 1..=groups {
-        let mut states = [[UNREACHED; 3]; 3];
-        let mut dearest = f64::INFINITY;
-        for begin in (0..end).rev() {
-            let run = contour.run(cut + begin, cut + end);
-            let (xx, xy, yy) = run.scatter();
-            // The larger eigenvalue is along a slanted wall, the smaller is what no wall explains.
-            let middle = (xx + yy) / 2.0;
-            let spread = ((xx - yy) / 2.0).hypot(xy);
-            if middle - spread > dearest {
-                // It only grows with longer runs.
-                break;
-            }
-            let along = sin * sin * xx - 2.0 * sin * cos * xy + cos * cos * yy;
-            let across = cos * cos * xx + 2.0 * sin * cos * xy + sin * sin * yy;
-            // Nearly along or across is no slant: walls would meet at grazing angles.
-            let slants = (xy * cos2 - (xx - yy) / 2.0 * sin2).abs() > 0.6 * spread && end - begin >= 3;
-            let slanted = if slants { middle - spread + prices.slanted } else { f64::INFINITY };
-            for (wall, price) in [along + prices.wall, across + prices.wall, slanted].into_iter().enumerate() {
-                if begin == 0 {
-                    if price < states[wall][wall].cost {
-                        states[wall][wall] = Reached { cost: price, begin: 0, before: 3 };
-                    }
-                    continue;
-                }
-                for (first, states) in states.iter_mut().enumerate() {
-                    for before in (0..3).filter(|&before| before != wall) {
-                        let total = reached[begin][first][before].cost + price;
-                        if total < states[wall].cost {
-                            states[wall] = Reached { cost: total, begin: begin as u32, before: before as u8 };
-                        }
-                    }
-                }
-            }
-            let worst = states.iter().flatten().map(|state| state.cost).fold(0.0, f64::max);
-            let least = states.iter().flatten().map(|state| state.cost).fold(f64::INFINITY, f64::min);
-            // States that are so much dearer than another at the same place never win: four walls undo any detour.
-            dearest = worst.min(least + 4.0 * prices.slanted.max(prices.wall));
-        }
-        reached[end] = states;
-    }
-    let (mut first, mut last, mut least) = (0, 0, f64::INFINITY);
-    for (one, states) in reached[groups].iter().enumerate() {
-        for (other, state) in states.iter().enumerate().filter(|&(other, _)| other != one) {
-            if state.cost < least {
-                (first, last, least) = (one, other, state.cost);
-            }
-        }
-    }
-    if least.is_infinite() {
-        return None;
-    }
-    let mut pieces = Vec::new();
-    let (mut end, mut wall) = (groups, last);
-    loop {
-        let state = reached[end][first][wall];
-        let begin = state.begin as usize;
-        pieces.push(Piece { from: cut + begin, to: cut + end, wall: WALLS[wall] });
-        if begin == 0 {
-            break;
-        }
-        (end, wall) = (begin, usize::from(state.before));
-    }
-    pieces.reverse();
-    (pieces.len() >= 3).then_some((pieces, least))
-}
-
 /// The axis that fits a given cut best: the smaller eigenvector of the walls' joint scatter.
 fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
     let (mut a, mut b, mut c) = (0.0, 0.0, 0.0);
     for piece in pieces {
         let (xx, xy, yy) = contour.run(piece.from, piece.to).scatter();
         match piece.wall {
-            Wall::Along => {
+            Kind::Along => {
                 a += xx;
                 b += xy;
                 c += yy;
             }
             // Turned by a quarter, a wall across is a wall along.
-            Wall::Across => {
+            Kind::Across => {
                 a += yy;
                 b -= xy;
                 c += xx;
             }
-            Wall::Slanted => {}
+            Kind::Slanted => {}
         }
     }
     if a == c && b == 0.0 {
@@ -315,6 +148,9 @@ fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
     axis + turns * std::f64::consts::PI
 }
 
+/// A corner that lies farther from the contour, in pixels, stands out of the building where no pixel does.
+const SPIKE: f64 = 3.0;
+
 /// Where consecutive walls meet.
 fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>> {
     // A wall as normal and distance: n · p = d.
@@ -323,9 +159,9 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
         .map(|piece| {
             let run = contour.run(piece.from, piece.to);
             let direction = match piece.wall {
-                Wall::Along => angle,
-                Wall::Across => angle + std::f64::consts::FRAC_PI_2,
-                Wall::Slanted => {
+                Kind::Along => angle,
+                Kind::Across => angle + std::f64::consts::FRAC_PI_2,
+                Kind::Slanted => {
                     let (xx, xy, yy) = run.scatter();
                     0.5 * (2.0 * xy).atan2(xx - yy)
                 }
@@ -335,16 +171,24 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
         })
         .collect();
     let count = lines.len();
-    let mut ring = Vec::with_capacity(count);
+    let mut ring = Vec::with_capacity(count + 4);
     for index in 0..count {
         let (a, b) = (lines[index], lines[(index + 1) % count]);
+        let (before, after) = (pieces[index], pieces[(index + 1) % count]);
+        let (last, first) = (contour.run(before.to - 1, before.to), contour.run(after.from, after.from + 1));
+        // Where the contour goes over from one wall to the other.
+        let turn = ((last.x / last.n + first.x / first.n) / 2.0, (last.y / last.n + first.y / first.n) / 2.0);
         let determinant = a.0 * b.1 - a.1 * b.0;
-        if determinant.abs() < 0.2 {
-            return None;
+        let corner = ((a.2 * b.1 - b.2 * a.1) / determinant, (a.0 * b.2 - b.0 * a.2) / determinant);
+        if determinant.abs() >= 0.2 && (corner.0 - turn.0).hypot(corner.1 - turn.1) <= SPIKE {
+            ring.push((corner.0 + contour.origin.0, corner.1 + contour.origin.1));
+            continue;
         }
-        let x = (a.2 * b.1 - b.2 * a.1) / determinant;
-        let y = (a.0 * b.2 - b.0 * a.2) / determinant;
-        ring.push((x + contour.origin.0, y + contour.origin.1));
+        // A spike, or walls that hardly meet: from the one straight over to the other.
+        for (nx, ny, distance) in [a, b] {
+            let off = nx * turn.0 + ny * turn.1 - distance;
+            ring.push((turn.0 - off * nx + contour.origin.0, turn.1 - off * ny + contour.origin.1));
+        }
     }
     (ring.len() >= 3).then_some(ring)
 }

@@ -7,31 +7,55 @@ use tempfile::TempDir;
 
 use crate::error::{Context, Error, Result};
 
-/// A hidden folder beside the target; removed with all that is in it unless `publish` moved it out.
+/// A hidden folder `.NAME.PURPOSE` beside a file; removed with all that is in it when it is dropped. What a killed run left
+/// in one of this name goes when the next run makes its own.
+pub struct Hidden(TempDir);
+
+impl Hidden {
+    pub fn beside(target: &Path, purpose: &str) -> Result<Self> {
+        let name = target
+            .file_name()
+            .ok_or_else(|| Error::input(format!("{} is no file name to write to", target.display())))?;
+        let parent = parent_of(target);
+        let (prefix, suffix) = (format!(".{}", name.to_string_lossy()), format!(".{purpose}"));
+        let cannot = || format!("cannot write into {}", parent.display());
+        let stale = parent.join(format!("{prefix}{suffix}"));
+        match fs::symlink_metadata(&stale) {
+            Ok(found) if found.is_dir() => fs::remove_dir_all(&stale).input(cannot)?,
+            Ok(_) => fs::remove_file(&stale).input(cannot)?,
+            Err(_) => {}
+        }
+        let folder = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(&suffix)
+            .rand_bytes(0)
+            .tempdir_in(parent)
+            .input(cannot)
+            .map_err(|error| error.with_hint("Make the folder, or choose one that you may write to."))?;
+        Ok(Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+fn parent_of(target: &Path) -> &Path {
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a file and its sidecars are made before `publish` moves them to their places.
 pub struct Stage {
-    folder: TempDir,
+    folder: Hidden,
     target: PathBuf,
 }
 
 impl Stage {
     pub fn new(target: &Path) -> Result<Self> {
-        let name = target
-            .file_name()
-            .ok_or_else(|| Error::input(format!("{} is no file name to write to", target.display())))?;
         if target.is_dir() {
             return Err(Error::input(format!("{} is a folder, not a file to write", target.display())));
         }
-        let parent = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let folder = tempfile::Builder::new()
-            .prefix(&format!(".{}.", name.to_string_lossy()))
-            .suffix(".partial")
-            .tempdir_in(parent)
-            .input(|| format!("cannot write into {}", parent.display()))
-            .map_err(|error| error.with_hint("Make the folder, or choose one that you may write to."))?;
-        Ok(Self { folder, target: target.to_path_buf() })
+        Ok(Self { folder: Hidden::beside(target, "partial")?, target: target.to_path_buf() })
     }
 
     /// The path to write to: the target's name, so that whatever a format derives from it is right.
@@ -44,7 +68,7 @@ impl Stage {
 
     /// Moves everything beside the target: sidecars first, the target itself last.
     pub fn publish(self, stale: &[&str]) -> Result<()> {
-        let parent = self.target.parent().unwrap_or(Path::new(""));
+        let parent = parent_of(&self.target);
         for extension in stale {
             // What an older file of that name left behind would be taken for a part of this one.
             let _ = fs::remove_file(self.target.with_extension(extension));
@@ -68,8 +92,24 @@ impl Stage {
     }
 }
 
-/// Whether `target` could be written, without leaving a trace.
-pub fn prove_writable(target: &Path) -> Result<()> {
-    super::format::Format::of(target)?;
-    Stage::new(target).map(drop)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_run_left_goes_with_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("roads.shp");
+        let first = Stage::new(&target).unwrap();
+        fs::write(first.path(), "half").unwrap();
+        fs::write(first.path().with_extension("dbf"), "half").unwrap();
+        // A kill drops nothing.
+        std::mem::forget(first);
+        let next = Stage::new(&target).unwrap();
+        assert!(!next.path().exists(), "the half file is gone");
+        fs::write(next.path(), "whole").unwrap();
+        next.publish(&[]).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["roads.shp"]);
+    }
 }

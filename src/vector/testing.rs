@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use gdal::raster::Buffer;
 use gdal::spatial_ref::SpatialRef;
-use gdal::vector::LayerAccess;
+use gdal::vector::{FieldValue, Geometry, LayerAccess};
 use gdal::{Dataset, DriverManager};
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::record::Field as Cell;
 use tempfile::TempDir;
 
 /// A label raster in a folder of its own.
@@ -81,43 +83,77 @@ pub struct Found {
     /// West, south, east, north.
     pub envelope: [f64; 4],
     pub wkt: String,
-    fields: Vec<(String, Option<gdal::vector::FieldValue>)>,
+    fields: Vec<(String, Option<FieldValue>)>,
 }
 
 impl Found {
-    fn field(&self, name: &str) -> Option<gdal::vector::FieldValue> {
+    fn field(&self, name: &str) -> Option<FieldValue> {
         let found = self.fields.iter().find(|(field, _)| field == name);
         found.unwrap_or_else(|| panic!("no field {name} in {:?}", self.fields)).1.clone()
     }
 
     pub fn real(&self, name: &str) -> f64 {
-        self.field(name).and_then(gdal::vector::FieldValue::into_real).unwrap_or(f64::NAN)
+        self.field(name).and_then(FieldValue::into_real).unwrap_or(f64::NAN)
     }
 
     pub fn integer(&self, name: &str) -> i64 {
-        self.field(name).and_then(gdal::vector::FieldValue::into_int64).unwrap_or(-1)
+        self.field(name).and_then(FieldValue::into_int64).unwrap_or(-1)
     }
 
     pub fn text(&self, name: &str) -> String {
-        self.field(name).and_then(gdal::vector::FieldValue::into_string).unwrap_or_default()
+        self.field(name).and_then(FieldValue::into_string).unwrap_or_default()
     }
 }
 
+impl Found {
+    fn new(layer: String, geometry: &Geometry, fields: Vec<(String, Option<FieldValue>)>) -> Self {
+        let envelope = geometry.envelope();
+        Self {
+            layer,
+            valid: geometry.is_valid(),
+            envelope: [envelope.MinX, envelope.MinY, envelope.MaxX, envelope.MaxY],
+            wkt: geometry.wkt().unwrap(),
+            fields,
+        }
+    }
+}
+
+/// Without GDAL, whose builds mostly lack Parquet.
+fn read_parquet(path: &Path) -> Vec<Found> {
+    let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
+    let rows = reader.get_row_iter(None).unwrap().map(|row| {
+        let mut geometry = None;
+        let mut fields = Vec::new();
+        for (name, cell) in row.unwrap().get_column_iter() {
+            let value = match cell {
+                Cell::Bytes(wkb) => {
+                    geometry = Some(Geometry::from_wkb(wkb.data()).unwrap());
+                    continue;
+                }
+                Cell::Group(_) => continue,
+                Cell::Null => None,
+                Cell::Long(number) => Some(FieldValue::Integer64Value(*number)),
+                Cell::Double(number) => Some(FieldValue::RealValue(*number)),
+                Cell::Str(text) => Some(FieldValue::StringValue(text.clone())),
+                other => panic!("{name} is {other}"),
+            };
+            fields.push((name.clone(), value));
+        }
+        Found::new(String::new(), &geometry.unwrap(), fields)
+    });
+    rows.collect()
+}
+
 pub fn read_back(path: &Path) -> Vec<Found> {
+    if path.extension().is_some_and(|extension| extension == "parquet") {
+        return read_parquet(path);
+    }
     let dataset = Dataset::open(path).unwrap();
     let mut found = Vec::new();
     for mut layer in dataset.layers() {
         let name = layer.name();
         for feature in layer.features() {
-            let geometry = feature.geometry().unwrap();
-            let envelope = geometry.envelope();
-            found.push(Found {
-                layer: name.clone(),
-                valid: geometry.is_valid(),
-                envelope: [envelope.MinX, envelope.MinY, envelope.MaxX, envelope.MaxY],
-                wkt: geometry.wkt().unwrap(),
-                fields: feature.fields().collect(),
-            });
+            found.push(Found::new(name.clone(), feature.geometry().unwrap(), feature.fields().collect()));
         }
     }
     found

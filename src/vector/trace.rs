@@ -10,6 +10,10 @@
 //! them apart and marks the corner; a finished ring that passes a marked corner twice is split there, which gives the
 //! simple rings that a valid polygon needs.
 
+mod components;
+
+use std::ops::Range;
+
 use super::shape::{Confidence, Corner, LatticePolygon, Region};
 use super::split::{Splitter, TOUCH};
 
@@ -38,6 +42,34 @@ struct Run {
     from: u32,
     /// The horizontal edge to which the boundary goes up along this run's right end.
     to: u32,
+}
+
+/// What a run sees across the line between two rows.
+struct Facing {
+    /// The runs there that it overlaps.
+    runs: Range<usize>,
+    /// The run's own ends, marked where a run of its label begins beyond the corner.
+    start: u32,
+    end: u32,
+}
+
+impl Facing {
+    /// `first`: where the last run's facing began; runs come from the left to the right. `None` for what is not traced.
+    fn of(run: &Run, others: &[Run], first: &mut usize) -> Option<Self> {
+        while others[*first].end <= run.start {
+            *first += 1;
+        }
+        if run.label == OUTSIDE {
+            return None;
+        }
+        let begin = *first;
+        let past = begin + others[begin..].iter().take_while(|other| other.start < run.end).count();
+        let same = |index: usize| others.get(index).is_some_and(|other| other.label == run.label);
+        let left = others[begin].start == run.start && begin > 0 && same(begin - 1);
+        let right = others[past - 1].end == run.end && same(past);
+        let marked = |col: u32, touches: bool| col | if touches { TOUCH } else { 0 };
+        Some(Self { runs: begin..past, start: marked(run.start, left), end: marked(run.end, right) })
+    }
 }
 
 /// A horizontal edge, walked from column `begin` to column `end`.
@@ -212,58 +244,46 @@ impl Tracer {
     fn edges_under(&mut self, above: &[Run], below: &mut [Run]) {
         let mut first = 0;
         for run in above {
-            while below[first].end <= run.start {
-                first += 1;
-            }
-            if run.label == OUTSIDE {
-                continue;
-            }
-            let touches_left = below[first].start == run.start && first > 0 && below[first - 1].label == run.label;
+            let Some(facing) = Facing::of(run, below, &mut first) else { continue };
             let mut before = NONE;
-            let mut index = first;
-            while index < below.len() && below[index].start < run.end {
-                if below[index].label == run.label {
-                    let start = below[index].start;
-                    if before != NONE {
-                        let edge = self.new_edge(below[before as usize].end, start, NONE);
-                        below[before as usize].to = edge;
-                        below[index].from = edge;
-                        self.seed(run.component, edge);
-                    } else if start > run.start {
-                        let begin = run.start | if touches_left { TOUCH } else { 0 };
-                        let edge = self.new_edge(begin, start, NONE);
-                        self.edges[run.from as usize].next = edge;
-                        below[index].from = edge;
-                    } else if start == run.start {
-                        below[index].from = run.from;
-                    }
-                    before = index as u32;
+            for index in facing.runs.clone() {
+                if below[index].label != run.label {
+                    continue;
                 }
-                index += 1;
+                let start = below[index].start;
+                if before != NONE {
+                    let edge = self.new_edge(below[before as usize].end, start, NONE);
+                    below[before as usize].to = edge;
+                    below[index].from = edge;
+                    self.seed(run.component, edge);
+                } else if start > run.start {
+                    let edge = self.new_edge(facing.start, start, NONE);
+                    self.edges[run.from as usize].next = edge;
+                    below[index].from = edge;
+                } else if start == run.start {
+                    below[index].from = run.from;
+                }
+                before = index as u32;
             }
-            let touches_right =
-                below[index - 1].end == run.end && index < below.len() && below[index].label == run.label;
-            let end = run.end | if touches_right { TOUCH } else { 0 };
             if before == NONE {
-                let begin = run.start | if touches_left { TOUCH } else { 0 };
-                let edge = self.new_edge(begin, end, run.to);
+                let edge = self.new_edge(facing.start, facing.end, run.to);
                 self.edges[run.from as usize].next = edge;
             } else {
                 let last = &mut below[before as usize];
                 if last.end < run.end {
                     let begin = last.end;
-                    let edge = self.new_edge(begin, end, run.to);
+                    let edge = self.new_edge(begin, facing.end, run.to);
                     below[before as usize].to = edge;
                 } else if last.end == run.end {
                     last.to = run.to;
                 }
             }
             if self.connectedness == Connectedness::Eight {
-                if touches_left {
-                    self.join_groups(run.component, below[first - 1].component);
+                if facing.start & TOUCH != 0 {
+                    self.join_groups(run.component, below[facing.runs.start - 1].component);
                 }
-                if touches_right {
-                    self.join_groups(run.component, below[index].component);
+                if facing.end & TOUCH != 0 {
+                    self.join_groups(run.component, below[facing.runs.end].component);
                 }
             }
         }
@@ -273,45 +293,33 @@ impl Tracer {
     fn edges_over(&mut self, above: &[Run], below: &mut [Run]) {
         let mut first = 0;
         for run in below.iter_mut() {
-            while above[first].end <= run.start {
-                first += 1;
-            }
-            if run.label == OUTSIDE {
-                continue;
-            }
-            let touches_left = above[first].start == run.start && first > 0 && above[first - 1].label == run.label;
+            let Some(facing) = Facing::of(run, above, &mut first) else { continue };
             let mut before = NONE;
-            let mut index = first;
-            while index < above.len() && above[index].start < run.end {
+            for index in facing.runs {
                 let over = &above[index];
-                if over.label == run.label {
-                    if before != NONE {
-                        let previous = &above[before as usize];
-                        let edge = self.new_edge(over.start, previous.end, previous.to);
-                        self.edges[over.from as usize].next = edge;
-                    } else if over.start > run.start {
-                        let end = run.start | if touches_left { TOUCH } else { 0 };
-                        let edge = self.new_edge(over.start, end, NONE);
-                        self.edges[over.from as usize].next = edge;
-                        run.from = edge;
-                    }
-                    before = index as u32;
+                if over.label != run.label {
+                    continue;
                 }
-                index += 1;
+                if before != NONE {
+                    let previous = &above[before as usize];
+                    let edge = self.new_edge(over.start, previous.end, previous.to);
+                    self.edges[over.from as usize].next = edge;
+                } else if over.start > run.start {
+                    let edge = self.new_edge(over.start, facing.start, NONE);
+                    self.edges[over.from as usize].next = edge;
+                    run.from = edge;
+                }
+                before = index as u32;
             }
-            let touches_right =
-                above[index - 1].end == run.end && index < above.len() && above[index].label == run.label;
-            let begin = run.end | if touches_right { TOUCH } else { 0 };
             if before == NONE {
-                let end = run.start | if touches_left { TOUCH } else { 0 };
-                let edge = self.new_edge(begin, end, NONE);
+                let edge = self.new_edge(facing.end, facing.start, NONE);
                 run.from = edge;
                 run.to = edge;
                 self.seed(run.component, edge);
             } else {
                 let last = &above[before as usize];
                 if last.end < run.end {
-                    run.to = self.new_edge(begin, last.end, last.to);
+                    run.to = self.new_edge(facing.end, last.end, last.to);
                 }
             }
         }
@@ -415,141 +423,6 @@ impl Tracer {
         self.edges[slot as usize] = edge;
         slot
     }
-
-    fn seed(&mut self, component: u32, edge: u32) {
-        let component = self.root(component);
-        let slot = if self.free_seed == NONE {
-            self.seeds.push([edge, NONE]);
-            (self.seeds.len() - 1) as u32
-        } else {
-            let slot = self.free_seed;
-            self.free_seed = self.seeds[slot as usize][1];
-            self.seeds[slot as usize] = [edge, NONE];
-            slot
-        };
-        let state = &mut self.components[component as usize];
-        if state.first_seed == NONE {
-            state.first_seed = slot;
-        } else {
-            self.seeds[state.last_seed as usize][1] = slot;
-        }
-        state.last_seed = slot;
-    }
-
-    fn new_component(&mut self, label: u32) -> u32 {
-        let slot = match self.free_components.pop() {
-            Some(slot) => slot,
-            None => self.components.len() as u32,
-        };
-        let group = match self.connectedness {
-            Connectedness::Four => NONE,
-            Connectedness::Eight => self.new_group(),
-        };
-        let component = Component {
-            parent: slot,
-            label,
-            last_row: self.row,
-            group,
-            pixels: 0,
-            score_sum: 0.0,
-            scored: 0,
-            score_min: f32::INFINITY,
-            first_seed: NONE,
-            last_seed: NONE,
-        };
-        if slot as usize == self.components.len() {
-            self.components.push(component);
-        } else {
-            self.components[slot as usize] = component;
-        }
-        slot
-    }
-
-    fn root(&mut self, mut component: u32) -> u32 {
-        loop {
-            let parent = self.components[component as usize].parent;
-            if parent == component {
-                return component;
-            }
-            let above = self.components[parent as usize].parent;
-            self.components[component as usize].parent = above;
-            component = above;
-        }
-    }
-
-    /// Joins two roots and returns the one that stays.
-    fn join(&mut self, keep: u32, lose: u32) -> u32 {
-        if keep == lose {
-            return keep;
-        }
-        let lost = self.components[lose as usize];
-        self.components[lose as usize].parent = keep;
-        self.absorbed.push(lose);
-        let kept = &mut self.components[keep as usize];
-        kept.pixels += lost.pixels;
-        kept.score_sum += lost.score_sum;
-        kept.scored += lost.scored;
-        kept.score_min = kept.score_min.min(lost.score_min);
-        kept.last_row = kept.last_row.max(lost.last_row);
-        if kept.first_seed == NONE {
-            kept.first_seed = lost.first_seed;
-            kept.last_seed = lost.last_seed;
-        } else if lost.first_seed != NONE {
-            self.seeds[kept.last_seed as usize][1] = lost.first_seed;
-            kept.last_seed = lost.last_seed;
-        }
-        if self.connectedness == Connectedness::Eight {
-            self.join_groups(keep, lose);
-            let group = self.group_root(self.components[keep as usize].group);
-            self.groups[group as usize].open -= 1;
-        }
-        keep
-    }
-
-    fn new_group(&mut self) -> u32 {
-        let slot = match self.free_groups.pop() {
-            Some(slot) => slot,
-            None => {
-                self.groups.push(Group::default());
-                (self.groups.len() - 1) as u32
-            }
-        };
-        self.groups[slot as usize] = Group { parent: slot, open: 1, score_min: f32::INFINITY, ..Group::default() };
-        slot
-    }
-
-    fn group_root(&mut self, mut group: u32) -> u32 {
-        while self.groups[group as usize].parent != group {
-            let parent = self.groups[group as usize].parent;
-            self.groups[group as usize].parent = self.groups[parent as usize].parent;
-            group = parent;
-        }
-        group
-    }
-
-    /// Two components, roots or not, become one region.
-    fn join_groups(&mut self, one: u32, other: u32) {
-        let mut keep = self.group_root(self.components[one as usize].group);
-        let mut lose = self.group_root(self.components[other as usize].group);
-        if keep == lose {
-            return;
-        }
-        let weight = |group: &Group| group.parts.len() + group.absorbed.len();
-        if weight(&self.groups[keep as usize]) < weight(&self.groups[lose as usize]) {
-            std::mem::swap(&mut keep, &mut lose);
-        }
-        let mut lost = std::mem::take(&mut self.groups[lose as usize]);
-        self.groups[lose as usize].parent = keep;
-        let kept = &mut self.groups[keep as usize];
-        kept.open += lost.open;
-        kept.parts.append(&mut lost.parts);
-        kept.pixels += lost.pixels;
-        kept.score_sum += lost.score_sum;
-        kept.scored += lost.scored;
-        kept.score_min = kept.score_min.min(lost.score_min);
-        kept.absorbed.push(lose);
-        kept.absorbed.append(&mut lost.absorbed);
-    }
 }
 
 fn confidence(sum: f64, count: u64, minimum: f32) -> Option<Confidence> {
@@ -557,165 +430,4 @@ fn confidence(sum: f64, count: u64, minimum: f32) -> Option<Confidence> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::place::polygon_wkb;
-    use super::super::shape::ring_area;
-    use super::*;
-    use crate::geom::WorldPoint;
-    use proptest::prelude::*;
-
-    fn trace(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) -> Vec<Region> {
-        let mut tracer = Tracer::new(width, connectedness, |label| label == skip);
-        let mut found = Vec::new();
-        let mut emit = |region| found.push(region);
-        labels.chunks_exact(width).for_each(|row| tracer.row(row, None, &mut emit));
-        tracer.finish(&mut emit);
-        found
-    }
-
-    /// Pixels of every component, by flooding: the plain way to the same answer.
-    fn flood(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) -> Vec<(u16, u64)> {
-        let height = labels.len() / width;
-        let mut seen = vec![false; labels.len()];
-        let mut found = Vec::new();
-        for start in 0..labels.len() {
-            if seen[start] || labels[start] == skip {
-                continue;
-            }
-            let mut stack = vec![start];
-            seen[start] = true;
-            let mut count = 0;
-            while let Some(at) = stack.pop() {
-                count += 1;
-                let (col, row) = ((at % width) as i64, (at / width) as i64);
-                for (dc, dr) in [(-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, -1), (-1, 1), (1, 1)] {
-                    if connectedness == Connectedness::Four && dc != 0 && dr != 0 {
-                        continue;
-                    }
-                    let (c, r) = (col + dc, row + dr);
-                    if c >= 0 && r >= 0 && c < width as i64 && r < height as i64 {
-                        let next = r as usize * width + c as usize;
-                        if !seen[next] && labels[next] == labels[start] {
-                            seen[next] = true;
-                            stack.push(next);
-                        }
-                    }
-                }
-            }
-            found.push((labels[start], count));
-        }
-        found.sort_unstable();
-        found
-    }
-
-    /// Paints the regions back by counting crossings along every row.
-    fn paint(regions: &[Region], width: usize, height: usize, background: u16) -> Vec<u16> {
-        let mut labels = vec![background; width * height];
-        for region in regions {
-            let mut flips = vec![false; (width + 1) * height];
-            for ring in region.parts.iter().flat_map(LatticePolygon::rings) {
-                for (index, &from) in ring.iter().enumerate() {
-                    let to = ring[(index + 1) % ring.len()];
-                    assert!((from.col == to.col) != (from.row == to.row), "edges run along rows or columns");
-                    if from.col == to.col {
-                        for row in from.row.min(to.row)..from.row.max(to.row) {
-                            flips[row as usize * (width + 1) + from.col as usize] ^= true;
-                        }
-                    }
-                }
-            }
-            for row in 0..height {
-                let mut inside = false;
-                for col in 0..width {
-                    inside ^= flips[row * (width + 1) + col];
-                    if inside {
-                        assert_eq!(labels[row * width + col], background, "no pixel belongs to two regions");
-                        labels[row * width + col] = region.label;
-                    }
-                }
-            }
-        }
-        labels
-    }
-
-    fn assert_valid(region: &Region) {
-        let parts: Vec<Vec<Vec<WorldPoint>>> = region
-            .parts
-            .iter()
-            .map(|part| {
-                part.rings()
-                    .map(|ring| ring.iter().map(|c| WorldPoint { x: f64::from(c.col), y: f64::from(c.row) }).collect())
-                    .collect()
-            })
-            .collect();
-        let geometry = gdal::vector::Geometry::from_wkb(&polygon_wkb(&parts, true)).unwrap();
-        assert!(geometry.is_valid(), "{region:?}");
-        assert!((geometry.area() - region.pixels as f64).abs() < 1e-9, "{region:?}");
-        for part in &region.parts {
-            assert!(ring_area(&part.outer) > 0);
-            assert!(part.holes.iter().all(|hole| ring_area(hole) < 0));
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(600))]
-        #[test]
-        fn regions_are_the_flooded_ones_valid_and_paint_the_raster_back(
-            width in 1usize..14, height in 1usize..14, kinds in 2u16..5, seed in any::<u64>(), eight in any::<bool>(),
-        ) {
-            let mut state = seed | 1;
-            let labels: Vec<u16> = (0..width * height).map(|_| {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                (state >> 40) as u16 % kinds
-            }).collect();
-            let connectedness = if eight { Connectedness::Eight } else { Connectedness::Four };
-            let regions = trace(&labels, width, connectedness, 0);
-            let mut counts: Vec<_> = regions.iter().map(|region| (region.label, region.pixels)).collect();
-            counts.sort_unstable();
-            prop_assert_eq!(counts, flood(&labels, width, connectedness, 0));
-            regions.iter().for_each(assert_valid);
-            prop_assert_eq!(paint(&regions, width, height, 0), labels);
-        }
-    }
-
-    #[test]
-    fn a_ring_that_touches_itself_becomes_an_outer_ring_and_a_hole() {
-        #[rustfmt::skip]
-        let labels = [
-            1, 1, 1, 0,
-            1, 0, 1, 0,
-            1, 1, 0, 0,
-            0, 0, 0, 0,
-        ];
-        let regions = trace(&labels, 4, Connectedness::Four, 0);
-        assert_eq!(regions.len(), 1);
-        let hole = [Corner::new(2, 2), Corner::new(1, 2), Corner::new(1, 1), Corner::new(2, 1)];
-        assert_eq!(regions[0].parts[0].holes, [hole]);
-        assert_valid(&regions[0]);
-    }
-
-    #[test]
-    fn memory_stays_with_what_is_open() {
-        let mut tracer = Tracer::new(64, Connectedness::Four, |label| label == 0);
-        let mut count = 0;
-        for row in 0..10_000usize {
-            let labels: Vec<u16> = (0..64).map(|col| u16::from(row % 3 != 0 && col % 2 == 0)).collect();
-            tracer.row(&labels, None, &mut |_| count += 1);
-        }
-        assert!(tracer.edges.len() <= 4 * 64 && tracer.components.len() <= 4 * 64 && tracer.seeds.len() <= 4 * 64);
-        tracer.finish(&mut |_| count += 1);
-        assert_eq!(count, 32 * 3_333);
-    }
-
-    #[test]
-    fn scores_become_mean_and_minimum_of_each_region() {
-        let mut tracer = Tracer::new(3, Connectedness::Four, |label| label == 0);
-        let mut found = Vec::new();
-        tracer.row(&[1, 1, 2], Some(&[0.5, 1.0, f32::NAN]), &mut |region| found.push(region));
-        tracer.row(&[0, 1, 0], Some(&[0.0, 0.75, 0.0]), &mut |region| found.push(region));
-        tracer.finish(&mut |region| found.push(region));
-        let of = |label| found.iter().find(|region| region.label == label).unwrap().confidence;
-        assert_eq!(of(1), Some(Confidence { mean: 0.75, minimum: 0.5 }));
-        assert_eq!(of(2), None);
-    }
-}
+mod tests;

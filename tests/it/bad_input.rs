@@ -330,7 +330,7 @@ fn outputs_that_cannot_be_written() {
     let said = work.refused(&segment("scene.tif", "-c a;b --scores file/scores.tif"));
     assert!(said.contains("cannot write file/scores.tif: file is a file"), "{said}");
     assert_snapshot!(work.refused(&segment("scene.tif", "-c a;b --polygons polygons.kml")), @r"
-    error: the output name `polygons.kml` must end in one of `.gpkg`, `.geojson`, `.fgb`
+    error: the output name `polygons.kml` must end in one of `.gpkg`, `.fgb`, `.geojson`, `.json`, `.geojsonl`, `.geojsons`, `.ndjson`, `.shp`, `.parquet`, `.geoparquet`
       --> --polygons
      |
      | polygons.kml

@@ -8,7 +8,7 @@ use crate::pipeline::{from_flags, inputs};
 /// Lines that make a job complete; those of a case come after them.
 const HEAD: &str = "model: m\nscene: a.tif\n";
 
-fn render(cases: &[(&str, &str, &[&str])]) -> String {
+pub(super) fn render(cases: &[(&str, &str, &[&str])]) -> String {
     let mut text = String::new();
     for (what, job, sets) in cases {
         let message = match plan(job, sets, vec![rgb("a.tif")]) {

@@ -3,6 +3,7 @@
 mod faults;
 mod hostile;
 mod plans;
+mod products;
 mod shipped;
 
 use std::path::{Path, PathBuf};

@@ -36,6 +36,8 @@ fn the_defaults_are_the_papers_but_for_the_blend() {
         confidence: None,
         margin: None,
         polygons: None,
+        graph: None,
+        zones: None,
         preview: None,
     };
     assert_eq!(plan.scenes[0].outputs, outputs);

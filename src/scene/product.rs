@@ -1,0 +1,267 @@
+//! Vector products of a label raster as they are asked for: what the command line, jobs and their making share.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+/// The endings of vector files that can be written, the recommended one first.
+pub const VECTOR_EXTENSIONS: &[&str] =
+    &["gpkg", "fgb", "geojson", "json", "geojsonl", "geojsons", "ndjson", "shp", "parquet", "geoparquet"];
+
+/// What is made of the labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recipe {
+    /// Every region with the outline of its pixels.
+    #[default]
+    Plain,
+    /// Squared outlines, one polygon a building.
+    Buildings,
+    /// Centre lines as a graph, with nodes and areas.
+    Roads,
+    /// Smooth polygons with islands; what is new water where permanent water is given.
+    Water,
+    /// All classes as polygons that share their borders.
+    Landcover,
+}
+
+use Recipe::{Buildings, Landcover, Plain, Roads, Water};
+
+impl Recipe {
+    pub fn name(self) -> &'static str {
+        match self {
+            Plain => "plain",
+            Buildings => "buildings",
+            Roads => "roads",
+            Water => "water",
+            Landcover => "landcover",
+        }
+    }
+
+    /// Words in the names of the classes that the recipe is for; none: for all.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Plain | Landcover => &[],
+            Buildings => &["building", "roof", "house"],
+            Roads => &["road", "street", "highway"],
+            Water => &["water", "flood", "river", "lake", "sea"],
+        }
+    }
+
+    /// The indices of the classes that the recipe works on. `names`: of the classes, by index; `wanted`: names or indices
+    /// given by the user; `owner`: what has the classes, for messages.
+    ///
+    /// # Errors
+    /// There is no such class.
+    pub fn classes(self, names: &[String], wanted: &[String], owner: &str) -> Result<Vec<usize>> {
+        let listed = || match names.len() {
+            0 => "it names none".to_string(),
+            _ => format!("it has {}", names.join(", ")),
+        };
+        let mut taken = Vec::new();
+        for wanted in wanted {
+            let index = names.iter().position(|name| name.eq_ignore_ascii_case(wanted.trim()));
+            let most = if names.is_empty() { usize::from(u16::MAX) } else { names.len() };
+            let index = index.or_else(|| wanted.trim().parse().ok().filter(|&index: &usize| index < most));
+            taken.push(index.ok_or_else(|| {
+                Error::input(format!("{owner} has no class {wanted}; {}", listed()))
+                    .with_hint("Give a class by its name or its index.")
+            })?);
+        }
+        if !taken.is_empty() {
+            return Ok(taken);
+        }
+        let words = self.words();
+        if words.is_empty() {
+            return Ok((0..names.len()).collect());
+        }
+        let fits = |name: &String| {
+            let name = name.to_lowercase();
+            name.split(|c: char| !c.is_alphanumeric())
+                .any(|part| words.iter().any(|word| part == *word || part == format!("{word}s")))
+        };
+        taken.extend(names.iter().enumerate().filter(|(_, name)| fits(name)).map(|(index, _)| index));
+        let background = |name: &String| is_background(name);
+        if taken.is_empty() && (names.is_empty() || names.len() == 2 && names.first().is_some_and(background)) {
+            // A mask: 0 is nothing, 1 is something.
+            taken.push(1);
+        }
+        if taken.is_empty() {
+            return Err(Error::input(format!("{owner} has no class called {}; {}", words.join(" or "), listed()))
+                .with_hint("Say which classes to take, by name or index: with --class, in a job with `classes`."));
+        }
+        Ok(taken)
+    }
+}
+
+/// Whether a class is nothing but what is left over.
+pub fn is_background(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case("background")
+}
+
+/// Every length in metres, every area in m² (pixels without a georeference). `None`: the recipe's own value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProductOptions {
+    /// Names or indices of the classes to take; empty: what the recipe looks for.
+    pub classes: Vec<String>,
+    /// Plain and land cover: also the background.
+    pub keep_background: bool,
+    /// Plain: pixels that share only a corner belong together.
+    pub diagonal: bool,
+    pub t_srs: Option<String>,
+    pub layer_per_class: bool,
+    /// Smaller polygons are dropped; in land cover they go to their largest neighbour.
+    pub min_area: Option<f64>,
+    /// Holes up to this area are filled.
+    pub max_hole: Option<f64>,
+    /// Radius of an opening: what is thinner than twice this goes.
+    pub opening: Option<f64>,
+    /// Radius of a closing: cracks up to twice this are filled.
+    pub closing: Option<f64>,
+    /// How far a border may move when it is simplified.
+    pub tolerance: Option<f64>,
+    /// Rounded borders.
+    pub smooth: Option<bool>,
+    /// Buildings: pixel outlines instead of squared ones.
+    pub plain_outlines: bool,
+    /// Buildings: least intersection over union of an outline with its pixels.
+    pub least_iou: Option<f64>,
+    /// Roads: widest gap to bridge.
+    pub max_gap: Option<f64>,
+    /// Roads: networks of less total length are dropped.
+    pub min_length: Option<f64>,
+    /// Roads: dead ends shorter than this are cut.
+    pub min_spur: Option<f64>,
+    /// Roads: the graph as GraphML, besides.
+    pub graph: Option<PathBuf>,
+    /// Water: polygons to leave out, such as permanent water.
+    pub subtract: Option<PathBuf>,
+    /// Water: areas by which the water is summed up.
+    pub zones: Option<PathBuf>,
+    /// The zones' field that names them; `None`: their first text field.
+    pub zone_field: Option<String>,
+    /// Where the zones' table goes; `None`: beside the result, as NAME_zones.csv.
+    pub zone_table: Option<PathBuf>,
+}
+
+/// An option that does not fit, by its key in jobs; flags have hyphens for its underscores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    pub key: &'static str,
+    pub message: String,
+    pub hint: String,
+}
+
+const MASKS: &[Recipe] = &[Buildings, Roads, Water];
+
+impl ProductOptions {
+    /// The options that are no such numbers, or that say nothing to the recipe.
+    pub fn misfits(&self, recipe: Recipe) -> Vec<Misfit> {
+        let mut misfits = Vec::new();
+        let numbers = [
+            ("min_area", self.min_area),
+            ("max_hole", self.max_hole),
+            ("opening", self.opening),
+            ("closing", self.closing),
+            ("tolerance", self.tolerance),
+            ("max_gap", self.max_gap),
+            ("min_length", self.min_length),
+            ("min_spur", self.min_spur),
+            ("least_iou", self.least_iou),
+        ];
+        for (key, value) in numbers {
+            let most = if key == "least_iou" { 1.0 } else { f64::MAX };
+            if let Some(value) = value.filter(|value| !(0.0..=most).contains(value)) {
+                let allowed = if key == "least_iou" { "it must be from 0 to 1" } else { "it must be 0 or more" };
+                let message = format!("{} is {value}; {allowed}", key.replace('_', " "));
+                misfits.push(Misfit { key, message, hint: "Leave it out for the recipe's own value.".into() });
+            }
+        }
+        for (key, given, recipes) in self.users() {
+            if given && !recipes.contains(&recipe) {
+                let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name()).collect();
+                misfits.push(Misfit {
+                    key,
+                    message: format!("{} says nothing to the recipe {}", key.replace('_', " "), recipe.name()),
+                    hint: format!("It is for {}: leave it out, or take that recipe.", names.join(", ")),
+                });
+            }
+        }
+        if self.zones.is_none() && recipe == Water {
+            for (key, given) in [("zone_field", self.zone_field.is_some()), ("zone_table", self.zone_table.is_some())] {
+                if given {
+                    let message = format!("{} says nothing without zones", key.replace('_', " "));
+                    misfits.push(Misfit { key, message, hint: "Give the polygons of the zones as well.".into() });
+                }
+            }
+        }
+        misfits
+    }
+
+    /// Which options are given, and which recipes heed them.
+    fn users(&self) -> [(&'static str, bool, &'static [Recipe]); 19] {
+        [
+            ("keep_background", self.keep_background, &[Plain, Landcover]),
+            ("diagonal", self.diagonal, &[Plain]),
+            ("layer_per_class", self.layer_per_class, &[Plain, Buildings, Water, Landcover]),
+            ("min_area", self.min_area.is_some(), &[Buildings, Roads, Water, Landcover]),
+            ("max_hole", self.max_hole.is_some(), MASKS),
+            ("opening", self.opening.is_some(), MASKS),
+            ("closing", self.closing.is_some(), MASKS),
+            ("tolerance", self.tolerance.is_some(), &[Roads, Water, Landcover]),
+            ("smooth", self.smooth.is_some(), &[Water, Landcover]),
+            ("plain_outlines", self.plain_outlines, &[Buildings]),
+            ("least_iou", self.least_iou.is_some(), &[Buildings]),
+            ("max_gap", self.max_gap.is_some(), &[Roads]),
+            ("min_length", self.min_length.is_some(), &[Roads]),
+            ("min_spur", self.min_spur.is_some(), &[Roads]),
+            ("graph", self.graph.is_some(), &[Roads]),
+            ("subtract", self.subtract.is_some(), &[Water]),
+            ("zones", self.zones.is_some(), &[Water]),
+            ("zone_field", self.zone_field.is_some(), &[Water]),
+            ("zone_table", self.zone_table.is_some(), &[Water]),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_recipe_finds_its_classes_by_their_names() {
+        let all = names(&["background", "Houses (roof)", "road", "sea water", "seaside"]);
+        let found = |recipe: Recipe, wanted: &[&str]| recipe.classes(&all, &names(wanted), "a.tif");
+        assert_eq!(found(Buildings, &[]).unwrap(), [1]);
+        assert_eq!(found(Water, &[]).unwrap(), [3]);
+        assert_eq!(found(Plain, &[]).unwrap(), [0, 1, 2, 3, 4]);
+        assert_eq!(found(Buildings, &["ROAD", "4"]).unwrap(), [2, 4]);
+        assert!(found(Roads, &["5"]).is_err(), "there are five classes, from 0");
+        let error = Roads.classes(&names(&["grass", "sand"]), &[], "a.tif").unwrap_err();
+        assert_eq!(error.to_string(), "a.tif has no class called road or street or highway; it has grass, sand");
+        assert_eq!(Roads.classes(&names(&["background", "sand"]), &[], "a.tif").unwrap(), [1], "a mask");
+        assert_eq!(Roads.classes(&[], &[], "a.tif").unwrap(), [1], "a mask");
+    }
+
+    #[test]
+    fn options_that_do_not_fit_are_named() {
+        let options = ProductOptions {
+            min_area: Some(-1.0),
+            least_iou: Some(1.5),
+            max_gap: Some(3.0),
+            zone_field: Some("name".into()),
+            ..ProductOptions::default()
+        };
+        let keys = |recipe| options.misfits(recipe).iter().map(|misfit| misfit.key).collect::<Vec<_>>();
+        assert_eq!(keys(Roads), ["min_area", "least_iou", "least_iou", "zone_field"]);
+        assert_eq!(keys(Water), ["min_area", "least_iou", "least_iou", "max_gap", "zone_field"]);
+        let misfits = options.misfits(Buildings);
+        assert_eq!(misfits[0].message, "min area is -1; it must be 0 or more");
+        assert_eq!(misfits[2].message, "max gap says nothing to the recipe buildings");
+        assert_eq!(misfits[2].hint, "It is for roads: leave it out, or take that recipe.");
+        assert_eq!(ProductOptions { min_area: Some(f64::NAN), ..Default::default() }.misfits(Roads).len(), 1);
+    }
+}

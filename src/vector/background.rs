@@ -1,0 +1,77 @@
+//! Writing on a thread of its own.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::ffi::Feature;
+use super::write::{BATCH, BATCH_BYTES, VectorWriter};
+use crate::error::{Context, Error, Result};
+
+/// A writer on a thread of its own, so that tracing never waits for the disk.
+pub struct BackgroundWriter {
+    batches: Option<SyncSender<Vec<Feature>>>,
+    thread: Option<JoinHandle<Result<()>>>,
+    pending: Vec<Feature>,
+    pending_bytes: usize,
+}
+
+impl BackgroundWriter {
+    pub fn new(writer: VectorWriter) -> Result<Self> {
+        let (sender, receiver) = sync_channel(2);
+        let thread = std::thread::Builder::new()
+            .name("vector-writer".into())
+            .spawn(move || drain(writer, &receiver))
+            .internal(|| "cannot start the writing thread".into())?;
+        Ok(Self { batches: Some(sender), thread: Some(thread), pending: Vec::new(), pending_bytes: 0 })
+    }
+
+    pub fn push(&mut self, feature: Feature) -> Result<()> {
+        self.pending_bytes += feature.wkb.len();
+        self.pending.push(feature);
+        if self.pending.len() >= BATCH || self.pending_bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        let sent = self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok());
+        // The thread hangs up only when it failed: its own error says why.
+        if sent { Ok(()) } else { self.join().and_then(|()| Err(Error::internal("the writing thread stopped early"))) }
+    }
+
+    /// Writes what is left and completes the file.
+    pub fn finish(mut self) -> Result<()> {
+        if !self.pending.is_empty() {
+            self.flush()?;
+        }
+        // An empty batch is the word for "all is well, publish": a channel that merely closes means that the caller failed.
+        let last = self.batches.as_ref().is_some_and(|batches| batches.send(Vec::new()).is_ok());
+        self.join()?;
+        if last { Ok(()) } else { Err(Error::internal("the writing thread stopped early")) }
+    }
+
+    fn join(&mut self) -> Result<()> {
+        self.batches = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(Error::internal("the writing thread panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for BackgroundWriter {
+    fn drop(&mut self) {
+        let _ = self.join();
+    }
+}
+
+fn drain(mut writer: VectorWriter, batches: &Receiver<Vec<Feature>>) -> Result<()> {
+    for batch in batches {
+        if batch.is_empty() {
+            return writer.finish();
+        }
+        writer.write(batch)?;
+    }
+    Ok(())
+}

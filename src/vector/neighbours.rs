@@ -1,0 +1,126 @@
+//! Which buildings stand by which, and what becomes of those whose outlines overlap.
+
+use std::collections::{BTreeMap, HashMap};
+
+use gdal::vector::Geometry;
+
+use super::buildings::{Building, Shape, geometry, plain_rings};
+
+/// Cells of the neighbourhood index, in pixels.
+const CELL: f64 = 64.0;
+
+/// Square pixels that two outlines may have in common because coordinates are rounded.
+const ROUNDING: f64 = 1e-6;
+
+/// Puts plain outlines back wherever two outlines overlap: plain ones never do.
+pub fn separate(buildings: &mut [Building]) {
+    let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
+    let boxes: Vec<[f64; 4]> = buildings.iter().map(bounds).collect();
+    for (index, bounds) in (0u32..).zip(&boxes) {
+        for cell in cells_of(bounds) {
+            cells.entry(cell).or_default().push(index);
+        }
+    }
+    let mut shapes: Vec<Option<Geometry>> = buildings.iter().map(|_| None).collect();
+    let mut todo: Vec<u32> = (0..buildings.len() as u32).collect();
+    while let Some(index) = todo.pop() {
+        let one = index as usize;
+        let mut near: Vec<u32> = cells_of(&boxes[one])
+            .filter_map(|cell| cells.get(&cell))
+            .flatten()
+            .copied()
+            .filter(|&other| other != index)
+            .collect();
+        near.sort_unstable();
+        near.dedup();
+        for other in near {
+            let other = other as usize;
+            if !meet(&boxes[one], &boxes[other])
+                || (buildings[one].shape == Shape::Plain && buildings[other].shape == Shape::Plain)
+            {
+                continue;
+            }
+            for side in [one, other] {
+                if shapes[side].is_none() {
+                    shapes[side] = geometry(&buildings[side].rings);
+                }
+            }
+            // Walls that are shared agree up to rounding: that is no overlap.
+            let overlap = matches!((&shapes[one], &shapes[other]), (Some(a), Some(b))
+                if a.intersects(b) && !a.touches(b) && a.intersection(b).is_some_and(|both| both.area() > ROUNDING));
+            if overlap {
+                // The one that strays farther from its pixels goes back first.
+                let back = match (buildings[one].shape, buildings[other].shape) {
+                    (Shape::Plain, _) => other,
+                    (_, Shape::Plain) => one,
+                    _ if buildings[one].iou < buildings[other].iou => one,
+                    _ => other,
+                };
+                let building = &mut buildings[back];
+                building.rings = plain_rings(&building.plain);
+                building.shape = Shape::Plain;
+                building.iou = 1.0;
+                shapes[back] = None;
+                todo.push(back as u32);
+                if back == one {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Buildings of different classes whose boxes touch: indices, two or more together.
+pub fn clusters(buildings: &[Building]) -> Vec<Vec<usize>> {
+    let boxes: Vec<[f64; 4]> = buildings.iter().map(|building| bounds(building)).collect();
+    let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
+    let mut root: Vec<u32> = (0..buildings.len() as u32).collect();
+    for (index, one) in (0u32..).zip(&boxes) {
+        for cell in cells_of(one) {
+            let near = cells.entry(cell).or_default();
+            for &other in near.iter() {
+                let (a, b) = (&buildings[index as usize], &buildings[other as usize]);
+                if a.label != b.label && touch(one, &boxes[other as usize]) {
+                    let (a, b) = (find(&mut root, index), find(&mut root, other));
+                    root[a.max(b) as usize] = a.min(b);
+                }
+            }
+            near.push(index);
+        }
+    }
+    let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for index in 0..buildings.len() {
+        members.entry(find(&mut root, index as u32)).or_default().push(index);
+    }
+    members.into_values().filter(|members| members.len() > 1).collect()
+}
+
+fn find(root: &mut [u32], mut index: u32) -> u32 {
+    while root[index as usize] != index {
+        root[index as usize] = root[root[index as usize] as usize];
+        index = root[index as usize];
+    }
+    index
+}
+
+fn touch(a: &[f64; 4], b: &[f64; 4]) -> bool {
+    a[0] <= b[2] && b[0] <= a[2] && a[1] <= b[3] && b[1] <= a[3]
+}
+
+fn bounds(building: &Building) -> [f64; 4] {
+    let plain = building.plain.outer.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)));
+    let mut bounds = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    for (x, y) in building.rings[0].iter().copied().chain(plain) {
+        bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)];
+    }
+    bounds
+}
+
+fn cells_of(bounds: &[f64; 4]) -> impl Iterator<Item = (i64, i64)> + use<> {
+    let [left, top, right, bottom] = bounds.map(|side| (side / CELL).floor() as i64);
+    (top..=bottom).flat_map(move |row| (left..=right).map(move |col| (col, row)))
+}
+
+fn meet(a: &[f64; 4], b: &[f64; 4]) -> bool {
+    a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
+}

@@ -1,0 +1,150 @@
+//! The vector formats that GDAL writes.
+
+use std::path::Path;
+
+use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
+use gdal::vector::{FieldDefn, LayerOptions, OGRFieldType, OGRwkbGeometryType};
+use gdal::{Dataset, DriverManager};
+
+use super::ffi::{self, Feature};
+use super::format::Format;
+use super::rtree::{Item, SpatialIndex};
+use super::write::{FieldKind, GeometryKind, LayerSpec};
+use crate::error::{Context, Error, Result};
+
+/// An open dataset with its layers.
+pub struct OgrFile {
+    dataset: Dataset,
+    format: Format,
+    /// One a layer, in a GeoPackage.
+    indices: Vec<SpatialIndex>,
+    /// What the user calls the file.
+    name: String,
+}
+
+impl OgrFile {
+    pub fn create(
+        path: &Path,
+        name: &str,
+        format: Format,
+        crs_wkt: Option<&str>,
+        layers: &[LayerSpec],
+    ) -> Result<Self> {
+        let driver = DriverManager::get_driver_by_name(format.driver())
+            .input(|| format!("this GDAL has no driver to write {name}"))
+            .map_err(|error| error.with_hint("Write a .gpkg or .geojson instead."))?;
+        let mut dataset = driver.create_vector_only(path).input(|| format!("cannot create {name} in its folder"))?;
+        if format == Format::GeoPackage {
+            // Safe because the file is hidden until it is complete: after a crash nobody finds it.
+            for pragma in ["PRAGMA synchronous = OFF", "PRAGMA journal_mode = OFF"] {
+                let _ = dataset.execute_sql(pragma, None, gdal::vector::sql::Dialect::DEFAULT);
+            }
+        }
+        let srs = match crs_wkt {
+            Some(wkt) => {
+                let mut srs = SpatialRef::from_definition(wkt).input(|| "the CRS is not understood".into())?;
+                srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+                Some(srs)
+            }
+            None => None,
+        };
+        for layer in layers {
+            add_layer(&mut dataset, format, layer, srs.as_ref()).input(|| format!("cannot make a layer in {name}"))?;
+        }
+        let mut indices = Vec::new();
+        if format == Format::GeoPackage {
+            for layer in layers {
+                indices.push(SpatialIndex::create(&dataset, &layer.name)?);
+            }
+        }
+        Ok(Self { dataset, format, indices, name: name.to_owned() })
+    }
+
+    /// Appends features in one transaction where the format has them.
+    pub fn write(&mut self, features: Vec<Feature>) -> Result<()> {
+        let fault = |text: String| -> Error {
+            let error = Error::input(format!("cannot write to {}: {text}", self.name));
+            match self.format {
+                Format::Shapefile => error.with_hint(
+                    "A Shapefile holds 2 GB and short attributes; write a .gpkg or .fgb, which have no such limits.",
+                ),
+                Format::GeoPackage => error.with_hint("Check the space left on the disk; a geometry can have 1 GB."),
+                _ => error.with_hint("Check the space left on the disk."),
+            }
+        };
+        let mut rest = features.into_iter().peekable();
+        while let Some(first) = rest.peek() {
+            let index = first.layer;
+            let same = std::iter::from_fn(|| rest.next_if(|feature| feature.layer == index));
+            if let Some(spatial) = self.indices.get_mut(index) {
+                let transaction = self
+                    .dataset
+                    .start_transaction()
+                    .internal(|| "a transaction on a GeoPackage does not start".to_string())?;
+                let layer = transaction.layer(index).internal(|| format!("layer {index} is gone"))?;
+                let mut boxes = Vec::new();
+                ffi::append(&layer, same, |id, bounds| boxes.push(Item::new(id, bounds))).map_err(fault)?;
+                spatial.extend(boxes);
+                transaction.commit().input(|| format!("cannot write to {}", self.name))?;
+            } else {
+                let layer = self.dataset.layer(index).internal(|| format!("layer {index} is gone"))?;
+                ffi::append(&layer, same, |_, _| {}).map_err(fault)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> Result<()> {
+        let Self { dataset, indices, name, .. } = self;
+        indices.into_iter().try_for_each(|index| index.finish(&dataset))?;
+        dataset.close().input(|| format!("cannot complete {name}"))
+    }
+}
+
+fn add_layer(
+    dataset: &mut Dataset,
+    format: Format,
+    layer: &LayerSpec,
+    srs: Option<&SpatialRef>,
+) -> gdal::errors::Result<()> {
+    let options: &[&str] = match format {
+        Format::GeoPackage => &["GEOMETRY_NAME=geom", "SPATIAL_INDEX=NO"],
+        Format::FlatGeobuf => &["SPATIAL_INDEX=YES"],
+        // RFC 7946 is WGS 84 by definition; plain pixel coordinates are no such thing.
+        Format::GeoJson if srs.is_some() => &["RFC7946=YES", "COORDINATE_PRECISION=7", "WRITE_NAME=NO"],
+        Format::GeoJson => &["COORDINATE_PRECISION=7", "WRITE_NAME=NO"],
+        Format::GeoJsonSeq => &["COORDINATE_PRECISION=7", "RS=NO"],
+        Format::Shapefile => &["ENCODING=UTF-8"],
+        Format::GeoParquet => &[],
+    };
+    let kind = match layer.geometry {
+        GeometryKind::Point => OGRwkbGeometryType::wkbPoint,
+        GeometryKind::LineString => OGRwkbGeometryType::wkbLineString,
+        // A Shapefile makes no difference between one polygon and several.
+        GeometryKind::MultiPolygon if format == Format::Shapefile => OGRwkbGeometryType::wkbPolygon,
+        GeometryKind::Polygon => OGRwkbGeometryType::wkbPolygon,
+        GeometryKind::MultiPolygon => OGRwkbGeometryType::wkbMultiPolygon,
+    };
+    let made = dataset.create_layer(LayerOptions { name: &layer.name, srs, ty: kind, options: Some(options) })?;
+    for field in &layer.fields {
+        let kind = match field.kind {
+            FieldKind::Integer => OGRFieldType::OFTInteger64,
+            FieldKind::Real => OGRFieldType::OFTReal,
+            FieldKind::Text => OGRFieldType::OFTString,
+        };
+        let name = if format == Format::Shapefile { field.short } else { field.name };
+        let definition = FieldDefn::new(name, kind)?;
+        if format == Format::Shapefile {
+            match field.kind {
+                FieldKind::Text => definition.set_width(254),
+                FieldKind::Integer => definition.set_width(10),
+                FieldKind::Real => {
+                    definition.set_width(18);
+                    definition.set_precision(3);
+                }
+            }
+        }
+        definition.add_to_layer(&made)?;
+    }
+    Ok(())
+}

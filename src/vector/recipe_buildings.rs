@@ -1,0 +1,80 @@
+//! Buildings: squared outlines, whose walls neighbours share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::bits::BitGrid;
+use super::blocks;
+use super::buildings::{self, SquareOptions};
+use super::class_product::ClassProduct;
+use super::ffi::Value;
+use super::mask;
+use super::neighbours;
+use super::output::Summary;
+use super::write::{Field, FieldKind};
+use crate::error::Result;
+
+/// In m²: what is smaller is no building, and no courtyard.
+const MIN_AREA: f64 = 10.0;
+const MAX_HOLE: f64 = 4.0;
+
+impl ClassProduct<'_> {
+    pub fn buildings(&self, out: &Path) -> Result<Summary> {
+        let extra = [
+            Field::new("orientation", "orient", FieldKind::Real),
+            Field::new("outline", "outline", FieldKind::Text),
+            Field::new("outline_iou", "out_iou", FieldKind::Real),
+        ];
+        let mut output = self.polygons(out, false, &extra)?;
+        let mut square = SquareOptions { square: !self.options.plain_outlines, ..SquareOptions::default() };
+        if let Some(least) = self.options.least_iou {
+            square.least_iou = least;
+        }
+        let mut all = Vec::new();
+        let mut claimed = BitGrid::new(self.source.size.width, self.source.size.height);
+        for &class in &self.taken {
+            let mut mask = self.mask(class, MIN_AREA, MAX_HOLE, 0.0)?;
+            // Closing and filling may have taken what is another class's already.
+            if mask.remove(&claimed) {
+                mask::clean(&mut mask, self.sizes(MIN_AREA, 0.0));
+            }
+            claimed.add(&mask);
+            self.regions(&mask, class, |_| {}, |region| all.extend(buildings::outline(region, &square)))?;
+        }
+        drop(claimed);
+        blocks::square_blocks(&mut all, &square, self.sizes(MIN_AREA, MAX_HOLE).largest_hole);
+        neighbours::separate(&mut all);
+        for building in all {
+            let mut rings = Vec::with_capacity(building.rings.len());
+            for ring in &building.rings {
+                rings.push(self.place.ring(ring.iter().copied()));
+            }
+            // Rings from pixels are exact; fitted ones may still fold where coordinates are rounded.
+            let extra = [
+                Value::Real(self.orientation(&building)),
+                Value::Text(building.shape.label()),
+                Value::Real(building.iou),
+            ];
+            output.polygon(building.label, vec![rings], building.confidence, &extra)?;
+        }
+        output.finish(&self.source)
+    }
+
+    /// Direction of the longest wall on the ground, in degrees clockwise from north, 0..180.
+    fn orientation(&self, building: &buildings::Building) -> f64 {
+        let ring = self.place.ring(building.rings[0].iter().copied());
+        let mut walls: BTreeMap<i64, (f64, f64, f64)> = BTreeMap::new();
+        for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+            let (sx, sy) = self.place.measure().scale(*a);
+            let (dx, dy) = ((b.x - a.x) * sx, (b.y - a.y) * sy);
+            let length = dx.hypot(dy);
+            let azimuth = dx.atan2(dy).to_degrees().rem_euclid(180.0);
+            // Walls of one direction count together; doubled angles make 179° and 1° neighbours.
+            let slot = walls.entry((azimuth / 5.0).round() as i64 % 36).or_default();
+            let twice = azimuth.to_radians() * 2.0;
+            *slot = (slot.0 + length, slot.1 + length * twice.sin(), slot.2 + length * twice.cos());
+        }
+        let longest = walls.values().max_by(|a, b| a.0.total_cmp(&b.0));
+        longest.map_or(0.0, |(_, sin, cos)| (sin.atan2(*cos).to_degrees() / 2.0).rem_euclid(180.0))
+    }
+}

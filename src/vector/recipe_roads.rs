@@ -1,0 +1,42 @@
+//! Roads: centre lines as a graph, and the areas that they run through.
+
+use std::path::Path;
+
+use super::class_product::ClassProduct;
+use super::network::Rules;
+use super::output::Summary;
+use super::road_output::RoadOutput;
+use crate::error::Result;
+
+impl ClassProduct<'_> {
+    pub fn roads(&self, out: &Path) -> Result<Summary> {
+        let metre = (self.pixel.width * self.pixel.height).sqrt();
+        let mut output = RoadOutput::create(&self.source, &self.place, self.names(), out, self.scores.is_some())?;
+        for &class in &self.taken {
+            // A closing of a pixel and a half mends what noise tears out of a road's rim.
+            let mask =
+                self.mask(class, 60.0f64.max(60.0 * metre * metre), 60.0f64.max(40.0 * metre * metre), 1.5 * metre)?;
+            let rules = Rules {
+                shortest_spur: self.options.min_spur.map_or(10.0, |metres| metres / metre),
+                widest_gap: self.options.max_gap.unwrap_or(25.0) / metre,
+                shortest_part: self.options.min_length.unwrap_or(25.0) / metre,
+                tolerance: self.options.tolerance.map_or(0.7, |metres| metres / metre),
+            };
+            let (nodes, edges) = super::roads::centre_lines(&mask, &rules);
+            output.network(class, &nodes, &edges, metre)?;
+            let mut fault = Ok(());
+            self.regions(
+                &mask,
+                class,
+                |_| {},
+                |region| {
+                    if fault.is_ok() {
+                        fault = output.area(&region);
+                    }
+                },
+            )?;
+            fault?;
+        }
+        output.finish(&self.source, self.options.graph.as_deref())
+    }
+}

@@ -1,0 +1,82 @@
+//! Water: smooth polygons with their islands, less permanent water, summed up by zones.
+
+use std::path::Path;
+
+use super::class_product::ClassProduct;
+use super::coverage::Coverage;
+use super::geometry::{self, Rings};
+use super::output::Summary;
+use super::road_output;
+use super::vectorize::beside;
+use crate::error::Result;
+
+impl ClassProduct<'_> {
+    pub fn water(&self, out: &Path) -> Result<Summary> {
+        let crs = self.source.placement.crs_wkt.as_deref();
+        let permanent = match &self.options.subtract {
+            Some(path) => geometry::read_areas(path, crs, None)?,
+            None => Vec::new(),
+        };
+        let zones = match &self.options.zones {
+            Some(path) => geometry::read_areas(path, crs, self.options.zone_field.as_deref())?,
+            None => Vec::new(),
+        };
+        let mut wet = vec![0.0; zones.len()];
+        let mut output = self.polygons(out, false, &[])?;
+        // Just enough for a pixel's stairs to go: rounding takes more off what has fewer corners.
+        let stairs = 0.71 * (self.pixel.width * self.pixel.height).sqrt();
+        let tolerance = self.options.tolerance.unwrap_or(stairs);
+        for &class in &self.taken {
+            let mask = self.mask(class, 100.0, 100.0, 0.0)?;
+            let mut coverage = Coverage::new(self.source.size.width, self.source.size.height);
+            let coverage_cell = std::cell::RefCell::new(&mut coverage);
+            let skipped = |label: u16| label != class;
+            self.regions(
+                &mask,
+                class,
+                |labels| coverage_cell.borrow_mut().row(labels, skipped),
+                // The sweep emits a region only after `row` has seen all of its rows but the last line, which `end` adds.
+                |region| coverage_cell.borrow_mut().later(region),
+            )?;
+            coverage.end();
+            let smooth = self.options.smooth.unwrap_or(true);
+            for region in coverage.finish(self.pixel, tolerance, smooth).regions() {
+                for part in region.parts {
+                    let rings: Rings = part.into_iter().map(|ring| self.place.ring(ring.into_iter())).collect();
+                    for rings in geometry::subtract(rings, &permanent)? {
+                        let area: f64 = rings.iter().map(|ring| self.place.measure().area(ring)).sum();
+                        if !permanent.is_empty() && area < self.options.min_area.unwrap_or(100.0) {
+                            continue;
+                        }
+                        for (zone, wet) in zones.iter().zip(&mut wet) {
+                            *wet += geometry::common_area(&rings, zone, self.place.measure())?;
+                        }
+                        output.polygon(class, vec![rings], region.confidence, &[])?;
+                    }
+                }
+            }
+        }
+        let mut summary = output.finish(&self.source)?;
+        if !zones.is_empty() {
+            let table = self.options.zone_table.clone().unwrap_or_else(|| beside(out, "_zones", "csv"));
+            let rows = zones.iter().zip(&wet).map(|(zone, &wet)| {
+                let whole = geometry::area_of(&zone.geometry, self.place.measure());
+                (zone.name.as_str(), whole, wet)
+            });
+            road_output::write_text(&table, &zone_table(rows))?;
+            summary.notes.push(format!("the water of each zone is in {}", table.display()));
+        }
+        Ok(summary)
+    }
+}
+
+fn zone_table<'a>(rows: impl Iterator<Item = (&'a str, f64, f64)>) -> String {
+    let mut text = String::from("zone,area_m2,water_m2,share\n");
+    for (name, whole, wet) in rows {
+        let name =
+            if name.contains([',', '"', '\n']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.into() };
+        let share = if whole > 0.0 { wet / whole } else { 0.0 };
+        text.push_str(&format!("{name},{whole:.2},{wet:.2},{share:.6}\n"));
+    }
+    text
+}

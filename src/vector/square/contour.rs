@@ -1,0 +1,78 @@
+//! The points of an outline, summed up.
+
+use super::Point;
+
+/// First and second moments of a run of points.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
+    pub n: f64,
+    pub x: f64,
+    pub y: f64,
+    pub xx: f64,
+    pub xy: f64,
+    pub yy: f64,
+}
+
+impl Moments {
+    pub fn of((x, y): Point) -> Self {
+        Self { n: 1.0, x, y, xx: x * x, xy: x * y, yy: y * y }
+    }
+
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            x: self.x + other.x,
+            y: self.y + other.y,
+            xx: self.xx + other.xx,
+            xy: self.xy + other.xy,
+            yy: self.yy + other.yy,
+        }
+    }
+
+    pub fn minus(self, other: Self) -> Self {
+        self.plus(Self { n: -other.n, x: -other.x, y: -other.y, xx: -other.xx, xy: -other.xy, yy: -other.yy })
+    }
+
+    /// Sums of squares about the mean: xx, xy, yy.
+    pub fn scatter(&self) -> (f64, f64, f64) {
+        let n = self.n.max(1.0);
+        (
+            (self.xx - self.x * self.x / n).max(0.0),
+            self.xy - self.x * self.y / n,
+            (self.yy - self.y * self.y / n).max(0.0),
+        )
+    }
+}
+
+/// At most so many groups of points are told apart: the search takes their square in time.
+pub const GROUPS: usize = 900;
+
+/// The points of a ring, summed up so that any run's moments are one subtraction.
+pub struct Contour {
+    /// Moments of everything before group `i`, going round twice.
+    pub sums: Vec<Moments>,
+    pub groups: usize,
+    pub origin: Point,
+}
+
+impl Contour {
+    pub fn new(points: &[Point], most: usize) -> Self {
+        let origin = points[0];
+        let group = points.len().div_ceil(most);
+        let mut sums = vec![Moments::default()];
+        let groups = points.len().div_ceil(group);
+        for index in 0..2 * groups {
+            let index = index % groups;
+            let mut moments = Moments::default();
+            for &(x, y) in &points[index * group..((index + 1) * group).min(points.len())] {
+                moments = moments.plus(Moments::of((x - origin.0, y - origin.1)));
+            }
+            sums.push(sums[sums.len() - 1].plus(moments));
+        }
+        Self { sums, groups, origin }
+    }
+
+    pub fn run(&self, from: usize, to: usize) -> Moments {
+        self.sums[to].minus(self.sums[from])
+    }
+}

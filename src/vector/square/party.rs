@@ -1,0 +1,150 @@
+//! Walls by themselves: those that neighbours share, and those of an outline that they meet.
+
+use super::contour::{Contour, GROUPS};
+use super::search::{Kind, best_cut, best_walls};
+use super::{Point, Prices};
+
+/// A straight wall: where it lies across its direction, and from where to where along it, in pixels about the origin.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wall {
+    /// Of the wall, in radians.
+    pub direction: f64,
+    pub offset: f64,
+    pub from: f64,
+    pub to: f64,
+}
+
+impl Wall {
+    fn of(direction: f64, offset: f64, ends: [Point; 2]) -> Self {
+        let (sin, cos) = direction.sin_cos();
+        let [from, to] = ends.map(|(x, y)| x * cos + y * sin);
+        Self { direction, offset, from: from.min(to), to: from.max(to) }
+    }
+
+    pub fn length(&self) -> f64 {
+        self.to - self.from
+    }
+
+    /// Whether another wall lies on nearly the same line, and not far off along it.
+    pub fn continues(&self, other: &Self, across: f64, along: f64) -> bool {
+        (self.direction - other.direction).abs() < 1e-9
+            && (self.offset - other.offset).abs() < across
+            && self.from - along < other.to
+            && other.from - along < self.to
+    }
+
+    fn at(&self, along: f64) -> Point {
+        let (sin, cos) = self.direction.sin_cos();
+        (along * cos - self.offset * sin, along * sin + self.offset * cos)
+    }
+
+    /// Where a point lies along the wall.
+    fn along(&self, (x, y): Point) -> f64 {
+        let (sin, cos) = self.direction.sin_cos();
+        x * cos + y * sin
+    }
+
+    fn meets(&self, other: &Self) -> Option<Point> {
+        let ((s, c), (t, d)) = (self.direction.sin_cos(), other.direction.sin_cos());
+        let determinant = c * t - s * d;
+        // -s·x + c·y = offset, of both.
+        let (p, q) = (self.offset, other.offset);
+        (determinant.abs() > 0.2).then(|| ((d * p - c * q) / determinant, (t * p - s * q) / determinant))
+    }
+}
+
+/// The walls of a squared ring that run along or across the axis.
+pub fn walls_of(ring: &[Point], axis: f64) -> Vec<Wall> {
+    let mut walls = Vec::new();
+    for (&a, &b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+        for direction in [axis, axis + std::f64::consts::FRAC_PI_2] {
+            let (sin, cos) = direction.sin_cos();
+            let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+            if (dx * sin - dy * cos).abs() < 1e-6 * dx.hypot(dy) {
+                walls.push(Wall::of(direction, -sin * a.0 + cos * a.1, [a, b]));
+            }
+        }
+    }
+    walls
+}
+
+/// What parts two neighbours: straight walls one after the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Party {
+    pub walls: Vec<Wall>,
+    ends: [Point; 2],
+    round: bool,
+}
+
+impl Party {
+    /// The corners from one end to the other, longer by `reach` at both ends.
+    pub fn line(&self, reach: f64) -> Option<Vec<Point>> {
+        let corner = |pair: &[Wall]| pair[0].meets(&pair[1]);
+        let (first, last) = (self.walls.first()?, self.walls.last()?);
+        let mut line: Vec<Point> = self.walls.windows(2).map(corner).collect::<Option<_>>()?;
+        if self.round {
+            let start = last.meets(first)?;
+            line.insert(0, start);
+            line.push(start);
+            return Some(line);
+        }
+        let away = |wall: &Wall, end: Point, inner: f64| {
+            let end = wall.along(end);
+            wall.at(if end >= inner { end + reach } else { end - reach })
+        };
+        let inner = |wall: &Wall, corner: Option<&Point>| {
+            corner.map_or((wall.from + wall.to) / 2.0, |&corner| wall.along(corner))
+        };
+        let start = away(first, self.ends[0], inner(first, line.first()));
+        let stop = away(last, self.ends[1], inner(last, line.last()));
+        line.insert(0, start);
+        line.push(stop);
+        Some(line)
+    }
+}
+
+/// Shorter walls at an end of what is shared, in pixels, are none.
+const FRAYED: f64 = 3.0;
+
+/// Fits straight walls to the middles of the edges that two neighbours share, in their order.
+/// `round`: the one is all around the other.
+pub fn party(points: &[Point], round: bool, prices: Prices, axis: f64) -> Option<Party> {
+    let (&first, &last) = (points.first()?, points.last()?);
+    let quarter = std::f64::consts::FRAC_PI_2;
+    let contour = Contour::new(points, GROUPS);
+    let pieces = if round {
+        // A second look begins where a wall does.
+        let (pieces, _) = best_cut(&contour, axis, prices, 0)?;
+        best_cut(&contour, axis, prices, pieces[pieces.len() / 2].from % contour.groups)?.0
+    } else {
+        best_walls(&contour, axis, prices)?
+    };
+    let walls = pieces.iter().map(|piece| {
+        let run = contour.run(piece.from, piece.to);
+        let direction = match piece.wall {
+            Kind::Along => axis,
+            Kind::Across => axis + quarter,
+            Kind::Slanted => {
+                let (xx, xy, yy) = run.scatter();
+                0.5 * (2.0 * xy).atan2(xx - yy)
+            }
+        };
+        let (sin, cos) = direction.sin_cos();
+        let middle = (run.x / run.n + contour.origin.0, run.y / run.n + contour.origin.1);
+        let place =
+            |group: usize| points[(group % contour.groups * points.len() / contour.groups).min(points.len() - 1)];
+        Wall::of(direction, -sin * middle.0 + cos * middle.1, [place(piece.from), place(piece.to - 1)])
+    });
+    let mut walls: Vec<Wall> = walls.collect();
+    // A few pixels at an end that lie across are its frayed border: going on in their direction would lead nowhere.
+    while !round && walls.len() > 1 && walls[0].length() < FRAYED.min(walls[1].length()) {
+        walls.remove(0);
+    }
+    while let [.., before, end] = walls[..]
+        && !round
+        && end.length() < FRAYED.min(before.length())
+    {
+        walls.pop();
+    }
+    Some(Party { walls, ends: [first, last], round })
+}
