@@ -5,6 +5,7 @@ mod cuda;
 pub mod fake;
 pub mod fetch;
 mod folders;
+mod halves;
 pub mod import;
 mod memory;
 pub mod mini;
@@ -15,6 +16,7 @@ pub mod text;
 pub mod torch;
 pub mod tta;
 
+pub use halves::segmenter;
 pub use preprocess::{Normalisation, Padding, normalise};
 
 use crate::error::Result;

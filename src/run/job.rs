@@ -14,8 +14,8 @@ use crate::model::queries::{self, QueryCache, Wording};
 use crate::model::registry::Model;
 use crate::model::tta::EightSides;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
-use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
-use crate::model::{Normalisation, Queries, Segmenter};
+use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
+use crate::model::{self, Normalisation, Queries, Segmenter};
 use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice};
 use crate::raster::Stretch;
 use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
@@ -35,9 +35,21 @@ pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
 /// # Errors
 /// [`Kind::Holes`](crate::error::Kind::Holes) where everything is complete but for windows that the user allowed to fail.
 pub fn run(spec: &Spec, trust: bool, options: Options, reporter: &Reporter) -> Result<()> {
-    let Prepared { plan, model, device } = prepare(spec, trust, Folders::Make, reporter)?;
-    let mut segmenter = segmenter(&plan, &model, device, reporter)?;
-    let normalisation = match &model {
+    let prepared = prepare(spec, trust, Folders::Make, reporter)?;
+    let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
+    run_prepared(&prepared, segmenter.as_mut(), options, reporter)
+}
+
+/// Runs a prepared job with a model that is loaded.
+pub(super) fn run_prepared(
+    prepared: &Prepared,
+    segmenter: &mut dyn Segmenter,
+    options: Options,
+    reporter: &Reporter,
+) -> Result<()> {
+    let Prepared { plan, model, device } = prepared;
+    let device = *device;
+    let normalisation = match model {
         Model::Bundle(bundle) => bundle.normalisation(),
         // A fake model sees the pixels as they are.
         Model::Fake(_) => Normalisation { mean: [0.0; 3], std: [1.0; 3] },
@@ -46,17 +58,17 @@ pub fn run(spec: &Spec, trust: bool, options: Options, reporter: &Reporter) -> R
     let mut holes = 0;
     for scene in &plan.scenes {
         let engine = Engine {
-            plan: &plan,
+            plan,
             scene,
             options,
             normalisation,
             patch: model.patch(),
-            classifier: classifier(&plan),
-            classes: classes(&plan),
-            tags: provenance::tags(&plan, &model),
-            identity: provenance::identity(&plan, scene, &model, device)?,
+            classifier: classifier(plan),
+            classes: classes(plan),
+            tags: provenance::tags(plan, model),
+            identity: provenance::identity(plan, scene, model, device)?,
         };
-        holes += run_scene(&engine, segmenter.as_mut(), device, &stop, reporter)?;
+        holes += run_scene(&engine, segmenter, device, &stop, reporter)?;
     }
     if holes == 0 {
         return Ok(());
@@ -67,13 +79,13 @@ pub fn run(spec: &Spec, trust: bool, options: Options, reporter: &Reporter) -> R
 }
 
 /// A job of which everything is known that can be known before the work.
-struct Prepared {
-    plan: Plan,
-    model: Model,
-    device: Device,
+pub(super) struct Prepared {
+    pub plan: Plan,
+    pub model: Model,
+    pub device: Device,
 }
 
-fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
+pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
     let inputs = pipeline::inputs(spec)?;
     let trust = if trust { Trust::User } else { Trust::Hashes };
     let model = match &inputs.model {
@@ -116,7 +128,7 @@ fn memory_suffices(plan: &Plan) -> Result<()> {
 
 /// What to do about output folders that are not there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Folders {
+pub(super) enum Folders {
     Make,
     /// Leave no trace.
     Look,
@@ -194,8 +206,7 @@ fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Report
         Model::Fake(answer) => Ok(Box::new(Fake { answer: *answer, queries: plan.queries() })),
         Model::Bundle(bundle) => {
             let queries = queries(plan, bundle, device, reporter)?;
-            let path = bundle.image_encoder();
-            Ok(Box::new(TorchSegmenter::load(&path, device, &queries, plan.method.debias)?))
+            model::segmenter(bundle, device, &queries, plan.method.debias)
         }
     }
 }
@@ -336,11 +347,11 @@ fn mean_pixel_area(place: &Georeference, size: Size) -> Option<f64> {
     place.crs_wkt.as_ref().map(|_| place.transform.pixel_area() * place.metres_per_unit.powi(2))
 }
 
-fn classes(plan: &Plan) -> Vec<ClassInfo> {
+pub(super) fn classes(plan: &Plan) -> Vec<ClassInfo> {
     plan.classes.iter().map(|class| ClassInfo { name: class.name.clone(), colour: class.colour }).collect()
 }
 
-fn classifier(plan: &Plan) -> Classifier {
+pub(super) fn classifier(plan: &Plan) -> Classifier {
     Classifier {
         query_class: plan
             .classes

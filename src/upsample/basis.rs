@@ -39,103 +39,108 @@ pub(super) struct MakeSources<'a> {
 impl Kernel for MakeSources<'_> {
     type Output = Sources;
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> Sources {
-        make::<S>(&self)
+    fn run<S: Simd>(self, simd: S) -> Sources {
+        make(simd, &self)
     }
 }
 
 #[inline(always)]
-fn make<S: Simd>(input: &MakeSources<'_>) -> Sources {
-    let width = input.offset.len();
-    let (cls, patches) = input.tokens.split_at(width);
-    let rows: Vec<&[f32]> = patches.chunks_exact(width).chain([input.offset]).collect();
-    let queries: Vec<&[f32]> = input.queries.chunks_exact(width).collect();
-    let products = rows.len().min(width);
-    let channels = (products + queries.len()).next_multiple_of(S::WIDTH);
-    let mut features = vec![0f32; rows.len() * channels];
-    if rows.len() < width {
-        let factor = cholesky(gram(&rows), rows.len());
+fn make<S: Simd>(simd: S, input: &MakeSources<'_>) -> Sources {
+    let depth = input.offset.len();
+    let (cls, patches) = input.tokens.split_at(depth);
+    let count = patches.len() / depth + 1;
+    let queries = input.queries.len() / depth;
+    let patches = patches.chunks_exact(depth);
+    let rows = Rows::new::<S>(patches.clone().chain([input.offset]).chain(input.queries.chunks_exact(depth)).chain([cls]), depth);
+    let products = count.min(depth);
+    let channels = (products + queries).next_multiple_of(S::WIDTH);
+    let mut features = vec![0f32; count * channels];
+    if count < depth {
+        let factor = cholesky(simd, gram(simd, &rows, count), count);
         for (index, to) in features.chunks_exact_mut(channels).enumerate() {
-            let from = &factor[index * rows.len()..][..=index];
+            let from = &factor[index * count..][..=index];
             to.iter_mut().zip(from).for_each(|(to, &from)| *to = from as f32);
         }
     } else {
-        features.chunks_exact_mut(channels).zip(&rows).for_each(|(to, from)| to[..width].copy_from_slice(from));
+        let from = patches.chain([input.offset]);
+        features.chunks_exact_mut(channels).zip(from).for_each(|(to, from)| to[..depth].copy_from_slice(from));
     }
-    for (to, row) in features.chunks_exact_mut(channels).zip(&rows) {
-        to[products..].iter_mut().zip(&queries).for_each(|(to, query)| *to = dot(row, query) as f32);
+    for (index, to) in features.chunks_exact_mut(channels).enumerate() {
+        for query in 0..queries {
+            to[products + query] = dot(simd, rows.row(index), rows.row(count + query)) as f32;
+        }
     }
-    let offset = features.split_off((rows.len() - 1) * channels);
+    let offset = features.split_off((count - 1) * channels);
     let mut mask = vec![0.0; channels];
     mask[..products].fill(1.0);
-    let length = dot(cls, cls).sqrt();
-    let of_cls = queries.iter().map(|query| (dot(cls, query) / length) as f32).collect();
+    let cls = rows.row(count + queries);
+    let length = dot(simd, cls, cls).sqrt();
+    let mut of_cls = vec![0f32; queries];
+    for (query, similarity) in of_cls.iter_mut().enumerate() {
+        *similarity = (dot(simd, cls, rows.row(count + query)) / length) as f32;
+    }
     Sources { features, offset, mask, products, channels, of_cls }
 }
 
-const LANES: usize = 8;
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let mut sums = [0f64; LANES];
-    let (heads, tails) = (a.chunks_exact(LANES).zip(b.chunks_exact(LANES)), a.len() / LANES * LANES);
-    for (a, b) in heads {
-        for lane in 0..LANES {
-            sums[lane] += f64::from(a[lane]) * f64::from(b[lane]);
-        }
-    }
-    let rest: f64 = a[tails..].iter().zip(&b[tails..]).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-    sums.iter().sum::<f64>() + rest
+/// Rows in float64, filled up with zeros to whole vectors, and some rows of zeros after them.
+struct Rows {
+    numbers: Vec<f64>,
+    width: usize,
 }
 
-#[inline(always)]
-fn dot_wide(a: &[f64], b: &[f64]) -> f64 {
-    let mut sums = [0f64; LANES];
-    let tails = a.len() / LANES * LANES;
-    for (a, b) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+/// Rows and columns of scalar products that are made at once.
+const BLOCK: usize = 4;
+
+impl Rows {
+    fn new<'a, S: Simd>(rows: impl Iterator<Item = &'a [f32]> + Clone, depth: usize) -> Self {
+        let width = depth.next_multiple_of(S::WIDTH / 2);
+        let mut numbers = vec![0f64; (rows.clone().count() + BLOCK) * width];
+        for (to, from) in numbers.chunks_exact_mut(width).zip(rows) {
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = f64::from(from));
         }
+        Self { numbers, width }
     }
-    let rest: f64 = a[tails..].iter().zip(&b[tails..]).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f64>() + rest
+
+    #[inline(always)]
+    fn row(&self, index: usize) -> &[f64] {
+        &self.numbers[index * self.width..][..self.width]
+    }
 }
 
-/// All scalar products of the rows, the lower triangle of a square.
+/// All scalar products of the first `count` rows, the lower triangle of a square.
 ///
 /// In float64: the factor's squares would lose half of float32's digits.
 #[inline(always)]
-fn gram(rows: &[&[f32]]) -> Vec<f64> {
-    const BLOCK: usize = 4;
-    let count = rows.len();
-    let width = rows[0].len();
-    let padded_width = width.next_multiple_of(LANES);
-    let padded = count.next_multiple_of(BLOCK);
-    let mut wide = vec![0f64; padded * padded_width];
-    for (to, from) in wide.chunks_exact_mut(padded_width).zip(rows) {
-        to.iter_mut().zip(*from).for_each(|(to, &from)| *to = f64::from(from));
-    }
-    let row = |index: usize| &wide[index * padded_width..][..padded_width];
+fn gram<S: Simd>(simd: S, rows: &Rows, count: usize) -> Vec<f64> {
+    let (lanes, width) = (S::WIDTH / 2, rows.width);
     let mut products = vec![0f64; count * count];
-    for top in (0..padded).step_by(BLOCK) {
-        let of_top = [row(top), row(top + 1), row(top + 2), row(top + 3)];
+    for top in (0..count).step_by(BLOCK) {
         for left in (0..=top).step_by(BLOCK) {
-            let of_left = [row(left), row(left + 1), row(left + 2), row(left + 3)];
-            let mut sums = [[[0f64; LANES]; BLOCK]; BLOCK];
-            for start in (0..padded_width).step_by(LANES) {
-                for (sums, a) in sums.iter_mut().zip(&of_top) {
-                    let a = &a[start..][..LANES];
-                    for (sums, b) in sums.iter_mut().zip(&of_left) {
-                        let b = &b[start..][..LANES];
-                        for lane in 0..LANES {
-                            sums[lane] += a[lane] * b[lane];
-                        }
-                    }
+            let of_top = &rows.numbers[top * width..][..BLOCK * width];
+            let of_left = &rows.numbers[left * width..][..BLOCK * width];
+            let mut sums = [[simd.zero_wide(); BLOCK]; BLOCK];
+            let mut start = 0;
+            while start < width {
+                let mut there = [simd.zero_wide(); BLOCK];
+                let mut row = 0;
+                while row < BLOCK {
+                    there[row] = simd.load_wide(&of_left[row * width + start..]);
+                    row += 1;
                 }
+                row = 0;
+                while row < BLOCK {
+                    let here = simd.load_wide(&of_top[row * width + start..]);
+                    sums[row][0] = simd.fma_wide(here, there[0], sums[row][0]);
+                    sums[row][1] = simd.fma_wide(here, there[1], sums[row][1]);
+                    sums[row][2] = simd.fma_wide(here, there[2], sums[row][2]);
+                    sums[row][3] = simd.fma_wide(here, there[3], sums[row][3]);
+                    row += 1;
+                }
+                start += lanes;
             }
             for (of_row, sums) in products.chunks_exact_mut(count).skip(top).zip(&sums) {
-                for (product, sums) in of_row.iter_mut().skip(left).zip(sums) {
-                    *product = sums.iter().sum();
+                for (product, &sum) in of_row.iter_mut().skip(left).zip(sums) {
+                    *product = simd.sum_wide(sum);
                 }
             }
         }
@@ -145,17 +150,32 @@ fn gram(rows: &[&[f32]]) -> Vec<f64> {
 
 /// The lower triangle L with L·Lᵀ = `square`, in its place; rows that the others span get no column of their own.
 #[inline(always)]
-fn cholesky(mut square: Vec<f64>, count: usize) -> Vec<f64> {
+fn cholesky<S: Simd>(simd: S, mut square: Vec<f64>, count: usize) -> Vec<f64> {
     let most = (0..count).map(|index| square[index * count + index]).fold(0.0, f64::max);
     for row in 0..count {
         let (above, of_row) = square.split_at_mut(row * count);
         for (column, of_column) in above.chunks_exact(count).enumerate() {
             let pivot = of_column[column];
-            let rest = of_row[column] - dot_wide(&of_row[..column], &of_column[..column]);
+            let rest = of_row[column] - dot(simd, &of_row[..column], &of_column[..column]);
             of_row[column] = if pivot > 0.0 { rest / pivot } else { 0.0 };
         }
-        let rest = of_row[row] - dot_wide(&of_row[..row], &of_row[..row]);
+        let rest = of_row[row] - dot(simd, &of_row[..row], &of_row[..row]);
         of_row[row] = if rest > NOTHING * most { rest.sqrt() } else { 0.0 };
     }
     square
+}
+
+#[inline(always)]
+fn dot<S: Simd>(simd: S, a: &[f64], b: &[f64]) -> f64 {
+    let lanes = S::WIDTH / 2;
+    let tails = a.len() / lanes * lanes;
+    let mut sum = simd.zero_wide();
+    for (a, b) in a.chunks_exact(lanes).zip(b.chunks_exact(lanes)) {
+        sum = simd.fma_wide(simd.load_wide(a), simd.load_wide(b), sum);
+    }
+    let mut rest = simd.sum_wide(sum);
+    for (a, b) in a[tails..].iter().zip(&b[tails..]) {
+        rest += a * b;
+    }
+    rest
 }

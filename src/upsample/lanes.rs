@@ -15,6 +15,8 @@ pub(super) trait Kernel {
 
 pub(super) trait Simd: Copy + Send + Sync + 'static {
     type V: Copy;
+    /// Half as many numbers, of float64.
+    type Wide: Copy;
     /// Numbers in a vector.
     const WIDTH: usize;
     /// Vectors that may be accumulated in registers for each of four pixels.
@@ -37,6 +39,11 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn recip(self, a: Self::V) -> Self::V;
     /// 2ⁿ for whole n from -126 to 127.
     fn exp2(self, n: Self::V) -> Self::V;
+    fn zero_wide(self) -> Self::Wide;
+    fn load_wide(self, from: &[f64]) -> Self::Wide;
+    fn store_wide(self, vector: Self::Wide, to: &mut [f64]);
+    /// a · b + c
+    fn fma_wide(self, a: Self::Wide, b: Self::Wide, c: Self::Wide) -> Self::Wide;
 
     #[inline(always)]
     fn abs(self, a: Self::V) -> Self::V {
@@ -59,6 +66,13 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         }
         numbers[0]
     }
+
+    #[inline(always)]
+    fn sum_wide(self, a: Self::Wide) -> f64 {
+        let mut numbers = [0f64; 8];
+        self.store_wide(a, &mut numbers[..Self::WIDTH / 2]);
+        ((numbers[0] + numbers[4]) + (numbers[2] + numbers[6])) + ((numbers[1] + numbers[5]) + (numbers[3] + numbers[7]))
+    }
 }
 
 /// Plain arrays, which every processor has.
@@ -67,6 +81,7 @@ pub(super) struct Portable;
 
 impl Simd for Portable {
     type V = [f32; 8];
+    type Wide = [f64; 4];
     const WIDTH: usize = 8;
     const CHANNEL_VECTORS: usize = 1;
     const TWO_ROWS: bool = false;
@@ -117,6 +132,24 @@ impl Simd for Portable {
     fn exp2(self, n: Self::V) -> Self::V {
         array::from_fn(|i| f32::from_bits(((n[i] as i32 + 127) << 23) as u32))
     }
+    #[inline(always)]
+    fn zero_wide(self) -> Self::Wide {
+        [0.0; 4]
+    }
+    #[inline(always)]
+    fn load_wide(self, from: &[f64]) -> Self::Wide {
+        let mut vector = [0.0; 4];
+        vector.copy_from_slice(&from[..4]);
+        vector
+    }
+    #[inline(always)]
+    fn store_wide(self, vector: Self::Wide, to: &mut [f64]) {
+        to[..4].copy_from_slice(&vector);
+    }
+    #[inline(always)]
+    fn fma_wide(self, a: Self::Wide, b: Self::Wide, c: Self::Wide) -> Self::Wide {
+        array::from_fn(|i| a[i] * b[i] + c[i])
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -142,6 +175,7 @@ mod x86 {
     // alone makes one; loads and stores stay inside slices whose length is checked just before.
     impl Simd for Avx512 {
         type V = __m512;
+        type Wide = __m512d;
         const WIDTH: usize = 16;
         const CHANNEL_VECTORS: usize = 6;
         const TWO_ROWS: bool = true;
@@ -210,6 +244,28 @@ mod x86 {
             // SAFETY: the processor has the instructions.
             unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), n) }
         }
+        #[inline(always)]
+        fn zero_wide(self) -> __m512d {
+            // SAFETY: the processor has the instructions.
+            unsafe { _mm512_set1_pd(0.0) }
+        }
+        #[inline(always)]
+        fn load_wide(self, from: &[f64]) -> __m512d {
+            let from = &from[..Self::WIDTH / 2];
+            // SAFETY: the processor has the instructions; the slice has as many numbers.
+            unsafe { _mm512_loadu_pd(from.as_ptr()) }
+        }
+        #[inline(always)]
+        fn store_wide(self, vector: __m512d, to: &mut [f64]) {
+            let to = &mut to[..Self::WIDTH / 2];
+            // SAFETY: the processor has the instructions; the slice has as many numbers.
+            unsafe { _mm512_storeu_pd(to.as_mut_ptr(), vector) }
+        }
+        #[inline(always)]
+        fn fma_wide(self, a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+            // SAFETY: the processor has the instructions.
+            unsafe { _mm512_fmadd_pd(a, b, c) }
+        }
     }
 
     /// 256 bits, with fused multiplication and addition.
@@ -224,6 +280,7 @@ mod x86 {
 
     impl Simd for Avx2 {
         type V = __m256;
+        type Wide = __m256d;
         const WIDTH: usize = 8;
         const CHANNEL_VECTORS: usize = 2;
         const TWO_ROWS: bool = false;
@@ -291,6 +348,28 @@ mod x86 {
                 let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
                 _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
             }
+        }
+        #[inline(always)]
+        fn zero_wide(self) -> __m256d {
+            // SAFETY: the processor has the instructions.
+            unsafe { _mm256_set1_pd(0.0) }
+        }
+        #[inline(always)]
+        fn load_wide(self, from: &[f64]) -> __m256d {
+            let from = &from[..Self::WIDTH / 2];
+            // SAFETY: the processor has the instructions; the slice has as many numbers.
+            unsafe { _mm256_loadu_pd(from.as_ptr()) }
+        }
+        #[inline(always)]
+        fn store_wide(self, vector: __m256d, to: &mut [f64]) {
+            let to = &mut to[..Self::WIDTH / 2];
+            // SAFETY: the processor has the instructions; the slice has as many numbers.
+            unsafe { _mm256_storeu_pd(to.as_mut_ptr(), vector) }
+        }
+        #[inline(always)]
+        fn fma_wide(self, a: __m256d, b: __m256d, c: __m256d) -> __m256d {
+            // SAFETY: the processor has the instructions.
+            unsafe { _mm256_fmadd_pd(a, b, c) }
         }
     }
 }

@@ -123,12 +123,19 @@ impl Buffers {
 }
 
 impl Upsampler {
-    /// Reads the weights that an import wrote. `patch`: side of a patch in pixels, a power of two; `threads` compute.
+    /// Reads the weights that an import wrote. `patch`: side of a patch in pixels, a power of two; `depth`: width of the
+    /// features (D); `threads` compute.
     ///
     /// # Errors
-    /// The file is not there or no upsampler's, or does not fit the patch.
-    pub fn load(path: &Path, patch: usize, threads: usize) -> Result<Self> {
-        Self::new(Weights::read(path)?, patch, threads, Level::best())
+    /// The file is not there or no upsampler's, or does not fit the model.
+    pub fn load(path: &Path, patch: usize, depth: usize, threads: usize) -> Result<Self> {
+        let place = || format!("cannot use the upsampler in {}", path.display());
+        let weights = Weights::read(path).input(place)?;
+        if weights.offset.len() != depth {
+            let found = weights.offset.len();
+            return Err(Error::input(format!("it is for features of width {found}, not {depth}"))).input(place);
+        }
+        Self::new(weights, patch, threads, Level::best()).input(place)
     }
 
     /// `tensors`: float32 under the canonical names of a checkpoint, row-major.

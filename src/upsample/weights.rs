@@ -82,18 +82,17 @@ impl Weights {
     /// # Errors
     /// It is no safetensors file, or a tensor is missing or of another shape.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).input(|| format!("cannot read {}", path.display()))?;
-        let place = || format!("{} is not an upsampler's file", path.display());
-        let file = SafeTensors::deserialize(&bytes).input(place)?;
+        let bytes = std::fs::read(path).input(|| "it cannot be read".into())?;
+        let file = SafeTensors::deserialize(&bytes).input(|| "it is not a safetensors file".into())?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
-                return Err(Error::input(format!("the tensor {name} is {}, not F32", view.dtype()))).input(place);
+                return Err(Error::input(format!("the tensor {name} is {}, not F32", view.dtype())));
             }
             let numbers = view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
             tensors.insert(name, numbers.collect());
         }
-        Self::new(&tensors).input(place)
+        Self::new(&tensors)
     }
 
     /// `tensors`: by canonical name, row-major.
@@ -130,7 +129,7 @@ impl Step {
         let layer = |name: &str, rows: usize, columns: usize, share: f32| {
             let scaled = |numbers: &[f32]| numbers.iter().map(|number| share * number).collect::<Vec<_>>();
             let matrix = scaled(sized(&format!("{name}.weight"), rows * columns)?);
-            Ok(Packed::new(&matrix, &scaled(sized(&format!("{name}.bias"), rows)?), ROWS))
+            Ok::<_, Error>(Packed::new(&matrix, &scaled(sized(&format!("{name}.bias"), rows)?), ROWS))
         };
         let [low, high] = TEMPERATURE_BOUNDS;
         let sigma = sized("sigma_spatial", 1)?[0];
