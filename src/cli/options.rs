@@ -42,10 +42,8 @@ impl FromStr for Memory {
     fn from_str(written: &str) -> Result<Self, String> {
         let wrong = || format!("{written:?} is no amount of memory; write it like 800MB, 4GB or 1.5GiB");
         let lower = written.trim().to_lowercase();
-        let (number, unit) = UNITS
-            .iter()
-            .find_map(|(name, bytes)| Some((lower.strip_suffix(name)?, *bytes)))
-            .ok_or_else(wrong)?;
+        let (number, unit) =
+            UNITS.iter().find_map(|(name, bytes)| Some((lower.strip_suffix(name)?, *bytes))).ok_or_else(wrong)?;
         let number: f64 = number.trim().parse().map_err(|_| wrong())?;
         let bytes = number * unit;
         if (1e6..1e16).contains(&bytes) { Ok(Self { bytes: bytes as u64 }) } else { Err(wrong()) }

@@ -76,7 +76,10 @@ mod tests {
         now.set("classes", long("field"));
         let differences = before.differences(&now);
         assert_eq!(differences[1..], ["  stride: was 112, is 56", "  tta: was nothing, is d4"]);
-        assert!(differences[0].contains("water, forest,") && differences[0].contains("water, field"), "{differences:?}");
+        assert!(
+            differences[0].contains("water, forest,") && differences[0].contains("water, field"),
+            "{differences:?}"
+        );
         assert!(before.differences(&before).is_empty());
         assert_ne!(before.hash(), now.hash());
         assert_eq!(before.hash(), before.clone().hash());

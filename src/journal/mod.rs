@@ -88,10 +88,7 @@ impl Journal {
         let differences = found.run.differences(run);
         if !differences.is_empty() {
             let count = if differences.len() == 1 { "something else" } else { "other things" };
-            return Err(fail(format!(
-                "the unfinished results here were begun on {count}\n{}",
-                differences.join("\n")
-            )));
+            return Err(fail(format!("the unfinished results here were begun on {count}\n{}", differences.join("\n"))));
         }
         if found.format != FORMAT || found.layers != layers {
             return Err(fail("the unfinished results here were begun by another version of segearth".into()));

@@ -119,7 +119,8 @@ impl RowFile {
     fn write(&mut self, kind: Kind, rows: usize, payload: &[u8]) -> Result<()> {
         let head = Head { kind, rows, length: payload.len(), checksum: crc32fast::hash(payload) };
         let at_end = self.file.seek(SeekFrom::Start(self.end));
-        let written = at_end.and_then(|_| self.file.write_all(&head.bytes())).and_then(|()| self.file.write_all(payload));
+        let written =
+            at_end.and_then(|_| self.file.write_all(&head.bytes())).and_then(|()| self.file.write_all(payload));
         let written = written.and_then(|()| match self.synced.elapsed() < SYNC {
             true => Ok(()),
             false => {
@@ -197,8 +198,10 @@ impl Rows<'_> {
     pub fn ready(&mut self) -> Result<usize> {
         while self.taken == self.strip.rows {
             let cannot = || format!("cannot read {}", self.path.display());
-            let damaged = || Error::input(format!("{} is damaged", self.path.display()))
-                .with_hint("Start anew with --overwrite: what was finished there is computed again.");
+            let damaged = || {
+                Error::input(format!("{} is damaged", self.path.display()))
+                    .with_hint("Start anew with --overwrite: what was finished there is computed again.")
+            };
             let Some(head) = Head::read(&mut self.from).input(cannot)? else { return Ok(0) };
             let mut payload = Vec::new();
             if head.length > self.longest || !whole(&mut self.from, &head, &mut payload).input(cannot)? {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::fault::{Fault, Faults};
 use super::plan::{ClassPlan, DeviceChoice, Method, TemplateChoice};
-use super::spec::{TtaForm, BlendForm, ClassForm, OneOrMany, Spec};
+use super::spec::{BlendForm, ClassForm, OneOrMany, Spec, TtaForm};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
 use super::{classes, palette};

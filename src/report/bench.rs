@@ -74,7 +74,8 @@ impl BenchReport {
         let _ = writeln!(text, "  {:<24}{:>12}{:>16}{:>14}", "a window", "wall ms", "processor ms", "windows/s");
         for row in &self.rows {
             let per_second = if row.wall > 0.0 { format!("{:.2}", 1e3 / row.wall) } else { "-".to_owned() };
-            let _ = writeln!(text, "  {:<24}{:>12.1}{:>16.1}{}", row.what, row.wall, row.processor, right(&per_second, 14));
+            let _ =
+                writeln!(text, "  {:<24}{:>12.1}{:>16.1}{}", row.what, row.wall, row.processor, right(&per_second, 14));
         }
         text.push('\n');
         for (what, ratio) in [

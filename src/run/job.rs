@@ -12,9 +12,9 @@ use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
 use crate::model::registry::Model;
-use crate::model::tta::EightSides;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
+use crate::model::tta::EightSides;
 use crate::model::{self, Normalisation, Queries, Segmenter};
 use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, Spec, TemplateChoice};
 use crate::raster::Stretch;
@@ -74,8 +74,9 @@ pub(super) fn run_prepared(
         return Ok(());
     }
     let windows = if holes == 1 { "window".to_owned() } else { format!("{holes} windows") };
-    Err(Error::new(Kind::Holes, format!("the results have holes: {windows} could not be computed"))
-        .with_hint("Pixels that no other window reaches are nodata there. Mend the scene and run again with --overwrite."))
+    Err(Error::new(Kind::Holes, format!("the results have holes: {windows} could not be computed")).with_hint(
+        "Pixels that no other window reaches are nodata there. Mend the scene and run again with --overwrite.",
+    ))
 }
 
 /// A job of which everything is known that can be known before the work.
@@ -262,7 +263,9 @@ fn run_scene(
 ) -> Result<usize> {
     let scene = engine.scene;
     let started = Instant::now();
-    let Some(Finished { counts, stretch, journal }) = stop.orderly(|| engine::run(engine, segmenter, stop, reporter))? else {
+    let Some(Finished { counts, stretch, journal }) =
+        stop.orderly(|| engine::run(engine, segmenter, stop, reporter))?
+    else {
         let name = scene.name();
         reporter.note(&format!("{name} is finished, by an earlier run of this job; --overwrite computes it again."));
         return Ok(0);

@@ -19,10 +19,13 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
         identity.set(&name.trim_start_matches("SEGEARTH_").to_lowercase(), value);
     }
     if let Model::Fake(answer) = model {
-        identity.set("model", match answer {
-            Answer::Identity => "fake:identity",
-            Answer::Null => "fake:null",
-        });
+        identity.set(
+            "model",
+            match answer {
+                Answer::Identity => "fake:identity",
+                Answer::Null => "fake:null",
+            },
+        );
     }
     identity.set("device", if device == Device::Cpu { "cpu" } else { "cuda" });
     identity.set("scene", raster::stamps(&scene.info)?.join("\n"));
@@ -40,10 +43,13 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
     };
     identity.set("looks", plan.classes.iter().map(look).collect::<Vec<_>>().join("; "));
     identity.set("background", plan.background.map_or("none".to_owned(), |class| class.to_string()));
-    identity.set("templates", match &plan.method.templates {
-        TemplateChoice::File(path) => std::fs::read(path).map_or_else(|_| "gone".to_owned(), |text| digest(&text)),
-        other => format!("{other:?}"),
-    });
+    identity.set(
+        "templates",
+        match &plan.method.templates {
+            TemplateChoice::File(path) => std::fs::read(path).map_or_else(|_| "gone".to_owned(), |text| digest(&text)),
+            other => format!("{other:?}"),
+        },
+    );
     identity.set("rasters", format!("{:?}", plan.rasters));
     let outputs: Vec<&str> = scene.outputs.named().map(|(name, _)| name).collect();
     identity.set("outputs", outputs.join(", "));

@@ -111,7 +111,8 @@ mod tests {
                 let first = axis.first(cell / 2);
                 for (neighbour, shares) in axis.shares(cell).chunks_exact(axis.reach).enumerate() {
                     let want = doubled[reflect(cell as isize + neighbour as isize - radius as isize, 2 * cells)];
-                    let got: f64 = shares.iter().zip(&values[first..]).map(|(&share, value)| f64::from(share) * value).sum();
+                    let got: f64 =
+                        shares.iter().zip(&values[first..]).map(|(&share, value)| f64::from(share) * value).sum();
                     assert!((got - want).abs() < 1e-5, "{cells} cells, radius {radius}, cell {cell}: {got} {want}");
                 }
             }

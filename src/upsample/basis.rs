@@ -51,7 +51,10 @@ fn make<S: Simd>(simd: S, input: &MakeSources<'_>) -> Sources {
     let count = patches.len() / depth + 1;
     let queries = input.queries.len() / depth;
     let patches = patches.chunks_exact(depth);
-    let rows = Rows::new::<S>(patches.clone().chain([input.offset]).chain(input.queries.chunks_exact(depth)).chain([cls]), depth);
+    let rows = Rows::new::<S>(
+        patches.clone().chain([input.offset]).chain(input.queries.chunks_exact(depth)).chain([cls]),
+        depth,
+    );
     let products = count.min(depth);
     let channels = (products + queries).next_multiple_of(S::WIDTH);
     let mut features = vec![0f32; count * channels];

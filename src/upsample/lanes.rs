@@ -71,7 +71,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn sum_wide(self, a: Self::Wide) -> f64 {
         let mut numbers = [0f64; 8];
         self.store_wide(a, &mut numbers[..Self::WIDTH / 2]);
-        ((numbers[0] + numbers[4]) + (numbers[2] + numbers[6])) + ((numbers[1] + numbers[5]) + (numbers[3] + numbers[7]))
+        ((numbers[0] + numbers[4]) + (numbers[2] + numbers[6]))
+            + ((numbers[1] + numbers[5]) + (numbers[3] + numbers[7]))
     }
 }
 

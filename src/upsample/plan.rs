@@ -1,5 +1,7 @@
 //! What the size of a window decides: each doubling's grid, its axes, its panels.
 
+use std::ops::Range;
+
 use super::axis::{Axis, reflect};
 use super::kernels::Folds;
 use super::weights::Step;
@@ -37,11 +39,6 @@ impl Grid {
     /// Numbers of a panel's weights.
     pub fn panel_length(&self) -> usize {
         self.rows.reach * self.columns.reach * 2 * self.width
-    }
-
-    /// Numbers of all weights: (pair of rows, panel, …).
-    pub fn length(&self) -> usize {
-        self.rows.cells * self.panels * self.panel_length()
     }
 
     /// Columns of a row of keys, margins included.
@@ -85,31 +82,15 @@ impl Grid {
         }
     }
 
-    /// For each panel whether it has to be made: not where all of its weights are those of the window that lies `shift`
-    /// doubled cells to the left and has made its panels `made`.
-    pub fn fresh(&self, shift: Option<usize>, made: &[bool]) -> Vec<bool> {
-        (0..self.panels)
-            .map(|panel| {
-                let first = panel * self.width / 2;
-                let pairs = first..(first + self.width / 2).min(self.columns.cells);
-                !shift.is_some_and(|shift| pairs.clone().all(|pair| self.is_shared(pair, shift, made)))
-            })
-            .collect()
+    /// The source columns from which a panel's pixels come.
+    pub fn pairs(&self, panel: usize) -> Range<usize> {
+        let first = panel * self.width / 2;
+        first..(first + self.width / 2).min(self.columns.cells)
     }
 
-    /// Whether the weights of the two columns of source column `pair` are those of the window to the left, `shift` doubled
-    /// cells further right.
-    fn is_shared(&self, pair: usize, shift: usize, made: &[bool]) -> bool {
-        let there = pair + shift / 2;
-        self.columns.is_inner(pair)
-            && there < self.columns.cells
-            && self.columns.is_inner(there)
-            && made.get(2 * there / self.width).is_some_and(|&made| made)
-    }
-
-    /// A shift in pixels as one in doubled cells, where it is one of whole pairs.
+    /// A distance in pixels as one in source cells, where it is one of whole cells.
     pub fn shift(&self, pixels: usize) -> Option<usize> {
-        pixels.is_multiple_of(2 * self.factor).then_some(pixels / self.factor)
+        pixels.is_multiple_of(2 * self.factor).then_some(pixels / (2 * self.factor))
     }
 }
 

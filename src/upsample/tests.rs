@@ -77,11 +77,19 @@ fn plain_gelu(x: f64) -> f64 {
 fn layer(tensors: &Tensors, name: &str, input: &[f64]) -> Vec<f64> {
     let (matrix, bias) = (&tensors[&format!("{name}.weight")], &tensors[&format!("{name}.bias")]);
     let rows = matrix.chunks_exact(input.len()).zip(bias);
-    rows.map(|(row, &bias)| row.iter().zip(input).map(|(&a, b)| f64::from(a) * b).sum::<f64>() + f64::from(bias)).collect()
+    rows.map(|(row, &bias)| row.iter().zip(input).map(|(&a, b)| f64::from(a) * b).sum::<f64>() + f64::from(bias))
+        .collect()
 }
 
 /// One doubling of (row, column, channel), step by step as the method says.
-fn doubling(tensors: &Tensors, prefix: &str, image: &[f64], size: [usize; 2], source: &[f64], cells: [usize; 2]) -> Vec<f64> {
+fn doubling(
+    tensors: &Tensors,
+    prefix: &str,
+    image: &[f64],
+    size: [usize; 2],
+    source: &[f64],
+    cells: [usize; 2],
+) -> Vec<f64> {
     let channels = source.len() / (cells[0] * cells[1]);
     let grid = cells.map(|side| 2 * side);
     let factor = size[0] / grid[0];
@@ -210,7 +218,8 @@ impl Case {
         let (cls, patches) = self.tokens.split_at(depth);
         let mut features = wide(patches);
         for step in 0..self.steps {
-            let prefix = if self.tensors.contains_key("up2.range_temp") { format!("up{}.", step + 1) } else { "up1.".into() };
+            let prefix =
+                if self.tensors.contains_key("up2.range_temp") { format!("up{}.", step + 1) } else { "up1.".into() };
             let cells = self.cells.map(|side| side << step);
             features = doubling(&self.tensors, &prefix, &wide(&self.pixels), self.size(), &features, cells);
         }
@@ -297,9 +306,8 @@ fn windows_that_overlap_share_weights_and_change_nothing() {
     let [height, width] = case.size();
     let wide = 3 * width;
     let scene = Numbers(77).take(3 * height * wide, 2.0);
-    let window = |col: usize| -> Vec<f32> {
-        scene.chunks_exact(wide).flat_map(|row| &row[col..col + width]).copied().collect()
-    };
+    let window =
+        |col: usize| -> Vec<f32> { scene.chunks_exact(wide).flat_map(|row| &row[col..col + width]).copied().collect() };
     for level in Level::all() {
         let mut sharing = case.upsampler(level);
         let mut columns = vec![0, 32, 64, 96, 128, 44, 92, 0];
@@ -313,13 +321,11 @@ fn windows_that_overlap_share_weights_and_change_nothing() {
             let pixels = &pixels[from * 3 * height * width..][..count * 3 * height * width];
             let tokens = &tokens[from * case.tokens.len()..][..count * case.tokens.len()];
             got.extend(sharing.logits(&Windows { count, height, width, pixels, tokens }, &targets).unwrap());
-            let last = sharing.last.as_ref().unwrap();
-            made.push(last.weights.made.iter().flatten().filter(|made| !**made).count());
+            made.push(sharing.memory.last(1)[0].steps.iter().map(|step| step.numbers.len()).sum::<usize>());
         }
-        assert!(made[0] > 0, "the windows share nothing");
-        assert_eq!(made[1], 0, "the last window has no neighbour");
+        assert!(made[0] < made[1], "the windows share nothing, or the last one does");
         let mut alone = case.upsampler(level);
-        alone.share = false;
+        alone.memory.alone = true;
         let each = case.run(&mut alone).len();
         for (index, col) in columns.drain(..).enumerate() {
             let pixels = window(col);
@@ -342,4 +348,39 @@ fn wrong_lengths_are_refused() {
     let missing: Tensors = case.tensors.iter().skip(1).map(|(name, values)| (name.clone(), values.clone())).collect();
     assert!(Upsampler::from_tensors(&missing, 2, 1).is_err());
     assert!(Upsampler::from_tensors(&case.tensors, 14, 1).is_err());
+}
+
+/// Windows of a grid over one image, row by row, in batches that do not end where rows do.
+#[test]
+fn windows_of_a_grid_share_weights_and_change_nothing() {
+    let (steps, cells, depth) = (2, [12, 24], 20);
+    let case = Case::new(steps, 1, 3, cells, depth, 19);
+    let [height, width] = case.size();
+    let (scene_height, scene_width) = (120, 184);
+    let scene = Numbers(78).take(3 * scene_height * scene_width, 2.0);
+    let window = |row: usize, col: usize| -> Vec<f32> {
+        let rows = scene
+            .chunks_exact(scene_height * scene_width)
+            .flat_map(|plane| plane.chunks_exact(scene_width).skip(row).take(height));
+        rows.flat_map(|row| &row[col..col + width]).copied().collect()
+    };
+    // The last of each axis is moved back inside.
+    let places: Vec<(usize, usize)> =
+        [0, 24, 48, 72].iter().flat_map(|&row| [0, 24, 48, 72, 88].map(|col| (row, col))).collect();
+    let level = Level::best();
+    let (mut sharing, mut alone) = (case.upsampler(level), case.upsampler(level));
+    alone.memory.alone = true;
+    let targets = Targets { queries: &case.queries, lambda: -0.3 };
+    let mut made = Vec::new();
+    for (batch, places) in places.chunks(3).enumerate() {
+        let pixels: Vec<f32> = places.iter().flat_map(|&(row, col)| window(row, col)).collect();
+        let tokens = Numbers(batch as u64).take(places.len() * case.tokens.len(), 1.0);
+        let windows = Windows { count: places.len(), height, width, pixels: &pixels, tokens: &tokens };
+        let got = sharing.logits(&windows, &targets).unwrap();
+        assert_eq!(got, alone.logits(&windows, &targets).unwrap(), "batch {batch}");
+        made.push(sharing.memory.last(1)[0].steps[1].numbers.len());
+    }
+    // The third of the first row has a neighbour to the left, the third of the second row one above as well.
+    assert!(made[0] < alone.memory.last(1)[0].steps[1].numbers.len());
+    assert!(made[2] < made[0], "{made:?}");
 }

@@ -89,10 +89,16 @@ impl Weights {
             if view.dtype() != Dtype::F32 {
                 return Err(Error::input(format!("the tensor {name} is {}, not F32", view.dtype())));
             }
-            let numbers = view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+            let numbers =
+                view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
             tensors.insert(name, numbers.collect());
         }
         Self::new(&tensors)
+    }
+
+    /// The weights of a doubling, counted from 0.
+    pub fn step(&self, index: usize) -> &Step {
+        &self.steps[index.min(self.steps.len() - 1)]
     }
 
     /// `tensors`: by canonical name, row-major.

@@ -32,8 +32,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "cli", "evaluate", "geom", "journal", "model", "network", "pipeline", "preview", "raster", "report", "scene",
-            "stitch", "vector",
+            "cli", "evaluate", "geom", "journal", "model", "network", "pipeline", "preview", "raster", "report",
+            "scene", "stitch", "vector",
         ],
     ),
     ("main", &[]),

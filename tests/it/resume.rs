@@ -143,7 +143,9 @@ fn what_an_earlier_run_left_is_guarded() {
 
     // Started anew it comes to the same.
     work.ok(["run", "job.yaml", "--overwrite"]);
-    for (name, (found, want)) in OUTPUTS.iter().zip(outputs(&work).iter().zip(&want)).filter(|(name, _)| name.ends_with("fgb")) {
+    for (name, (found, want)) in
+        OUTPUTS.iter().zip(outputs(&work).iter().zip(&want)).filter(|(name, _)| name.ends_with("fgb"))
+    {
         assert!(found == want, "{name} differs");
     }
 }
@@ -184,7 +186,11 @@ fn a_window_that_cannot_be_read_fails_the_job_or_is_a_hole_that_everybody_sees()
     let words = "segment scene.tif --model fake:identity -c red;green;blue -o out/labels.tif";
     let ran = work.run(words.split_whitespace());
     assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("cannot read band") && ran.stderr.contains("rows are finished and kept"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("cannot read band") && ran.stderr.contains("rows are finished and kept"),
+        "{}",
+        ran.stderr
+    );
     assert!(!work.path("out/labels.tif").exists());
     let ran = work.run(format!("{words} --allow-holes").split_whitespace());
     assert_eq!(ran.code, 3, "{}", ran.stderr);
@@ -295,9 +301,6 @@ fn quarters(work: &Workdir, pixels: &[u8], (width, height): (usize, usize)) {
         .zip(&sources)
         .map(|(band, sources)| format!("<VRTRasterBand dataType=\"Byte\" band=\"{band}\">{sources}</VRTRasterBand>"))
         .collect();
-    let vrt = format!(
-        "<VRTDataset rasterXSize=\"{width}\" rasterYSize=\"{height}\">{}</VRTDataset>",
-        bands.concat()
-    );
+    let vrt = format!("<VRTDataset rasterXSize=\"{width}\" rasterYSize=\"{height}\">{}</VRTDataset>", bands.concat());
     work.write("quarters.vrt", vrt);
 }

@@ -74,8 +74,6 @@ pub(super) fn labels(bytes: &[u8], sample: Sample) -> Vec<u16> {
 pub(super) fn scores(bytes: &[u8], sample: Sample) -> Vec<f32> {
     match sample {
         Sample::U8 => bytes.iter().map(|&byte| score_from_byte(byte)).collect(),
-        _ => {
-            bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
-        }
+        _ => bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect(),
     }
 }

@@ -191,8 +191,10 @@ fn compute_and_assemble(
     let grid = Grid::new(engine.scene.info.size, tiling.window, tiling.stride);
     let (mut counts, stretch) = (Counts::default(), reader.stretch().to_string());
     if files.iter().any(|file| !file.holes().is_empty()) && !engine.options.allow_holes {
-        return Err(Error::input("an earlier run has left holes in the unfinished results, which this one may not have")
-            .with_hint("Run it with --allow-holes again, or start anew with --overwrite."));
+        return Err(Error::input(
+            "an earlier run has left holes in the unfinished results, which this one may not have",
+        )
+        .with_hint("Run it with --allow-holes again, or start anew with --overwrite."));
     }
     let windows = files.iter().map(|file| grid.count_reaching(file.part())).sum();
     let progress = reporter.progress("segmenting", windows, "windows");
