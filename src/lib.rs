@@ -33,4 +33,5 @@ pub mod run;
 pub mod scene;
 pub mod stitch;
 pub mod train;
+pub mod upsample;
 pub mod vector;

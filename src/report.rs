@@ -3,6 +3,7 @@
 //! Results go to standard output, everything about the work to standard error. Colour adds nothing that is not in the
 //! words, and appears on terminals only.
 
+mod bench;
 mod download;
 mod plan;
 mod products;
@@ -17,6 +18,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use crate::error::{Error, Kind};
 use crate::pipeline::Plan;
 
+pub use bench::{BenchReport, BenchRow};
 pub use download::Download;
 pub use summary::{ClassShare, Output, Summary};
 pub use text::AreaScale;
@@ -94,6 +96,11 @@ impl Reporter {
         if !self.quiet {
             self.print(&summary.render(self.out));
         }
+    }
+
+    /// What a measurement found: to standard output, whatever `--quiet` says.
+    pub fn bench(&self, report: &BenchReport) {
+        self.print(&report.render(self.out));
     }
 
     /// A bar for `total` units of work, named in the plural (`windows`).

@@ -1,5 +1,6 @@
 //! The command line: clap's types, and which key of a job each flag stands for.
 
+mod bench;
 mod evaluate;
 mod options;
 mod shard;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
+pub use bench::{BenchArgs, RANDOM};
 pub use evaluate::EvaluateArgs;
 pub use options::{Memory, RunOptions};
 pub use shard::Shard;
@@ -94,6 +96,10 @@ pub enum Command {
         segearth vectorize labels.tif --recipe roads --graph roads.graphml -o roads.gpkg\n  \
         segearth vectorize labels.tif --recipe water --subtract rivers.gpkg --zones districts.gpkg -o flooded.gpkg")]
     Vectorize(Box<VectorizeArgs>),
+    #[command(after_help = "Examples:\n  \
+        segearth bench\n  \
+        segearth bench --model models/vit-b-16 --threads 2 --json figures.json")]
+    Bench(BenchArgs),
     /// Print the JSON schema of job files
     #[command(after_help = "Name it in the first line of a job, and editors complete and check while you type:\n  \
         # yaml-language-server: $schema=job.schema.json")]
@@ -305,6 +311,16 @@ pub enum Precision {
     Fp32,
     Fp16,
     Bf16,
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 impl Cli {

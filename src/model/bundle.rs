@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,6 +14,10 @@ use crate::geom::MAX_WINDOW;
 
 pub const IMAGE_ENCODER: &str = "image_encoder.pt";
 pub const TEXT_ENCODER: &str = "text_encoder.pt";
+/// The image encoder's first half, from images to patch features; optional, like the file after it.
+pub const PATCH_ENCODER: &str = "patch_encoder.pt";
+/// The weights with which the second half is computed by kernels of our own, where the CPU computes.
+pub const UPSAMPLER: &str = "upsampler.safetensors";
 pub const TOKENIZER: &str = "tokenizer.json";
 pub const CARD: &str = "model.yaml";
 
@@ -133,14 +138,24 @@ impl Bundle {
             Some(_) => error,
             None => error.with_hint(format!("Import the model again, or write {CARD} as an import does.")),
         })?;
-        for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER] {
-            check_file(folder, name, card.files.get(name).map(String::as_str), trust).input(place)?;
-        }
+        let halves = [PATCH_ENCODER, UPSAMPLER].into_iter().filter(|name| card.files.contains_key(*name));
+        let names: Vec<&str> = [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(halves).collect();
+        let checks: Vec<Result<()>> = names
+            .par_iter()
+            .map(|&name| check_file(folder, name, card.files.get(name).map(String::as_str), trust).input(place))
+            .collect();
+        checks.into_iter().collect::<Result<()>>()?;
         Ok(Self { folder: folder.to_owned(), card })
     }
 
     pub fn image_encoder(&self) -> PathBuf {
         self.folder.join(IMAGE_ENCODER)
+    }
+
+    /// The image encoder in two halves, where the bundle has it so: its first half's trace, and the upsampler's weights.
+    pub fn halves(&self) -> Option<(PathBuf, PathBuf)> {
+        let named = [PATCH_ENCODER, UPSAMPLER].iter().all(|&name| self.card.files.contains_key(name));
+        named.then(|| (self.folder.join(PATCH_ENCODER), self.folder.join(UPSAMPLER)))
     }
 
     pub fn text_encoder(&self) -> PathBuf {
@@ -251,7 +266,8 @@ pub fn sha256_of(path: &Path) -> Result<String> {
 
 /// Writes the card of a folder whose other files are in place, with their hashes.
 pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
-    for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER] {
+    let halves = [PATCH_ENCODER, UPSAMPLER].into_iter().filter(|name| folder.join(name).is_file());
+    for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(halves) {
         card.files.insert(name.to_owned(), sha256_of(&folder.join(name))?);
     }
     let text = serde_yaml::to_string(&card).internal(|| "the model's card cannot be written as YAML".into())?;

@@ -10,7 +10,8 @@ use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
 use crate::network::Attention;
 use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
-use crate::network::export::{self, ExportOptions, Precision};
+use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision};
+use crate::upsample;
 
 /// What to make a bundle of, and how.
 #[derive(Clone, Debug)]
@@ -91,7 +92,11 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         window: request.window,
         precision: request.precision,
     };
-    export::image_encoder(&clip, upsampler.as_ref(), &options, &folder.join(bundle::IMAGE_ENCODER))?;
+    let [whole, patch_encoder, weights] =
+        [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::UPSAMPLER].map(|name| folder.join(name));
+    let halves = Halves { patch_encoder: &patch_encoder, upsampler: &weights };
+    let halves = upsample::serves(sizes.patch).then_some(halves);
+    export::image_encoder(&clip, upsampler.as_ref(), &options, &ImageFiles { whole: &whole, halves })?;
     export::text_encoder(&clip, activation, &folder.join(bundle::TEXT_ENCODER))?;
     fs::write(folder.join(bundle::TOKENIZER), tokenizer.to_json()?)
         .input(|| format!("cannot write {}", folder.join(bundle::TOKENIZER).display()))?;

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::bundle::{Bundle, Trust};
 use super::folders;
 use super::import::{Import, import};
+use super::text::Tokenizer;
 use crate::error::{Context, Error, Result};
 use crate::network::Attention;
 use crate::network::checkpoint::Activation;
@@ -23,6 +24,11 @@ const TOKENIZER: &[u8] = include_bytes!("../../models/mini/tokenizer.json");
 const UPSAMPLER: Option<&[u8]> = None;
 /// Side of its window in pixels: what it was trained on.
 const WINDOW: usize = 128;
+
+/// The embedded model's tokenizer.
+pub fn tokenizer() -> Result<Tokenizer> {
+    Tokenizer::from_json_bytes(TOKENIZER)
+}
 
 /// The embedded model as a bundle: found in the cache, or imported into it.
 pub fn bundle() -> Result<Bundle> {

@@ -5,6 +5,7 @@ mod cuda;
 pub mod fake;
 pub mod fetch;
 mod folders;
+mod halves;
 pub mod import;
 pub(crate) mod memory;
 pub mod mini;
@@ -16,6 +17,7 @@ pub mod torch;
 pub mod tta;
 pub mod weights;
 
+pub use halves::segmenter;
 pub use preprocess::{Normalisation, Padding, normalise};
 
 use crate::error::Result;

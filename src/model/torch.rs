@@ -85,6 +85,52 @@ impl Segmenter for TorchSegmenter {
     }
 }
 
+/// A traced image encoder's first half.
+pub struct TorchPatchEncoder {
+    module: CModule,
+}
+
+impl TorchPatchEncoder {
+    /// On the CPU, as all that comes after it.
+    pub fn load(path: &Path) -> Result<Self> {
+        super::memory::keep();
+        Ok(Self { module: load_module(path, TorchDevice::Cpu)? })
+    }
+
+    /// Features (image, 1 + patch, `width`).
+    ///
+    /// # Errors
+    /// The model cannot be run on these images, or gives features of another shape.
+    pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
+        let _inference = tch::no_grad_guard();
+        let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
+        let pixels = Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?;
+        let features = self.module.forward_ts(&[&pixels]).map_err(|error| {
+            foreign(error, || format!("the patch encoder cannot be run on images of shape {shape:?}"), PATCH_SIGNATURE)
+        })?;
+        let tokens = (images.size.height / patch) * (images.size.width / patch) + 1;
+        let expected = [shape[0], tokens as i64, width as i64];
+        if features.size() != expected {
+            let found = features.size();
+            return Err(Error::input(format!(
+                "the patch encoder answers images of shape {shape:?} with features of shape {found:?}, expected {expected:?}"
+            ))
+            .with_hint(PATCH_SIGNATURE));
+        }
+        to_vec(&features)
+    }
+}
+
+/// Threads that libtorch computes with.
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
+}
+
+/// Lets libtorch compute with so many threads.
+pub fn set_threads(threads: usize) {
+    tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+}
+
 /// A traced text tower.
 pub struct TorchTextEncoder {
     module: CModule,
@@ -119,6 +165,7 @@ impl TextEncoder for TorchTextEncoder {
 
 const IMAGE_SIGNATURE: &str =
     "An image encoder takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W).";
+const PATCH_SIGNATURE: &str = "A patch encoder takes images (B, 3, H, W) and gives features (B, 1 + patches, D).";
 const TEXT_SIGNATURE: &str = "A text encoder takes token ids (N, columns) and gives features (N, D).";
 
 /// A model comes from outside: what it cannot do is no defect of this program.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tch::{Kind, Tensor};
+use tch::{CModule, Kind, Tensor};
 
 use super::checkpoint::{Activation, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
 use super::clip::{Attention, ImageTower, TextTower, TowerOptions};
@@ -43,6 +43,23 @@ pub struct ExportOptions {
     pub precision: Precision,
 }
 
+/// The files of an image encoder.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageFiles<'a> {
+    /// From images to logits.
+    pub whole: &'a Path,
+    /// The same in two halves, where the second is done by kernels of our own.
+    pub halves: Option<Halves<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Halves<'a> {
+    /// From images to patch features.
+    pub patch_encoder: &'a Path,
+    /// The upsampler's weights.
+    pub upsampler: &'a Path,
+}
+
 /// Writes the traced image encoder.
 ///
 /// # Errors
@@ -51,7 +68,7 @@ pub fn image_encoder(
     clip: &ClipWeights,
     upsampler: Option<&UpsamplerWeights>,
     options: &ExportOptions,
-    path: &Path,
+    files: &ImageFiles<'_>,
 ) -> Result<()> {
     let sizes = &clip.sizes;
     let kind = options.precision.kind();
@@ -76,7 +93,19 @@ pub fn image_encoder(
         }
     };
     let encoder = ImageEncoder::new(tower, upsampling);
-    let module = trace::image_encoder(&encoder, options.window as i64, sizes.embed_dim as i64, kind)?;
+    let side = options.window as i64;
+    save(&trace::image_encoder(&encoder, side, sizes.embed_dim as i64, kind)?, files.whole)?;
+    if let (Some(halves), Some(weights)) = (&files.halves, upsampler) {
+        save(&trace::patch_encoder(&encoder, side, kind)?, halves.patch_encoder)?;
+        let weights: Vec<_> = self::tensors(&weights.tensors, "", Kind::Float)?.into_iter().collect();
+        Tensor::write_safetensors(&weights, halves.upsampler)
+            .map_err(Error::from)
+            .input(|| format!("cannot write {}", halves.upsampler.display()))?;
+    }
+    Ok(())
+}
+
+fn save(module: &CModule, path: &Path) -> Result<()> {
     module.save(path).map_err(Error::from).input(|| format!("cannot write {}", path.display()))
 }
 
@@ -92,12 +121,25 @@ pub fn image_tower(
     ImageTower::load(&tensors, options, attention, keep_residual)
 }
 
+/// Writes a trace of nothing but the transformer, as CLIP was trained: what a window could cost at the least.
+///
+/// `forward(images (B, 3, H, W)) -> features (B, 1 + patches, D)`
+pub fn bare_transformer(clip: &ClipWeights, options: &ExportOptions, path: &Path) -> Result<()> {
+    let kind = options.precision.kind();
+    let tensors = tensors(&clip.tensors, "visual.", kind)?;
+    let sizes = &clip.sizes;
+    let tower_options =
+        TowerOptions { layers: sizes.vision_layers, heads: sizes.vision_heads, activation: options.activation };
+    let tower = ImageTower::load(&tensors, tower_options, Attention::Vanilla, true)?;
+    let encoder = ImageEncoder::new(tower, Upsampling::Bilinear);
+    save(&trace::patch_encoder(&encoder, options.window as i64, kind)?, path)
+}
+
 /// Writes the traced text tower.
 pub fn text_encoder(clip: &ClipWeights, activation: Activation, path: &Path) -> Result<()> {
     let tensors = tensors(&clip.tensors, "", Kind::Float)?;
     let options = TowerOptions { layers: clip.sizes.text_layers, heads: clip.sizes.text_heads, activation };
-    let module = trace::text_encoder(&TextTower::load(&tensors, options)?)?;
-    module.save(path).map_err(Error::from).input(|| format!("cannot write {}", path.display()))
+    save(&trace::text_encoder(&TextTower::load(&tensors, options)?)?, path)
 }
 
 /// The tensors whose names begin with `prefix`, as libtorch's, in `kind`.

@@ -6,6 +6,7 @@ mod clip;
 pub mod export;
 mod fault;
 mod layers;
+pub mod random;
 mod segment;
 mod simfeatup;
 pub mod trace;

@@ -28,6 +28,17 @@ impl ImageEncoder {
         &self.tower
     }
 
+    /// What the upsampler of our own kernels takes: (batch, 1 + patch, D), the [CLS] feature and the patches', these after
+    /// the last fixup but for its constant. Float32.
+    pub fn features(&self, images: &Tensor) -> Result<Tensor, TchError> {
+        let ImageFeatures { cls, patches, .. } = self.tower.forward(images)?;
+        let patches = match &self.upsampling {
+            Upsampling::Learned(upsampler, _) => upsampler.fixed(&patches)?,
+            Upsampling::Bilinear => patches,
+        };
+        Tensor::f_cat(&[cls.f_unsqueeze(1)?, patches], 1)?.f_to_kind(Kind::Float)
+    }
+
     /// `images`: normalised, (batch, 3, row, column), sides multiples of the patch; `queries`: unit length, (Q, D);
     /// `lambda`: the share of the [CLS] similarity that is added, one number (-0.3 in the paper). Gives logits in float32,
     /// (batch, Q, row, column).

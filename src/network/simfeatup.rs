@@ -145,6 +145,11 @@ impl Upsampler {
         features.f_add(&self.fixup.forward(&features)?.f_mul_scalar(FIXUP_SHARE)?)?.f_permute([0, 3, 1, 2])
     }
 
+    /// Patch features after the last fixup but for its constant, (batch, patch, D): what all doublings may as well begin with.
+    pub(super) fn fixed(&self, patches: &Tensor) -> Result<Tensor, TchError> {
+        patches.f_add(&patches.f_matmul(&self.fixup_matrix()?)?)
+    }
+
     /// Number of doublings.
     fn steps(&self) -> usize {
         self.steps.len()
@@ -159,7 +164,7 @@ impl Upsampler {
     /// M = [F·(I + 0.1 Wᵀ); 0.1 b] = L·V and V's rows orthonormal, the rows of L can stand for those of M: norms stay, and
     /// scalar products too when t·Vᵀ stands for the queries t. L has min(N + 1, D) columns.
     fn sources(&self, patches: &Tensor, queries: &Tensor, grid: &Tensor, basis: Basis) -> Result<Sources, TchError> {
-        let fixed = patches.f_add(&patches.f_matmul(&self.fixup_matrix()?)?)?;
+        let fixed = self.fixed(patches)?;
         let offset = fixed.f_narrow(1, 0, 1)?.f_zeros_like()?.f_add(&self.fixup_offset()?)?;
         match basis {
             Basis::Joint => {

@@ -27,6 +27,13 @@ pub fn image_encoder(encoder: &ImageEncoder, side: i64, embed_dim: i64, kind: Ki
     })
 }
 
+/// `forward(images (B, 3, H, W)) -> features (B, 1 + patches, D)`, float32 outside, `kind` inside: see
+/// [`ImageEncoder::features`].
+pub fn patch_encoder(encoder: &ImageEncoder, side: i64, kind: Kind) -> Result<CModule> {
+    let inputs = [Tensor::f_randn([TRACED_BATCH, 3, side, side], (Kind::Float, Device::Cpu))?];
+    trace("PatchEncoder", &inputs, |inputs| encoder.features(&inputs[0].f_to_kind(kind)?))
+}
+
 /// `forward(token_ids (B, L) int64) -> features (B, D)`, not normalised, float32.
 pub fn text_encoder(tower: &TextTower) -> Result<CModule> {
     let inputs = [Tensor::f_ones([TRACED_BATCH, TRACED_TOKENS], (Kind::Int64, Device::Cpu))?];

@@ -13,9 +13,9 @@ use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
 use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
-use crate::model::torch::{Device, TorchSegmenter, TorchTextEncoder, cuda_devices};
+use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
 use crate::model::tta::EightSides;
-use crate::model::{Normalisation, Queries, Segmenter};
+use crate::model::{self, Normalisation, Queries, Segmenter};
 use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
 use crate::raster::Stretch;
 use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
@@ -36,15 +36,24 @@ pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
 /// [`Kind::Holes`](crate::error::Kind::Holes) where everything is complete but for windows that the user allowed to fail.
 pub fn run(spec: &Spec, trust: bool, options: Options, reporter: &Reporter) -> Result<()> {
     let prepared = prepare(spec, trust, Folders::Make, reporter)?;
-    let Prepared { plan, model, device } = &prepared;
-    let mut segmenter = segmenter(plan, model, *device, reporter)?;
+    let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
+    run_prepared(&prepared, segmenter.as_mut(), options, reporter)
+}
+
+/// Runs a prepared job with a model that is loaded.
+pub(super) fn run_prepared(
+    prepared: &Prepared,
+    segmenter: &mut dyn Segmenter,
+    options: Options,
+    reporter: &Reporter,
+) -> Result<()> {
     let stop = Stop::listen()?;
     let mut holes = 0;
-    for scene in &plan.scenes {
+    for scene in &prepared.plan.scenes {
         let engine = prepared.engine(scene, options)?;
         let started = Instant::now();
-        let outcome = stop.orderly(|| engine::run(&engine, segmenter.as_mut(), &stop, reporter))?;
-        holes += finish(&engine, outcome, started, *device, reporter)?;
+        let outcome = stop.orderly(|| engine::run(&engine, segmenter, &stop, reporter))?;
+        holes += finish(&engine, outcome, started, prepared.device, reporter)?;
     }
     without_holes(holes)
 }
@@ -86,10 +95,10 @@ fn without_holes(holes: usize) -> Result<()> {
 }
 
 /// A job of which everything is known that can be known before the work.
-struct Prepared {
-    plan: Plan,
-    model: Model,
-    device: Device,
+pub(super) struct Prepared {
+    pub plan: Plan,
+    pub model: Model,
+    pub device: Device,
 }
 
 impl Prepared {
@@ -113,7 +122,7 @@ impl Prepared {
     }
 }
 
-fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
+pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
     let inputs = pipeline::inputs(spec)?;
     let trust = if trust { Trust::User } else { Trust::Hashes };
     let model = match &inputs.model {
@@ -167,7 +176,7 @@ fn memory_suffices(plan: &Plan) -> Result<()> {
 
 /// What to do about output folders that are not there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Folders {
+pub(super) enum Folders {
     Make,
     /// Leave no trace.
     Look,
@@ -245,8 +254,7 @@ fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Report
         Model::Fake(answer) => Ok(Box::new(Fake { answer: *answer, queries: plan.queries() })),
         Model::Bundle(bundle) => {
             let queries = queries(plan, bundle, device, reporter)?;
-            let path = bundle.image_encoder();
-            Ok(Box::new(TorchSegmenter::load(&path, device, &queries, plan.method.debias)?))
+            model::segmenter(bundle, device, &queries, plan.method.debias)
         }
     }
 }
@@ -406,11 +414,11 @@ fn mean_pixel_area(place: &Georeference, size: Size) -> Option<f64> {
     place.crs_wkt.as_ref().map(|_| place.transform.pixel_area() * place.metres_per_unit.powi(2))
 }
 
-fn classes(plan: &Plan) -> Vec<ClassInfo> {
+pub(super) fn classes(plan: &Plan) -> Vec<ClassInfo> {
     plan.classes.iter().map(|class| ClassInfo { name: class.name.clone(), colour: class.colour }).collect()
 }
 
-fn classifier(plan: &Plan) -> Classifier {
+pub(super) fn classifier(plan: &Plan) -> Classifier {
     Classifier {
         query_class: plan
             .classes

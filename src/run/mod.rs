@@ -1,5 +1,6 @@
 //! The one place that knows the whole flow: a command line comes in, files and a summary go out.
 
+mod bench;
 mod engine;
 mod evaluate;
 mod job;
@@ -27,6 +28,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Segment(args) => {
             job::run(&pipeline::from_flags(&args.overrides())?, cli.global.trust, options(&args.options), reporter)
         }
+        Command::Bench(args) => bench::run(args, cli.global.trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
         Command::Merge(args) => job::merge(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),

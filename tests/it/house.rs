@@ -19,7 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pipeline", &["geom", "scene", "location"]),
     ("network", &["geom"]),
     // import.rs hands checkpoints to the network; torch.rs runs what it traced.
-    ("model", &["geom", "scene", "network"]),
+    ("model", &["geom", "scene", "network", "upsample"]),
+    ("upsample", &[]),
     ("evaluate", &["geom", "scene", "raster"]),
     ("preview", &["geom", "scene", "raster"]),
     // Plans, downloads and products are shown as they are.
@@ -40,7 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Files with `unsafe` in them.
-const UNSAFE: &[&str] = &["model/cuda.rs", "model/memory.rs", "raster/ffi.rs", "vector/ffi.rs"];
+const UNSAFE: &[&str] = &["model/cuda.rs", "model/memory.rs", "raster/ffi.rs", "upsample/lanes.rs", "vector/ffi.rs"];
 
 /// Places where a panic is right, with the reason: (file, words of the line, why).
 const PANICS: &[(&str, &str, &str)] = &[];

@@ -11,6 +11,7 @@ use segearth::network::checkpoint::{Activation, ClipWeights, UpsamplerWeights, r
 use segearth::network::export::tensors;
 use segearth::network::{Attention, Basis, ImageEncoder, ImageTower, TextTower, TowerOptions, Upsampler, Upsampling};
 use segearth::stitch::{Accumulator, Classifier, Labelled, Row};
+use segearth::upsample::{Targets, Windows};
 use tch::{Kind, Tensor};
 
 use crate::workdir::{repository, shared};
@@ -97,6 +98,31 @@ fn logits(encoder: &ImageEncoder, images: &Tensor, queries: &Tensor, lambda: f32
     encoder.forward(images, queries, &Tensor::from_slice(&[lambda])).expect("logits")
 }
 
+/// As [`logits`], the half after the transformer by the kernels that the CPU uses.
+fn logits_by_kernels(
+    clip: &ClipWeights,
+    weights: &UpsamplerWeights,
+    images: &Tensor,
+    queries: &Tensor,
+    lambda: f32,
+) -> Tensor {
+    let encoder = ImageEncoder::new(plain_tower(clip), Upsampling::Learned(upsampler(weights), Basis::Joint));
+    let numbers = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().flatten(0, -1)).expect("numbers");
+    let tensors = tensors(&weights.tensors, "", Kind::Float).expect("weights");
+    let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), numbers(tensor))).collect();
+    let size = images.size();
+    let (height, width) = (size[2] as usize, size[3] as usize);
+    let (pixels, tokens) = (numbers(images), numbers(&encoder.features(images).expect("features")));
+    let logits = segearth::upsample::Upsampler::from_tensors(&tensors, 16, 2)
+        .expect("an upsampler")
+        .logits(
+            &Windows { count: 1, height, width, pixels: &pixels, tokens: &tokens },
+            &Targets { queries: &numbers(queries), lambda },
+        )
+        .expect("logits");
+    Tensor::from_slice(&logits).view([1, queries.size()[0], size[2], size[3]])
+}
+
 /// Blends a scene's windows with equal weights, as the paper does.
 fn scene_rows(encoder: &ImageEncoder, set: &Set, scene: &Tensor, window: usize, stride: usize) -> Vec<Row> {
     let size = scene.size();
@@ -174,6 +200,19 @@ fn small_window_features_and_logits() {
         let encoder = ImageEncoder::new(plain_tower(&clip), Upsampling::Learned(upsampler(&weights), basis));
         set.close("window.logits_at_stride2", &logits(&encoder, &set.window(), set.queries(), -0.3), LOGITS);
         set.close("no_debias.window_logits_at_stride2", &logits(&encoder, &set.window(), set.queries(), 0.0), LOGITS);
+    }
+}
+
+#[test]
+fn small_logits_by_kernels() {
+    let (set, clip) = (Set::small(), small_clip());
+    for (kind, lambda, name) in [
+        ("jbu_one", -0.3, "window.logits_at_stride2"),
+        ("jbu_one", 0.0, "no_debias.window_logits_at_stride2"),
+        ("jbu_stack", -0.3, "jbu_stack.window_logits_at_stride2"),
+    ] {
+        let got = logits_by_kernels(&clip, &small_upsampler(kind), &set.window(), set.queries(), lambda);
+        set.close(name, &got, LOGITS);
     }
 }
 
@@ -265,6 +304,16 @@ fn full_from_every_file_layout() {
         set.close("window.logits", &logits(&encoder, &set.window(), set.queries(), -0.3), LOGITS);
         set.close("variant.no_debias.logits_at_stride4", &logits(&encoder, &set.window(), set.queries(), 0.0), LOGITS);
     }
+}
+
+#[test]
+fn full_logits_by_kernels() {
+    let Some(folder) = shared("parity/full") else { return };
+    let set = Set::full(&folder);
+    let weights = read_upsampler(&folder.join("simfeatup_jbu_one.ckpt")).expect("the upsampler");
+    let clip = read_clip(&folder.join("clip_openai_state_dict.pt")).expect("the CLIP");
+    let got = logits_by_kernels(&clip, &weights, &set.window(), set.queries(), -0.3);
+    set.close("window.logits", &got, LOGITS);
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! The upsampler's kernels and the stitcher, each alone: `cargo bench --bench kernels`. Deterministic inputs, one thread for
+//! the kernels; what they come to beside the transformer is what `segearth bench` shows.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use segearth::geom::{Blend, Grid, Size};
+use segearth::stitch::{Accumulator, Classifier};
+use segearth::upsample::{Targets, Upsampler, Windows};
+
+const WINDOW: usize = 224;
+const PATCH: usize = 16;
+const DEPTH: usize = 512;
+const QUERIES: usize = 14;
+const TAPS: usize = 121;
+const KEYS: usize = 32;
+
+fn numbers(count: usize, scale: f32) -> Vec<f32> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 40) as f32 / (1u64 << 23) as f32 - 1.0) * scale
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn upsampler() -> Upsampler {
+    let mut tensors: BTreeMap<String, Vec<f32>> = [
+        ("range_proj.0.weight", KEYS * 3),
+        ("range_proj.0.bias", KEYS),
+        ("range_proj.3.weight", KEYS * KEYS),
+        ("range_proj.3.bias", KEYS),
+        ("fixup_proj.0.weight", TAPS * (TAPS + 3)),
+        ("fixup_proj.0.bias", TAPS),
+        ("fixup_proj.3.weight", TAPS * TAPS),
+        ("fixup_proj.3.bias", TAPS),
+    ]
+    .into_iter()
+    .map(|(name, count)| (format!("up1.{name}"), numbers(count, 0.1)))
+    .collect();
+    tensors.insert("up1.range_temp".into(), vec![0.1]);
+    tensors.insert("up1.sigma_spatial".into(), vec![0.8]);
+    tensors.insert("fixup_proj.1.bias".into(), numbers(DEPTH, 0.1));
+    Upsampler::from_tensors(&tensors, PATCH, 1).expect("an upsampler")
+}
+
+fn upsampling(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("upsample a window");
+    group.sample_size(20);
+    let patches = (WINDOW / PATCH).pow(2);
+    let (tokens, queries) = (numbers((patches + 1) * DEPTH, 1.0), numbers(QUERIES * DEPTH, 0.05));
+    let targets = Targets { queries: &queries, lambda: -0.3 };
+    // Windows of a scene, half a window apart, or of nowhere in particular.
+    for (name, step) in [("with its neighbour", WINDOW / 2), ("alone", 0)] {
+        let width = 8 * WINDOW;
+        let scene = numbers(3 * WINDOW * width, 2.0);
+        let windows: Vec<Vec<f32>> = (0..8)
+            .map(|index| match step {
+                0 => numbers(3 * WINDOW * WINDOW, 1.0 + index as f32),
+                step => scene.chunks_exact(width).flat_map(|row| &row[index * step..][..WINDOW]).copied().collect(),
+            })
+            .collect();
+        let mut upsampler = upsampler();
+        let mut turn = 0;
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                turn += 1;
+                let pixels = &windows[turn % windows.len()];
+                let window = Windows { count: 1, height: WINDOW, width: WINDOW, pixels, tokens: &tokens };
+                black_box(upsampler.logits(&window, &targets).expect("logits"))
+            });
+        });
+    }
+}
+
+fn stitching(criterion: &mut Criterion) {
+    let grid = Grid::new(Size::new(1008, 560), WINDOW, WINDOW / 2);
+    let logits = numbers(QUERIES * WINDOW * WINDOW, 0.1);
+    let classifier = Classifier {
+        query_class: (0..QUERIES).collect(),
+        thresholds: vec![0.1; QUERIES],
+        background: Some(0),
+        logit_scale: 50.0,
+        nodata: 255,
+    };
+    let mut group = criterion.benchmark_group("stitch 32 windows");
+    group.sample_size(20);
+    group.bench_function("blend and label", |bencher| {
+        bencher.iter(|| {
+            let whole = segearth::geom::Window { col: 0, row: 0, width: 1008, height: 560 };
+            let mut accumulator = Accumulator::new(whole, grid.window(), QUERIES, Blend::Hann);
+            grid.windows().for_each(|window| accumulator.add(&window, &logits, None));
+            black_box(classifier.classify(&accumulator.finish_before(560), false))
+        });
+    });
+}
+
+criterion_group!(benches, upsampling, stitching);
+criterion_main!(benches);

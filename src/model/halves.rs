@@ -1,0 +1,55 @@
+//! A bundle's image encoder, run in the way that is fastest on a device.
+//!
+//! libtorch runs the whole trace anywhere. On the CPU, the half after the transformer costs twice the transformer in its
+//! operations; a bundle that holds the two halves apart has that half done by [`crate::upsample`].
+
+use super::bundle::Bundle;
+use super::torch::{Device, TorchPatchEncoder, TorchSegmenter, threads};
+use super::{Images, Queries, Segmenter};
+use crate::error::Result;
+use crate::upsample::{Targets, Upsampler, Windows};
+
+/// The image encoder of a bundle with the queries of one job. `debias`: how much of the [CLS] similarity is subtracted (0.3
+/// in the paper).
+pub fn segmenter(bundle: &Bundle, device: Device, queries: &Queries, debias: f32) -> Result<Box<dyn Segmenter>> {
+    Ok(match (device, bundle.halves()) {
+        (Device::Cpu, Some((patch_encoder, upsampler))) => {
+            let sizes = &bundle.card.sizes;
+            Box::new(Halves {
+                encoder: TorchPatchEncoder::load(&patch_encoder)?,
+                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads())?,
+                patch: sizes.patch,
+                queries: queries.clone(),
+                lambda: -debias,
+            })
+        }
+        _ => Box::new(TorchSegmenter::load(&bundle.image_encoder(), device, queries, debias)?),
+    })
+}
+
+/// The transformer by libtorch, the rest by kernels of our own, one after the other on the same cores.
+struct Halves {
+    encoder: TorchPatchEncoder,
+    upsampler: Upsampler,
+    patch: usize,
+    queries: Queries,
+    lambda: f32,
+}
+
+impl Segmenter for Halves {
+    fn queries(&self) -> usize {
+        self.queries.count
+    }
+
+    fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
+        let tokens = self.encoder.encode(images, self.patch, self.queries.width)?;
+        let windows = Windows {
+            count: images.count,
+            height: images.size.height,
+            width: images.size.width,
+            pixels: &images.pixels,
+            tokens: &tokens,
+        };
+        self.upsampler.logits(&windows, &Targets { queries: &self.queries.features, lambda: self.lambda })
+    }
+}

@@ -1,0 +1,139 @@
+//! What is measured: a model, and the scene that it is given.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cli::{BenchArgs, Precision, RANDOM};
+use crate::error::{Context, Result};
+use crate::geom::Size;
+use crate::model::bundle::{self, Bundle, Card, Sizes, Trust};
+use crate::model::registry::Model;
+use crate::model::torch::Device;
+use crate::model::{Normalisation, Queries, mini};
+use crate::network::checkpoint::Activation;
+use crate::network::export::{self, ExportOptions, Halves, ImageFiles};
+use crate::network::{Attention, random};
+use crate::raster::ScoreWriter;
+use crate::scene::{RasterLayout, ScoreType};
+
+/// The generated scene: 8 × 4 windows of 224 with a stride of 112.
+pub const SCENE: Size = Size { width: 1008, height: 560 };
+
+/// The files of a model, and of the transformer alone.
+pub struct Subject {
+    pub bundle: Bundle,
+    /// The transformer as CLIP was trained, where the weights are at hand.
+    pub bare: Option<PathBuf>,
+    pub name: String,
+}
+
+impl Subject {
+    /// A named bundle, or random weights as a bundle in `folder`.
+    pub fn new(args: &BenchArgs, device: Device, folder: &Path, trust: Trust) -> Result<Option<Self>> {
+        if args.model == RANDOM {
+            return Self::random(args, device, folder).map(Some);
+        }
+        let path = Path::new(&args.model);
+        let model = if path.is_dir() { Model::in_folder(path, trust)? } else { Model::named(&args.model, trust)? };
+        Ok(match model {
+            Model::Bundle(bundle) => Some(Self { name: bundle.card.name.clone(), bundle: *bundle, bare: None }),
+            Model::Fake(_) => None,
+        })
+    }
+
+    fn random(args: &BenchArgs, device: Device, folder: &Path) -> Result<Self> {
+        let clip = random::vit_b_16()?;
+        let upsampler = random::jbu_one(clip.sizes.embed_dim)?;
+        let precision = match args.precision {
+            Precision::Fp32 => export::Precision::Fp32,
+            Precision::Fp16 => export::Precision::Fp16,
+            Precision::Bf16 => export::Precision::Bf16,
+        };
+        let options = ExportOptions {
+            activation: Activation::QuickGelu,
+            attention: Attention::SegEarth,
+            keep_residual: false,
+            window: 224,
+            precision,
+        };
+        let path = |name: &str| folder.join(name);
+        let (whole, bare) = (path(bundle::IMAGE_ENCODER), path("bare.pt"));
+        let (patch_encoder, weights) = (path(bundle::PATCH_ENCODER), path(bundle::UPSAMPLER));
+        let halves = (device == Device::Cpu).then_some(Halves { patch_encoder: &patch_encoder, upsampler: &weights });
+        export::image_encoder(&clip, Some(&upsampler), &options, &ImageFiles { whole: &whole, halves })?;
+        export::bare_transformer(&clip, &options, &bare)?;
+        let nothing = |name: &str| fs::write(path(name), []).input(|| format!("cannot write {}", path(name).display()));
+        match args.text {
+            true => export::text_encoder(&clip, options.activation, &path(bundle::TEXT_ENCODER))?,
+            false => nothing(bundle::TEXT_ENCODER)?,
+        }
+        nothing(bundle::TOKENIZER)?;
+        let Normalisation { mean, std } = Normalisation::CLIP;
+        let sizes = &clip.sizes;
+        let card = Card {
+            format: bundle::FORMAT,
+            name: RANDOM.to_owned(),
+            sizes: Sizes {
+                patch: sizes.patch,
+                window: options.window,
+                embed_dim: sizes.embed_dim,
+                context: sizes.context,
+                vocabulary: sizes.vocab,
+            },
+            normalisation: bundle::CardNormalisation { mean, std },
+            method: Default::default(),
+            provenance: Default::default(),
+            files: Default::default(),
+        };
+        Ok(Self { bundle: bundle::write_card(folder, card)?, bare: Some(bare), name: RANDOM.to_owned() })
+    }
+
+    /// A tokenizer for the bundle's text tower; random weights understand the embedded model's as well as any other.
+    pub fn tokenizer(&self) -> Result<crate::model::text::Tokenizer> {
+        match self.name == RANDOM {
+            true => mini::tokenizer(),
+            false => {
+                let tokenizer = crate::model::text::Tokenizer::from_json_file(&self.bundle.tokenizer())?;
+                Ok(tokenizer.with_context(self.bundle.card.sizes.context))
+            }
+        }
+    }
+}
+
+/// Queries of unit length that mean nothing.
+pub fn queries(count: usize, width: usize) -> Queries {
+    let mut features: Vec<f32> = (0..count * width).map(|index| noise(index as u32) - 0.5).collect();
+    for feature in features.chunks_exact_mut(width) {
+        let length = feature.iter().map(|value| value * value).sum::<f32>().sqrt();
+        feature.iter_mut().for_each(|value| *value /= length);
+    }
+    Queries { count, width, features }
+}
+
+/// From 0 to 1.
+fn noise(index: u32) -> f32 {
+    let mixed = (index ^ (index >> 16)).wrapping_mul(0x7feb_352d);
+    let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x846c_a68b);
+    (mixed ^ (mixed >> 16)) as f32 / u32::MAX as f32
+}
+
+/// Writes the scene: gentle waves and noise, in bytes.
+pub fn write_scene(path: &Path) -> Result<()> {
+    let layout = RasterLayout { overviews: false, ..RasterLayout::default() };
+    let bands = ["red", "green", "blue"];
+    let mut writer = ScoreWriter::create(path, SCENE, None, &bands, ScoreType::U8, layout, &[])?;
+    let mut row = vec![0f32; 3 * SCENE.width];
+    for y in 0..SCENE.height {
+        for (index, value) in row.iter_mut().enumerate() {
+            let (channel, x) = (index / SCENE.width, index % SCENE.width);
+            let wave = ((x as f32 * 0.031 + channel as f32).sin() + (y as f32 * 0.023 - x as f32 * 0.007).cos()) / 6.0;
+            *value = 0.5 + wave + 0.3 * (noise((y * row_length() + index) as u32) - 0.5);
+        }
+        writer.write_rows(y, &row)?;
+    }
+    writer.finish()
+}
+
+fn row_length() -> usize {
+    3 * SCENE.width
+}

@@ -1,0 +1,386 @@
+//! The kernels against the method written out plainly, in float64, one pixel and one neighbour at a time.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::axis::reflect;
+use super::*;
+
+/// Logits, which lie between -1.3 and 1.3, are held to this; those of features shorter than 1 to as much more as these are
+/// shorter, since it is sums that round.
+const TOLERANCE: f64 = 2e-6;
+
+/// Numbers that look random and are the same everywhere.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 40) as f32 / (1u64 << 24) as f32) * 2.0 - 1.0
+    }
+
+    fn take(&mut self, count: usize, scale: f32) -> Vec<f32> {
+        (0..count).map(|_| scale * self.next()).collect()
+    }
+}
+
+type Tensors = BTreeMap<String, Vec<f32>>;
+
+fn tensors(steps: usize, radius: usize, keys: usize, depth: usize, seed: u64) -> Tensors {
+    let mut numbers = Numbers(seed);
+    let taps = (2 * radius + 1) * (2 * radius + 1);
+    let mut tensors = Tensors::new();
+    for index in 1..=steps {
+        let mut put = |name: &str, values: Vec<f32>| tensors.insert(format!("up{index}.{name}"), values);
+        put("range_temp", numbers.take(1, 1.0));
+        put("sigma_spatial", vec![0.7 + 0.2 * numbers.next()]);
+        put("range_proj.0.weight", numbers.take(keys * 3, 1.0));
+        put("range_proj.0.bias", numbers.take(keys, 0.3));
+        put("range_proj.3.weight", numbers.take(keys * keys, 0.4));
+        put("range_proj.3.bias", numbers.take(keys, 0.3));
+        put("fixup_proj.0.weight", numbers.take(taps * (taps + 3), 0.5));
+        put("fixup_proj.0.bias", numbers.take(taps, 0.3));
+        put("fixup_proj.3.weight", numbers.take(taps * taps, 0.3));
+        put("fixup_proj.3.bias", numbers.take(taps, 0.1));
+    }
+    tensors.insert("fixup_proj.1.bias".into(), numbers.take(depth, 0.5));
+    tensors
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// The error function by its series and, further out, by its continued fraction.
+fn erf(x: f64) -> f64 {
+    if x.abs() < 3.0 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..80 {
+            term *= -x * x / n as f64;
+            sum += term / (2 * n + 1) as f64;
+        }
+        return sum * 2.0 / std::f64::consts::PI.sqrt();
+    }
+    let mut fraction = x.abs();
+    for n in (1..60).rev() {
+        fraction = x.abs() + n as f64 / 2.0 / fraction;
+    }
+    x.signum() * (1.0 - (-x * x).exp() / (fraction * std::f64::consts::PI.sqrt()))
+}
+
+fn plain_gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x / std::f64::consts::SQRT_2))
+}
+
+/// matrix · input + bias
+fn layer(tensors: &Tensors, name: &str, input: &[f64]) -> Vec<f64> {
+    let (matrix, bias) = (&tensors[&format!("{name}.weight")], &tensors[&format!("{name}.bias")]);
+    let rows = matrix.chunks_exact(input.len()).zip(bias);
+    rows.map(|(row, &bias)| row.iter().zip(input).map(|(&a, b)| f64::from(a) * b).sum::<f64>() + f64::from(bias))
+        .collect()
+}
+
+/// One doubling of (row, column, channel), step by step as the method says.
+fn doubling(
+    tensors: &Tensors,
+    prefix: &str,
+    image: &[f64],
+    size: [usize; 2],
+    source: &[f64],
+    cells: [usize; 2],
+) -> Vec<f64> {
+    let channels = source.len() / (cells[0] * cells[1]);
+    let grid = cells.map(|side| 2 * side);
+    let factor = size[0] / grid[0];
+    let taps = tensors[&format!("{prefix}fixup_proj.3.bias")].len();
+    let diameter = taps.isqrt();
+    let radius = diameter as isize / 2;
+    let pooled = |row: usize, col: usize| -> Vec<f64> {
+        let mean = |channel: usize| {
+            let pixels = (0..factor * factor).map(|at| {
+                image[(channel * size[0] + row * factor + at / factor) * size[1] + col * factor + at % factor]
+            });
+            pixels.sum::<f64>() / (factor * factor) as f64
+        };
+        (0..3).map(mean).collect()
+    };
+    let keys: Vec<Vec<f64>> = (0..grid[0] * grid[1])
+        .map(|at| {
+            let hidden = layer(tensors, &format!("{prefix}range_proj.0"), &pooled(at / grid[1], at % grid[1]));
+            layer(tensors, &format!("{prefix}range_proj.3"), &hidden.into_iter().map(plain_gelu).collect::<Vec<_>>())
+        })
+        .collect();
+    let cubic = |x: f64| match x.abs() {
+        x if x <= 1.0 => 1.25 * x.powi(3) - 2.25 * x * x + 1.0,
+        x if x < 2.0 => -0.75 * x.powi(3) + 3.75 * x * x - 6.0 * x + 3.0,
+        _ => 0.0,
+    };
+    let bicubic = |row: usize, col: usize, channel: usize| {
+        let along = |at: usize, cells: usize| -> Vec<(usize, f64)> {
+            let centre = (at as f64 + 0.5) / 2.0 - 0.5;
+            let first = centre.floor() as isize - 1;
+            let tap = |cell: isize| (cell.clamp(0, cells as isize - 1) as usize, cubic(centre - cell as f64));
+            (first..first + 4).map(tap).collect()
+        };
+        let mut sum = 0.0;
+        for (r, share) in along(row, cells[0]) {
+            for (c, other) in along(col, cells[1]) {
+                sum += share * other * source[(r * cells[1] + c) * channels + channel];
+            }
+        }
+        sum
+    };
+    let doubled: Vec<f64> = (0..grid[0] * grid[1] * channels)
+        .map(|at| bicubic(at / channels / grid[1], at / channels % grid[1], at % channels))
+        .collect();
+    let temperature = f64::from(tensors[&format!("{prefix}range_temp")][0]).exp().clamp(1e-4, 1e4);
+    let sigma = f64::from(tensors[&format!("{prefix}sigma_spatial")][0]);
+    let mut out = Vec::new();
+    for row in 0..grid[0] {
+        for col in 0..grid[1] {
+            let neighbours: Vec<usize> = (0..taps)
+                .map(|tap| {
+                    let (dy, dx) = ((tap / diameter) as isize - radius, (tap % diameter) as isize - radius);
+                    reflect(row as isize + dy, grid[0]) * grid[1] + reflect(col as isize + dx, grid[1])
+                })
+                .collect();
+            let own = &keys[row * grid[1] + col];
+            let scores: Vec<f64> = neighbours
+                .iter()
+                .map(|&at| temperature * keys[at].iter().zip(own).map(|(a, b)| a * b).sum::<f64>())
+                .collect();
+            let most = scores.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
+            let mut weights: Vec<f64> = scores
+                .iter()
+                .enumerate()
+                .map(|(tap, score)| {
+                    let u = |at: usize| if radius == 0 { -1.0 } else { at as f64 / radius as f64 - 1.0 };
+                    let square = u(tap / diameter).powi(2) + u(tap % diameter).powi(2);
+                    (score - most).exp() / sum * (-square / (2.0 * sigma * sigma)).exp()
+                })
+                .collect();
+            let sum = weights.iter().sum::<f64>().max(1e-7);
+            weights.iter_mut().for_each(|weight| *weight /= sum);
+            let seen: Vec<f64> = weights.iter().copied().chain(pooled(row, col)).collect();
+            let hidden = layer(tensors, &format!("{prefix}fixup_proj.0"), &seen);
+            let hidden: Vec<f64> = hidden.into_iter().map(plain_gelu).collect();
+            let fixed = layer(tensors, &format!("{prefix}fixup_proj.3"), &hidden);
+            weights.iter_mut().zip(fixed).for_each(|(weight, fixed)| *weight += 0.1 * fixed);
+            for channel in 0..channels {
+                let sum = weights.iter().zip(&neighbours).map(|(weight, at)| weight * doubled[at * channels + channel]);
+                out.push(sum.sum::<f64>());
+            }
+        }
+    }
+    out
+}
+
+/// A window and what it is compared with.
+struct Case {
+    tensors: Tensors,
+    steps: usize,
+    cells: [usize; 2],
+    depth: usize,
+    pixels: Vec<f32>,
+    tokens: Vec<f32>,
+    queries: Vec<f32>,
+}
+
+impl Case {
+    fn new(steps: usize, own: usize, radius: usize, cells: [usize; 2], depth: usize, seed: u64) -> Self {
+        let mut numbers = Numbers(seed ^ 0x5eed);
+        let patch = 1usize << steps;
+        let mut queries = numbers.take(3 * depth, 1.0);
+        for query in queries.chunks_exact_mut(depth) {
+            let length = query.iter().map(|value| value * value).sum::<f32>().sqrt();
+            query.iter_mut().for_each(|value| *value /= length);
+        }
+        Self {
+            tensors: tensors(own, radius, 4, depth, seed),
+            steps,
+            cells,
+            depth,
+            pixels: numbers.take(3 * cells[0] * cells[1] * patch * patch, 2.0),
+            tokens: numbers.take((cells[0] * cells[1] + 1) * depth, 1.0),
+            queries,
+        }
+    }
+
+    fn size(&self) -> [usize; 2] {
+        self.cells.map(|side| side << self.steps)
+    }
+
+    /// Logits (query, pixel), and each feature's length.
+    fn plain(&self) -> (Vec<f64>, Vec<f64>) {
+        let depth = self.depth;
+        let (cls, patches) = self.tokens.split_at(depth);
+        let mut features = wide(patches);
+        for step in 0..self.steps {
+            let prefix =
+                if self.tensors.contains_key("up2.range_temp") { format!("up{}.", step + 1) } else { "up1.".into() };
+            let cells = self.cells.map(|side| side << step);
+            features = doubling(&self.tensors, &prefix, &wide(&self.pixels), self.size(), &features, cells);
+        }
+        let length = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let (cls, bias) = (wide(cls), &self.tensors["fixup_proj.1.bias"]);
+        for feature in features.chunks_exact_mut(depth) {
+            feature.iter_mut().zip(bias).for_each(|(y, &b)| *y += 0.1 * f64::from(b));
+        }
+        let mut logits = Vec::new();
+        for query in self.queries.chunks_exact(depth).map(wide) {
+            let of_cls = dot(&cls, &query) / length(&cls);
+            let features = features.chunks_exact(depth);
+            logits.extend(features.map(|feature| dot(feature, &query) / length(feature) - 0.3 * of_cls));
+        }
+        (logits, features.chunks_exact(depth).map(length).collect())
+    }
+
+    fn upsampler(&self, level: Level) -> Upsampler {
+        Upsampler::new(Weights::new(&self.tensors).unwrap(), 1 << self.steps, 1, level).unwrap()
+    }
+
+    fn run(&self, upsampler: &mut Upsampler) -> Vec<f32> {
+        let [height, width] = self.size();
+        let windows = Windows { count: 1, height, width, pixels: &self.pixels, tokens: &self.tokens };
+        upsampler.logits(&windows, &Targets { queries: &self.queries, lambda: -0.3 }).unwrap()
+    }
+
+    fn check(&self) {
+        let (want, lengths) = self.plain();
+        for level in Level::all() {
+            let got = self.run(&mut self.upsampler(level));
+            assert_eq!(got.len(), want.len());
+            let errors = got.iter().zip(&want).map(|(&got, want)| (f64::from(got) - want).abs());
+            let errors = errors.zip(lengths.iter().cycle()).map(|(error, length)| error * length.min(1.0));
+            let worst = errors.fold(0.0, f64::max);
+            let Self { steps, cells, depth, .. } = self;
+            assert!(worst <= TOLERANCE, "{level:?}, {steps} steps from {cells:?}, D = {depth}: off by {worst:.2e}");
+        }
+    }
+}
+
+#[test]
+fn a_grid_larger_than_the_reach_in_the_basis_of_the_image() {
+    Case::new(2, 1, 5, [11, 13], 160, 1).check();
+}
+
+#[test]
+fn more_patches_than_dimensions() {
+    Case::new(2, 1, 5, [5, 12], 20, 2).check();
+}
+
+#[test]
+fn steps_with_weights_of_their_own() {
+    Case::new(4, 4, 3, [2, 3], 24, 3).check();
+}
+
+#[test]
+fn features_that_depend_on_each_other_have_a_basis_too() {
+    let mut case = Case::new(1, 1, 3, [3, 4], 40, 4);
+    let depth = case.depth;
+    let first = case.tokens[depth..2 * depth].to_vec();
+    for patch in [2, 5, 6] {
+        case.tokens[(patch + 1) * depth..][..depth].copy_from_slice(&first);
+    }
+    case.tokens[8 * depth..9 * depth].fill(0.0);
+    case.check();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn any_grid_is_as_the_method_says(rows in 1usize..6, cols in 1usize..8, steps in 1usize..4, radius in 1usize..6,
+                                      depth in 2usize..40, seed: u64) {
+        Case::new(steps, 1, radius, [rows, cols], depth, seed).check();
+    }
+}
+
+/// Windows of one wide image, each a step to the right of the one before.
+#[test]
+fn windows_that_overlap_share_weights_and_change_nothing() {
+    let (steps, cells, depth) = (2, [3, 24], 30);
+    let case = Case::new(steps, 1, 3, cells, depth, 9);
+    let [height, width] = case.size();
+    let wide = 3 * width;
+    let scene = Numbers(77).take(3 * height * wide, 2.0);
+    let window =
+        |col: usize| -> Vec<f32> { scene.chunks_exact(wide).flat_map(|row| &row[col..col + width]).copied().collect() };
+    for level in Level::all() {
+        let mut sharing = case.upsampler(level);
+        let mut columns = vec![0, 32, 64, 96, 128, 44, 92, 0];
+        let tokens = Numbers(5).take(columns.len() * case.tokens.len(), 1.0);
+        let pixels: Vec<f32> = columns.iter().flat_map(|&col| window(col)).collect();
+        let targets = Targets { queries: &case.queries, lambda: -0.3 };
+        let mut got = Vec::new();
+        let mut made = Vec::new();
+        // One batch of three windows, then one of five.
+        for (from, count) in [(0, 3), (3, 5)] {
+            let pixels = &pixels[from * 3 * height * width..][..count * 3 * height * width];
+            let tokens = &tokens[from * case.tokens.len()..][..count * case.tokens.len()];
+            got.extend(sharing.logits(&Windows { count, height, width, pixels, tokens }, &targets).unwrap());
+            made.push(sharing.memory.last(1)[0].steps.iter().map(|step| step.numbers.len()).sum::<usize>());
+        }
+        assert!(made[0] < made[1], "the windows share nothing, or the last one does");
+        let mut alone = case.upsampler(level);
+        alone.memory.alone = true;
+        let each = case.run(&mut alone).len();
+        for (index, col) in columns.drain(..).enumerate() {
+            let pixels = window(col);
+            let tokens = &tokens[index * case.tokens.len()..][..case.tokens.len()];
+            let want = alone.logits(&Windows { count: 1, height, width, pixels: &pixels, tokens }, &targets).unwrap();
+            assert_eq!(got[index * each..][..each], want, "window {index}");
+        }
+    }
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    let case = Case::new(1, 1, 1, [2, 2], 4, 1);
+    let mut upsampler = case.upsampler(Level::best());
+    let targets = Targets { queries: &case.queries, lambda: -0.3 };
+    for (height, width, pixels) in [(4, 4, 47), (3, 4, 36), (0, 0, 0)] {
+        let (pixels, tokens) = (&case.pixels[..pixels], &case.tokens[..]);
+        assert!(upsampler.logits(&Windows { count: 1, height, width, pixels, tokens }, &targets).is_err());
+    }
+    let missing: Tensors = case.tensors.iter().skip(1).map(|(name, values)| (name.clone(), values.clone())).collect();
+    assert!(Upsampler::from_tensors(&missing, 2, 1).is_err());
+    assert!(Upsampler::from_tensors(&case.tensors, 14, 1).is_err());
+}
+
+/// Windows of a grid over one image, row by row, in batches that do not end where rows do.
+#[test]
+fn windows_of_a_grid_share_weights_and_change_nothing() {
+    let (steps, cells, depth) = (2, [12, 24], 20);
+    let case = Case::new(steps, 1, 3, cells, depth, 19);
+    let [height, width] = case.size();
+    let (scene_height, scene_width) = (120, 184);
+    let scene = Numbers(78).take(3 * scene_height * scene_width, 2.0);
+    let window = |row: usize, col: usize| -> Vec<f32> {
+        let rows = scene
+            .chunks_exact(scene_height * scene_width)
+            .flat_map(|plane| plane.chunks_exact(scene_width).skip(row).take(height));
+        rows.flat_map(|row| &row[col..col + width]).copied().collect()
+    };
+    // The last of each axis is moved back inside.
+    let places: Vec<(usize, usize)> =
+        [0, 24, 48, 72].iter().flat_map(|&row| [0, 24, 48, 72, 88].map(|col| (row, col))).collect();
+    let level = Level::best();
+    let (mut sharing, mut alone) = (case.upsampler(level), case.upsampler(level));
+    alone.memory.alone = true;
+    let targets = Targets { queries: &case.queries, lambda: -0.3 };
+    let mut made = Vec::new();
+    for (batch, places) in places.chunks(3).enumerate() {
+        let pixels: Vec<f32> = places.iter().flat_map(|&(row, col)| window(row, col)).collect();
+        let tokens = Numbers(batch as u64).take(places.len() * case.tokens.len(), 1.0);
+        let windows = Windows { count: places.len(), height, width, pixels: &pixels, tokens: &tokens };
+        let got = sharing.logits(&windows, &targets).unwrap();
+        assert_eq!(got, alone.logits(&windows, &targets).unwrap(), "batch {batch}");
+        made.push(sharing.memory.last(1)[0].steps[1].numbers.len());
+    }
+    // The third of the first row has a neighbour to the left, the third of the second row one above as well.
+    assert!(made[0] < alone.memory.last(1)[0].steps[1].numbers.len());
+    assert!(made[2] < made[0], "{made:?}");
+}
