@@ -139,12 +139,9 @@ fn part(
     }
     for ring in rings(border) {
         match ring_area(&ring) {
-            area if area > 0 => {
-                // Members that only touch in a corner are no block.
-                if outer.replace(ring).is_some() {
-                    return None;
-                }
-            }
+            // Members that only touch in a corner are no block.
+            area if area > 0 && outer.is_some() => return None,
+            area if area > 0 => outer = Some(ring),
             area if area.unsigned_abs() > largest_hole => courtyards.push(ring),
             _ => {}
         }

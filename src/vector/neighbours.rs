@@ -72,7 +72,7 @@ pub fn separate(buildings: &mut [Building]) {
 
 /// Buildings of different classes whose boxes touch: indices, two or more together.
 pub fn clusters(buildings: &[Building]) -> Vec<Vec<usize>> {
-    let boxes: Vec<[f64; 4]> = buildings.iter().map(|building| bounds(building)).collect();
+    let boxes: Vec<[f64; 4]> = buildings.iter().map(bounds).collect();
     let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
     let mut root: Vec<u32> = (0..buildings.len() as u32).collect();
     for (index, one) in (0u32..).zip(&boxes) {
