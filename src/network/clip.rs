@@ -6,7 +6,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::checkpoint::Activation;
-use super::layers::{LayerNorm, Linear, Tensors, count, positions, weight};
+use super::layers::{LayerNorm, Linear, QUICK_GELU_SCALE, Tensors, count, positions, weight};
 use crate::error::Result;
 
 /// The self-attention of the image tower's last block, by the method that proposed it.
@@ -43,6 +43,8 @@ struct Block {
     expand: Linear,
     shrink: Linear,
     activation: Activation,
+    /// QuickGELU's factor is in the weights before and after it: what is left is one operation, where libtorch would do three.
+    folded: bool,
     heads: i64,
     head_width: i64,
 }
@@ -63,14 +65,25 @@ impl Block {
         let out_proj = Linear::load(tensors, &format!("{prefix}attn.out_proj."))?;
         let heads = options.heads as i64;
         let width = out_proj.weight().size2()?.0;
+        let (mut expand, mut shrink) =
+            (Linear::load(tensors, &format!("{prefix}mlp.c_fc."))?, Linear::load(tensors, &format!("{prefix}mlp.c_proj."))?);
+        let (kind, learns) = (expand.weight().kind(), expand.weight().requires_grad());
+        // Weights of half precision would be rounded once more.
+        let folded = options.activation == Activation::QuickGelu && kind == Kind::Float && !learns;
+        if folded {
+            // x · sigmoid(s x) = silu(s x) / s
+            expand = expand.scaled(QUICK_GELU_SCALE, QUICK_GELU_SCALE)?;
+            shrink = shrink.scaled(1.0 / QUICK_GELU_SCALE, 1.0)?;
+        }
         Ok(Self {
             ln_1: LayerNorm::load(tensors, &format!("{prefix}ln_1."))?,
             in_proj,
             out_proj,
             ln_2: LayerNorm::load(tensors, &format!("{prefix}ln_2."))?,
-            expand: Linear::load(tensors, &format!("{prefix}mlp.c_fc."))?,
-            shrink: Linear::load(tensors, &format!("{prefix}mlp.c_proj."))?,
+            expand,
+            shrink,
             activation: options.activation,
+            folded,
             heads,
             head_width: width / heads,
         })
@@ -88,7 +101,9 @@ impl Block {
     }
 
     fn mlp(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        self.shrink.forward(&self.activation.forward(&self.expand.forward(&self.ln_2.forward(x)?)?)?)
+        let hidden = self.expand.forward(&self.ln_2.forward(x)?)?;
+        let active = if self.folded { hidden.f_silu()? } else { self.activation.forward(&hidden)? };
+        self.shrink.forward(&active)
     }
 
     fn forward(&self, x: &Tensor, causal: bool) -> Result<Tensor, TchError> {

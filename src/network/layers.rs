@@ -13,13 +13,16 @@ use crate::error::{Error, Result};
 /// Weights by name.
 pub type Tensors = BTreeMap<String, Tensor>;
 
+/// QuickGELU is x · sigmoid(1.702 x).
+pub(super) const QUICK_GELU_SCALE: f64 = 1.702;
+
 /// Epsilon of every layer norm in CLIP (the default of `torch.nn.LayerNorm`).
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 impl Activation {
     pub(super) fn forward(self, x: &Tensor) -> Result<Tensor, TchError> {
         match self {
-            Self::QuickGelu => x.f_multiply(&x.f_mul_scalar(1.702)?.f_sigmoid()?),
+            Self::QuickGelu => x.f_multiply(&x.f_mul_scalar(QUICK_GELU_SCALE)?.f_sigmoid()?),
             Self::Gelu => x.f_gelu("none"),
         }
     }
@@ -52,6 +55,12 @@ impl Linear {
         let matrix = weight(tensors, &format!("{prefix}weight"))?;
         let matrix = if matrix.dim() == 4 { matrix.f_flatten(1, 3)? } else { matrix };
         Ok(Self::new(matrix, Some(weight(tensors, &format!("{prefix}bias"))?)))
+    }
+
+    /// The same with its weights and its bias multiplied.
+    pub fn scaled(&self, weight: f64, bias: f64) -> Result<Self, TchError> {
+        let scaled = self.bias.as_ref().map(|own| own.f_mul_scalar(bias)).transpose()?;
+        Ok(Self::new(self.weight.f_mul_scalar(weight)?, scaled))
     }
 
     pub fn weight(&self) -> &Tensor {
