@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Makes what the program embeds, and upsamplers for users' models.
     ("train", &["evaluate", "geom", "model", "network", "raster", "scene"]),
     // Arguments become the requests that these take.
-    ("cli", &["pipeline", "evaluate", "vector"]),
+    ("cli", &["pipeline", "evaluate", "scene", "vector"]),
     (
         "run",
         &[
