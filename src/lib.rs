@@ -17,6 +17,7 @@
 //! ordered (channel, row, column), with a batch in front where there is one. Pixel values are red, green, blue in 0..=255
 //! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres.
 
+pub mod change;
 pub mod cli;
 pub mod error;
 pub mod evaluate;
@@ -25,6 +26,7 @@ pub mod journal;
 pub mod location;
 pub mod model;
 pub mod network;
+pub mod page;
 pub mod pipeline;
 pub mod preview;
 pub mod raster;

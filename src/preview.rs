@@ -1,4 +1,4 @@
-//! A picture of a result: the scene, its classes beside it, and a legend with each class's share.
+//! A picture of a result: scene and class maps side by side, a legend with each class's share, a scale bar.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -11,14 +11,16 @@ use embedded_graphics::text::{Baseline, Text};
 
 use crate::error::Result;
 use crate::geom::Size;
-use crate::raster::{self, SceneReader};
-use crate::scene::ClassInfo;
+use crate::raster::{self, SceneReader, Thumbnail};
+use crate::scene::{ClassInfo, ScaleBar};
 
 /// Longest side of scene and result in the picture, in pixels.
 const SIDE: usize = 900;
 const MARGIN: usize = 16;
 const LINE: usize = 22;
 const LEGEND: usize = 330;
+/// Height of a scale bar.
+const TICK: usize = 10;
 const PAPER: [u8; 3] = [255, 255, 255];
 const INK: Rgb888 = Rgb888::new(30, 30, 30);
 /// Pixels without data.
@@ -30,21 +32,45 @@ pub struct Entry<'a> {
     pub text: String,
 }
 
-/// Draws scene and labels side by side with a legend, and writes them as PNG.
-pub fn write(path: &Path, scene: &SceneReader, labels: &Path, legend: &[Entry<'_>], title: &str) -> Result<()> {
-    let thumbnail = scene.thumbnail(SIDE)?;
-    let (size, labels) = raster::label_thumbnail(labels, SIDE)?;
-    let shown = |label: u16| legend.get(usize::from(label)).map_or(NOTHING, |entry| entry.class.colour);
-    let result: Vec<[u8; 3]> = labels.iter().map(|&label| shown(label)).collect();
+/// One of the pictures that lie side by side.
+pub struct Panel {
+    size: Size,
+    /// (row, column)
+    pixels: Vec<[u8; 3]>,
+}
 
+impl Panel {
+    /// The scene in few pixels.
+    pub fn scene(scene: &SceneReader) -> Result<Self> {
+        let Thumbnail { size, rgb } = scene.thumbnail(SIDE)?;
+        Ok(Self { size, pixels: rgb })
+    }
+
+    /// A label raster in few pixels and the colours of its classes.
+    pub fn labels(labels: &Path, classes: &[ClassInfo]) -> Result<Self> {
+        let (size, labels) = raster::label_thumbnail(labels, SIDE)?;
+        let shown = |label: &u16| classes.get(usize::from(*label)).map_or(NOTHING, |class| class.colour);
+        Ok(Self { size, pixels: labels.iter().map(shown).collect() })
+    }
+}
+
+/// Draws panels of one extent side by side with a legend and a scale bar below the first one, and writes them as PNG.
+pub fn write(path: &Path, panels: &[Panel], legend: &[Entry<'_>], scale: Option<&ScaleBar>, title: &str) -> Result<()> {
     let top = MARGIN + LINE + MARGIN / 2;
-    let legend_height = legend.len() * LINE;
-    let width = 4 * MARGIN + thumbnail.size.width + size.width + LEGEND;
-    let mut canvas = Canvas::new(Size::new(width, top + size.height.max(legend_height) + MARGIN));
+    let height = panels.iter().map(|panel| panel.size.height).max().unwrap_or(0);
+    let below = if scale.is_some() { LINE + MARGIN } else { 0 };
+    let width = panels.iter().map(|panel| MARGIN + panel.size.width).sum::<usize>() + 2 * MARGIN + LEGEND;
+    let mut canvas = Canvas::new(Size::new(width, top + (height + below).max(legend.len() * LINE) + MARGIN));
     canvas.text(MARGIN, MARGIN, title);
-    canvas.image(MARGIN, top, thumbnail.size, &thumbnail.rgb);
-    canvas.image(2 * MARGIN + thumbnail.size.width, top, size, &result);
-    let left = 3 * MARGIN + thumbnail.size.width + size.width;
+    let mut left = MARGIN;
+    for panel in panels {
+        canvas.image(left, top, panel.size, &panel.pixels);
+        left += panel.size.width + MARGIN;
+    }
+    if let (Some(scale), Some(panel)) = (scale, panels.first()) {
+        let length = (scale.share * panel.size.width as f64).round() as usize;
+        canvas.scale_bar(MARGIN, top + height + MARGIN / 2, length, &scale.label);
+    }
     for (index, entry) in legend.iter().enumerate() {
         let y = top + index * LINE;
         canvas.image(left, y, Size::new(LINE - 4, LINE - 4), &[entry.class.colour; (LINE - 4) * (LINE - 4)]);
@@ -76,6 +102,16 @@ impl Canvas {
         for (index, &colour) in pixels.iter().enumerate() {
             self.set(left + index % size.width, top + index / size.width, colour);
         }
+    }
+
+    /// A line of this length with ticks at its ends, and its label.
+    fn scale_bar(&mut self, left: usize, top: usize, length: usize, label: &str) {
+        let ink = [INK.r(), INK.g(), INK.b()];
+        let tick = [ink; 2 * TICK];
+        self.image(left, top, Size::new(2, TICK), &tick);
+        self.image(left + length.saturating_sub(2), top, Size::new(2, TICK), &tick);
+        self.image(left, top + TICK - 2, Size::new(length, 2), &vec![ink; 2 * length]);
+        self.text(left + length + MARGIN / 2, top - 3, label);
     }
 
     /// Letters outside ISO 8859-1 appear as the font's replacement.

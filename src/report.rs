@@ -4,6 +4,7 @@
 //! words, and appears on terminals only.
 
 mod bench;
+mod change;
 mod download;
 mod plan;
 mod products;
@@ -20,8 +21,9 @@ use crate::pipeline::Plan;
 
 pub use bench::{BenchReport, BenchRow};
 pub use download::Download;
+pub use plan::settled;
 pub use summary::{ClassShare, Output, Summary};
-pub use text::AreaScale;
+pub use text::{AreaScale, grouped};
 use text::{Paint, printable, printable_line};
 
 /// Prints as the user asked.

@@ -1,5 +1,6 @@
 //! What the program knows of a scene, and a piece of its pixels: plain data, no GDAL.
 
+mod ground;
 mod product;
 
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use crate::geom::{GeoTransform, Region, Size, Window};
 
+pub use ground::ScaleBar;
 pub use product::{Misfit, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
 
 /// What a band shows, where the file says so.

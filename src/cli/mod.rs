@@ -1,6 +1,7 @@
 //! The command line: clap's types, and which key of a job each flag stands for.
 
 mod bench;
+mod change;
 mod evaluate;
 mod options;
 mod shard;
@@ -15,6 +16,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use bench::{BenchArgs, RANDOM};
+pub use change::ChangeArgs;
 pub use evaluate::EvaluateArgs;
 pub use options::{Memory, RunOptions};
 pub use shard::Shard;
@@ -90,6 +92,11 @@ pub enum Command {
         segearth evaluate --prediction labels.tif --reference truth.tif\n  \
         segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json")]
     Evaluate(Box<EvaluateArgs>),
+    #[command(after_help = "Examples:\n  \
+        segearth change 2012_labels.tif 2017_labels.tif -o change\n  \
+        segearth change before.tif after.tif -o flood --transition 'land:water' --transition '*:water'\n\n\
+        The map of transitions is a class map of its own: `segearth vectorize` makes smooth polygons above a least area of it.")]
+    Change(ChangeArgs),
     #[command(after_help = "Examples:\n  \
         segearth vectorize labels.tif --recipe landcover -o landcover.gpkg\n  \
         segearth vectorize labels.tif --scores scores.tif --recipe buildings --min-area 20 -o buildings.gpkg\n  \
@@ -205,6 +212,9 @@ pub struct SegmentArgs {
     /// Write a picture of scene, result and legend here
     #[arg(long, value_name = "PREVIEW.png")]
     pub preview: Option<String>,
+    /// Write a page to look at in a browser here: a swipe, areas, job and provenance in one file
+    #[arg(long, value_name = "REPORT.html")]
+    pub report: Option<String>,
     #[command(flatten)]
     pub options: RunOptions,
 }
@@ -369,7 +379,7 @@ impl SegmentArgs {
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
         type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, Option<&String>); 21] = [
+        let flags: [(&str, &str, Make, Option<&String>); 22] = [
             ("SCENE", "scene", Override::text, Some(&self.scene)),
             ("--model", "model", Override::text, self.model.as_ref()),
             ("--threshold", "method.threshold", Override::yaml, self.threshold.as_ref()),
@@ -388,6 +398,7 @@ impl SegmentArgs {
             ("--confidence", "outputs.confidence", Override::text, self.confidence.as_ref()),
             ("--margin", "outputs.margin", Override::text, self.margin.as_ref()),
             ("--preview", "outputs.preview", Override::text, self.preview.as_ref()),
+            ("--report", "outputs.report", Override::text, self.report.as_ref()),
             ("--resolution", "resolution", Override::yaml, self.resolution.as_ref()),
             ("--aoi", "aoi", Override::text, self.aoi.as_ref()),
             ("--tta", "method.tta", Override::text, self.tta.as_ref()),

@@ -13,7 +13,7 @@ use super::place::{Place, Source};
 use super::plan::is_local;
 use super::settings::settings;
 use super::spec::Spec;
-use super::words::{printable, quoted};
+use super::words::{printable, quoted, without_credentials};
 use super::yaml;
 use crate::error::{Context as _, Error, Result};
 
@@ -74,6 +74,19 @@ impl Override {
     /// `background; building,roof,house; road`, or `@FILE` with a class a line.
     pub fn classes(flag: &str, value: &str) -> Self {
         Self::new(flag, "classes", Given::Classes(value.to_owned()))
+    }
+
+    /// The flag with its value.
+    fn written(&self) -> String {
+        match &self.value {
+            // These have it in their name.
+            Given::Yaml(_) | Given::Nothing if self.flag.starts_with("--set") => self.flag.clone(),
+            Given::Nothing => self.flag.clone(),
+            Given::Yaml(text) | Given::Text(text) | Given::List(text) | Given::Classes(text) => {
+                format!("{} {text}", self.flag)
+            }
+            Given::Texts(texts) => format!("{} {}", self.flag, texts.join(" ")),
+        }
     }
 
     fn source(&self, text: &str) -> Arc<Source> {
@@ -209,6 +222,7 @@ fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
     }
     let mut spec: Spec = decode(&root)?;
     spec.origin = Some(root);
+    spec.flags = overrides.iter().map(Override::written).collect();
     let mut faults = Faults::new(&spec);
     settings(&spec, &mut faults);
     faults.finish()?;
@@ -227,6 +241,17 @@ impl Spec {
     /// The path of an input named at `key`: relative ones start from the folder of the file that names them.
     pub(super) fn input_path(&self, key: &str, name: &str) -> PathBuf {
         if is_local(name) { self.place(key).source.base.join(name) } else { PathBuf::from(name) }
+    }
+
+    /// The job as it was given: the text of its file, and below it the flags, each as a comment of a line. For people to
+    /// read: of addresses only what names the file, not what opens it (user, password, query).
+    pub fn written(&self) -> String {
+        let source = self.origin.as_ref().map(|root| &root.place.source).filter(|source| source.has_lines);
+        let mut text = source.map(|source| format!("{}\n", source.text.trim_end())).unwrap_or_default();
+        for flag in &self.flags {
+            text += &format!("# {}\n", flag.replace('\n', " "));
+        }
+        without_credentials(&text)
     }
 
     /// The job file's name without its extension; none for a job from flags.

@@ -38,3 +38,4 @@ pub use plan::{
 };
 pub use schema::json_schema;
 pub use spec::Spec;
+pub use words::without_credentials;

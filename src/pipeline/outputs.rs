@@ -15,9 +15,11 @@ const SCORES: &str = "{scene}_scores.tif";
 const CONFIDENCE: &str = "{scene}_confidence.tif";
 const MARGIN: &str = "{scene}_margin.tif";
 const PREVIEW: &str = "{scene}_preview.png";
+const REPORT: &str = "{scene}_report.html";
 
 const RASTER_EXTENSIONS: &[&str] = &["tif", "tiff"];
 const PICTURE_EXTENSIONS: &[&str] = &["png"];
+const PAGE_EXTENSIONS: &[&str] = &["html", "htm"];
 
 /// The outputs of each scene.
 pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>) -> Vec<OutputPaths> {
@@ -32,6 +34,7 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
     let margin = name(form.margin.as_ref(), MARGIN);
     let product = products::names(spec);
     let preview = name(form.preview.as_ref(), PREVIEW);
+    let report = name(form.report.as_ref(), REPORT);
     check("labels", Some(labels), RASTER_EXTENSIONS, scenes, faults);
     check("scores", scores, RASTER_EXTENSIONS, scenes, faults);
     check("confidence", confidence, RASTER_EXTENSIONS, scenes, faults);
@@ -41,6 +44,7 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
     check("polygons.graph", product.graph.as_deref(), &["graphml"], scenes, faults);
     check("polygons.zone_table", product.zones.as_deref(), &["csv"], scenes, faults);
     check("preview", preview, PICTURE_EXTENSIONS, scenes, faults);
+    check("report", report, PAGE_EXTENSIONS, scenes, faults);
 
     let path = |name: &str, scene: &SceneInfo| folder.join(name.replace("{scene}", &stem(scene)));
     let all: Vec<OutputPaths> = scenes
@@ -54,6 +58,7 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
             graph: product.graph.as_deref().map(|name| path(name, scene)),
             zones: product.zones.as_deref().map(|name| path(name, scene)),
             preview: preview.map(|name| path(name, scene)),
+            report: report.map(|name| path(name, scene)),
         })
         .collect();
     no_path_twice(scenes, &all, faults);

@@ -98,15 +98,21 @@ pub struct OutputPaths {
     /// The table of the water's zones.
     pub zones: Option<PathBuf>,
     pub preview: Option<PathBuf>,
+    pub report: Option<PathBuf>,
 }
 
 impl OutputPaths {
     /// All of them with the keys that name them.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let rasters = self.rasters();
-        let others =
-            [("polygons", &self.polygons), ("graph", &self.graph), ("zones", &self.zones), ("preview", &self.preview)];
-        rasters.chain(others.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))))
+        let products = [("polygons", &self.polygons), ("graph", &self.graph), ("zones", &self.zones)];
+        let products = products.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?)));
+        self.rasters().chain(products).chain(self.pictures())
+    }
+
+    /// What is made for people to look at.
+    pub fn pictures(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let pictures = [("preview", &self.preview), ("report", &self.report)];
+        pictures.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?)))
     }
 
     /// The rasters among them.

@@ -58,6 +58,10 @@ pub struct Spec {
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) origin: Option<Node>,
+    /// The flags that were given over the job file or in place of one, as a reader would write them.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub(super) flags: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
@@ -176,6 +180,9 @@ pub struct OutputsForm {
     pub polygons: Option<PolygonsForm>,
     /// A picture of scene, result and legend (`.png`): a name, or `true` for `{scene}_preview.png`.
     pub preview: Option<OutputForm>,
+    /// A page to look at in a browser (`.html`), in one file: scene and result under a swipe, areas, job and provenance. A
+    /// name, or `true` for `{scene}_report.html`.
+    pub report: Option<OutputForm>,
     /// The pixel type of scores, confidence and margin: `float32`, or `uint8` (0 to 254 for 0 to 1, 255 without data). By
     /// default `float32` for scores and `uint8` for confidence and margin.
     pub score_type: Option<ScoreTypeForm>,

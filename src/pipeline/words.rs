@@ -38,3 +38,41 @@ pub(super) fn suggestion(written: &str, allowed: &[&str]) -> String {
         None => format!("Allowed here: {}.", allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ")),
     }
 }
+
+/// A text with its addresses cut down to what names a file: a user, a password and a query (signatures of signed addresses)
+/// open what is not the reader's.
+pub fn without_credentials(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + 3);
+        out += before;
+        let end = address.find(|c: char| c.is_whitespace() || "\"'`,]}".contains(c)).unwrap_or(address.len());
+        let (address, after) = address.split_at(end);
+        let host = address.find(['/', '?']).unwrap_or(address.len());
+        let address = address[..host].rfind('@').map_or(address, |at| &address[at + 1..]);
+        match address.split_once('?') {
+            Some((name, _)) => out = out + name + "?…",
+            None => out += address,
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_keep_no_secrets() {
+        for (text, expected) in [
+            ("scene: a.tif  # nothing?", "scene: a.tif  # nothing?"),
+            ("[https://me:pw@host/a@b.tif?sig=x&y, b.tif]", "[https://host/a@b.tif?…, b.tif]"),
+            ("/vsicurl/https://host/a.tif?token=é\n'az://c/b?sv=1' x", "/vsicurl/https://host/a.tif?…\n'az://c/b?…' x"),
+            ("s3://bucket/a.tif and ://", "s3://bucket/a.tif and ://"),
+        ] {
+            assert_eq!(without_credentials(text), expected);
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use gdal::raster::GdalDataType;
 use gdal::{Dataset, Metadata};
 
-use super::{messages, metadata, open};
+use super::{ffi, messages, metadata, open};
 use crate::error::{Context, Error, Result};
 use crate::geom::Window;
 use crate::scene::{ColourRole, SceneInfo};
@@ -30,6 +30,8 @@ pub struct CodedRaster {
     /// 0xRRGGBB of each value, where a single band has a colour table.
     palette: Vec<i64>,
     class_names: Vec<String>,
+    /// What any program calls the values, from 0; empty for those without a name.
+    value_names: Vec<String>,
 }
 
 impl CodedRaster {
@@ -59,7 +61,7 @@ impl CodedRaster {
                 band.pixel_type
             )));
         }
-        let (palette, class_names) = {
+        let (palette, class_names, categories) = {
             let band = dataset.rasterband(1).input(|| format!("cannot open band 1 of {}", path.display()))?;
             if matches!(band.band_type(), GdalDataType::Unknown) || info.bands[0].pixel_type.starts_with('C') {
                 return Err(Error::input(format!(
@@ -74,9 +76,10 @@ impl CodedRaster {
             let palette =
                 palette.map(|entry| entry.map_or(ABSENT, |entry| rgb([entry.r, entry.g, entry.b].map(i64::from))));
             let name = |value: usize| band.metadata_item(&format!("CLASS_{value}"), "");
-            (palette.collect(), (0..).map_while(name).collect())
+            (palette.collect(), (0..).map_while(name).collect::<Vec<String>>(), ffi::category_names(&band))
         };
-        Ok(Self { dataset, info, coding, palette, class_names })
+        let value_names = if class_names.is_empty() { categories } else { class_names.clone() };
+        Ok(Self { dataset, info, coding, palette, class_names, value_names })
     }
 
     pub fn info(&self) -> &SceneInfo {
@@ -90,6 +93,19 @@ impl CodedRaster {
     /// The classes that the file names, by value: what label maps of this program carry. Empty for other files.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
+    }
+
+    /// The names of the values, from 0, by whichever program: those of [`class_names`](Self::class_names), else GDAL's category
+    /// names. Values without a name have an empty one.
+    pub fn value_names(&self) -> &[String] {
+        &self.value_names
+    }
+
+    /// Red, green and blue of a value in the file's colour table.
+    pub fn colour(&self, value: usize) -> Option<[u8; 3]> {
+        let colour = *self.palette.get(value).filter(|colour| **colour != ABSENT)?;
+        let [.., red, green, blue] = colour.to_be_bytes();
+        Some([red, green, blue])
     }
 
     /// From now on reads the colours of its colour table instead of its values; without effect where it has none.

@@ -180,7 +180,6 @@ fn check(status: CPLErr::Type, what: &str) -> Result<()> {
 
 /// The names of the values 0, 1, 2, … of a band. Of a GeoTIFF they are there only after something else was asked of it that
 /// brings its sidecar in.
-#[cfg(test)]
 pub(super) fn category_names(band: &RasterBand<'_>) -> Vec<String> {
     // SAFETY: the band handle is valid while `band` is borrowed; the list stays the band's and is copied at once.
     unsafe {

@@ -108,6 +108,13 @@ pub fn prove_writable(target: &Path) -> Result<()> {
     })
 }
 
+/// Writes a small file at once; it has its name only when it is whole.
+pub fn write_file(target: &Path, content: &[u8]) -> Result<()> {
+    let partial = Partial::new(target)?;
+    fs::write(partial.temporary(), content).map_err(|cause| partial.failed("write", cause))?;
+    partial.commit()
+}
+
 fn temporary_name(target: &Path) -> Result<PathBuf> {
     let name = target
         .file_name()

@@ -8,6 +8,21 @@ use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice
 use crate::scene::{Georeference, Recipe, StretchMethod, StretchPlan, ValueRange};
 
 pub(super) fn render(plan: &Plan, paint: Paint) -> String {
+    let mut text = render_job(plan, paint);
+    for scene in &plan.scenes {
+        render_scene(&mut text, plan, scene, paint);
+    }
+    text
+}
+
+/// A plan of which one scene is looked at, as `check` shows it, without colour.
+pub fn settled(plan: &Plan, scene: &ScenePlan) -> String {
+    let mut text = render_job(plan, Paint::new(false));
+    render_scene(&mut text, plan, scene, Paint::new(false));
+    text
+}
+
+fn render_job(plan: &Plan, paint: Paint) -> String {
     let mut text = String::new();
     let line = |text: &mut String, key: &str, value: &str| {
         let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable_line(value));
@@ -69,9 +84,6 @@ pub(super) fn render(plan: &Plan, paint: Paint) -> String {
     );
     if let Some(product) = plan.product.as_ref().filter(|product| product.recipe != Recipe::Plain) {
         line(&mut text, "recipe", product.recipe.name());
-    }
-    for scene in &plan.scenes {
-        render_scene(&mut text, plan, scene, paint);
     }
     text
 }

@@ -72,10 +72,19 @@ impl AreaScale {
     }
 
     pub fn show(self, square_metres: f64) -> String {
+        format!("{} {}", self.number(square_metres), self.name)
+    }
+
+    pub fn unit(self) -> &'static str {
+        self.name
+    }
+
+    /// The number alone.
+    pub fn number(self, square_metres: f64) -> String {
         let text = format!("{:.*}", self.decimals, square_metres / self.unit);
         let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
         let whole = whole.parse().map_or_else(|_| whole.to_owned(), grouped);
-        format!("{whole}{rest} {}", self.name)
+        format!("{whole}{rest}")
     }
 }
 

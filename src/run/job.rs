@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share};
+use super::look::Look;
 use super::provenance;
 use super::stop::Stop;
 use crate::error::{Context, Error, Kind, Result};
-use crate::geom::{Size, area};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
@@ -17,11 +17,10 @@ use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
 use crate::model::tta::EightSides;
 use crate::model::{self, Normalisation, Queries, Segmenter};
 use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
-use crate::raster::Stretch;
-use crate::report::{AreaScale, ClassShare, Output, Reporter, Summary};
-use crate::scene::{ClassInfo, Georeference, LabelType, ProductOptions, ScoreType};
+use crate::report::{ClassShare, Output, Reporter, Summary};
+use crate::scene::{ClassInfo, LabelType, ProductOptions, ScoreType};
 use crate::stitch::Classifier;
-use crate::{preview, raster, vector};
+use crate::{raster, vector};
 
 /// Resolves a job and says what it comes to; computes nothing.
 pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
@@ -53,7 +52,7 @@ pub(super) fn run_prepared(
         let engine = prepared.engine(scene, options)?;
         let started = Instant::now();
         let outcome = stop.orderly(|| engine::run(&engine, segmenter, &stop, reporter))?;
-        holes += finish(&engine, outcome, started, prepared.device, reporter)?;
+        holes += finish(&engine, outcome, started, prepared, reporter)?;
     }
     without_holes(holes)
 }
@@ -68,7 +67,7 @@ pub fn merge(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
     for scene in &prepared.plan.scenes {
         let engine = prepared.engine(scene, Options::default())?;
         let started = Instant::now();
-        holes += finish(&engine, engine::merge(&engine)?, started, prepared.device, reporter)?;
+        holes += finish(&engine, engine::merge(&engine)?, started, &prepared, reporter)?;
     }
     without_holes(holes)
 }
@@ -99,11 +98,13 @@ pub(super) struct Prepared {
     pub plan: Plan,
     pub model: Model,
     pub device: Device,
+    /// As it was given, for people to read.
+    pub job: String,
 }
 
 impl Prepared {
     fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options) -> Result<Engine<'a>> {
-        let Self { plan, model, device } = self;
+        let Self { plan, model, device, .. } = self;
         Ok(Engine {
             plan,
             scene,
@@ -140,7 +141,7 @@ pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Rep
     products_foreseen(&plan)?;
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
-    Ok(Prepared { plan, model, device })
+    Ok(Prepared { plan, model, device, job: spec.written() })
 }
 
 /// Refuses vector products that could not be made of the labels in the end.
@@ -305,7 +306,7 @@ fn finish(
     engine: &Engine<'_>,
     outcome: Outcome,
     started: Instant,
-    device: Device,
+    prepared: &Prepared,
     reporter: &Reporter,
 ) -> Result<usize> {
     let scene = engine.scene;
@@ -349,21 +350,19 @@ fn finish(
         let beside = [("graph", &scene.outputs.graph), ("zones", &scene.outputs.zones)];
         outputs.extend(beside.into_iter().filter_map(|(what, path)| Some(output(what, path.as_deref()?))));
     }
-    if let Some(path) = &scene.outputs.preview {
-        preview(engine, &counts, &stretch, path)?;
-        outputs.push(output("preview", path));
-    }
+    let device = prepared.device.to_string();
+    Look { engine, counts: &counts, stretch: &stretch, device: &device, job: &prepared.job }.write()?;
+    outputs.extend(scene.outputs.pictures().map(|(what, path)| output(what, path)));
     journal.remove()?;
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
     for hole in &counts.holes {
         reporter.note(&format!("{} has a hole: {hole} could not be computed.", scene.name()));
     }
-    let device = device.to_string();
     let (size, place) = scene.output_grid();
     reporter.summary(&Summary {
         scene: &scene.info.path,
         size,
-        pixel_area: place.and_then(|place| mean_pixel_area(place, size)),
+        pixel_area: place.and_then(|place| place.mean_pixel_area(size)),
         windows: counts.windows,
         empty_windows: counts.empty_windows,
         elapsed: started.elapsed(),
@@ -375,43 +374,12 @@ fn finish(
     Ok(counts.holes.len())
 }
 
-/// Scene, result and legend as one picture.
-fn preview(engine: &Engine<'_>, counts: &Counts, stretch: &Stretch, path: &Path) -> Result<()> {
-    let scene = engine.scene;
-    let valid: u64 = counts.classes.iter().sum();
-    let (size, place) = scene.output_grid();
-    let pixel_area = place.and_then(|place| mean_pixel_area(place, size));
-    let legend: Vec<preview::Entry<'_>> = engine
-        .classes
-        .iter()
-        .zip(&counts.classes)
-        .map(|(class, &pixels)| {
-            let share = 100.0 * pixels as f64 / valid.max(1) as f64;
-            let whole = size.pixels() as f64;
-            let shown = |pixel: f64| format!("  {}", AreaScale::new(whole * pixel).show(pixels as f64 * pixel));
-            let extent = pixel_area.map(shown).unwrap_or_default();
-            preview::Entry { class, text: format!("{} {share:.1} %{extent}", class.name) }
-        })
-        .collect();
-    let reader = raster::SceneReader::with_stretch(&scene.info, scene.bands, stretch)?;
-    let title = scene.info.path.file_name().unwrap_or_default().to_string_lossy();
-    preview::write(path, &reader, &scene.outputs.labels, &legend, &title)
-}
-
 fn output<'a>(what: &'a str, path: &'a std::path::Path) -> Output<'a> {
     Output { what, path, remark: String::new() }
 }
 
 fn shares<'a>(classes: &'a [ClassInfo], counts: &Counts) -> Vec<ClassShare<'a>> {
     classes.iter().zip(&counts.classes).map(|(class, &pixels)| ClassShare { class, pixels }).collect()
-}
-
-fn mean_pixel_area(place: &Georeference, size: Size) -> Option<f64> {
-    if place.geographic {
-        let sum: f64 = (0..size.height).map(|row| area::geographic_pixel(&place.transform, size.width, row)).sum();
-        return Some(sum / size.height as f64);
-    }
-    place.crs_wkt.as_ref().map(|_| place.transform.pixel_area() * place.metres_per_unit.powi(2))
 }
 
 pub(super) fn classes(plan: &Plan) -> Vec<ClassInfo> {

@@ -1,9 +1,11 @@
 //! The one place that knows the whole flow: a command line comes in, files and a summary go out.
 
 mod bench;
+mod change;
 mod engine;
 mod evaluate;
 mod job;
+mod look;
 mod models;
 mod provenance;
 mod stop;
@@ -30,6 +32,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         }
         Command::Bench(args) => bench::run(args, cli.global.trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
+        Command::Change(args) => change::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
         Command::Merge(args) => job::merge(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
         Command::Submit(command) => submit::run(command, cli.global.trust, reporter),

@@ -23,8 +23,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("upsample", &[]),
     ("evaluate", &["geom", "scene", "raster"]),
     ("preview", &["geom", "scene", "raster"]),
+    ("page", &["geom", "scene", "raster"]),
+    ("change", &["evaluate", "geom", "scene", "raster"]),
     // Plans, downloads and products are shown as they are.
-    ("report", &["geom", "scene", "pipeline", "model", "vector"]),
+    ("report", &["change", "geom", "scene", "pipeline", "model", "vector"]),
     // Makes what the program embeds, and upsamplers for users' models.
     ("train", &["evaluate", "geom", "model", "network", "raster", "scene"]),
     // Arguments become the requests that these take.
@@ -32,8 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "cli", "evaluate", "geom", "journal", "model", "network", "pipeline", "preview", "raster", "report",
-            "scene", "stitch", "train", "vector",
+            "change", "cli", "evaluate", "geom", "journal", "model", "network", "page", "pipeline", "preview",
+            "raster", "report", "scene", "stitch", "train", "vector",
         ],
     ),
     ("main", &[]),

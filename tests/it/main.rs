@@ -3,9 +3,11 @@
 mod bad_input;
 mod bad_models;
 mod bundles;
+mod change;
 mod fetch;
 mod flow;
 mod house;
+mod look;
 mod meaning;
 mod parity_binary;
 mod parity_network;

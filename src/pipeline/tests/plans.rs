@@ -39,6 +39,7 @@ fn the_defaults_are_the_papers_but_for_the_blend() {
         graph: None,
         zones: None,
         preview: None,
+        report: None,
     };
     assert_eq!(plan.scenes[0].outputs, outputs);
     assert_eq!(plan.notes, [""; 0]);

@@ -1,0 +1,220 @@
+//! The classes of two maps as one list, and what each value of either means.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::evaluate::{ClassMap, Code};
+use crate::raster::{ABSENT, CodedRaster, Coding};
+use crate::scene::{ClassInfo, SceneInfo};
+
+/// Classes of both maps together: their transitions all have a name in the result.
+pub const MOST: usize = 64;
+
+/// What a pixel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    Class(usize),
+    /// Left out by the class map.
+    Ignored,
+    Absent,
+}
+
+pub struct Legend {
+    /// Of both maps: those of the first in their order, then what only the second has.
+    pub classes: Vec<ClassInfo>,
+    pub before: Meanings,
+    pub after: Meanings,
+}
+
+/// What the codes of one map mean.
+#[derive(Default)]
+pub struct Meanings(HashMap<Code, Label>);
+
+impl Legend {
+    /// Joins the classes; the rasters come back set to what is read of them, values or colours.
+    pub fn settle(
+        before: CodedRaster,
+        after: CodedRaster,
+        map: Option<&ClassMap>,
+    ) -> Result<(Self, CodedRaster, CodedRaster)> {
+        let Some(map) = map else {
+            let legend = Self::by_names(&before, &after)?;
+            return Ok((legend, before, after));
+        };
+        if !map.prediction.is_empty() {
+            return Err(Error::input(
+                "the class map has a section 'prediction', and here both maps are read by 'classes'",
+            )
+            .with_hint("List the codes of both maps there: classes: {water: [80, '#0000ff', lake]}."));
+        }
+        let mut classes: Vec<ClassInfo> =
+            map.classes.iter().map(|(name, _)| ClassInfo { name: name.clone(), colour: [0; 3] }).collect();
+        check_number(classes.len())?;
+        let mut colours: Vec<Option<[u8; 3]>> = map.classes.iter().map(|(_, codes)| written_colour(codes)).collect();
+        let (before, from) = mapped(before, map, &mut colours)?;
+        let (after, to) = mapped(after, map, &mut colours)?;
+        paint(&mut classes, &colours);
+        Ok((Self { classes, before: from, after: to }, before, after))
+    }
+
+    fn by_names(before: &CodedRaster, after: &CodedRaster) -> Result<Self> {
+        let mut legend = Self { classes: Vec::new(), before: Meanings::default(), after: Meanings::default() };
+        let mut colours: Vec<Option<[u8; 3]>> = Vec::new();
+        for (raster, meanings) in [(before, &mut legend.before), (after, &mut legend.after)] {
+            if raster.coding() == Coding::Colours || raster.value_names().iter().all(|name| name.trim().is_empty()) {
+                return Err(Error::input(format!("{} does not name its classes", raster.info().path.display()))
+                    .with_hint(
+                        "Say with --map FILE which values or colours mean which class: `classes: {water: 1, land: 2}`.",
+                    ));
+            }
+            for (value, name) in raster.value_names().iter().enumerate().filter(|(_, name)| !name.trim().is_empty()) {
+                let class = legend.classes.iter().position(|class| same(&class.name, name)).unwrap_or_else(|| {
+                    legend.classes.push(ClassInfo { name: name.trim().to_owned(), colour: [0; 3] });
+                    colours.push(None);
+                    legend.classes.len() - 1
+                });
+                // The later map has the last word on colours.
+                colours[class] = raster.colour(value).or(colours[class]);
+                meanings.0.insert(Code::Value(value as i64), Label::Class(class));
+            }
+        }
+        check_number(legend.classes.len())?;
+        paint(&mut legend.classes, &colours);
+        Ok(legend)
+    }
+
+    /// Sentences about classes that only one of the maps can have.
+    pub fn notes(&self, before: &SceneInfo, after: &SceneInfo) -> Vec<String> {
+        let has = |meanings: &Meanings, class: usize| meanings.0.values().any(|label| *label == Label::Class(class));
+        let alone = |one: &Meanings, other: &Meanings| -> Vec<&str> {
+            let classes = self.classes.iter().enumerate();
+            classes.filter(|(i, _)| has(one, *i) && !has(other, *i)).map(|(_, class)| class.name.as_str()).collect()
+        };
+        let sides = [(before, &self.before, &self.after), (after, &self.after, &self.before)];
+        let notes = sides.into_iter().map(|(info, one, other)| (info, alone(one, other)));
+        notes
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(info, names)| {
+                format!("only {} knows the class {}: its changes may be none.", info.path.display(), names.join(", "))
+            })
+            .collect()
+    }
+}
+
+/// What a map with a class map says. A file that names its classes is read by those names where the class map has them, else
+/// by colours where the class map and the file have them, else by values.
+fn mapped(raster: CodedRaster, map: &ClassMap, colours: &mut [Option<[u8; 3]>]) -> Result<(CodedRaster, Meanings)> {
+    let names = raster.value_names();
+    let value = |name: &str| names.iter().position(|known| same(known, name)).map(|value| value as i64);
+    let mut by_name = Meanings::default();
+    for (class, (name, codes)) in map.classes.iter().enumerate() {
+        let texts = codes.iter().filter_map(|code| if let Code::Text(text) = code { Some(text) } else { None });
+        for value in texts.chain([name]).filter_map(|name| value(name)) {
+            by_name.0.insert(Code::Value(value), Label::Class(class));
+            colours[class] = colours[class].or_else(|| raster.colour(usize::try_from(value).ok()?));
+        }
+    }
+    let named = !by_name.0.is_empty();
+    let has_colours = map.classes.iter().flat_map(|(_, codes)| codes).any(|code| matches!(code, Code::Colour(_)));
+    let raster = if has_colours && !named { raster.as_colours() } else { raster };
+    let mut meanings = by_name;
+    for (class, (_, codes)) in map.classes.iter().enumerate().filter(|_| !named) {
+        meanings.0.extend(codes.iter().map(|code| (code.clone(), Label::Class(class))));
+    }
+    for code in &map.ignore {
+        match code {
+            Code::Text(text) => {
+                let value = raster.value_names().iter().position(|known| same(known, text));
+                meanings.0.extend(value.map(|value| (Code::Value(value as i64), Label::Ignored)));
+            }
+            code => {
+                meanings.0.entry(code.clone()).or_insert(Label::Ignored);
+            }
+        }
+    }
+    if !meanings.0.values().any(|label| matches!(label, Label::Class(_))) {
+        return Err(Error::input(format!("the class map has no code for {}", raster.info().path.display())));
+    }
+    Ok((raster, meanings))
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.trim().to_lowercase() == b.trim().to_lowercase()
+}
+
+fn written_colour(codes: &[Code]) -> Option<[u8; 3]> {
+    codes.iter().find_map(|code| if let Code::Colour(colour) = code { Some(*colour) } else { None })
+}
+
+fn check_number(classes: usize) -> Result<()> {
+    if classes <= MOST {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "the two maps have {classes} classes together, and at most {MOST} can be compared ({} transitions)",
+        MOST * MOST
+    ))
+    .with_hint("Join classes with --map, and name in its 'ignore' what is not to be compared."))
+}
+
+/// Gives classes their colours; those without one lie evenly around the colour wheel.
+fn paint(classes: &mut [ClassInfo], colours: &[Option<[u8; 3]>]) {
+    for (index, (class, colour)) in classes.iter_mut().zip(colours).enumerate() {
+        // The golden angle: hues stay apart however many there are.
+        class.colour = colour.unwrap_or_else(|| hue(index as f64 * 137.508));
+    }
+}
+
+fn hue(degrees: f64) -> [u8; 3] {
+    [0.0, 240.0, 120.0].map(|shift| {
+        let part = ((degrees + shift) % 360.0 / 60.0 - 3.0).abs() - 1.0;
+        (60.0 + 160.0 * part.clamp(0.0, 1.0)) as u8
+    })
+}
+
+/// Reads the codes of one map; each is looked up once.
+pub struct Side<'a> {
+    meanings: &'a Meanings,
+    coding: Coding,
+    path: PathBuf,
+    known: HashMap<i64, Label>,
+    /// Neighbouring pixels mostly say the same.
+    last: (i64, Label),
+}
+
+impl<'a> Side<'a> {
+    pub fn new(meanings: &'a Meanings, raster: &CodedRaster) -> Self {
+        let absent = (ABSENT, Label::Absent);
+        let path = raster.info().path.clone();
+        Self { meanings, coding: raster.coding(), path, known: [absent].into(), last: absent }
+    }
+
+    /// What a code means; `place` is its column and row in the result, for the refusal of one that means nothing.
+    pub fn label(&mut self, number: i64, place: impl Fn() -> (usize, usize)) -> Result<Label> {
+        if number == self.last.0 {
+            return Ok(self.last.1);
+        }
+        let label = match self.known.get(&number) {
+            Some(label) => *label,
+            None => {
+                let code = match self.coding {
+                    Coding::Values => Code::Value(number),
+                    Coding::Colours => Code::from_rgb(number as u32),
+                };
+                let label = self.meanings.0.get(&code).copied().ok_or_else(|| {
+                    let (col, row) = place();
+                    Error::input(format!(
+                        "{} has the {code} at column {col}, row {row} of the result, which stands for no class",
+                        self.path.display()
+                    ))
+                    .with_hint("Give it to a class or to 'ignore' in the file of --map, or declare it as nodata.")
+                })?;
+                self.known.insert(number, label);
+                label
+            }
+        };
+        self.last = (number, label);
+        Ok(label)
+    }
+}

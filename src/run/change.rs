@@ -1,0 +1,134 @@
+//! Two class maps to what changed between them.
+
+use std::path::{Path, PathBuf};
+
+use crate::change::{Change, Comparison};
+use crate::cli::ChangeArgs;
+use crate::error::{Context, Error, Result};
+use crate::evaluate::ClassMap;
+use crate::preview::{self, Panel};
+use crate::report::{AreaScale, Output, Reporter, grouped};
+use crate::scene::ClassInfo;
+use crate::{raster, vector};
+
+/// Changes in the legend of the picture.
+const LISTED: usize = 16;
+
+pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
+    let map = args.map.as_deref().map(ClassMap::read).transpose()?;
+    let comparison = Comparison::open(&args.before, &args.after, map.as_ref())?;
+    let chosen = comparison.select(&args.transitions)?;
+    let paths = Paths::new(args);
+    paths.ready(args)?;
+
+    let progress = reporter.progress("comparing", comparison.rows(), "rows");
+    let change = comparison.run(&paths.raster, |rows| progress.advance(rows))?;
+    drop(progress);
+    let transitions = comparison.transitions();
+    let mut polygons = None;
+    if let Some(path) = &paths.polygons {
+        let skip: Vec<usize> = (0..transitions.len()).filter(|value| !chosen.contains(value)).collect();
+        let options = vector::Options::default();
+        let summary = vector::polygonize(&paths.raster, None, &transitions, &skip, path, &options)?;
+        summary.notes.iter().for_each(|note| reporter.note(note));
+        polygons = Some((path, summary.polygons));
+    }
+    raster::write_file(&paths.csv, change.csv().as_bytes())?;
+    raster::write_file(&paths.json, change.json()?.as_bytes())?;
+    picture(&change, &transitions, &paths)?;
+    change.notes.iter().for_each(|note| reporter.note(note));
+    raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
+
+    let output = |what, path| Output { what, path, remark: String::new() };
+    let mut outputs = vec![output("transitions", paths.raster.as_path())];
+    if let Some((path, count)) = polygons {
+        let unit = if count == 1 { "polygon" } else { "polygons" };
+        outputs.push(Output { remark: format!("{} {unit}", grouped(count)), ..output("polygons", path) });
+    }
+    outputs.extend([output("table", &paths.csv), output("figures", &paths.json), output("picture", &paths.picture)]);
+    reporter.change(&change, &outputs);
+    Ok(())
+}
+
+struct Paths {
+    folder: PathBuf,
+    raster: PathBuf,
+    csv: PathBuf,
+    json: PathBuf,
+    picture: PathBuf,
+    polygons: Option<PathBuf>,
+}
+
+impl Paths {
+    fn new(args: &ChangeArgs) -> Self {
+        let folder = args.output.clone();
+        let name = args.polygons.as_deref().or((!args.transitions.is_empty()).then_some(Path::new("change.gpkg")));
+        let here = |name: &str| folder.join(name);
+        Self {
+            raster: here("change.tif"),
+            csv: here("change.csv"),
+            json: here("change.json"),
+            picture: here("change.png"),
+            polygons: name.map(|name| folder.join(name)),
+            folder,
+        }
+    }
+
+    /// Makes the folder and proves, before any work, that all can be written and nothing that is read is written over.
+    fn ready(&self, args: &ChangeArgs) -> Result<()> {
+        if let Some(polygons) = &self.polygons {
+            vector::Format::of(polygons)?;
+        }
+        let style = self.raster.with_extension("qml");
+        let all = [&self.raster, &style, &self.csv, &self.json, &self.picture];
+        if let Some(taken) = self.polygons.as_ref().filter(|polygons| all.contains(polygons)) {
+            return Err(Error::input(format!(
+                "the polygons and another result would both write to {}",
+                taken.display()
+            ))
+            .with_hint("Give the polygons another name."));
+        }
+        for path in all.into_iter().chain(&self.polygons) {
+            for input in [Some(&args.before), Some(&args.after), args.map.as_ref()].into_iter().flatten() {
+                if path.canonicalize().is_ok_and(|path| input.canonicalize().is_ok_and(|input| input == path)) {
+                    return Err(Error::input(format!("the result would overwrite {}", input.display()))
+                        .with_hint("Write to another folder with -o."));
+                }
+            }
+        }
+        std::fs::create_dir_all(&self.folder)
+            .input(|| format!("cannot make the output folder {}", self.folder.display()))
+            .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
+        all.into_iter().chain(&self.polygons).try_for_each(|path| raster::prove_writable(path))
+    }
+}
+
+/// The map of transitions with a legend: the largest changes, then what stayed.
+fn picture(change: &Change, transitions: &[ClassInfo], paths: &Paths) -> Result<()> {
+    let info = raster::inspect(&paths.raster)?;
+    let scale = info.georeference.as_ref().and_then(|place| place.scale_bar(info.size));
+    let classes = change.classes.len().max(1);
+    let mut values = change.largest();
+    values.truncate(LISTED);
+    values.extend((0..change.cells.len()).filter(|v| v / classes == v % classes && change.cells[*v].pixels > 0));
+    let whole = change.sum(|_, _| true);
+    let legend: Vec<preview::Entry<'_>> = values
+        .into_iter()
+        .filter_map(|value| {
+            let (class, cell) = (transitions.get(value)?, change.cells[value]);
+            let share = 100.0 * cell.pixels as f64 / whole.pixels.max(1) as f64;
+            let area = if change.has_areas {
+                format!("  {}", AreaScale::new(whole.area).show(cell.area))
+            } else {
+                String::new()
+            };
+            // The picture's letters know no arrow.
+            let name = class.name.replace('→', "to");
+            Some(preview::Entry { class, text: format!("{name} {share:.1} %{area}") })
+        })
+        .collect();
+    let file = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let title = format!("{} to {}", file(&change.before), file(&change.after));
+    let panels = [Panel::labels(&paths.raster, transitions)?];
+    preview::write(&paths.picture, &panels, &legend, scale.as_ref(), &title)
+}

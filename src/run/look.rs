@@ -1,0 +1,149 @@
+//! What is made to be looked at once a scene is finished: the picture and the page.
+
+use std::path::Path;
+
+use super::engine::{Counts, Engine};
+use crate::error::Result;
+use crate::geom::Size;
+use crate::page::{Amount, Layers, Page, Share};
+use crate::pipeline::without_credentials;
+use crate::preview::{self, Panel};
+use crate::raster::{SceneReader, Stretch};
+use crate::report::{self, AreaScale, grouped};
+use crate::scene::Georeference;
+
+/// A finished scene.
+pub struct Look<'a> {
+    pub engine: &'a Engine<'a>,
+    pub counts: &'a Counts,
+    /// The one that the model saw: pictures show the same, and nothing is estimated again.
+    pub stretch: &'a Stretch,
+    /// Where it was computed.
+    pub device: &'a str,
+    /// The job as it was given.
+    pub job: &'a str,
+}
+
+impl<'a> Look<'a> {
+    /// Writes what the job asks for.
+    pub fn write(&self) -> Result<()> {
+        let scene = self.engine.scene;
+        if scene.outputs.pictures().next().is_none() {
+            return Ok(());
+        }
+        let reader = SceneReader::with_stretch(&scene.info, scene.bands, self.stretch)?;
+        if let Some(path) = &scene.outputs.preview {
+            self.preview(&reader, path)?;
+        }
+        if let Some(path) = &scene.outputs.report {
+            self.page(&reader, path)?;
+        }
+        Ok(())
+    }
+
+    fn preview(&self, reader: &SceneReader, path: &Path) -> Result<()> {
+        let classes = &self.engine.classes;
+        let panels = [Panel::scene(reader)?, Panel::labels(&self.engine.scene.outputs.labels, classes)?];
+        let legend: Vec<preview::Entry<'_>> = self
+            .shares()
+            .into_iter()
+            .map(|Share { class, share, amount }| {
+                let area = amount.area.map(|area| format!("  {area}")).unwrap_or_default();
+                preview::Entry { class, text: format!("{} {:.1} %{area}", class.name, 100.0 * share) }
+            })
+            .collect();
+        let (size, place) = self.grid();
+        let scale = place.and_then(|place| place.scale_bar(size));
+        preview::write(path, &panels, &legend, scale.as_ref(), &self.title())
+    }
+
+    fn page(&self, reader: &SceneReader, path: &Path) -> Result<()> {
+        let (engine, (size, place)) = (self.engine, self.grid());
+        let scene = engine.scene;
+        let layers = Layers::read(reader, &scene.outputs.labels, &engine.classes, &self.counts.classes)?;
+        let scale = place.and_then(|place| place.scale_bar(size));
+        let mut subtitle = format!("{size} pixels");
+        if let Some(area) = self.amount(size.pixels() as u64).area {
+            subtitle += &format!(", {area}");
+        }
+        if let Some(name) = place.and_then(|place| place.crs_name.as_deref()) {
+            subtitle += &format!(", {name}");
+        }
+        Page {
+            title: &self.title(),
+            subtitle: &subtitle,
+            layers: &layers,
+            scale: scale.as_ref(),
+            classes: &self.shares(),
+            nodata: (self.counts.nodata > 0).then(|| self.amount(self.counts.nodata)),
+            provenance: &self.provenance(),
+            job: self.job,
+            settled: &without_credentials(&report::settled(engine.plan, scene)),
+        }
+        .write(path)
+    }
+
+    fn title(&self) -> String {
+        let info = &self.engine.scene.info;
+        let path = without_credentials(&info.path.to_string_lossy());
+        let file = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
+        info.access.name.clone().or(file).unwrap_or(path)
+    }
+
+    fn grid(&self) -> (Size, Option<&'a Georeference>) {
+        self.engine.scene.output_grid()
+    }
+
+    fn shares(&self) -> Vec<Share<'a>> {
+        let valid: u64 = self.counts.classes.iter().sum();
+        let classes = self.engine.classes.iter().zip(&self.counts.classes);
+        classes
+            .map(|(class, &pixels)| Share {
+                class,
+                share: pixels as f64 / valid.max(1) as f64,
+                amount: self.amount(pixels),
+            })
+            .collect()
+    }
+
+    fn amount(&self, pixels: u64) -> Amount {
+        let (size, place) = self.grid();
+        let pixel = place.and_then(|place| place.mean_pixel_area(size));
+        let shown = |pixel: f64| AreaScale::new(size.pixels() as f64 * pixel).show(pixels as f64 * pixel);
+        Amount { pixels: grouped(pixels), area: pixel.map(shown) }
+    }
+
+    /// What the results' tags say, and what depends on the scene.
+    fn provenance(&self) -> Vec<(String, String)> {
+        let scene = self.engine.scene;
+        let mut rows = vec![("Scene".to_owned(), without_credentials(&scene.info.path.to_string_lossy()))];
+        let bands = scene.bands.map(|band| band.to_string()).join(", ");
+        rows.push(("Bands".to_owned(), format!("{bands} as red, green, blue")));
+        rows.push(("Stretch used".to_owned(), self.stretch.to_string()));
+        for (tag, value) in &self.engine.tags {
+            let name = tag.strip_prefix("SEGEARTH_").unwrap_or(tag);
+            let name = match name.strip_prefix("SHA256_") {
+                Some(file) => format!("SHA-256 of {}", dotted(&file.to_lowercase())),
+                None if name == "VERSION" => "segearth".to_owned(),
+                None => name.chars().take(1).chain(name.to_lowercase().chars().skip(1)).collect(),
+            };
+            rows.push((name, value.clone()));
+        }
+        let windows = match self.counts.empty_windows {
+            0 => grouped(self.counts.windows as u64),
+            empty => format!("{}, and {} without data", grouped(self.counts.windows as u64), grouped(empty as u64)),
+        };
+        rows.push(("Windows".to_owned(), windows));
+        if !self.counts.holes.is_empty() {
+            let holes: Vec<String> = self.counts.holes.iter().map(ToString::to_string).collect();
+            rows.push(("Holes, windows that failed".to_owned(), holes.join("; ")));
+        }
+        rows.push(("Device".to_owned(), self.device.to_owned()));
+        rows
+    }
+}
+
+/// Names of tags have no dots: the last underscore of a file was one.
+fn dotted(name: &str) -> String {
+    name.rsplit_once('_').map_or_else(|| name.to_owned(), |(stem, extension)| format!("{stem}.{extension}"))
+}

@@ -1,0 +1,242 @@
+//! `segearth change` from end to end: two maps into a matrix, a raster, polygons.
+
+use std::path::Path;
+
+use gdal::spatial_ref::SpatialRef;
+use gdal::vector::LayerAccess as _;
+use gdal::{Dataset, Metadata as _};
+
+use crate::scenes::{read_band, write_bands};
+use crate::workdir::{Workdir, without_causes};
+
+const NAMES: [&str; 2] = ["water", "land"];
+
+/// A label raster at (0, 0) of EPSG:25832 with pixels of `step` metres.
+fn labels(path: &Path, size: (usize, usize), step: f64, names: &[&str], values: Vec<u8>) {
+    write_bands(path, size, &[values], |dataset| {
+        dataset.set_geo_transform(&[350_000.0, step, 0.0, 5_640_000.0, 0.0, -step]).expect("a geotransform");
+        dataset.set_spatial_ref(&SpatialRef::from_epsg(25832).expect("a CRS")).expect("a CRS");
+        let mut band = dataset.rasterband(1).expect("a band");
+        band.set_no_data_value(Some(255.0)).expect("a nodata value");
+        for (value, name) in names.iter().enumerate() {
+            band.set_metadata_item(&format!("CLASS_{value}"), name, "").expect("a name");
+        }
+    });
+}
+
+/// 40 × 30 pixels of 2 m: water in the left 10 columns before, in the left 25 after, without rows 0 and 1.
+fn flood(work: &Workdir) {
+    let value = |wet: usize| (0..1200).map(move |at| u8::from(at % 40 >= wet)).collect::<Vec<u8>>();
+    labels(&work.path("before.tif"), (40, 30), 2.0, &NAMES, value(10));
+    let mut after = value(25);
+    after[..80].fill(255);
+    labels(&work.path("after.tif"), (40, 30), 2.0, &NAMES, after);
+}
+
+#[test]
+fn a_flood_is_a_matrix_a_raster_and_polygons() {
+    let work = Workdir::new();
+    flood(&work);
+    let ran = work.ok("change before.tif after.tif -o out --transition land:water --polygons wet.geojson".split(' '));
+    insta::assert_snapshot!(ran.stdout, @r"
+    before.tif to after.tif: 1,120 pixels compared, 4,480 m², 37.5 % changed
+    left out: 80 without a label after
+
+      m², from ↓ to →  water   land  before
+      water            1,120      0   1,120
+      land             1,680  1,680   3,360
+      after            2,800  1,680   4,480
+
+      land → water  1,680 m²  50.0 %  of land
+
+    transitions  out/change.tif
+    polygons     out/wet.geojson  (1 polygon)
+    table        out/change.csv
+    figures      out/change.json
+    picture      out/change.png
+    ");
+    assert_eq!(ran.stderr, "");
+    let csv = std::fs::read_to_string(work.path("out/change.csv")).expect("a table");
+    insta::assert_snapshot!(csv, @r"
+    from,to,value,pixels,area_m2,area_ha,area_km2,share_of_from
+    water,water,0,280,1120.000,0.112000,0.001120000,1.000000
+    water,land,1,0,0.000,0.000000,0.000000000,0.000000
+    land,water,2,420,1680.000,0.168000,0.001680000,0.500000
+    land,land,3,420,1680.000,0.168000,0.001680000,0.500000
+    ");
+    let json = std::fs::read(work.path("out/change.json")).expect("figures");
+    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!((&json["changed"], &json["without_after"]), (&420.into(), &80.into()));
+    assert_eq!(json["transitions"][2]["area_m2"], 1680.0);
+
+    let raster = Dataset::open(work.path("out/change.tif")).expect("a raster");
+    assert_eq!(raster.geo_transform().expect("a place"), [350_000.0, 2.0, 0.0, 5_640_000.0, 0.0, -2.0]);
+    assert_eq!(raster.spatial_ref().expect("a CRS").auth_code().expect("a code"), 25832);
+    let band = raster.rasterband(1).expect("a band");
+    assert_eq!(band.no_data_value(), Some(255.0));
+    assert_eq!(band.metadata_item("CLASS_2", "").as_deref(), Some("land → water"));
+    assert!(
+        band.color_table().is_some() && work.path("out/change.qml").exists() && work.path("out/change.png").exists()
+    );
+    let expected: Vec<u8> = (0..1200)
+        .map(|at| match at % 40 {
+            _ if at < 80 => 255,
+            0..10 => 0,
+            10..25 => 2,
+            _ => 3,
+        })
+        .collect();
+    assert_eq!(read_band::<u8>(&raster, 1), expected);
+
+    let polygons = Dataset::open(work.path("out/wet.geojson")).expect("polygons");
+    let mut layer = polygons.layer(0).expect("a layer");
+    let found: Vec<(String, f64)> = layer
+        .features()
+        .map(|feature| {
+            let field = |name| feature.field_index(name).expect("a field");
+            let class = feature.field_as_string(field("class")).expect("text").expect("a class");
+            (class, feature.field_as_double(field("area_m2")).expect("a number").expect("an area"))
+        })
+        .collect();
+    assert_eq!(found, [("land → water".to_owned(), 1680.0)]);
+}
+
+/// The same ground in pixels of another size, shifted, in another CRS and upside down: never compared blindly.
+#[test]
+fn another_grid_is_laid_on_the_second() {
+    let work = Workdir::new();
+    flood(&work);
+    let fine = (0..120 * 90).map(|at| u8::from(at % 120 >= 30)).collect();
+    labels(&work.path("fine.tif"), (120, 90), 2.0 / 3.0, &NAMES, fine);
+    let ran = work.ok("change fine.tif after.tif -o out".split(' '));
+    assert!(ran.stderr.contains("fine.tif lies on another grid"), "{}", ran.stderr);
+    let cells = |json: &Path| -> Vec<u64> {
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).expect("figures")).expect("JSON");
+        json["transitions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["pixels"].as_u64().expect("a count"))
+            .collect()
+    };
+    assert_eq!(cells(&work.path("out/change.json")), [280, 0, 420, 420]);
+    assert!(!work.path("out/change.gpkg").exists(), "nobody asked for polygons");
+
+    // South up: the first row is the lowest one.
+    let upside: Vec<u8> = (0..1200).map(|at| u8::from(at / 40 < 20 || at % 40 >= 10)).collect();
+    write_bands(&work.path("upside.tif"), (40, 30), &[upside], |dataset| {
+        dataset.set_geo_transform(&[350_000.0, 2.0, 0.0, 5_639_940.0, 0.0, 2.0]).expect("a geotransform");
+        dataset.set_spatial_ref(&SpatialRef::from_epsg(25832).expect("a CRS")).expect("a CRS");
+        let mut band = dataset.rasterband(1).expect("a band");
+        band.set_metadata_item("CLASS_0", "water", "").expect("a name");
+        band.set_metadata_item("CLASS_1", "land", "").expect("a name");
+    });
+    work.ok("change upside.tif after.tif -o out".split(' '));
+    // Water before in rows 0 to 9 of the second map, of which the first two have no label.
+    assert_eq!(cells(&work.path("out/change.json")), [80, 0, 25 * 28 - 80, 420]);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
+    let work = Workdir::new();
+    flood(&work);
+    labels(&work.path("far.tif"), (4, 3), 2e6, &NAMES, vec![0; 12]);
+    write_bands(&work.path("nowhere.tif"), (40, 30), &[vec![0u8; 1200]], |dataset| {
+        let mut band = dataset.rasterband(1).expect("a band");
+        band.set_metadata_item("CLASS_0", "water", "").expect("a name");
+    });
+    write_bands(&work.path("unnamed.tif"), (40, 30), &[vec![0u8; 1200]], |_| {});
+    write_bands(&work.path("scene.tif"), (40, 30), &vec![vec![0u16; 1200]; 4], |_| {});
+    work.write("map.yaml", "classes: {water: 0, land: [5]}\n");
+    work.write("odd.yaml", "classes: {water: 0}\nprediction: {water: 1}\n");
+    let mut said = String::new();
+    for words in [
+        "change gone.tif after.tif -o out",
+        "change scene.tif after.tif -o out",
+        "change unnamed.tif after.tif -o out",
+        "change before.tif nowhere.tif -o out",
+        "change before.tif after.tif -o out --transition land:watr",
+        "change before.tif after.tif -o out --transition land",
+        "change before.tif after.tif -o out --polygons wet.kml",
+        "change before.tif after.tif -o out --polygons change.json",
+        "change before.tif after.tif -o before.tif",
+        "change unnamed.tif unnamed.tif -o out --map odd.yaml",
+        "change unnamed.tif after.tif -o out --map map.yaml",
+        "change before.tif after.tif",
+    ] {
+        said += &format!("$ segearth {words}\n{}\n", without_causes(&work.refused(words)));
+    }
+    insta::assert_snapshot!(said, @r#"
+    $ segearth change gone.tif after.tif -o out
+    error: there is no file gone.tif
+
+    hint: Check the path of the scene.
+
+    $ segearth change scene.tif after.tif -o out
+    error: scene.tif has 4 bands, and a label image has 1, or 3 of red, green and blue
+
+    hint: Take a single band out of it first, for example with gdal_translate -b 1.
+
+    $ segearth change unnamed.tif after.tif -o out
+    error: unnamed.tif does not name its classes
+
+    hint: Say with --map FILE which values or colours mean which class: `classes: {water: 1, land: 2}`.
+
+    $ segearth change before.tif nowhere.tif -o out
+    error: before.tif has a georeference and nowhere.tif has none, so they cannot be laid on each other
+
+    hint: Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …
+
+    $ segearth change before.tif after.tif -o out --transition land:watr
+    error: the transition "land:watr" names the class "watr", and the maps have: water, land
+
+    hint: Did you mean "water"?
+
+    $ segearth change before.tif after.tif -o out --transition land
+    error: the transition "land" has no colon
+
+    hint: Write FROM:TO, such as land:water; * stands for any other class.
+
+    $ segearth change before.tif after.tif -o out --polygons wet.kml
+    error: out/wet.kml has extension .kml, polygons can be written as .gpkg, .fgb, .geojson, .json, .geojsonl, .geojsons, .ndjson, .shp
+
+    hint: Take .gpkg unless something else is needed: it has no limits that matter here.
+
+    $ segearth change before.tif after.tif -o out --polygons change.json
+    error: the polygons and another result would both write to out/change.json
+
+    hint: Give the polygons another name.
+
+    $ segearth change before.tif after.tif -o before.tif
+    error: cannot make the output folder before.tif
+
+    hint: Choose a folder in which you may write.
+
+    $ segearth change unnamed.tif unnamed.tif -o out --map odd.yaml
+    error: the class map has a section 'prediction', and here both maps are read by 'classes'
+
+    hint: List the codes of both maps there: classes: {water: [80, '#0000ff', lake]}.
+
+    $ segearth change unnamed.tif after.tif -o out --map map.yaml
+    error: after.tif has a georeference and unnamed.tif has none, so they cannot be laid on each other
+
+    hint: Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …
+
+    $ segearth change before.tif after.tif
+    error: the following required arguments were not provided:
+      --output <DIR>
+
+    Usage: segearth change --output <DIR> <BEFORE.tif> <AFTER.tif>
+
+    For more information, try '--help'.
+    "#);
+
+    std::fs::create_dir(work.path("full")).expect("a folder");
+    std::fs::copy(work.path("before.tif"), work.path("full/change.tif")).expect("a copy");
+    let said = work.refused("change full/change.tif after.tif -o full");
+    assert!(said.contains("would overwrite full/change.tif"), "{said}");
+    // A place without any label in both is found out at the end of the work.
+    labels(&work.path("off.tif"), (4, 3), 2.0, &NAMES, vec![255; 12]);
+    let said = work.refused("change before.tif off.tif -o full");
+    assert!(said.contains("have no pixel with a label in both"), "{said}");
+}
