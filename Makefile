@@ -26,7 +26,7 @@ build: setup ## target/release/segearth
 	@scripts/timed.sh cargo build --release $(CARGOFLAGS)
 
 demo: build ## the sample scene into land cover: labels, scores, polygons and a picture in demo-output/
-	@scripts/timed.sh target/release/segearth run pipelines/landcover.yaml --output $(DEMO_OUTPUT)
+	@scripts/timed.sh target/release/segearth run pipelines/landcover.yaml --overwrite --output $(DEMO_OUTPUT)
 
 evaluate: setup ## the built-in model's figures on held-out pictures; DATA=FOLDER as models/README.md lays it out
 	@test -d "$(DATA)/ucmerced" -a -d "$(DATA)/dubai" || { echo "DATA=$(DATA) holds no ucmerced and dubai: see models/README.md" >&2; exit 1; }
