@@ -198,7 +198,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     hint: Write FROM:TO, such as land:water; * stands for any other class.
 
     $ segearth change before.tif after.tif -o out --polygons wet.kml
-    error: out/wet.kml has extension .kml, polygons can be written as .gpkg, .fgb, .geojson, .json, .geojsonl, .geojsons, .ndjson, .shp
+    error: out/wet.kml has extension .kml, polygons can be written as .gpkg, .fgb, .geojson, .json, .geojsonl, .geojsons, .ndjson, .shp, .parquet, .geoparquet
 
     hint: Take .gpkg unless something else is needed: it has no limits that matter here.
 
