@@ -46,7 +46,8 @@ lint: setup ## formatting and clippy, warnings are errors
 fmt: ## formats the code
 	cargo fmt
 
-bench: setup ## criterion benchmarks
+bench: build ## a window and a scene beside the bare transformer; then kernels and stitching alone
+	@scripts/timed.sh target/release/segearth bench
 	@scripts/timed.sh cargo bench $(CARGOFLAGS)
 
 clean: ## what cargo and the demo made; libtorch stays

@@ -65,8 +65,10 @@ impl Block {
         let out_proj = Linear::load(tensors, &format!("{prefix}attn.out_proj."))?;
         let heads = options.heads as i64;
         let width = out_proj.weight().size2()?.0;
-        let (mut expand, mut shrink) =
-            (Linear::load(tensors, &format!("{prefix}mlp.c_fc."))?, Linear::load(tensors, &format!("{prefix}mlp.c_proj."))?);
+        let (mut expand, mut shrink) = (
+            Linear::load(tensors, &format!("{prefix}mlp.c_fc."))?,
+            Linear::load(tensors, &format!("{prefix}mlp.c_proj."))?,
+        );
         let (kind, learns) = (expand.weight().kind(), expand.weight().requires_grad());
         // Weights of half precision would be rounded once more.
         let folded = options.activation == Activation::QuickGelu && kind == Kind::Float && !learns;

@@ -18,7 +18,7 @@ pub(super) fn make(weights: &Weights, grids: &[Grid], level: Level, buffers: &Bu
         let mut keys = buffers.take(grid.size()[0] * weights.step(index).keys * grid.key_columns());
         let maker = Maker { step: weights.step(index), grid, level, guidance: &guidance };
         maker.project(made, &mut keys);
-        let rows = made.to_make(grid);
+        let rows = made.rows_to_make(grid);
         rows.into_par_iter().for_each_init(
             || Scratch::new(grid.columns.radius, grid.width),
             |scratch, row| maker.weights(row, &keys, scratch),

@@ -55,7 +55,7 @@ pub(super) struct RowToMake<'a> {
 
 impl Made {
     /// What is to be filled, row by row.
-    pub fn to_make(&mut self, grid: &Grid) -> Vec<RowToMake<'_>> {
+    pub fn rows_to_make(&mut self, grid: &Grid) -> Vec<RowToMake<'_>> {
         let mut rest = &mut self.numbers[..];
         let rows = self.slots.chunks_exact(grid.panels).enumerate().map(|(row, slots)| {
             let panels: Vec<usize> = (0..grid.panels).filter(|&panel| slots[panel] != ELSEWHERE).collect();

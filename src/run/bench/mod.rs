@@ -237,8 +237,8 @@ impl<'a> Bench<'a> {
             let kind = LabelType::for_classes(classes.len());
             let layout = plan.rasters.layout;
             let mut writer = LabelWriter::create(&path, whole.size(), None, &classes, kind, layout, &[])?;
-            let rows = labels.chunks(ROWS_AT_ONCE * whole.width).enumerate();
-            rows.map(|(index, rows)| writer.write_rows(index * ROWS_AT_ONCE, rows)).collect::<Result<()>>()?;
+            let mut rows = labels.chunks(ROWS_AT_ONCE * whole.width).enumerate();
+            rows.try_for_each(|(index, rows)| writer.write_rows(index * ROWS_AT_ONCE, rows))?;
             writer.finish()
         })?;
         turn.write.push(sample.0);
