@@ -408,7 +408,8 @@ mod tests {
             square_blocks(&mut all, &SquareOptions::default(), 4);
             separate(&mut all);
             let shapes: Vec<Geometry> = all.iter().map(|building| geometry(&building.rings).unwrap()).collect();
-            let truths: Vec<Geometry> = houses.iter().map(|house| geometry(&[house.clone()]).unwrap()).collect();
+            let truths: Vec<Geometry> =
+                houses.iter().map(|house| geometry(std::slice::from_ref(house)).unwrap()).collect();
             for (index, (one, building)) in shapes.iter().zip(&all).enumerate() {
                 assert!(one.is_valid());
                 for (other, neighbour) in shapes[..index].iter().zip(&all) {
