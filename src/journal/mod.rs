@@ -16,6 +16,7 @@ mod rows;
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use identity::Identity;
@@ -220,11 +221,16 @@ fn begin(folder: &Path, journal: &Written) -> Result<bool> {
         return Ok(false);
     }
     let text = serde_yaml::to_string(journal).internal(|| "the journal cannot be written as YAML".into())?;
-    let whole = folder.join(format!("journal-{}.rows", std::process::id()));
-    let made = File::create(&whole).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    // A link to a whole file: nobody ever sees half a journal.
-    let linked = made.and_then(|()| fs::hard_link(&whole, &path));
-    let _ = fs::remove_file(&whole);
+    // A link to a whole file: nobody ever sees half a journal. Its name is drawn: machines that share the folder may have
+    // processes of the same number.
+    let mut whole = tempfile::Builder::new()
+        .prefix("journal-")
+        .suffix(".rows")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .input(cannot)?;
+    whole.write_all(text.as_bytes()).and_then(|()| whole.as_file().sync_all()).input(cannot)?;
+    let linked = fs::hard_link(whole.path(), &path);
     match linked {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
         // A file system without links: of two runs that begin in the same instant, one may then read half a journal.

@@ -100,8 +100,8 @@ pub fn prove_writable(target: &Path) -> Result<()> {
         return Err(Error::input(format!("cannot write {shown}: the file there is read-only"))
             .with_hint("Choose another name, or make the file writable."));
     }
-    let probe = temporary_name(target)?.with_extension("probe");
-    File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(|error| {
+    // Without a name: several processes may ask at once.
+    tempfile::tempfile_in(folder).map(drop).map_err(|error| {
         Error::input(format!("cannot write {shown}"))
             .with_hint(format!("Choose a folder in which you may write instead of {}.", folder.display()))
             .with_source(error)
@@ -171,6 +171,17 @@ mod tests {
         partial.commit().unwrap();
         assert_eq!(names(), ["labels.tif", "labels.tif.aux.xml"]);
         assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+    }
+
+    #[test]
+    fn many_may_ask_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("labels.tif");
+        let ask = || (0..200).try_for_each(|_| prove_writable(&target));
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+        });
     }
 
     #[test]

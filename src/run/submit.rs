@@ -1,6 +1,6 @@
 //! A job on many machines: what the engine is told, and telling it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -37,9 +37,10 @@ fn slurm(args: &SlurmArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         args.sbatch.clone(),
     ]
     .concat();
-    // The merge reads and writes; it needs neither GPU nor many cores.
+    // The merge reads and writes; it needs neither GPU nor many cores. It also runs after a failed task, and then says what is
+    // missing: after "afterok" it would wait for ever.
     let merge_arguments = |after: &str| {
-        let own = vec![format!("--job-name={name}-merge"), format!("--dependency=afterok:{after}")];
+        let own = vec![format!("--job-name={name}-merge"), format!("--dependency=afterany:{after}")];
         let given =
             args.sbatch.iter().filter(|argument| !argument.starts_with("--gpus") && !argument.starts_with("--gres"));
         [own, given.cloned().collect()].concat()
@@ -97,9 +98,15 @@ fn sbatch(arguments: &[String], command: &str) -> Result<String> {
 /// The command line of a task: from anywhere it means the same.
 fn command_line(program: &str, first: &[&str], job: &JobArgs, trust: bool) -> Result<String> {
     let folder = std::env::current_dir().input(|| "cannot find the working folder".into())?;
-    let mut words: Vec<String> = vec![program.to_owned()];
-    words.extend(first.iter().map(|word| (*word).to_owned()));
-    words.push(absolute(&folder, &job.job).display().to_string());
+    let words = [vec![program.to_owned()], arguments(first, &folder.join(&job.job), job, trust)].concat();
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    Ok(format!("cd {} && {}", quoted(&folder.to_string_lossy()), words.join(" ")))
+}
+
+/// The words behind the program's name: a command, the job file, and what the user changed in it.
+fn arguments(command: &[&str], file: &Path, job: &JobArgs, trust: bool) -> Vec<String> {
+    let mut words: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    words.push(file.display().to_string());
     if !job.input.is_empty() {
         words.push("--input".to_owned());
         words.extend(job.input.iter().cloned());
@@ -108,15 +115,8 @@ fn command_line(program: &str, first: &[&str], job: &JobArgs, trust: bool) -> Re
         words.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
     }
     words.extend(job.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
-    if trust {
-        words.push("--trust".to_owned());
-    }
-    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
-    Ok(format!("cd {} && {}", quoted(&folder.to_string_lossy()), words.join(" ")))
-}
-
-fn absolute(folder: &Path, path: &Path) -> PathBuf {
-    folder.join(path)
+    words.extend(trust.then(|| "--trust".to_owned()));
+    words
 }
 
 /// A word for a shell.
@@ -136,19 +136,8 @@ fn manifests(args: &KubernetesArgs, trust: bool) -> Result<String> {
     let name = format!("segearth-{}", name.trim_matches('-'));
     let tasks = args.array.tasks;
     let task = |first: &[&str], last: &[&str]| -> Value {
-        let job = &args.job;
-        let mut words: Vec<String> = first.iter().map(|word| (*word).to_owned()).collect();
-        words.push(job.job.display().to_string());
-        if !job.input.is_empty() {
-            words.push("--input".to_owned());
-            words.extend(job.input.iter().cloned());
-        }
-        for (flag, value) in [("--output", &job.output), ("--device", &job.device)] {
-            words.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
-        }
-        words.extend(job.set.iter().flat_map(|set| ["--set".to_owned(), set.clone()]));
+        let mut words = arguments(first, &args.job.job, &args.job, trust);
         words.extend(last.iter().map(|word| (*word).to_owned()));
-        words.extend(trust.then(|| "--trust".to_owned()));
         json!(words)
     };
     let resources = |gpus: Option<u32>| {

@@ -60,6 +60,22 @@ fn shards_in_any_order_and_repeated_make_the_results_of_one_run() {
 }
 
 #[test]
+fn shards_that_begin_in_the_same_instant_do_not_disturb_each_other() {
+    let work = Workdir::new();
+    scene(&work);
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            for index in 1..=8 {
+                let work = &work;
+                scope.spawn(move || work.ok(["run", "job.yaml", "--shard", &format!("{index}/8")]));
+            }
+        });
+        work.ok(["merge", "job.yaml"]);
+        fs::remove_dir_all(work.path("out")).expect("outputs");
+    }
+}
+
+#[test]
 fn a_merge_says_which_shards_are_missing_and_a_single_run_may_do_them() {
     let work = Workdir::new();
     scene(&work);
@@ -104,6 +120,6 @@ fn an_engine_tells_its_tasks_who_they_are() {
     let folder = work.path("job.yaml").parent().expect("a folder").display().to_string();
     insta::assert_snapshot!(ran.stdout.replace(binary, "segearth").replace(&folder, "WORK"), @r"
     sbatch --job-name=job --array=1-8 --requeue --gpus-per-task=1 --ntasks=1 --mem=16G --time=4:00:00 --partition=gpu --wrap 'cd WORK && segearth run WORK/job.yaml --shard auto'
-    sbatch --job-name=job-merge --dependency=afterok:ARRAY --partition=gpu --wrap 'cd WORK && segearth merge WORK/job.yaml'
+    sbatch --job-name=job-merge --dependency=afterany:ARRAY --partition=gpu --wrap 'cd WORK && segearth merge WORK/job.yaml'
     ");
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A job shared out by a real Slurm: two nodes on this machine, an array of eight, one node lost on the way. The results must
-# have the bytes of a single run.
+# Jobs shared out by a real Slurm, two nodes on this machine: an array of eight with a node lost on the way, and an array of two
+# with a task killed. The results must have the bytes of a single run.
 #   tests/slurm/run.sh PROGRAM          (as root; installs Slurm where apt may)
 # Skips, loudly, where Slurm cannot be had. Ends only what it started.
 set -euo pipefail
@@ -31,12 +31,12 @@ finish() {
 trap finish EXIT
 fail() {
     echo "FAILED: $1" >&2
-    tail -n 20 "$work"/*.log "$work"/results/slurm-*.out 2>/dev/null >&2 || true
+    { squeue -o '%i %j %T %r'; scontrol show job; tail -n 20 "$work"/*.log "$work"/*/slurm-*.out; } >&2 2>/dev/null || true
     exit 1
 }
 
 export SLURM_CONF=$work/slurm.conf SEGEARTH_SLURM_TEST=$work
-mkdir "$work"/{state,spool-node1,spool-node2,results}
+mkdir "$work"/{state,spool-node1,spool-node2}
 dd if=/dev/urandom of="$work/munge.key" bs=1024 count=1 status=none
 chmod 400 "$work/munge.key"
 munged --foreground --force --socket="$work/munge.sock" --key-file="$work/munge.key" --pid-file="$work/munged.pid" \
@@ -91,38 +91,59 @@ outputs: {folder: results, scores: true, polygons: results.fgb}
 JOB
 cd "$work"
 "$program" -q run job.yaml --output single
-"$program" submit slurm job.yaml --tasks 8 -- --output="$work/results/slurm-%A_%a.out" | tee "$work/submitted"
-merge=$(sed 's/.*merge //' "$work/submitted")
-
-# The second node is lost while it works: its daemon and its task end, and Slurm is told.
-on_second() {
-    for pid in $(pgrep -x segearth || true); do
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx SLURMD_NODENAME=node2 && echo "$pid"
-    done
-    true
+# submit FOLDER TASKS: submits the job into the folder; the merge's number goes to $merge.
+submit() {
+    mkdir -p "$work/$1"
+    "$program" submit slurm job.yaml --output "$1" --tasks "$2" -- --output="$work/$1/slurm-%A_%a.out" | tee "$work/submitted"
+    merge=$(sed 's/.*merge //' "$work/submitted")
 }
-lost=
-for _ in $(seq 240); do
-    lost=$(on_second)
-    [ -n "$lost" ] && break
-    sleep 0.25
-done
-[ -n "$lost" ] || fail "no task ran on the second node"
-sleep 0.5
-kill -9 "$second"
-kill -9 $lost 2>/dev/null || true
-scontrol update nodename=node2 state=down reason=lost
+# catch NODE: stops a task in the middle of its work on the node (a pattern); its number goes to $caught.
+catch() {
+    for _ in $(seq 240); do
+        for pid in $(pgrep -x segearth || true); do
+            tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qx "SLURMD_NODENAME=$1" || continue
+            sleep 0.3
+            if kill -STOP "$pid" 2>/dev/null; then caught=$pid; return; fi
+        done
+        sleep 0.1
+    done
+    fail "no task was seen on $1"
+}
+# await JOB: until Slurm has ended it. Slurm starts the task of a lost node again after two minutes.
+await() {
+    for _ in $(seq 1200); do
+        state=$(squeue -h -j "$1" -o '%T %r' 2>/dev/null || true)
+        [ -z "$state" ] || [[ $state == COMPLET* || $state == FAILED* ]] && return
+        sleep 0.5
+    done
+    fail "job $1 is still $state"
+}
+# same FOLDER: fails unless the results are a single run's.
+same() {
+    for name in itaipu_labels.tif itaipu_scores.tif results.fgb; do
+        cmp "$work/single/$name" "$work/$1/$name" || fail "$name in $1 differs from a single run's"
+    done
+    [ ! -e "$work/$1/itaipu_labels.tif.unfinished" ] || fail "unfinished rows were left in $1"
+}
 
-for _ in $(seq 600); do
-    state=$(squeue -h -j "$merge" -o %T 2>/dev/null || true)
-    [ -z "$state" ] && break
-    sleep 0.5
-done
-[ -z "$state" ] || fail "the merge is still $state"
-for name in itaipu_labels.tif itaipu_scores.tif results.fgb; do
-    cmp "$work/single/$name" "$work/results/$name" || fail "$name differs from a single run's"
-done
-[ ! -e "$work/results/itaipu_labels.tif.unfinished" ] || fail "unfinished rows were left"
+# A task is killed, as when memory runs out. The merge must say so and write nothing; the same submit again does what is missing.
+submit killed 2
+catch 'node[12]'
+kill -9 "$caught"
+await "$merge"
+[ ! -e "$work/killed/itaipu_labels.tif" ] || fail "a merge of a part wrote results"
+grep -hq 'shard' "$work"/killed/slurm-"$merge"_*.out || fail "the merge does not say what is missing"
+submit killed 2
+await "$merge"
+same killed
+
+# The second node is lost while it works: Slurm is told, its daemon and its task end.
+submit results 8
+catch node2
+scontrol update nodename=node2 state=down reason=lost
+kill -9 "$second" "$caught" 2>/dev/null || true
+await "$merge"
+same results
 again=$("$program" submit slurm job.yaml --tasks 8 2>&1)
 [[ $again == *"nothing was submitted"* ]] || fail "a finished job was submitted again: $again"
-echo "Slurm: an array of 8 on two nodes, one of them lost: labels, scores and polygons have the bytes of a single run."
+echo "Slurm: arrays on two nodes, one task killed, one node lost: labels, scores and polygons have the bytes of a single run."
