@@ -22,6 +22,7 @@ pub mod cli;
 pub mod error;
 pub mod evaluate;
 pub mod geom;
+pub mod hash;
 pub mod journal;
 pub mod location;
 pub mod model;
@@ -34,6 +35,8 @@ pub mod report;
 pub mod run;
 pub mod scene;
 pub mod stitch;
+#[cfg(test)]
+mod testing;
 pub mod train;
 pub mod upsample;
 pub mod vector;

@@ -6,6 +6,7 @@ use super::*;
 use crate::geom::{GeoTransform, Size, Window};
 use crate::raster::{CodedRaster, LabelWriter};
 use crate::scene::{ClassInfo, Georeference, LabelType, RasterLayout};
+use crate::testing::shared;
 
 const SIZE: Size = Size { width: 61, height: 43 };
 
@@ -333,16 +334,7 @@ fn the_json_says_what_the_table_says() {
 /// A real map against its mirror image; the counts were computed with NumPy.
 #[test]
 fn a_real_map_gives_the_counts_of_an_independent_program() {
-    let shared = std::env::var_os("SEGEARTH_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let reference = shared.join("datasets/dubai/tile2/image_part_003.png");
-    if !reference.exists() {
-        println!(
-            "SKIPPED: {} is not there; set SEGEARTH_SHARED to the folder that holds datasets/",
-            reference.display()
-        );
-        return;
-    }
+    let Some(reference) = shared("datasets/dubai/tile2/image_part_003.png") else { return };
     let classes =
         [("building", 0x3C1098), ("land", 0x8429F6), ("road", 0x6EC1E4), ("vegetation", 0xFEDD3A), ("water", 0xE2A929)];
     let written: String = classes.iter().map(|(name, colour)| format!("  {name}: '#{colour:06X}'\n")).collect();

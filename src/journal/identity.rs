@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest as _, Sha256};
+use crate::hash;
 
 /// Everything that decides the results, by name; what only decides how fast they come is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,12 +23,7 @@ impl Identity {
 
     /// SHA-256 over all facts, in hexadecimal digits.
     pub fn hash(&self) -> String {
-        let mut hash = Sha256::new();
-        for text in self.0.iter().flat_map(|(name, value)| [name, value]) {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hash::of_texts(self.0.iter().flat_map(|(name, value)| [name.as_str(), value]))
     }
 
     /// A line for each fact that `now` has otherwise.

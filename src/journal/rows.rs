@@ -80,6 +80,10 @@ impl RowFile {
         self.part
     }
 
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
     /// How many rows are there, from the part's first on.
     pub fn rows(&self) -> usize {
         self.rows

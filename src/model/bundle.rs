@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::Normalisation;
 use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
+use crate::hash;
 
 pub const IMAGE_ENCODER: &str = "image_encoder.pt";
 pub const TEXT_ENCODER: &str = "text_encoder.pt";
@@ -181,7 +181,7 @@ impl Bundle {
     pub fn text_identity(&self) -> Result<String> {
         let hash = |name: &str| match self.card.files.get(name) {
             Some(hash) => Ok(hash.clone()),
-            None => sha256_of(&self.folder.join(name)),
+            None => hash::of_file(&self.folder.join(name)),
         };
         Ok(format!("{} {} {}", hash(TEXT_ENCODER)?, hash(TOKENIZER)?, self.card.sizes.context))
     }
@@ -243,32 +243,18 @@ fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -
     let Some(expected) = expected else {
         return Err(Error::input(format!("{CARD} names no SHA-256 for {name}")).with_hint(hint));
     };
-    let found = sha256_of(&path)?;
+    let found = hash::of_file(&path)?;
     if !found.eq_ignore_ascii_case(expected) {
         return Err(Error::input(format!("{name} has SHA-256 {found}, {CARD} says {expected}")).with_hint(hint));
     }
     Ok(())
 }
 
-/// SHA-256 of a file in lower-case hexadecimal digits.
-pub fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).input(|| format!("{} cannot be opened", path.display()))?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0u8; 1 << 20];
-    loop {
-        match file.read(&mut buffer).input(|| format!("{} cannot be read", path.display()))? {
-            0 => break,
-            count => hash.update(&buffer[..count]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 /// Writes the card of a folder whose other files are in place, with their hashes.
 pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
     let halves = [PATCH_ENCODER, UPSAMPLER].into_iter().filter(|name| folder.join(name).is_file());
     for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(halves) {
-        card.files.insert(name.to_owned(), sha256_of(&folder.join(name))?);
+        card.files.insert(name.to_owned(), hash::of_file(&folder.join(name))?);
     }
     let text = serde_yaml::to_string(&card).internal(|| "the model's card cannot be written as YAML".into())?;
     fs::write(folder.join(CARD), text).input(|| format!("{} cannot be written", folder.join(CARD).display()))?;

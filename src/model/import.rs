@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Normalisation;
-use super::bundle::{self, Bundle, Card, CardNormalisation, Method, Provenance, Sizes, SourceFile, sha256_of};
+use super::bundle::{self, Bundle, Card, CardNormalisation, Method, Provenance, Sizes, SourceFile};
 use super::text::Tokenizer;
 use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
+use crate::hash;
 use crate::network::Attention;
 use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision};
@@ -149,7 +150,7 @@ fn source(role: &str, path: &Path) -> Result<SourceFile> {
     Ok(SourceFile {
         role: role.to_owned(),
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        sha256: sha256_of(path)?,
+        sha256: hash::of_file(path)?,
     })
 }
 

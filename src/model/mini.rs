@@ -5,13 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::bundle::{Bundle, Trust};
 use super::folders;
 use super::import::{Import, import};
 use super::text::Tokenizer;
 use crate::error::{Context, Error, Result};
+use crate::hash;
 use crate::network::Attention;
 use crate::network::checkpoint::Activation;
 use crate::network::export::Precision;
@@ -74,9 +73,8 @@ fn unpack(folder: &Path) -> Result<Bundle> {
 
 /// The cache's folder for exactly these weights under this version of the program.
 fn folder() -> Result<PathBuf> {
-    let mut hash = Sha256::new();
-    [CLIP, TOKENIZER, UPSAMPLER.unwrap_or_default()].iter().for_each(|part| hash.update(part));
-    let hash: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let mut hash = hash::of([CLIP, TOKENIZER, UPSAMPLER.unwrap_or_default()].concat());
+    hash.truncate(12);
     let cache = folders::cache().ok_or_else(|| {
         Error::input("the environment names no home for the embedded model's files").with_hint("Set SEGEARTH_CACHE.")
     })?;

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::text::{Tokenizer, fill};
 use super::{Queries, TextEncoder};
 use crate::error::{Context, Error, Result};
+use crate::hash;
 
 /// Filled templates that go through the text tower at once.
 const BATCH: usize = 80;
@@ -79,18 +80,12 @@ impl QueryCache {
 
     /// The file for a wording under a text tower and tokenizer, which `model` identifies by content.
     fn file(&self, model: &str, wording: Wording<'_>) -> PathBuf {
-        let mut hash = Sha256::new();
-        let mut add = |text: &str| {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text);
-        };
-        add(model);
+        let mut texts = vec![model.to_owned()];
         for list in [wording.prompts, wording.templates] {
-            add(&list.len().to_string());
-            list.iter().for_each(|text| add(text));
+            texts.push(list.len().to_string());
+            texts.extend(list.iter().map(|text| text.to_string()));
         }
-        let name: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.folder.join(name)
+        self.folder.join(hash::of_texts(texts.iter().map(String::as_str)))
     }
 
     /// What an earlier job left. A file that is damaged counts as absent.

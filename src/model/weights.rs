@@ -4,11 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
-use super::bundle::{Bundle, sha256_of};
+use super::bundle::Bundle;
 use super::{fetch, mini};
 use crate::error::{Context, Error, Result};
+use crate::hash;
 
 /// Folders below the downloads' folder that are looked through.
 const DEPTH: usize = 3;
@@ -30,7 +29,7 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
             if !path.is_file() {
                 return Err(missing(path));
             }
-            let found = sha256_of(path)?;
+            let found = hash::of_file(path)?;
             if found.eq_ignore_ascii_case(&source.sha256) {
                 return Ok(path.to_owned());
             }
@@ -43,15 +42,14 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
             .with_hint("Give the very file that was imported, or import this one with `--upsampler none` first."))
         }
         (None, Some(source)) => {
-            let embedded: String = Sha256::digest(mini::clip()).iter().map(|byte| format!("{byte:02x}")).collect();
-            if embedded.eq_ignore_ascii_case(&source.sha256) {
+            if hash::of(mini::clip()).eq_ignore_ascii_case(&source.sha256) {
                 let path = folder.join("clip.safetensors");
                 fs::write(&path, mini::clip()).input(|| format!("cannot write {}", path.display()))?;
                 return Ok(path);
             }
             let downloads = fetch::downloads().into_iter().flat_map(|root| named(&root, &source.file, DEPTH));
             for path in downloads {
-                if sha256_of(&path)?.eq_ignore_ascii_case(&source.sha256) {
+                if hash::of_file(&path)?.eq_ignore_ascii_case(&source.sha256) {
                     return Ok(path);
                 }
             }

@@ -86,10 +86,11 @@ fn georeference(dataset: &Dataset) -> Option<Georeference> {
 mod tests {
     use std::path::Path;
 
-    use super::super::test_scenes::{georeference, make, shared};
+    use super::super::test_scenes::{georeference, make};
     use super::super::{LabelWriter, inspect, take_warnings};
     use super::*;
     use crate::scene::{LabelType, RasterLayout};
+    use crate::testing::shared;
 
     /// Writes a raster with this georeference and reads it back.
     fn through_a_file(path: &Path, georeference: Option<&Georeference>) -> Option<Georeference> {

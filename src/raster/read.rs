@@ -227,9 +227,10 @@ mod tests {
     use gdal::raster::ColorInterpretation;
     use proptest::prelude::*;
 
-    use super::super::test_scenes::{as_it_is, make, plane, shared};
+    use super::super::test_scenes::{as_it_is, make, plane};
     use super::*;
     use crate::error::Kind;
+    use crate::testing::shared;
 
     fn reader(path: &str, bands: [usize; 3]) -> SceneReader {
         SceneReader::open(&super::super::inspect(path).unwrap(), bands, &as_it_is()).unwrap()

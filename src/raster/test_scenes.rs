@@ -1,6 +1,6 @@
 //! Small rasters for the tests of this room.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use gdal::raster::{Buffer, GdalType, RasterCreationOptions};
 use gdal::{Dataset, DriverManager};
@@ -62,16 +62,4 @@ pub fn georeference(coefficients: [f64; 6], epsg: u32) -> Georeference {
         metres_per_unit: 1.0,
         pixel_is_point: false,
     }
-}
-
-/// A file that only the project's own machines have beside the checkout.
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("SEGEARTH_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = folder.join(name);
-    if !path.exists() {
-        eprintln!("SKIPPED: there is no {}", path.display());
-        return None;
-    }
-    Some(path)
 }

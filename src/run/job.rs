@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share};
 use super::look::Look;
-use super::provenance;
 use super::stop::Stop;
+use super::{process, provenance};
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
@@ -156,7 +156,7 @@ fn products_foreseen(plan: &Plan) -> Result<()> {
 
 /// Refuses what not even the narrowest columns of a scene could hold.
 fn memory_suffices(plan: &Plan) -> Result<()> {
-    let room = engine::available_memory();
+    let room = process::available();
     for scene in &plan.scenes {
         let (window, queries) = (plan.tiling.window, plan.queries());
         let needed = engine::least_memory(window, scene.info.size.width, queries, plan.classes.len());

@@ -7,6 +7,7 @@ mod evaluate;
 mod job;
 mod look;
 mod models;
+mod process;
 mod provenance;
 mod stop;
 mod submit;

@@ -1,9 +1,8 @@
 //! How results came to be: for those who look at them later, and for the run that is to go on.
 
-use sha2::{Digest as _, Sha256};
-
 use super::engine::DEVICE;
 use crate::error::Result;
+use crate::hash;
 use crate::journal::Identity;
 use crate::model::fake::Answer;
 use crate::model::registry::Model;
@@ -35,7 +34,7 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
     identity.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
     identity.set("bands", format!("{:?}", scene.bands));
     if let Some(area) = &scene.info.access.area {
-        identity.set("aoi", digest(format!("{area:?}").as_bytes()));
+        identity.set("aoi", hash::of(format!("{area:?}")));
     }
     let look = |class: &crate::pipeline::ClassPlan| {
         let [red, green, blue] = class.colour;
@@ -47,7 +46,9 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
     identity.set(
         "templates",
         match &plan.method.templates {
-            TemplateChoice::File(path) => std::fs::read(path).map_or_else(|_| "gone".to_owned(), |text| digest(&text)),
+            TemplateChoice::File(path) => {
+                std::fs::read(path).map_or_else(|_| "gone".to_owned(), |text| hash::of(&text))
+            }
             other => format!("{other:?}"),
         },
     );
@@ -58,10 +59,6 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
         identity.set("product", format!("{product:?}"));
     }
     Ok(identity)
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What results say of how they came to be.

@@ -21,6 +21,14 @@ pub struct View {
     pub scale: f32,
 }
 
+impl View {
+    /// Black, and nothing known of it.
+    fn blank(side: usize, scale: f32) -> Self {
+        let (pixels, labels) = (vec![0.0; 3 * side * side], vec![UNLABELLED; side * side]);
+        Self { side, pixels, labels, whole: Vec::new(), scale }
+    }
+}
+
 /// Where a view looks: `scale` source pixels in a pixel, about a centre in source pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct Camera {
@@ -43,13 +51,10 @@ impl Camera {
 
 /// Samples one picture.
 pub fn look(picture: &Picture, camera: Camera, side: usize) -> View {
-    let mut view = View {
-        side,
-        pixels: vec![0.0; 3 * side * side],
-        labels: vec![UNLABELLED; side * side],
-        whole: if let Truth::Picture(label) = picture.truth { vec![(label, 1.0)] } else { Vec::new() },
-        scale: camera.scale,
-    };
+    let mut view = View::blank(side, camera.scale);
+    if let Truth::Picture(label) = picture.truth {
+        view.whole.push((label, 1.0));
+    }
     paint(&mut view, picture, camera, [0, 0, side, side]);
     view
 }
@@ -157,13 +162,7 @@ pub fn patchwork<'a>(
     scales: (f32, f32),
     mut choose: impl FnMut(&mut Random) -> &'a Picture,
 ) -> View {
-    let mut view = View {
-        side,
-        pixels: vec![0.0; 3 * side * side],
-        labels: vec![UNLABELLED; side * side],
-        whole: Vec::new(),
-        scale: scales.0,
-    };
+    let mut view = View::blank(side, scales.0);
     let cuts = |random: &mut Random| {
         let mut cuts: Vec<usize> = (1..cells)
             .map(|cut| {
@@ -196,13 +195,7 @@ pub fn far_scene<'a>(
     scale: f32,
     mut choose: impl FnMut(&mut Random, u8) -> &'a Picture,
 ) -> View {
-    let mut view = View {
-        side,
-        pixels: vec![0.0; 3 * side * side],
-        labels: vec![UNLABELLED; side * side],
-        whole: Vec::new(),
-        scale,
-    };
+    let mut view = View::blank(side, scale);
     let tile = ((200.0 / scale) as usize).max(3);
     let seeds: Vec<([f32; 2], u8)> = (0..3 + random.below(6))
         .filter_map(|_| {

@@ -159,15 +159,7 @@ pub fn segment(
 pub fn teacher(teacher: &Teacher, pictures: &[Picture], window: usize) -> Result<f64> {
     let mut right = 0;
     for pictures in pictures.chunks(16) {
-        let side = [window as i64; 2];
-        let images = pictures
-            .iter()
-            .map(|picture| {
-                let image = data::to_tensor(picture.full())?;
-                normalised(&image.f_internal_upsample_bilinear2d_aa(side, false, None, None)?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let logits = teacher.opinion(&Tensor::f_cat(&images, 0)?)?.pictures;
+        let logits = teacher.opinion(&resized(pictures, window)?)?.pictures;
         let best = logits.f_narrow(1, 0, MERCED_CLASSES.len() as i64)?.f_argmax(-1, false)?;
         for (picture, found) in pictures.iter().zip(Vec::<i64>::try_from(best)?) {
             right += usize::from(matches!(picture.truth, Truth::Picture(truth) if i64::from(truth) == found));
@@ -191,6 +183,15 @@ pub fn teacher_segment(teacher: &Teacher, raster: &data::Raster) -> Result<Vec<u
     let logits = logits.f_narrow(2, 0, height)?.f_narrow(3, 0, width)?;
     let best = Vec::<i64>::try_from(logits.f_argmax(1, false)?.f_flatten(0, 2)?)?;
     Ok(best.into_iter().map(|label| label as u8).collect())
+}
+
+/// Whole pictures as one batch, resized to the window.
+fn resized(pictures: &[Picture], window: usize) -> Result<Tensor> {
+    let resize = |picture: &Picture| {
+        let image = data::to_tensor(picture.full())?;
+        normalised(&image.f_internal_upsample_bilinear2d_aa([window as i64; 2], false, None, None)?)
+    };
+    Ok(Tensor::f_cat(&pictures.iter().map(resize).collect::<Result<Vec<_>>>()?, 0)?)
 }
 
 fn normalised(image: &Tensor) -> Result<Tensor> {
@@ -225,15 +226,7 @@ pub fn merced(tower: &ImageTower, queries: &Queries, pictures: &[Picture], windo
     let _plain = tch::no_grad_guard();
     let mut confusion = ConfusionMatrix::new(MERCED_CLASSES.len());
     for pictures in pictures.chunks(16) {
-        let side = [window as i64; 2];
-        let images = pictures
-            .iter()
-            .map(|picture| {
-                let image = data::to_tensor(picture.full())?;
-                normalised(&image.f_internal_upsample_bilinear2d_aa(side, false, None, None)?)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let cls = tower.forward(&Tensor::f_cat(&images, 0)?)?.cls;
+        let cls = tower.forward(&resized(pictures, window)?)?.cls;
         let best = cls.f_matmul(&queries.features.f_transpose(0, 1)?)?.f_argmax(-1, false)?;
         for (picture, found) in pictures.iter().zip(Vec::<i64>::try_from(best)?) {
             if let Truth::Picture(truth) = picture.truth {

@@ -10,16 +10,17 @@ use crate::workdir::repository;
 const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("geom", &[]),
+    ("hash", &[]),
     ("scene", &["geom"]),
     ("location", &[]),
     ("stitch", &["geom", "scene"]),
-    ("journal", &["geom"]),
+    ("journal", &["geom", "hash"]),
     ("raster", &["geom", "scene", "location"]),
     ("vector", &["geom", "scene"]),
     ("pipeline", &["geom", "scene", "location"]),
     ("network", &["geom"]),
     // import.rs hands checkpoints to the network; torch.rs runs what it traced.
-    ("model", &["geom", "scene", "network", "upsample"]),
+    ("model", &["geom", "hash", "scene", "network", "upsample"]),
     ("upsample", &[]),
     ("evaluate", &["geom", "scene", "raster"]),
     ("preview", &["geom", "scene", "raster"]),
@@ -34,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "change", "cli", "evaluate", "geom", "journal", "model", "network", "page", "pipeline", "preview",
+            "change", "cli", "evaluate", "geom", "hash", "journal", "model", "network", "page", "pipeline", "preview",
             "raster", "report", "scene", "stitch", "train", "vector",
         ],
     ),

@@ -11,7 +11,7 @@ use ureq::{Agent, Body};
 use super::catalogue::Remote;
 use super::partial::{Partial, beside};
 use crate::error::{Context, Error, Result};
-use crate::model::bundle::sha256_of;
+use crate::hash;
 
 /// Tries without a single new byte before giving up.
 const ATTEMPTS: u32 = 6;
@@ -127,7 +127,7 @@ impl Client {
             return Ok(None);
         }
         progress(Progress::Checking { file: remote.file });
-        let sha256 = sha256_of(target)?;
+        let sha256 = hash::of_file(target)?;
         let record = beside(target, ".sha256");
         let (expected, checked) = match remote.sha256 {
             Some(pinned) => (Some(pinned.to_owned()), Checked::Pinned),
@@ -166,7 +166,7 @@ impl Client {
                 });
             }
             progress(Progress::Checking { file: remote.file });
-            let sha256 = sha256_of(partial.path())?;
+            let sha256 = hash::of_file(partial.path())?;
             if let Some(pinned) = remote.sha256
                 && pinned != sha256
             {

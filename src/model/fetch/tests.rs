@@ -4,8 +4,6 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use sha2::{Digest, Sha256};
-
 use super::*;
 
 /// What the server does with one request.
@@ -121,8 +119,7 @@ fn content() -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> &'static str {
-    let digits: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Box::leak(digits.into_boxed_str())
+    Box::leak(crate::hash::of(bytes).into_boxed_str())
 }
 
 fn remote(sha256: Option<&'static str>) -> Remote {

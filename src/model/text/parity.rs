@@ -1,8 +1,7 @@
 //! Equal to OpenAI's own tokenizer and templates, where the files to compare with are at hand.
 
-use std::path::PathBuf;
-
 use super::*;
+use crate::testing::shared;
 
 #[derive(serde::Deserialize)]
 struct Tokens {
@@ -14,18 +13,6 @@ struct Tokens {
 struct Case {
     text: String,
     tokens: Vec<i64>,
-}
-
-/// A file of the reference material beside the checkout, or `None` with a loud line.
-fn shared(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("SEGEARTH_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = root.join("parity").join(name);
-    if !path.exists() {
-        println!("SKIPPED: {} is not there; set SEGEARTH_SHARED to the folder that holds parity/", path.display());
-        return None;
-    }
-    Some(path)
 }
 
 fn compare(tokenizer: &Tokenizer, path: &std::path::Path) {
@@ -41,7 +28,10 @@ fn compare(tokenizer: &Tokenizer, path: &std::path::Path) {
 
 #[test]
 fn token_ids_equal_openai_from_both_kinds_of_file() {
-    let (Some(merges), Some(tokens)) = (shared("bpe_simple_vocab_16e6.txt.gz"), shared("tokens.json")) else { return };
+    let (Some(merges), Some(tokens)) = (shared("parity/bpe_simple_vocab_16e6.txt.gz"), shared("parity/tokens.json"))
+    else {
+        return;
+    };
     let from_merges = Tokenizer::from_file(&merges).unwrap();
     assert_eq!((from_merges.vocabulary_size(), from_merges.start_id(), from_merges.end_id()), (49408, 49406, 49407));
     assert!(from_merges.unknown_words("建物 Zwölfprozentiger 🛰️ qwertz").unwrap().is_empty());
@@ -61,7 +51,7 @@ fn token_ids_equal_openai_from_both_kinds_of_file() {
 
 #[test]
 fn templates_equal_clip() {
-    let Some(path) = shared("templates.json") else { return };
+    let Some(path) = shared("parity/templates.json") else { return };
     let expected: Vec<String> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(imagenet_templates(), expected);
 }

@@ -105,9 +105,8 @@ pub fn parse_templates(text: &str) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use sha2::{Digest, Sha256};
-
     use super::*;
+    use crate::hash;
 
     /// The hash is that of CLIP's published list, joined with newlines.
     #[test]
@@ -124,8 +123,7 @@ mod tests {
         ] {
             assert_eq!(templates[index], expected, "template {index}");
         }
-        let hash: String = Sha256::digest(templates.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, "4f976686fb651bb5803d4689dcd849f75efe0ef19a3c801355bc9a6f03c8a5af");
+        assert_eq!(hash::of(templates.join("\n")), "4f976686fb651bb5803d4689dcd849f75efe0ef19a3c801355bc9a6f03c8a5af");
     }
 
     #[test]

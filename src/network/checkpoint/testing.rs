@@ -4,18 +4,6 @@ use std::path::PathBuf;
 
 use flate2::Crc;
 
-/// The folder of reference data beside the checkout, where this machine has it.
-pub fn shared() -> Option<PathBuf> {
-    let folder = std::env::var_os("SEGEARTH_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"));
-    if folder.join("parity/full").is_dir() {
-        return Some(folder);
-    }
-    eprintln!("SKIPPED: no reference data in {} (set SEGEARTH_SHARED to its folder)", folder.display());
-    None
-}
-
 /// The small reference checkpoints that are part of the repository.
 pub fn small(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/small").join(name)

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::testing::{Pickler, file, floats, shared, small, torch_zip, zip};
+use super::testing::{Pickler, file, floats, small, torch_zip, zip};
 use super::*;
+use crate::testing::shared;
 
 mod clips;
 mod hostile;

@@ -12,6 +12,7 @@ use subject::Subject;
 
 use super::engine::Options;
 use super::job::{self, Folders, Prepared};
+use super::process;
 use crate::cli::BenchArgs;
 use crate::error::{Context, Error, Result};
 use crate::geom::{Grid, Window};
@@ -56,7 +57,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     if args.text {
         report.text_seconds = Some(bench.text()?);
     }
-    report.peak_memory = measure::peak();
+    report.peak_memory = process::peak();
     if let Some(path) = &args.json {
         fs::write(path, report.json()?).input(|| format!("cannot write {}", path.display()))?;
     }
@@ -144,7 +145,7 @@ impl<'a> Bench<'a> {
         let mut half = self.bundle().halves().map(|halves| load(&halves.0)).transpose()?.flatten();
         let mut bare = self.subject.bare.as_deref().map(load).transpose()?.flatten();
         let batches = self.batches()?;
-        measure::forget_peak();
+        process::forget_peak();
         let mut turns = Turns::default();
         let rounds = usize::from(self.args.rounds);
         let progress = reporter.progress("measuring", rounds + 1, "turns");

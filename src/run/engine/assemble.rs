@@ -21,9 +21,8 @@ pub(super) fn assemble(
 ) -> Result<()> {
     let mut tags = tags.to_vec();
     tags.push((IDENTITY_TAG.to_owned(), identity.to_owned()));
-    let holes: usize = files.iter().map(|file| file.holes().len()).sum();
-    if holes > 0 {
-        tags.push(("SEGEARTH_HOLES".to_owned(), holes.to_string()));
+    if !counts.holes.is_empty() {
+        tags.push(("SEGEARTH_HOLES".to_owned(), counts.holes.len().to_string()));
     }
     counts.classes = vec![0; engine.classes.len()];
     let width = engine.scene.info.size.width;

@@ -3,8 +3,9 @@
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::read::Batch;
-use super::{Engine, Message, TileMask, at};
+use super::{Engine, Message, TileMask};
 use crate::error::{Error, Kind, Result};
+use crate::geom::Window;
 use crate::model::{Images, Padding, Segmenter};
 
 /// Windows on their way to the stitcher.
@@ -62,6 +63,12 @@ pub(super) fn compute(
         }
     }
     Ok(())
+}
+
+/// Puts the place before the error of a window.
+fn at(window: Window, error: Error) -> Error {
+    let kind = error.kind();
+    Error::new(kind, format!("the model failed at {window}")).with_source(error)
 }
 
 fn one(images: &Images, index: usize) -> Images {

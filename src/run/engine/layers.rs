@@ -35,13 +35,13 @@ pub(super) fn of(engine: &Engine<'_>) -> Vec<Layer> {
     .collect()
 }
 
-/// Labels blended rows, and makes bytes of all that is kept of them.
-pub(super) fn strip(engine: &Engine<'_>, rows: &[Row]) -> Strip {
+/// Labels blended rows, and makes bytes of what the layers keep of them.
+pub(super) fn strip(engine: &Engine<'_>, layers: &[Layer], rows: &[Row]) -> Strip {
     let outputs = &engine.scene.outputs;
     let certain = outputs.confidence.is_some() || outputs.margin.is_some();
     let labelled = engine.classifier.classify(rows, certain || outputs.scores.is_some());
     let sure = certain.then(|| certainty(&labelled.scores, engine.classes.len()));
-    let layers = of(engine)
+    let layers = layers
         .iter()
         .map(|layer| match (layer.name.as_str(), &sure) {
             (SCORES, _) => score_bytes(&labelled.scores, layer.sample),

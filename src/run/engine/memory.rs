@@ -1,8 +1,8 @@
 //! How much memory a scene's rows take, and into how many columns a scene is cut to keep to a limit.
 
-use std::fs;
 use std::ops::Range;
 
+use super::super::process::{available, resident};
 use super::{Engine, QUEUE, ROWS_AT_ONCE};
 use crate::error::{Error, Result};
 use crate::journal::Layer;
@@ -71,26 +71,4 @@ pub(super) fn columns(engine: &Engine<'_>, segmenter: &dyn Segmenter, layers: &[
 /// Bytes that the rows of the narrowest columns take, before anything is known of the model.
 pub fn least(window: usize, width: usize, queries: usize, classes: usize) -> f64 {
     (NARROWEST * window).min(width) as f64 * per_column(window, queries, 4.0 * classes as f64, classes)
-}
-
-/// Bytes that this process could still take: what the system has, and what its control group allows. Where neither says,
-/// what no scene of this world needs.
-pub fn available() -> f64 {
-    let group = |name: &str| -> Option<f64> {
-        fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok()?.trim().parse().ok()
-    };
-    let of_group = group("max").map(|most| most - group("current").unwrap_or(0.0));
-    let of_system = kilobytes("/proc/meminfo", "MemAvailable:");
-    of_system.unwrap_or(64e9).min(of_group.unwrap_or(f64::INFINITY))
-}
-
-/// Bytes that this process has.
-fn resident() -> f64 {
-    kilobytes("/proc/self/status", "VmRSS:").unwrap_or(0.0)
-}
-
-fn kilobytes(file: &str, key: &str) -> Option<f64> {
-    let text = fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes * 1024.0)
 }

@@ -20,7 +20,7 @@ mod stitch;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-pub use memory::{available as available_memory, least as least_memory};
+pub use memory::least as least_memory;
 
 use super::stop::Stop;
 use crate::error::{Error, Kind, Result};
@@ -285,6 +285,14 @@ fn compute(
     Ok(counts)
 }
 
+/// The windows that could not be computed, each once: parts beside each other meet the same ones.
+fn holes(files: &[RowFile]) -> Vec<Window> {
+    let mut holes: Vec<Window> = files.iter().flat_map(RowFile::holes).copied().collect();
+    holes.sort_by_key(|window| (window.row, window.col));
+    holes.dedup();
+    holes
+}
+
 /// Makes the rasters from all rows.
 fn assembled(
     engine: &Engine<'_>,
@@ -295,8 +303,8 @@ fn assembled(
 ) -> Result<Counts> {
     let mut tags = engine.tags.clone();
     tags.push(("SEGEARTH_STRETCH".to_owned(), reader.stretch().to_string()));
+    counts.holes = holes(files);
     assemble::assemble(engine, journal.identity(), journal.layers(), files, &tags, &mut counts)?;
-    counts.holes = files.iter().flat_map(RowFile::holes).copied().collect();
     Ok(counts)
 }
 
@@ -340,10 +348,4 @@ fn part(
         Some((signal, name)) => Err(Error::new(Kind::Stopped { signal }, format!("stopped by {name}"))),
         None => Err(Error::internal(format!("{} of {} rows came out of {whole}", file.rows(), whole.height))),
     }
-}
-
-/// Puts the place before the error of a window.
-fn at(window: Window, error: Error) -> Error {
-    let kind = error.kind();
-    Error::new(kind, format!("the model failed at {window}")).with_source(error)
 }

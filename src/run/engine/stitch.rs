@@ -53,7 +53,8 @@ fn finish(engine: &Engine<'_>, accumulator: &mut Accumulator, before: usize, fil
     let before = before.min(file.part().rows().end);
     while accumulator.first() < before {
         let rows = accumulator.finish_before(before.min(accumulator.first() + ROWS_AT_ONCE));
-        file.append(&layers::strip(engine, &rows))?;
+        let strip = layers::strip(engine, file.layers(), &rows);
+        file.append(&strip)?;
         accumulator.recycle(rows);
     }
     Ok(())

@@ -40,7 +40,7 @@ fn the_small_upsamplers_are_told_apart() {
 
 #[test]
 fn all_layouts_hold_the_same_numbers() {
-    let Some(full) = shared().map(|shared| shared.join("parity/full")) else { return };
+    let Some(full) = shared("parity/full") else { return };
     let reference = read_clip(&full.join("clip_openai_state_dict.pt")).unwrap();
     assert_eq!(reference.sizes.vision_heads, 2);
     for (name, layout) in [("clip_openai_archive.pt", Layout::TorchScript), ("model.safetensors", Layout::Safetensors)]
@@ -62,10 +62,10 @@ fn all_layouts_hold_the_same_numbers() {
 
 #[test]
 fn a_real_upsampler_among_its_training_state_is_read() {
-    let Some(shared) = shared() else { return };
-    let stack = read_upsampler(&shared.join("parity/clip_jbu_stack_cocostuff.ckpt")).unwrap();
+    let Some(parity) = shared("parity") else { return };
+    let stack = read_upsampler(&parity.join("clip_jbu_stack_cocostuff.ckpt")).unwrap();
     assert_eq!((stack.kind, stack.radius, stack.features), (UpsamplerKind::JbuStack, 3, 512));
-    let one = read_upsampler(&shared.join("parity/full/simfeatup_jbu_one.ckpt")).unwrap();
+    let one = read_upsampler(&parity.join("full/simfeatup_jbu_one.ckpt")).unwrap();
     assert_eq!((one.kind, one.radius, one.features), (UpsamplerKind::JbuOne, 5, 64));
 }
 

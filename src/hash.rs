@@ -1,0 +1,58 @@
+//! SHA-256 in lower-case hexadecimal digits: how contents are told apart.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Context, Result};
+
+/// Of bytes.
+pub fn of(bytes: impl AsRef<[u8]>) -> String {
+    digits(Sha256::digest(bytes))
+}
+
+/// Of texts one after another, each with its length: ["ab", "c"] is not ["a", "bc"].
+pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    digits(hash.finalize())
+}
+
+/// Of a file.
+pub fn of_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).input(|| format!("{} cannot be opened", path.display()))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        match file.read(&mut buffer).input(|| format!("{} cannot be read", path.display()))? {
+            0 => break,
+            count => hash.update(&buffer[..count]),
+        }
+    }
+    Ok(digits(hash.finalize()))
+}
+
+fn digits(digest: impl IntoIterator<Item = u8>) -> String {
+    digest.into_iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digests of FIPS 180-4's first example and of nothing.
+    #[test]
+    fn digests_are_the_standard_ones() {
+        assert_eq!(of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("empty");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(of_file(&path).unwrap(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_ne!(of_texts(["ab", "c"]), of_texts(["a", "bc"]));
+    }
+}
