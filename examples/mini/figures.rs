@@ -42,8 +42,13 @@ pub fn print(root: &Path) -> Result<()> {
     let bundle = mini::bundle()?;
     whole_pictures(&bundle, &data)?;
     absent_words(&bundle, &data)?;
+    print_tiles(root, mini::NAME, "hann")
+}
+
+/// The Dubai tiles' figures of a model, embedded or a bundle's folder.
+pub fn print_tiles(root: &Path, model: &str, blend: &str) -> Result<()> {
     for debias in ["0", "0.1", "0.3"] {
-        tiles(root, debias)?;
+        tiles(root, model, blend, debias)?;
     }
     Ok(())
 }
@@ -140,7 +145,7 @@ fn absent_words(bundle: &Bundle, data: &Data) -> Result<()> {
 }
 
 /// The held-out tiles through `segearth run` and `segearth evaluate`.
-fn tiles(root: &Path, debias: &str) -> Result<()> {
+fn tiles(root: &Path, model: &str, blend: &str, debias: &str) -> Result<()> {
     let folder = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
     let (predictions, references) = (folder.path().join("prediction"), folder.path().join("reference"));
     for tile in HELD_OUT_TILES {
@@ -158,7 +163,7 @@ fn tiles(root: &Path, debias: &str) -> Result<()> {
         let job = folder.path().join(format!("{tile}.yaml"));
         let scenes = source.canonicalize().input(|| format!("there is no folder {}", source.display()))?;
         let text = format!(
-            "model: mini\nscene: '{}/*.jpg'\nclasses:\n{classes}method: {{debias: {debias}}}\ntiling: {{blend: hann}}\n\
+            "model: {model}\nscene: '{}/*.jpg'\nclasses:\n{classes}method: {{debias: {debias}}}\ntiling: {{blend: {blend}}}\n\
              outputs: {{folder: '{}', labels: '{{scene}}.tif'}}\n",
             scenes.display(),
             predictions.join(tile).display()
@@ -176,7 +181,7 @@ fn tiles(root: &Path, debias: &str) -> Result<()> {
     let found = evaluate(&request, &|_| ())?;
     let iou: Vec<String> = found.classes.iter().map(|class| format!("{:.3}", class.iou.unwrap_or(0.0))).collect();
     println!(
-        "| Dubai: mini, λ = -{debias}, as `segearth run` | {:.3} | {:.3} | {} |",
+        "| Dubai: {model}, {blend}, λ = -{debias}, as `segearth run` | {:.3} | {:.3} | {} |",
         found.means.miou.unwrap_or(0.0),
         found.means.overall_accuracy.unwrap_or(0.0),
         iou.join(" | ")

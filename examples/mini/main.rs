@@ -6,6 +6,7 @@
 //! mini upsampler DATA OUT [--steps N]
 //! mini evaluate DATA OUT
 //! mini figures DATA
+//! mini tiles DATA MODEL BLEND
 //! ```
 
 mod figures;
@@ -39,8 +40,9 @@ fn main() -> ExitCode {
         ["upsampler", data, out, ..] => train_upsampler(Path::new(data), Path::new(out), &words),
         ["evaluate", data, out, ..] => evaluate_model(Path::new(data), Path::new(out)),
         ["figures", data, ..] => figures::print(Path::new(data)),
+        ["tiles", data, model, blend] => figures::print_tiles(Path::new(data), model, blend),
         _ => Err(Error::input(
-            "give teacher, train, upsampler, evaluate or figures with their folders, as the file's head says",
+            "give teacher, train, upsampler, evaluate, figures or tiles with their folders, as the file's head says",
         )),
     };
     match done {

@@ -17,7 +17,7 @@ pub struct RunOptions {
     /// Leave out windows that cannot be computed: exit code 3, and nodata where nothing else reaches
     #[arg(long, help_heading = "Run options")]
     pub allow_holes: bool,
-    /// Compute the I-th of N parts of every scene, for `segearth merge`; auto: as Slurm, Kubernetes or another engine says
+    /// Compute the I-th of N parts of the job, scenes or their rows, for `segearth merge`; auto: as Slurm, Kubernetes or another engine says
     #[arg(long, value_name = "I/N|auto", conflicts_with = "overwrite", help_heading = "Run options")]
     pub shard: Option<Shard>,
 }

@@ -28,7 +28,7 @@ use crate::geom::Window;
 
 const NAME: &str = "journal.yaml";
 /// What this program writes; a journal of another layout is not continued.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// A journal is a few kilobytes; a thousand classes with many prompts are still far below.
 const LONGEST: u64 = 16 << 20;
 
@@ -38,6 +38,7 @@ pub struct Journal {
     folder: PathBuf,
     layers: Vec<Layer>,
     shards: usize,
+    first: usize,
     parts: Vec<Window>,
     /// The hash of what it was run on.
     identity: String,
@@ -52,8 +53,9 @@ struct Written {
     /// What it was run on.
     run: Identity,
     layers: Vec<Layer>,
-    /// Processes that share the scene.
+    /// Processes that share the job, and which of them, from 0, has the scene's first band.
     shards: usize,
+    first: usize,
     /// Column, row, width and height of each part.
     parts: Vec<[usize; 4]>,
 }
@@ -61,10 +63,19 @@ struct Written {
 /// How a scene is to be cut.
 #[derive(Clone, Debug)]
 pub struct Division {
-    /// Processes that share the scene, each with a band of rows; 1: a single one does all.
+    /// Processes that share the job, each with a band of rows at most; 1: a single one does all.
     pub shards: usize,
+    /// The process, from 0, that has the scene's first band; those after it have the others.
+    pub first: usize,
     /// Row by row; those of a band begin in the same row.
     pub parts: Vec<Window>,
+}
+
+impl Division {
+    /// For a single process.
+    pub fn whole(parts: Vec<Window>) -> Self {
+        Self { shards: 1, first: 0, parts }
+    }
 }
 
 impl Journal {
@@ -90,8 +101,8 @@ impl Journal {
     pub fn open(folder: &Path, run: &Identity, layers: &[Layer], division: &Division) -> Result<Self> {
         fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
         let parts = division.parts.iter().map(|part| [part.col, part.row, part.width, part.height]).collect();
-        let shards = division.shards;
-        let wanted = Written { format: FORMAT, run: run.clone(), layers: layers.to_vec(), shards, parts };
+        let (shards, first) = (division.shards, division.first);
+        let wanted = Written { format: FORMAT, run: run.clone(), layers: layers.to_vec(), shards, first, parts };
         let new = begin(folder, &wanted)?;
         let found = if new { wanted } else { read(folder)? };
         let fail = |message: String| {
@@ -119,6 +130,7 @@ impl Journal {
             folder: folder.to_owned(),
             layers: found.layers,
             shards: found.shards,
+            first: found.first,
             parts: found.parts.into_iter().map(window).collect(),
             identity: run.hash(),
             new,
@@ -130,14 +142,21 @@ impl Journal {
         read(folder).ok()?.run.get(name).map(str::to_owned)
     }
 
-    /// Processes that share the scene.
+    /// Processes that share the job.
     pub fn shards(&self) -> usize {
         self.shards
     }
 
-    /// The parts of the band of the process `index` (from 0): none where there are more processes than bands.
+    /// The process, from 0, that has the first band.
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// The parts of the band of the process `index` (from 0): none where it has no band of this scene.
     pub fn band(&self, index: usize) -> Vec<Window> {
-        self.parts.chunk_by(|a, b| a.row == b.row).nth(index).map(<[Window]>::to_vec).unwrap_or_default()
+        let band = index.checked_sub(self.first);
+        let parts = band.and_then(|band| self.parts.chunk_by(|a, b| a.row == b.row).nth(band));
+        parts.map(<[Window]>::to_vec).unwrap_or_default()
     }
 
     /// How the scene is cut; together the parts cover it, none of its pixels twice.

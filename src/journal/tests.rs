@@ -18,7 +18,7 @@ fn identity(stride: &str) -> Identity {
 const PART: Window = Window { col: 3, row: 5, width: 4, height: 9 };
 
 fn whole() -> Division {
-    Division { shards: 1, parts: vec![PART] }
+    Division::whole(vec![PART])
 }
 
 /// Rows whose every byte is told by the scene's row, so that what comes back can be known.
@@ -64,8 +64,7 @@ fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
     file.append_hole(PART).unwrap();
     file.append(&strip(4, 3)).unwrap();
     assert!(file.append(&strip(7, 3)).is_err(), "more rows than the part has");
-    let again =
-        Journal::open(&folder, &identity("112"), &layers(), &Division { shards: 1, parts: Vec::new() }).unwrap();
+    let again = Journal::open(&folder, &identity("112"), &layers(), &Division::whole(Vec::new())).unwrap();
     assert!(!again.is_new());
     assert_eq!(again.parts(), [PART], "the parts are those of the first run");
     assert!(again.part(PART).unwrap_err().to_string().contains("another run"));
@@ -83,8 +82,9 @@ fn processes_share_the_bands_of_one_journal() {
     let folder = tempfile::tempdir().unwrap();
     let part = |row, col| Window { col, row, width: 4, height: 3 };
     let parts = vec![part(0, 0), part(0, 4), part(3, 0), part(3, 4)];
-    let open =
-        |shards| Journal::open(folder.path(), &identity("112"), &layers(), &Division { shards, parts: parts.clone() });
+    let open = |shards| {
+        Journal::open(folder.path(), &identity("112"), &layers(), &Division { shards, first: 0, parts: parts.clone() })
+    };
     let first = open(3).unwrap();
     assert_eq!((first.band(0), first.band(1), first.band(2)), (parts[..2].to_vec(), parts[2..].to_vec(), vec![]));
     assert!(open(2).unwrap_err().to_string().contains("shared by 3 processes, and this one is of 2"));

@@ -57,6 +57,7 @@ impl Target {
             format!("COMPRESS={}", compression(layout.compression)),
             format!("BLOCKXSIZE={}", block.width),
             format!("BLOCKYSIZE={}", block.height),
+            threads(),
         ];
         options.extend(level(layout.compression, predictor).map(str::to_owned));
         options.extend(predictor.map(|predictor| format!("PREDICTOR={predictor}")));
@@ -148,6 +149,7 @@ impl Target {
             "OVERVIEWS=AUTO".to_owned(),
             format!("RESAMPLING={}", self.resampling),
             format!("BIGTIFF={}", yes(self.bigtiff)),
+            threads(),
         ];
         options.extend(level(compression, self.predictor).map(|level| match level.split_once('=') {
             Some((_, number)) => format!("LEVEL={number}"),
@@ -190,6 +192,11 @@ fn compression(compression: Compression) -> &'static str {
 /// Scores are noise in their lower bits: more effort makes them hardly smaller.
 fn level(compression: Compression, predictor: Option<u8>) -> Option<&'static str> {
     (compression == Compression::Deflate && predictor.is_some()).then_some("ZLEVEL=3")
+}
+
+/// Blocks are compressed beside each other and written in order: the bytes are those of one thread.
+fn threads() -> String {
+    format!("NUM_THREADS={}", rayon::current_num_threads())
 }
 
 fn yes(yes: bool) -> &'static str {

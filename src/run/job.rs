@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::deal::deal;
 use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share};
 use super::look::Look;
 use super::stop::Stop;
 use super::{process, provenance};
+use crate::cli::Shard;
 use crate::error::{Context, Error, Kind, Result};
+use crate::geom::Grid;
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
@@ -33,23 +36,29 @@ pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Holes`](crate::error::Kind::Holes) where everything is complete but for windows that the user allowed to fail.
-pub fn run(spec: &Spec, trust: bool, options: Options, reporter: &Reporter) -> Result<()> {
+pub fn run(spec: &Spec, trust: bool, options: Options, shard: Option<Shard>, reporter: &Reporter) -> Result<()> {
     let prepared = prepare(spec, trust, Folders::Make, reporter)?;
     let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
-    run_prepared(&prepared, segmenter.as_mut(), options, reporter)
+    run_prepared(&prepared, segmenter.as_mut(), options, shard, reporter)
 }
 
-/// Runs a prepared job with a model that is loaded.
+/// Runs a prepared job, or its part of one, with a model that is loaded.
 pub(super) fn run_prepared(
     prepared: &Prepared,
     segmenter: &mut dyn Segmenter,
     options: Options,
+    shard: Option<Shard>,
     reporter: &Reporter,
 ) -> Result<()> {
     let stop = Stop::listen()?;
     let mut holes = 0;
-    for scene in &prepared.plan.scenes {
-        let engine = prepared.engine(scene, options)?;
+    let scenes = &prepared.plan.scenes;
+    let shares = match shard {
+        None => vec![Some(Share::All); scenes.len()],
+        Some(Shard { index, count }) => deal(&prepared.costs(), index, count),
+    };
+    for (scene, share) in scenes.iter().zip(shares).filter_map(|(scene, share)| Some((scene, share?))) {
+        let engine = prepared.engine(scene, options, share)?;
         let started = Instant::now();
         let outcome = stop.orderly(|| engine::run(&engine, segmenter, &stop, reporter))?;
         holes += finish(&engine, outcome, started, prepared, reporter)?;
@@ -65,7 +74,7 @@ pub fn merge(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
     let prepared = prepare(spec, trust, Folders::Make, reporter)?;
     let mut holes = 0;
     for scene in &prepared.plan.scenes {
-        let engine = prepared.engine(scene, Options::default())?;
+        let engine = prepared.engine(scene, Options::default(), Share::All)?;
         let started = Instant::now();
         holes += finish(&engine, engine::merge(&engine)?, started, &prepared, reporter)?;
     }
@@ -76,7 +85,7 @@ pub fn merge(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
 pub fn is_finished(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<bool> {
     let prepared = prepare(spec, trust, Folders::Look, reporter)?;
     for scene in &prepared.plan.scenes {
-        if !engine::is_done(&prepared.engine(scene, Options::default())?)? {
+        if !engine::is_done(&prepared.engine(scene, Options::default(), Share::All)?)? {
             return Ok(false);
         }
     }
@@ -103,12 +112,20 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options) -> Result<Engine<'a>> {
+    /// What the scenes cost: their windows. Which of these hold data is looked at only where a scene is cut.
+    fn costs(&self) -> Vec<f64> {
+        let tiling = &self.plan.tiling;
+        let windows = |scene: &ScenePlan| Grid::new(scene.info.size, tiling.window, tiling.stride).len();
+        self.plan.scenes.iter().map(|scene| windows(scene) as f64).collect()
+    }
+
+    fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options, share: Share) -> Result<Engine<'a>> {
         let Self { plan, model, device, .. } = self;
         Ok(Engine {
             plan,
             scene,
             options,
+            share,
             normalisation: match model {
                 Model::Bundle(bundle) => bundle.normalisation(),
                 // A fake model sees the pixels as they are.
@@ -319,7 +336,7 @@ fn finish(
             return Ok(0);
         }
         Outcome::Shard => {
-            if let Share::Shard { index, count } = engine.options.share {
+            if let Share::Shard { index, count, .. } = engine.share {
                 reporter.note(&format!(
                     "Shard {index}/{count} of {} is finished; when all are, `segearth merge` makes the results.",
                     scene.name()

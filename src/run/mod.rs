@@ -2,6 +2,7 @@
 
 mod bench;
 mod change;
+mod deal;
 mod engine;
 mod evaluate;
 mod job;
@@ -14,7 +15,7 @@ mod submit;
 mod upsampler;
 mod vectorize;
 
-use crate::cli::{Cli, Command, RunOptions, Shard};
+use crate::cli::{Cli, Command, RunOptions};
 use crate::error::Result;
 use crate::pipeline;
 use crate::report::Reporter;
@@ -25,11 +26,12 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     match &cli.command {
         Command::Run(args) => {
             let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
-            job::run(&spec, cli.global.trust, options(&args.options), reporter)
+            job::run(&spec, cli.global.trust, options(&args.options), args.options.shard, reporter)
         }
         Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
         Command::Segment(args) => {
-            job::run(&pipeline::from_flags(&args.overrides())?, cli.global.trust, options(&args.options), reporter)
+            let spec = pipeline::from_flags(&args.overrides())?;
+            job::run(&spec, cli.global.trust, options(&args.options), args.options.shard, reporter)
         }
         Command::Bench(args) => bench::run(args, cli.global.trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
@@ -46,10 +48,6 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
 }
 
 fn options(args: &RunOptions) -> engine::Options {
-    let &RunOptions { memory, overwrite, allow_holes, shard } = args;
-    let share = match shard {
-        Some(Shard { index, count }) => engine::Share::Shard { index, count },
-        None => engine::Share::All,
-    };
-    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_holes, share }
+    let &RunOptions { memory, overwrite, allow_holes, .. } = args;
+    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_holes }
 }

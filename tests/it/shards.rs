@@ -44,8 +44,11 @@ fn shards_in_any_order_and_repeated_make_the_results_of_one_run() {
         shards.push(count.div_ceil(2)); // A task that is started twice harms nothing.
         for index in shards {
             let ran = work.ok(["run", "job.yaml", "--shard", &format!("{index}/{count}")]);
-            assert!(ran.stderr.contains(&format!("Shard {index}/{count} of ")), "{}", ran.stderr);
-            assert!(OUTPUTS.iter().all(|name| !work.path(name).exists()), "no shard makes results");
+            if count > 1 {
+                assert!(ran.stderr.contains(&format!("Shard {index}/{count} of ")), "{}", ran.stderr);
+            }
+            let none = OUTPUTS.iter().all(|name| !work.path(name).exists());
+            assert_eq!(none, count > 1, "a part of a scene makes no results, the whole does");
         }
         work.ok(["merge", "job.yaml"]);
         assert!(outputs(&work) == want, "{count} shards");
@@ -73,6 +76,35 @@ fn shards_that_begin_in_the_same_instant_do_not_disturb_each_other() {
         work.ok(["merge", "job.yaml"]);
         fs::remove_dir_all(work.path("out")).expect("outputs");
     }
+}
+
+/// Whole scenes go to one process, which finishes them; the large one is cut.
+#[test]
+fn many_scenes_are_dealt_by_cost() {
+    let work = Workdir::new();
+    scene(&work);
+    let small = noise(3 * 120 * 90);
+    for name in ["a.tif", "b.tif", "c.tif"] {
+        let bands: Vec<Vec<u8>> = small.chunks(120 * 90).map(<[u8]>::to_vec).collect();
+        write_bands(&work.path(name), (120, 90), &bands, place);
+    }
+    work.write("job.yaml", JOB.replace("scene: scene.tif", "scene: '*.tif'").replace(", polygons: a.fgb", ""));
+    let labels = ["a", "b", "c", "scene"].map(|name| format!("out/{name}_labels.tif"));
+    let read = || labels.clone().map(|name| fs::read(work.path(&name)).expect("labels"));
+    work.ok(["run", "job.yaml"]);
+    let want = read();
+    fs::remove_dir_all(work.path("out")).expect("outputs");
+    let there = || labels.iter().map(|name| work.path(name).exists()).collect::<Vec<_>>();
+    work.ok(["run", "job.yaml", "--shard", "1/3"]);
+    assert_eq!(there(), [true, true, true, false], "small scenes are whole");
+    let ran = work.run(["merge", "job.yaml"]);
+    assert!(ran.stderr.contains("  shard 2/3: 0 of ") && ran.stderr.contains("  shard 3/3: 0 of "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("shard 1/3:"), "{}", ran.stderr);
+    for shard in ["2/3", "3/3"] {
+        work.ok(["run", "job.yaml", "--shard", shard]);
+    }
+    work.ok(["merge", "job.yaml"]);
+    assert!(read() == want);
 }
 
 #[test]

@@ -171,7 +171,7 @@ impl<'a> Bench<'a> {
                 self.around(&mut turn)?;
                 bare_turn(&mut turn.beside)?;
                 let options = Options { overwrite: true, ..Options::default() };
-                let run = || job::run_prepared(&self.prepared, segmenter.as_mut(), options, self.silent);
+                let run = || job::run_prepared(&self.prepared, segmenter.as_mut(), options, None, self.silent);
                 turn.whole.push(Sample::of(self.grid().len(), run)?.0);
                 bare_turn(&mut turn.beside)?;
             }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Engine, Share, memory};
+use super::{Bands, Engine, Share, memory};
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::journal::{Division, Layer};
@@ -23,23 +23,23 @@ pub(super) fn divide(
 ) -> Result<Division> {
     let tiling = &engine.plan.tiling;
     let grid = Grid::new(engine.scene.info.size, tiling.window, tiling.stride);
-    let shards = match engine.options.share {
-        Share::Shard { count, .. } => count,
-        Share::All => 1,
-    };
-    let bands = match shards {
-        1 => std::iter::once(0..grid.scene().height).collect(),
-        _ => bands(reader, &grid, shards)?,
+    let bands = match engine.share {
+        Share::All => std::iter::once(0..grid.scene().height).collect(),
+        Share::Shard { bands, .. } => self::bands(reader, &grid, bands)?,
     };
     let columns = memory::columns(engine, segmenter, layers)?;
     let parts = bands.iter().flat_map(|rows| {
         columns.iter().map(|cols| Window { col: cols.start, row: rows.start, width: cols.len(), height: rows.len() })
     });
-    Ok(Division { shards, parts: parts.collect() })
+    let parts = parts.collect();
+    Ok(match engine.share {
+        Share::All => Division::whole(parts),
+        Share::Shard { count, bands, .. } => Division { shards: count, first: bands.first, parts },
+    })
 }
 
-/// At most `count` bands; fewer where the scene has fewer rows of windows.
-fn bands(reader: &SceneReader, grid: &Grid, count: usize) -> Result<Vec<Range<usize>>> {
+/// The bands as wanted; fewer where the scene has fewer rows of windows.
+fn bands(reader: &SceneReader, grid: &Grid, wanted: Bands) -> Result<Vec<Range<usize>>> {
     let size = grid.scene();
     let step = size.height.div_ceil(LOOKS).max(1);
     let looks = (step / 2..size.height).step_by(step).map(|row| {
@@ -49,19 +49,25 @@ fn bands(reader: &SceneReader, grid: &Grid, count: usize) -> Result<Vec<Range<us
         let full = cols.filter(|cols| valid[cols.clone()].contains(&true)).count();
         Ok(EMPTY_COST + full as f64 / grid.col_starts().len() as f64)
     });
-    Ok(cut(&looks.collect::<Result<Vec<f64>>>()?, step, size.height, count.min(grid.row_starts().len())))
+    let costs = looks.collect::<Result<Vec<f64>>>()?;
+    let most = grid.row_starts().len();
+    let ends: Vec<f64> = match wanted.count <= most {
+        true => (1..wanted.count).map(|band| wanted.start(band)).collect(),
+        false => (1..most).map(|band| band as f64 / most as f64).collect(),
+    };
+    Ok(cut(&costs, step, size.height, &ends))
 }
 
-/// Cuts `height` rows into `count` bands of the same cost; `costs` are those of a row in each run of `step` rows.
-fn cut(costs: &[f64], step: usize, height: usize, count: usize) -> Vec<Range<usize>> {
+/// Cuts `height` rows where they have cost the shares `ends` of them all; `costs` are those of a row in each run of `step`
+/// rows. Each band has a row at least.
+fn cut(costs: &[f64], step: usize, height: usize, ends: &[f64]) -> Vec<Range<usize>> {
     let of_row = |row: usize| costs.get(row / step).or(costs.last()).copied().unwrap_or(1.0);
     let total: f64 = (0..height).map(of_row).sum();
-    let (mut bands, mut start, mut sum) = (Vec::with_capacity(count), 0, 0.0);
+    let (mut bands, mut start, mut sum) = (Vec::with_capacity(ends.len() + 1), 0, 0.0);
     for row in 0..height {
         sum += of_row(row);
-        let (made, left) = (bands.len() + 1, height - row - 1);
-        // Each of the bands to come has at least a row.
-        if made < count && (sum >= total * made as f64 / count as f64 || left == count - made) {
+        let (made, left) = (bands.len(), height - row - 1);
+        if made < ends.len() && (sum >= total * ends[made] * (1.0 - 1e-12) || left == ends.len() - made) {
             bands.push(start..row + 1);
             start = row + 1;
         }
@@ -81,7 +87,8 @@ mod tests {
             costs in prop::collection::vec(0.02f64..1.0, 1..64), step in 1usize..50, count in 1usize..12,
         ) {
             let height = (costs.len() * step).saturating_sub(step / 3).max(count);
-            let bands = cut(&costs, step, height, count);
+            let ends: Vec<f64> = (1..count).map(|band| band as f64 / count as f64).collect();
+            let bands = cut(&costs, step, height, &ends);
             prop_assert_eq!(bands.len(), count);
             prop_assert_eq!((bands[0].start, bands[count - 1].end), (0, height));
             prop_assert!(bands.windows(2).all(|pair| pair[0].end == pair[1].start));

@@ -49,16 +49,37 @@ pub struct Options {
     pub overwrite: bool,
     /// Leave out windows that cannot be computed.
     pub allow_holes: bool,
-    pub share: Share,
 }
 
 /// How much of a scene this process computes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Share {
-    #[default]
     All,
-    /// One of `count` bands, counted from 1; whoever merges makes the rasters.
-    Shard { index: usize, count: usize },
+    /// That of the process `index`, counted from 1, of the `count` that share the job: one of the scene's bands. Whoever
+    /// merges makes the rasters.
+    Shard {
+        index: usize,
+        count: usize,
+        bands: Bands,
+    },
+}
+
+/// How a scene is cut into bands of rows, one for each of some processes that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bands {
+    /// The process of the first band, counted from 0.
+    pub first: usize,
+    pub count: usize,
+    /// What the first band costs, and each of the others but the last: shares of the scene.
+    pub head: f64,
+    pub step: f64,
+}
+
+impl Bands {
+    /// Where a band but the first begins, as a share of what the scene costs.
+    pub fn start(&self, band: usize) -> f64 {
+        self.head + (band as f64 - 1.0) * self.step
+    }
 }
 
 /// One scene's work, every choice made.
@@ -66,6 +87,7 @@ pub struct Engine<'a> {
     pub plan: &'a Plan,
     pub scene: &'a ScenePlan,
     pub options: Options,
+    pub share: Share,
     pub normalisation: Normalisation,
     pub patch: usize,
     pub classifier: Classifier,
@@ -144,7 +166,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, repo
     let layers = layers::of(engine);
     let division = divide::divide(engine, &reader, segmenter, &layers)?;
     let journal = Journal::open(&folder, &identity, &layers, &division)?;
-    let mine = match engine.options.share {
+    let mine = match engine.share {
         Share::All => journal.parts().to_vec(),
         Share::Shard { index, .. } => journal.band(index - 1),
     };
@@ -157,7 +179,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, repo
         reporter.note(&format!("{} goes on from an earlier run: {before} of {of} rows are finished.", scene.name()));
     }
     let computed = compute(engine, segmenter, &mut reader, &mut files, stop, reporter);
-    let finished = computed.and_then(|counts| match engine.options.share {
+    let finished = computed.and_then(|counts| match engine.share {
         Share::Shard { .. } => Ok(Outcome::Shard),
         Share::All => {
             let counts = assembled(engine, &reader, &journal, &mut files, counts)?;
@@ -171,7 +193,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, repo
             reporter.note(&format!(
                 "{done} of {of} rows are finished and kept in {folder}: the same command goes on from there."
             ));
-        } else if journal.is_new() && engine.options.share == Share::All {
+        } else if journal.is_new() && engine.share == Share::All {
             // Nothing was gained, and nothing is left behind.
             drop(files);
             let _ = journal.remove();
@@ -200,14 +222,15 @@ pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
     if let Some(device) = Journal::fact(&folder, DEVICE) {
         identity.set(DEVICE, device);
     }
-    let journal = Journal::open(&folder, &identity, &layers::of(engine), &Division { shards: 1, parts: Vec::new() })?;
+    let journal = Journal::open(&folder, &identity, &layers::of(engine), &Division::whole(Vec::new()))?;
     let mut files = journal.parts().iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
     let bands = files.chunk_by(|a, b| a.part().row == b.part().row);
     let missing: Vec<String> = bands
         .enumerate()
         .filter(|(_, band)| !band.iter().all(RowFile::is_complete))
         .map(|(index, band)| {
-            format!("  shard {}/{}: {} of {} rows", index + 1, journal.shards(), rows(band), total_rows(band))
+            let shard = journal.first() + index + 1;
+            format!("  shard {shard}/{}: {} of {} rows", journal.shards(), rows(band), total_rows(band))
         })
         .collect();
     if !missing.is_empty() {
