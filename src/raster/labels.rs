@@ -98,6 +98,11 @@ impl LabelWriter {
         }
     }
 
+    /// Pixels of each class so far.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
     /// Completes the file and gives it its name. Fails where rows are missing or the disk is full.
     pub fn finish(mut self) -> Result<()> {
         match &self.rows {

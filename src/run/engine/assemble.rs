@@ -24,7 +24,6 @@ pub(super) fn assemble(
     if !counts.holes.is_empty() {
         tags.push(("SEGEARTH_HOLES".to_owned(), counts.holes.len().to_string()));
     }
-    counts.classes = vec![0; engine.classes.len()];
     let width = engine.scene.info.size.width;
     let mut writers = Writers::create(engine, &tags)?;
     for band in files.chunk_by_mut(|a, b| a.part().row == b.part().row) {
@@ -43,10 +42,12 @@ pub(super) fn assemble(
                 let col = part.part().col;
                 part.take(rows, &mut bytes, width, col);
             }
-            writers.write(engine, row, rows, layers.iter().zip(bytes), counts)?;
+            writers.write(engine, row, rows, layers.iter().zip(bytes))?;
             row += rows;
         }
     }
+    counts.classes = writers.labels.counts().to_vec();
+    counts.nodata = engine.scene.output_grid().0.pixels() as u64 - counts.classes.iter().sum::<u64>();
     writers.finish()
 }
 
@@ -108,7 +109,6 @@ impl Writers {
         row: usize,
         rows: usize,
         layers: impl Iterator<Item = (&'a Layer, Vec<u8>)>,
-        counts: &mut Counts,
     ) -> Result<()> {
         for (layer, bytes) in layers {
             let values = match layer.name.as_str() {
@@ -116,7 +116,7 @@ impl Writers {
                 name => Values::Scores(name.to_owned(), layers::scores(&bytes, layer.sample)),
             };
             let Some(regrid) = self.regrid else {
-                self.write_values(row, &values, counts)?;
+                self.write_values(row, &values)?;
                 continue;
             };
             let there = regrid.rows(&(row..row + rows));
@@ -129,24 +129,16 @@ impl Writers {
                         Values::Scores(name.clone(), regrid.expand(scores, planes, row, &wanted))
                     }
                 };
-                self.write_values(first, &values, counts)?;
+                self.write_values(first, &values)?;
             }
         }
         Ok(())
     }
 
     /// Writes rows of the results' grid.
-    fn write_values(&mut self, first_row: usize, values: &Values, counts: &mut Counts) -> Result<()> {
+    fn write_values(&mut self, first_row: usize, values: &Values) -> Result<()> {
         match values {
-            Values::Labels(labels) => {
-                for &label in labels {
-                    match counts.classes.get_mut(usize::from(label)) {
-                        Some(count) => *count += 1,
-                        None => counts.nodata += 1,
-                    }
-                }
-                self.labels.write_rows(first_row, labels)
-            }
+            Values::Labels(labels) => self.labels.write_rows(first_row, labels),
             Values::Scores(name, scores) => {
                 let writer = match name.as_str() {
                     layers::SCORES => &mut self.scores,
