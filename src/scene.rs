@@ -169,6 +169,36 @@ pub struct ClassInfo {
     pub colour: [u8; 3],
 }
 
+/// What turns a pixel's logits into a class.
+#[derive(Clone, Debug)]
+pub struct Classifier {
+    /// Which class each query speaks for.
+    pub query_class: Vec<usize>,
+    /// Smallest score with which a class is taken, for each class.
+    pub thresholds: Vec<f32>,
+    /// The class of pixels whose best score stays below its threshold; `None`: they become `nodata`.
+    pub background: Option<usize>,
+    /// Factor on the logits before the soft-max (50 in the paper).
+    pub logit_scale: f32,
+    /// Label of pixels without data.
+    pub nodata: u16,
+}
+
+/// Rows of results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Labelled {
+    /// (row, column)
+    pub labels: Vec<u16>,
+    /// (class, row, column): the best probability among a class's queries, 0..=1; NaN without data.
+    pub scores: Vec<f32>,
+}
+
+impl Classifier {
+    pub fn classes(&self) -> usize {
+        self.thresholds.len()
+    }
+}
+
 /// The pixel type of label rasters.
 ///
 /// Class indices start at 0 as in the paper; the largest value of the type (255 or 65535) means no data.

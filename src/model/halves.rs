@@ -16,7 +16,7 @@ pub fn segmenter(bundle: &Bundle, device: Device, queries: &Queries, debias: f32
         (Device::Cpu, Some((patch_encoder, upsampler))) => {
             let sizes = &bundle.card.sizes;
             Box::new(Halves {
-                encoder: TorchPatchEncoder::load(&patch_encoder)?,
+                encoder: TorchPatchEncoder::load(&patch_encoder, Device::Cpu)?,
                 upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads())?,
                 patch: sizes.patch,
                 queries: queries.clone(),

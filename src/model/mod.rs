@@ -20,8 +20,9 @@ pub mod weights;
 pub use halves::segmenter;
 pub use preprocess::{Normalisation, Padding, normalise};
 
-use crate::error::Result;
-use crate::geom::Size;
+use crate::error::{Error, Result};
+use crate::geom::{Size, Window};
+use crate::scene::{Classifier, Labelled};
 use text::TokenBatch;
 
 /// A batch of images of one size, ready for a model: normalised, padded to whole patches.
@@ -56,6 +57,48 @@ pub trait Segmenter: Send {
 
     /// Logits (image, query, row, column) of a batch, as wide and high as the images.
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>>;
+
+    /// Whether its logits lie on a device of their own, where it can blend them.
+    fn blends(&self) -> bool {
+        false
+    }
+
+    /// What blends and labels them there.
+    ///
+    /// # Errors
+    /// The device has no room for the region's rows, or the model does not blend.
+    fn blender<'a>(&'a self, _region: &Region<'_>) -> Result<Box<dyn Blender + 'a>> {
+        Err(Error::internal("this model does not blend"))
+    }
+}
+
+/// What is to be blended where the model computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Region<'a> {
+    /// The part of the scene whose rows are wanted.
+    pub region: Window,
+    /// From the images to the windows.
+    pub padding: Padding,
+    /// Weights of a window's rows and columns.
+    pub weights: [&'a [f32]; 2],
+    pub classifier: &'a Classifier,
+    /// Whether scores are wanted beside the labels.
+    pub scores: bool,
+    /// Look at each batch's logits before going on, rather than at those of some batches together.
+    pub patient: bool,
+}
+
+/// Segments windows, and blends and labels them on the device that holds their logits: labels come back, not logits. Windows
+/// come row by row; rows above a window must be finished before it is added.
+pub trait Blender {
+    /// Computes windows that begin in the same row, and blends them. Fails before anything is blended.
+    fn add(&mut self, images: &Images, tiles: &[(Window, Option<&[bool]>)]) -> Result<()>;
+
+    /// The first row that is not yet finished.
+    fn first(&self) -> usize;
+
+    /// Labels rows before `row`: as many of them as it likes, at least one while there are any.
+    fn finish_before(&mut self, row: usize) -> Result<Labelled>;
 }
 
 /// Gives token ids a feature.

@@ -39,6 +39,11 @@ impl Padding {
         (self.padded.height - self.window.height) / 2
     }
 
+    /// Rows above the window, and columns left of it.
+    pub fn before(&self) -> [usize; 2] {
+        [self.above(), self.left()]
+    }
+
     /// Cuts planes of the padded size back to the window's.
     pub fn cut(&self, planes: Vec<f32>) -> Vec<f32> {
         if self.padded == self.window {

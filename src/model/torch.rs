@@ -6,8 +6,12 @@ use std::path::Path;
 use tch::{CModule, Device as TorchDevice, Kind as Number, TchError, Tensor};
 
 use super::text::TokenBatch;
-use super::{Images, Queries, Segmenter, TextEncoder};
+use super::{Blender, Images, Queries, Region, Segmenter, TextEncoder};
 use crate::error::{Context, Error, Kind, Result};
+
+mod blend;
+
+use blend::DeviceBlender;
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +65,12 @@ impl TorchSegmenter {
     }
 }
 
-impl Segmenter for TorchSegmenter {
-    fn queries(&self) -> usize {
-        self.queries.size().first().map_or(0, |&count| count as usize)
-    }
-
-    fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
+impl TorchSegmenter {
+    /// Logits (image, query, row, column) on the device; it may still be computing them.
+    fn logits(&self, images: &Images) -> Result<Tensor> {
         let _inference = tch::no_grad_guard();
         let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
-        let pixels = Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?.f_to_device(self.device)?;
+        let pixels = upload(&images.pixels, self.device)?.f_reshape(shape)?;
         let logits = self.module.forward_ts(&[&pixels, &self.queries, &self.lambda]).map_err(|error| {
             foreign(error, || format!("the model cannot be run on images of shape {shape:?}"), IMAGE_SIGNATURE)
         })?;
@@ -81,20 +82,54 @@ impl Segmenter for TorchSegmenter {
             ))
             .with_hint(IMAGE_SIGNATURE));
         }
-        to_vec(&logits)
+        Ok(logits)
     }
+}
+
+impl Segmenter for TorchSegmenter {
+    fn queries(&self) -> usize {
+        self.queries.size().first().map_or(0, |&count| count as usize)
+    }
+
+    fn batch(&self) -> usize {
+        // A GPU is filled by more; one with too little memory says so, and gets fewer.
+        if self.device == TorchDevice::Cpu { 4 } else { 32 }
+    }
+
+    fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
+        to_vec(&self.logits(images)?)
+    }
+
+    fn blends(&self) -> bool {
+        self.device != TorchDevice::Cpu
+    }
+
+    fn blender<'a>(&'a self, region: &Region<'_>) -> Result<Box<dyn Blender + 'a>> {
+        Ok(Box::new(DeviceBlender::new(self, region)?))
+    }
+}
+
+/// Floats on their way to a device. To a GPU they go from pinned memory, so that the call need not wait for the copy: while
+/// it is under way, and the batch before it is computed, the next one is read.
+fn upload(values: &[f32], device: TorchDevice) -> Result<Tensor> {
+    let here = Tensor::f_from_slice(values)?;
+    Ok(match device {
+        TorchDevice::Cpu => here,
+        device => here.f_pin_memory(device)?.f_to_device_(device, Number::Float, true, false)?,
+    })
 }
 
 /// A traced image encoder's first half.
 pub struct TorchPatchEncoder {
     module: CModule,
+    device: TorchDevice,
 }
 
 impl TorchPatchEncoder {
-    /// On the CPU, as all that comes after it.
-    pub fn load(path: &Path) -> Result<Self> {
+    pub fn load(path: &Path, device: Device) -> Result<Self> {
         super::memory::keep();
-        Ok(Self { module: load_module(path, TorchDevice::Cpu)? })
+        let device = TorchDevice::from(device);
+        Ok(Self { module: load_module(path, device)?, device })
     }
 
     /// Features (image, 1 + patch, `width`).
@@ -104,7 +139,7 @@ impl TorchPatchEncoder {
     pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
         let _inference = tch::no_grad_guard();
         let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
-        let pixels = Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?;
+        let pixels = upload(&images.pixels, self.device)?.f_reshape(shape)?;
         let features = self.module.forward_ts(&[&pixels]).map_err(|error| {
             foreign(error, || format!("the patch encoder cannot be run on images of shape {shape:?}"), PATCH_SIGNATURE)
         })?;

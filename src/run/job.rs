@@ -21,8 +21,7 @@ use crate::model::tta::EightSides;
 use crate::model::{self, Normalisation, Queries, Segmenter};
 use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
 use crate::report::{ClassShare, Output, Reporter, Summary};
-use crate::scene::{ClassInfo, LabelType, ProductOptions, ScoreType};
-use crate::stitch::Classifier;
+use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
 use crate::{raster, vector};
 
 /// Resolves a job and says what it comes to; computes nothing.

@@ -178,6 +178,11 @@ impl Accumulator {
         finished
     }
 
+    /// The next rows were blended elsewhere, and no window has reached them here.
+    pub fn skip(&mut self, rows: usize) {
+        self.first += rows;
+    }
+
     /// Gives rows back whose contents have been used, so that their memory serves again.
     pub fn recycle(&mut self, rows: Vec<Row>) {
         self.spare.extend(rows);

@@ -8,6 +8,5 @@ mod weights;
 
 pub use accumulate::{Accumulator, Row};
 pub use certainty::{Certainty, certainty};
-pub use labels::{Classifier, Labelled};
 pub use regrid::Regrid;
 pub use weights::window_weights;

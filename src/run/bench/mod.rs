@@ -138,12 +138,9 @@ impl<'a> Bench<'a> {
     fn measure(&self, reporter: &Reporter) -> Result<BenchReport> {
         let device = self.prepared.device;
         let mut segmenter = model::segmenter(self.bundle(), device, &self.queries, 0.3)?;
-        let load = |path: &Path| -> Result<Option<TorchPatchEncoder>> {
-            // Where a GPU computes, nothing is compared with the transformer on the CPU.
-            if device == Device::Cpu { TorchPatchEncoder::load(path).map(Some) } else { Ok(None) }
-        };
-        let mut half = self.bundle().halves().map(|halves| load(&halves.0)).transpose()?.flatten();
-        let mut bare = self.subject.bare.as_deref().map(load).transpose()?.flatten();
+        let load = |path: &Path| TorchPatchEncoder::load(path, device);
+        let mut half = self.bundle().halves().map(|halves| load(&halves.0)).transpose()?;
+        let mut bare = self.subject.bare.as_deref().map(load).transpose()?;
         let batches = self.batches()?;
         process::forget_peak();
         let mut turns = Turns::default();

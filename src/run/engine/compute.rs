@@ -6,13 +6,20 @@ use super::read::Batch;
 use super::{Engine, Message, TileMask};
 use crate::error::{Error, Kind, Result};
 use crate::geom::Window;
-use crate::model::{Images, Padding, Segmenter};
+use crate::model::{Blender, Images, Padding, Segmenter};
+use crate::scene::Labelled;
 
-/// Windows on their way to the stitcher.
-pub(super) struct Answers {
-    pub tiles: Vec<TileMask>,
-    /// (window, query, row, column)
-    pub logits: Vec<f32>,
+/// What goes to the stitcher.
+pub(super) enum Answers {
+    Logits {
+        tiles: Vec<TileMask>,
+        /// (window, query, row, column)
+        logits: Vec<f32>,
+    },
+    /// Finished rows, of a model that blends itself.
+    Rows(Labelled),
+    /// So many windows are in rows that are not finished yet.
+    Windows(usize),
 }
 
 /// Runs the model over what the reader sends. A batch that fails is tried again window by window; a window that fails
@@ -43,7 +50,7 @@ pub(super) fn compute(
         };
         let send = |tiles, logits| {
             let logits = padding.cut(logits);
-            to_stitcher.send(Message::Work(Answers { tiles, logits })).is_ok()
+            to_stitcher.send(Message::Work(Answers::Logits { tiles, logits })).is_ok()
         };
         if let Ok(logits) = segment(segmenter, &images, &mut limit) {
             if !send(tiles, logits) {
@@ -52,12 +59,86 @@ pub(super) fn compute(
             continue;
         }
         for (index, tile) in tiles.into_iter().enumerate() {
-            let goes_on = match segment(segmenter, &one(&images, index), &mut limit) {
+            let goes_on = match segment(segmenter, &part(&images, index, 1), &mut limit) {
                 Ok(logits) => send(vec![tile], logits),
                 Err(_) if engine.options.allow_holes => to_stitcher.send(Message::Hole(tile.window)).is_ok(),
                 Err(error) => return Err(at(tile.window, error)),
             };
             if !goes_on {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// As [`compute`], with a model that blends `region` where it computes.
+pub(super) fn blend(
+    engine: &Engine<'_>,
+    blender: &mut dyn Blender,
+    region: Window,
+    from_reader: Receiver<Message<Batch>>,
+    to_stitcher: SyncSender<Message<Answers>>,
+) -> Result<()> {
+    let finish = |blender: &mut dyn Blender, before: usize| -> Result<bool> {
+        let before = before.min(region.rows().end);
+        while blender.first() < before {
+            let rows = Answers::Rows(blender.finish_before(before)?);
+            if to_stitcher.send(Message::Work(rows)).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    let mut limit = usize::MAX;
+    for message in from_reader {
+        let Batch { tiles, images } = match message {
+            Message::Work(batch) => batch,
+            Message::Hole(window) => {
+                if !finish(blender, window.row)? || to_stitcher.send(Message::Hole(window)).is_err() {
+                    break;
+                }
+                continue;
+            }
+            Message::Stop => {
+                let _ = to_stitcher.send(Message::Stop);
+                break;
+            }
+            Message::End => {
+                if finish(blender, region.rows().end)? {
+                    let _ = to_stitcher.send(Message::End);
+                }
+                break;
+            }
+        };
+        let mut done = 0;
+        while done < tiles.len() {
+            let row = tiles[done].window.row;
+            let same_row = tiles[done..].iter().take_while(|tile| tile.window.row == row).count();
+            let count = same_row.min(limit);
+            if !finish(blender, row)? {
+                return Ok(());
+            }
+            let some: Vec<_> =
+                tiles[done..done + count].iter().map(|tile| (tile.window, tile.valid.as_deref())).collect();
+            let computed = match blender.add(&part(&images, done, count), &some) {
+                Ok(()) => Answers::Windows(count),
+                Err(error) if count > 1 => {
+                    // As in `segment` where memory runs out; whatever else it was is looked for window by window.
+                    limit = if error.kind() == Kind::OutOfMemory { count / 2 } else { 1 };
+                    continue;
+                }
+                Err(_) if engine.options.allow_holes => {
+                    if to_stitcher.send(Message::Hole(tiles[done].window)).is_err() {
+                        return Ok(());
+                    }
+                    done += 1;
+                    continue;
+                }
+                Err(error) => return Err(at(tiles[done].window, error)),
+            };
+            done += count;
+            if to_stitcher.send(Message::Work(computed)).is_err() {
                 return Ok(());
             }
         }
@@ -71,24 +152,20 @@ fn at(window: Window, error: Error) -> Error {
     Error::new(kind, format!("the model failed at {window}")).with_source(error)
 }
 
-fn one(images: &Images, index: usize) -> Images {
+fn part(images: &Images, first: usize, count: usize) -> Images {
     let plane = 3 * images.size.pixels();
-    Images { size: images.size, count: 1, pixels: images.pixels[index * plane..(index + 1) * plane].to_vec() }
+    Images { size: images.size, count, pixels: images.pixels[first * plane..(first + count) * plane].to_vec() }
 }
 
 /// Runs the model on at most `limit` images at once; where memory runs out, halves the limit and tries again.
 fn segment(segmenter: &mut dyn Segmenter, images: &Images, limit: &mut usize) -> Result<Vec<f32>> {
-    let plane = 3 * images.size.pixels();
     let mut logits = Vec::new();
     let mut done = 0;
     while done < images.count {
         let count = (*limit).min(images.count - done);
         let part = match count == images.count {
             true => segmenter.segment(images),
-            false => {
-                let pixels = images.pixels[done * plane..(done + count) * plane].to_vec();
-                segmenter.segment(&Images { size: images.size, count, pixels })
-            }
+            false => segmenter.segment(&self::part(images, done, count)),
         };
         match part {
             Ok(part) => {

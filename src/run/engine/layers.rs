@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::journal::{Layer, Sample, Strip};
 use crate::raster::{score_from_byte, score_to_byte};
-use crate::scene::{LabelType, ScoreType};
-use crate::stitch::{Row, certainty};
+use crate::scene::{LabelType, Labelled, ScoreType};
+use crate::stitch::certainty;
 
 pub(super) const LABELS: &str = "labels";
 pub(super) const SCORES: &str = "scores";
@@ -35,11 +35,18 @@ pub(super) fn of(engine: &Engine<'_>) -> Vec<Layer> {
     .collect()
 }
 
-/// Labels blended rows, and makes bytes of what the layers keep of them.
-pub(super) fn strip(engine: &Engine<'_>, layers: &[Layer], rows: &[Row]) -> Strip {
-    let outputs = &engine.scene.outputs;
-    let certain = outputs.confidence.is_some() || outputs.margin.is_some();
-    let labelled = engine.classifier.classify(rows, certain || outputs.scores.is_some());
+/// Whether labels alone are not enough.
+pub(super) fn need_scores(engine: &Engine<'_>) -> bool {
+    engine.scene.outputs.scores.is_some() || certain(engine)
+}
+
+fn certain(engine: &Engine<'_>) -> bool {
+    engine.scene.outputs.confidence.is_some() || engine.scene.outputs.margin.is_some()
+}
+
+/// Makes bytes of what the layers keep of labelled rows.
+pub(super) fn strip(engine: &Engine<'_>, layers: &[Layer], rows: usize, labelled: &Labelled) -> Strip {
+    let certain = certain(engine);
     let sure = certain.then(|| certainty(&labelled.scores, engine.classes.len()));
     let layers = layers
         .iter()
@@ -54,7 +61,7 @@ pub(super) fn strip(engine: &Engine<'_>, layers: &[Layer], rows: &[Row]) -> Stri
             },
         })
         .collect();
-    Strip { rows: rows.len(), layers }
+    Strip { rows, layers }
 }
 
 fn score_bytes(scores: &[f32], sample: Sample) -> Vec<u8> {

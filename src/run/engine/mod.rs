@@ -26,12 +26,12 @@ use super::stop::Stop;
 use crate::error::{Error, Kind, Result};
 use crate::geom::{Grid, Window};
 use crate::journal::{self, Division, Identity, Journal, RowFile};
-use crate::model::{Normalisation, Padding, Segmenter};
+use crate::model::{Normalisation, Padding, Region, Segmenter};
 use crate::pipeline::{Plan, ScenePlan};
 use crate::raster::{self, SceneReader, Stretch};
 use crate::report::{Progress, Reporter};
-use crate::scene::ClassInfo;
-use crate::stitch::Classifier;
+use crate::scene::{ClassInfo, Classifier};
+use crate::stitch::window_weights;
 
 /// Batches that may wait between two threads.
 const QUEUE: usize = 2;
@@ -348,15 +348,32 @@ fn part(
         return Ok((0, 0));
     }
     let queries = segmenter.queries();
-    let batch = engine.plan.tiling.batch.unwrap_or(segmenter.batch());
+    let tiling = &engine.plan.tiling;
+    let batch = tiling.batch.unwrap_or(segmenter.batch());
     let padding = Padding::new(grid.window(), engine.patch);
+    let window = grid.window();
+    let weights = [window.height, window.width].map(|side| window_weights(tiling.blend, side));
+    let region = Region {
+        region: rest,
+        padding,
+        weights: [&weights[0], &weights[1]],
+        classifier: &engine.classifier,
+        scores: layers::need_scores(engine),
+        patient: engine.options.allow_holes,
+    };
     let counts = thread::scope(|scope| {
         let (to_model, from_reader) = sync_channel(QUEUE);
         let (to_stitcher, from_model) = sync_channel(QUEUE);
         let reading = scope.spawn(move || read::read(engine, reader, grid, rest, batch, to_model, stop, progress));
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(engine, grid, rest, queries, from_model, file, progress));
-        let computing = compute::compute(engine, segmenter, &padding, from_reader, to_stitcher);
+        let computing = match segmenter.blends() {
+            true => {
+                let blender = segmenter.blender(&region);
+                blender.and_then(|mut it| compute::blend(engine, it.as_mut(), rest, from_reader, to_stitcher))
+            }
+            false => compute::compute(engine, segmenter, &padding, from_reader, to_stitcher),
+        };
         let read = reading.join().map_err(|_| Error::internal("the reading thread panicked"))?;
         let stitched = stitching.join().map_err(|_| Error::internal("the stitching thread panicked"))?;
         // A thread that fails makes its neighbours stop early without a fault of their own: the one at fault speaks.
@@ -372,3 +389,6 @@ fn part(
         None => Err(Error::internal(format!("{} of {} rows came out of {whole}", file.rows(), whole.height))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,20 @@ pub(super) fn stitch(
     let mut accumulator = Accumulator::new(region, grid.window(), queries, engine.plan.tiling.blend);
     let mut windows = 0;
     for message in from_model {
-        let Answers { tiles, logits } = match message {
-            Message::Work(answers) => answers,
+        let (tiles, logits) = match message {
+            Message::Work(Answers::Logits { tiles, logits }) => (tiles, logits),
+            Message::Work(Answers::Rows(labelled)) => {
+                let rows = labelled.labels.len() / region.width.max(1);
+                let strip = layers::strip(engine, file.layers(), rows, &labelled);
+                file.append(&strip)?;
+                accumulator.skip(rows);
+                continue;
+            }
+            Message::Work(Answers::Windows(count)) => {
+                windows += count;
+                progress.advance(count);
+                continue;
+            }
             Message::Hole(window) => {
                 finish(engine, &mut accumulator, window.row, file)?;
                 file.append_hole(window)?;
@@ -53,7 +65,8 @@ fn finish(engine: &Engine<'_>, accumulator: &mut Accumulator, before: usize, fil
     let before = before.min(file.part().rows().end);
     while accumulator.first() < before {
         let rows = accumulator.finish_before(before.min(accumulator.first() + ROWS_AT_ONCE));
-        let strip = layers::strip(engine, file.layers(), &rows);
+        let labelled = engine.classifier.classify(&rows, layers::need_scores(engine));
+        let strip = layers::strip(engine, file.layers(), rows.len(), &labelled);
         file.append(&strip)?;
         accumulator.recycle(rows);
     }
