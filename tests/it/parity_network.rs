@@ -10,7 +10,8 @@ use segearth::geom::{Blend, Grid, Size};
 use segearth::network::checkpoint::{Activation, ClipWeights, UpsamplerWeights, read_clip, read_upsampler};
 use segearth::network::export::tensors;
 use segearth::network::{Attention, Basis, ImageEncoder, ImageTower, TextTower, TowerOptions, Upsampler, Upsampling};
-use segearth::stitch::{Accumulator, Classifier, Labelled, Row};
+use segearth::scene::{Classifier, Labelled};
+use segearth::stitch::{Accumulator, Row};
 use segearth::upsample::{Targets, Windows};
 use tch::{Kind, Tensor};
 

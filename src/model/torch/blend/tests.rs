@@ -42,7 +42,7 @@ impl Scene {
 
     /// Every third window lacks some pixels.
     fn valid(&self, window: &Window) -> Option<Vec<bool>> {
-        let lacks = (window.row + window.col) % 3 == 0;
+        let lacks = (window.row + window.col).is_multiple_of(3);
         lacks.then(|| (0..window.size().pixels()).map(|at| at % 5 != 0).collect())
     }
 }
