@@ -142,10 +142,16 @@ impl<'a> Metrics<'a> {
         };
         let states = State::ALL.map(|(one, name)| (name, f64::from(u8::from(one == state))));
         family("state", Gauge, "1 for the state that the run is in.", "state", &states);
-        family("scenes", Gauge, "Scenes of the job.", "", &[("", number(&tally.scenes))]);
+        family("job_scenes", Gauge, "Scenes of the job.", "", &[("", number(&tally.scenes))]);
         let scenes = [("finished", number(&tally.scenes_finished)), ("earlier", number(&tally.scenes_earlier))];
         family("scenes_total", Counter, "Scenes done, by this run or an earlier one.", "outcome", &scenes);
-        family("windows", Gauge, "Windows of the job that this process is to do.", "", &[("", number(&tally.windows))]);
+        family(
+            "job_windows",
+            Gauge,
+            "Windows of the job that this process is to do.",
+            "",
+            &[("", number(&tally.windows))],
+        );
         let windows = [
             ("computed", number(&tally.windows_computed)),
             ("empty", number(&tally.windows_empty)),
@@ -184,7 +190,49 @@ mod tests {
         // What is of this process and moment.
         let kept =
             |line: &&str| !line.starts_with("segearth_") || !(line.contains("memory") || line.contains("start_time"));
-        insta::assert_snapshot!(text.lines().filter(kept).collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(text.lines().filter(kept).collect::<Vec<_>>().join("\n"), @r#"
+        # HELP segearth_state 1 for the state that the run is in.
+        # TYPE segearth_state gauge
+        segearth_state{run="a \"city\"",state="running"} 1
+        segearth_state{run="a \"city\"",state="finished"} 0
+        segearth_state{run="a \"city\"",state="stopped"} 0
+        segearth_state{run="a \"city\"",state="failed"} 0
+        # HELP segearth_job_scenes Scenes of the job.
+        # TYPE segearth_job_scenes gauge
+        segearth_job_scenes{run="a \"city\""} 3
+        # HELP segearth_scenes_total Scenes done, by this run or an earlier one.
+        # TYPE segearth_scenes_total counter
+        segearth_scenes_total{run="a \"city\"",outcome="finished"} 0
+        segearth_scenes_total{run="a \"city\"",outcome="earlier"} 0
+        # HELP segearth_job_windows Windows of the job that this process is to do.
+        # TYPE segearth_job_windows gauge
+        segearth_job_windows{run="a \"city\""} 12
+        # HELP segearth_windows_total Windows done: computed, without data, failed and left out, computed by an earlier run.
+        # TYPE segearth_windows_total counter
+        segearth_windows_total{run="a \"city\"",outcome="computed"} 7
+        segearth_windows_total{run="a \"city\"",outcome="empty"} 0
+        segearth_windows_total{run="a \"city\"",outcome="hole"} 0
+        segearth_windows_total{run="a \"city\"",outcome="earlier"} 0
+        # HELP segearth_windows_per_second Windows computed a second since the file was last written.
+        # TYPE segearth_windows_per_second gauge
+        segearth_windows_per_second{run="a \"city\""} 1.25
+        # HELP segearth_rows_total Rows of pixels finished by this run.
+        # TYPE segearth_rows_total counter
+        segearth_rows_total{run="a \"city\""} 0
+        # HELP segearth_queue_batches Batches that wait for the model, and for the stitcher.
+        # TYPE segearth_queue_batches gauge
+        segearth_queue_batches{run="a \"city\"",queue="model"} 2
+        segearth_queue_batches{run="a \"city\"",queue="stitcher"} 0
+        # HELP segearth_resident_memory_bytes Memory of the process.
+        # TYPE segearth_resident_memory_bytes gauge
+        # HELP segearth_peak_memory_bytes The most that it has been.
+        # TYPE segearth_peak_memory_bytes gauge
+        # HELP segearth_start_time_seconds When the run began, in Unix time.
+        # TYPE segearth_start_time_seconds gauge
+        # HELP segearth_update_time_seconds When this was written, in Unix time.
+        # TYPE segearth_update_time_seconds gauge
+        segearth_update_time_seconds{run="a \"city\""} 1795450702.123
+        "#);
     }
 
     #[test]

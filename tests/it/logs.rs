@@ -177,8 +177,11 @@ fn the_metrics_are_those_of_the_run() {
     assert_eq!(found[r#"windows_total{outcome="computed"}"#], sum("windows"));
     assert_eq!(found[r#"windows_total{outcome="empty"}"#], sum("empty_windows"));
     assert!(sum("empty_windows") > 0.0 && sum("windows") > 0.0);
-    assert_eq!(found["windows"], sum("windows") + sum("empty_windows"));
-    assert_eq!((found["scenes"], found[r#"scenes_total{outcome="finished"}"#], found["rows_total"]), (2.0, 2.0, 400.0));
+    assert_eq!(found["job_windows"], sum("windows") + sum("empty_windows"));
+    assert_eq!(
+        (found["job_scenes"], found[r#"scenes_total{outcome="finished"}"#], found["rows_total"]),
+        (2.0, 2.0, 400.0)
+    );
     assert_eq!((found[r#"state{state="finished"}"#], found[r#"state{state="running"}"#]), (1.0, 0.0));
     assert_eq!(found[r#"queue_batches{queue="model"}"#] + found[r#"queue_batches{queue="stitcher"}"#], 0.0);
     assert!(found["windows_per_second"] > 0.0);
@@ -192,7 +195,7 @@ fn the_metrics_are_those_of_the_run() {
         (again[r#"scenes_total{outcome="earlier"}"#], again[r#"windows_total{outcome="computed"}"#]),
         (2.0, 0.0)
     );
-    assert_eq!(again[r#"windows_total{outcome="earlier"}"#], again["windows"]);
+    assert_eq!(again[r#"windows_total{outcome="earlier"}"#], again["job_windows"]);
 
     // Shards share the windows; those at a border are computed on both sides of it.
     let mut shares = [0.0; 2];
@@ -202,7 +205,7 @@ fn the_metrics_are_those_of_the_run() {
         let found = metrics(&work.path(&format!("{shard}.prom")));
         let done = |outcome: &str| found[&format!("windows_total{{outcome=\"{outcome}\"}}")];
         let done: f64 = ["computed", "empty", "hole", "earlier"].map(done).iter().sum();
-        assert_eq!((found["windows"], found["scenes"]), (done, 1.0), "{found:?}");
+        assert_eq!((found["job_windows"], found["job_scenes"]), (done, 1.0), "{found:?}");
         shares[shard - 1] = found["rows_total"];
     }
     assert!(shares[0] + shares[1] == 200.0 && shares[0] > shares[1], "{shares:?}: nodata is above");
