@@ -2,6 +2,7 @@
 #   CUDA=1          setup, build, demo …: libtorch with its CUDA half
 #   CARGOFLAGS=…    passed to cargo (CI: --locked)
 #   DATA=…          evaluate: the folder with the held-out pictures
+#   JOBS=… SCENES=… soak: how many
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -12,9 +13,11 @@ ifeq ($(strip $(LIBTORCH)),)
 unexport LIBTORCH
 endif
 CARGOFLAGS ?=
+JOBS ?= 2000
+SCENES ?= 3000
 DEMO_OUTPUT ?= demo-output
 
-.PHONY: help setup build demo evaluate test test-slurm lint fmt bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak lint fmt bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +41,10 @@ test: setup ## every test
 test-slurm: setup ## a job on a real Slurm of two nodes, one of them lost on the way (as root; installs Slurm with apt)
 	@cargo build $(CARGOFLAGS)
 	@tests/slurm/run.sh target/debug/segearth
+
+soak: setup ## JOBS=2000 small jobs in a row, then SCENES=3000 scenes in one process: memory and open files stay flat
+	@cargo build $(CARGOFLAGS)
+	@tests/soak/run.sh target/debug/segearth $(JOBS) $(SCENES)
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check

@@ -1,54 +1,75 @@
 //! The only printer: errors, notes, progress, the resolved job and the summary.
 //!
-//! Results go to standard output, everything about the work to standard error. Colour adds nothing that is not in the
-//! words, and appears on terminals only.
+//! Results go to standard output, everything about the work to standard error: in words, or as a JSON object a line. Colour
+//! adds nothing that is not in the words, and appears on terminals only.
 
 mod bench;
 mod change;
 mod download;
+mod log;
 mod plan;
 mod products;
+mod progress;
 mod summary;
 mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
-use crate::error::{Error, Kind};
-use crate::pipeline::Plan;
+use crate::error::Error;
+use crate::pipeline::{Plan, without_credentials};
 
 pub use bench::{BenchReport, BenchRow};
 pub use download::Download;
+use log::Log;
 pub use plan::settled;
+pub use progress::Progress;
 pub use summary::{ClassShare, Output, Summary};
+use text::Paint;
 pub use text::{AreaScale, grouped};
-use text::{Paint, printable, printable_line};
+
+/// How the user wants to be told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Nothing but errors, and what was asked for.
+    pub quiet: bool,
+    /// How often `-v` was given.
+    pub verbosity: u8,
+    pub no_colour: bool,
+    /// The log and the summaries as a JSON object a line.
+    pub json: bool,
+}
 
 /// Prints as the user asked.
 pub struct Reporter {
     quiet: bool,
     verbosity: u8,
     out: Paint,
-    err: Paint,
+    log: Log,
     bars: MultiProgress,
 }
 
 impl Reporter {
-    /// `verbosity`: how often `-v` was given.
-    pub fn new(quiet: bool, verbosity: u8, no_colour: bool) -> Self {
+    pub fn new(manner: Manner) -> Self {
+        let Manner { quiet, verbosity, no_colour, json } = manner;
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let plain = no_colour || set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let shown = !quiet && io::stderr().is_terminal();
+        let shown = !quiet && !json && io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bars = MultiProgress::with_draw_target(target);
         Self {
             quiet,
             verbosity,
             out: Paint::new(!plain && io::stdout().is_terminal()),
-            err: Paint::new(!plain && io::stderr().is_terminal()),
-            bars: MultiProgress::with_draw_target(target),
+            log: Log::new(json, Paint::new(!plain && io::stderr().is_terminal()), bars.clone()),
+            bars,
         }
+    }
+
+    /// One that says errors alone.
+    pub fn silent() -> Self {
+        Self::new(Manner { quiet: true, no_colour: true, ..Manner::default() })
     }
 
     /// What a command was asked for: to standard output, whatever `--quiet` says.
@@ -60,43 +81,49 @@ impl Reporter {
         });
     }
 
-    fn say(&self, text: &str) {
-        self.bars.suspend(|| {
-            let _ = writeln!(io::stderr().lock(), "{text}");
-        });
+    pub fn error(&self, error: &Error) {
+        self.log.error(error);
     }
 
-    pub fn error(&self, error: &Error) {
-        self.say(&render_error(error, self.err));
+    /// Makes a line of the log of a defect that ends a thread or the program, where the log is for programs.
+    pub fn take_panics(&self) {
+        self.log.take_panics();
     }
 
     /// Something that is allowed and should be known; a whole sentence.
     pub fn note(&self, sentence: &str) {
         if !self.quiet {
-            self.say(&format!("{} {}", self.err.bold("note:"), printable_line(sentence)));
+            self.log.note(sentence);
         }
     }
 
     /// What happens at the moment, for those who asked with `-v`.
     pub fn detail(&self, sentence: &str) {
         if self.verbosity > 0 {
-            self.say(&self.err.dim(&printable_line(sentence)));
+            self.log.detail(sentence);
         }
     }
 
-    pub fn verbosity(&self) -> u8 {
-        self.verbosity
+    /// Takes what a library says, for those who asked with `-vv`.
+    pub fn listener(&self) -> Option<impl Fn(&str) + Send + Sync + 'static> {
+        let log = self.log.clone();
+        (self.verbosity > 1).then_some(move |words: &str| log.overheard(words))
     }
 
     /// What `check` found: the job with everything settled.
     pub fn plan(&self, plan: &Plan) {
-        self.print(&plan::render(plan, self.out));
+        self.print(&without_credentials(&plan::render(plan, self.out)));
     }
 
     /// What came out of one scene.
     pub fn summary(&self, summary: &Summary<'_>) {
+        self.result(|| summary.object(), || summary.render(self.out));
+    }
+
+    /// Something that was made: to standard output, in the form of the log.
+    fn result(&self, json: impl FnOnce() -> String, text: impl FnOnce() -> String) {
         if !self.quiet {
-            self.print(&summary.render(self.out));
+            self.print(&if self.log.is_json() { json() + "\n" } else { without_credentials(&text()) });
         }
     }
 
@@ -107,67 +134,13 @@ impl Reporter {
 
     /// A bar for `total` units of work, named in the plural (`windows`).
     pub fn progress(&self, label: &str, total: usize, unit: &'static str) -> Progress {
-        let bar = self.bars.add(ProgressBar::new(total as u64));
-        let style = ProgressStyle::with_template("{msg} [{bar:28}] {pos}/{len} {unit}  {rate}  {left}");
-        bar.set_style(
-            style
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("=> ")
-                .with_key("unit", move |_: &ProgressState, w: &mut dyn std::fmt::Write| {
-                    let _ = w.write_str(unit);
-                })
-                .with_key("rate", move |state: &ProgressState, w: &mut dyn std::fmt::Write| {
-                    let _ = write!(w, "{:.1} {unit}/s", state.per_sec());
-                })
-                .with_key("left", |state: &ProgressState, w: &mut dyn std::fmt::Write| {
-                    let _ = match state.pos() {
-                        0 => Ok(()),
-                        _ => write!(w, "{} left", text::time_left(state.eta())),
-                    };
-                }),
-        );
-        bar.set_message(printable_line(label));
-        bar.enable_steady_tick(Duration::from_millis(250));
-        Progress { bar }
-    }
-}
-
-/// Work that is being done. Dropped, it leaves no trace on the terminal.
-pub struct Progress {
-    bar: ProgressBar,
-}
-
-impl Progress {
-    pub fn advance(&self, units: usize) {
-        self.bar.inc(units as u64);
+        Progress::new(&self.bars, self.watched(), label, total, unit)
     }
 
-    /// Counts work that was done before, without letting it into the rate.
-    pub fn skip(&self, units: usize) {
-        self.bar.inc(units as u64);
-        self.bar.reset_eta();
+    /// The log, where it is to say how work goes on.
+    fn watched(&self) -> Option<&Log> {
+        (self.log.is_json() && !self.quiet).then_some(&self.log)
     }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-/// `error:`, the causes, a blank line, `hint:`.
-fn render_error(error: &Error, paint: Paint) -> String {
-    let mut text = format!("{} {}", paint.error("error:"), printable(&error.to_string()));
-    for cause in error.causes() {
-        text += &format!("\n  {} {}", paint.dim("cause:"), printable(&cause).replace('\n', "\n         "));
-    }
-    if let Some(hint) = error.hint() {
-        text += &format!("\n\n{} {}", paint.hint("hint:"), printable(hint));
-    } else if error.kind() == Kind::Internal {
-        let hint = "This is a defect of segearth, not of your input: please report it with the command that led here.";
-        text += &format!("\n\n{} {hint}", paint.hint("hint:"));
-    }
-    text
 }
 
 #[cfg(test)]
@@ -175,37 +148,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_readable_without_colour() {
-        let below = Error::input("No such file or directory (os error 2)");
-        let error = Error::input("cannot read the job file city.yaml").with_source(below).with_hint("Check the path.");
-        insta::assert_snapshot!(render_error(&error, Paint::new(false)), @r"
-        error: cannot read the job file city.yaml
-          cause: No such file or directory (os error 2)
-
-        hint: Check the path.
-        ");
-        assert!(render_error(&error, Paint::new(true)).contains("\x1b["));
-    }
-
-    #[test]
-    fn control_characters_of_foreign_text_do_not_reach_the_terminal() {
-        let text = render_error(&Error::input("no band \x1b[2J in a\nb"), Paint::new(false));
-        assert_eq!(text, "error: no band \u{fffd}[2J in a\nb");
-    }
-
-    #[test]
     fn work_that_nobody_watches_is_counted_in_silence() {
-        let reporter = Reporter::new(true, 0, true);
-        let progress = reporter.progress("scene.tif", 10, "windows");
+        let progress = Reporter::silent().progress("scene.tif", 10, "windows");
         progress.skip(4);
         progress.advance(6);
         assert_eq!(progress.bar.position(), 10);
         assert!(progress.bar.is_hidden());
-    }
-
-    #[test]
-    fn a_defect_asks_to_be_reported() {
-        let text = render_error(&Error::internal("lost a row"), Paint::new(false));
-        assert!(text.contains("hint: This is a defect"), "{text}");
     }
 }

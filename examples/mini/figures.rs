@@ -171,7 +171,7 @@ fn tiles(root: &Path, model: &str, blend: &str, debias: &str) -> Result<()> {
         fs::write(&job, text).input(|| format!("cannot write {}", job.display()))?;
         let words = [Path::new("segearth"), Path::new("run"), Path::new("--quiet"), &job];
         let cli = Cli::try_parse_from(words).map_err(|error| Error::internal(error.to_string()))?;
-        segearth::run::run(&cli, &Reporter::new(true, 0, true))?;
+        segearth::run::run(&cli, &Reporter::silent())?;
     }
     let map = ClassMap::parse(
         "classes: {building: '#3C1098', land: '#8429F6', road: '#6EC1E4', vegetation: '#FEDD3A', water: '#E2A929'}\n\

@@ -3,6 +3,7 @@
 mod bench;
 mod change;
 mod evaluate;
+mod log;
 mod options;
 mod shard;
 mod submit;
@@ -18,12 +19,14 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 pub use bench::{BenchArgs, RANDOM};
 pub use change::ChangeArgs;
 pub use evaluate::EvaluateArgs;
-pub use options::{Memory, RunOptions};
+pub use log::LogFormat;
+pub use options::{Memory, MetricsOption, RunOptions};
 pub use shard::Shard;
 pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
 pub use upsampler::TrainUpsamplerArgs;
 pub use vectorize::VectorizeArgs;
 
+use crate::error::Error;
 use crate::pipeline::Override;
 
 /// Open-vocabulary segmentation of whole remote-sensing scenes, without training.
@@ -52,7 +55,7 @@ pub struct Global {
     /// Print nothing but errors
     #[arg(long, short, global = true, help_heading = "Global options", conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more of what is going on; twice for still more
+    /// Print more of what is going on; twice for GDAL's own words as well
     #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "Global options")]
     pub verbose: u8,
     /// Load models whose files are not what their model.yaml says (TorchScript can carry code)
@@ -61,6 +64,16 @@ pub struct Global {
     /// Print without colours (as does the environment variable NO_COLOR)
     #[arg(long, global = true, help_heading = "Global options")]
     pub no_color: bool,
+    /// Tell of the work, and of each finished scene, in words or as a JSON object a line [default: $SEGEARTH_LOG, else text]
+    #[arg(long, value_name = "text|json", global = true, hide_possible_values = true, help_heading = "Global options")]
+    pub log: Option<LogFormat>,
+}
+
+impl Global {
+    /// Whether the log is for programs.
+    pub fn json(&self) -> bool {
+        self.log == Some(LogFormat::Json)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,7 +91,7 @@ pub enum Command {
     /// Make the results of a job whose shards are computed
     #[command(after_help = "Example:\n  \
         segearth run city.yaml --shard 1/2 & segearth run city.yaml --shard 2/2 & wait; segearth merge city.yaml")]
-    Merge(JobArgs),
+    Merge(MergeArgs),
     /// Run a job on many machines
     #[command(subcommand)]
     Submit(SubmitCommand),
@@ -122,6 +135,14 @@ pub struct RunArgs {
     pub job: JobArgs,
     #[command(flatten)]
     pub options: RunOptions,
+}
+
+#[derive(Args, Debug)]
+pub struct MergeArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+    #[command(flatten)]
+    pub metrics: MetricsOption,
 }
 
 #[derive(Args, Debug)]
@@ -333,15 +354,30 @@ impl std::fmt::Display for Precision {
     }
 }
 
+/// Why there is no command to run.
+pub enum Unread {
+    /// clap has said what there is to say: help, the version, what is wrong. The exit code is that of the program's own faults
+    /// of input, 1, in place of clap's 2.
+    Said(ExitCode),
+    /// Something is wrong and is yet to be said.
+    Fault { error: Error, json: bool },
+}
+
 impl Cli {
-    /// Reads the command line of this process. Otherwise clap has said what there is to say (help, the version, what is
-    /// wrong), and the exit code is that of the program's own faults of input, 1, in place of clap's 2.
-    pub fn read() -> Result<Self, ExitCode> {
-        Self::try_parse().map_err(|error| {
+    /// Reads the command line of this process, and what the environment adds to it.
+    pub fn read() -> Result<Self, Unread> {
+        let mut cli = Self::try_parse().map_err(|error| {
             let error = if error.kind() == ErrorKind::InvalidUtf8 { not_utf8() } else { error };
+            if error.use_stderr() && LogFormat::foreseen(std::env::args_os()) == LogFormat::Json {
+                return Unread::Fault { error: log::fault(&error), json: true };
+            }
             let _ = error.print();
-            if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
-        })
+            Unread::Said(if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+        })?;
+        if cli.global.log.is_none() {
+            cli.global.log = LogFormat::of_environment().map_err(|error| Unread::Fault { error, json: false })?;
+        }
+        Ok(cli)
     }
 }
 

@@ -1,12 +1,13 @@
 //! What is said of a run and changes nothing of its results.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 
 use super::shard::Shard;
 
-#[derive(Args, Clone, Copy, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct RunOptions {
     /// Keep to this much memory, such as 4GB: very wide scenes are then computed in columns [default: half of what is free]
     #[arg(long, value_name = "SIZE", help_heading = "Run options")]
@@ -20,6 +21,15 @@ pub struct RunOptions {
     /// Compute the I-th of N parts of the job, scenes or their rows, for `segearth merge`; auto: as Slurm, Kubernetes or another engine says
     #[arg(long, value_name = "I/N|auto", conflicts_with = "overwrite", help_heading = "Run options")]
     pub shard: Option<Shard>,
+    #[command(flatten)]
+    pub metrics: MetricsOption,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct MetricsOption {
+    /// Keep windows a second, queues, memory and the like in this file, as Prometheus' textfile collector reads it
+    #[arg(long, value_name = "FILE.prom", help_heading = "Run options")]
+    pub metrics: Option<PathBuf>,
 }
 
 /// A number of bytes: `4GB`, `800 MB`, `1.5GiB`.

@@ -6,9 +6,10 @@ use super::fault::Faults;
 pub use super::products::Product;
 use super::settings::{Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
+use super::words::without_credentials;
 use super::{outputs, products, requests, scene_rules, stretch};
 use crate::error::Result;
-use crate::geom::{Blend, MAX_WINDOW, Size};
+use crate::geom::{Blend, Grid, MAX_WINDOW, Size};
 use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
 
 /// What a plan has to know of the model.
@@ -73,10 +74,24 @@ pub struct ScenePlan {
     pub outputs: OutputPaths,
 }
 
+impl Plan {
+    /// The windows of a scene.
+    pub fn grid(&self, scene: &ScenePlan) -> Grid {
+        Grid::new(scene.info.size, self.tiling.window, self.tiling.stride)
+    }
+}
+
 impl ScenePlan {
     /// By what people know the scene.
     pub fn name(&self) -> std::path::Display<'_> {
         self.info.path.display()
+    }
+
+    /// The same in short: the name of the file, without what opens its address.
+    pub fn title(&self) -> String {
+        let path = without_credentials(&self.info.path.to_string_lossy());
+        let file = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
+        self.info.access.name.clone().or(file).unwrap_or(path)
     }
 
     /// The grid of the results.

@@ -1,7 +1,7 @@
 //! What GDAL says: collected here instead of printed by GDAL.
 
 use std::cell::RefCell;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use gdal::errors::{CplErrType, GdalError};
 
@@ -14,6 +14,7 @@ thread_local! {
     static FAILURES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static LISTENER: OnceLock<Box<dyn Fn(&str) + Send + Sync>> = OnceLock::new();
 
 /// GDAL's own account of a failure, as the cause of one of our errors.
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +36,21 @@ pub(super) fn collect() {
                         failures.push(text.to_owned());
                     }
                 });
-                tracing::debug!(target: "gdal", "{text}");
             }
             CplErrType::Warning => warn(text),
-            CplErrType::None | CplErrType::Debug => tracing::trace!(target: "gdal", "{text}"),
+            // Requests in full, with what signs them.
+            CplErrType::None | CplErrType::Debug => return,
+        }
+        if let Some(listener) = LISTENER.get() {
+            listener(text);
         }
     });
+}
+
+/// Hands every failure and warning on as it comes, those included that are expected and come to nothing. The first listener
+/// stays.
+pub fn overhear(listener: impl Fn(&str) + Send + Sync + 'static) {
+    let _ = LISTENER.set(Box::new(listener));
 }
 
 /// Adds a warning for the user, once however often it comes.

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::text::{AreaScale, grouped, left, printable_line, right};
 use super::{Output, Reporter};
 use crate::change::{Cell, Change};
+use crate::pipeline::without_credentials;
 
 /// Classes up to which the matrix is shown, and transitions that are listed.
 const MATRIX: usize = 10;
@@ -17,7 +18,7 @@ impl Reporter {
     /// What changed, and where the files are.
     pub fn change(&self, change: &Change, outputs: &[Output<'_>]) {
         if !self.quiet {
-            self.print(&render(change, outputs));
+            self.print(&without_credentials(&render(change, outputs)));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{Paint, grouped, left, printable_line};
-use crate::geom::{Blend, Grid};
+use crate::geom::Blend;
 use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice};
 use crate::scene::{Georeference, Recipe, StretchMethod, StretchPlan, ValueRange};
 
@@ -93,7 +93,7 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
         let _ = writeln!(text, "{}  {}", paint.bold(&left(key, 10)), printable_line(&value));
     };
     let info = &scene.info;
-    let windows = Grid::new(info.size, plan.tiling.window, plan.tiling.stride).len();
+    let windows = plan.grid(scene).len();
     line("scene", info.path.display().to_string());
     line(
         "",

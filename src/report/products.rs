@@ -2,17 +2,45 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::SystemTime;
+
+use serde::Serialize;
 
 use super::Reporter;
+use super::log::{self, Level};
 use super::text::{AreaScale, grouped, left, printable, right};
 use crate::vector::Summary;
 
 impl Reporter {
     pub fn products(&self, summary: &Summary, path: &Path) {
-        if !self.quiet {
-            self.print(&render(summary, path));
-        }
+        self.result(|| object(summary, path), || render(summary, path));
     }
+}
+
+#[derive(Serialize)]
+struct Fields {
+    path: String,
+    polygons: u64,
+    classes: Vec<Class>,
+}
+
+#[derive(Serialize)]
+struct Class {
+    name: String,
+    polygons: u64,
+    square_metres: f64,
+}
+
+fn object(summary: &Summary, path: &Path) -> String {
+    let classes = summary.classes.iter().map(|class| Class {
+        name: class.name.clone(),
+        polygons: class.polygons,
+        square_metres: class.area,
+    });
+    let path = path.display().to_string();
+    let message = format!("{path} has {} polygons", summary.polygons);
+    let fields = Fields { path, polygons: summary.polygons, classes: classes.collect() };
+    log::object(SystemTime::now(), Level::Info, "polygons", &message, fields)
 }
 
 fn render(summary: &Summary, path: &Path) -> String {

@@ -2,8 +2,11 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
+
+use super::log::{self, Level};
 use super::text::{AreaScale, Paint, duration, grouped, left, printable_line, right};
 use crate::geom::Size;
 use crate::scene::ClassInfo;
@@ -44,7 +47,71 @@ pub struct Output<'a> {
     pub remark: String,
 }
 
+/// The same for programs.
+#[derive(Serialize)]
+struct Fields<'a> {
+    scene: String,
+    /// Pixels.
+    width: usize,
+    height: usize,
+    windows: usize,
+    empty_windows: usize,
+    seconds: f64,
+    device: &'a str,
+    classes: Vec<Class<'a>>,
+    nodata_pixels: u64,
+    nodata_square_metres: Option<f64>,
+    outputs: Vec<Written<'a>>,
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    name: &'a str,
+    colour: String,
+    pixels: u64,
+    square_metres: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    what: &'a str,
+    path: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    remark: &'a str,
+}
+
 impl Summary<'_> {
+    /// As an object on one line.
+    pub(super) fn object(&self) -> String {
+        let area = |pixels: u64| self.pixel_area.map(|pixel| pixels as f64 * pixel);
+        let classes = self.classes.iter().map(|ClassShare { class, pixels }| {
+            let [red, green, blue] = class.colour;
+            let colour = format!("#{red:02x}{green:02x}{blue:02x}");
+            Class { name: &class.name, colour, pixels: *pixels, square_metres: area(*pixels) }
+        });
+        let outputs = self.outputs.iter().map(|output| Written {
+            what: output.what,
+            path: output.path.display().to_string(),
+            remark: &output.remark,
+        });
+        let scene = self.scene.display().to_string();
+        let message = format!("{scene} is finished");
+        let fields = Fields {
+            scene,
+            width: self.size.width,
+            height: self.size.height,
+            windows: self.windows,
+            empty_windows: self.empty_windows,
+            seconds: (self.elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            device: self.device,
+            classes: classes.collect(),
+            nodata_pixels: self.nodata_pixels,
+            nodata_square_metres: area(self.nodata_pixels),
+            outputs: outputs.collect(),
+        };
+        log::object(SystemTime::now(), Level::Info, "summary", &message, fields)
+    }
+
     fn extent(&self, pixels: u64) -> String {
         match self.pixel_area {
             Some(pixel_area) => AreaScale::new(self.size.pixels() as f64 * pixel_area).show(pixels as f64 * pixel_area),

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::deal::deal;
-use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share};
+use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share, Watch};
 use super::look::Look;
 use super::stop::Stop;
+use super::tally::Tally;
 use super::{process, provenance};
 use crate::cli::Shard;
 use crate::error::{Context, Error, Kind, Result};
-use crate::geom::Grid;
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
@@ -35,10 +35,17 @@ pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
 ///
 /// # Errors
 /// [`Kind::Holes`](crate::error::Kind::Holes) where everything is complete but for windows that the user allowed to fail.
-pub fn run(spec: &Spec, trust: bool, options: Options, shard: Option<Shard>, reporter: &Reporter) -> Result<()> {
+pub fn run(
+    spec: &Spec,
+    trust: bool,
+    options: Options,
+    shard: Option<Shard>,
+    tally: &Tally,
+    reporter: &Reporter,
+) -> Result<()> {
     let prepared = prepare(spec, trust, Folders::Make, reporter)?;
     let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
-    run_prepared(&prepared, segmenter.as_mut(), options, shard, reporter)
+    run_prepared(&prepared, segmenter.as_mut(), options, shard, Watch { stop: &Stop::listen()?, tally, reporter })
 }
 
 /// Runs a prepared job, or its part of one, with a model that is loaded.
@@ -47,20 +54,24 @@ pub(super) fn run_prepared(
     segmenter: &mut dyn Segmenter,
     options: Options,
     shard: Option<Shard>,
-    reporter: &Reporter,
+    watch: Watch<'_>,
 ) -> Result<()> {
-    let stop = Stop::listen()?;
-    let mut holes = 0;
-    let scenes = &prepared.plan.scenes;
+    let Watch { stop, tally, reporter } = watch;
+    let plan = &prepared.plan;
     let shares = match shard {
-        None => vec![Some(Share::All); scenes.len()],
+        None => vec![Some(Share::All); plan.scenes.len()],
         Some(Shard { index, count }) => deal(&prepared.costs(), index, count),
     };
-    for (scene, share) in scenes.iter().zip(shares).filter_map(|(scene, share)| Some((scene, share?))) {
+    let shares = plan.scenes.iter().zip(shares);
+    let mine: Vec<(&ScenePlan, Share)> = shares.filter_map(|(scene, share)| Some((scene, share?))).collect();
+    tally.scenes.add(mine.len());
+    tally.windows.add(mine.iter().map(|(scene, _)| plan.grid(scene).len()).sum());
+    let mut holes = 0;
+    for (scene, share) in mine {
         let engine = prepared.engine(scene, options, share)?;
         let started = Instant::now();
-        let outcome = stop.orderly(|| engine::run(&engine, segmenter, &stop, reporter))?;
-        holes += finish(&engine, outcome, started, prepared, reporter)?;
+        let outcome = stop.orderly(|| engine::run(&engine, segmenter, watch))?;
+        holes += finish(&engine, outcome, started, prepared, tally, reporter)?;
     }
     without_holes(holes)
 }
@@ -69,13 +80,14 @@ pub(super) fn run_prepared(
 ///
 /// # Errors
 /// Rows are missing, or as [`run`].
-pub fn merge(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
+pub fn merge(spec: &Spec, trust: bool, tally: &Tally, reporter: &Reporter) -> Result<()> {
     let prepared = prepare(spec, trust, Folders::Make, reporter)?;
+    tally.scenes.add(prepared.plan.scenes.len());
     let mut holes = 0;
     for scene in &prepared.plan.scenes {
         let engine = prepared.engine(scene, Options::default(), Share::All)?;
         let started = Instant::now();
-        holes += finish(&engine, engine::merge(&engine)?, started, &prepared, reporter)?;
+        holes += finish(&engine, engine::merge(&engine)?, started, &prepared, tally, reporter)?;
     }
     without_holes(holes)
 }
@@ -113,9 +125,7 @@ pub(super) struct Prepared {
 impl Prepared {
     /// What the scenes cost: their windows. Which of these hold data is looked at only where a scene is cut.
     fn costs(&self) -> Vec<f64> {
-        let tiling = &self.plan.tiling;
-        let windows = |scene: &ScenePlan| Grid::new(scene.info.size, tiling.window, tiling.stride).len();
-        self.plan.scenes.iter().map(|scene| windows(scene) as f64).collect()
+        self.plan.scenes.iter().map(|scene| self.plan.grid(scene).len() as f64).collect()
     }
 
     fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options, share: Share) -> Result<Engine<'a>> {
@@ -323,18 +333,21 @@ fn finish(
     outcome: Outcome,
     started: Instant,
     prepared: &Prepared,
+    tally: &Tally,
     reporter: &Reporter,
 ) -> Result<usize> {
     let scene = engine.scene;
     let Finished { counts, stretch, journal } = match outcome {
         Outcome::Finished(finished) => *finished,
         Outcome::Earlier => {
+            tally.scenes_earlier.add(1);
             let name = scene.name();
             reporter
                 .note(&format!("{name} is finished, by an earlier run of this job; --overwrite computes it again."));
             return Ok(0);
         }
         Outcome::Shard => {
+            tally.scenes_finished.add(1);
             if let Share::Shard { index, count, .. } = engine.share {
                 reporter.note(&format!(
                     "Shard {index}/{count} of {} is finished; when all are, `segearth merge` makes the results.",
@@ -387,6 +400,7 @@ fn finish(
         nodata_pixels: counts.nodata,
         outputs,
     });
+    tally.scenes_finished.add(1);
     Ok(counts.holes.len())
 }
 

@@ -54,7 +54,7 @@ impl<'a> Look<'a> {
             .collect();
         let (size, place) = self.grid();
         let scale = place.and_then(|place| place.scale_bar(size));
-        preview::write(path, &panels, &legend, scale.as_ref(), &self.title())
+        preview::write(path, &panels, &legend, scale.as_ref(), &self.engine.scene.title())
     }
 
     fn page(&self, reader: &SceneReader, path: &Path) -> Result<()> {
@@ -70,7 +70,7 @@ impl<'a> Look<'a> {
             subtitle += &format!(", {name}");
         }
         Page {
-            title: &self.title(),
+            title: &self.engine.scene.title(),
             subtitle: &subtitle,
             layers: &layers,
             scale: scale.as_ref(),
@@ -81,13 +81,6 @@ impl<'a> Look<'a> {
             settled: &without_credentials(&report::settled(engine.plan, scene)),
         }
         .write(path)
-    }
-
-    fn title(&self) -> String {
-        let info = &self.engine.scene.info;
-        let path = without_credentials(&info.path.to_string_lossy());
-        let file = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
-        info.access.name.clone().or(file).unwrap_or(path)
     }
 
     fn grid(&self) -> (Size, Option<&'a Georeference>) {

@@ -7,44 +7,60 @@ mod engine;
 mod evaluate;
 mod job;
 mod look;
+mod metrics;
 mod models;
 mod process;
 mod provenance;
 mod stop;
 mod submit;
+mod tally;
 mod upsampler;
 mod vectorize;
 
-use crate::cli::{Cli, Command, RunOptions};
+use tally::Tally;
+
+use crate::cli::{Cli, Command, MetricsOption, RunOptions};
 use crate::error::Result;
-use crate::pipeline;
 use crate::report::Reporter;
+use crate::{pipeline, raster};
 
 /// Does what the command line asks for.
 pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
-    crate::raster::init();
+    raster::init();
+    if let Some(listener) = reporter.listener() {
+        raster::overhear(listener);
+    }
+    let trust = cli.global.trust;
     match &cli.command {
-        Command::Run(args) => {
+        Command::Run(args) => watched(&args.options.metrics, reporter, |tally| {
             let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
-            job::run(&spec, cli.global.trust, options(&args.options), args.options.shard, reporter)
-        }
-        Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
-        Command::Segment(args) => {
+            job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
+        }),
+        Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, trust, reporter),
+        Command::Segment(args) => watched(&args.options.metrics, reporter, |tally| {
             let spec = pipeline::from_flags(&args.overrides())?;
-            job::run(&spec, cli.global.trust, options(&args.options), args.options.shard, reporter)
-        }
-        Command::Bench(args) => bench::run(args, cli.global.trust, reporter),
+            job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
+        }),
+        Command::Bench(args) => bench::run(args, trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Change(args) => change::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
-        Command::Merge(args) => job::merge(&pipeline::load(&args.job, &args.overrides())?, cli.global.trust, reporter),
-        Command::Submit(command) => submit::run(command, cli.global.trust, reporter),
+        Command::Merge(args) => watched(&args.metrics, reporter, |tally| {
+            job::merge(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, tally, reporter)
+        }),
+        Command::Submit(command) => submit::run(command, trust, reporter),
         Command::Schema => {
             reporter.print(&pipeline::json_schema());
             Ok(())
         }
-        Command::Model(command) => models::run(command, cli.global.trust, reporter),
+        Command::Model(command) => models::run(command, trust, reporter),
     }
+}
+
+/// Does work that counts what it does, for a file of metrics where one is asked for.
+fn watched(option: &MetricsOption, reporter: &Reporter, work: impl FnOnce(&Tally) -> Result<()>) -> Result<()> {
+    let tally = Tally::default();
+    metrics::watched(option.metrics.as_deref(), &tally, reporter, || work(&tally))
 }
 
 fn options(args: &RunOptions) -> engine::Options {

@@ -7,7 +7,7 @@ use crate::journal::Identity;
 use crate::model::fake::Answer;
 use crate::model::registry::Model;
 use crate::model::torch::Device;
-use crate::pipeline::{Plan, Product, ScenePlan, TemplateChoice};
+use crate::pipeline::{Plan, Product, ScenePlan, TemplateChoice, without_credentials};
 use crate::raster;
 
 /// All that decides a scene's results, but the stretch, whose values its reader settles.
@@ -28,7 +28,7 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
         );
     }
     identity.set(DEVICE, if device == Device::Cpu { "cpu" } else { "cuda" });
-    identity.set("scene", raster::stamps(&scene.info)?.join("\n"));
+    identity.set("scene", raster::stamps(&scene.info)?.iter().map(nameable).collect::<Vec<_>>().join("\n"));
     let (size, _) = scene.output_grid();
     let seen = scene.info.size;
     identity.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
@@ -59,6 +59,12 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
         identity.set("product", format!("{product:?}"));
     }
     Ok(identity)
+}
+
+/// A file's stamp as a journal may keep it: what opens the address is left out, and its hash tells addresses apart.
+fn nameable(stamp: &String) -> String {
+    let named = without_credentials(stamp);
+    if named == *stamp { named } else { format!("{named}, address {}", hash::of(stamp)) }
 }
 
 /// What results say of how they came to be.

@@ -7,6 +7,7 @@ mod change;
 mod fetch;
 mod flow;
 mod house;
+mod logs;
 mod look;
 mod meaning;
 mod parity_binary;

@@ -46,7 +46,7 @@ impl Workdir {
         command.args(args).current_dir(self.folder.path());
         command.env("SEGEARTH_CACHE", self.path("cache")).env("SEGEARTH_MODELS", self.path("models"));
         command.env("SEGEARTH_DOWNLOADS", self.path("downloads"));
-        command.env_remove("RUST_BACKTRACE").envs(environment.iter().copied());
+        command.env_remove("RUST_BACKTRACE").env_remove("SEGEARTH_LOG").envs(environment.iter().copied());
         let Output { status, stdout, stderr } = command.output().expect("the binary starts");
         Ran {
             code: status.code().unwrap_or(-1),

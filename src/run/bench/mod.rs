@@ -10,9 +10,11 @@ use measure::{Sample, median, ratios};
 use rayon::ThreadPoolBuilder;
 use subject::Subject;
 
-use super::engine::Options;
+use super::engine::{Options, Watch};
 use super::job::{self, Folders, Prepared};
 use super::process;
+use super::stop::Stop;
+use super::tally::Tally;
 use crate::cli::BenchArgs;
 use crate::error::{Context, Error, Result};
 use crate::geom::{Grid, Window};
@@ -40,7 +42,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         let _ = ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
     }
     let work = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
-    let silent = Reporter::new(true, 0, true);
+    let silent = Reporter::silent();
     let scene = work.path().join("scene.tif");
     subject::write_scene(&scene)?;
     let device = device(args, &scene, work.path(), &silent)?;
@@ -131,8 +133,7 @@ impl<'a> Bench<'a> {
     }
 
     fn grid(&self) -> Grid {
-        let tiling = &self.prepared.plan.tiling;
-        Grid::new(self.prepared.plan.scenes[0].info.size, tiling.window, tiling.stride)
+        self.prepared.plan.grid(&self.prepared.plan.scenes[0])
     }
 
     fn measure(&self, reporter: &Reporter) -> Result<BenchReport> {
@@ -142,6 +143,8 @@ impl<'a> Bench<'a> {
         let mut half = self.bundle().halves().map(|halves| load(&halves.0)).transpose()?;
         let mut bare = self.subject.bare.as_deref().map(load).transpose()?;
         let batches = self.batches()?;
+        let (stop, tally) = (Stop::listen()?, Tally::default());
+        let watch = Watch { stop: &stop, tally: &tally, reporter: self.silent };
         process::forget_peak();
         let mut turns = Turns::default();
         let rounds = usize::from(self.args.rounds);
@@ -168,7 +171,7 @@ impl<'a> Bench<'a> {
                 self.around(&mut turn)?;
                 bare_turn(&mut turn.beside)?;
                 let options = Options { overwrite: true, ..Options::default() };
-                let run = || job::run_prepared(&self.prepared, segmenter.as_mut(), options, None, self.silent);
+                let run = || job::run_prepared(&self.prepared, segmenter.as_mut(), options, None, watch);
                 turn.whole.push(Sample::of(self.grid().len(), run)?.0);
                 bare_turn(&mut turn.beside)?;
             }

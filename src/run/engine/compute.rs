@@ -1,7 +1,6 @@
 //! The model's thread: batches in, logits out; smaller batches where memory runs out, a second try where a window fails.
 
-use std::sync::mpsc::{Receiver, SyncSender};
-
+use super::queue::{Receiver, Sender};
 use super::read::Batch;
 use super::{Engine, Message, TileMask};
 use crate::error::{Error, Kind, Result};
@@ -28,8 +27,8 @@ pub(super) fn compute(
     engine: &Engine<'_>,
     segmenter: &mut dyn Segmenter,
     padding: &Padding,
-    from_reader: Receiver<Message<Batch>>,
-    to_stitcher: SyncSender<Message<Answers>>,
+    from_reader: Receiver<'_, Message<Batch>>,
+    to_stitcher: Sender<'_, Message<Answers>>,
 ) -> Result<()> {
     let mut limit = usize::MAX;
     for message in from_reader {
@@ -77,8 +76,8 @@ pub(super) fn blend(
     engine: &Engine<'_>,
     blender: &mut dyn Blender,
     region: Window,
-    from_reader: Receiver<Message<Batch>>,
-    to_stitcher: SyncSender<Message<Answers>>,
+    from_reader: Receiver<'_, Message<Batch>>,
+    to_stitcher: Sender<'_, Message<Answers>>,
 ) -> Result<()> {
     let finish = |blender: &mut dyn Blender, before: usize| -> Result<bool> {
         let before = before.min(region.rows().end);

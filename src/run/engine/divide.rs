@@ -21,8 +21,7 @@ pub(super) fn divide(
     segmenter: &dyn Segmenter,
     layers: &[Layer],
 ) -> Result<Division> {
-    let tiling = &engine.plan.tiling;
-    let grid = Grid::new(engine.scene.info.size, tiling.window, tiling.stride);
+    let grid = engine.plan.grid(engine.scene);
     let bands = match engine.share {
         Share::All => std::iter::once(0..grid.scene().height).collect(),
         Share::Shard { bands, .. } => self::bands(reader, &grid, bands)?,

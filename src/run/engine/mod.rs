@@ -14,22 +14,26 @@ mod compute;
 mod divide;
 mod layers;
 mod memory;
+mod meter;
+mod queue;
 mod read;
 mod stitch;
 
-use std::sync::mpsc::sync_channel;
 use std::thread;
 
 pub use memory::least as least_memory;
+use meter::Meter;
+use queue::queue;
 
 use super::stop::Stop;
+use super::tally::Tally;
 use crate::error::{Error, Kind, Result};
 use crate::geom::{Grid, Window};
 use crate::journal::{self, Division, Identity, Journal, RowFile};
 use crate::model::{Normalisation, Padding, Region, Segmenter};
 use crate::pipeline::{Plan, ScenePlan};
 use crate::raster::{self, SceneReader, Stretch};
-use crate::report::{Progress, Reporter};
+use crate::report::Reporter;
 use crate::scene::{ClassInfo, Classifier};
 use crate::stitch::window_weights;
 
@@ -98,6 +102,14 @@ pub struct Engine<'a> {
     pub identity: Identity,
 }
 
+/// Who watches a run, and who may end it.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    pub stop: &'a Stop,
+    pub tally: &'a Tally,
+    pub reporter: &'a Reporter,
+}
+
 /// What came of a scene.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -152,8 +164,8 @@ struct TileMask {
 /// # Errors
 /// The first thing that fails anywhere stops all threads; nothing appears under the outputs' names then, and the rows that
 /// were finished are kept for the next run.
-pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, reporter: &Reporter) -> Result<Outcome> {
-    let scene = engine.scene;
+pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>) -> Result<Outcome> {
+    let (scene, reporter) = (engine.scene, watch.reporter);
     let folder = Journal::folder(&scene.outputs.labels);
     if engine.options.overwrite {
         journal::remove(&folder)?;
@@ -161,6 +173,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, repo
     let mut reader = SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
     let identity = identity(engine, &reader);
     if !engine.options.overwrite && !Journal::is_begun(&folder) && is_finished(scene, &identity) {
+        watch.tally.windows_earlier.add(engine.plan.grid(scene).len());
         return Ok(Outcome::Earlier);
     }
     let layers = layers::of(engine);
@@ -178,7 +191,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, stop: &Stop, repo
     if before > 0 {
         reporter.note(&format!("{} goes on from an earlier run: {before} of {of} rows are finished.", scene.name()));
     }
-    let computed = compute(engine, segmenter, &mut reader, &mut files, stop, reporter);
+    let computed = compute(engine, segmenter, &mut reader, &mut files, watch);
     let finished = computed.and_then(|counts| match engine.share {
         Share::Shard { .. } => Ok(Outcome::Shard),
         Share::All => {
@@ -286,11 +299,9 @@ fn compute(
     segmenter: &mut dyn Segmenter,
     reader: &mut SceneReader,
     files: &mut [RowFile],
-    stop: &Stop,
-    reporter: &Reporter,
+    watch: Watch<'_>,
 ) -> Result<Counts> {
-    let tiling = &engine.plan.tiling;
-    let grid = Grid::new(engine.scene.info.size, tiling.window, tiling.stride);
+    let grid = engine.plan.grid(engine.scene);
     let mut counts = Counts::default();
     if files.iter().any(|file| !file.holes().is_empty()) && !engine.options.allow_holes {
         return Err(Error::input(
@@ -299,9 +310,12 @@ fn compute(
         .with_hint("Run it with --allow-holes again, or start anew with --overwrite."));
     }
     let windows = files.iter().map(|file| grid.count_reaching(file.part())).sum();
-    let progress = reporter.progress("segmenting", windows, "windows");
+    watch.tally.windows.take(grid.len());
+    watch.tally.windows.add(windows);
+    let label = format!("segmenting {}", engine.scene.title());
+    let meter = Meter::new(watch.reporter.progress(&label, windows, "windows"), watch.tally);
     for file in files.iter_mut() {
-        let (computed, empty) = part(engine, &grid, segmenter, reader, file, stop, &progress)?;
+        let (computed, empty) = part(engine, &grid, segmenter, reader, file, watch.stop, &meter)?;
         counts.windows += computed;
         counts.empty_windows += empty;
     }
@@ -339,11 +353,11 @@ fn part(
     reader: &mut SceneReader,
     file: &mut RowFile,
     stop: &Stop,
-    progress: &Progress,
+    meter: &Meter<'_>,
 ) -> Result<(usize, usize)> {
     let whole = file.part();
     let rest = Window { row: whole.row + file.rows(), height: whole.height - file.rows(), ..whole };
-    progress.skip(grid.count_reaching(whole) - grid.count_reaching(rest));
+    meter.earlier(grid.count_reaching(whole) - grid.count_reaching(rest));
     if file.is_complete() {
         return Ok((0, 0));
     }
@@ -362,11 +376,11 @@ fn part(
         patient: engine.options.allow_holes,
     };
     let counts = thread::scope(|scope| {
-        let (to_model, from_reader) = sync_channel(QUEUE);
-        let (to_stitcher, from_model) = sync_channel(QUEUE);
-        let reading = scope.spawn(move || read::read(engine, reader, grid, rest, batch, to_model, stop, progress));
+        let (to_model, from_reader) = queue(QUEUE, &meter.tally.for_model);
+        let (to_stitcher, from_model) = queue(QUEUE, &meter.tally.for_stitcher);
+        let reading = scope.spawn(move || read::read(engine, reader, grid, rest, batch, to_model, stop, meter));
         let file = &mut *file;
-        let stitching = scope.spawn(move || stitch::stitch(engine, grid, rest, queries, from_model, file, progress));
+        let stitching = scope.spawn(move || stitch::stitch(engine, grid, rest, queries, from_model, file, meter));
         let computing = match segmenter.blends() {
             true => {
                 let blender = segmenter.blender(&region);

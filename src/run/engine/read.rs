@@ -1,14 +1,13 @@
 //! The reading thread: windows in order, those without data left out, the others normalised in batches.
 
-use std::sync::mpsc::SyncSender;
-
 use super::super::stop::Stop;
+use super::meter::Meter;
+use super::queue::Sender;
 use super::{Engine, Message, TileMask};
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::model::{Images, Padding, normalise};
 use crate::raster::SceneReader;
-use crate::report::Progress;
 use crate::scene::Tile;
 
 /// Windows on their way to the model.
@@ -25,9 +24,9 @@ pub(super) fn read(
     grid: &Grid,
     region: Window,
     batch: usize,
-    to_model: SyncSender<Message<Batch>>,
+    to_model: Sender<'_, Message<Batch>>,
     stop: &Stop,
-    progress: &Progress,
+    meter: &Meter<'_>,
 ) -> Result<usize> {
     let padding = Padding::new(grid.window(), engine.patch);
     let mut waiting: Vec<Tile> = Vec::with_capacity(batch);
@@ -58,7 +57,7 @@ pub(super) fn read(
         };
         if tile.is_empty() {
             empty += 1;
-            progress.skip(1);
+            meter.empty();
             continue;
         }
         waiting.push(tile);

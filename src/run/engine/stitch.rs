@@ -1,13 +1,12 @@
 //! The stitching thread: blends what the model answers, labels rows as they are finished, keeps them in the journal.
 
-use std::sync::mpsc::Receiver;
-
 use super::compute::Answers;
+use super::meter::Meter;
+use super::queue::Receiver;
 use super::{Engine, Message, ROWS_AT_ONCE, layers};
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::journal::RowFile;
-use crate::report::Progress;
 use crate::stitch::Accumulator;
 
 /// Stitches `region`, the rows that `file` lacks. Gives the number of windows that came.
@@ -16,9 +15,9 @@ pub(super) fn stitch(
     grid: &Grid,
     region: Window,
     queries: usize,
-    from_model: Receiver<Message<Answers>>,
+    from_model: Receiver<'_, Message<Answers>>,
     file: &mut RowFile,
-    progress: &Progress,
+    meter: &Meter<'_>,
 ) -> Result<usize> {
     let mut accumulator = Accumulator::new(region, grid.window(), queries, engine.plan.tiling.blend);
     let mut windows = 0;
@@ -29,45 +28,53 @@ pub(super) fn stitch(
                 let rows = labelled.labels.len() / region.width.max(1);
                 let strip = layers::strip(engine, file.layers(), rows, &labelled);
                 file.append(&strip)?;
+                meter.rows(rows);
                 accumulator.skip(rows);
                 continue;
             }
             Message::Work(Answers::Windows(count)) => {
                 windows += count;
-                progress.advance(count);
+                meter.computed(count);
                 continue;
             }
             Message::Hole(window) => {
-                finish(engine, &mut accumulator, window.row, file)?;
+                finish(engine, &mut accumulator, window.row, file, meter)?;
                 file.append_hole(window)?;
-                progress.skip(1);
+                meter.hole();
                 continue;
             }
             Message::Stop => break,
             Message::End => {
-                finish(engine, &mut accumulator, region.rows().end, file)?;
+                finish(engine, &mut accumulator, region.rows().end, file, meter)?;
                 break;
             }
         };
         let per_window = logits.len() / tiles.len().max(1);
         for (tile, logits) in tiles.iter().zip(logits.chunks_exact(per_window.max(1))) {
             // Windows come row by row: what lies above this one is finished.
-            finish(engine, &mut accumulator, tile.window.row, file)?;
+            finish(engine, &mut accumulator, tile.window.row, file, meter)?;
             accumulator.add(&tile.window, logits, tile.valid.as_deref());
         }
         windows += tiles.len();
-        progress.advance(tiles.len());
+        meter.computed(tiles.len());
     }
     Ok(windows)
 }
 
-fn finish(engine: &Engine<'_>, accumulator: &mut Accumulator, before: usize, file: &mut RowFile) -> Result<()> {
+fn finish(
+    engine: &Engine<'_>,
+    accumulator: &mut Accumulator,
+    before: usize,
+    file: &mut RowFile,
+    meter: &Meter<'_>,
+) -> Result<()> {
     let before = before.min(file.part().rows().end);
     while accumulator.first() < before {
         let rows = accumulator.finish_before(before.min(accumulator.first() + ROWS_AT_ONCE));
         let labelled = engine.classifier.classify(&rows, layers::need_scores(engine));
         let strip = layers::strip(engine, file.layers(), rows.len(), &labelled);
         file.append(&strip)?;
+        meter.rows(strip.rows);
         accumulator.recycle(rows);
     }
     Ok(())

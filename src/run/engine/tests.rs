@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::model::fake::{Answer, Fake};
 use crate::model::{Blender, Images, Region};
 use crate::pipeline;
+use crate::report::Manner;
 use crate::run::job::{self, Folders};
 use crate::scene::Labelled;
 use crate::stitch::Accumulator;
@@ -89,10 +90,11 @@ fn outputs(folder: &Path, device: &mut Device) -> (Result<()>, Vec<Vec<u8>>) {
     fs::write(&job, format!("scene: {}\n{}", scene.display(), JOB.replace("OUT", &folder.display().to_string())))
         .unwrap();
     let spec = pipeline::load(&job, &[]).unwrap();
-    let silent = Reporter::new(true, 0, true);
+    let silent = Reporter::new(Manner { quiet: true, ..Manner::default() });
     let prepared = job::prepare(&spec, false, Folders::Make, &silent).unwrap();
     let options = Options { allow_holes: true, ..Options::default() };
-    let ran = job::run_prepared(&prepared, device, options, None, &silent);
+    let watch = Watch { stop: &Stop::listen().unwrap(), tally: &Tally::default(), reporter: &silent };
+    let ran = job::run_prepared(&prepared, device, options, None, watch);
     let take = |(_, path): (&str, &Path)| {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{ran:#?}\n{error}"));
         fs::remove_file(path).unwrap();

@@ -1,0 +1,45 @@
+//! What a job has done so far: counts to which any of its threads may add, and which anybody may read meanwhile.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// The counts of one run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub scenes: Count,
+    pub scenes_finished: Count,
+    /// Finished by an earlier run.
+    pub scenes_earlier: Count,
+    /// All windows of the job, as far as this process is to compute them: those of scenes that have not begun are counted as
+    /// if each were computed in one piece.
+    pub windows: Count,
+    pub windows_computed: Count,
+    pub windows_empty: Count,
+    pub windows_holes: Count,
+    /// Computed by an earlier run.
+    pub windows_earlier: Count,
+    /// Rows of pixels that became labels.
+    pub rows: Count,
+    /// Batches that wait between the reader and the model.
+    pub for_model: Count,
+    /// Batches that wait between the model and the stitcher.
+    pub for_stitcher: Count,
+}
+
+/// A number that several threads change.
+#[derive(Debug, Default)]
+pub struct Count(AtomicI64);
+
+impl Count {
+    pub fn add(&self, more: usize) {
+        self.0.fetch_add(more as i64, Ordering::Relaxed);
+    }
+
+    pub fn take(&self, less: usize) {
+        self.0.fetch_sub(less as i64, Ordering::Relaxed);
+    }
+
+    /// Never below zero, though one thread may take before another has said that it added.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed).max(0) as u64
+    }
+}
