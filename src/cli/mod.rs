@@ -20,7 +20,7 @@ pub use bench::{BenchArgs, RANDOM};
 pub use change::ChangeArgs;
 pub use evaluate::EvaluateArgs;
 pub use log::LogFormat;
-pub use options::{Memory, MetricsOption, RunOptions};
+pub use options::{Memory, MetricsOption, RunOptions, Workers};
 pub use shard::Shard;
 pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
 pub use upsampler::TrainUpsamplerArgs;

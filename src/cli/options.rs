@@ -21,8 +21,34 @@ pub struct RunOptions {
     /// Compute the I-th of N parts of the job, scenes or their rows, for `segearth merge`; auto: as Slurm, Kubernetes or another engine says
     #[arg(long, value_name = "I/N|auto", conflicts_with = "overwrite", help_heading = "Run options")]
     pub shard: Option<Shard>,
+    /// Share the job among N processes on this machine, each with a GPU of its own where there are any; auto: one for each GPU
+    #[arg(long, value_name = "N|auto", conflicts_with_all = ["shard", "overwrite", "metrics"], help_heading = "Run options")]
+    pub workers: Option<Workers>,
     #[command(flatten)]
     pub metrics: MetricsOption,
+}
+
+/// Processes that share a job on one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One for each GPU, at least one.
+    Auto,
+    Count(usize),
+}
+
+/// More processes than machines have GPUs or cores.
+const MOST_WORKERS: usize = 256;
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        match (written, written.parse()) {
+            ("auto", _) => Ok(Self::Auto),
+            (_, Ok(count)) if (1..=MOST_WORKERS).contains(&count) => Ok(Self::Count(count)),
+            _ => Err(format!("give a number from 1 to {MOST_WORKERS}, or auto")),
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug, Default)]

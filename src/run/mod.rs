@@ -16,6 +16,7 @@ mod submit;
 mod tally;
 mod upsampler;
 mod vectorize;
+mod workers;
 
 use tally::Tally;
 
@@ -34,11 +35,17 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     match &cli.command {
         Command::Run(args) => watched(&args.options.metrics, reporter, |tally| {
             let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
+            if let Some(workers) = args.options.workers {
+                return workers::run(&spec, trust, workers, tally, reporter);
+            }
             job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
         }),
         Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, trust, reporter),
         Command::Segment(args) => watched(&args.options.metrics, reporter, |tally| {
             let spec = pipeline::from_flags(&args.overrides())?;
+            if let Some(workers) = args.options.workers {
+                return workers::run(&spec, trust, workers, tally, reporter);
+            }
             job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
         }),
         Command::Bench(args) => bench::run(args, trust, reporter),

@@ -26,9 +26,9 @@ fn same(work: &Workdir, want: &[Vec<u8>], case: &str) {
 }
 
 /// The run, started and not waited for.
-fn start(work: &Workdir) -> std::process::Child {
+pub fn start(work: &Workdir, words: &str) -> std::process::Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_segearth"));
-    command.args(["run", "job.yaml"]).current_dir(work.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.args(words.split(' ')).current_dir(work.path("")).stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().expect("the binary starts")
 }
 
@@ -64,7 +64,7 @@ fn a_run_that_is_killed_again_and_again_ends_with_the_same_bytes() {
     for round in 0..3 {
         fs::remove_dir_all(work.path("out")).expect("outputs");
         for _ in 0..7 {
-            let mut run = start(&work);
+            let mut run = start(&work, "run job.yaml");
             moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             std::thread::sleep(Duration::from_millis(20 + (moment >> 33) % 400));
             if run.try_wait().expect("a child").is_none() {
@@ -84,7 +84,7 @@ fn sigterm_keeps_the_rows_in_hand_and_says_how_to_go_on() {
     let work = Workdir::new();
     let want = undisturbed(&work);
     fs::remove_dir_all(work.path("out")).expect("outputs");
-    let run = start(&work);
+    let run = start(&work, "run job.yaml");
     until_begun(&work);
     Command::new("kill").args(["-TERM", &run.id().to_string()]).status().expect("kill");
     let ended = run.wait_with_output().expect("an end");
@@ -108,7 +108,7 @@ fn what_an_earlier_run_left_is_guarded() {
 
     // Two at once: the second one refuses.
     fs::remove_dir_all(work.path("out")).expect("outputs");
-    let mut first = start(&work);
+    let mut first = start(&work, "run job.yaml");
     until_begun(&work);
     let second = work.run(["run", "job.yaml"]);
     let third = work.run(["run", "job.yaml", "--overwrite"]);

@@ -1,7 +1,9 @@
 //! A job shared by several processes: the results are those of one.
 
 use std::fs;
+use std::process::Command;
 
+use crate::resume::start;
 use crate::scenes::{noise, place, write_bands};
 use crate::workdir::Workdir;
 
@@ -105,6 +107,42 @@ fn many_scenes_are_dealt_by_cost() {
     }
     work.ok(["merge", "job.yaml"]);
     assert!(read() == want);
+}
+
+#[test]
+fn workers_share_a_job_without_an_engine() {
+    let work = Workdir::new();
+    scene(&work);
+    work.ok(["run", "job.yaml"]);
+    let want = outputs(&work);
+    fs::remove_dir_all(work.path("out")).expect("outputs");
+    work.ok(["run", "job.yaml", "--workers", "3"]);
+    assert!(outputs(&work) == want);
+    // What cannot be done is said once, by nobody's worker.
+    let ran = work.run(["run", "job.yaml", "--workers", "3", "--set", "scene=none.tif"]);
+    assert_eq!((ran.code, ran.stderr.matches("error:").count()), (1, 1), "{}", ran.stderr);
+}
+
+/// A signal to the one that started them stops all of them, and the same command goes on.
+#[test]
+fn workers_stop_when_they_are_told_to() {
+    let work = Workdir::new();
+    scene(&work);
+    work.ok(["run", "job.yaml"]);
+    let want = outputs(&work);
+    fs::remove_dir_all(work.path("out")).expect("outputs");
+    let mut child = start(&work, "run job.yaml --workers 2");
+    let begun = || fs::read_dir(work.path("out/scene_labels.tif.unfinished")).is_ok_and(|files| files.count() > 1);
+    while !begun() {
+        assert!(child.try_wait().expect("a child").is_none(), "it has ended before it was stopped");
+    }
+    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill");
+    assert!(told.success());
+    let status = child.wait().expect("a status");
+    // Where all was done before the signal came, there was nothing to stop.
+    assert!([Some(143), Some(0)].contains(&status.code()), "{status}");
+    work.ok(["run", "job.yaml", "--workers", "2"]);
+    assert!(outputs(&work) == want);
 }
 
 #[test]

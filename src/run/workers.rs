@@ -1,0 +1,162 @@
+//! A job shared by several processes on this machine: one for each GPU, without an engine.
+//!
+//! Each worker is this program with the same words and a shard of the job; what is left to join is joined here. A process of
+//! its own, rather than a thread: a GPU that fails takes one worker with it, and libtorch's threads do not meet.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::Duration;
+
+use super::job::{self, Folders, Prepared};
+use super::stop::Stop;
+use super::tally::Tally;
+use crate::cli::Workers;
+use crate::error::{Context, Error, Kind, Result};
+use crate::model::torch::{Device, cuda_devices};
+use crate::pipeline::{DeviceChoice, Spec};
+use crate::report::Reporter;
+
+const WORKERS: &str = "--workers";
+/// By it CUDA's runtime learns which devices a process may see, as numbers or names.
+const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+/// How often the workers are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs a job in `workers` processes and joins what they made.
+///
+/// # Errors
+/// A worker failed, which has told why; the others have done their shares, and all is kept for the next run. Or as
+/// [`job::run`].
+pub fn run(spec: &Spec, trust: bool, workers: Workers, tally: &Tally, reporter: &Reporter) -> Result<()> {
+    // What is refused is refused once, before anybody starts.
+    let prepared = job::prepare(spec, trust, Folders::Make, reporter)?;
+    let gpus = gpus(&prepared);
+    let count = match workers {
+        Workers::Count(count) => count,
+        Workers::Auto => gpus.len().max(1),
+    };
+    let stop = Stop::listen()?;
+    let statuses = stop.orderly(|| -> Result<Vec<ExitStatus>> {
+        let mut children = Vec::with_capacity(count);
+        for index in 0..count {
+            match start(index, count, &gpus) {
+                Ok(child) => children.push(child),
+                Err(error) => {
+                    end(&mut children);
+                    return Err(error);
+                }
+            }
+        }
+        wait(children, &stop)
+    })?;
+    if let Some((signal, name)) = stop.signal() {
+        return Err(Error::new(Kind::Stopped { signal }, format!("stopped by {name}")));
+    }
+    let holes = i32::from(Error::new(Kind::Holes, "").exit_code());
+    let failed = |status: &ExitStatus| !status.success() && status.code() != Some(holes);
+    let numbers: Vec<String> = (1..)
+        .zip(&statuses)
+        .filter(|(_, status)| failed(status))
+        .map(|(number, status)| format!("worker {number} of {count}: {status}"))
+        .collect();
+    if !numbers.is_empty() {
+        return Err(Error::input(format!("a part of the job was not computed\n  {}", numbers.join("\n  ")))
+            .with_hint("Its own message stands above. The same command goes on with what is missing."));
+    }
+    job::merge(spec, trust, tally, reporter)?;
+    match statuses.iter().all(ExitStatus::success) {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Holes, "the results have holes: a worker has said which")),
+    }
+}
+
+/// The GPUs that the workers take in turn, as CUDA's runtime knows them; none where the job runs on the CPU, or on one GPU by
+/// name.
+fn gpus(prepared: &Prepared) -> Vec<String> {
+    match (prepared.plan.device, prepared.device) {
+        (DeviceChoice::Auto, Device::Cuda(_)) => match std::env::var(VISIBLE) {
+            Ok(visible) => visible.split(',').map(|name| name.trim().to_owned()).take(cuda_devices()).collect(),
+            Err(_) => (0..cuda_devices()).map(|number| number.to_string()).collect(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn start(index: usize, count: usize, gpus: &[String]) -> Result<Child> {
+    let program = std::env::current_exe().input(|| "cannot find this program's own file".into())?;
+    let mut command = Command::new(program);
+    command.args(words(std::env::args_os().skip(1))).arg("--shard").arg(format!("{}/{count}", index + 1));
+    if !gpus.is_empty() {
+        command.env(VISIBLE, &gpus[index % gpus.len()]);
+    }
+    // All cores for each would be too many threads; whoever has said how many is believed.
+    let threads = thread::available_parallelism().map_or(1, usize::from).div_ceil(count).to_string();
+    for name in ["OMP_NUM_THREADS", "RAYON_NUM_THREADS"] {
+        if std::env::var_os(name).is_none() {
+            command.env(name, &threads);
+        }
+    }
+    // A terminal's Ctrl-C goes to this process alone, which passes it on: two of them would end a worker at once.
+    command.process_group(0);
+    command.spawn().input(|| format!("cannot start worker {} of {count}", index + 1))
+}
+
+/// The command line without what made workers of it.
+fn words(all: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = Vec::new();
+    let mut all = all;
+    while let Some(word) = all.next() {
+        match word.to_str() {
+            Some(WORKERS) => drop(all.next()),
+            Some(word) if word.starts_with("--workers=") => {}
+            _ => words.push(word),
+        }
+    }
+    words
+}
+
+/// Waits until all have ended; passes on the first signal that comes.
+fn wait(mut children: Vec<Child>, stop: &Stop) -> Result<Vec<ExitStatus>> {
+    let mut passed_on = false;
+    loop {
+        let statuses: Vec<Option<ExitStatus>> = children
+            .iter_mut()
+            .map(Child::try_wait)
+            .collect::<std::io::Result<_>>()
+            .input(|| "cannot wait for the workers".into())?;
+        if let Some(statuses) = statuses.into_iter().collect() {
+            return Ok(statuses);
+        }
+        if let (Some((signal, _)), false) = (stop.signal(), passed_on) {
+            passed_on = true;
+            children.iter().for_each(|child| signal_to(child, signal));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+fn signal_to(child: &Child, signal: u8) {
+    // SAFETY: a system call on two numbers; a process that has ended, and is not yet waited for, keeps its number.
+    let _ = unsafe { libc::kill(child.id() as libc::pid_t, signal.into()) };
+}
+
+fn end(children: &mut [Child]) {
+    for child in children {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_no_bosses() {
+        let words = |line: &str| words(line.split(' ').map(OsString::from)).join(" ".as_ref()).into_string().unwrap();
+        assert_eq!(words("run --workers 4 job.yaml -v"), "run job.yaml -v");
+        assert_eq!(words("run job.yaml --workers=auto"), "run job.yaml");
+    }
+}
