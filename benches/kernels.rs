@@ -6,7 +6,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use segearth::geom::{Blend, Grid, Size};
-use segearth::stitch::{Accumulator, Classifier};
+use segearth::scene::Classifier;
+use segearth::stitch::Accumulator;
 use segearth::upsample::{Targets, Upsampler, Windows};
 
 const WINDOW: usize = 224;

@@ -10,6 +10,7 @@ mod submit;
 mod upsampler;
 mod vectorize;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -366,7 +367,17 @@ pub enum Unread {
 impl Cli {
     /// Reads the command line of this process, and what the environment adds to it.
     pub fn read() -> Result<Self, Unread> {
-        let mut cli = Self::try_parse().map_err(|error| {
+        Self::read_words(std::env::args_os())
+    }
+
+    /// As [`read`](Self::read), for the program that is `segearth bench --model-only` alone.
+    pub fn read_model_bench() -> Result<Self, Unread> {
+        let words = ["segearth", "bench", "--model-only"].map(OsString::from);
+        Self::read_words(words.into_iter().chain(std::env::args_os().skip(1)))
+    }
+
+    fn read_words(words: impl Iterator<Item = OsString>) -> Result<Self, Unread> {
+        let mut cli = Self::try_parse_from(words).map_err(|error| {
             let error = if error.kind() == ErrorKind::InvalidUtf8 { not_utf8() } else { error };
             if error.use_stderr() && LogFormat::foreseen(std::env::args_os()) == LogFormat::Json {
                 return Unread::Fault { error: log::fault(&error), json: true };

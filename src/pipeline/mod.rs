@@ -33,7 +33,7 @@ mod yaml;
 
 pub use load::{Override, from_flags, load};
 pub use plan::{
-    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, OutputPaths, Plan, Product, RasterPlan,
+    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,
     ScenePlan, TemplateChoice, Tiling, inputs, resolve, seen,
 };
 pub use schema::json_schema;

@@ -1,6 +1,7 @@
 //! A job with every rule between its options settled: what `run` works by.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::fault::Faults;
 pub use super::products::Product;
@@ -42,6 +43,26 @@ pub enum DeviceChoice {
     Auto,
     Cpu,
     Cuda(usize),
+}
+
+/// A word that is no device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoDevice;
+
+impl FromStr for DeviceChoice {
+    type Err = NoDevice;
+
+    fn from_str(written: &str) -> Result<Self, NoDevice> {
+        match written.trim().to_lowercase().as_str() {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            other => {
+                let number = other.strip_prefix("cuda:").and_then(|number| number.parse::<u8>().ok());
+                number.map(|number| Self::Cuda(number.into())).ok_or(NoDevice)
+            }
+        }
+    }
 }
 
 /// A whole job.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::fault::{Fault, Faults};
-use super::plan::{ClassPlan, DeviceChoice, Method, TemplateChoice};
+use super::plan::{ClassPlan, DeviceChoice, Method, NoDevice, TemplateChoice};
 use super::spec::{BlendForm, ClassForm, OneOrMany, Spec, TtaForm};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
@@ -305,20 +305,12 @@ fn thresholds_need_a_background(
 
 fn device(spec: &Spec, faults: &mut Faults<'_>) -> DeviceChoice {
     let text = spec.device.as_deref().unwrap_or("auto");
-    match text.trim().to_lowercase().as_str() {
-        "auto" => DeviceChoice::Auto,
-        "cpu" => DeviceChoice::Cpu,
-        "cuda" => DeviceChoice::Cuda(0),
-        other => match other.strip_prefix("cuda:").and_then(|number| number.parse::<u8>().ok()) {
-            Some(number) => DeviceChoice::Cuda(number.into()),
-            None => {
-                let message = format!("{} is no device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`", quoted(text));
-                let fault = faults.add("device", message);
-                if other == "gpu" {
-                    fault.hint = Some("Did you mean `cuda`?".into());
-                }
-                DeviceChoice::Auto
-            }
-        },
-    }
+    text.parse().unwrap_or_else(|NoDevice| {
+        let message = format!("{} is no device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`", quoted(text));
+        let fault = faults.add("device", message);
+        if text.trim().eq_ignore_ascii_case("gpu") {
+            fault.hint = Some("Did you mean `cuda`?".into());
+        }
+        DeviceChoice::Auto
+    })
 }

@@ -14,7 +14,8 @@ thread_local! {
     static FAILURES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-static LISTENER: OnceLock<Box<dyn Fn(&str) + Send + Sync>> = OnceLock::new();
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
+static LISTENER: OnceLock<Listener> = OnceLock::new();
 
 /// GDAL's own account of a failure, as the cause of one of our errors.
 #[derive(Debug, thiserror::Error)]

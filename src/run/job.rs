@@ -235,40 +235,37 @@ impl Folders {
 
 /// Never silently the CPU: what `auto` took is said, and what was asked for by name is had or refused.
 fn device(choice: DeviceChoice, model: &Model, reporter: &Reporter) -> Result<Device> {
-    let device = match choice {
-        DeviceChoice::Cuda(index) if matches!(model, Model::Fake(_)) => {
-            return Err(Error::input(format!(
-                "device cuda:{index} was asked for, and the fake models know the CPU only"
-            ))
-            .with_hint("Use --device cpu or auto, or name a model with weights."));
+    match (choice, model) {
+        (DeviceChoice::Cuda(index), Model::Fake(_)) => {
+            Err(Error::input(format!("device cuda:{index} was asked for, and the fake models know the CPU only"))
+                .with_hint("Use --device cpu or auto, or name a model with weights."))
         }
-        _ if matches!(model, Model::Fake(_)) => return Ok(Device::Cpu),
-        DeviceChoice::Cpu => Device::Cpu,
-        DeviceChoice::Auto if cuda_devices() > 0 => Device::Cuda(0),
-        DeviceChoice::Auto => Device::Cpu,
-        DeviceChoice::Cuda(index) => {
-            match cuda_devices() {
-                0 => {
-                    return Err(Error::input(format!("device cuda:{index} was asked for, and no CUDA device can be used here"))
-                    .with_hint(
-                        "Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).",
-                    ));
-                }
-                count if index < count => Device::Cuda(index),
-                count => {
-                    return Err(Error::input(format!(
-                        "device cuda:{index} was asked for, there are cuda:0 to cuda:{}",
-                        count - 1
-                    ))
-                    .with_hint("Devices are counted from 0."));
-                }
-            }
-        }
-    };
-    if choice == DeviceChoice::Auto {
-        reporter.note(&format!("device: auto took {device}."));
+        (_, Model::Fake(_)) => Ok(Device::Cpu),
+        _ => usable(choice, reporter),
     }
-    Ok(device)
+}
+
+/// As [`device`], for a model with weights.
+pub(super) fn usable(choice: DeviceChoice, reporter: &Reporter) -> Result<Device> {
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Auto => {
+            let device = if cuda_devices() > 0 { Device::Cuda(0) } else { Device::Cpu };
+            reporter.note(&format!("device: auto took {device}."));
+            Ok(device)
+        }
+        DeviceChoice::Cuda(index) => match cuda_devices() {
+            0 => Err(Error::input(format!("device cuda:{index} was asked for, and no CUDA device can be used here"))
+                .with_hint(
+                    "Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).",
+                )),
+            count if index < count => Ok(Device::Cuda(index)),
+            count => {
+                Err(Error::input(format!("device cuda:{index} was asked for, there are cuda:0 to cuda:{}", count - 1))
+                    .with_hint("Devices are counted from 0."))
+            }
+        },
+    }
 }
 
 fn segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Reporter) -> Result<Box<dyn Segmenter>> {

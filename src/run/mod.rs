@@ -18,12 +18,36 @@ mod upsampler;
 mod vectorize;
 mod workers;
 
+use std::process::ExitCode;
+
 use tally::Tally;
 
-use crate::cli::{Cli, Command, MetricsOption, RunOptions};
-use crate::error::Result;
-use crate::report::Reporter;
+use crate::cli::{Cli, Command, MetricsOption, RunOptions, Unread};
+use crate::error::{Error, Result};
+use crate::report::{Manner, Reporter};
 use crate::{pipeline, raster};
+
+/// A program from its command line to its exit code: `work` does what the command line says.
+pub fn program(read: Result<Cli, Unread>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> ExitCode {
+    let (reporter, outcome) = match read {
+        Ok(cli) => {
+            let (quiet, verbosity, no_colour) = (cli.global.quiet, cli.global.verbose, cli.global.no_color);
+            let reporter = Reporter::new(Manner { quiet, verbosity, no_colour, json: cli.global.json() });
+            reporter.take_panics();
+            let outcome = work(&cli, &reporter);
+            (reporter, outcome)
+        }
+        Err(Unread::Said(code)) => return code,
+        Err(Unread::Fault { error, json }) => (Reporter::new(Manner { json, ..Manner::default() }), Err(error)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            reporter.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
 
 /// Does what the command line asks for.
 pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
@@ -68,6 +92,14 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
 fn watched(option: &MetricsOption, reporter: &Reporter, work: impl FnOnce(&Tally) -> Result<()>) -> Result<()> {
     let tally = Tally::default();
     metrics::watched(option.metrics.as_deref(), &tally, reporter, || work(&tally))
+}
+
+/// Measures the model alone. Calls nothing of GDAL.
+pub fn model_bench(cli: &Cli, reporter: &Reporter) -> Result<()> {
+    match &cli.command {
+        Command::Bench(args) if args.model_only => bench::run_model_only(args, cli.global.trust, reporter),
+        _ => Err(Error::internal("this program measures models and does nothing else")),
+    }
 }
 
 fn options(args: &RunOptions) -> engine::Options {

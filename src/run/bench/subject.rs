@@ -111,7 +111,7 @@ pub fn queries(count: usize, width: usize) -> Queries {
 }
 
 /// From 0 to 1.
-fn noise(index: u32) -> f32 {
+pub fn noise(index: u32) -> f32 {
     let mixed = (index ^ (index >> 16)).wrapping_mul(0x7feb_352d);
     let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x846c_a68b);
     (mixed ^ (mixed >> 16)) as f32 / u32::MAX as f32

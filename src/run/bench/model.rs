@@ -1,0 +1,324 @@
+//! What of `segearth bench` needs no scene: the model alone. Nothing here calls GDAL, so that a program of it starts without.
+
+use std::fs;
+use std::path::Path;
+
+use rayon::ThreadPoolBuilder;
+
+use super::super::{job, process};
+use super::measure::{Sample, median, ratios};
+use super::subject::{self, Subject};
+use crate::cli::BenchArgs;
+use crate::error::{Context, Error, Result};
+use crate::geom::{Blend, Grid, Size, Window};
+use crate::model::bundle::Trust;
+use crate::model::queries::{self, Wording};
+use crate::model::text::imagenet_templates;
+use crate::model::torch::{self, Device, TorchPatchEncoder, TorchTextEncoder};
+use crate::model::{self, Images, Padding, Queries, Region, Segmenter};
+use crate::pipeline::{DeviceChoice, NoDevice};
+use crate::report::{BenchReport, BenchRow, Reporter};
+use crate::scene::Classifier;
+use crate::stitch::window_weights;
+
+/// Batches in a row of the windows that the model blends itself.
+const BATCHES_IN_A_ROW: usize = 2;
+const ROWS_OF_WINDOWS: usize = 3;
+
+/// `segearth bench --model-only`.
+pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
+    let bench = begin(args)?;
+    let subject = subject(args, bench.path(), trust, reporter)?;
+    let mut bench = ModelBench::new(args, &subject, device(args, reporter)?)?;
+    let batches = bench.noise();
+    let mut turns = Turns::default();
+    rounds(args, reporter, |round| {
+        let mut turn = Turns::default();
+        bench.turn(&batches, round, &mut turn)?;
+        // The first turn warms up.
+        if round > 0 {
+            turns.append(turn);
+        }
+        Ok(())
+    })?;
+    bench.end(&turns, reporter)
+}
+
+/// Checks the words, and gives a folder for what is made on the way.
+pub fn begin(args: &BenchArgs) -> Result<tempfile::TempDir> {
+    if !(args.resolution > 0.0 && args.resolution.is_finite()) {
+        return Err(Error::input(format!("the resolution is {} m, it must be above 0", args.resolution)));
+    }
+    if let Some(threads) = args.threads {
+        torch::set_threads(threads.into());
+        // Where the pool is there already it stays as it is: nothing before this has asked for it.
+        let _ = ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+    }
+    tempfile::tempdir().input(|| "cannot make a temporary folder".into())
+}
+
+pub fn device(args: &BenchArgs, reporter: &Reporter) -> Result<Device> {
+    let choice: DeviceChoice = args.device.parse().map_err(|NoDevice| {
+        let allowed = "allowed are `auto`, `cpu`, `cuda` and `cuda:N`";
+        Error::input(format!("--device: `{}` is no device; {allowed}", args.device.escape_debug()))
+    })?;
+    job::usable(choice, reporter)
+}
+
+/// The model to be measured.
+pub fn subject(args: &BenchArgs, work: &Path, trust: bool, reporter: &Reporter) -> Result<Subject> {
+    let device = device(args, &Reporter::silent())?;
+    reporter.detail("The model is made ready.");
+    let folder = work.join("model");
+    fs::create_dir(&folder).input(|| format!("cannot make the folder {}", folder.display()))?;
+    let trust = if trust { Trust::User } else { Trust::Hashes };
+    Subject::new(args, device, &folder, trust)?.ok_or_else(|| {
+        Error::input(format!("{} has no transformer to compare with", args.model))
+            .with_hint("Name a bundle, or leave --model out.")
+    })
+}
+
+/// One turn to warm up, and those that count.
+pub fn rounds(args: &BenchArgs, reporter: &Reporter, mut turn: impl FnMut(usize) -> Result<()>) -> Result<()> {
+    process::forget_peak();
+    let rounds = usize::from(args.rounds);
+    let progress = reporter.progress("measuring", rounds + 1, "turns");
+    for round in 0..=rounds {
+        turn(round)?;
+        progress.advance(1);
+    }
+    Ok(())
+}
+
+/// A model that is loaded, and its parts.
+pub struct ModelBench<'a> {
+    args: &'a BenchArgs,
+    subject: &'a Subject,
+    device: Device,
+    pub queries: Queries,
+    pub segmenter: Box<dyn Segmenter>,
+    /// The transformer that is part of a window, and the one that was trained.
+    half: Option<TorchPatchEncoder>,
+    bare: Option<TorchPatchEncoder>,
+    window: usize,
+    stride: usize,
+}
+
+/// What was timed, turn by turn.
+#[derive(Default)]
+pub struct Turns {
+    pub bare: Vec<Sample>,
+    half: Vec<Sample>,
+    pub window: Vec<Sample>,
+    /// Windows blended and labelled by the model's own device.
+    blended: Vec<Sample>,
+    pub read: Vec<Sample>,
+    pub stitch: Vec<Sample>,
+    pub write: Vec<Sample>,
+    pub whole: Vec<Sample>,
+    /// The bare transformer just before and after a scene.
+    pub beside: Vec<Sample>,
+}
+
+impl<'a> ModelBench<'a> {
+    pub fn new(args: &'a BenchArgs, subject: &'a Subject, device: Device) -> Result<Self> {
+        let sizes = &subject.bundle.card.sizes;
+        let queries = subject::queries(args.queries.into(), sizes.embed_dim);
+        let load = |path: &Path| TorchPatchEncoder::load(path, device);
+        Ok(Self {
+            args,
+            subject,
+            device,
+            segmenter: model::segmenter(&subject.bundle, device, &queries, 0.3)?,
+            half: subject.bundle.halves().map(|halves| load(&halves.0)).transpose()?,
+            bare: subject.bare.as_deref().map(load).transpose()?,
+            queries,
+            window: sizes.window,
+            stride: sizes.window / 2,
+        })
+    }
+
+    /// Batches that show nothing.
+    fn noise(&self) -> Vec<Images> {
+        let size = Size::new(self.window, self.window);
+        let count = usize::from(self.args.batch);
+        let batch = |seed: usize| Images {
+            size,
+            count,
+            pixels: (0..3 * count * size.pixels()).map(|at| subject::noise((at + seed * 7919) as u32) - 0.5).collect(),
+        };
+        (0..4).map(batch).collect()
+    }
+
+    /// The bare transformer's turn, where its weights are at hand.
+    pub fn bare(&mut self, images: &Images, turns: &mut Vec<Sample>) -> Result<()> {
+        if let Some(bare) = &mut self.bare {
+            turns.push(encode(bare, self.subject, images)?);
+        }
+        Ok(())
+    }
+
+    /// A turn of each part of the model.
+    pub fn turn(&mut self, batches: &[Images], round: usize, turn: &mut Turns) -> Result<()> {
+        let images = &batches[round % batches.len()];
+        self.bare(images, &mut turn.bare)?;
+        if let Some(half) = &mut self.half {
+            turn.half.push(encode(half, self.subject, images)?);
+        }
+        // In the order of a scene, where windows have neighbours.
+        let at = (2 * round) % batches.len();
+        self.segmenter.segment(&batches[at])?;
+        let next = &batches[(at + 1) % batches.len()];
+        turn.window.push(Sample::of(next.count, || self.segmenter.segment(next))?.0);
+        if self.segmenter.blends() {
+            turn.blended.push(self.blended(next)?);
+        }
+        Ok(())
+    }
+
+    /// Windows to labels, by the model's own blending.
+    fn blended(&self, images: &Images) -> Result<Sample> {
+        let across = BATCHES_IN_A_ROW * images.count;
+        let length = |windows: usize| (windows - 1) * self.stride + self.window;
+        let grid = Grid::new(Size::new(length(across), length(ROWS_OF_WINDOWS)), self.window, self.stride);
+        let weights = window_weights(Blend::Hann, self.window);
+        let region = grid.scene().window();
+        let task = Region {
+            region,
+            padding: Padding::new(grid.window(), self.subject.bundle.card.sizes.patch),
+            weights: [&weights, &weights],
+            classifier: &Classifier {
+                query_class: (0..self.queries.count).collect(),
+                thresholds: vec![0.0; self.queries.count],
+                background: None,
+                logit_scale: 50.0,
+                nodata: u16::MAX,
+            },
+            scores: false,
+            patient: false,
+        };
+        let windows: Vec<(Window, Option<&[bool]>)> = grid.windows().map(|window| (window, None)).collect();
+        let (sample, _) = Sample::of(windows.len(), || {
+            let mut blender = self.segmenter.blender(&task)?;
+            for row in windows.chunk_by(|a, b| a.0.row == b.0.row) {
+                for batch in row.chunks(images.count) {
+                    while blender.first() < row[0].0.row {
+                        blender.finish_before(row[0].0.row)?;
+                    }
+                    blender.add(images, batch)?;
+                }
+            }
+            while blender.first() < region.rows().end {
+                blender.finish_before(region.rows().end)?;
+            }
+            Ok::<_, Error>(())
+        })?;
+        Ok(sample)
+    }
+
+    /// Seconds for all queries in all templates.
+    pub fn text(&self) -> Result<f64> {
+        let prompts: Vec<String> = (0..self.args.queries).map(|index| format!("open water {index}")).collect();
+        let (templates, tokenizer) = (imagenet_templates(), self.subject.tokenizer()?);
+        let mut encoder = TorchTextEncoder::load(&self.subject.bundle.text_encoder(), self.device)?;
+        let wording = Wording { prompts: &prompts, templates: &templates };
+        let (sample, _) = Sample::of(1, || queries::encode(wording, &tokenizer, &mut encoder, |_| ()))?;
+        Ok(sample.wall)
+    }
+
+    /// Tells what was found.
+    pub fn end(&self, turns: &Turns, reporter: &Reporter) -> Result<()> {
+        let mut report = self.report(turns);
+        if self.args.text {
+            report.text_seconds = Some(self.text()?);
+        }
+        report.peak_memory = process::peak();
+        if let Some(path) = &self.args.json {
+            fs::write(path, report.json()?).input(|| format!("cannot write {}", path.display()))?;
+        }
+        reporter.bench(&report);
+        Ok(())
+    }
+
+    fn report(&self, turns: &Turns) -> BenchReport {
+        let row = |what: &'static str, samples: &[Sample]| {
+            let middle = |seconds: fn(&Sample) -> f64| 1e3 * median(samples.iter().map(seconds).collect());
+            let (wall, processor) = (middle(|sample| sample.wall), middle(|sample| sample.processor));
+            (!samples.is_empty()).then_some(BenchRow { what, wall, processor })
+        };
+        // Two turns of the bare transformer beside each scene count as one.
+        let beside: Vec<Sample> = turns
+            .beside
+            .chunks_exact(2)
+            .map(|pair| Sample {
+                wall: (pair[0].wall + pair[1].wall) / 2.0,
+                processor: (pair[0].processor + pair[1].processor) / 2.0,
+            })
+            .collect();
+        let ratio = |of: &[Sample], to: &[Sample]| (!of.is_empty() && !to.is_empty()).then(|| ratios(of, to));
+        let nearest = [&turns.whole, &turns.blended, &turns.window].into_iter().find(|samples| !samples.is_empty());
+        let fastest = nearest.unwrap_or(&turns.window);
+        let per_second = 1.0 / median(fastest.iter().map(|sample| sample.wall).collect());
+        let metres = self.stride as f64 * self.args.resolution;
+        BenchReport {
+            model: self.subject.name.clone(),
+            precision: self.args.precision.to_string(),
+            device: self.device.to_string(),
+            processor: processor(),
+            threads: torch::threads(),
+            batch: self.args.batch.into(),
+            queries: self.queries.count,
+            window: self.window,
+            stride: self.stride,
+            rounds: self.args.rounds.into(),
+            rows: [
+                row("bare transformer", &turns.bare),
+                row("transformer in a window", &turns.half),
+                row("window", &turns.window),
+                row("window to labels", &turns.blended),
+                row("read", &turns.read),
+                row("stitch", &turns.stitch),
+                row("write", &turns.write),
+                row("file to file", &turns.whole),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            window_to_bare: ratio(&turns.window, &turns.bare),
+            window_to_half: ratio(&turns.window, &turns.half),
+            whole_to_bare: ratio(&turns.whole, &beside),
+            windows_per_second: per_second,
+            resolution: self.args.resolution,
+            square_kilometres_per_hour: per_second * metres * metres * 3600.0 / 1e6,
+            text_seconds: None,
+            peak_memory: f64::NAN,
+        }
+    }
+}
+
+fn encode(encoder: &mut TorchPatchEncoder, subject: &Subject, images: &Images) -> Result<Sample> {
+    let sizes = &subject.bundle.card.sizes;
+    Ok(Sample::of(images.count, || encoder.encode(images, sizes.patch, sizes.embed_dim))?.0)
+}
+
+impl Turns {
+    pub fn append(&mut self, turn: Self) {
+        self.bare.extend(turn.bare);
+        self.half.extend(turn.half);
+        self.window.extend(turn.window);
+        self.blended.extend(turn.blended);
+        self.read.extend(turn.read);
+        self.stitch.extend(turn.stitch);
+        self.write.extend(turn.write);
+        self.whole.extend(turn.whole);
+        self.beside.extend(turn.beside);
+    }
+}
+
+/// What the system calls its processor.
+fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{} ({cores} cores)", line.trim_start_matches([' ', '\t', ':']))
+}
