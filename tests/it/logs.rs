@@ -64,14 +64,14 @@ fn a_finished_scene_is_told_in_objects() {
     work.write("job.yaml", JOB);
     let ran = work.ok(["run", "job.yaml", "--log", "json", "-v"]);
     let (log, result) = (objects(&ran.stderr), objects(&ran.stdout));
-    assert_eq!(events(&log, "progress").last().map(|last| &last["done"]), Some(&Value::from(20)));
+    assert_eq!(events(&log, "progress").last().map(|last| &last["done"]), Some(&Value::from(24)));
     assert_eq!(result.len(), 1);
-    insta::assert_snapshot!(steady(&ran.stderr, &work), @"");
-    insta::assert_snapshot!(steady(&ran.stdout, &work), @"");
+    insta::assert_snapshot!(steady(&ran.stderr, &work), @r#"{"time":_,"level":"info","event":"progress","message":"segmenting scene.tif: 24 of 24 windows","label":"segmenting scene.tif","done":24,"total":24,"unit":"windows","rate":_,"seconds":_}"#);
+    insta::assert_snapshot!(steady(&ran.stdout, &work), @r##"{"time":_,"level":"info","event":"summary","message":"scene.tif is finished","scene":"scene.tif","width":160,"height":200,"windows":20,"empty_windows":4,"seconds":_,"device":"cpu","classes":[{"name":"red","colour":"#e69f00","pixels":7296,"square_metres":1824.0},{"name":"green","colour":"#56b4e9","pixels":7296,"square_metres":1824.0},{"name":"blue","colour":"#cc79a7","pixels":7408,"square_metres":1852.0}],"nodata_pixels":10000,"nodata_square_metres":2500.0,"outputs":[{"what":"labels","path":"out/scene_labels.tif"},{"what":"polygons","path":"out/a.fgb","remark":"94 polygons"}]}"##);
     // The environment asks for it too, and what is finished is said.
     let ran = work.run_with(["run", "job.yaml"], &[("SEGEARTH_LOG", "json")]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
-    insta::assert_snapshot!(steady(&ran.stderr, &work), @"");
+    insta::assert_snapshot!(steady(&ran.stderr, &work), @r#"{"time":_,"level":"info","event":"note","message":"scene.tif is finished, by an earlier run of this job; --overwrite computes it again."}"#);
     assert!(!objects(&ran.stderr).is_empty());
     // The command line has the last word; quiet is quiet.
     let ran = work.run_with(["run", "job.yaml", "--log", "text"], &[("SEGEARTH_LOG", "json")]);
@@ -90,17 +90,21 @@ fn what_is_refused_is_one_object() {
         let log = objects(&said);
         assert_eq!((log.len(), &log[0]["event"]), (1, &Value::from("error")), "{said}");
     }
-    insta::assert_snapshot!(steady(&work.refused("run job.yaml --log json"), &work), @"");
+    insta::assert_snapshot!(steady(&work.refused("run job.yaml --log json"), &work), @r#"{"time":_,"level":"error","event":"error","message":"unknown key `strid` in `tiling`\n  --> job.yaml:5:22\n  |\n5 | tiling: {window: 64, strid: 32}\n  |                      ^^^^^","kind":"input","exit_code":1,"causes":[],"hint":"Did you mean `stride`?"}"#);
     // So are a command line that cannot be read, and a value of the environment.
     let said = work.refused("run job.yaml --log=json --nonsense");
-    insta::assert_snapshot!(steady(&said, &work), @"");
+    insta::assert_snapshot!(steady(&said, &work), @r#"{"time":_,"level":"error","event":"error","message":"unexpected argument '--nonsense' found","kind":"input","exit_code":1,"causes":[],"hint":"tip: to pass '--nonsense' as a value, use '-- --nonsense'\n\nUsage: segearth run --log <text|json> <JOB.yaml>\n\nFor more information, try '--help'."}"#);
     for words in ["--log json", "run --log json", "run job.yaml --log json --memory much", "--log json frobnicate"] {
         let said = work.refused(words);
         assert_eq!(objects(&said).len(), 1, "{said}");
     }
     let ran = work.run_with(["run", "job.yaml"], &[("SEGEARTH_LOG", "xml")]);
     assert_eq!(ran.code, 1);
-    insta::assert_snapshot!(ran.stderr, @"");
+    insta::assert_snapshot!(ran.stderr, @r#"
+    error: SEGEARTH_LOG is "xml"; it must be text or json
+
+    hint: Set it right, or unset it: --log does the same.
+    "#);
 }
 
 /// A server that has nothing; gives its port.
@@ -129,6 +133,8 @@ fn what_opens_an_address_reaches_no_log() {
         for words in ["run job.yaml -vv", "check job.yaml --log json", "run job.yaml -vv --log json"] {
             let said = work.refused_args(words.split(' ').chain(["--input", &input]));
             assert!(said.contains('…') && !said.contains("secret"), "{said}");
+            let heard = if words.contains("json") { events(&objects(&said), "gdal").len() } else { 0 };
+            assert_eq!(heard > 0, words.contains("-vv --log json"), "{said}");
         }
     }
 }

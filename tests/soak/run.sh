@@ -75,8 +75,12 @@ flat() {
 }
 # curve FILE TOTAL: ten points of it.
 curve() {
-    awk -F, -v n="$2" 'NR == 1 { gsub(",", "\t"); print "  " $0; next }
-        $1 >= n * (k + 1) / 10 { gsub(",", "\t"); print "  " $0; while ($1 >= n * (k + 1) / 10) k++ }' "$1"
+    awk -F, -v n="$2" 'NR == 1 || $1 >= n * (k + 1) / 10 {
+        while (NR > 1 && $1 >= n * (k + 1) / 10) k++
+        line = $0
+        gsub(",", "\t", line)
+        print "  " line
+    }' "$1"
 }
 
 if [ "$jobs" -gt 0 ]; then
