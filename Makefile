@@ -3,6 +3,7 @@
 #   CARGOFLAGS=…    passed to cargo (CI: --locked)
 #   DATA=…          evaluate: the folder with the held-out pictures
 #   JOBS=… SCENES=… soak: how many
+#   COUNT=…         mutations: how many
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -16,8 +17,9 @@ CARGOFLAGS ?=
 JOBS ?= 2000
 SCENES ?= 3000
 DEMO_OUTPUT ?= demo-output
+COUNT ?= 10000
 
-.PHONY: help setup build demo evaluate test test-slurm soak lint fmt bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak mutations lint fmt bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +47,8 @@ test-slurm: setup ## a job on a real Slurm of two nodes, one of them lost on the
 soak: setup ## JOBS=2000 small jobs in a row, then SCENES=3000 scenes in one process: memory and open files stay flat
 	@cargo build $(CARGOFLAGS)
 	@tests/soak/run.sh target/debug/segearth $(JOBS) $(SCENES)
+mutations: setup ## mutated inputs through the real binary, COUNT=10000 of them, and what became of them by kind
+	@SEGEARTH_MUTATIONS=$(COUNT) scripts/timed.sh cargo test $(CARGOFLAGS) --test it mutations -- --nocapture
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check

@@ -9,6 +9,6 @@ mod window;
 
 pub use blend::Blend;
 pub use grid::{Grid, axis_starts};
-pub use region::{Coverage, Polygon, Region};
+pub use region::{Coverage, FARTHEST, Polygon, Region};
 pub use transform::{GeoTransform, WorldPoint};
 pub use window::{MAX_WINDOW, Size, Window};

@@ -1,9 +1,14 @@
 //! The part of a scene that is asked for: polygons over its pixels.
 
+use std::ops::Range;
+
 use super::{Size, Window};
 
 /// Rows that share a list of edges: what is looked through for a window.
 const BAND: usize = 256;
+
+/// How many pixels away from the scene a point may lie: farther ones would not be told from each other.
+pub const FARTHEST: f64 = 1e14;
 
 /// Polygons in pixel coordinates. A pixel belongs to them when its centre lies in one of them; holes are left out.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +41,7 @@ struct Edge {
 }
 
 impl Region {
-    /// The region over a scene of this size. Points that are no numbers are the caller's to refuse.
+    /// The region over a scene of this size. Points that are no numbers, or beyond [`FARTHEST`], are the caller's to refuse.
     pub fn new(polygons: Vec<Polygon>, scene: Size) -> Self {
         let mut edges = Vec::new();
         for (number, polygon) in (0..).zip(&polygons) {
@@ -73,9 +78,31 @@ impl Region {
 
     /// Whether not a single pixel of the scene belongs to it.
     pub fn is_empty(&self) -> bool {
-        let rows = (0..self.scene.height).step_by(BAND);
-        let whole = |row| Window { col: 0, row, width: self.scene.width, height: BAND.min(self.scene.height - row) };
-        rows.map(whole).all(|window| self.coverage(window) == Coverage::Nothing)
+        // Without a pixel of the scene in memory: a header may claim any size.
+        let rows = |band: usize| band * BAND..((band + 1) * BAND).min(self.scene.height);
+        let bands = (0..self.bands.len()).filter(|&band| !self.bands[band].is_empty());
+        let mut crossings = Vec::new();
+        bands.flat_map(rows).all(|row| self.spans(row, 0..self.scene.width, &mut crossings).all(|span| span.is_empty()))
+    }
+
+    /// The pixels of a row that belong to the polygons, as ranges of those columns, which may overlap.
+    fn spans<'a>(
+        &'a self,
+        row: usize,
+        cols: Range<usize>,
+        crossings: &'a mut Vec<(u32, f64)>,
+    ) -> impl Iterator<Item = Range<usize>> + 'a {
+        let y = row as f64 + 0.5;
+        crossings.clear();
+        let edges = self.bands.get(row / BAND).into_iter().flatten().filter_map(|&n| self.edges.get(n as usize));
+        crossings.extend(edges.filter(|edge| edge.upper[1] <= y && y < edge.lower[1]).map(|edge| {
+            let share = (y - edge.upper[1]) / (edge.lower[1] - edge.upper[1]);
+            (edge.polygon, edge.upper[0] + share * (edge.lower[0] - edge.upper[0]))
+        }));
+        crossings.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        // A closed ring crosses a line an even number of times: pairs do not mix polygons.
+        let col = move |x: f64| ((x - 0.5).ceil().max(0.0) as usize).clamp(cols.start, cols.end);
+        crossings.chunks_exact(2).map(move |pair| col(pair[0].1)..col(pair[1].1))
     }
 
     /// Which pixels of a window inside the scene belong to the region: by their place in the scene alone, whatever window
@@ -85,20 +112,9 @@ impl Region {
         let mut crossings: Vec<(u32, f64)> = Vec::new();
         let mut count = 0;
         for (row, pixels) in window.rows().zip(inside.chunks_exact_mut(window.width.max(1))) {
-            let y = row as f64 + 0.5;
-            crossings.clear();
-            let edges = self.bands.get(row / BAND).into_iter().flatten().filter_map(|&n| self.edges.get(n as usize));
-            crossings.extend(edges.filter(|edge| edge.upper[1] <= y && y < edge.lower[1]).map(|edge| {
-                let share = (y - edge.upper[1]) / (edge.lower[1] - edge.upper[1]);
-                (edge.polygon, edge.upper[0] + share * (edge.lower[0] - edge.upper[0]))
-            }));
-            crossings.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-            // A closed ring crosses a line an even number of times: pairs do not mix polygons.
-            for pair in crossings.chunks_exact(2) {
-                let col =
-                    |x: f64| ((x - 0.5).ceil().max(0.0) as usize).clamp(window.col, window.cols().end) - window.col;
-                let (from, to) = (col(pair[0].1), col(pair[1].1));
-                pixels[from..to].iter_mut().filter(|inside| !**inside).for_each(|inside| {
+            for span in self.spans(row, window.cols(), &mut crossings) {
+                let pixels = &mut pixels[span.start - window.col..span.end - window.col];
+                pixels.iter_mut().filter(|inside| !**inside).for_each(|inside| {
                     *inside = true;
                     count += 1;
                 });
@@ -127,6 +143,16 @@ mod tests {
             Coverage::Everything => vec![true; window.size().pixels()],
             Coverage::Part(pixels) => pixels,
         }
+    }
+
+    /// Were its pixels looked at, this would never end, nor find the memory.
+    #[test]
+    fn whether_the_largest_scene_is_touched_is_known_without_its_pixels() {
+        let scene = Size::new(i32::MAX as usize, i32::MAX as usize);
+        let far = 2e9;
+        assert!(!Region::new(vec![vec![square(far, far, far + 1.0, far + 1.0)]], scene).is_empty());
+        assert!(Region::new(vec![vec![square(far, far, far + 0.3, far + 1.0)]], scene).is_empty());
+        assert!(Region::new(vec![vec![square(-FARTHEST, -FARTHEST, -1.0, FARTHEST)]], scene).is_empty());
     }
 
     #[test]

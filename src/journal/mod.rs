@@ -11,6 +11,7 @@
 //! machine stopped is told by its checksum and computed again. The parts' files are locked while somebody works on them.
 
 mod identity;
+mod parts;
 mod record;
 mod rows;
 
@@ -24,7 +25,7 @@ pub use record::{Layer, Sample, Strip};
 pub use rows::{RowFile, Rows};
 
 use crate::error::{Context, Error, Result};
-use crate::geom::Window;
+use crate::geom::{Size, Window};
 
 const NAME: &str = "journal.yaml";
 /// What this program writes; a journal of another layout is not continued.
@@ -135,6 +136,21 @@ impl Journal {
             identity: run.hash(),
             new,
         })
+    }
+
+    /// Whether its parts are those of a scene of this size: a journal that is there is believed in nothing.
+    ///
+    /// # Errors
+    /// They do not cover it.
+    pub fn fits(self, size: Size) -> Result<Self> {
+        if parts::cover(&self.parts, size) {
+            return Ok(self);
+        }
+        Err(Error::input(format!(
+            "the parts in the journal {} do not cover the scene",
+            self.folder.join(NAME).display()
+        ))
+        .with_hint("Start anew with --overwrite: what was finished there is computed again."))
     }
 
     /// A fact of what the journal there was begun on.

@@ -122,5 +122,7 @@ pub(super) fn hole(bytes: &[u8]) -> Option<Window> {
         usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX)
     });
     let mut next = || numbers.next();
-    Some(Window { col: next()?, row: next()?, width: next()?, height: next()? })
+    let hole = Window { col: next()?, row: next()?, width: next()?, height: next()? };
+    let ends = hole.col.checked_add(hole.width).zip(hole.row.checked_add(hole.height));
+    ends.map(|_| hole)
 }

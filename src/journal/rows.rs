@@ -59,7 +59,10 @@ impl RowFile {
             }
             match head.kind {
                 Kind::Rows => rows += head.rows,
-                Kind::Hole => holes.extend(record::hole(&payload)),
+                Kind::Hole => match record::hole(&payload) {
+                    Some(hole) => holes.push(hole),
+                    None => break,
+                },
             }
             end += (HEAD + head.length) as u64;
         }

@@ -8,7 +8,7 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
 use super::{align, messages};
 use crate::error::{Context, Error, Result};
-use crate::geom::{Polygon, Region, WorldPoint};
+use crate::geom::{FARTHEST, Polygon, Region, WorldPoint};
 use crate::scene::{AreaRequest, Georeference, SceneInfo};
 
 /// An edge that is straight in one CRS is a curve in another: it is cut into pieces of at most this share of the area's
@@ -183,7 +183,8 @@ fn in_pieces(ring: &[[f64; 2]], longest: f64) -> Vec<[f64; 2]> {
 }
 
 fn on_pixels(polygon: Polygon, place: &Georeference) -> Option<Polygon> {
-    let point = |[x, y]: [f64; 2]| place.transform.to_pixel(WorldPoint { x, y });
+    let near = |point: &[f64; 2]| point.iter().all(|value| value.abs() <= FARTHEST);
+    let point = |[x, y]: [f64; 2]| place.transform.to_pixel(WorldPoint { x, y }).filter(near);
     polygon.into_iter().map(|ring| ring.into_iter().map(point).collect()).collect()
 }
 
@@ -309,6 +310,8 @@ mod tests {
         assert!(said(bounds([8.0, 50.0, 7.0, 51.0], "EPSG:4326")).contains("west, south"));
         assert!(said(bounds([500_000.0, 5e6, 5.1e5, 5.1e6], "EPSG:4326")).contains("crs: EPSG"));
         assert!(said(bounds([0.0, 0.0, 1.0, 1.0], "EPSG:0")).contains("EPSG:0"));
+        let end = f64::MAX / 4.0;
+        assert!(said(bounds([-end, -end, end, end], "EPSG:32632")).contains("have no place there"));
         let text = r#"{"type":"Point","coordinates":[7.0,50.0]}"#;
         gdal::vsi::create_mem_file("/vsimem/point.geojson", text.as_bytes().to_vec()).unwrap();
         assert!(said(AreaRequest::File { path: "/vsimem/point.geojson".into(), layer: None }).contains("POINT"));

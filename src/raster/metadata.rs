@@ -5,7 +5,7 @@ use std::path::Path;
 use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand};
 use gdal::{Dataset, Metadata};
 
-use super::{ffi, messages};
+use super::{ffi, hollow, messages};
 use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
 use crate::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo};
@@ -28,13 +28,10 @@ pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
             path.display()
         ));
     }
-    Ok(SceneInfo {
-        path: path.to_owned(),
-        size: Size::new(width, height),
-        bands,
-        georeference,
-        access: Access::default(),
-    })
+    let size = Size::new(width, height);
+    let info = SceneInfo { path: path.to_owned(), size, bands, georeference, access: Access::default() };
+    hollow::refuse(dataset, path, &info)?;
+    Ok(info)
 }
 
 fn describe_band(band: &RasterBand<'_>) -> BandInfo {

@@ -10,6 +10,7 @@ mod burn;
 mod coded;
 mod ffi;
 mod fill;
+mod hollow;
 mod labels;
 mod messages;
 mod metadata;

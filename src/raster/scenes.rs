@@ -11,6 +11,9 @@ use crate::geom::area::metres_per_degree;
 use crate::location::is_remote;
 use crate::scene::{Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
 
+/// How many times smaller pixels may become: a resolution in the wrong unit would ask for a scene that never ends.
+const FINEST: f64 = 64.0;
+
 /// Pixels of two grids that differ by less than this share over the whole scene are the same.
 const SAME_GRID: f64 = 1e-6;
 
@@ -92,10 +95,10 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     };
     let scale = pixel.map(|pixel| side / pixel);
     let size = Resampler::size(scene.size, scale);
-    let sound = scale.iter().all(|scale| scale.is_finite() && *scale > 0.0);
+    let sound = scale.iter().all(|scale| scale.is_finite() && *scale >= 1.0 / FINEST);
     if !sound || size.width.max(size.height) > i32::MAX as usize {
         return Err(Error::input(format!(
-            "{shown} has pixels of {:.4} × {:.4} and cannot be read at {side}",
+            "{shown} has pixels of {:.4} × {:.4} and cannot be read at {side}: above zero, and at most {FINEST} times finer",
             pixel[0], pixel[1]
         ))
         .with_hint("Give the side of a pixel in metres, or in the units of the scene's reference system: `0.5 crs`."));
@@ -255,7 +258,7 @@ mod tests {
         let error = find(&request("/vsimem/nowhere.tif", Resolution::Metres(1.0))).unwrap_err();
         assert!(error.to_string().contains("no georeference"), "{error}");
         scene("/vsimem/tiny.tif", [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], 32632, Size::new(4, 4));
-        for side in [0.0, -1.0, f64::NAN, 1e-300] {
+        for side in [0.0, -1.0, f64::NAN, 1e-300, 0.015] {
             assert!(find(&request("/vsimem/tiny.tif", Resolution::Metres(side))).is_err(), "{side}");
         }
     }

@@ -1,7 +1,6 @@
 //! Weights and bundles that are not what they should be. Whatever a file claims, it is a fault of the input with a way out.
 
 use std::fs;
-use std::io::Write as _;
 
 use insta::assert_snapshot;
 use segearth::model::torch::cuda_devices;
@@ -9,6 +8,7 @@ use segearth::network::checkpoint::read_clip;
 use segearth::network::export::tensors;
 use tch::{Kind, Tensor};
 
+use crate::archives::zip;
 use crate::bundles::{Upsampler, small_bundle, small_clip, write_merges};
 use crate::scenes::{noise, noise_scene};
 use crate::workdir::{Workdir, repository, without_causes};
@@ -59,7 +59,7 @@ fn checkpoints_that_are_none() {
 
     hint: Give the file itself, for example the model.safetensors inside.
     ");
-    work.write("zip.pt", zip_of_one("archive/data/0", b"numbers"));
+    work.write("zip.pt", zip(&[("archive/data/0".to_owned(), b"numbers".to_vec())]));
     assert_snapshot!(refused("zip.pt"), @r"
     error: cannot read the checkpoint zip.pt
       cause: it is a zip archive without a data.pkl, not one of torch.save
@@ -435,26 +435,4 @@ fn cuda_is_had_or_refused_and_auto_says_what_it_took() {
     job.work.write("job.yaml", "model: small\nscene: scene.tif\nclasses: [aa, bb]\ndevice: cuda\n");
     let said = job.work.refused("check job.yaml");
     assert!(said.contains("device cuda:0 was asked for"), "{said}");
-}
-
-/// A zip archive with one stored file.
-fn zip_of_one(name: &str, content: &[u8]) -> Vec<u8> {
-    let crc = {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
-        gzip.write_all(content).expect("memory");
-        let bytes = gzip.finish().expect("memory");
-        bytes[bytes.len() - 8..bytes.len() - 4].to_vec()
-    };
-    let (size, name_size) = ((content.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
-    // Version, flags, method, time, date; then CRC, the two sizes and the length of the name.
-    let common = [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &crc, &size, &size, &name_size, &[0, 0]].concat();
-    let mut zip = [b"PK\x03\x04", common.as_slice(), name.as_bytes(), content].concat();
-    let directory = (zip.len() as u32).to_le_bytes();
-    let entry = [b"PK\x01\x02\x14\x00", common.as_slice(), &[0; 14], name.as_bytes()].concat();
-    zip.extend(&entry);
-    zip.extend(b"PK\x05\x06\x00\x00\x00\x00\x01\x00\x01\x00");
-    zip.extend((entry.len() as u32).to_le_bytes());
-    zip.extend(directory);
-    zip.extend([0, 0]);
-    zip
 }

@@ -1,5 +1,6 @@
 //! One executable that drives the real binary and checks the network against the authors' numbers.
 
+mod archives;
 mod bad_input;
 mod bad_models;
 mod bench;
@@ -11,6 +12,7 @@ mod house;
 mod logs;
 mod look;
 mod meaning;
+mod mutations;
 mod parity_binary;
 mod parity_network;
 mod resume;

@@ -42,17 +42,24 @@ impl Workdir {
 
     /// As [`run`](Self::run), with more of an environment.
     pub fn run_with<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, environment: &[(&str, &str)]) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_segearth"));
-        command.args(args).current_dir(self.folder.path());
-        command.env("SEGEARTH_CACHE", self.path("cache")).env("SEGEARTH_MODELS", self.path("models"));
-        command.env("SEGEARTH_DOWNLOADS", self.path("downloads"));
-        command.env_remove("RUST_BACKTRACE").env_remove("SEGEARTH_LOG").envs(environment.iter().copied());
+        let mut command = self.command(args);
+        command.envs(environment.iter().copied());
         let Output { status, stdout, stderr } = command.output().expect("the binary starts");
         Ran {
             code: status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&stdout).into_owned(),
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
         }
+    }
+
+    /// What [`run`](Self::run) runs.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_segearth"));
+        command.args(args).current_dir(self.folder.path());
+        command.env("SEGEARTH_CACHE", self.path("cache")).env("SEGEARTH_MODELS", self.path("models"));
+        command.env("SEGEARTH_DOWNLOADS", self.path("downloads")).env_remove("RUST_BACKTRACE");
+        command.env_remove("SEGEARTH_LOG");
+        command
     }
 
     /// As [`run`](Self::run), and it must succeed.

@@ -1,0 +1,69 @@
+//! GeoTIFFs whose headers claim pixels that are not in them.
+//!
+//! A block without bytes reads as nodata, or as zeros where there is none. Files use that on purpose, to leave out empty
+//! ground; a damaged header does so by accident, and a few kilobytes would become hours of work on nothing.
+
+use std::path::Path;
+
+use gdal::{Dataset, Metadata};
+
+use crate::error::{Error, Result};
+use crate::scene::SceneInfo;
+
+/// Scenes of fewer pixels are soon done, whatever they hold.
+const SMALL: usize = 10_000_000;
+/// Pixels that a byte may stand for, where no nodata value says that the rest is empty.
+const MOST_PER_BYTE: u64 = 1000;
+
+/// Refuses a local GeoTIFF without nodata, the last block of which is not there, and next to nothing of it in all.
+pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result<()> {
+    let pixels = info.size.pixels();
+    if pixels < SMALL || dataset.driver().short_name() != "GTiff" || info.bands.iter().any(|band| band.nodata.is_some())
+    {
+        return Ok(());
+    }
+    let Ok(bytes) = std::fs::metadata(path).map(|file| file.len()) else { return Ok(()) };
+    let Ok(band) = dataset.rasterband(1) else { return Ok(()) };
+    let (width, height) = band.block_size();
+    let last = [(info.size.width - 1) / width.max(1), (info.size.height - 1) / height.max(1)];
+    let there = band.metadata_item(&format!("BLOCK_OFFSET_{}_{}", last[0], last[1]), "TIFF").is_some();
+    if there || (pixels as u64) < bytes.saturating_mul(MOST_PER_BYTE) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{} claims {} pixels, and its {bytes} bytes hold next to none of them",
+        path.display(),
+        info.size
+    ))
+    .with_hint("Its header is damaged; or declare a nodata value, if most of it is meant to be empty (gdal_edit.py -a_nodata)."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inspect;
+    use crate::geom::Size;
+
+    #[test]
+    fn next_to_nothing_is_a_scene_only_where_nodata_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse.tif");
+        let made = |width: usize, nodata: Option<f64>| {
+            let size = Size::new(width, 4000);
+            let _ = std::fs::remove_file(&path);
+            let driver = gdal::DriverManager::get_driver_by_name("GTiff").unwrap();
+            let options = gdal::raster::RasterCreationOptions::from_iter(["SPARSE_OK=TRUE", "TILED=YES"]);
+            let dataset = driver
+                .create_with_band_type_with_options::<u8, _>(&path, size.width, size.height, 1, &options)
+                .unwrap();
+            let mut band = dataset.rasterband(1).unwrap();
+            band.set_no_data_value(nodata).unwrap();
+            let tile = gdal::raster::Buffer::new((256, 256), vec![1u8; 256 * 256]);
+            band.write((0, 0), (256, 256), &mut tile.clone()).unwrap();
+            dataset.close().unwrap();
+            inspect(&path)
+        };
+        let said = made(100_000, None).unwrap_err().to_string();
+        assert!(said.contains("claims 100000 × 4000 pixels"), "{said}");
+        assert!(made(100_000, Some(0.0)).is_ok() && made(2_000, None).is_ok());
+    }
+}
