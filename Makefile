@@ -47,6 +47,7 @@ test-slurm: setup ## a job on a real Slurm of two nodes, one of them lost on the
 soak: setup ## JOBS=2000 small jobs in a row, then SCENES=3000 scenes in one process: memory and open files stay flat
 	@cargo build $(CARGOFLAGS)
 	@tests/soak/run.sh target/debug/segearth $(JOBS) $(SCENES)
+
 mutations: setup ## mutated inputs through the real binary, COUNT=10000 of them, and what became of them by kind
 	@SEGEARTH_MUTATIONS=$(COUNT) scripts/timed.sh cargo test $(CARGOFLAGS) --test it mutations -- --nocapture
 

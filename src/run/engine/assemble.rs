@@ -112,7 +112,7 @@ impl Writers {
     ) -> Result<()> {
         for (layer, bytes) in layers {
             let values = match layer.name.as_str() {
-                layers::LABELS => Values::Labels(layers::labels(&bytes, layer.sample)),
+                layers::LABELS => Values::Labels(layers::labels(&bytes, layer.sample, &engine.classifier)?),
                 name => Values::Scores(name.to_owned(), layers::scores(&bytes, layer.sample)),
             };
             let Some(regrid) = self.regrid else {

@@ -1,9 +1,10 @@
 //! A plan's results as layers of the journal: what is kept of every pixel, and how it becomes bytes and values again.
 
 use super::Engine;
+use crate::error::{Error, Result};
 use crate::journal::{Layer, Sample, Strip};
 use crate::raster::{score_from_byte, score_to_byte};
-use crate::scene::{LabelType, Labelled, ScoreType};
+use crate::scene::{Classifier, LabelType, Labelled, ScoreType};
 use crate::stitch::certainty;
 
 pub(super) const LABELS: &str = "labels";
@@ -71,10 +72,19 @@ fn score_bytes(scores: &[f32], sample: Sample) -> Vec<u8> {
     }
 }
 
-pub(super) fn labels(bytes: &[u8], sample: Sample) -> Vec<u16> {
-    match sample {
+/// The labels in rows of the journal, whose checksums say that they are as they were written, and not by whom.
+pub(super) fn labels(bytes: &[u8], sample: Sample, classifier: &Classifier) -> Result<Vec<u16>> {
+    let labels: Vec<u16> = match sample {
         Sample::U8 => bytes.iter().map(|&label| u16::from(label)).collect(),
         _ => bytes.chunks_exact(2).map(|bytes| u16::from_le_bytes([bytes[0], bytes[1]])).collect(),
+    };
+    let classes = classifier.thresholds.len();
+    match labels.iter().find(|&&label| usize::from(label) >= classes && label != classifier.nodata) {
+        None => Ok(labels),
+        Some(label) => {
+            Err(Error::input(format!("the unfinished rows hold the label {label}, there are {classes} classes"))
+                .with_hint("Start anew with --overwrite: what was finished is computed again."))
+        }
     }
 }
 

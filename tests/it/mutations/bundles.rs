@@ -23,7 +23,7 @@ fn read(work: &Workdir, name: &str) -> String {
 }
 
 pub fn card(dice: &mut Dice) -> Case {
-    let upsampler = *dice.pick(&[Upsampler::None, Upsampler::JbuOne]);
+    let upsampler = dice.pick(&[Upsampler::None, Upsampler::JbuOne]);
     let mut case = using(upsampler, |work| {
         let card = text::mutate(&read(work, "model.yaml"), dice);
         work.write("small/model.yaml", card);
@@ -59,7 +59,7 @@ fn sha256(content: &[u8]) -> String {
 fn twist(tokenizer: String, dice: &mut Dice) -> String {
     let mut json: serde_json::Value = serde_json::from_str(&tokenizer).expect("JSON");
     let model = &mut json["model"];
-    let number = *dice.pick(&[0, 1, 600, 49_407, 4_294_967_295, 1 << 40]);
+    let number = dice.pick(&[0u64, 1, 600, 49_407, 4_294_967_295, 1 << 40]);
     match dice.below(6) {
         0 => model["merges"] = serde_json::json!([["a", "a"], ["aa", "a"], ["aa", "aa"], ["a", "a"]]),
         1 => model["merges"] = serde_json::json!(["a b", "b a", "ab ba", "", " ", "a b c"]),
@@ -73,12 +73,12 @@ fn twist(tokenizer: String, dice: &mut Dice) -> String {
 
 /// TorchScript can carry code: what is not what the card says is never loaded.
 pub fn weights(dice: &mut Dice) -> Case {
-    let upsampler = *dice.pick(&[Upsampler::None, Upsampler::JbuOne]);
+    let upsampler = dice.pick(&[Upsampler::None, Upsampler::JbuOne]);
     let mut case = using(upsampler, |work| {
         let mut files: Vec<_> = work.files().into_keys().filter(|path| path.starts_with(work.path("small"))).collect();
         files.retain(|path| path.extension().is_some_and(|ending| ending == "pt" || ending == "safetensors"));
         let file = dice.pick(&files);
-        let sound = fs::read(file).expect("weights");
+        let sound = fs::read(&file).expect("weights");
         let mut changed = sound.clone();
         while changed == sound {
             bytes::mutate(&mut changed, 0..sound.len(), dice);

@@ -46,8 +46,8 @@ fn once(bytes: &mut Vec<u8>, start: usize, end: usize, dice: &mut Dice) {
     match dice.below(11) {
         0 | 1 => bytes[at] ^= 1 << dice.below(8),
         2 | 3 => bytes[at] = dice.next() as u8,
-        4 | 5 => put(bytes, at, *dice.pick(&NUMBERS), *dice.pick(&[1, 2, 4, 8]), dice.one_in(5)),
-        6 => bytes[piece].fill(*dice.pick(&[0, 0xff, b' ', b'A'])),
+        4 | 5 => put(bytes, at, dice.pick(&NUMBERS), dice.pick(&[1, 2, 4, 8]), dice.one_in(5)),
+        6 => bytes[piece].fill(dice.pick(&[0, 0xff, b' ', b'A'])),
         7 => {
             let copy = bytes[piece].to_vec();
             bytes.splice(at..at, copy);

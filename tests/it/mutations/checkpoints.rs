@@ -37,7 +37,7 @@ pub fn archive(dice: &mut Dice) -> Case {
     let content = if dice.one_in(4) {
         let mut content = whole;
         let directory = content.windows(4).position(|four| four == b"PK\x01\x02").expect("a directory");
-        let within = *dice.pick(&[directory, directory, content.len() - 22, 0])..content.len();
+        let within = dice.pick(&[directory, directory, content.len() - 22, 0])..content.len();
         bytes::mutate(&mut content, within, dice);
         content
     } else {
@@ -100,7 +100,7 @@ pub fn legacy(dice: &mut Dice) -> Case {
     }
     match which {
         4 => {
-            let at = *dice.pick(&counts);
+            let at = dice.pick(&counts);
             bytes::mutate(&mut file, at..at + 8, dice);
         }
         5 => {
@@ -146,7 +146,7 @@ pub fn safetensors(dice: &mut Dice) -> Case {
         2 => whole[8..header].to_vec(),
         _ => text::mutate(&text, dice),
     };
-    let len = if dice.one_in(6) { *dice.pick(&bytes::NUMBERS) } else { changed.len() as u64 };
+    let len = if dice.one_in(6) { dice.pick(&bytes::NUMBERS) } else { changed.len() as u64 };
     let mut content = [&len.to_le_bytes()[..], &changed, &whole[header..]].concat();
     if dice.one_in(4) {
         let all = 0..content.len();

@@ -28,8 +28,8 @@ impl Dice {
         self.below(count) == 0
     }
 
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len())]
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
     }
 
     /// A piece of something `len` long: start and end, the end at most `longest` behind the start.

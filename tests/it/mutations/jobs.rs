@@ -129,7 +129,7 @@ pub fn case(dice: &mut Dice) -> Case {
     work.write("east.tif", east);
     work.write("area.geojson", vectors::AREA);
     work.write("templates.txt", "a photo of {}.\nan aerial image of {}.\n");
-    let seed = *dice.pick(&SEEDS);
+    let seed = dice.pick(&SEEDS);
     let job = text::mutate(seed, dice);
     // What is run may write wherever the job says: only below the case's own folder.
     let stays = !names_elsewhere(&job);

@@ -91,7 +91,7 @@ fn change_record(content: &mut Vec<u8>, dice: &mut Dice) {
     const HEAD: usize = 28;
     let starts: Vec<usize> =
         content.windows(4).enumerate().filter(|(_, four)| four == b"SEGR").map(|(at, _)| at).collect();
-    let at = *dice.pick(&starts);
+    let at = dice.pick(&starts);
     let length = u32::from_le_bytes(content[at + 12..at + 16].try_into().expect("four bytes")) as usize;
     let end = (at + HEAD + length).min(content.len());
     match dice.below(3) {
@@ -102,7 +102,7 @@ fn change_record(content: &mut Vec<u8>, dice: &mut Dice) {
             bytes::put(content, at + 12, payload.len() as u64, 8, false);
             bytes::put(content, at + 20, crc32fast::hash(payload).into(), 4, false);
         }
-        1 => bytes::put(content, at + dice.pick(&[4, 8, 12, 20]), *dice.pick(&bytes::NUMBERS), 4, false),
+        1 => bytes::put(content, at + dice.pick(&[4, 8, 12, 20]), dice.pick(&bytes::NUMBERS), 4, false),
         // A hole, wherever it may lie.
         _ => {
             let hole: Vec<u8> = (0..4).flat_map(|_| dice.pick(&bytes::NUMBERS).to_le_bytes()).collect();

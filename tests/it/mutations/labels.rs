@@ -40,15 +40,15 @@ pub fn write(work: &Workdir) {
 
 pub fn case(dice: &mut Dice) -> Case {
     let work = Workdir::new();
-    let name = *dice.pick(&["labels.tif", "noisy.tif"]);
+    let name = dice.pick(&["labels.tif", "noisy.tif"]);
     let mut content = seed(name).to_vec();
     mutate(&mut content, dice);
     work.write("mutated.tif", content);
     work.write("labels.tif", seed("labels.tif"));
     work.write("scores.tif", seed("scores.tif"));
-    let recipe = *dice.pick(&["buildings", "roads", "water", "landcover", "plain"]);
+    let recipe = dice.pick(&["buildings", "roads", "water", "landcover", "plain"]);
     let class = if recipe == "buildings" { "--class water" } else { "" };
-    let ending = *dice.pick(&["gpkg", "fgb", "parquet", "geojson", "shp"]);
+    let ending = dice.pick(&["gpkg", "fgb", "parquet", "geojson", "shp"]);
     let words = match dice.below(8) {
         0 => "evaluate --prediction mutated.tif --reference labels.tif".to_owned(),
         1 => "evaluate --prediction labels.tif --reference mutated.tif".to_owned(),

@@ -82,8 +82,8 @@ pub fn mutate(pickle: &mut Vec<u8>, dice: &mut Dice) {
             0 => drop(pickle.drain(here)),
             1 => {
                 let copy = pickle[here].to_vec();
-                let to = *dice.pick(&starts);
-                let times = *dice.pick(&[1, 1, 2, 5000]);
+                let to = dice.pick(&starts);
+                let times = dice.pick(&[1, 1, 2, 5000]);
                 pickle.splice(to..to, copy.repeat(times));
             }
             2 => drop(pickle.splice(here, dice.pick(&PIECES).iter().copied())),
@@ -91,7 +91,7 @@ pub fn mutate(pickle: &mut Vec<u8>, dice: &mut Dice) {
             4 if index + 2 < starts.len() => pickle[here.start..starts[index + 2]].rotate_left(here.len()),
             // Counts, offsets, sides and strides: any number of eight bytes.
             5 | 6 if !numbers.is_empty() => {
-                let at = *dice.pick(&numbers);
+                let at = dice.pick(&numbers);
                 let old = 1 + match pickle[at] {
                     b'K' => 1,
                     b'M' => 2,
@@ -104,7 +104,7 @@ pub fn mutate(pickle: &mut Vec<u8>, dice: &mut Dice) {
             // A length, a memo's number, a character.
             7 => {
                 let at = here.start + dice.below(here.len().min(6));
-                bytes::put(pickle, at, *dice.pick(&NUMBERS), *dice.pick(&[1, 4]), false);
+                bytes::put(pickle, at, dice.pick(&NUMBERS), dice.pick(&[1, 4]), false);
             }
             _ => bytes::mutate(pickle, 0..pickle.len(), dice),
         }

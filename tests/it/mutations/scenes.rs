@@ -79,12 +79,12 @@ fn copied(from: &Path, to: &Path, driver: &str, options: &[&str]) -> Vec<u8> {
 }
 
 pub fn case(dice: &mut Dice) -> Case {
-    let mut scene = dice.pick(seeds()).clone();
+    let mut scene = dice.pick(seeds());
     mutate(&mut scene, dice);
     let work = Workdir::new();
     work.write("scene.tif", scene);
     work.write("area.geojson", vectors::AREA);
-    let more = *dice.pick(&[
+    let more = dice.pick(&[
         "",
         "",
         "",
@@ -100,6 +100,7 @@ pub fn case(dice: &mut Dice) -> Case {
 }
 
 /// Where a directory's entry lies, and what it says.
+#[derive(Clone)]
 struct Entry {
     at: usize,
     tag: u64,
@@ -171,25 +172,25 @@ pub fn mutate(file: &mut Vec<u8>, dice: &mut Dice) {
         let number = match dice.below(3) {
             0 => dice.below(file.len() + 100) as u64,
             1 => entry.at as u64,
-            _ => *dice.pick(&NUMBERS),
+            _ => dice.pick(&NUMBERS),
         };
         match dice.below(14) {
-            0 => bytes::put(file, entry.at, *dice.pick(&TAGS), 2, layout.big),
+            0 => bytes::put(file, entry.at, dice.pick(&TAGS), 2, layout.big),
             1 => bytes::put(file, entry.at + 2, dice.below(20) as u64, 2, layout.big),
             2 => bytes::put(file, entry.at + 4, number, offset, layout.big),
             3 => bytes::put(file, entry.at + 4 + offset, number, offset, layout.big),
-            4 => bytes::put(file, *dice.pick(&links), number, offset, layout.big),
+            4 => bytes::put(file, dice.pick(&links), number, offset, layout.big),
             // Width, height, strips and tiles alone.
             5 | 6 => {
                 let sizes: Vec<&Entry> =
                     entries.iter().filter(|entry| [256, 257, 277, 278, 322, 323].contains(&entry.tag)).collect();
-                let value = *dice.pick(&[0, 1, 13, 59, 61, 4096, 40_000, 65_535, 1_000_003, 0x7fff_ffff, 0xffff_ffff]);
+                let value = dice.pick(&[0, 1, 13, 59, 61, 4096, 40_000, 65_535, 1_000_003, 0x7fff_ffff, 0xffff_ffff]);
                 bytes::put(file, dice.pick(&sizes).values.0, value, 4, layout.big);
             }
             // A number inside a table, or a character of a text.
             7..=9 if entry.values.1 > 0 => {
                 let (start, len) = entry.values;
-                let width = *dice.pick(&[1, 2, 4, 8]);
+                let width = dice.pick(&[1, 2, 4, 8]);
                 let value = if dice.one_in(4) { f64::NAN.to_bits() } else { number };
                 bytes::put(file, start + dice.below(len) / width * width, value, width, layout.big);
             }

@@ -94,8 +94,8 @@ fn value(dice: &mut Dice) -> String {
         2 => format!("{}1{}", "[".repeat(200), "]".repeat(200)),
         3 => format!("\"{}\"", "é ".repeat(2_000)),
         4 => "../".repeat(2000),
-        5 | 6 => (*dice.pick(&PATHS)).to_owned(),
-        _ => (*dice.pick(&VALUES)).to_owned(),
+        5 | 6 => (dice.pick(&PATHS)).to_owned(),
+        _ => (dice.pick(&VALUES)).to_owned(),
     }
 }
 
@@ -136,8 +136,8 @@ fn replace_token(text: &mut String, dice: &mut Dice) {
     if tokens.is_empty() {
         return;
     }
-    let here = dice.pick(&tokens).clone();
-    let other = text[dice.pick(&tokens).clone()].to_owned();
+    let here = dice.pick(&tokens);
+    let other = text[dice.pick(&tokens)].to_owned();
     let value = if dice.one_in(3) { other } else { value(dice) };
     text.replace_range(here, &value);
 }
@@ -147,7 +147,7 @@ fn replace_rest_of_line(text: &mut String, dice: &mut Dice) {
     if starts.is_empty() {
         return;
     }
-    let start = *dice.pick(&starts);
+    let start = dice.pick(&starts);
     let end = text[start..].find('\n').map_or(text.len(), |len| start + len);
     text.replace_range(start..end, &format!(" {}", value(dice)));
 }
@@ -167,7 +167,7 @@ fn change_lines(text: &mut String, dice: &mut Dice) {
             let line = lines.remove(one);
             lines.insert(other.min(lines.len()), line);
         }
-        4 => lines[one].insert_str(0, *dice.pick(&[" ", "  ", "    ", "\t", "- ", "\r", "\u{feff}"])),
+        4 => lines[one].insert_str(0, dice.pick(&[" ", "  ", "    ", "\t", "- ", "\r", "\u{feff}"])),
         5 => lines[one] = lines[one].trim_start().to_owned(),
         _ => {
             let line = lines.remove(one);
@@ -178,13 +178,13 @@ fn change_lines(text: &mut String, dice: &mut Dice) {
             }
         }
     }
-    *text = lines.join(*dice.pick(&["\n", "\n", "\n", "\r\n", "\r"])) + "\n";
+    *text = lines.join(dice.pick(&["\n", "\n", "\n", "\r\n", "\r"])) + "\n";
 }
 
 /// Bombs of aliases, depth and length, and documents after the first.
 fn add_structure(text: &mut String, dice: &mut Dice) {
     let line_ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).chain([0]).collect();
-    let at = *dice.pick(&line_ends);
+    let at = dice.pick(&line_ends);
     let added = match dice.below(8) {
         0 => {
             let level = |level: usize| {

@@ -46,7 +46,7 @@ fn seeds() -> &'static [Seed] {
 pub fn case(dice: &mut Dice) -> Case {
     let work = Workdir::new();
     labels::write(&work);
-    let seed = &seeds()[*dice.pick(&[0, 0, 1, 1, 2, 3])];
+    let seed = &seeds()[dice.pick(&[0, 0, 1, 1, 2, 3])];
     let chosen = if dice.one_in(2) { 0 } else { dice.below(seed.files.len()) };
     for (index, (name, content)) in seed.files.iter().enumerate() {
         let mut content = content.clone();
@@ -76,7 +76,7 @@ fn mutate(content: &mut Vec<u8>, dice: &mut Dice) {
     let within = match dice.below(4) {
         // A geometry of a GeoPackage: its head, type, and first counts and coordinates.
         0 if !geometries.is_empty() => {
-            let at = *dice.pick(&geometries);
+            let at = dice.pick(&geometries);
             at..at + 80
         }
         // The file's own head and its first tables.
