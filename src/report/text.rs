@@ -39,9 +39,21 @@ impl Paint {
     }
 }
 
-/// Foreign text may hold control characters; only line ends are let through.
+/// Characters of a text that are shown of its start and its end: a name may have a million.
+const SHOWN: [usize; 2] = [3000, 1000];
+
+/// Foreign text may hold control characters, of which only line ends are let through, and be of any length: what is too
+/// long loses its middle.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    let shown = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    let [start, end] = SHOWN;
+    match text.chars().count() {
+        count if count > start + end => {
+            let (head, tail) = (text.chars().take(start), text.chars().skip(count - end));
+            head.map(shown).chain(['…']).chain(tail.map(shown)).collect()
+        }
+        _ => text.chars().map(shown).collect(),
+    }
 }
 
 /// The same for what must stay on one line, such as a path: its line ends are shown as well.
@@ -131,6 +143,15 @@ pub(super) fn right(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_any_length_is_shown_by_its_start_and_its_end() {
+        let whole = "é".repeat(4000);
+        assert_eq!(printable(&whole), whole);
+        let shown = printable(&format!("a\t{}z", "é".repeat(1_000_000)));
+        assert!(shown.starts_with("a\u{fffd}éé") && shown.contains("é…é") && shown.ends_with("éz"));
+        assert_eq!(shown.chars().count(), 4001);
+    }
 
     #[test]
     fn numbers_read_well() {

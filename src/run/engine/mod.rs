@@ -243,7 +243,7 @@ pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
         .enumerate()
         .filter(|(_, band)| !band.iter().all(RowFile::is_complete))
         .map(|(index, band)| {
-            let shard = journal.first() + index + 1;
+            let shard = journal.first().saturating_add(index + 1);
             format!("  shard {shard}/{}: {} of {} rows", journal.shards(), rows(band), total_rows(band))
         })
         .collect();

@@ -68,6 +68,7 @@ pub fn put(bytes: &mut [u8], at: usize, number: u64, width: usize, big_endian: b
     if big_endian {
         written.reverse();
     }
-    let room = bytes.len().saturating_sub(at).min(written.len());
-    bytes[at..at + room].copy_from_slice(&written[..room]);
+    let after = bytes.get_mut(at..).unwrap_or_default();
+    let room = after.len().min(written.len());
+    after[..room].copy_from_slice(&written[..room]);
 }

@@ -104,7 +104,7 @@ outputs: {folder: out, polygons: {recipe: roads, max_gap: 3, min_length: 1, min_
 
 const BUILDINGS: &str = "model: fake:identity
 scene: '*.tif'
-resolution: 0.00001 crs
+resolution: 0.9 crs
 classes:
 - {name: background, prompts: [background, road]}
 - building,roof,house

@@ -65,12 +65,14 @@ fn number(name: &str, otherwise: usize) -> usize {
 fn mutations_are_taken_or_refused() {
     let (count, seed) = (number("SEGEARTH_MUTATIONS", 160), number("SEGEARTH_MUTATIONS_SEED", 1) as u64);
     let only = std::env::var("SEGEARTH_MUTATIONS_ONLY").ok();
-    let cases: Vec<(usize, usize)> = KINDS
+    let mut cases: Vec<(usize, usize)> = KINDS
         .iter()
         .enumerate()
         .filter(|(_, (name, ..))| only.as_deref().is_none_or(|only| only.contains(name)))
         .flat_map(|(kind, (_, share, _))| (0..(count * share).div_ceil(1000)).map(move |index| (kind, index)))
         .collect();
+    // All kinds side by side: a run that is stopped has seen something of each.
+    cases.sort_by_key(|&(kind, index)| index * 1000 / KINDS[kind].1);
     let next = AtomicUsize::new(0);
     let tallies = Mutex::new(KINDS.map(|(name, ..)| Tally::new(name)));
     let work = || {
@@ -79,6 +81,23 @@ fn mutations_are_taken_or_refused() {
             let case = make(&mut Dice::of_case(seed, name, index));
             let before = case.work.files();
             let ended = child::run(&case.work, &case.args);
+            if std::env::var_os("TELL").is_some() {
+                let said = String::from_utf8_lossy(&ended.said);
+                let lines: Vec<&str> = said
+                    .lines()
+                    .skip_while(|l| !l.starts_with("error"))
+                    .take_while(|l| !l.is_empty())
+                    .take(4)
+                    .collect();
+                println!(
+                    "TELL {name} {index} {:?} {:.2} {} | {} | {}",
+                    ended.code,
+                    ended.seconds,
+                    ended.memory / 1_000_000,
+                    case.args.join(" "),
+                    lines.join(" // ").chars().take(300).collect::<String>()
+                );
+            }
             let faults = verdict::faults(&case, &before, &ended);
             if !faults.is_empty() {
                 verdict::show(&format!("seed {seed}, {name} {index}"), &case, &ended, &faults);

@@ -163,11 +163,11 @@ const TAGS: [u64; 32] = [
     530, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113,
 ];
 
-/// Does one to three things to a sound TIFF.
+/// Does one thing to a sound TIFF, sometimes two or three.
 pub fn mutate(file: &mut Vec<u8>, dice: &mut Dice) {
     let (layout, entries, links) = entries(file);
     let (_, offset) = layout.widths();
-    for _ in 0..1 + dice.below(3) {
+    for _ in 0..dice.pick(&[1, 1, 1, 2, 3]) {
         let entry = dice.pick(&entries);
         let number = match dice.below(3) {
             0 => dice.below(file.len() + 100) as u64,
@@ -198,8 +198,9 @@ pub fn mutate(file: &mut Vec<u8>, dice: &mut Dice) {
             10 => {
                 let other = dice.pick(&entries).at;
                 let copy = file.get(other + 2..other + 4 + 2 * offset).unwrap_or_default().to_vec();
-                let room = file.len().saturating_sub(entry.at + 2).min(copy.len());
-                file[entry.at + 2..entry.at + 2 + room].copy_from_slice(&copy[..room]);
+                let room = file.get_mut(entry.at + 2..).unwrap_or_default();
+                let len = room.len().min(copy.len());
+                room[..len].copy_from_slice(&copy[..len]);
             }
             11 => bytes::mutate(file, 0..16, dice),
             12 => {

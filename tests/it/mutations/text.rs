@@ -99,19 +99,19 @@ fn value(dice: &mut Dice) -> String {
     }
 }
 
-/// Does one to three things to a text; what comes out need not be UTF-8.
+/// Does one thing to a text, sometimes two or three; what comes out need not be UTF-8.
 pub fn mutate(text: &str, dice: &mut Dice) -> Vec<u8> {
     let mut text = text.to_owned();
-    for _ in 0..1 + dice.below(3) {
-        match dice.below(8) {
-            0..=3 => replace_token(&mut text, dice),
-            4 | 5 => change_lines(&mut text, dice),
-            6 => replace_rest_of_line(&mut text, dice),
+    for _ in 0..dice.pick(&[1, 1, 1, 2, 3]) {
+        match dice.below(10) {
+            0..=5 => replace_token(&mut text, dice),
+            6 | 7 => change_lines(&mut text, dice),
+            8 => replace_rest_of_line(&mut text, dice),
             _ => add_structure(&mut text, dice),
         }
     }
     let mut bytes = text.into_bytes();
-    if dice.one_in(6) {
+    if dice.one_in(10) {
         let all = 0..bytes.len();
         bytes::mutate(&mut bytes, all, dice);
     }
@@ -120,6 +120,7 @@ pub fn mutate(text: &str, dice: &mut Dice) -> Vec<u8> {
 
 /// A number, word or path between the signs of the language becomes another value.
 fn replace_token(text: &mut String, dice: &mut Dice) {
+    let keys = dice.one_in(5);
     let is_sign = |c: char| c.is_whitespace() || ":,[]{}'\"#".contains(c);
     let mut tokens = Vec::new();
     let mut start = None;
@@ -127,7 +128,10 @@ fn replace_token(text: &mut String, dice: &mut Dice) {
         match (is_sign(c), start) {
             (false, None) => start = Some(at),
             (true, Some(from)) => {
-                tokens.push(from..at);
+                // Another name for a key is soon told; another value reaches deeper.
+                if c != ':' || keys {
+                    tokens.push(from..at);
+                }
                 start = None;
             }
             _ => {}

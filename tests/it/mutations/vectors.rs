@@ -83,9 +83,7 @@ fn mutate(content: &mut Vec<u8>, dice: &mut Dice) {
         1 | 2 => 0..200,
         _ => 0..content.len(),
     };
-    for _ in 0..1 + dice.below(4) {
-        bytes::mutate(content, within.clone(), dice);
-    }
+    bytes::mutate(content, within, dice);
 }
 
 fn geojson(dice: &mut Dice) -> Vec<u8> {
