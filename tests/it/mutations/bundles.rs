@@ -81,7 +81,7 @@ pub fn weights(dice: &mut Dice) -> Case {
         let sound = fs::read(&file).expect("weights");
         let mut changed = sound.clone();
         while changed == sound {
-            bytes::mutate(&mut changed, 0..sound.len(), dice);
+            bytes::mutate(&mut changed, bytes::ALL, dice);
         }
         fs::write(file, changed).expect("changed weights");
     });

@@ -26,6 +26,9 @@ pub const NUMBERS: [u64; 20] = [
     0xffff_ffff_ffff_ffff,
 ];
 
+/// Wherever in the bytes.
+pub const ALL: std::ops::Range<usize> = 0..usize::MAX;
+
 /// Does one to four things to the bytes inside `within`, or what is left of it.
 pub fn mutate(bytes: &mut Vec<u8>, within: std::ops::Range<usize>, dice: &mut Dice) {
     for _ in 0..1 + dice.below(4) {

@@ -64,65 +64,96 @@ fn change_entries(entries: &mut Vec<Entry>, dice: &mut Dice) {
         }
         3 => {
             let content = &mut entries[some].1;
-            bytes::mutate(content, 0..content.len(), dice);
+            bytes::mutate(content, bytes::ALL, dice);
         }
         _ => pickles::mutate(&mut entries[pickle].1, dice),
     }
 }
 
 /// The layout before PyTorch 1.6, made of the small archives: pickles one after the other, then the storages.
+struct Legacy {
+    /// A magic number, the version, the machine.
+    head: Vec<u8>,
+    object: Vec<u8>,
+    keys: Vec<u8>,
+    storages: Vec<Vec<u8>>,
+}
+
+impl Legacy {
+    fn new(upsampler: bool) -> Self {
+        let entries = unzip(&whole(upsampler));
+        let content =
+            |end: &str| entries.iter().find(|(name, _)| name.ends_with(end)).map(|(_, content)| content.clone());
+        let storages: Vec<Vec<u8>> = (0..).map_while(|key: usize| content(&format!("/data/{key}"))).collect();
+        let mut keys = b"\x80\x02](".to_vec();
+        for key in 0..storages.len() {
+            let key = key.to_string();
+            keys.extend([b"X", &(key.len() as u32).to_le_bytes()[..], key.as_bytes()].concat());
+        }
+        keys.extend(b"e.");
+        let head = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
+        Self { head, object: content("/data.pkl").expect("a pickle"), keys, storages }
+    }
+
+    /// The file, and where the storages' counts stand in it.
+    fn file(&self) -> (Vec<u8>, Vec<usize>) {
+        let mut file = [self.head.as_slice(), &self.object, &self.keys].concat();
+        let mut counts = Vec::new();
+        for numbers in &self.storages {
+            counts.push(file.len());
+            file.extend((numbers.len() as u64 / 4).to_le_bytes());
+            file.extend(numbers);
+        }
+        (file, counts)
+    }
+}
+
 pub fn legacy(dice: &mut Dice) -> Case {
     let upsampler = dice.one_in(2);
-    let entries = unzip(&whole(upsampler));
-    let content = |end: &str| entries.iter().find(|(name, _)| name.ends_with(end)).map(|(_, content)| content.clone());
-    let mut pickle = content("/data.pkl").expect("a pickle");
-    let storages = (0..).map_while(|key: usize| Some((key.to_string(), content(&format!("/data/{key}"))?)));
-    let storages: Vec<(String, Vec<u8>)> = storages.collect();
-    let mut keys = b"\x80\x02](".to_vec();
-    for (key, _) in &storages {
-        keys.extend([b"X", &(key.len() as u32).to_le_bytes()[..], key.as_bytes()].concat());
-    }
-    keys.extend(b"e.");
-    let mut head = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
+    let mut parts = Legacy::new(upsampler);
     let which = dice.below(6);
     match which {
-        0 => bytes::mutate(&mut head, 15..1000, dice),
-        1 => pickles::mutate(&mut keys, dice),
-        2 | 3 => pickles::mutate(&mut pickle, dice),
+        0 => bytes::mutate(&mut parts.head, 15..1000, dice),
+        1 => pickles::mutate(&mut parts.keys, dice),
+        2 | 3 => pickles::mutate(&mut parts.object, dice),
         _ => {}
     }
-    let mut file = [head, pickle, keys].concat();
-    let mut counts = Vec::new();
-    for (_, numbers) in &storages {
-        counts.push(file.len());
-        file.extend((numbers.len() as u64 / 4).to_le_bytes());
-        file.extend(numbers);
-    }
+    let (mut file, counts) = parts.file();
     match which {
         4 => {
             let at = dice.pick(&counts);
             bytes::mutate(&mut file, at..at + 8, dice);
         }
         5 => {
-            let all = 0..file.len();
-            bytes::mutate(&mut file, all, dice);
+            bytes::mutate(&mut file, bytes::ALL, dice);
         }
         _ => {}
     }
     import("mutated.pt", file, upsampler)
 }
 
-/// A header of JSON, its length before it, numbers behind it.
-pub fn safetensors(dice: &mut Dice) -> Case {
+/// What is mutated, as it is, where it is not a published file.
+pub fn sound() -> Vec<Case> {
+    let legacy = |upsampler| import("sound.pt", Legacy::new(upsampler).file().0, upsampler);
+    let again = import("again.pt", zip(&unzip(&whole(false))), false);
+    vec![legacy(false), legacy(true), again, import("sound.safetensors", whole_safetensors().to_vec(), false)]
+}
+
+fn whole_safetensors() -> &'static [u8] {
     static WHOLE: OnceLock<Vec<u8>> = OnceLock::new();
-    let whole = WHOLE.get_or_init(|| {
+    WHOLE.get_or_init(|| {
         let work = Workdir::new();
         let clip = read_clip(&small_clip()).expect("the small CLIP");
         let all = tensors(&clip.tensors, "", Kind::Float).expect("tensors").into_iter();
         let all: Vec<(String, Tensor)> = all.map(|(name, tensor)| (name, tensor.contiguous())).collect();
         Tensor::write_safetensors(&all, work.path("clip.safetensors")).expect("a file");
         fs::read(work.path("clip.safetensors")).expect("a file")
-    });
+    })
+}
+
+/// A header of JSON, its length before it, numbers behind it.
+pub fn safetensors(dice: &mut Dice) -> Case {
+    let whole = whole_safetensors();
     let header = 8 + u64::from_le_bytes(whole[..8].try_into().expect("eight bytes")) as usize;
     let mut text = String::from_utf8(whole[8..header].to_vec()).expect("JSON");
     let changed = match dice.below(6) {
@@ -149,8 +180,7 @@ pub fn safetensors(dice: &mut Dice) -> Case {
     let len = if dice.one_in(6) { dice.pick(&bytes::NUMBERS) } else { changed.len() as u64 };
     let mut content = [&len.to_le_bytes()[..], &changed, &whole[header..]].concat();
     if dice.one_in(4) {
-        let all = 0..content.len();
-        bytes::mutate(&mut content, all, dice);
+        bytes::mutate(&mut content, bytes::ALL, dice);
     }
     import("mutated.safetensors", content, false)
 }

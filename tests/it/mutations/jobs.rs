@@ -6,6 +6,7 @@ use super::Case;
 use super::dice::Dice;
 use super::scenes::of_noise;
 use super::{text, vectors};
+use crate::scenes::{noise, place, write_bands};
 use crate::workdir::Workdir;
 
 const SMALL: &str = "model: fake:identity
@@ -53,15 +54,15 @@ outputs:
   report: '{scene}.html'
   format: cog
   compression: deflate
-  overviews: none
+  overviews: auto
 ";
 
 const PLACED: &str = "model: fake:identity
-scene: [scene.tif, east.tif]
+scene: [west.tif, east.tif]
 mosaic: true
 resolution: 0.8 m
 grid: scene
-aoi: {bounds: [350010, 5639993, 350026, 5640009], crs: EPSG:25832}
+aoi: {bounds: [350010, 5640002, 350030, 5640012], crs: EPSG:25832}
 stretch: values:0,255
 classes: [red, green, blue]
 method: {tta: d4, debias: 0}
@@ -103,7 +104,7 @@ outputs: {folder: out, polygons: {recipe: roads, max_gap: 3, min_length: 1, min_
 ";
 
 const BUILDINGS: &str = "model: fake:identity
-scene: '*.tif'
+scene: 'sc*.tif'
 resolution: 0.9 crs
 classes:
 - {name: background, prompts: [background, road]}
@@ -122,20 +123,40 @@ outputs: {folder: out}
 const SEEDS: [&str; 7] = [SMALL, LONG, PLACED, WATER, ROADS, BUILDINGS, MINI];
 
 pub fn case(dice: &mut Dice) -> Case {
-    static SCENES: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
-    let [scene, east] = SCENES.get_or_init(|| [of_noise(60, 40), of_noise(50, 44)]);
-    let work = Workdir::new();
-    work.write("scene.tif", scene);
-    work.write("east.tif", east);
-    work.write("area.geojson", vectors::AREA);
-    work.write("templates.txt", "a photo of {}.\nan aerial image of {}.\n");
     let seed = dice.pick(&SEEDS);
     let job = text::mutate(seed, dice);
     // What is run may write wherever the job says: only below the case's own folder.
     let stays = !names_elsewhere(&job);
-    let words = if stays && dice.one_in(if seed == MINI { 8 } else { 2 }) { "run --memory 500MB" } else { "check" };
+    let run = stays && dice.one_in(if seed == MINI { 8 } else { 2 });
+    of_job(&job, if run { "run --memory 500MB" } else { "check" })
+}
+
+/// What is mutated, as it is.
+pub fn sound() -> Vec<Case> {
+    SEEDS.iter().map(|job| of_job(job.as_bytes(), "run --memory 500MB")).collect()
+}
+
+fn of_job(job: &[u8], words: &str) -> Case {
+    static SCENES: OnceLock<[Vec<u8>; 3]> = OnceLock::new();
+    let [scene, west, east] = SCENES.get_or_init(|| [of_noise(60, 40), tile(350_000.0), tile(350_024.0)]);
+    let work = Workdir::new();
+    work.write("scene.tif", scene);
+    work.write("west.tif", west);
+    work.write("east.tif", east);
+    work.write("area.geojson", vectors::AREA);
+    work.write("templates.txt", "a photo of {}.\nan aerial image of {}.\n");
     work.write("job.yaml", job);
     Case::new(work, &format!("{words} job.yaml"))
+}
+
+/// A tile of a mosaic, 60 × 40 pixels north up, from this easting on.
+fn tile(left: f64) -> Vec<u8> {
+    let work = Workdir::new();
+    write_bands(&work.path("tile.tif"), (60, 40), &[noise(2400), noise(2400), noise(2400)], |dataset| {
+        place(dataset);
+        dataset.set_geo_transform(&[left, 0.4, 0.0, 5_640_016.0, 0.0, -0.4]).expect("a geotransform");
+    });
+    std::fs::read(work.path("tile.tif")).expect("a tile")
 }
 
 /// Whether a name in the job may lead out of the folder.

@@ -106,7 +106,7 @@ pub fn mutate(pickle: &mut Vec<u8>, dice: &mut Dice) {
                 let at = here.start + dice.below(here.len().min(6));
                 bytes::put(pickle, at, dice.pick(&NUMBERS), dice.pick(&[1, 4]), false);
             }
-            _ => bytes::mutate(pickle, 0..pickle.len(), dice),
+            _ => bytes::mutate(pickle, bytes::ALL, dice),
         }
     }
 }

@@ -81,9 +81,6 @@ fn copied(from: &Path, to: &Path, driver: &str, options: &[&str]) -> Vec<u8> {
 pub fn case(dice: &mut Dice) -> Case {
     let mut scene = dice.pick(seeds());
     mutate(&mut scene, dice);
-    let work = Workdir::new();
-    work.write("scene.tif", scene);
-    work.write("area.geojson", vectors::AREA);
     let more = dice.pick(&[
         "",
         "",
@@ -95,6 +92,18 @@ pub fn case(dice: &mut Dice) -> Case {
         "--stretch percentile",
         "--bands 1,1,1 --stretch min-max",
     ]);
+    of_scene(&scene, more)
+}
+
+/// What is mutated, as it is.
+pub fn sound() -> Vec<Case> {
+    seeds().iter().map(|scene| of_scene(scene, "--aoi area.geojson --polygons out/polygons.fgb")).collect()
+}
+
+fn of_scene(scene: &[u8], more: &str) -> Case {
+    let work = Workdir::new();
+    work.write("scene.tif", scene);
+    work.write("area.geojson", vectors::AREA);
     let words = "segment scene.tif --model fake:identity -c red;green;blue -o out/labels.tif --memory 500MB";
     Case::new(work, &format!("{words} {more}"))
 }
@@ -207,7 +216,7 @@ pub fn mutate(file: &mut Vec<u8>, dice: &mut Dice) {
                 let cut = dice.below(file.len() + 1);
                 file.truncate(cut);
             }
-            _ => bytes::mutate(file, 0..file.len(), dice),
+            _ => bytes::mutate(file, bytes::ALL, dice),
         }
         if file.is_empty() {
             return;

@@ -69,6 +69,32 @@ const VALUES: [&str; 62] = [
     "percentile:99,1",
 ];
 
+/// Values that may well be right.
+const PLAIN: [&str; 22] = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "0.1",
+    "0.5",
+    "1.5",
+    "16",
+    "28",
+    "56",
+    "112",
+    "448",
+    "true",
+    "false",
+    "none",
+    "red",
+    "building",
+    "water",
+    "min-max",
+    "EPSG:4326",
+    "[1, 2, 3]",
+    "a b",
+];
+
 /// Paths at which reading never ends, fails, or means something else. None of them can be written to.
 const PATHS: [&str; 14] = [
     "/dev/zero",
@@ -88,14 +114,15 @@ const PATHS: [&str; 14] = [
 ];
 
 fn value(dice: &mut Dice) -> String {
-    match dice.below(20) {
+    match dice.below(30) {
         0 => "x".repeat(1_000_000),
         1 => format!("[{}]", "a, ".repeat(30_000)),
         2 => format!("{}1{}", "[".repeat(200), "]".repeat(200)),
         3 => format!("\"{}\"", "é ".repeat(2_000)),
         4 => "../".repeat(2000),
-        5 | 6 => (dice.pick(&PATHS)).to_owned(),
-        _ => (dice.pick(&VALUES)).to_owned(),
+        5 | 6 => dice.pick(&PATHS).to_owned(),
+        7..=16 => dice.pick(&PLAIN).to_owned(),
+        _ => dice.pick(&VALUES).to_owned(),
     }
 }
 
@@ -112,8 +139,7 @@ pub fn mutate(text: &str, dice: &mut Dice) -> Vec<u8> {
     }
     let mut bytes = text.into_bytes();
     if dice.one_in(10) {
-        let all = 0..bytes.len();
-        bytes::mutate(&mut bytes, all, dice);
+        bytes::mutate(&mut bytes, bytes::ALL, dice);
     }
     bytes
 }

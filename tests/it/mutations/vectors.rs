@@ -17,14 +17,12 @@ pub const AREA: &str = r#"{"type": "FeatureCollection", "name": "areas",
 "coordinates": [[[[350002, 5639999], [350006, 5639999], [350004, 5640003], [350002, 5639999]]]]}}]}
 "#;
 
-/// A file of several formats, with those that belong to it.
-struct Seed {
-    /// The file that is named, then the others.
-    files: Vec<(&'static str, Vec<u8>)>,
-}
+/// Names and contents: of the file that is named, then of those that belong to it.
+type Files = Vec<(&'static str, Vec<u8>)>;
 
-fn seeds() -> &'static [Seed] {
-    static SEEDS: OnceLock<Vec<Seed>> = OnceLock::new();
+/// The same in several formats.
+fn seeds() -> &'static [Files] {
+    static SEEDS: OnceLock<Vec<Files>> = OnceLock::new();
     SEEDS.get_or_init(|| {
         let work = Workdir::new();
         labels::write(&work);
@@ -32,10 +30,10 @@ fn seeds() -> &'static [Seed] {
             let words = ["vectorize", "labels.tif", "--recipe", "plain", "-o", names[0]];
             work.ok(words);
             let read = |&name: &&'static str| (name, std::fs::read(work.path(name)).expect(name));
-            Seed { files: names.iter().map(read).collect() }
+            names.iter().map(read).collect()
         };
         vec![
-            Seed { files: vec![("area.geojson", AREA.as_bytes().to_vec())] },
+            vec![("area.geojson", AREA.as_bytes().to_vec())],
             made(&["area.gpkg"]),
             made(&["area.fgb"]),
             made(&["area.shp", "area.dbf", "area.shx", "area.prj"]),
@@ -44,26 +42,33 @@ fn seeds() -> &'static [Seed] {
 }
 
 pub fn case(dice: &mut Dice) -> Case {
+    let mut files = seeds()[dice.pick(&[0, 0, 1, 1, 2, 3])].clone();
+    let chosen = if dice.one_in(2) { 0 } else { dice.below(files.len()) };
+    mutate(&mut files[chosen].1, dice);
+    of_files(&files, dice.below(3))
+}
+
+/// What is mutated, as it is.
+pub fn sound() -> Vec<Case> {
+    seeds().iter().zip([0, 1, 2, 0]).map(|(files, role)| of_files(files, role)).collect()
+}
+
+/// The files as an area of interest, as zones, or as what is subtracted.
+fn of_files(files: &Files, role: usize) -> Case {
     let work = Workdir::new();
     labels::write(&work);
-    let seed = &seeds()[dice.pick(&[0, 0, 1, 1, 2, 3])];
-    let chosen = if dice.one_in(2) { 0 } else { dice.below(seed.files.len()) };
-    for (index, (name, content)) in seed.files.iter().enumerate() {
-        let mut content = content.clone();
-        if index == chosen {
-            mutate(&mut content, dice);
-        }
+    for (name, content) in files {
         work.write(name, content);
     }
-    let file = seed.files[0].0;
-    let use_it = match dice.below(3) {
+    let file = files[0].0;
+    let words = match role {
         0 => format!(
             "segment scene.tif --model fake:identity -c red;green;blue -o out/labels.tif --memory 500MB --aoi {file}"
         ),
         1 => format!("vectorize labels.tif --recipe water --zones {file} -o out.gpkg"),
         _ => format!("vectorize labels.tif --recipe water --subtract {file} -o out.fgb"),
     };
-    Case::new(work, &use_it)
+    Case::new(work, &words)
 }
 
 fn mutate(content: &mut Vec<u8>, dice: &mut Dice) {
