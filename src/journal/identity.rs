@@ -53,7 +53,7 @@ fn shown(value: &str, other: Option<&String>) -> String {
     }
     let same = other.map_or(0, |other| characters.iter().zip(other.chars()).take_while(|(a, b)| **a == *b).count());
     let start = same.saturating_sub(SHOWN / 3).min(characters.len() - SHOWN);
-    let piece: String = characters[start..start + SHOWN].iter().collect();
+    let piece: String = characters.iter().skip(start).take(SHOWN).collect();
     let (before, after) = (if start > 0 { "…" } else { "" }, if start + SHOWN < characters.len() { "…" } else { "" });
     format!("{before}{piece}{after}")
 }

@@ -90,6 +90,7 @@ impl Head {
     }
 
     /// `None`: the file ends here, or what follows is no head.
+    #[expect(clippy::indexing_slicing, reason = "four bytes of the head's, at places written below")]
     pub fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEAD];
         match from.read_exact(&mut bytes) {

@@ -234,6 +234,10 @@ impl Rows<'_> {
 
     /// Puts the next `rows` rows of every layer into `into`, (plane, row, column) over rows `width` pixels wide, from the
     /// column `col` on. At most as many rows as are [`ready`](Self::ready).
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a strip is cut to the size of its rows and layers when it is read; the caller makes room for its rows"
+    )]
     pub fn take(&mut self, rows: usize, into: &mut [Vec<u8>], width: usize, col: usize) {
         for ((layer, from), into) in self.layers.iter().zip(&self.strip.layers).zip(into) {
             let bytes = layer.sample.bytes();

@@ -85,6 +85,7 @@ impl<'a> Faults<'a> {
         self.push(Fault::new(place, message))
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the last of a list that is not empty")]
     pub fn push(&mut self, fault: Fault) -> &mut Fault {
         self.found.push(fault);
         let last = self.found.len() - 1;

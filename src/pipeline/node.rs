@@ -91,6 +91,7 @@ impl Node {
     }
 
     /// Puts `value` at `path`, over what was there. Maps on the way are made where they are missing; list items must exist.
+    #[expect(clippy::indexing_slicing, reason = "the place of an entry that was found or has just been added")]
     pub fn set(&mut self, path: &[Step], key_place: &Place, value: Node) -> Result<(), Fault> {
         let Some((step, rest)) = path.split_first() else {
             *self = value;

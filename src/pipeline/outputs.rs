@@ -138,6 +138,7 @@ fn stem(scene: &SceneInfo) -> String {
     Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_else(|| "scene".to_owned())
 }
 
+#[expect(clippy::indexing_slicing, reason = "indices of scenes, each of which has its outputs")]
 fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Faults<'_>) {
     let inputs: HashSet<PathBuf> = scenes.iter().flat_map(SceneInfo::files).map(|file| identity(file)).collect();
     let mut taken: HashMap<PathBuf, (usize, &str)> = HashMap::new();
@@ -179,6 +180,7 @@ fn key_path(key: &str) -> &str {
 }
 
 /// A name without `{scene}` is a fault of its own, said once.
+#[expect(clippy::indexing_slicing, reason = "indices of scenes")]
 fn outputs_differ_only_by_scene(scenes: &[SceneInfo], a: usize, b: usize) -> bool {
     stem(&scenes[a]) == stem(&scenes[b])
 }

@@ -65,16 +65,16 @@ pub(super) fn colour(classes: &mut [ClassPlan], chosen: &[Option<Rgb>]) {
                     class.colour = colour;
                     used.push(colour);
                 }
-                None => open.push(index),
+                None => open.push(class),
             },
         }
     }
     let mut candidates = DISTINCT.iter().copied().chain((0..).map(generated));
-    for index in open {
+    for class in open {
         // Nearby colours are avoided while there is choice; with hundreds of classes only equal ones are.
         let least = if used.len() < DISTINCT.len() { 60 } else { 1 };
         if let Some(colour) = candidates.find(|colour| used.iter().all(|other| distance(*colour, *other) >= least)) {
-            classes[index].colour = colour;
+            class.colour = colour;
             used.push(colour);
         }
     }
@@ -96,6 +96,7 @@ fn distance(a: Rgb, b: Rgb) -> u32 {
 }
 
 /// An endless row of colours: hues by the golden angle, brightness and saturation in turns.
+#[expect(clippy::indexing_slicing, reason = "remainders by the lists' own lengths")]
 fn generated(index: u32) -> Rgb {
     let hue = (f64::from(index) * 137.507_764_05) % 360.0;
     let saturation = [0.85, 0.55, 0.7][index as usize % 3];

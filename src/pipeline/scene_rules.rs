@@ -90,7 +90,7 @@ fn default_bands(scene_key: &str, info: &SceneInfo, faults: &mut Faults<'_>) -> 
     if let (Some(red), Some(green), Some(blue)) = (of(ColourRole::Red), of(ColourRole::Green), of(ColourRole::Blue)) {
         return Some([red, green, blue]);
     }
-    let mut plain = (1..=info.bands.len()).filter(|band| info.bands[band - 1].role != ColourRole::Alpha);
+    let mut plain = (1..).zip(&info.bands).filter(|(_, band)| band.role != ColourRole::Alpha).map(|(number, _)| number);
     if let (Some(red), Some(green), Some(blue)) = (plain.next(), plain.next(), plain.next()) {
         return Some([red, green, blue]);
     }

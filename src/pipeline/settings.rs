@@ -163,6 +163,7 @@ fn colour(key: &str, text: &str, faults: &mut Faults<'_>) -> Option<[u8; 3]> {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "the index of an earlier class")]
 fn names_differ(classes: &[ClassPlan], faults: &mut Faults<'_>) {
     let mut first: HashMap<String, usize> = HashMap::new();
     for (index, class) in classes.iter().enumerate().filter(|(_, class)| !class.name.is_empty()) {

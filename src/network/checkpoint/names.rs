@@ -33,6 +33,7 @@ pub fn is_hugging_face<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
 ///
 /// # Errors
 /// The tensors are of another family of networks, or one of them has no place in a CLIP.
+#[expect(clippy::indexing_slicing, reason = "parts are numbered from 0 to 2 by the tables below, and not by the file")]
 pub fn canonical(tensors: BTreeMap<String, TensorData>) -> Result<BTreeMap<String, TensorData>> {
     refuse_other_families(&tensors)?;
     let hugging_face = is_hugging_face(tensors.keys().map(String::as_str));

@@ -135,6 +135,7 @@ impl TensorData {
     }
 
     /// A matrix with its axes swapped; anything else as it is.
+    #[expect(clippy::indexing_slicing, reason = "the bytes are those of the shape: `new` has seen to it")]
     pub(super) fn transposed(self) -> Self {
         let &[rows, columns] = self.shape.as_slice() else { return self };
         let size = self.dtype.size();

@@ -100,6 +100,7 @@ fn local_data_start(header: &[u8], at: u64) -> Option<u64> {
 }
 
 /// Finds the end record from behind, and through it the directory.
+#[expect(clippy::indexing_slicing, reason = "a place in the tail, from a range of its length")]
 fn find_directory(source: &Source) -> Result<Extent> {
     let cut = || Error::input("the zip archive has no end record").with_hint(DAMAGED);
     let tail_len = source.len().min(END_LEN + u64::from(u16::MAX));

@@ -472,7 +472,7 @@ impl<'a> Machine<'a> {
         }
         let fill = if bytes.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 };
         let mut padded = [fill; 8];
-        padded[..bytes.len()].copy_from_slice(bytes);
+        padded.iter_mut().zip(bytes).for_each(|(to, &byte)| *to = byte);
         self.push(Value::Int(i64::from_le_bytes(padded)))
     }
 
