@@ -38,6 +38,9 @@ pub struct BenchArgs {
     /// The precision of random weights
     #[arg(long, value_enum, default_value_t = Precision::Fp32)]
     pub precision: Precision,
+    /// Approximate: lengths of features from this many channels at the most (`method.channels` of a job)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub channels: Option<u16>,
     /// Leave out reading, stitching, writing and the way from file to file
     #[arg(long)]
     pub model_only: bool,

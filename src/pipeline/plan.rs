@@ -196,6 +196,8 @@ pub struct Method {
     pub templates: TemplateChoice,
     /// Average the answers over the eight flips and turns of each window.
     pub eight_sides: bool,
+    /// Approximate the lengths of features by so many channels.
+    pub channels: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

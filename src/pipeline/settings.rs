@@ -242,12 +242,16 @@ fn method(spec: &Spec, faults: &mut Faults<'_>) -> Method {
     }
     let threshold = form.threshold.unwrap_or(0.0);
     in_range("method.threshold", "the threshold", threshold, 0.0..=1.0, faults);
+    if let Some(channels) = form.channels {
+        in_range("method.channels", "the number of channels", channels.into(), 1.0..=4096.0, faults);
+    }
     Method {
         debias: debias as f32,
         logit_scale: logit_scale as f32,
         threshold: threshold as f32,
         templates: templates(spec, faults),
         eight_sides: form.tta == Some(TtaForm::D4),
+        channels: form.channels.map(|channels| channels as usize),
     }
 }
 

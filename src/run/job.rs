@@ -278,7 +278,7 @@ fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Report
         Model::Fake(answer) => Ok(Box::new(Fake { answer: *answer, queries: plan.queries() })),
         Model::Bundle(bundle) => {
             let queries = queries(plan, bundle, device, reporter)?;
-            model::segmenter(bundle, device, &queries, plan.method.debias)
+            model::segmenter(bundle, device, &queries, plan.method.debias, plan.method.channels)
         }
     }
 }

@@ -78,14 +78,15 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
         tag(
             "METHOD",
             format!(
-                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}",
+                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}",
                 plan.method.debias,
                 plan.method.logit_scale,
                 plan.method.threshold,
                 plan.tiling.window,
                 plan.tiling.stride,
                 plan.tiling.blend,
-                if plan.method.eight_sides { " tta=d4" } else { "" }
+                if plan.method.eight_sides { " tta=d4" } else { "" },
+                plan.method.channels.map_or(String::new(), |channels| format!(" channels={channels}"))
             ),
         ),
     ];

@@ -34,6 +34,8 @@ pub(super) struct MakeSources<'a> {
     pub offset: &'a [f32],
     /// (query, D)
     pub queries: &'a [f32],
+    /// Channels for the lengths at the most; fewer than are needed approximate them.
+    pub most: usize,
 }
 
 impl Kernel for MakeSources<'_> {
@@ -55,10 +57,16 @@ fn make<S: Simd>(simd: S, input: &MakeSources<'_>) -> Sources {
         patches.clone().chain([input.offset]).chain(input.queries.chunks_exact(depth)).chain([cls]),
         depth,
     );
-    let products = count.min(depth);
+    let needed = count.min(depth);
+    let products = needed.min(input.most.max(1));
     let channels = (products + queries).next_multiple_of(S::WIDTH);
     let mut features = vec![0f32; count * channels];
-    if count < depth {
+    if products < needed {
+        let factor = leading(gram(simd, &rows, count), count, products);
+        for (to, from) in features.chunks_exact_mut(channels).zip(factor.chunks_exact(products)) {
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from as f32);
+        }
+    } else if count < depth {
         let factor = cholesky(simd, gram(simd, &rows, count), count);
         for (index, to) in features.chunks_exact_mut(channels).enumerate() {
             let from = &factor[index * count..][..=index];
@@ -166,6 +174,30 @@ fn cholesky<S: Simd>(simd: S, mut square: Vec<f64>, count: usize) -> Vec<f64> {
         of_row[row] = if rest > NOTHING * most { rest.sqrt() } else { 0.0 };
     }
     square
+}
+
+/// The first `columns` columns of a Cholesky factor with pivots: those that hold most of the square, of which the lower triangle
+/// is given. What is left out is no part of any length.
+fn leading(square: Vec<f64>, count: usize, columns: usize) -> Vec<f64> {
+    let at = |row: usize, column: usize| square[row.max(column) * count + row.min(column)];
+    let mut factor = vec![0f64; count * columns];
+    let mut rest: Vec<f64> = (0..count).map(|row| at(row, row)).collect();
+    let most = rest.iter().copied().fold(0.0, f64::max);
+    for column in 0..columns {
+        let (pivot, largest) =
+            rest.iter().copied().enumerate().fold((0, 0.0), |best, it| if it.1 > best.1 { it } else { best });
+        if largest <= NOTHING * most {
+            break;
+        }
+        let of_pivot = factor[pivot * columns..][..column].to_vec();
+        for (row, (of_row, rest)) in factor.chunks_exact_mut(columns).zip(&mut rest).enumerate() {
+            let known: f64 = of_row.iter().zip(&of_pivot).map(|(a, b)| a * b).sum();
+            of_row[column] = (at(row, pivot) - known) / largest.sqrt();
+            *rest = (*rest - of_row[column].powi(2)).max(0.0);
+        }
+        rest[pivot] = 0.0;
+    }
+    factor
 }
 
 #[inline(always)]

@@ -75,6 +75,8 @@ pub struct Upsampler {
     plan: Option<([usize; 2], Vec<Grid>)>,
     memory: Memory,
     buffers: Buffers,
+    /// Channels for the lengths at the most.
+    most: usize,
 }
 
 /// Memory that windows hand on to each other: clearing it anew would cost more than some of the sums.
@@ -126,6 +128,12 @@ impl Upsampler {
         Self::new(Weights::new(tensors)?, patch, threads, Level::best())
     }
 
+    /// Takes the lengths of features from so many channels at the most: those that hold most of them. Fewer than the window has
+    /// patches (and one) approximate, and are faster.
+    pub fn with_channels(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
     fn new(weights: Weights, patch: usize, threads: usize, level: Level) -> Result<Self> {
         if !serves(patch) {
             return Err(Error::input(format!("patches of {patch} pixels are no power of two")));
@@ -136,7 +144,16 @@ impl Upsampler {
         }
         let threads = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|_| "upsample".into());
         let threads = threads.build().internal(|| "the upsampler's threads cannot be started".into())?;
-        Ok(Self { weights, patch, level, threads, plan: None, memory: Memory::default(), buffers: Buffers::default() })
+        Ok(Self {
+            weights,
+            patch,
+            level,
+            threads,
+            plan: None,
+            memory: Memory::default(),
+            buffers: Buffers::default(),
+            most: usize::MAX,
+        })
     }
 
     /// Logits (window, query, row, column) of a batch.
@@ -177,7 +194,7 @@ impl Upsampler {
                 .par_chunks_exact(tokens)
                 .map(|tokens| {
                     let (offset, queries) = (&self.weights.offset[..], targets.queries);
-                    self.level.run(MakeSources { tokens, offset, queries })
+                    self.level.run(MakeSources { tokens, offset, queries, most: self.most })
                 })
                 .collect();
             let queries = targets.queries.len() / depth;

@@ -384,3 +384,27 @@ fn windows_of_a_grid_share_weights_and_change_nothing() {
     assert!(made[0] < alone.memory.last(1)[0].steps[1].numbers.len());
     assert!(made[2] < made[0], "{made:?}");
 }
+
+/// Patches in the span of four features, and the offset: five channels hold all, two do not.
+#[test]
+fn fewer_channels_are_exact_where_they_hold_all_and_near_where_not() {
+    for cells in [[3, 4], [6, 8]] {
+        let mut case = Case::new(2, 1, 3, cells, 40, 6);
+        let depth = case.depth;
+        let spanning = case.tokens[depth..5 * depth].to_vec();
+        let shares = Numbers(3).take(4 * case.tokens.len() / depth, 1.0);
+        for (patch, shares) in case.tokens.chunks_exact_mut(depth).skip(1).zip(shares.chunks_exact(4)) {
+            for (axis, value) in patch.iter_mut().enumerate() {
+                *value = shares.iter().zip(spanning.chunks_exact(depth)).map(|(share, of)| share * of[axis]).sum();
+            }
+        }
+        let want = case.run(&mut case.upsampler(Level::best()));
+        let off = |channels: usize| {
+            let got = case.run(&mut case.upsampler(Level::best()).with_channels(channels));
+            assert_eq!(got.len(), want.len());
+            got.iter().zip(&want).map(|(got, want)| (got - want).abs()).sum::<f32>() / want.len() as f32
+        };
+        assert!(off(5) < 1e-5 && off(39) < 1e-5, "{} {}", off(5), off(39));
+        assert!(off(4) > 1e-4 && off(2) > off(4) && off(2).is_finite(), "{} {}", off(4), off(2));
+    }
+}

@@ -80,6 +80,7 @@ fn flags(args: &BenchArgs, scene: &Path, model: &Path, output: &Path) -> Vec<Ove
         Override::text("--device", "device", &args.device),
         Override::text("--stretch", "stretch", "none"),
         Override::text("--output", "outputs.labels", &output.to_string_lossy()),
+        Override::yaml("--channels", "method.channels", &args.channels.map_or("null".into(), |it| it.to_string())),
         Override::yaml("--batch", "tiling.batch", &args.batch.to_string()),
     ]
 }

@@ -129,7 +129,7 @@ impl<'a> ModelBench<'a> {
             args,
             subject,
             device,
-            segmenter: model::segmenter(&subject.bundle, device, &queries, 0.3)?,
+            segmenter: model::segmenter(&subject.bundle, device, &queries, 0.3, args.channels.map(usize::from))?,
             half: subject.bundle.halves().map(|halves| load(&halves.0)).transpose()?,
             bare: subject.bare.as_deref().map(load).transpose()?,
             queries,
