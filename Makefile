@@ -3,6 +3,7 @@
 #   CARGOFLAGS=…    passed to cargo (CI: --locked)
 #   DATA=…          evaluate: the folder with the held-out pictures
 #   JOBS=… SCENES=… soak: how many
+#   SECONDS=…       fuzz: how long each target runs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -16,8 +17,11 @@ CARGOFLAGS ?=
 JOBS ?= 2000
 SCENES ?= 3000
 DEMO_OUTPUT ?= demo-output
+# bash has a SECONDS of its own.
+FUZZ_SECONDS := $(or $(SECONDS),60)
+unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm soak lint fmt bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak fuzz audit lint fmt bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +49,12 @@ test-slurm: setup ## a job on a real Slurm of two nodes, one of them lost on the
 soak: setup ## JOBS=2000 small jobs in a row, then SCENES=3000 scenes in one process: memory and open files stay flat
 	@cargo build $(CARGOFLAGS)
 	@tests/soak/run.sh target/debug/segearth $(JOBS) $(SCENES)
+
+fuzz: setup ## libFuzzer on everything that reads what others wrote, SECONDS=60 for each target
+	@CARGOFLAGS="$(CARGOFLAGS)" scripts/timed.sh scripts/fuzz.sh $(FUZZ_SECONDS)
+
+audit: ## the dependencies' licences, sources and known faults, where cargo-deny is installed
+	@scripts/audit.sh
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check
