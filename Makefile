@@ -4,6 +4,7 @@
 #   DATA=…          evaluate: the folder with the held-out pictures
 #   JOBS=… SCENES=… soak: how many
 #   COUNT=…         mutations: how many
+#   SECONDS=…       fuzz: how long each target runs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -18,8 +19,11 @@ JOBS ?= 2000
 SCENES ?= 3000
 DEMO_OUTPUT ?= demo-output
 COUNT ?= 10000
+# bash has a SECONDS of its own.
+FUZZ_SECONDS := $(or $(SECONDS),60)
+unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm soak mutations lint fmt bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz audit lint fmt bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +54,11 @@ soak: setup ## JOBS=2000 small jobs in a row, then SCENES=3000 scenes in one pro
 
 mutations: setup ## mutated inputs through the real binary, COUNT=10000 of them, and what became of them by kind
 	@SEGEARTH_MUTATIONS=$(COUNT) scripts/timed.sh cargo test $(CARGOFLAGS) --test it mutations -- --nocapture
+fuzz: setup ## libFuzzer on everything that reads what others wrote, SECONDS=60 for each target
+	@CARGOFLAGS="$(CARGOFLAGS)" scripts/timed.sh scripts/fuzz.sh $(FUZZ_SECONDS)
+
+audit: ## the dependencies' licences, sources and known faults, where cargo-deny is installed
+	@scripts/audit.sh
 
 lint: setup ## formatting and clippy, warnings are errors
 	cargo fmt --check

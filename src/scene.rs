@@ -126,6 +126,16 @@ impl SceneRequest {
     }
 }
 
+/// Whether a text can name a reference system by what it says: GDAL would also ask a server for an address and read a file,
+/// and wait for either without end. The addresses of the OGC's register are names that it knows.
+pub fn is_crs_text(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let register = lower.split_once("://").is_none_or(|(_, rest)| {
+        ["www.opengis.net/def/crs", "opengis.net/def/crs"].iter().any(|start| rest.starts_with(start))
+    });
+    register && !lower.trim_start().starts_with("/vsi") && !Path::new(text).exists()
+}
+
 /// The side of a pixel as the model is to see it, above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Resolution {

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::{Size, Window};
 
-/// Rows that share a list of edges: what is looked through for a window.
+/// Rows that share a list of edges: what is looked through for a window. More of them where there would be too many lists.
 const BAND: usize = 256;
+const MAX_BANDS: usize = 1 << 16;
 
 /// How many pixels away from the scene a point may lie: farther ones would not be told from each other.
 pub const FARTHEST: f64 = 1e14;
@@ -16,7 +17,9 @@ pub struct Region {
     scene: Size,
     polygons: Vec<Polygon>,
     edges: Vec<Edge>,
-    /// For each [`BAND`] rows of the scene the edges that cross them, in the order of the polygons.
+    /// Rows of a band.
+    band: usize,
+    /// For each band of the scene the edges that cross it, in the order of the polygons.
     bands: Vec<Vec<u32>>,
 }
 
@@ -53,16 +56,17 @@ impl Region {
                 }));
             }
         }
-        let mut bands = vec![Vec::new(); scene.height.div_ceil(BAND)];
+        let band = BAND.max(scene.height.div_ceil(MAX_BANDS));
+        let mut bands = vec![Vec::new(); scene.height.div_ceil(band)];
         for (number, edge) in (0..).zip(&edges) {
             // Casts of floats stop at the ends of the type: what lies above the scene counts to its first band.
-            let (first, last) = (edge.upper[1] as usize / BAND, edge.lower[1] as usize / BAND);
+            let (first, last) = (edge.upper[1] as usize / band, edge.lower[1] as usize / band);
             if edge.lower[1] >= 0.0 && first < bands.len() {
                 let last = last.min(bands.len() - 1);
                 bands[first..=last].iter_mut().for_each(|band: &mut Vec<u32>| band.push(number));
             }
         }
-        Self { scene, polygons, edges, bands }
+        Self { scene, polygons, edges, band, bands }
     }
 
     /// The same region on a grid of another size over the same ground, on which a pixel's column and row are `scale` times
@@ -76,33 +80,40 @@ impl Region {
         Self::new(polygons, scene)
     }
 
-    /// Whether not a single pixel of the scene belongs to it.
+    /// Whether not a single pixel of the scene belongs to it. Looks at no more than the rows between the outermost points:
+    /// a header may claim any size.
     pub fn is_empty(&self) -> bool {
-        // Without a pixel of the scene in memory: a header may claim any size.
-        let rows = |band: usize| band * BAND..((band + 1) * BAND).min(self.scene.height);
-        let bands = (0..self.bands.len()).filter(|&band| !self.bands[band].is_empty());
+        let (top, bottom) = self
+            .edges
+            .iter()
+            .fold((f64::INFINITY, 0f64), |(top, bottom), edge| (top.min(edge.upper[1]), bottom.max(edge.lower[1])));
         let mut crossings = Vec::new();
-        bands.flat_map(rows).all(|row| self.spans(row, 0..self.scene.width, &mut crossings).all(|span| span.is_empty()))
+        let mut rows = top as usize..(bottom.ceil() as usize).min(self.scene.height);
+        !rows.any(|row| self.spans(row, 0..self.scene.width, &mut crossings).any(|span| !span.is_empty()))
     }
 
-    /// The pixels of a row that belong to the polygons, as ranges of those columns, which may overlap.
+    /// The columns of a row within `cols` that belong to the region; spans may overlap. `crossings` is memory to work in.
     fn spans<'a>(
-        &'a self,
+        &self,
         row: usize,
         cols: Range<usize>,
         crossings: &'a mut Vec<(u32, f64)>,
-    ) -> impl Iterator<Item = Range<usize>> + 'a {
+    ) -> impl Iterator<Item = Range<usize>> + use<'a> {
         let y = row as f64 + 0.5;
         crossings.clear();
-        let edges = self.bands.get(row / BAND).into_iter().flatten().filter_map(|&n| self.edges.get(n as usize));
+        let edges = self.bands.get(row / self.band).into_iter().flatten().filter_map(|&n| self.edges.get(n as usize));
         crossings.extend(edges.filter(|edge| edge.upper[1] <= y && y < edge.lower[1]).map(|edge| {
             let share = (y - edge.upper[1]) / (edge.lower[1] - edge.upper[1]);
             (edge.polygon, edge.upper[0] + share * (edge.lower[0] - edge.upper[0]))
         }));
         crossings.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         // A closed ring crosses a line an even number of times: pairs do not mix polygons.
-        let col = move |x: f64| ((x - 0.5).ceil().max(0.0) as usize).clamp(cols.start, cols.end);
-        crossings.chunks_exact(2).map(move |pair| col(pair[0].1)..col(pair[1].1))
+        crossings.chunks_exact(2).map(move |pair| {
+            let col = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).clamp(cols.start, cols.end);
+            let start = col(pair[0].1);
+            // Between points at the ends of the type a crossing is no number, and would count as column 0.
+            start..col(pair[1].1).max(start)
+        })
     }
 
     /// Which pixels of a window inside the scene belong to the region: by their place in the scene alone, whatever window
@@ -113,11 +124,12 @@ impl Region {
         let mut count = 0;
         for (row, pixels) in window.rows().zip(inside.chunks_exact_mut(window.width.max(1))) {
             for span in self.spans(row, window.cols(), &mut crossings) {
-                let pixels = &mut pixels[span.start - window.col..span.end - window.col];
-                pixels.iter_mut().filter(|inside| !**inside).for_each(|inside| {
-                    *inside = true;
-                    count += 1;
-                });
+                pixels[span.start - window.col..span.end - window.col].iter_mut().filter(|inside| !**inside).for_each(
+                    |inside| {
+                        *inside = true;
+                        count += 1;
+                    },
+                );
             }
         }
         match count {
@@ -172,6 +184,31 @@ mod tests {
         assert_eq!(region.coverage(Window { col: 16, row: 0, width: 4, height: 600 }), Coverage::Nothing);
         let doubled = region.scaled([2.0, 0.5], Size::new(40, 300));
         assert!(!pixels(&doubled, Size::new(40, 300).window())[50 * 40 + 6], "the hole moves along");
+    }
+
+    #[test]
+    fn a_size_that_only_a_header_claims_costs_nothing() {
+        let scene = Size::new(1 << 31, 1 << 31);
+        let right = Region::new(vec![vec![square(0.0, 0.0, 9.0, 2e9)]], scene);
+        assert!(right.bands.len() <= MAX_BANDS && !right.is_empty());
+        assert_eq!(
+            right.coverage(Window { col: 7, row: 1 << 30, width: 4, height: 1 }),
+            Coverage::Part(vec![true, true, false, false])
+        );
+        assert!(Region::new(vec![vec![square(-9.0, -2e9, 9.0, -1.0)]], scene).is_empty());
+    }
+
+    #[test]
+    fn points_at_the_ends_of_the_type_are_no_harm() {
+        let scene = Size::new(300, 20);
+        let far = vec![vec![[f64::MAX, -f64::MAX], [-f64::MAX, f64::MAX], [-f64::MAX, -f64::MAX], [f64::MAX, 1e300]]];
+        for first in 0..4 {
+            let mut ring = far.clone();
+            ring[0].rotate_left(first);
+            let region = Region::new(vec![ring], scene);
+            region.is_empty();
+            region.coverage(Window { col: 200, row: 3, width: 50, height: 9 });
+        }
     }
 
     proptest! {

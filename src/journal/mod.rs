@@ -33,6 +33,7 @@ use crate::geom::{Size, Window};
 const NAME: &str = "journal.yaml";
 /// What this program writes; a journal of another layout is not continued.
 const FORMAT: u32 = 2;
+const ANEW: &str = "Start anew with --overwrite: what was finished there is computed again.";
 /// A journal is a few kilobytes; a thousand classes with many prompts are still far below.
 const LONGEST: u64 = 16 << 20;
 
@@ -97,12 +98,13 @@ impl Journal {
 
     /// Begins a journal in `folder`, or takes up the one that is there.
     ///
-    /// The division's parts are used by a new journal only: one that is there keeps its own.
+    /// `scene` is all that the parts together cover. The division's parts are used by a new journal only: one that is there
+    /// keeps its own.
     ///
     /// # Errors
     /// The journal there was begun on something else (which of its facts differ is said), is shared by another number of
-    /// processes, or cannot be read.
-    pub fn open(folder: &Path, run: &Identity, layers: &[Layer], division: &Division) -> Result<Self> {
+    /// processes, cannot be read, or has parts that are not the scene's.
+    pub fn open(folder: &Path, run: &Identity, layers: &[Layer], scene: Size, division: &Division) -> Result<Self> {
         fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
         let parts = division.parts.iter().map(|part| [part.col, part.row, part.width, part.height]).collect();
         let (shards, first) = (division.shards, division.first);
@@ -130,30 +132,25 @@ impl Journal {
             )));
         }
         let window = |[col, row, width, height]: [usize; 4]| Window { col, row, width, height };
+        let parts: Vec<Window> = found.parts.into_iter().map(window).collect();
+        let bands = parts.chunk_by(|a, b| a.row == b.row).count();
+        if !new
+            && !(parts::cover(&parts, scene) && found.first.checked_add(bands).is_some_and(|end| end <= found.shards))
+        {
+            let journal = folder.join(NAME);
+            return Err(
+                Error::input(format!("{} is not that of a scene of {scene} pixels", journal.display())).with_hint(ANEW)
+            );
+        }
         Ok(Self {
             folder: folder.to_owned(),
             layers: found.layers,
             shards: found.shards,
             first: found.first,
-            parts: found.parts.into_iter().map(window).collect(),
+            parts,
             identity: run.hash(),
             new,
         })
-    }
-
-    /// Whether its parts are those of a scene of this size: a journal that is there is believed in nothing.
-    ///
-    /// # Errors
-    /// They do not cover it.
-    pub fn fits(self, size: Size) -> Result<Self> {
-        if parts::cover(&self.parts, size) {
-            return Ok(self);
-        }
-        Err(Error::input(format!(
-            "the parts in the journal {} do not cover the scene",
-            self.folder.join(NAME).display()
-        ))
-        .with_hint("Start anew with --overwrite: what was finished there is computed again."))
     }
 
     /// A fact of what the journal there was begun on.
@@ -284,9 +281,7 @@ fn read(folder: &Path) -> Result<Written> {
     let cannot = || format!("cannot read the journal {}", path.display());
     let mut text = String::new();
     File::open(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).input(cannot)?;
-    serde_yaml::from_str(&text)
-        .input(cannot)
-        .map_err(|error| error.with_hint("Start anew with --overwrite: what was finished there is computed again."))
+    serde_yaml::from_str(&text).input(cannot).map_err(|error| error.with_hint(ANEW))
 }
 
 #[cfg(test)]

@@ -117,13 +117,12 @@ pub(super) fn hole_bytes(window: Window) -> Vec<u8> {
     numbers.into_iter().flat_map(|number| (number as u64).to_le_bytes()).collect()
 }
 
+/// `None`: these are not the numbers of a window of any raster.
 pub(super) fn hole(bytes: &[u8]) -> Option<Window> {
     let mut numbers = bytes.chunks_exact(8).map(|bytes| {
-        let bytes = <[u8; 8]>::try_from(bytes).unwrap_or_default();
-        usize::try_from(u64::from_le_bytes(bytes)).unwrap_or(usize::MAX)
+        let bytes = <[u8; 8]>::try_from(bytes).ok()?;
+        u32::try_from(u64::from_le_bytes(bytes)).ok().map(|number| number as usize)
     });
-    let mut next = || numbers.next();
-    let hole = Window { col: next()?, row: next()?, width: next()?, height: next()? };
-    let ends = hole.col.checked_add(hole.width).zip(hole.row.checked_add(hole.height));
-    ends.map(|_| hole)
+    let mut next = || numbers.next().flatten();
+    Some(Window { col: next()?, row: next()?, width: next()?, height: next()? })
 }

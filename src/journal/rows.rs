@@ -11,6 +11,8 @@ use crate::geom::Window;
 
 /// What a crash of the whole machine may cost; a kill of the program costs nothing that was written.
 const SYNC: Duration = Duration::from_secs(5);
+/// Bytes that a byte of LZ4 can stand for.
+const LZ4_RATIO: usize = 255;
 
 /// A part's finished rows, held by this run alone.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl RowFile {
             match head.kind {
                 Kind::Rows => rows += head.rows,
                 Kind::Hole => match record::hole(&payload) {
-                    Some(hole) => holes.push(hole),
+                    Some(window) => holes.push(window),
                     None => break,
                 },
             }
@@ -76,7 +78,9 @@ impl RowFile {
     /// Bytes of all rows of the part at once, uncompressed and grown as far as LZ4 may: no record is longer.
     fn longest(&self) -> usize {
         let pixel: usize = self.layers.iter().map(Layer::bytes).sum();
-        lz4_flex::block::get_maximum_output_size(pixel * self.part.size().pixels()).max(64)
+        let bytes = pixel.saturating_mul(self.part.width).saturating_mul(self.part.height);
+        // A tenth more than these, which it computes as a hundred and ten hundredths.
+        lz4_flex::block::get_maximum_output_size(bytes.min(usize::MAX / 128)).max(64)
     }
 
     pub fn part(&self) -> Window {
@@ -219,7 +223,12 @@ impl Rows<'_> {
             }
             let sizes: Vec<usize> =
                 self.layers.iter().map(|layer| layer.bytes() * head.rows * self.part.width).collect();
-            let all = lz4_flex::decompress(&payload, sizes.iter().sum()).map_err(|_| damaged())?;
+            let size = sizes.iter().sum::<usize>();
+            // Memory for them is taken before they are unpacked.
+            if size / LZ4_RATIO > payload.len() {
+                return Err(damaged());
+            }
+            let all = lz4_flex::decompress(&payload, size).map_err(|_| damaged())?;
             let mut rest = all.as_slice();
             let mut layers = Vec::with_capacity(sizes.len());
             for size in sizes {

@@ -1,3 +1,4 @@
+use super::record::{Head, Kind};
 use super::*;
 use proptest::prelude::*;
 
@@ -15,7 +16,9 @@ fn identity(stride: &str) -> Identity {
     identity
 }
 
-const PART: Window = Window { col: 3, row: 5, width: 4, height: 9 };
+const PART: Window = Window { col: 0, row: 0, width: 4, height: 9 };
+
+const SCENE: Size = Size { width: 4, height: 9 };
 
 fn whole() -> Division {
     Division::whole(vec![PART])
@@ -57,14 +60,14 @@ fn all(file: &mut RowFile) -> Vec<Vec<u8>> {
 fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("labels.tif.unfinished");
-    let journal = Journal::open(&folder, &identity("112"), &layers(), &whole()).unwrap();
+    let journal = Journal::open(&folder, &identity("112"), &layers(), SCENE, &whole()).unwrap();
     assert!(journal.is_new());
     let mut file = journal.part(PART).unwrap();
     file.append(&strip(0, 4)).unwrap();
     file.append_hole(PART).unwrap();
     file.append(&strip(4, 3)).unwrap();
     assert!(file.append(&strip(7, 3)).is_err(), "more rows than the part has");
-    let again = Journal::open(&folder, &identity("112"), &layers(), &Division::whole(Vec::new())).unwrap();
+    let again = Journal::open(&folder, &identity("112"), &layers(), SCENE, &Division::whole(Vec::new())).unwrap();
     assert!(!again.is_new());
     assert_eq!(again.parts(), [PART], "the parts are those of the first run");
     assert!(again.part(PART).unwrap_err().to_string().contains("another run"));
@@ -83,7 +86,8 @@ fn processes_share_the_bands_of_one_journal() {
     let part = |row, col| Window { col, row, width: 4, height: 3 };
     let parts = vec![part(0, 0), part(0, 4), part(3, 0), part(3, 4)];
     let open = |shards| {
-        Journal::open(folder.path(), &identity("112"), &layers(), &Division { shards, first: 0, parts: parts.clone() })
+        let division = Division { shards, first: 0, parts: parts.clone() };
+        Journal::open(folder.path(), &identity("112"), &layers(), Size::new(8, 6), &division)
     };
     let first = open(3).unwrap();
     assert_eq!((first.band(0), first.band(1), first.band(2)), (parts[..2].to_vec(), parts[2..].to_vec(), vec![]));
@@ -95,18 +99,80 @@ fn processes_share_the_bands_of_one_journal() {
 #[test]
 fn another_job_is_told_what_differs() {
     let folder = tempfile::tempdir().unwrap();
-    drop(Journal::open(folder.path(), &identity("112"), &layers(), &whole()).unwrap());
-    let error = Journal::open(folder.path(), &identity("56"), &layers(), &whole()).unwrap_err();
+    drop(Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap());
+    let error = Journal::open(folder.path(), &identity("56"), &layers(), SCENE, &whole()).unwrap_err();
     assert!(error.to_string().ends_with("stride: was 112, is 56"), "{error}");
     assert!(error.hint().unwrap().contains("--overwrite"));
-    let error = Journal::open(folder.path(), &identity("112"), &layers()[..1], &whole()).unwrap_err();
+    let error = Journal::open(folder.path(), &identity("112"), &layers()[..1], SCENE, &whole()).unwrap_err();
     assert!(error.to_string().contains("another version"), "{error}");
     fs::write(folder.path().join(NAME), "format: [").unwrap();
-    let error = Journal::open(folder.path(), &identity("112"), &layers(), &whole()).unwrap_err();
+    let error = Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap_err();
     assert!(error.to_string().contains("cannot read the journal"), "{error}");
     fs::write(folder.path().join("notes.txt"), "mine").unwrap();
     remove(folder.path()).unwrap();
     assert!(folder.path().join("notes.txt").exists() && !Journal::is_begun(folder.path()));
+}
+
+#[test]
+fn parts_that_are_not_the_scenes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap());
+    let path = folder.path().join(NAME);
+    let written = fs::read_to_string(&path).unwrap();
+    let part = written.split_once("parts:\n").unwrap().1;
+    let huge = usize::MAX;
+    for (from, to) in [
+        (part, format!("- [0, 0, {huge}, {huge}]\n")),
+        (part, format!("- [0, {huge}, 4, 9]\n")),
+        (part, "- [0, 0, 4, 9]\n- [0, 9, 4, 1]\n".to_owned()),
+        (part, "- [0, 0, 4, 4]\n- [0, 3, 4, 5]\n".to_owned()),
+        (part, "- [0, 0, 2, 9]\n- [2, 0, 2, 8]\n".to_owned()),
+        (part, "- [0, 0, 0, 9]\n".to_owned()),
+        ("first: 0", format!("first: {huge}")),
+        ("shards: 1", "shards: 0".to_owned()),
+        ("shards: 1\nfirst: 0", format!("shards: {huge}\nfirst: {huge}")),
+    ] {
+        assert!(written.contains(from), "{from}");
+        fs::write(&path, written.replace(from, &to)).unwrap();
+        let error = Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap_err();
+        assert!(error.to_string().ends_with("is not that of a scene of 4 × 9 pixels"), "{to}: {error}");
+        assert!(error.hint().unwrap().contains("--overwrite"));
+    }
+    fs::write(
+        &path,
+        written.replace(part, "- [0, 0, 3, 5]\n- [3, 0, 1, 5]\n- [0, 5, 4, 4]\n").replace("shards: 1", "shards: 2"),
+    )
+    .unwrap();
+    assert_eq!(Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap().parts().len(), 3);
+}
+
+/// A record as this program writes it, whatever it holds.
+fn record(kind: Kind, rows: usize, payload: &[u8]) -> Vec<u8> {
+    let head = Head { kind, rows, length: payload.len(), checksum: crc32fast::hash(payload) };
+    [&head.bytes(), payload].concat()
+}
+
+#[test]
+fn a_record_that_claims_what_it_cannot_hold_is_refused_before_memory_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("part.rows");
+    let wide = Window { col: 0, row: 0, width: 1 << 31, height: 1 << 31 };
+    fs::write(&path, record(Kind::Rows, 1 << 31, b"\x10a")).unwrap();
+    let mut file = RowFile::open(&path, wide, &layers()).unwrap();
+    let error = file.read().unwrap().ready().unwrap_err();
+    assert!(error.to_string().ends_with("is damaged"), "{error}");
+    drop(file);
+    let holes =
+        [[u64::MAX, 1, 1, 1], [3, 5, 4, u64::MAX], [1, 2, 3, 4]].map(|hole| hole.map(u64::to_le_bytes).concat());
+    fs::write(&path, record(Kind::Hole, 0, &holes[2])).unwrap();
+    assert_eq!(
+        RowFile::open(&path, PART, &layers()).unwrap().holes(),
+        [Window { col: 1, row: 2, width: 3, height: 4 }]
+    );
+    for hole in &holes[..2] {
+        fs::write(&path, record(Kind::Hole, 0, hole)).unwrap();
+        assert_eq!(RowFile::open(&path, PART, &layers()).unwrap().holes(), [], "the record counts as not whole");
+    }
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 use super::{align, messages};
 use crate::error::{Context, Error, Result};
 use crate::geom::{FARTHEST, Polygon, Region, WorldPoint};
-use crate::scene::{AreaRequest, Georeference, SceneInfo};
+use crate::scene::{AreaRequest, Georeference, SceneInfo, is_crs_text};
 
 /// An edge that is straight in one CRS is a curve in another: it is cut into pieces of at most this share of the area's
 /// extent before it is taken over.
@@ -113,11 +113,15 @@ fn collect(geometry: &Geometry, polygons: &mut Vec<Polygon>) -> Result<()> {
 }
 
 fn from_bounds([left, bottom, right, top]: [f64; 4], crs: &str) -> Result<Area> {
-    let mut crs = messages::attempt(|| SpatialRef::from_definition(crs)).map_err(|cause| {
+    let unknown = || {
         Error::input(format!("{crs:?} is no reference system that is known"))
             .with_hint("Name it by its code, such as EPSG:25832.")
-            .with_source(cause)
-    })?;
+    };
+    if !is_crs_text(crs) {
+        return Err(unknown());
+    }
+    let mut crs =
+        messages::attempt(|| SpatialRef::from_definition(crs)).map_err(|cause| unknown().with_source(cause))?;
     crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
     let degrees = crs.is_geographic();
     if !(left < right && bottom < top) || (degrees && (bottom < -90.0 || top > 90.0)) {
@@ -312,6 +316,15 @@ mod tests {
         assert!(said(bounds([0.0, 0.0, 1.0, 1.0], "EPSG:0")).contains("EPSG:0"));
         let end = f64::MAX / 4.0;
         assert!(said(bounds([-end, -end, end, end], "EPSG:32632")).contains("have no place there"));
+        // GDAL would read a file that holds one, and ask a server for it.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), info.georeference.as_ref().unwrap().crs_wkt.as_ref().unwrap()).unwrap();
+        for crs in [file.path().to_str().unwrap(), "https://127.0.0.1:9/crs.wkt", "/vsimem/crs.wkt"] {
+            assert!(said(bounds([0.0, 0.0, 1.0, 1.0], crs)).contains("no reference system that is known"), "{crs}");
+        }
+        assert!(
+            said(bounds([8.0, 50.0, 7.0, 51.0], "http://www.opengis.net/def/crs/EPSG/0/4326")).contains("west, south")
+        );
         let text = r#"{"type":"Point","coordinates":[7.0,50.0]}"#;
         gdal::vsi::create_mem_file("/vsimem/point.geojson", text.as_bytes().to_vec()).unwrap();
         assert!(said(AreaRequest::File { path: "/vsimem/point.geojson".into(), layer: None }).contains("POINT"));

@@ -8,6 +8,7 @@ use super::shape::Corner;
 use super::source::Placement;
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, WorldPoint};
+use crate::scene::is_crs_text;
 
 /// Where positions in pixels end up.
 pub struct Place {
@@ -93,9 +94,12 @@ pub fn reprojection(
         return Ok((None, Some(wkt.to_owned())));
     };
     let from = traditional(wkt).input(|| "the labels' CRS is not understood".into())?;
-    let to = traditional(wanted)
-        .input(|| format!("{wanted} is not understood as a CRS"))
-        .map_err(|error| error.with_hint("Give a CRS as EPSG:CODE, PROJ string or WKT, for example EPSG:3857."))?;
+    const HINT: &str = "Give a CRS as EPSG:CODE, PROJ string or WKT, for example EPSG:3857.";
+    let unknown = || format!("{wanted} is not understood as a CRS");
+    if !is_crs_text(wanted) {
+        return Err(Error::input(unknown()).with_hint(HINT));
+    }
+    let to = traditional(wanted).input(unknown).map_err(|error| error.with_hint(HINT))?;
     let way = CoordTransform::new(&from, &to).input(|| format!("there is no way from the labels' CRS to {wanted}"))?;
     Ok((Some(way), Some(to.to_wkt().internal(|| format!("{wanted} has no WKT"))?)))
 }

@@ -69,7 +69,8 @@ impl<'a> Loader<'a> {
         if !fits || count > available {
             return Err(beyond());
         }
-        self.left = self.left.checked_sub(count * size).ok_or_else(|| {
+        // What is read counts: of a view with long strides that is far more than its numbers.
+        self.left = self.left.checked_sub(span.max(count) * size).ok_or_else(|| {
             Error::input(format!(
                 "the tensors together claim more than {SHARING} times the file's size or more than {} GiB",
                 MAX_TENSOR_BYTES >> 30

@@ -140,7 +140,8 @@ impl TensorData {
         let &[rows, columns] = self.shape.as_slice() else { return self };
         let size = self.dtype.size();
         let mut bytes = Vec::with_capacity(self.bytes.len());
-        for column in 0..columns {
+        // Without a single row there may be any number of columns.
+        for column in 0..if rows == 0 { 0 } else { columns } {
             for row in 0..rows {
                 let at = (row * columns + column) * size;
                 bytes.extend_from_slice(&self.bytes[at..at + size]);
@@ -164,7 +165,11 @@ impl TensorData {
         let Some((&rows, sides)) = first.shape.split_first() else {
             return Err(Error::input("single numbers cannot be joined to a vector of weights"));
         };
-        let shape = std::iter::once(rows * parts.len()).chain(sides.iter().copied()).collect();
+        // Sides of tensors without a number may have any length.
+        let Some(rows) = rows.checked_mul(parts.len()) else {
+            return Err(Error::input(format!("{rows} rows are more than any tensor has")));
+        };
+        let shape = std::iter::once(rows).chain(sides.iter().copied()).collect();
         Self::new(first.dtype, shape, parts.iter().flat_map(|part| part.bytes.iter().copied()).collect())
     }
 }
@@ -204,6 +209,15 @@ mod tests {
         let matrix = TensorData::from_f32(vec![2, 3], &[1., 2., 3., 4., 5., 6.]).unwrap().transposed();
         assert_eq!(matrix.shape(), [3, 2]);
         assert_eq!(matrix.to_f32(), [1., 4., 2., 5., 3., 6.]);
+    }
+
+    #[test]
+    fn long_sides_of_empty_tensors_are_not_walked() {
+        let empty = |shape| TensorData::new(Dtype::F32, shape, Vec::new()).unwrap();
+        assert_eq!(empty(vec![0, 1 << 60]).transposed().shape(), [1 << 60, 0]);
+        assert_eq!(empty(vec![1 << 60, 0]).transposed().shape(), [0, 1 << 60]);
+        let long = empty(vec![usize::MAX / 2, 0]);
+        assert!(TensorData::stacked(&[&long, &long, &long]).unwrap_err().to_string().contains("more than any tensor"));
     }
 
     #[test]

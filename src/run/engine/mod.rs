@@ -178,7 +178,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
     }
     let layers = layers::of(engine);
     let division = divide::divide(engine, &reader, segmenter, &layers)?;
-    let journal = Journal::open(&folder, &identity, &layers, &division)?.fits(scene.info.size)?;
+    let journal = Journal::open(&folder, &identity, &layers, scene.info.size, &division)?;
     let mine = match engine.share {
         Share::All => journal.parts().to_vec(),
         Share::Shard { index, .. } => journal.band(index - 1),
@@ -235,8 +235,8 @@ pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
     if let Some(device) = Journal::fact(&folder, DEVICE) {
         identity.set(DEVICE, device);
     }
-    let journal = Journal::open(&folder, &identity, &layers::of(engine), &Division::whole(Vec::new()))?;
-    let journal = journal.fits(scene.info.size)?;
+    let journal =
+        Journal::open(&folder, &identity, &layers::of(engine), scene.info.size, &Division::whole(Vec::new()))?;
     let mut files = journal.parts().iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
     let bands = files.chunk_by(|a, b| a.part().row == b.part().row);
     let missing: Vec<String> = bands

@@ -1,5 +1,7 @@
 //! Each recipe on a small map.
 
+use std::fs;
+
 use super::super::testing::{Found, Scene, read_back};
 use super::*;
 use gdal::spatial_ref::SpatialRef;
@@ -185,6 +187,9 @@ fn what_must_fail_after_the_labels_is_foreseen_before_them() {
     assert_eq!(attempt("a.parquet", &options()), None);
     let elsewhere = |crs: &str| ProductOptions { t_srs: Some(crs.into()), ..options() };
     assert!(attempt("a.gpkg", &elsewhere("EPSG:nonsense")).unwrap().contains("not understood as a CRS"));
+    fs::write(scene.path("crs.wkt"), "EPSG:3857").unwrap();
+    let file = scene.path("crs.wkt").display().to_string();
+    assert!(attempt("a.gpkg", &elsewhere(&file)).unwrap().contains("not understood as a CRS"));
     assert!(attempt("a.geojson", &elsewhere("EPSG:3857")).unwrap().contains("RFC 7946"));
     let layers = ProductOptions { layer_per_class: true, ..options() };
     assert!(attempt("a.fgb", &layers).unwrap().ends_with("can hold one layer, not one a class"));

@@ -35,6 +35,18 @@ fn one_storage_cannot_be_multiplied_without_end() {
 }
 
 #[test]
+fn views_with_long_strides_cannot_have_the_file_read_without_end() {
+    let mut pickler = Pickler::new();
+    pickler.op(b'}').op(b'(');
+    for index in 0..1000 {
+        pickler.text(&format!("w{index}")).tensor("torch FloatStorage", "0", 1 << 20, 0, &[2], &[(1 << 20) - 1]);
+    }
+    pickler.op(b'u');
+    let message = refused(&torch_zip(pickler.finish(), &[("0", vec![0; 4 << 20])]));
+    assert!(message.contains("together claim more than 4 times"), "{message}");
+}
+
+#[test]
 fn modules_that_share_modules_do_not_explode() {
     let mut pickler = Pickler::new();
     // Forty levels, each with the one below it under two names.
