@@ -134,9 +134,9 @@ impl Journal {
         let window = |[col, row, width, height]: [usize; 4]| Window { col, row, width, height };
         let parts: Vec<Window> = found.parts.into_iter().map(window).collect();
         let bands = parts.chunk_by(|a, b| a.row == b.row).count();
-        if !new
-            && !(parts::cover(&parts, scene) && found.first.checked_add(bands).is_some_and(|end| end <= found.shards))
-        {
+        let sound =
+            parts::cover(&parts, scene) && found.first.checked_add(bands).is_some_and(|end| end <= found.shards);
+        if !(new || sound) {
             let journal = folder.join(NAME);
             return Err(
                 Error::input(format!("{} is not that of a scene of {scene} pixels", journal.display())).with_hint(ANEW)

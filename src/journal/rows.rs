@@ -221,9 +221,9 @@ impl Rows<'_> {
             if head.kind == Kind::Hole {
                 continue;
             }
-            let sizes: Vec<usize> =
-                self.layers.iter().map(|layer| layer.bytes() * head.rows * self.part.width).collect();
-            let size = sizes.iter().sum::<usize>();
+            let bytes = |layer: &Layer| layer.bytes().checked_mul(head.rows)?.checked_mul(self.part.width);
+            let sizes: Vec<usize> = self.layers.iter().map(bytes).collect::<Option<_>>().ok_or_else(damaged)?;
+            let size = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size)).ok_or_else(damaged)?;
             // Memory for them is taken before they are unpacked.
             if size / LZ4_RATIO > payload.len() {
                 return Err(damaged());

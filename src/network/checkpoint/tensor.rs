@@ -66,7 +66,11 @@ impl TensorData {
     /// # Errors
     /// The bytes are not as many as the shape and the type need.
     pub fn new(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self> {
-        let needed = shape.iter().try_fold(dtype.size(), |product, &side| product.checked_mul(side));
+        // Beside a side of nothing, the others may have any length.
+        let needed = match shape.contains(&0) {
+            true => Some(0),
+            false => shape.iter().try_fold(dtype.size(), |product, &side| product.checked_mul(side)),
+        };
         if needed != Some(bytes.len()) {
             return Err(Error::input(format!(
                 "a {dtype} tensor of shape {} does not have {} bytes",

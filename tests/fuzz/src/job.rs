@@ -52,7 +52,7 @@ fn scene(path: &Path, bands: usize) -> SceneInfo {
             transform: GeoTransform { coefficients: [0.0, 0.2, 0.0, 0.0, 0.0, -0.2] },
             crs_wkt: None,
             crs_name: None,
-            geographic: bands % 2 == 0,
+            geographic: bands.is_multiple_of(2),
             metres_per_unit: 1.0,
             pixel_is_point: false,
         }),

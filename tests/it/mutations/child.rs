@@ -26,6 +26,7 @@ pub struct Ended {
 }
 
 /// Runs `segearth` in the folder and waits for it.
+#[expect(clippy::zombie_processes, reason = "wait4 waits for it, and tells its memory too")]
 pub fn run(work: &Workdir, args: &[String]) -> Ended {
     // Files, not pipes: nobody has to read while it runs.
     let outside = tempfile::tempdir().expect("a temporary folder");
