@@ -221,13 +221,14 @@ impl Rows<'_> {
             if head.kind == Kind::Hole {
                 continue;
             }
-            let sizes: Vec<usize> =
-                self.layers.iter().map(|layer| layer.bytes() * head.rows * self.part.width).collect();
-            let size = sizes.iter().sum::<usize>();
+            let size = |layer: &Layer| layer.bytes().checked_mul(head.rows)?.checked_mul(self.part.width);
+            let sizes: Option<Vec<usize>> = self.layers.iter().map(size).collect();
+            let all =
+                sizes.as_ref().and_then(|sizes| sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size)));
             // Memory for them is taken before they are unpacked.
-            if size / LZ4_RATIO > payload.len() {
+            let (Some(sizes), Some(size)) = (sizes, all.filter(|size| size / LZ4_RATIO <= payload.len())) else {
                 return Err(damaged());
-            }
+            };
             let all = lz4_flex::decompress(&payload, size).map_err(|_| damaged())?;
             let mut rest = all.as_slice();
             let mut layers = Vec::with_capacity(sizes.len());
