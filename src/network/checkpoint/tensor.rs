@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn long_sides_of_empty_tensors_are_not_walked() {
-        let empty = |shape| TensorData::new(Dtype::F32, shape, Vec::new()).unwrap();
+        let empty = |shape| TensorData::new(Dtype::U8, shape, Vec::new()).unwrap();
         assert_eq!(empty(vec![0, 1 << 60]).transposed().shape(), [1 << 60, 0]);
         assert_eq!(empty(vec![1 << 60, 0]).transposed().shape(), [0, 1 << 60]);
         let long = empty(vec![usize::MAX / 2, 0]);
