@@ -80,16 +80,27 @@ impl Region {
         Self::new(polygons, scene)
     }
 
-    /// Whether not a single pixel of the scene belongs to it. Looks at no more than the rows between the outermost points:
-    /// a header may claim any size.
+    /// Whether not a single pixel of the scene belongs to it. Looks at no more than the rows between the outermost points, and
+    /// of these at none whose edges lie beside the scene: a header may claim any size.
     pub fn is_empty(&self) -> bool {
-        let (top, bottom) = self
+        let outermost = self
             .edges
             .iter()
             .fold((f64::INFINITY, 0f64), |(top, bottom), edge| (top.min(edge.upper[1]), bottom.max(edge.lower[1])));
+        let (top, bottom) = (outermost.0 as usize, (outermost.1.ceil() as usize).min(self.scene.height));
+        // All left of the first column's centres, or all right of the last one's.
+        let beside = |band: &Vec<u32>| {
+            let edges = band.iter().filter_map(|&n| self.edges.get(n as usize));
+            let cols = edges.flat_map(|edge| [edge.upper[0], edge.lower[0]]);
+            let (left, right) =
+                cols.fold((f64::INFINITY, f64::NEG_INFINITY), |(left, right), col| (left.min(col), right.max(col)));
+            right <= 0.5 || left > self.scene.width as f64 - 0.5
+        };
         let mut crossings = Vec::new();
-        let mut rows = top as usize..(bottom.ceil() as usize).min(self.scene.height);
-        !rows.any(|row| self.spans(row, 0..self.scene.width, &mut crossings).any(|span| !span.is_empty()))
+        !(0..).zip(&self.bands).filter(|(_, edges)| !beside(edges)).any(|(band, _)| {
+            let mut rows = top.max(band * self.band)..bottom.min((band + 1) * self.band);
+            rows.any(|row| self.spans(row, 0..self.scene.width, &mut crossings).any(|span| !span.is_empty()))
+        })
     }
 
     /// The columns of a row within `cols` that belong to the region; spans may overlap. `crossings` is memory to work in.
