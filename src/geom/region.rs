@@ -4,8 +4,11 @@ use std::ops::Range;
 
 use super::{Size, Window};
 
-/// Rows that share a list of edges: what is looked through for a window.
+/// Rows that share a list of edges, at least: what is looked through for a window.
 const BAND: usize = 256;
+
+/// Lists of edges, at most: a header may claim any height.
+const MOST_BANDS: usize = 1 << 14;
 
 /// How many pixels away from the scene a point may lie: farther ones would not be told from each other.
 pub const FARTHEST: f64 = 1e14;
@@ -16,8 +19,9 @@ pub struct Region {
     scene: Size,
     polygons: Vec<Polygon>,
     edges: Vec<Edge>,
-    /// For each [`BAND`] rows of the scene the edges that cross them, in the order of the polygons.
+    /// For each `band` rows of the scene the edges that cross them, in the order of the polygons.
     bands: Vec<Vec<u32>>,
+    band: usize,
 }
 
 /// Rings of (column, row), the outer one and the holes in any order; the last point joins the first.
@@ -53,16 +57,17 @@ impl Region {
                 }));
             }
         }
-        let mut bands = vec![Vec::new(); scene.height.div_ceil(BAND)];
+        let band = scene.height.div_ceil(MOST_BANDS).max(BAND);
+        let mut bands = vec![Vec::new(); scene.height.div_ceil(band)];
         for (number, edge) in (0..).zip(&edges) {
             // Casts of floats stop at the ends of the type: what lies above the scene counts to its first band.
-            let (first, last) = (edge.upper[1] as usize / BAND, edge.lower[1] as usize / BAND);
+            let (first, last) = (edge.upper[1] as usize / band, edge.lower[1] as usize / band);
             if edge.lower[1] >= 0.0 && first < bands.len() {
                 let last = last.min(bands.len() - 1);
-                bands[first..=last].iter_mut().for_each(|band: &mut Vec<u32>| band.push(number));
+                bands[first..=last].iter_mut().for_each(|edges: &mut Vec<u32>| edges.push(number));
             }
         }
-        Self { scene, polygons, edges, bands }
+        Self { scene, polygons, edges, bands, band }
     }
 
     /// The same region on a grid of another size over the same ground, on which a pixel's column and row are `scale` times
@@ -78,9 +83,14 @@ impl Region {
 
     /// Whether not a single pixel of the scene belongs to it.
     pub fn is_empty(&self) -> bool {
-        // Without a pixel of the scene in memory: a header may claim any size.
-        let rows = |band: usize| band * BAND..((band + 1) * BAND).min(self.scene.height);
-        let bands = (0..self.bands.len()).filter(|&band| !self.bands[band].is_empty());
+        // Without a pixel of the scene in memory, and without its rows where all edges lie on one side of it: a header may
+        // claim any size.
+        let edges = |band: usize| self.bands[band].iter().filter_map(|&n| self.edges.get(n as usize));
+        let beyond = |edge: &Edge| edge.upper[0].min(edge.lower[0]) >= self.scene.width as f64;
+        let before = |edge: &Edge| edge.upper[0].max(edge.lower[0]) <= 0.0;
+        let meets = |&band: &usize| !edges(band).all(beyond) && !edges(band).all(before);
+        let rows = |band: usize| band * self.band..((band + 1) * self.band).min(self.scene.height);
+        let bands = (0..self.bands.len()).filter(meets);
         let mut crossings = Vec::new();
         bands.flat_map(rows).all(|row| self.spans(row, 0..self.scene.width, &mut crossings).all(|span| span.is_empty()))
     }
@@ -94,7 +104,7 @@ impl Region {
     ) -> impl Iterator<Item = Range<usize>> + 'a {
         let y = row as f64 + 0.5;
         crossings.clear();
-        let edges = self.bands.get(row / BAND).into_iter().flatten().filter_map(|&n| self.edges.get(n as usize));
+        let edges = self.bands.get(row / self.band).into_iter().flatten().filter_map(|&n| self.edges.get(n as usize));
         crossings.extend(edges.filter(|edge| edge.upper[1] <= y && y < edge.lower[1]).map(|edge| {
             let share = (y - edge.upper[1]) / (edge.lower[1] - edge.upper[1]);
             (edge.polygon, edge.upper[0] + share * (edge.lower[0] - edge.upper[0]))
