@@ -76,6 +76,9 @@ impl Drop for Partial {
     }
 }
 
+/// Most bytes of a file's name: systems allow 255, and what is written beside it has a longer one.
+const LONGEST_NAME: usize = 200;
+
 /// Makes sure that a file of this name can be made, without leaving anything behind.
 ///
 /// Fails with [`Kind::Input`](crate::error::Kind::Input) where the folder is missing or closed to us, or a folder has the
@@ -88,6 +91,13 @@ pub fn prove_writable(target: &Path) -> Result<()> {
     }
     if target.is_dir() {
         return Err(Error::input(format!("cannot write {shown}: it is a folder")).with_hint("Name a file inside it."));
+    }
+    let bytes = target.file_name().map_or(0, |name| name.len());
+    if bytes > LONGEST_NAME {
+        return Err(Error::input(format!(
+            "cannot write {shown}: its name has {bytes} bytes, at most {LONGEST_NAME} are possible"
+        ))
+        .with_hint("Choose a shorter name."));
     }
     let folder = folder_of(target);
     if !folder.is_dir() {
@@ -192,6 +202,8 @@ mod tests {
         assert!(message(&folder.path().join("none/labels.tif")).contains("there is no folder"));
         assert!(message(Path::new("/vsimem/labels.tif")).contains("/vsimem/labels.tif"));
         assert!(prove_writable(&folder.path().join("labels.tif")).is_ok());
+        let long = |bytes: usize| folder.path().join("x".repeat(bytes));
+        assert!(prove_writable(&long(200)).is_ok() && message(&long(201)).contains("has 201 bytes, at most 200"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
