@@ -1,6 +1,7 @@
-//! How the C library gives memory to libtorch.
+//! How the C library gives memory to libtorch, and gets it back.
 
-use std::sync::Once;
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
 
 /// Keeps freed memory in the process instead of handing every large tensor back to the system.
 ///
@@ -17,4 +18,24 @@ pub(crate) fn keep() {
             libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
         }
     });
+}
+
+/// Between two times that memory is given back.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Gives pages on which nothing lies any more back to the system, at most once a minute.
+///
+/// What outlives a scene is small, and comes to lie between its large buffers: over thousands of scenes the heap is torn into
+/// ever more pieces of which none fits the next scene. To be called between scenes, which then take their pages anew.
+pub fn give_back() {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if last.get_or_insert_with(Instant::now).elapsed() < INTERVAL {
+        return;
+    }
+    *last = Some(Instant::now());
+    // SAFETY: the allocator looks at its own lists under its own locks, and takes nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }

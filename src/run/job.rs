@@ -72,6 +72,7 @@ pub(super) fn run_prepared(
         let started = Instant::now();
         let outcome = stop.orderly(|| engine::run(&engine, segmenter, watch))?;
         holes += finish(&engine, outcome, started, prepared, tally, reporter)?;
+        model::memory::give_back();
     }
     without_holes(holes)
 }
