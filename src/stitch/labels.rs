@@ -43,10 +43,10 @@ impl Classifier {
         for start in (0..width).step_by(PIECE) {
             let count = PIECE.min(width - start);
             let (mut largest, mut sum) = ([f32::NEG_INFINITY; PIECE], [0f32; PIECE]);
-            let logits = row.piece(start / PIECE).chunks_exact(PIECE);
-            for (scaled, logits) in probabilities.chunks_exact_mut(PIECE).zip(logits) {
-                for ((scaled, largest), &logit) in scaled.iter_mut().zip(&mut largest).zip(logits) {
-                    *scaled = self.logit_scale * logit;
+            let (sums, weights) = row.piece(start / PIECE);
+            for (scaled, sums) in probabilities.chunks_exact_mut(PIECE).zip(sums.chunks_exact(PIECE)) {
+                for (((scaled, largest), &sum), &weight) in scaled.iter_mut().zip(&mut largest).zip(sums).zip(weights) {
+                    *scaled = self.logit_scale * (sum / weight);
                     *largest = if *scaled > *largest { *scaled } else { *largest };
                 }
             }
