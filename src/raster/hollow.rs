@@ -8,6 +8,7 @@ use std::path::Path;
 use gdal::{Dataset, Metadata};
 
 use crate::error::{Error, Result};
+use crate::geom::Size;
 use crate::scene::SceneInfo;
 
 /// Scenes of fewer pixels are soon done, whatever they hold.
@@ -15,16 +16,28 @@ const SMALL: usize = 10_000_000;
 /// Pixels that a byte may stand for, where no nodata value says that the rest is empty.
 const MOST_PER_BYTE: u64 = 1000;
 
-/// Refuses a local GeoTIFF without nodata, the last block of which is not there, and next to nothing of it in all.
+/// Refuses a local GeoTIFF one block of which is said to be far larger than all of the file could hold; and one without nodata,
+/// the last block of which is not there, and next to nothing of it in all.
 pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result<()> {
     let pixels = info.size.pixels();
-    if pixels < SMALL || dataset.driver().short_name() != "GTiff" || info.bands.iter().any(|band| band.nodata.is_some())
-    {
+    if pixels < SMALL || dataset.driver().short_name() != "GTiff" {
         return Ok(());
     }
     let Ok(bytes) = std::fs::metadata(path).map(|file| file.len()) else { return Ok(()) };
     let Ok(band) = dataset.rasterband(1) else { return Ok(()) };
     let (width, height) = band.block_size();
+    let block = Size::new(width, height);
+    if block.pixels() >= SMALL && (block.pixels() as u64) > bytes.saturating_mul(MOST_PER_BYTE) {
+        // GDAL makes room for a whole block before it looks at what there is of it.
+        return Err(Error::input(format!(
+            "{} claims blocks of {block} pixels, and the file has no more than {bytes} bytes",
+            path.display()
+        ))
+        .with_hint("Its header is damaged; if it is meant like that, write it anew in small blocks (gdal_translate -co TILED=YES)."));
+    }
+    if info.bands.iter().any(|band| band.nodata.is_some()) {
+        return Ok(());
+    }
     let last = [(info.size.width - 1) / width.max(1), (info.size.height - 1) / height.max(1)];
     let there = band.metadata_item(&format!("BLOCK_OFFSET_{}_{}", last[0], last[1]), "TIFF").is_some();
     if there || (pixels as u64) < bytes.saturating_mul(MOST_PER_BYTE) {
@@ -65,5 +78,26 @@ mod tests {
         let said = made(100_000, None).unwrap_err().to_string();
         assert!(said.contains("claims 100000 × 4000 pixels"), "{said}");
         assert!(made(100_000, Some(0.0)).is_ok() && made(2_000, None).is_ok());
+    }
+
+    #[test]
+    fn a_block_far_larger_than_its_file_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiles.tif");
+        let made = |side: usize| {
+            let _ = std::fs::remove_file(&path);
+            let driver = gdal::DriverManager::get_driver_by_name("GTiff").unwrap();
+            let sides = ["BLOCKXSIZE", "BLOCKYSIZE"].map(|key| format!("{key}={side}"));
+            let options = ["SPARSE_OK=TRUE", "COMPRESS=DEFLATE", "TILED=YES", &sides[0], &sides[1]];
+            let options = gdal::raster::RasterCreationOptions::from_iter(options);
+            let dataset =
+                driver.create_with_band_type_with_options::<u8, _>(&path, 40_000, 40_000, 1, &options).unwrap();
+            dataset.rasterband(1).unwrap().set_no_data_value(Some(0.0)).unwrap();
+            dataset.close().unwrap();
+            inspect(&path)
+        };
+        let said = made(32_768).unwrap_err().to_string();
+        assert!(said.contains("claims blocks of 32768 × 32768 pixels"), "{said}");
+        assert!(made(256).is_ok());
     }
 }
