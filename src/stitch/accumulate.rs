@@ -36,8 +36,7 @@ impl Row {
     }
 
     /// The blended logit of a pixel.
-    #[cfg(test)]
-    fn logit(&self, query: usize, col: usize) -> f32 {
+    pub fn logit(&self, query: usize, col: usize) -> f32 {
         let (sums, weights) = self.piece(col / PIECE);
         sums[query * PIECE + col % PIECE] / weights[col % PIECE]
     }
