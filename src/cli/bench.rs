@@ -41,6 +41,9 @@ pub struct BenchArgs {
     /// Approximate: lengths of features from this many channels at the most (`method.channels` of a job)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub channels: Option<u16>,
+    /// Approximate: features upsampled to half the resolution (`method.half_resolution` of a job)
+    #[arg(long)]
+    pub half_resolution: bool,
     /// Leave out reading, stitching, writing and the way from file to file
     #[arg(long)]
     pub model_only: bool,

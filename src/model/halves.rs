@@ -7,32 +7,34 @@ use super::bundle::Bundle;
 use super::torch::{Device, TorchPatchEncoder, TorchSegmenter, threads};
 use super::{Images, Queries, Segmenter};
 use crate::error::{Error, Result};
-use crate::upsample::{Targets, Upsampler, Windows};
+use crate::upsample::{Shortcuts, Targets, Upsampler, Windows};
 
 /// The image encoder of a bundle with the queries of one job. `debias`: how much of the [CLS] similarity is subtracted (0.3
-/// in the paper); `channels`: of how many a feature's length is made at the most, where that is to be approximated.
+/// in the paper).
 ///
 /// # Errors
-/// The files are damaged, or there are no channels to be left out: the model has no learned upsampler, or runs on a GPU.
+/// The files are damaged, or there is nothing to take shortcuts in: the model has no learned upsampler, or runs on a GPU.
 pub fn segmenter(
     bundle: &Bundle,
     device: Device,
     queries: &Queries,
     debias: f32,
-    channels: Option<usize>,
+    shortcuts: Shortcuts,
 ) -> Result<Box<dyn Segmenter>> {
     let halves = bundle.halves();
-    if channels.is_some() && (device != Device::Cpu || halves.is_none()) {
-        return Err(Error::input("method.channels was asked for, and there are no channels that could be left out")
-            .with_hint("It serves models with SimFeatUp on the CPU: leave it out, or import an upsampler."));
+    if shortcuts != Shortcuts::default() && (device != Device::Cpu || halves.is_none()) {
+        let key = if shortcuts.half_resolution { "method.half_resolution" } else { "method.channels" };
+        return Err(Error::input(format!(
+            "{key} was asked for, and there is no upsampler here that could be shortened"
+        ))
+        .with_hint("It serves models with SimFeatUp on the CPU: leave it out, or import an upsampler."));
     }
     Ok(match (device, halves) {
         (Device::Cpu, Some((patch_encoder, upsampler))) => {
             let sizes = &bundle.card.sizes;
             Box::new(Halves {
                 encoder: TorchPatchEncoder::load(&patch_encoder, Device::Cpu)?,
-                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads())?
-                    .with_channels(channels.unwrap_or(usize::MAX)),
+                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads(), shortcuts)?,
                 patch: sizes.patch,
                 queries: queries.clone(),
                 lambda: -debias,

@@ -198,6 +198,8 @@ pub struct Method {
     pub eight_sides: bool,
     /// Approximate the lengths of features by so many channels.
     pub channels: Option<usize>,
+    /// Approximate the upsampler's last doubling of features by one of logits.
+    pub half_resolution: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -252,6 +252,7 @@ fn method(spec: &Spec, faults: &mut Faults<'_>) -> Method {
         templates: templates(spec, faults),
         eight_sides: form.tta == Some(TtaForm::D4),
         channels: form.channels.map(|channels| channels as usize),
+        half_resolution: form.half_resolution == Some(true),
     }
 }
 

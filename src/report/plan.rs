@@ -63,12 +63,13 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
         &mut text,
         "method",
         &format!(
-            "debias {}, logit scale {}, threshold {}, templates {templates}{}{}",
+            "debias {}, logit scale {}, threshold {}, templates {templates}{}{}{}",
             method.debias,
             method.logit_scale,
             method.threshold,
             if method.eight_sides { ", eight flips and turns" } else { "" },
-            method.channels.map_or(String::new(), |channels| format!(", lengths from {channels} channels"))
+            method.channels.map_or(String::new(), |channels| format!(", lengths from {channels} channels")),
+            if method.half_resolution { ", upsampled to half the resolution" } else { "" }
         ),
     );
     let tiling = &plan.tiling;

@@ -19,9 +19,10 @@ use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
 use crate::model::tta::EightSides;
 use crate::model::{self, Normalisation, Queries, Segmenter};
-use crate::pipeline::{self, DeviceChoice, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
+use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
 use crate::report::{ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
+use crate::upsample::Shortcuts;
 use crate::{raster, vector};
 
 /// Resolves a job and says what it comes to; computes nothing.
@@ -279,7 +280,8 @@ fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Report
         Model::Fake(answer) => Ok(Box::new(Fake { answer: *answer, queries: plan.queries() })),
         Model::Bundle(bundle) => {
             let queries = queries(plan, bundle, device, reporter)?;
-            model::segmenter(bundle, device, &queries, plan.method.debias, plan.method.channels)
+            let Method { debias, channels, half_resolution, .. } = plan.method;
+            model::segmenter(bundle, device, &queries, debias, Shortcuts { channels, half_resolution })
         }
     }
 }

@@ -78,7 +78,7 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
         tag(
             "METHOD",
             format!(
-                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}",
+                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}{}",
                 plan.method.debias,
                 plan.method.logit_scale,
                 plan.method.threshold,
@@ -86,7 +86,8 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
                 plan.tiling.stride,
                 plan.tiling.blend,
                 if plan.method.eight_sides { " tta=d4" } else { "" },
-                plan.method.channels.map_or(String::new(), |channels| format!(" channels={channels}"))
+                plan.method.channels.map_or(String::new(), |channels| format!(" channels={channels}")),
+                if plan.method.half_resolution { " half_resolution" } else { "" }
             ),
         ),
     ];

@@ -16,6 +16,7 @@
 
 mod axis;
 mod basis;
+mod bilinear;
 mod kernels;
 mod lanes;
 mod make;
@@ -75,8 +76,17 @@ pub struct Upsampler {
     plan: Option<([usize; 2], Vec<Grid>)>,
     memory: Memory,
     buffers: Buffers,
-    /// Channels for the lengths at the most.
-    most: usize,
+    shortcuts: Shortcuts,
+}
+
+/// Ways to be faster that approximate. The default takes none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shortcuts {
+    /// Takes the lengths of features from so many channels at the most: those that hold most of them. Fewer than the window
+    /// has patches (and one) approximate.
+    pub channels: Option<usize>,
+    /// Makes logits before the last doubling, and doubles these bilinearly.
+    pub half_resolution: bool,
 }
 
 /// Memory that windows hand on to each other: clearing it anew would cost more than some of the sums.
@@ -110,14 +120,14 @@ impl Upsampler {
     ///
     /// # Errors
     /// The file is not there or no upsampler's, or does not fit the model.
-    pub fn load(path: &Path, patch: usize, depth: usize, threads: usize) -> Result<Self> {
+    pub fn load(path: &Path, patch: usize, depth: usize, threads: usize, shortcuts: Shortcuts) -> Result<Self> {
         let place = || format!("cannot use the upsampler in {}", path.display());
         let weights = Weights::read(path).input(place)?;
         if weights.offset.len() != depth {
             let found = weights.offset.len();
             return Err(Error::input(format!("it is for features of width {found}, not {depth}"))).input(place);
         }
-        Self::new(weights, patch, threads, Level::best()).input(place)
+        Self::new(weights, patch, threads, Level::best(), shortcuts).input(place)
     }
 
     /// `tensors`: float32 under the canonical names of a checkpoint, row-major.
@@ -125,22 +135,21 @@ impl Upsampler {
     /// # Errors
     /// A tensor is missing or of another shape, or they do not fit the patch.
     pub fn from_tensors(tensors: &BTreeMap<String, Vec<f32>>, patch: usize, threads: usize) -> Result<Self> {
-        Self::new(Weights::new(tensors)?, patch, threads, Level::best())
+        Self::new(Weights::new(tensors)?, patch, threads, Level::best(), Shortcuts::default())
     }
 
-    /// Takes the lengths of features from so many channels at the most: those that hold most of them. Fewer than the window has
-    /// patches (and one) approximate, and are faster.
-    pub fn with_channels(self, most: usize) -> Self {
-        Self { most, ..self }
-    }
-
-    fn new(weights: Weights, patch: usize, threads: usize, level: Level) -> Result<Self> {
+    fn new(weights: Weights, patch: usize, threads: usize, level: Level, shortcuts: Shortcuts) -> Result<Self> {
         if !serves(patch) {
             return Err(Error::input(format!("patches of {patch} pixels are no power of two")));
         }
         let (own, needed) = (weights.steps.len(), patch.ilog2() as usize);
         if own != 1 && own != needed {
             return Err(Error::input(format!("an upsampler of {own} steps cannot serve patches of {patch} pixels")));
+        }
+        if shortcuts.half_resolution && needed < 2 {
+            return Err(Error::input(format!(
+                "patches of {patch} pixels are doubled once only, and not at half resolution"
+            )));
         }
         let threads = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|_| "upsample".into());
         let threads = threads.build().internal(|| "the upsampler's threads cannot be started".into())?;
@@ -152,7 +161,7 @@ impl Upsampler {
             plan: None,
             memory: Memory::default(),
             buffers: Buffers::default(),
-            most: usize::MAX,
+            shortcuts,
         })
     }
 
@@ -188,13 +197,14 @@ impl Upsampler {
         let (weights, level, buffers) = (&self.weights, self.level, &self.buffers);
         let seen = self.memory.last_mut(windows.count);
         self.threads.install(|| seen.par_iter_mut().for_each(|seen| make(weights, &grids, level, buffers, seen)));
+        let most = self.shortcuts.channels.unwrap_or(usize::MAX);
         let logits = self.threads.install(|| {
             let sources: Vec<Sources> = windows
                 .tokens
                 .par_chunks_exact(tokens)
                 .map(|tokens| {
                     let (offset, queries) = (&self.weights.offset[..], targets.queries);
-                    self.level.run(MakeSources { tokens, offset, queries, most: self.most })
+                    self.level.run(MakeSources { tokens, offset, queries, most })
                 })
                 .collect();
             let queries = targets.queries.len() / depth;
@@ -211,7 +221,7 @@ impl Upsampler {
 
     fn grids(&self, size: [usize; 2]) -> Vec<Grid> {
         let steps = self.patch.ilog2() as usize;
-        (0..steps)
+        (0..steps - usize::from(self.shortcuts.half_resolution))
             .map(|index| {
                 let cells = size.map(|side| side << index);
                 Grid::new(cells, self.weights.step(index), self.patch >> (index + 1), self.level.width())
@@ -247,7 +257,7 @@ impl Upsampler {
         let of_cls: Vec<f32> = sources.of_cls.iter().map(|similarity| lambda * similarity).collect();
         let queries = of_cls.len();
         // (pair of rows, query, 2, column)
-        let mut by_rows = self.buffers.take(logits.len());
+        let mut by_rows = self.buffers.take(queries * height * width);
         by_rows.par_chunks_exact_mut(2 * queries * width).enumerate().for_each_init(
             || (vec![0f32; 2 * last.width * channels], vec![0f32; 2 * last.width]),
             |(pixels, lengths), (row, out)| {
@@ -271,9 +281,14 @@ impl Upsampler {
                 }
             },
         );
-        logits.par_chunks_exact_mut(height * width).enumerate().for_each(|(query, plane)| {
-            for (pair, to) in plane.chunks_exact_mut(2 * width).enumerate() {
-                to.copy_from_slice(&by_rows[(pair * queries + query) * 2 * width..][..2 * width]);
+        let pixels = logits.len() / queries.max(1);
+        logits.par_chunks_exact_mut(pixels.max(1)).enumerate().for_each(|(query, plane)| {
+            let rows = |row: usize| &by_rows[((row / 2 * queries + query) * 2 + row % 2) * width..][..width];
+            if self.shortcuts.half_resolution {
+                return bilinear::double(rows, [height, width], plane);
+            }
+            for (row, to) in plane.chunks_exact_mut(width).enumerate() {
+                to.copy_from_slice(rows(row));
             }
         });
         self.buffers.give(by_rows);

@@ -212,12 +212,12 @@ impl Case {
         self.cells.map(|side| side << self.steps)
     }
 
-    /// Logits (query, pixel), and each feature's length.
-    fn plain(&self) -> (Vec<f64>, Vec<f64>) {
+    /// Logits (query, pixel) after so many doublings, and each feature's length.
+    fn plain(&self, doublings: usize) -> (Vec<f64>, Vec<f64>) {
         let depth = self.depth;
         let (cls, patches) = self.tokens.split_at(depth);
         let mut features = wide(patches);
-        for step in 0..self.steps {
+        for step in 0..doublings {
             let prefix =
                 if self.tensors.contains_key("up2.range_temp") { format!("up{}.", step + 1) } else { "up1.".into() };
             let cells = self.cells.map(|side| side << step);
@@ -239,7 +239,11 @@ impl Case {
     }
 
     fn upsampler(&self, level: Level) -> Upsampler {
-        Upsampler::new(Weights::new(&self.tensors).unwrap(), 1 << self.steps, 1, level).unwrap()
+        self.with_shortcuts(level, Shortcuts::default())
+    }
+
+    fn with_shortcuts(&self, level: Level, shortcuts: Shortcuts) -> Upsampler {
+        Upsampler::new(Weights::new(&self.tensors).unwrap(), 1 << self.steps, 1, level, shortcuts).unwrap()
     }
 
     fn run(&self, upsampler: &mut Upsampler) -> Vec<f32> {
@@ -249,7 +253,7 @@ impl Case {
     }
 
     fn check(&self) {
-        let (want, lengths) = self.plain();
+        let (want, lengths) = self.plain(self.steps);
         for level in Level::all() {
             let got = self.run(&mut self.upsampler(level));
             assert_eq!(got.len(), want.len());
@@ -400,11 +404,32 @@ fn fewer_channels_are_exact_where_they_hold_all_and_near_where_not() {
         }
         let want = case.run(&mut case.upsampler(Level::best()));
         let off = |channels: usize| {
-            let got = case.run(&mut case.upsampler(Level::best()).with_channels(channels));
+            let shortcuts = Shortcuts { channels: Some(channels), ..Shortcuts::default() };
+            let got = case.run(&mut case.with_shortcuts(Level::best(), shortcuts));
             assert_eq!(got.len(), want.len());
             got.iter().zip(&want).map(|(got, want)| (got - want).abs()).sum::<f32>() / want.len() as f32
         };
         assert!(off(5) < 1e-5 && off(39) < 1e-5, "{} {}", off(5), off(39));
         assert!(off(4) > 1e-4 && off(2) > off(4) && off(2).is_finite(), "{} {}", off(4), off(2));
     }
+}
+
+#[test]
+fn at_half_resolution_the_logits_before_the_last_doubling_are_doubled() {
+    let half = Shortcuts { half_resolution: true, ..Shortcuts::default() };
+    for case in [Case::new(2, 1, 3, [4, 11], 30, 7), Case::new(4, 4, 3, [2, 3], 24, 8)] {
+        let (plain, _) = case.plain(case.steps - 1);
+        let plain: Vec<f32> = plain.into_iter().map(|logit| logit as f32).collect();
+        let size = case.size().map(|side| side / 2);
+        for level in Level::all() {
+            let got = case.run(&mut case.with_shortcuts(level, half));
+            let mut want = vec![0.0; got.len()];
+            let planes = want.chunks_exact_mut(4 * size[0] * size[1]).zip(plain.chunks_exact(size[0] * size[1]));
+            planes.for_each(|(to, from)| bilinear::double(|row| &from[row * size[1]..][..size[1]], size, to));
+            let worst = got.iter().zip(&want).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
+            assert!(worst < 2e-5, "{level:?}: off by {worst:.1e}");
+        }
+    }
+    let once = Case::new(1, 1, 1, [2, 2], 4, 1);
+    assert!(Upsampler::new(Weights::new(&once.tensors).unwrap(), 2, 1, Level::best(), half).is_err());
 }

@@ -81,6 +81,7 @@ fn flags(args: &BenchArgs, scene: &Path, model: &Path, output: &Path) -> Vec<Ove
         Override::text("--stretch", "stretch", "none"),
         Override::text("--output", "outputs.labels", &output.to_string_lossy()),
         Override::yaml("--channels", "method.channels", &args.channels.map_or("null".into(), |it| it.to_string())),
+        Override::yaml("--half-resolution", "method.half_resolution", &args.half_resolution.to_string()),
         Override::yaml("--batch", "tiling.batch", &args.batch.to_string()),
     ]
 }

@@ -20,6 +20,7 @@ use crate::pipeline::{DeviceChoice, NoDevice};
 use crate::report::{BenchReport, BenchRow, Reporter};
 use crate::scene::Classifier;
 use crate::stitch::window_weights;
+use crate::upsample::Shortcuts;
 
 /// Batches in a row of the windows that the model blends itself.
 const BATCHES_IN_A_ROW: usize = 2;
@@ -124,12 +125,13 @@ impl<'a> ModelBench<'a> {
     pub fn new(args: &'a BenchArgs, subject: &'a Subject, device: Device) -> Result<Self> {
         let sizes = &subject.bundle.card.sizes;
         let queries = subject::queries(args.queries.into(), sizes.embed_dim);
+        let shortcuts = Shortcuts { channels: args.channels.map(usize::from), half_resolution: args.half_resolution };
         let load = |path: &Path| TorchPatchEncoder::load(path, device);
         Ok(Self {
             args,
             subject,
             device,
-            segmenter: model::segmenter(&subject.bundle, device, &queries, 0.3, args.channels.map(usize::from))?,
+            segmenter: model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts)?,
             half: subject.bundle.halves().map(|halves| load(&halves.0)).transpose()?,
             bare: subject.bare.as_deref().map(load).transpose()?,
             queries,
