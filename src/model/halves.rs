@@ -58,6 +58,10 @@ impl Segmenter for Halves {
         self.queries.count
     }
 
+    fn batch(&self) -> usize {
+        self.encoder.batch()
+    }
+
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
         let tokens = self.encoder.encode(images, self.patch, self.queries.width)?;
         let windows = Windows {

@@ -10,8 +10,10 @@ use super::{Blender, Images, Queries, Region, Segmenter, TextEncoder};
 use crate::error::{Context, Error, Kind, Result};
 
 mod blend;
+mod crew;
 
 use blend::DeviceBlender;
+use crew::Crew;
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct TorchSegmenter {
     device: TorchDevice,
     queries: Tensor,
     lambda: Tensor,
+    /// On the CPU.
+    crew: Option<Crew>,
 }
 
 impl TorchSegmenter {
@@ -61,29 +65,39 @@ impl TorchSegmenter {
             .f_reshape([queries.count as i64, queries.width as i64])?
             .f_to_device(device)?;
         let lambda = Tensor::f_from_slice(&[-debias])?.f_to_device(device)?;
-        Ok(Self { module: load_module(path, device)?, device, queries: features, lambda })
+        let module = load_module(path, device)?;
+        Ok(Self { module, device, queries: features, lambda, crew: crew(device)? })
     }
 }
 
 impl TorchSegmenter {
     /// Logits (image, query, row, column) on the device; it may still be computing them.
     fn logits(&self, images: &Images) -> Result<Tensor> {
-        let _inference = tch::no_grad_guard();
-        let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
-        let pixels = upload(&images.pixels, self.device)?.f_reshape(shape)?;
-        let logits = self.module.forward_ts(&[&pixels, &self.queries, &self.lambda]).map_err(|error| {
-            foreign(error, || format!("the model cannot be run on images of shape {shape:?}"), IMAGE_SIGNATURE)
-        })?;
-        let expected = [shape[0], self.queries() as i64, shape[2], shape[3]];
-        if logits.size() != expected {
-            return Err(Error::input(format!(
-                "the model answers images of shape {shape:?} with logits of shape {:?}, expected {expected:?}",
-                logits.size()
-            ))
-            .with_hint(IMAGE_SIGNATURE));
-        }
-        Ok(logits)
+        logits(&self.module, self.device, images, &[&self.queries, &self.lambda])
     }
+}
+
+fn logits(module: &CModule, device: TorchDevice, images: &Images, [queries, lambda]: &[&Tensor; 2]) -> Result<Tensor> {
+    let _inference = tch::no_grad_guard();
+    let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
+    let pixels = upload(&images.pixels, device)?.f_reshape(shape)?;
+    let logits = module.forward_ts(&[&pixels, queries, lambda]).map_err(|error| {
+        foreign(error, || format!("the model cannot be run on images of shape {shape:?}"), IMAGE_SIGNATURE)
+    })?;
+    let expected = [shape[0], queries.size()[0], shape[2], shape[3]];
+    if logits.size() != expected {
+        return Err(Error::input(format!(
+            "the model answers images of shape {shape:?} with logits of shape {:?}, expected {expected:?}",
+            logits.size()
+        ))
+        .with_hint(IMAGE_SIGNATURE));
+    }
+    Ok(logits)
+}
+
+/// Threads for windows, where there is no device that takes many at a time.
+fn crew(device: TorchDevice) -> Result<Option<Crew>> {
+    if device == TorchDevice::Cpu { Crew::new().map(Some) } else { Ok(None) }
 }
 
 impl Segmenter for TorchSegmenter {
@@ -92,12 +106,16 @@ impl Segmenter for TorchSegmenter {
     }
 
     fn batch(&self) -> usize {
-        // A GPU is filled by more; one with too little memory says so, and gets fewer.
-        if self.device == TorchDevice::Cpu { 4 } else { 32 }
+        // A GPU is filled by many; one with too little memory says so, and gets fewer.
+        self.crew.as_ref().map_or(32, Crew::batch)
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
-        to_vec(&self.logits(images)?)
+        let Some(crew) = &self.crew else { return to_vec(&self.logits(images)?) };
+        let (module, device) = (&self.module, self.device);
+        let given = |images| (images, self.queries.shallow_clone(), self.lambda.shallow_clone());
+        let work = crew.portions(images).map(given).collect();
+        crew.each(work, |(images, queries, lambda)| to_vec(&logits(module, device, &images, &[&queries, &lambda])?))
     }
 
     fn blends(&self) -> bool {
@@ -123,13 +141,25 @@ fn upload(values: &[f32], device: TorchDevice) -> Result<Tensor> {
 pub struct TorchPatchEncoder {
     module: CModule,
     device: TorchDevice,
+    /// On the CPU, unless a batch is to be computed as a whole.
+    crew: Option<Crew>,
 }
 
 impl TorchPatchEncoder {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
         super::memory::keep();
         let device = TorchDevice::from(device);
-        Ok(Self { module: load_module(path, device)?, device })
+        Ok(Self { module: load_module(path, device)?, device, crew: crew(device)? })
+    }
+
+    /// Leaves it to libtorch how a batch is shared out among threads.
+    pub fn as_a_whole(self) -> Self {
+        Self { crew: None, ..self }
+    }
+
+    /// Windows that keep all threads busy.
+    pub fn batch(&self) -> usize {
+        self.crew.as_ref().map_or(32, Crew::batch)
     }
 
     /// Features (image, 1 + patch, `width`).
@@ -137,6 +167,13 @@ impl TorchPatchEncoder {
     /// # Errors
     /// The model cannot be run on these images, or gives features of another shape.
     pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
+        match &self.crew {
+            Some(crew) => crew.each(crew.portions(images).collect(), |images| self.features(&images, patch, width)),
+            None => self.features(images, patch, width),
+        }
+    }
+
+    fn features(&self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
         let _inference = tch::no_grad_guard();
         let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
         let pixels = upload(&images.pixels, self.device)?.f_reshape(shape)?;
@@ -170,17 +207,32 @@ pub fn set_threads(threads: usize) {
 pub struct TorchTextEncoder {
     module: CModule,
     device: TorchDevice,
+    /// On the CPU.
+    crew: Option<Crew>,
 }
+
+/// Texts that a thread encodes at once: enough that the weights are read for many tokens.
+const TEXTS: usize = 10;
 
 impl TorchTextEncoder {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
         let device = TorchDevice::from(device);
-        Ok(Self { module: load_module(path, device)?, device })
+        Ok(Self { module: load_module(path, device)?, device, crew: crew(device)? })
     }
 }
 
 impl TextEncoder for TorchTextEncoder {
     fn encode(&mut self, tokens: &TokenBatch) -> Result<Vec<f32>> {
+        let Some(crew) = &self.crew else { return self.features(tokens) };
+        let columns = tokens.columns;
+        let some = tokens.ids.chunks((TEXTS * columns).max(1));
+        let work = some.map(|ids| TokenBatch { rows: ids.len() / columns.max(1), columns, ids: ids.to_vec() });
+        crew.each(work.collect(), |tokens| self.features(&tokens))
+    }
+}
+
+impl TorchTextEncoder {
+    fn features(&self, tokens: &TokenBatch) -> Result<Vec<f32>> {
         let _inference = tch::no_grad_guard();
         let shape = [tokens.rows as i64, tokens.columns as i64];
         let ids = Tensor::f_from_slice(&tokens.ids)?.f_reshape(shape)?;

@@ -133,7 +133,7 @@ impl<'a> ModelBench<'a> {
             device,
             segmenter: model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts)?,
             half: subject.bundle.halves().map(|halves| load(&halves.0)).transpose()?,
-            bare: subject.bare.as_deref().map(load).transpose()?,
+            bare: subject.bare.as_deref().map(load).transpose()?.map(TorchPatchEncoder::as_a_whole),
             queries,
             window: sizes.window,
             stride: sizes.window / 2,

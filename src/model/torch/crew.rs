@@ -1,0 +1,77 @@
+//! libtorch on the CPU: some windows, and some texts, to each thread.
+//!
+//! Within a call, libtorch shares each operation out among its threads, which then wait for each other: spinning, for they
+//! expect it to be short. Where anything else runs on the machine, the waiting soon costs several times the work. Windows
+//! have nothing to do with each other: a thread computes its own from beginning to end. It takes several at once, since it
+//! has to read all of the model's weights for them.
+
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Context, Result};
+use crate::model::Images;
+
+/// Windows that a thread computes at once: for a single one, reading the weights of a ViT-B takes a sixth of the time.
+const PORTION: usize = 4;
+
+/// Windows of a batch, but for one a thread: those that wait between reader, model and stitcher take memory.
+const MOST: usize = 32;
+
+/// Threads for which libtorch does not look for help.
+pub(super) struct Crew(ThreadPool);
+
+impl Crew {
+    /// As many as libtorch would take.
+    pub fn new() -> Result<Self> {
+        let threads = ThreadPoolBuilder::new()
+            .num_threads(super::threads())
+            .thread_name(|_| "libtorch".into())
+            // Holds for the thread that says it.
+            .start_handler(|_| tch::set_num_threads(1));
+        threads.build().internal(|| "the model's threads cannot be started".into()).map(Self)
+    }
+
+    /// Windows that keep all threads busy.
+    pub fn batch(&self) -> usize {
+        let threads = self.0.current_num_threads();
+        (PORTION * threads).min(MOST).next_multiple_of(threads)
+    }
+
+    /// A batch shared out evenly.
+    pub fn portions(&self, images: &Images) -> impl Iterator<Item = Images> {
+        let (size, image) = (images.size, 3 * images.size.pixels());
+        let portion = images.count.div_ceil(self.0.current_num_threads()).clamp(1, PORTION);
+        let portions = images.pixels.chunks((portion * image).max(1));
+        portions.map(move |pixels| Images { size, count: pixels.len() / image.max(1), pixels: pixels.to_vec() })
+    }
+
+    /// What `compute` makes of each piece of work, one after another.
+    pub fn each<T: Send>(
+        &self,
+        work: Vec<T>,
+        compute: impl Fn(T) -> Result<Vec<f32>> + Send + Sync,
+    ) -> Result<Vec<f32>> {
+        let answers: Vec<Vec<f32>> = self.0.install(|| work.into_par_iter().map(compute).collect::<Result<_>>())?;
+        Ok(answers.concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geom::Size;
+
+    #[test]
+    fn batches_are_shared_out_evenly_and_come_back_in_order() {
+        let crew = Crew(ThreadPoolBuilder::new().num_threads(3).build().unwrap());
+        assert_eq!(crew.batch(), 12);
+        for (count, portions) in [(12, vec![4; 3]), (20, vec![4; 5]), (7, vec![3, 3, 1]), (2, vec![1, 1]), (0, vec![])]
+        {
+            let size = Size::new(2, 1);
+            let images = Images { size, count, pixels: (0..6 * count).map(|pixel| pixel as f32).collect() };
+            let shared: Vec<Images> = crew.portions(&images).collect();
+            assert_eq!(shared.iter().map(|images| images.count).collect::<Vec<_>>(), portions);
+            assert_eq!(crew.each(shared, |images| Ok(images.pixels)).unwrap(), images.pixels);
+        }
+    }
+}
