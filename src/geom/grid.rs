@@ -85,6 +85,12 @@ impl Grid {
             * touching(&self.col_starts, self.window.width, region.cols()).len()
     }
 
+    /// Whether it is one of the windows.
+    pub fn has(&self, window: &Window) -> bool {
+        let starts = [(&self.row_starts, window.row), (&self.col_starts, window.col)];
+        window.size() == self.window && starts.iter().all(|(starts, start)| starts.binary_search(start).is_ok())
+    }
+
     fn at(&self, col: usize, row: usize) -> Window {
         Window { col, row, width: self.window.width, height: self.window.height }
     }
@@ -145,6 +151,8 @@ mod tests {
                 .filter(|window| share(window.rows(), region.rows()) && share(window.cols(), region.cols()))
                 .collect();
             prop_assert_eq!(grid.reaching(region).collect::<Vec<_>>(), by_hand.clone());
+            prop_assert!(grid.windows().all(|window| grid.has(&window)));
+            prop_assert_eq!(grid.has(&region), grid.windows().any(|window| window == region));
             if region.size().pixels() > 0 {
                 prop_assert_eq!(grid.count_reaching(region), by_hand.len());
             }

@@ -105,6 +105,11 @@ impl RowFile {
         &self.holes
     }
 
+    /// Fails where a window that could not be computed is none of the scene's.
+    pub fn check_holes(&self, is_window: impl Fn(&Window) -> bool) -> Result<()> {
+        if self.holes.iter().all(is_window) { Ok(()) } else { Err(damaged(&self.path)) }
+    }
+
     /// Adds the rows after those that are there.
     ///
     /// # Errors
@@ -166,6 +171,11 @@ impl RowFile {
     }
 }
 
+fn damaged(path: &Path) -> Error {
+    Error::input(format!("{} is damaged", path.display()))
+        .with_hint("Start anew with --overwrite: what was finished there is computed again.")
+}
+
 /// Reads a record's payload; `false`: it is not whole.
 fn whole(from: &mut impl io::Read, head: &Head, payload: &mut Vec<u8>) -> io::Result<bool> {
     payload.clear();
@@ -209,10 +219,7 @@ impl Rows<'_> {
     pub fn ready(&mut self) -> Result<usize> {
         while self.taken == self.strip.rows {
             let cannot = || format!("cannot read {}", self.path.display());
-            let damaged = || {
-                Error::input(format!("{} is damaged", self.path.display()))
-                    .with_hint("Start anew with --overwrite: what was finished there is computed again.")
-            };
+            let damaged = || damaged(self.path);
             let Some(head) = Head::read(&mut self.from).input(cannot)? else { return Ok(0) };
             let mut payload = Vec::new();
             if head.length > self.longest || !whole(&mut self.from, &head, &mut payload).input(cannot)? {

@@ -19,8 +19,7 @@ const MOST_PER_BYTE: u64 = 1000;
 /// Refuses a local GeoTIFF one block of which is said to be far larger than all of the file could hold; and one without nodata,
 /// the last block of which is not there, and next to nothing of it in all.
 pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result<()> {
-    let pixels = info.size.pixels();
-    if pixels < SMALL || dataset.driver().short_name() != "GTiff" {
+    if dataset.driver().short_name() != "GTiff" {
         return Ok(());
     }
     let Ok(bytes) = std::fs::metadata(path).map(|file| file.len()) else { return Ok(()) };
@@ -35,7 +34,8 @@ pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result
         ))
         .with_hint("Its header is damaged; if it is meant like that, write it anew in small blocks (gdal_translate -co TILED=YES)."));
     }
-    if info.bands.iter().any(|band| band.nodata.is_some()) {
+    let pixels = info.size.pixels();
+    if pixels < SMALL || info.bands.iter().any(|band| band.nodata.is_some()) {
         return Ok(());
     }
     let last = [(info.size.width - 1) / width.max(1), (info.size.height - 1) / height.max(1)];

@@ -186,7 +186,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
     if mine.len() > 1 {
         reporter.detail(&format!("Computed in {} columns.", mine.len()));
     }
-    let mut files = mine.iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
+    let mut files = open(engine, &journal, &mine)?;
     let (before, of) = (rows(&files), total_rows(&files));
     if before > 0 {
         reporter.note(&format!("{} goes on from an earlier run: {before} of {of} rows are finished.", scene.name()));
@@ -237,7 +237,7 @@ pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
     }
     let journal =
         Journal::open(&folder, &identity, &layers::of(engine), scene.info.size, &Division::whole(Vec::new()))?;
-    let mut files = journal.parts().iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
+    let mut files = open(engine, &journal, journal.parts())?;
     let bands = files.chunk_by(|a, b| a.part().row == b.part().row);
     let missing: Vec<String> = bands
         .enumerate()
@@ -254,6 +254,14 @@ pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
     }
     let counts = assembled(engine, &reader, &journal, &mut files, Counts::default())?;
     Ok(Outcome::Finished(Box::new(Finished { counts, stretch: reader.stretch().clone(), journal })))
+}
+
+/// The files of some parts, with what earlier runs have left in them.
+fn open(engine: &Engine<'_>, journal: &Journal, parts: &[Window]) -> Result<Vec<RowFile>> {
+    let grid = engine.plan.grid(engine.scene);
+    let files = parts.iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
+    files.iter().try_for_each(|file| file.check_holes(|window| grid.has(window)))?;
+    Ok(files)
 }
 
 /// Whether an earlier run has finished the scene.
