@@ -40,11 +40,11 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let mut model = ModelBench::new(args, &subject, device)?;
     let silent = Reporter::silent();
     let labels = work.path().join("labels.tif");
-    let spec = pipeline::from_flags(&flags(args, &scene, &subject.bundle.folder, &labels))?;
+    let spec = pipeline::from_flags(&flags(args, &scene, &subject.bundle.folder, model.batch, &labels))?;
     let around = Around {
         prepared: job::prepare(&spec, true, Folders::Make, &silent)?,
         bundle: &subject.bundle,
-        batch: args.batch.into(),
+        batch: model.batch,
         labels,
     };
     let batches = around.batches()?;
@@ -71,7 +71,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
 }
 
 /// The flags of a job on the scene.
-fn flags(args: &BenchArgs, scene: &Path, model: &Path, output: &Path) -> Vec<Override> {
+fn flags(args: &BenchArgs, scene: &Path, model: &Path, batch: usize, output: &Path) -> Vec<Override> {
     let prompts: Vec<String> = (0..args.queries).map(|index| format!("thing {index}")).collect();
     vec![
         Override::text("SCENE", "scene", &scene.to_string_lossy()),
@@ -82,7 +82,7 @@ fn flags(args: &BenchArgs, scene: &Path, model: &Path, output: &Path) -> Vec<Ove
         Override::text("--output", "outputs.labels", &output.to_string_lossy()),
         Override::yaml("--channels", "method.channels", &args.channels.map_or("null".into(), |it| it.to_string())),
         Override::yaml("--half-resolution", "method.half_resolution", &args.half_resolution.to_string()),
-        Override::yaml("--batch", "tiling.batch", &args.batch.to_string()),
+        Override::yaml("--batch", "tiling.batch", &batch.to_string()),
     ]
 }
 

@@ -96,6 +96,8 @@ pub struct ModelBench<'a> {
     args: &'a BenchArgs,
     subject: &'a Subject,
     device: Device,
+    /// Windows at once.
+    pub batch: usize,
     pub queries: Queries,
     pub segmenter: Box<dyn Segmenter>,
     /// The transformer that is part of a window, and the one that was trained.
@@ -127,11 +129,13 @@ impl<'a> ModelBench<'a> {
         let queries = subject::queries(args.queries.into(), sizes.embed_dim);
         let shortcuts = Shortcuts { channels: args.channels.map(usize::from), half_resolution: args.half_resolution };
         let load = |path: &Path| TorchPatchEncoder::load(path, device);
+        let segmenter = model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts)?;
         Ok(Self {
             args,
             subject,
             device,
-            segmenter: model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts)?,
+            batch: args.batch.map_or(segmenter.batch(), usize::from),
+            segmenter,
             half: subject.bundle.halves().map(|halves| load(&halves.0)).transpose()?,
             bare: subject.bare.as_deref().map(load).transpose()?.map(TorchPatchEncoder::as_a_whole),
             queries,
@@ -143,7 +147,7 @@ impl<'a> ModelBench<'a> {
     /// Batches that show nothing.
     fn noise(&self) -> Vec<Images> {
         let size = Size::new(self.window, self.window);
-        let count = usize::from(self.args.batch);
+        let count = self.batch;
         let batch = |seed: usize| Images {
             size,
             count,
@@ -268,7 +272,7 @@ impl<'a> ModelBench<'a> {
             device: self.device.to_string(),
             processor: processor(),
             threads: torch::threads(),
-            batch: self.args.batch.into(),
+            batch: self.batch,
             queries: self.queries.count,
             window: self.window,
             stride: self.stride,
