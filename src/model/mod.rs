@@ -17,6 +17,7 @@ pub mod torch;
 pub mod tta;
 pub mod weights;
 
+pub use crate::upsample::Shortcuts;
 pub use halves::segmenter;
 pub use preprocess::{Normalisation, Padding, normalise};
 

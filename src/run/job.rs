@@ -18,11 +18,10 @@ use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
 use crate::model::tta::EightSides;
-use crate::model::{self, Normalisation, Queries, Segmenter};
+use crate::model::{self, Normalisation, Queries, Segmenter, Shortcuts};
 use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
 use crate::report::{ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
-use crate::upsample::Shortcuts;
 use crate::{raster, vector};
 
 /// Resolves a job and says what it comes to; computes nothing.

@@ -15,12 +15,11 @@ use crate::model::bundle::Trust;
 use crate::model::queries::{self, Wording};
 use crate::model::text::imagenet_templates;
 use crate::model::torch::{self, Device, TorchPatchEncoder, TorchTextEncoder};
-use crate::model::{self, Images, Padding, Queries, Region, Segmenter};
+use crate::model::{self, Images, Padding, Queries, Region, Segmenter, Shortcuts};
 use crate::pipeline::{DeviceChoice, NoDevice};
 use crate::report::{BenchReport, BenchRow, Reporter};
 use crate::scene::Classifier;
 use crate::stitch::window_weights;
-use crate::upsample::Shortcuts;
 
 /// Batches in a row of the windows that the model blends itself.
 const BATCHES_IN_A_ROW: usize = 2;
