@@ -23,7 +23,7 @@ COUNT ?= 10000
 FUZZ_SECONDS := $(or $(SECONDS),60)
 unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz audit lint fmt bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint fmt bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -54,8 +54,12 @@ soak: setup ## JOBS=2000 small jobs in a row, then SCENES=3000 scenes in one pro
 
 mutations: setup ## mutated inputs through the real binary, COUNT=10000 of them, and what became of them by kind
 	@SEGEARTH_MUTATIONS=$(COUNT) scripts/timed.sh cargo test $(CARGOFLAGS) --test it mutations -- --nocapture
+
 fuzz: setup ## libFuzzer on everything that reads what others wrote, SECONDS=60 for each target
 	@CARGOFLAGS="$(CARGOFLAGS)" scripts/timed.sh scripts/fuzz.sh $(FUZZ_SECONDS)
+
+sanitize: setup ## the unit tests under AddressSanitizer
+	@CARGOFLAGS="$(CARGOFLAGS)" scripts/timed.sh scripts/sanitize.sh
 
 audit: ## the dependencies' licences, sources and known faults, where cargo-deny is installed
 	@scripts/audit.sh
