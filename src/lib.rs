@@ -17,6 +17,9 @@
 //! ordered (channel, row, column), with a batch in front where there is one. Pixel values are red, green, blue in 0..=255
 //! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres.
 
+// An index that is not sure is a panic that somebody outside may cause: each has its reason, or its room has.
+#![warn(clippy::indexing_slicing)]
+
 pub mod change;
 pub mod cli;
 pub mod error;

@@ -9,6 +9,8 @@
 //! A transition's value is `from × classes + to`, whatever occurs. Nothing is compared blindly: classes are joined by their
 //! names or a map, grids by their georeferences.
 
+#![expect(clippy::indexing_slicing, reason = "cells of a matrix of classes × classes, and windows of a scene")]
+
 mod legend;
 mod select;
 mod tables;

@@ -1,5 +1,7 @@
 //! The confusion matrix and the figures that follow from it: plain numbers.
 
+#![expect(clippy::indexing_slicing, reason = "rows and columns of a square matrix of the classes")]
+
 use serde::Serialize;
 
 /// How often each class of the reference was predicted as each class.

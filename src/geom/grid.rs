@@ -1,5 +1,7 @@
 //! Overlapping windows that cover a scene.
 
+#![expect(clippy::indexing_slicing, reason = "ends of a range that was searched for in the same list")]
+
 use std::ops::Range;
 
 use super::{Size, Window};

@@ -1,5 +1,10 @@
 //! The part of a scene that is asked for: polygons over its pixels.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "bands up to the last one, pairs of crossings, and spans within the window's columns"
+)]
+
 use std::ops::Range;
 
 use super::{Size, Window};

@@ -10,9 +10,6 @@
 //! Rows lie here as plain bytes, whatever the rasters that are made of them: a record that was being written when the
 //! machine stopped is told by its checksum and computed again. The parts' files are locked while somebody works on them.
 
-// What it reads comes from outside: an index that is not sure is a panic that somebody else can cause.
-#![warn(clippy::indexing_slicing)]
-
 mod identity;
 mod parts;
 mod record;

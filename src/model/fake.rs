@@ -1,5 +1,7 @@
 //! Models without weights, deterministic: for tests, for measuring everything but the model, and for trying a job out.
 
+#![expect(clippy::indexing_slicing, reason = "planes of the images of a batch")]
+
 use super::{Images, Segmenter};
 use crate::error::Result;
 

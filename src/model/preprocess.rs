@@ -1,5 +1,7 @@
 //! Pixels as the model wants them: normalised, and padded to whole patches where a window has none.
 
+#![expect(clippy::indexing_slicing, reason = "planes and channels of tiles, whose sizes the grid decides")]
+
 use rayon::prelude::*;
 
 use super::Images;

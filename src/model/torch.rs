@@ -1,5 +1,10 @@
 //! Runs a bundle's TorchScript with libtorch, on the CPU or on CUDA.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "sizes whose number is looked at before, or is that of a tensor made here"
+)]
+
 use std::fmt;
 use std::path::Path;
 

@@ -1,6 +1,8 @@
 //! Test-time augmentation: the answers over the eight flips and turns of a window, averaged (the symmetries of the square,
 //! the group D4). Eight times the work; what lies askew or in shadow is judged from all sides.
 
+#![expect(clippy::indexing_slicing, reason = "pixels of a plane, each to its own place")]
+
 use rayon::prelude::*;
 
 use super::{Images, Segmenter};

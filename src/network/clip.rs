@@ -3,6 +3,8 @@
 //! Names of weights are those of OpenAI's checkpoints. The last block of the image tower is SegEarth-OV's: it looks for
 //! patches alike instead of asking what the image is about (see [`Attention`]).
 
+#![expect(clippy::indexing_slicing, reason = "the last of the blocks, of which there is one at least")]
+
 use tch::{Kind, TchError, Tensor};
 
 use super::checkpoint::Activation;

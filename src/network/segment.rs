@@ -1,5 +1,7 @@
 //! From normalised windows to logits: CLIP's patches, SimFeatUp, the scalar products and the [CLS] debiasing.
 
+#![expect(clippy::indexing_slicing, reason = "the one shape that an operation gives")]
+
 use tch::{Kind, TchError, Tensor};
 
 use super::clip::{ImageFeatures, ImageTower};

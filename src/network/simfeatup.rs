@@ -15,6 +15,8 @@
 //!
 //! Nothing here names a batch, a row count or a column count: one trace serves all sizes.
 
+#![expect(clippy::indexing_slicing, reason = "the one tensor that an operation gives, and cells of a matrix made here")]
+
 use tch::{Kind, TchError, Tensor};
 
 use super::checkpoint::UpsamplerKind;

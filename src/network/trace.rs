@@ -3,6 +3,8 @@
 //! The traces hold for any batch, any number of queries and any image whose sides are multiples of the patch, because the
 //! network reads no size as a number. Weights become constants of the archive and follow the device it is loaded on.
 
+#![expect(clippy::indexing_slicing, reason = "as many inputs as the tracer was given")]
+
 use tch::{CModule, Device, Kind, TchError, Tensor};
 
 use super::clip::TextTower;

@@ -1,5 +1,7 @@
 //! Text into a template: once over, so that nothing filled in is looked at again.
 
+#![expect(clippy::indexing_slicing, reason = "64 letters for 6 bits")]
+
 /// Replaces every `{{name}}` of the template. A name without a value stays as it is.
 pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(template.len() + values.iter().map(|(_, value)| value.len()).sum::<usize>());

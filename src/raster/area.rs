@@ -1,5 +1,7 @@
 //! The part of a scene that is asked for, from a vector file or bounds, brought onto the scene's pixels.
 
+#![expect(clippy::indexing_slicing, reason = "both axes of a point")]
+
 use std::path::Path;
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};

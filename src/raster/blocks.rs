@@ -3,6 +3,8 @@
 //! Blocks go to the file complete and in order, past GDAL's cache: the same rows give the same bytes however they are
 //! handed over and whatever else the cache holds, and a failed write is an error at once.
 
+#![expect(clippy::indexing_slicing, reason = "whole rows of a block, whose number `push` checks")]
+
 use gdal::raster::{Buffer, GdalType};
 
 use super::target::Target;

@@ -1,5 +1,7 @@
 //! Label images as they come: numbers or colours that stand for classes.
 
+#![expect(clippy::indexing_slicing, reason = "the first band: what has none is not opened")]
+
 use std::path::Path;
 
 use gdal::raster::GdalDataType;

@@ -4,6 +4,11 @@
 //! interpolated, into the holes. Next to the data the filling continues it, far away it is the mean: neither an edge that
 //! the guidance could see nor streaks.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "pixels of planes of one size, and the first level, which is always there"
+)]
+
 use crate::geom::Size;
 
 /// A grid of the pyramid: three planes and where they hold something.

@@ -1,5 +1,7 @@
 //! Many tiles as one scene, and the single-band assets of one acquisition as the bands of one scene.
 
+#![expect(clippy::indexing_slicing, reason = "bands of the first tile, which all tiles have")]
+
 use super::vrt::{self, Band, Holes, Tile};
 use super::{messages, metadata, open};
 use crate::error::{Error, Result};

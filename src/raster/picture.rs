@@ -1,5 +1,7 @@
 //! Pictures in memory, as pages embed them.
 
+#![expect(clippy::indexing_slicing, reason = "the three channels of a pixel")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

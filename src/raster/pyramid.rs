@@ -3,6 +3,8 @@
 //! GDAL can do this as well, but the order in which its cache lets go of blocks is not ours to say: blocks go to the file
 //! in order here, so that the same raster gives the same bytes.
 
+#![expect(clippy::indexing_slicing, reason = "columns of a block, and up to four pixels under one")]
+
 use gdal::Dataset;
 use gdal::raster::{Buffer, GdalType, RasterBand};
 

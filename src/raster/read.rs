@@ -1,5 +1,7 @@
 //! Windows of a scene as the model takes them: three bands in any order, stretched to 0..=255, holes filled.
 
+#![expect(clippy::indexing_slicing, reason = "bands that `open` has found in the file, and planes of a window")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -3,6 +3,11 @@
 //! Each pixel is computed from the scene's own pixels by its place alone, in a fixed order: it is the same through every
 //! window. Weights are those of valid pixels only.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "rows and columns between the taps' first and last, for which there is room"
+)]
+
 use super::read::{Raw, Source};
 use crate::error::Result;
 use crate::geom::{Size, Window};

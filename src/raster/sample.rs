@@ -4,6 +4,11 @@
 //! channel, which is exact as long as the scene has no more pixels. Up to [`FULL_READ`] pixels the whole scene is read;
 //! beyond that its overviews, or where it has none, every n-th row of blocks.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "pixels of a plane and its masks of the same size, and a bin that is clamped to the counts"
+)]
+
 use super::read::{Raw, Source};
 use crate::error::Result;
 use crate::geom::{Coverage, Region, Size, Window};

@@ -1,5 +1,7 @@
 //! How a scene's values become 0..=255: settled once per scene from its valid pixels.
 
+#![expect(clippy::indexing_slicing, reason = "the three channels")]
+
 use std::fmt;
 
 use super::read::Source;

@@ -1,5 +1,7 @@
 //! Whole scenes and label rasters in few pixels, and pictures of them.
 
+#![expect(clippy::indexing_slicing, reason = "the three channels of a pixel")]
+
 use std::path::Path;
 
 use gdal::raster::{Buffer, ResampleAlg};

@@ -1,5 +1,7 @@
 //! Which pixels of a scene hold data: nodata values, mask bands, alpha, NaN.
 
+#![expect(clippy::indexing_slicing, reason = "the three channels, and pixels of planes of one size")]
+
 use std::path::Path;
 
 use gdal::Dataset;

@@ -1,5 +1,7 @@
 //! What changed between two maps, as a table on the terminal.
 
+#![expect(clippy::indexing_slicing, reason = "indices of classes, made by counting them")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Two class maps to what changed between them.
 
+#![expect(clippy::indexing_slicing, reason = "cells of a matrix of classes × classes")]
+
 use std::path::{Path, PathBuf};
 
 use crate::change::{Change, Comparison};

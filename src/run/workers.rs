@@ -3,6 +3,8 @@
 //! Each worker is this program with the same words and a shard of the job; what is left to join is joined here. A process of
 //! its own, rather than a thread: a GPU that fails takes one worker with it, and libtorch's threads do not meet.
 
+#![expect(clippy::indexing_slicing, reason = "a remainder by the list's own length")]
+
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};

@@ -1,5 +1,7 @@
 //! Windows' logits back into one picture: weighted blending in rolling rows, then labels and scores.
 
+#![expect(clippy::indexing_slicing, reason = "windows that the grid has laid inside the scene, and rows of its width")]
+
 mod accumulate;
 mod certainty;
 mod labels;

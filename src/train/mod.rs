@@ -9,6 +9,8 @@
 //! The network is the very one that runs later: each step builds `network`'s modules from the current weights, so that
 //! what is trained is what is used, the modified last block included. This is the third place that may name `tch`.
 
+#![expect(clippy::indexing_slicing, reason = "pictures and batches of sizes that this room decides")]
+
 pub mod augment;
 pub mod clip;
 pub mod colours;

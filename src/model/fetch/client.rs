@@ -1,5 +1,7 @@
 //! Downloads one file: resumed, retried, bounded and checked.
 
+#![expect(clippy::indexing_slicing, reason = "as many bytes as were read into the buffer")]
+
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

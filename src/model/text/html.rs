@@ -1,5 +1,7 @@
 //! HTML character references as HTML 5 and Python's `html.unescape` resolve them, the faulty ones included.
 
+#![expect(clippy::indexing_slicing, reason = "32 letters for the 32 numbers of the pattern")]
+
 use html_escape::NAMED_ENTITIES;
 
 /// Names that HTML 5 also resolves without a semicolon, and at the head of a longer word ("&ampere" is "&ere").

@@ -3,6 +3,8 @@
 //! OpenAI's merges file only lists merges; the ids follow from their order. A `tokenizer.json` (the Hugging Face layout)
 //! spells the ids out. Both are checked here until nothing in them can surprise the tokenizer library.
 
+#![expect(clippy::indexing_slicing, reason = "tables of all 256 bytes, and a token that was found in the map")]
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;

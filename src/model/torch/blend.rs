@@ -3,6 +3,8 @@
 //! It does what `stitch` does on the host, in float32 and window after window; sums are done in the device's own order
 //! within a window, so that results on two kinds of device agree to rounding and not to the bit.
 
+#![expect(clippy::indexing_slicing, reason = "the first size of a matrix made here")]
+
 use tch::{Kind as Number, Tensor};
 
 use super::{TorchDevice, TorchSegmenter, to_vec};

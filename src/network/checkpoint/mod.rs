@@ -13,9 +13,6 @@
 //! anything is allocated; nothing is ever decompressed. The tensors are read one by one, so the memory needed is that of the
 //! tensors themselves.
 
-// What it reads comes from outside: an index that is not sure is a panic that somebody else can cause.
-#![warn(clippy::indexing_slicing)]
-
 mod clip;
 mod config;
 mod legacy;

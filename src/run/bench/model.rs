@@ -1,5 +1,7 @@
 //! What of `segearth bench` needs no scene: the model alone. Nothing here calls GDAL, so that a program of it starts without.
 
+#![expect(clippy::indexing_slicing, reason = "remainders by the list's own length, and pairs")]
+
 use std::fs;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! The model's thread: batches in, logits out; smaller batches where memory runs out, a second try where a window fails.
 
+#![expect(clippy::indexing_slicing, reason = "tiles of a batch up to the last one, and whole images of it")]
+
 use super::queue::{Receiver, Sender};
 use super::read::Batch;
 use super::{Engine, Message, TileMask};

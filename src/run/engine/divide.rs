@@ -1,5 +1,7 @@
 //! How a scene is cut: into bands of rows that cost about the same, one for each process, and those into columns.
 
+#![expect(clippy::indexing_slicing, reason = "shards that are counted, and columns of a mask as wide as the scene")]
+
 use std::ops::Range;
 
 use super::{Bands, Engine, Share, memory};

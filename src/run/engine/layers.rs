@@ -1,5 +1,7 @@
 //! A plan's results as layers of the journal: what is kept of every pixel, and how it becomes bytes and values again.
 
+#![expect(clippy::indexing_slicing, reason = "chunks of exactly so many bytes")]
+
 use super::Engine;
 use crate::error::{Error, Result};
 use crate::journal::{Layer, Sample, Strip};
