@@ -18,6 +18,27 @@ const MOST: usize = 64;
 /// The share of the memory at hand that a scene's rows may take where no limit is given: models grow while they compute.
 const SHARE: f64 = 0.5;
 
+/// The share of a given limit that windows may take that wait between reader, model and stitcher.
+const WAITING: f64 = 0.25;
+
+/// Windows of a batch below which nothing is gained.
+const FEWEST: usize = 4;
+
+/// Bytes of a window in both queues, with reader, model and stitcher: pixels, then logits.
+fn per_window(window: usize, queries: usize) -> f64 {
+    ((2 * QUEUE + 3) * window.pow(2) * 4 * (3 + queries)) as f64
+}
+
+/// Windows of a batch: as many as the job says, or as the model likes, as far as a limit on memory allows.
+pub(super) fn batch(engine: &Engine<'_>, segmenter: &dyn Segmenter) -> usize {
+    let (tiling, liked) = (engine.plan.tiling, segmenter.batch());
+    let allowed = engine
+        .options
+        .memory
+        .map_or(liked, |limit| (WAITING * limit as f64 / per_window(tiling.window, segmenter.queries())) as usize);
+    tiling.batch.unwrap_or(allowed.max(FEWEST).min(liked))
+}
+
 /// Bytes that a column of a scene's width takes while its rows are blended, labelled and kept.
 fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize) -> f64 {
     let rows = (window_height + ROWS_AT_ONCE) as f64;
@@ -31,9 +52,7 @@ pub(super) fn columns(engine: &Engine<'_>, segmenter: &dyn Segmenter, layers: &[
     let (queries, classes) = (segmenter.queries(), engine.classes.len());
     let bytes: usize = layers.iter().map(Layer::bytes).sum();
     let column = per_column(tiling.window.min(size.height), queries, bytes as f64, classes);
-    let batch = tiling.batch.unwrap_or(segmenter.batch());
-    // In both queues, with reader, model and stitcher: pixels, then logits.
-    let waiting = ((2 * QUEUE + 3) * batch * tiling.window.pow(2) * 4 * (3 + queries)) as f64;
+    let waiting = batch(engine, segmenter) as f64 * per_window(tiling.window, queries);
     let room = match engine.options.memory {
         Some(limit) => limit as f64 - resident() - waiting,
         None => SHARE * available() - waiting,

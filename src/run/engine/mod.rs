@@ -372,7 +372,7 @@ fn part(
     }
     let queries = segmenter.queries();
     let tiling = &engine.plan.tiling;
-    let batch = tiling.batch.unwrap_or(segmenter.batch());
+    let batch = memory::batch(engine, segmenter);
     let padding = Padding::new(grid.window(), engine.patch);
     let window = grid.window();
     let weights = [window.height, window.width].map(|side| window_weights(tiling.blend, side));
