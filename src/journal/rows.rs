@@ -172,8 +172,7 @@ impl RowFile {
 }
 
 fn damaged(path: &Path) -> Error {
-    Error::input(format!("{} is damaged", path.display()))
-        .with_hint("Start anew with --overwrite: what was finished there is computed again.")
+    Error::input(format!("{} is damaged", path.display())).with_hint(super::ANEW)
 }
 
 /// Reads a record's payload; `false`: it is not whole.

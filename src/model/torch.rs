@@ -73,9 +73,7 @@ impl TorchSegmenter {
         let module = load_module(path, device)?;
         Ok(Self { module, device, queries: features, lambda, crew: crew(device)? })
     }
-}
 
-impl TorchSegmenter {
     /// Logits (image, query, row, column) on the device; it may still be computing them.
     fn logits(&self, images: &Images) -> Result<Tensor> {
         logits(&self.module, self.device, images, &[&self.queries, &self.lambda])
@@ -105,14 +103,18 @@ fn crew(device: TorchDevice) -> Result<Option<Crew>> {
     if device == TorchDevice::Cpu { Crew::new().map(Some) } else { Ok(None) }
 }
 
+/// Windows that keep all threads busy, or fill a GPU; one with too little memory says so, and gets fewer.
+fn batch(crew: Option<&Crew>) -> usize {
+    crew.map_or(32, Crew::batch)
+}
+
 impl Segmenter for TorchSegmenter {
     fn queries(&self) -> usize {
         self.queries.size().first().map_or(0, |&count| count as usize)
     }
 
     fn batch(&self) -> usize {
-        // A GPU is filled by many; one with too little memory says so, and gets fewer.
-        self.crew.as_ref().map_or(32, Crew::batch)
+        batch(self.crew.as_ref())
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
@@ -162,9 +164,9 @@ impl TorchPatchEncoder {
         Self { crew: None, ..self }
     }
 
-    /// Windows that keep all threads busy.
+    /// How many windows it likes at a time.
     pub fn batch(&self) -> usize {
-        self.crew.as_ref().map_or(32, Crew::batch)
+        batch(self.crew.as_ref())
     }
 
     /// Features (image, 1 + patch, `width`).
