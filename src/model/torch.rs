@@ -16,6 +16,7 @@ use crate::error::{Context, Error, Kind, Result};
 
 mod blend;
 mod crew;
+mod kernels;
 
 use blend::DeviceBlender;
 use crew::Crew;

@@ -27,8 +27,9 @@ mod lanes;
 mod make;
 mod plan;
 mod seen;
+pub mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod weights;
 
 use std::collections::BTreeMap;
@@ -128,10 +129,7 @@ impl Upsampler {
     pub fn load(path: &Path, patch: usize, depth: usize, threads: usize, shortcuts: Shortcuts) -> Result<Self> {
         let place = || format!("cannot use the upsampler in {}", path.display());
         let weights = Weights::read(path).input(place)?;
-        if weights.offset.len() != depth {
-            let found = weights.offset.len();
-            return Err(Error::input(format!("it is for features of width {found}, not {depth}"))).input(place);
-        }
+        weights.is_as_wide_as(depth).input(place)?;
         Self::new(weights, patch, threads, Level::best(), shortcuts).input(place)
     }
 
@@ -144,14 +142,8 @@ impl Upsampler {
     }
 
     fn new(weights: Weights, patch: usize, threads: usize, level: Level, shortcuts: Shortcuts) -> Result<Self> {
-        if !serves(patch) {
-            return Err(Error::input(format!("patches of {patch} pixels are no power of two")));
-        }
-        let (own, needed) = (weights.steps.len(), patch.ilog2() as usize);
-        if own != 1 && own != needed {
-            return Err(Error::input(format!("an upsampler of {own} steps cannot serve patches of {patch} pixels")));
-        }
-        if shortcuts.half_resolution && needed < 2 {
+        weights.fits(patch)?;
+        if shortcuts.half_resolution && patch < 4 {
             return Err(Error::input(format!(
                 "patches of {patch} pixels are doubled once only, and not at half resolution"
             )));

@@ -12,7 +12,7 @@ use super::*;
 const TOLERANCE: f64 = 2e-6;
 
 /// Numbers that look random and are the same everywhere.
-struct Numbers(u64);
+pub(crate) struct Numbers(pub u64);
 
 impl Numbers {
     fn next(&mut self) -> f32 {
@@ -20,14 +20,14 @@ impl Numbers {
         ((self.0 >> 40) as f32 / (1u64 << 24) as f32) * 2.0 - 1.0
     }
 
-    fn take(&mut self, count: usize, scale: f32) -> Vec<f32> {
+    pub fn take(&mut self, count: usize, scale: f32) -> Vec<f32> {
         (0..count).map(|_| scale * self.next()).collect()
     }
 }
 
-type Tensors = BTreeMap<String, Vec<f32>>;
+pub(crate) type Tensors = BTreeMap<String, Vec<f32>>;
 
-fn tensors(steps: usize, radius: usize, keys: usize, depth: usize, seed: u64) -> Tensors {
+pub(crate) fn tensors(steps: usize, radius: usize, keys: usize, depth: usize, seed: u64) -> Tensors {
     let mut numbers = Numbers(seed);
     let taps = (2 * radius + 1) * (2 * radius + 1);
     let mut tensors = Tensors::new();

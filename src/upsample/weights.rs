@@ -39,6 +39,13 @@ impl Packed {
         bias.resize(blocks * block, 0.0);
         Self { columns, block, numbers, bias }
     }
+
+    /// The first `rows` rows as they were, (row, column).
+    pub fn plain(&self, rows: usize) -> Vec<f32> {
+        let start = |row: usize| row / self.block * self.columns * self.block + row % self.block;
+        let row = |row: usize| (0..self.columns).map(move |column| self.numbers[start(row) + column * self.block]);
+        (0..rows).flat_map(row).collect()
+    }
 }
 
 /// One doubling.
