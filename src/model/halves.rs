@@ -1,10 +1,11 @@
 //! A bundle's image encoder, run in the way that is fastest on a device.
 //!
-//! libtorch runs the whole trace anywhere. On the CPU, the half after the transformer costs twice the transformer in its
-//! operations; a bundle that holds the two halves apart has that half done by [`crate::upsample`].
+//! libtorch runs the whole trace anywhere, but the half after the transformer costs several times the transformer in its
+//! operations. Of a bundle that holds the two halves apart, the second is done by kernels of our own: on the CPU those of
+//! [`crate::upsample`], on a GPU those of [`super::torch`].
 
 use super::bundle::Bundle;
-use super::torch::{Device, TorchPatchEncoder, TorchSegmenter, threads};
+use super::torch::{Device, HalvesFiles, TorchPatchEncoder, TorchSegmenter, threads};
 use super::{Images, Queries, Segmenter};
 use crate::error::{Error, Result};
 use crate::upsample::{Shortcuts, Targets, Upsampler, Windows};
@@ -40,7 +41,14 @@ pub fn segmenter(
                 lambda: -debias,
             })
         }
-        _ => Box::new(TorchSegmenter::load(&bundle.image_encoder(), device, queries, debias)?),
+        (_, halves) => {
+            let whole = TorchSegmenter::load(&bundle.image_encoder(), device, queries, debias)?;
+            let Some((patch_encoder, upsampler)) = &halves else { return Ok(Box::new(whole)) };
+            let sizes = &bundle.card.sizes;
+            let (patch, depth, precision) = (sizes.patch, sizes.embed_dim, bundle.card.method.precision.as_str());
+            let files = HalvesFiles { patch_encoder, upsampler, patch, depth, precision };
+            Box::new(whole.with_halves(&files, device))
+        }
     })
 }
 

@@ -59,6 +59,11 @@ pub trait Segmenter: Send {
     /// Logits (image, query, row, column) of a batch, as wide and high as the images.
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>>;
 
+    /// What is to be known of the way it computes here, where it is not the usual one.
+    fn remark(&self) -> Option<&str> {
+        None
+    }
+
     /// Whether its logits lie on a device of their own, where it can blend them.
     fn blends(&self) -> bool {
         false

@@ -16,10 +16,13 @@ use crate::error::{Context, Error, Kind, Result};
 
 mod blend;
 mod crew;
+mod halves;
 mod kernels;
 
 use blend::DeviceBlender;
 use crew::Crew;
+use halves::{DeviceHalves, Place};
+pub use halves::{HalvesFiles, KERNELS_VARIABLE};
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +55,22 @@ pub fn cuda_devices() -> usize {
     usize::try_from(tch::Cuda::device_count()).unwrap_or(0)
 }
 
-/// A traced image encoder with the queries of one job.
+/// An image encoder with the queries of one job.
 pub struct TorchSegmenter {
-    module: CModule,
+    encoder: Encoder,
     device: TorchDevice,
     queries: Tensor,
     lambda: Tensor,
     /// On the CPU.
     crew: Option<Crew>,
+    remark: Option<String>,
+}
+
+enum Encoder {
+    /// From images to logits in libtorch's operations.
+    Whole(CModule),
+    /// The second half in kernels of our own.
+    Halves(DeviceHalves),
 }
 
 impl TorchSegmenter {
@@ -71,21 +82,55 @@ impl TorchSegmenter {
             .f_reshape([queries.count as i64, queries.width as i64])?
             .f_to_device(device)?;
         let lambda = Tensor::f_from_slice(&[-debias])?.f_to_device(device)?;
-        let module = load_module(path, device)?;
-        Ok(Self { module, device, queries: features, lambda, crew: crew(device)? })
+        let encoder = Encoder::Whole(load_module(path, device)?);
+        Ok(Self { encoder, device, queries: features, lambda, crew: crew(device)?, remark: None })
+    }
+
+    /// On a GPU, goes over to kernels of our own for the half after the transformer, once they have given what the trace gives.
+    /// Where they cannot be had it stays as it is, and remarks on it.
+    pub fn with_halves(self, files: &HalvesFiles<'_>, device: Device) -> Self {
+        match Place::of(device) {
+            Some(place) => self.with_halves_at(files, &place),
+            None => self,
+        }
+    }
+
+    fn with_halves_at(self, files: &HalvesFiles<'_>, place: &Place) -> Self {
+        let halves = DeviceHalves::load(files, place).and_then(|halves| {
+            let trace = |pixels: &Tensor| self.logits_of(pixels);
+            halves.agree(trace, &self.queries, &self.lambda, files.precision).map(|()| halves)
+        });
+        match halves {
+            Ok(halves) => Self { encoder: Encoder::Halves(halves), ..self },
+            Err(error) => {
+                let why = [vec![error.to_string()], error.causes()].concat().join(": ");
+                let remark = format!(
+                    "The upsampler runs in libtorch's own operations on {}, slower than it could: {why} \
+                     ({KERNELS_VARIABLE}=0 asks for that).",
+                    place.device
+                );
+                Self { remark: Some(remark), ..self }
+            }
+        }
     }
 
     /// Logits (image, query, row, column) on the device; it may still be computing them.
     fn logits(&self, images: &Images) -> Result<Tensor> {
-        logits(&self.module, self.device, images, &[&self.queries, &self.lambda])
+        self.logits_of(&upload(images, self.device)?)
+    }
+
+    fn logits_of(&self, pixels: &Tensor) -> Result<Tensor> {
+        match &self.encoder {
+            Encoder::Whole(module) => forward(module, pixels, &[&self.queries, &self.lambda]),
+            Encoder::Halves(halves) => halves.logits(pixels, &self.queries, &self.lambda),
+        }
     }
 }
 
-fn logits(module: &CModule, device: TorchDevice, images: &Images, [queries, lambda]: &[&Tensor; 2]) -> Result<Tensor> {
+fn forward(module: &CModule, pixels: &Tensor, [queries, lambda]: &[&Tensor; 2]) -> Result<Tensor> {
     let _inference = tch::no_grad_guard();
-    let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
-    let pixels = upload(&images.pixels, device)?.f_reshape(shape)?;
-    let logits = module.forward_ts(&[&pixels, queries, lambda]).map_err(|error| {
+    let shape = pixels.size();
+    let logits = module.forward_ts(&[pixels, queries, lambda]).map_err(|error| {
         foreign(error, || format!("the model cannot be run on images of shape {shape:?}"), IMAGE_SIGNATURE)
     })?;
     let expected = [shape[0], queries.size()[0], shape[2], shape[3]];
@@ -119,11 +164,19 @@ impl Segmenter for TorchSegmenter {
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
-        let Some(crew) = &self.crew else { return to_vec(&self.logits(images)?) };
-        let (module, device) = (&self.module, self.device);
+        let (Some(crew), Encoder::Whole(module)) = (&self.crew, &self.encoder) else {
+            return to_vec(&self.logits(images)?);
+        };
+        let device = self.device;
         let given = |images| (images, self.queries.shallow_clone(), self.lambda.shallow_clone());
         let work = crew.portions(images).map(given).collect();
-        crew.each(work, |(images, queries, lambda)| to_vec(&logits(module, device, &images, &[&queries, &lambda])?))
+        crew.each(work, |(images, queries, lambda)| {
+            to_vec(&forward(module, &upload(&images, device)?, &[&queries, &lambda])?)
+        })
+    }
+
+    fn remark(&self) -> Option<&str> {
+        self.remark.as_deref()
     }
 
     fn blends(&self) -> bool {
@@ -135,10 +188,11 @@ impl Segmenter for TorchSegmenter {
     }
 }
 
-/// Floats on their way to a device. To a GPU they go from pinned memory, so that the call need not wait for the copy: while
-/// it is under way, and the batch before it is computed, the next one is read.
-fn upload(values: &[f32], device: TorchDevice) -> Result<Tensor> {
-    let here = Tensor::f_from_slice(values)?;
+/// Images (image, 3, row, column) on their way to a device. To a GPU they go from pinned memory, so that the call need not wait
+/// for the copy: while it is under way, and the batch before it is computed, the next one is read.
+fn upload(images: &Images, device: TorchDevice) -> Result<Tensor> {
+    let shape = [images.count, 3, images.size.height, images.size.width].map(|side| side as i64);
+    let here = Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?;
     Ok(match device {
         TorchDevice::Cpu => here,
         device => here.f_pin_memory(device)?.f_to_device_(device, Number::Float, true, false)?,
@@ -175,21 +229,22 @@ impl TorchPatchEncoder {
     /// # Errors
     /// The model cannot be run on these images, or gives features of another shape.
     pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
+        let portion = |images: Images| to_vec(&self.features(&upload(&images, self.device)?, patch, width)?);
         match &self.crew {
-            Some(crew) => crew.each(crew.portions(images).collect(), |images| self.features(&images, patch, width)),
-            None => self.features(images, patch, width),
+            Some(crew) => crew.each(crew.portions(images).collect(), portion),
+            None => to_vec(&self.features(&upload(images, self.device)?, patch, width)?),
         }
     }
 
-    fn features(&self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
+    /// The same on the device, of `pixels` (image, 3, row, column).
+    fn features(&self, pixels: &Tensor, patch: usize, width: usize) -> Result<Tensor> {
         let _inference = tch::no_grad_guard();
-        let shape = [images.count as i64, 3, images.size.height as i64, images.size.width as i64];
-        let pixels = upload(&images.pixels, self.device)?.f_reshape(shape)?;
-        let features = self.module.forward_ts(&[&pixels]).map_err(|error| {
+        let shape = pixels.size();
+        let features = self.module.forward_ts(&[pixels]).map_err(|error| {
             foreign(error, || format!("the patch encoder cannot be run on images of shape {shape:?}"), PATCH_SIGNATURE)
         })?;
-        let tokens = (images.size.height / patch) * (images.size.width / patch) + 1;
-        let expected = [shape[0], tokens as i64, width as i64];
+        let patch = patch as i64;
+        let expected = [shape[0], (shape[2] / patch) * (shape[3] / patch) + 1, width as i64];
         if features.size() != expected {
             let found = features.size();
             return Err(Error::input(format!(
@@ -197,7 +252,7 @@ impl TorchPatchEncoder {
             ))
             .with_hint(PATCH_SIGNATURE));
         }
-        to_vec(&features)
+        Ok(features)
     }
 }
 
@@ -281,6 +336,10 @@ fn load_module(path: &Path, device: TorchDevice) -> Result<CModule> {
         .map_err(|error| error.with_hint("The file is damaged or of another kind: import the model again."))?;
     module.f_set_eval()?;
     Ok(module)
+}
+
+fn sizes_of(tensor: &Tensor) -> Vec<usize> {
+    tensor.size().into_iter().map(|side| usize::try_from(side).unwrap_or(0)).collect()
 }
 
 fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {

@@ -280,7 +280,10 @@ fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Report
         Model::Bundle(bundle) => {
             let queries = queries(plan, bundle, device, reporter)?;
             let Method { debias, channels, half_resolution, .. } = plan.method;
-            model::segmenter(bundle, device, &queries, debias, Shortcuts { channels, half_resolution })
+            let shortcuts = Shortcuts { channels, half_resolution };
+            let segmenter = model::segmenter(bundle, device, &queries, debias, shortcuts)?;
+            segmenter.remark().into_iter().for_each(|remark| reporter.note(remark));
+            Ok(segmenter)
         }
     }
 }

@@ -42,7 +42,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     subject::write_scene(&scene)?;
     let subject = model::subject(args, work.path(), trust, reporter)?;
     let device = model::device(args, reporter)?;
-    let mut model = ModelBench::new(args, &subject, device)?;
+    let mut model = ModelBench::new(args, &subject, device, reporter)?;
     let silent = Reporter::silent();
     let labels = work.path().join("labels.tif");
     let spec = pipeline::from_flags(&flags(args, &scene, &subject.bundle.folder, model.batch, &labels))?;

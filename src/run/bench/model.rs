@@ -31,7 +31,7 @@ const ROWS_OF_WINDOWS: usize = 3;
 pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let bench = begin(args)?;
     let subject = subject(args, bench.path(), trust, reporter)?;
-    let mut bench = ModelBench::new(args, &subject, device(args, reporter)?)?;
+    let mut bench = ModelBench::new(args, &subject, device(args, reporter)?, reporter)?;
     let batches = bench.noise();
     let mut turns = Turns::default();
     rounds(args, reporter, |round| {
@@ -125,12 +125,13 @@ pub struct Turns {
 }
 
 impl<'a> ModelBench<'a> {
-    pub fn new(args: &'a BenchArgs, subject: &'a Subject, device: Device) -> Result<Self> {
+    pub fn new(args: &'a BenchArgs, subject: &'a Subject, device: Device, reporter: &Reporter) -> Result<Self> {
         let sizes = &subject.bundle.card.sizes;
         let queries = subject::queries(args.queries.into(), sizes.embed_dim);
         let shortcuts = Shortcuts { channels: args.channels.map(usize::from), half_resolution: args.half_resolution };
         let load = |path: &Path| TorchPatchEncoder::load(path, device);
         let segmenter = model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts)?;
+        segmenter.remark().into_iter().for_each(|remark| reporter.note(remark));
         Ok(Self {
             args,
             subject,

@@ -227,6 +227,8 @@ pub struct Program<const COUNT: usize> {
 
 // SAFETY: as for the card.
 unsafe impl<const COUNT: usize> Send for Program<COUNT> {}
+// SAFETY: as for the card; nothing here changes after it was made.
+unsafe impl<const COUNT: usize> Sync for Program<COUNT> {}
 
 impl<const COUNT: usize> Program<COUNT> {
     /// Launches a kernel after what libtorch gave the card to do before: both use the default stream.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tch::{Device as TorchDevice, Kind as Number, Tensor};
 
+use super::super::sizes_of;
 use super::driver::{Card, Program};
 use crate::error::{Error, Result};
 
@@ -241,8 +242,11 @@ impl Kernels {
 
     /// Where a tensor's numbers begin, one after the other as the shape says.
     fn checked(&self, tensor: &Tensor, shape: &[usize], kind: Number) -> Result<Address> {
-        let same = tensor.size().iter().map(|&side| side as usize).eq(shape.iter().copied());
-        if !same || tensor.kind() != kind || tensor.device() != self.device || !tensor.is_contiguous() {
+        if sizes_of(tensor) != shape
+            || tensor.kind() != kind
+            || tensor.device() != self.device
+            || !tensor.is_contiguous()
+        {
             return Err(Error::internal(format!(
                 "a kernel takes {kind:?} of shape {shape:?}, not {:?} of shape {:?}",
                 tensor.kind(),

@@ -14,13 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Device as TorchDevice, Kind as Number, Tensor};
 
+use super::sizes_of;
 use crate::error::{Error, Result};
 use crate::upsample::tables::{AxisTables, Layer, StepTables, Tables};
 
 mod driver;
 mod launch;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use driver::Card;
 pub(super) use driver::LIBRARY;
@@ -39,8 +40,17 @@ pub(super) struct DeviceUpsampler {
     /// (D)
     offset: Tensor,
     steps: Vec<Step>,
-    /// For windows of the size that was seen last: rows and columns of patches, and the axes of each doubling.
-    axes: Mutex<Option<([usize; 2], Arc<Vec<[AxisTensors; 2]>>)>>,
+    /// For windows of the size that was seen last.
+    axes: Mutex<Option<Axes>>,
+}
+
+/// What the size of a window decides.
+#[derive(Debug)]
+struct Axes {
+    /// Rows and columns of patches.
+    grid: [usize; 2],
+    /// Down and across, for each doubling.
+    doublings: Vec<[AxisTensors; 2]>,
 }
 
 /// What the pixels of a doubling have in common.
@@ -98,7 +108,12 @@ impl DeviceUpsampler {
         let patch = 1 << self.tables.doublings();
         let grid = [height / patch, width / patch];
         let sources = self.sources(grid, tokens, queries, lambda)?;
-        let axes = self.axes(grid)?;
+        let mut seen = self.axes.lock().unwrap_or_else(PoisonError::into_inner);
+        let axes = match seen.take() {
+            Some(axes) if axes.grid == grid => axes,
+            _ => self.make_axes(grid)?,
+        };
+        let axes = &seen.insert(axes).doublings;
         let images = images.f_contiguous()?;
         let queries = queries.size()[0] as usize;
         let mut features = sources.features;
@@ -157,20 +172,12 @@ impl DeviceUpsampler {
         })
     }
 
-    fn axes(&self, grid: [usize; 2]) -> Result<Arc<Vec<[AxisTensors; 2]>>> {
-        let mut seen = self.axes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((size, axes)) = &*seen
-            && *size == grid
-        {
-            return Ok(Arc::clone(axes));
-        }
+    fn make_axes(&self, grid: [usize; 2]) -> Result<Axes> {
         let of_doubling = |doubling: usize| {
             let [rows, columns] = grid.map(|patches| axis(self.device, self.tables.axis(doubling, patches)));
             Ok([rows?, columns?])
         };
-        let axes = Arc::new((0..self.tables.doublings()).map(of_doubling).collect::<Result<Vec<_>>>()?);
-        *seen = Some((grid, Arc::clone(&axes)));
-        Ok(axes)
+        Ok(Axes { grid, doublings: (0..self.tables.doublings()).map(of_doubling).collect::<Result<_>>()? })
     }
 }
 
@@ -248,8 +255,6 @@ fn on(device: TorchDevice, numbers: &[f32], shape: &[usize]) -> Result<Tensor> {
 }
 
 fn sizes<const COUNT: usize>(tensor: &Tensor) -> Result<[usize; COUNT]> {
-    let sizes: Vec<usize> = tensor.size().iter().map(|&side| side as usize).collect();
-    sizes
-        .try_into()
-        .map_err(|sizes| Error::internal(format!("a tensor of sizes {sizes:?} where {COUNT} were expected")))
+    let unexpected = |sizes| Error::internal(format!("a tensor of sizes {sizes:?} where {COUNT} were expected"));
+    sizes_of(tensor).try_into().map_err(unexpected)
 }

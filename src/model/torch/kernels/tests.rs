@@ -8,7 +8,7 @@ use crate::upsample::tests::{Numbers, tensors};
 use crate::upsample::{Targets, Upsampler, Windows};
 
 /// What stands in for NVRTC and the driver.
-fn emulator(folder: &Path) -> PathBuf {
+pub(crate) fn emulator(folder: &Path) -> PathBuf {
     let (host, library) = (folder.join("host.cpp"), folder.join("libemulator.so"));
     std::fs::write(&host, include_str!("emulator/host.cpp")).unwrap();
     std::fs::write(folder.join("device.h"), include_str!("emulator/device.h")).unwrap();
@@ -87,7 +87,7 @@ fn kernels_for_a_gpu_compute_what_those_for_the_cpu_do() {
         // Keys and queries of odd numbers; a single patch, whose neighbours are all reflected.
         Case { steps: 2, radius: 1, keys: 5, patch: 4, grid: [1, 1], queries: 6, ..usual },
         // More channels than a block has room for at once.
-        Case { steps: 1, radius: 2, keys: 8, depth: 300, patch: 2, grid: [12, 22], queries: 20, ..usual },
+        Case { steps: 1, radius: 2, keys: 8, depth: 300, patch: 2, grid: [12, 22], queries: 20 },
     ];
     for case in cases {
         let (want, got) = both(case, &[Number::Float]);

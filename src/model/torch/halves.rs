@@ -1,0 +1,207 @@
+//! An image encoder on a GPU in two halves: the transformer by libtorch, the rest by kernels of our own.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use tch::{Device as TorchDevice, Kind as Number, Tensor};
+
+use super::kernels::{DeviceUpsampler, LIBRARY};
+use super::{Device, TorchPatchEncoder, sizes_of, to_vec};
+use crate::error::{Error, Result};
+use crate::upsample::tables::Tables;
+
+/// Set to 0, it leaves the kernels out.
+pub const KERNELS_VARIABLE: &str = "SEGEARTH_GPU_KERNELS";
+
+/// Patches of the image on which both ways are compared: more than a neighbourhood reaches, in both directions.
+const GRID: [usize; 2] = [5, 7];
+
+/// The files of the two halves, and their sizes.
+#[derive(Clone, Copy, Debug)]
+pub struct HalvesFiles<'a> {
+    pub patch_encoder: &'a Path,
+    pub upsampler: &'a Path,
+    pub patch: usize,
+    /// D
+    pub depth: usize,
+    /// `fp32`, `fp16` or `bf16`.
+    pub precision: &'a str,
+}
+
+/// Where the kernels run.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The way to NVRTC and the driver.
+    pub library: OsString,
+    /// The card's number.
+    pub index: usize,
+    /// Where libtorch's tensors lie.
+    pub device: Device,
+}
+
+impl Place {
+    /// `None` on the CPU, and where the environment leaves the kernels out.
+    pub fn of(device: Device) -> Option<Self> {
+        let Device::Cuda(index) = device else { return None };
+        let wanted = std::env::var_os(KERNELS_VARIABLE).is_none_or(|value| value != "0");
+        wanted.then(|| Self { library: OsStr::new(LIBRARY).to_owned(), index, device })
+    }
+}
+
+pub(super) struct DeviceHalves {
+    encoder: TorchPatchEncoder,
+    upsampler: DeviceUpsampler,
+    patch: usize,
+    depth: usize,
+}
+
+impl DeviceHalves {
+    /// # Errors
+    /// A file is damaged, or the kernels cannot be had on the device.
+    pub fn load(files: &HalvesFiles<'_>, place: &Place) -> Result<Self> {
+        let &HalvesFiles { patch_encoder, upsampler, patch, depth, precision } = files;
+        let number = match precision {
+            "fp16" => Number::Half,
+            "bf16" => Number::BFloat16,
+            _ => Number::Float,
+        };
+        let encoder = TorchPatchEncoder::load(patch_encoder, place.device)?;
+        let tables = Tables::load(upsampler, patch, depth)?;
+        let device = TorchDevice::from(place.device);
+        let upsampler = DeviceUpsampler::new(tables, &place.library, place.index, device, number)?;
+        Ok(Self { encoder, upsampler, patch, depth })
+    }
+
+    /// Logits (window, query, row, column), float32, of `pixels` (window, 3, row, column).
+    pub fn logits(&self, pixels: &Tensor, queries: &Tensor, lambda: &Tensor) -> Result<Tensor> {
+        let tokens = self.encoder.features(pixels, self.patch, self.depth)?;
+        self.upsampler.logits(pixels, &tokens, queries, lambda)
+    }
+
+    /// Whether logits are those that `trace` gives, as far as the precision lets them be: kernels that a card or its compiler
+    /// gets wrong must not go unseen. It tells gross faults, not taps exchanged for their neighbours.
+    ///
+    /// # Errors
+    /// They are not, or one of the two fails.
+    pub fn agree(
+        &self,
+        trace: impl Fn(&Tensor) -> Result<Tensor>,
+        queries: &Tensor,
+        lambda: &Tensor,
+        precision: &str,
+    ) -> Result<()> {
+        // Of the logits' own spread over the image, and of logits.
+        let (share, least) = match precision {
+            "fp16" => (0.05, 1e-3),
+            "bf16" => (0.2, 5e-3),
+            _ => (0.01, 1e-4),
+        };
+        let [height, width] = GRID.map(|patches| patches * self.patch);
+        let pixels: Vec<f32> = (0..3 * height * width).map(|at| pattern(at, width)).collect();
+        let shape = [1, 3, height as i64, width as i64];
+        let pixels = Tensor::f_from_slice(&pixels)?.f_reshape(shape)?.f_to_device(queries.device())?;
+        let want = to_vec(&trace(&pixels)?)?;
+        let got = to_vec(&self.logits(&pixels, queries, lambda)?)?;
+        let count = sizes_of(queries).first().copied().unwrap_or(1).max(1);
+        let spread = want.chunks_exact(height * width).map(spread).sum::<f64>() / count as f64;
+        let off = want.iter().zip(&got).map(|(want, got)| f64::from(want - got).powi(2)).sum::<f64>();
+        let off = (off / want.len() as f64).sqrt();
+        if off <= share * spread + least {
+            return Ok(());
+        }
+        Err(Error::internal(format!("its logits are off by {off:.2e} where they spread over {spread:.2e}")))
+    }
+}
+
+/// Squares of the sizes of a patch and of a few pixels, and some noise: edges at many scales.
+fn pattern(at: usize, width: usize) -> f32 {
+    let (row, column) = (at / width, at % width);
+    let square = |side: usize| ((row / side + column / side) % 2) as f32;
+    let noise = (at.wrapping_mul(2_654_435_761) >> 7) % 1024;
+    1.2 * square(24) - 0.8 * square(7) + noise as f32 / 2048.0
+}
+
+/// The standard deviation.
+fn spread(values: &[f32]) -> f64 {
+    let count = values.len().max(1) as f64;
+    let mean = values.iter().copied().map(f64::from).sum::<f64>() / count;
+    (values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::TorchSegmenter;
+    use super::super::kernels::tests::emulator;
+    use super::*;
+    use crate::model::{Queries, Segmenter as _};
+    use crate::network::Attention;
+    use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
+    use crate::network::export::{self, ExportOptions, ImageFiles, Precision};
+
+    fn parity(name: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/small").join(name)
+    }
+
+    /// What becomes of a model on a device that is emulated, with the weights of another upsampler for its second half, say.
+    fn with_halves(precision: Precision, upsampler: &str, library: Option<&str>) -> (Option<String>, f32) {
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, patch_encoder, weights, other] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
+        let clip = read_clip(&parity("clip_openai_state_dict.pt")).unwrap();
+        let options = ExportOptions {
+            activation: Activation::QuickGelu,
+            attention: Attention::SegEarth,
+            keep_residual: false,
+            window: 64,
+            precision,
+        };
+        for (name, whole, weights) in [("jbu_one", &whole, &weights), (upsampler, &other, &other)] {
+            let read = read_upsampler(&parity(&format!("simfeatup_{name}.ckpt"))).unwrap();
+            let halves = export::Halves { patch_encoder: &patch_encoder, upsampler: weights };
+            export::image_encoder(&clip, Some(&read), &options, &ImageFiles { whole, halves: Some(halves) }).unwrap();
+        }
+        let depth = clip.sizes.embed_dim;
+        let mut features = vec![0.0; 2 * depth];
+        (features[0], features[depth + 1]) = (1.0, 1.0);
+        let queries = Queries { count: 2, width: depth, features };
+        let library = library.map_or_else(|| emulator(folder.path()).into_os_string(), OsString::from);
+        let place = Place { library, index: 0, device: Device::Cpu };
+        let precision = match precision {
+            Precision::Fp32 => "fp32",
+            Precision::Fp16 => "fp16",
+            Precision::Bf16 => "bf16",
+        };
+        let upsampler = if upsampler == "jbu_one" { &weights } else { &other };
+        let files = HalvesFiles { patch_encoder: &patch_encoder, upsampler, patch: 16, depth, precision };
+        let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
+        let pixels: Vec<f32> = (0..3 * 32 * 48).map(|at| pattern(at, 48)).collect();
+        let pixels = Tensor::from_slice(&pixels).reshape([1, 3, 32, 48]);
+        let want = to_vec(&plain.logits_of(&pixels).unwrap()).unwrap();
+        let halves = plain.with_halves_at(&files, &place);
+        let got = to_vec(&halves.logits_of(&pixels).unwrap()).unwrap();
+        let off = want.iter().zip(&got).map(|(want, got)| (want - got).abs()).fold(0.0, f32::max);
+        (halves.remark().map(str::to_owned), off)
+    }
+
+    #[test]
+    fn kernels_are_taken_where_they_give_what_the_trace_gives() {
+        // Not zero: other sums were done.
+        for (precision, most) in [(Precision::Fp32, 2e-5), (Precision::Bf16, 0.05)] {
+            let (remark, off) = with_halves(precision, "jbu_one", None);
+            assert_eq!(remark, None);
+            assert!(off > 0.0 && off < most, "{off}");
+        }
+    }
+
+    #[test]
+    fn and_left_where_they_do_not_or_cannot_be_had() {
+        let (remark, off) = with_halves(Precision::Fp32, "jbu_stack", None);
+        let remark = remark.unwrap();
+        assert!(remark.contains("its logits are off by") && remark.contains(KERNELS_VARIABLE), "{remark}");
+        assert_eq!(off, 0.0);
+        let (remark, off) = with_halves(Precision::Fp32, "jbu_one", Some("libnone.so"));
+        assert!(remark.unwrap().contains("libnone.so cannot be used"));
+        assert_eq!(off, 0.0);
+    }
+}
