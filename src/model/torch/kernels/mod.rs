@@ -21,15 +21,15 @@ use crate::upsample::tables::{AxisTables, Layer, StepTables, Tables};
 mod driver;
 mod launch;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 use driver::Card;
 pub(super) use driver::LIBRARY;
 use launch::{Added, AxisTensors, Channels, Doubled, Kernels, Range};
 
-/// Added to the squares of lengths, as a share of the largest: patches that the others span would have none of their own, and
-/// rounding might take the square below zero.
-const FLOOR: f64 = 1e-12;
+/// Added to the squares of lengths, as a share of the largest: patches that the others span have nothing of their own, and
+/// rounding might take the rest of their squares below zero. Far below what float32 tells apart.
+const FLOOR: f64 = 1e-10;
 
 /// A learned upsampler on a device.
 #[derive(Debug)]

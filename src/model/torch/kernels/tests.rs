@@ -29,18 +29,24 @@ struct Case {
     /// In patches.
     grid: [usize; 2],
     queries: usize,
+    /// All patches have the same feature.
+    alike: bool,
 }
 
 const WINDOWS: usize = 2;
 
 /// Logits by the kernels for the CPU, and by those for a GPU with each type of numbers.
 fn both(case: Case, numbers: &[Number]) -> (Vec<f32>, Vec<Vec<f32>>) {
-    let Case { steps, radius, keys, depth, patch, grid, queries } = case;
+    let Case { steps, radius, keys, depth, patch, grid, queries, alike } = case;
     let tensors = tensors(steps, radius, keys, depth, 7);
     let mut random = Numbers(11);
     let [height, width] = grid.map(|patches| patches * patch);
     let pixels = random.take(WINDOWS * 3 * height * width, 1.5);
-    let tokens = random.take(WINDOWS * (grid[0] * grid[1] + 1) * depth, 1.0);
+    let mut tokens = random.take(WINDOWS * (grid[0] * grid[1] + 1) * depth, 1.0);
+    if alike {
+        let one = tokens[..depth].to_vec();
+        tokens.chunks_exact_mut(depth).for_each(|token| token.copy_from_slice(&one));
+    }
     let features = unit(random.take(queries * depth, 1.0), depth);
     let windows = Windows { count: WINDOWS, height, width, pixels: &pixels, tokens: &tokens };
     let targets = Targets { queries: &features, lambda: -0.3 };
@@ -79,15 +85,17 @@ fn furthest(got: &[f32], want: &[f32]) -> f32 {
 
 #[test]
 fn kernels_for_a_gpu_compute_what_those_for_the_cpu_do() {
-    let usual = Case { steps: 4, radius: 5, keys: 32, depth: 40, patch: 16, grid: [2, 3], queries: 3 };
+    let usual = Case { steps: 4, radius: 5, keys: 32, depth: 40, patch: 16, grid: [2, 3], queries: 3, alike: false };
     let cases = [
         usual,
         // One step for all doublings; more patches than the features are wide: no factor; tiles that are not full.
         Case { steps: 1, radius: 3, depth: 5, patch: 8, grid: [3, 5], queries: 1, ..usual },
         // Keys and queries of odd numbers; a single patch, whose neighbours are all reflected.
         Case { steps: 2, radius: 1, keys: 5, patch: 4, grid: [1, 1], queries: 6, ..usual },
+        // Patches that span one dimension, where the factor has columns of zeros.
+        Case { steps: 3, radius: 3, patch: 8, alike: true, ..usual },
         // More channels than a block has room for at once.
-        Case { steps: 1, radius: 2, keys: 8, depth: 300, patch: 2, grid: [12, 22], queries: 20 },
+        Case { steps: 1, radius: 2, keys: 8, depth: 300, patch: 2, grid: [12, 22], queries: 20, alike: false },
     ];
     for case in cases {
         let (want, got) = both(case, &[Number::Float]);
@@ -100,7 +108,7 @@ fn kernels_for_a_gpu_compute_what_those_for_the_cpu_do() {
 /// around 1. A neighbour too few is off by more.
 #[test]
 fn kernels_for_a_gpu_round_in_half_precision_and_do_no_more() {
-    let case = Case { steps: 2, radius: 3, keys: 16, depth: 24, patch: 4, grid: [4, 3], queries: 4 };
+    let case = Case { steps: 2, radius: 3, keys: 16, depth: 24, patch: 4, grid: [4, 3], queries: 4, alike: false };
     let (want, got) = both(case, &[Number::Half, Number::BFloat16]);
     for (got, most) in got.iter().zip([0.004, 0.03]) {
         let off = furthest(got, &want);
