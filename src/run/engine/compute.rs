@@ -122,7 +122,11 @@ pub(super) fn blend(
             }
             let some: Vec<_> =
                 tiles[done..done + count].iter().map(|tile| (tile.window, tile.valid.as_deref())).collect();
-            let computed = match blender.add(&part(&images, done, count), &some) {
+            let added = match count == images.count {
+                true => blender.add(&images, &some),
+                false => blender.add(&part(&images, done, count), &some),
+            };
+            let computed = match added {
                 Ok(()) => Answers::Windows(count),
                 Err(error) if count > 1 => {
                     // As in `segment` where memory runs out; whatever else it was is looked for window by window.
