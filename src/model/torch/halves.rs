@@ -135,10 +135,22 @@ mod tests {
     use super::super::TorchSegmenter;
     use super::super::kernels::tests::emulator;
     use super::*;
-    use crate::model::{Queries, Segmenter as _};
+    use crate::geom::Window;
+    use crate::model::{Normalisation, Padding, Queries, Segmenter as _, normalise};
     use crate::network::Attention;
     use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
     use crate::network::export::{self, ExportOptions, ImageFiles, Precision};
+    use crate::raster::SceneReader;
+    use crate::scene::{StretchMethod, StretchPlan};
+    use crate::testing::shared;
+
+    const OPTIONS: ExportOptions = ExportOptions {
+        activation: Activation::QuickGelu,
+        attention: Attention::SegEarth,
+        keep_residual: false,
+        window: 64,
+        precision: Precision::Fp32,
+    };
 
     fn parity(name: &str) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/small").join(name)
@@ -149,13 +161,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [whole, patch_encoder, weights, other] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
         let clip = read_clip(&parity("clip_openai_state_dict.pt")).unwrap();
-        let options = ExportOptions {
-            activation: Activation::QuickGelu,
-            attention: Attention::SegEarth,
-            keep_residual: false,
-            window: 64,
-            precision,
-        };
+        let options = ExportOptions { precision, ..OPTIONS };
         for (name, whole, weights) in [("jbu_one", &whole, &weights), (upsampler, &other, &other)] {
             let read = read_upsampler(&parity(&format!("simfeatup_{name}.ckpt"))).unwrap();
             let halves = export::Halves { patch_encoder: &patch_encoder, upsampler: weights };
@@ -203,5 +209,59 @@ mod tests {
         let (remark, off) = with_halves(Precision::Fp32, "jbu_one", Some("libnone.so"));
         assert!(remark.unwrap().contains("libnone.so cannot be used"));
         assert_eq!(off, 0.0);
+    }
+
+    /// Labels of the windows of an aerial image in half precision, as on a GPU, against those of the trace in float32. Windows are
+    /// not blended: a scene's labels differ less. About ten seconds a window.
+    #[test]
+    #[ignore = "runs a GPU's threads one by one for minutes"]
+    fn labels_stay_in_half_precision() {
+        let (Some(image), Some(parity)) = (shared("scenes/koeln.tif"), shared("parity/full")) else { return };
+        let info = crate::raster::inspect(&image).unwrap();
+        let stretch = StretchPlan { method: StretchMethod::None, joint: false, gamma: 1.0 };
+        let reader = SceneReader::open(&info, [1, 2, 3], &stretch).unwrap();
+        let expected = Tensor::read_safetensors(parity.join("expected.safetensors")).unwrap();
+        let (_, features) = expected.iter().find(|(name, _)| name == "query_features").unwrap();
+        let [count, width] = [0, 1].map(|axis| features.size()[axis] as usize);
+        let queries = Queries { count, width, features: to_vec(features).unwrap() };
+        let clip = read_clip(&parity.join("model.safetensors")).unwrap();
+        let upsampler = read_upsampler(&parity.join("simfeatup_jbu_one.ckpt")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, patch_encoder, weights] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let place = Place { library: emulator(folder.path()).into_os_string(), index: 0, device: Device::Cpu };
+        let model = |precision: Precision, name: Option<&str>| {
+            let options = ExportOptions { precision, window: 224, ..OPTIONS };
+            let halves = export::Halves { patch_encoder: &patch_encoder, upsampler: &weights };
+            let files = ImageFiles { whole: &whole, halves: Some(halves) };
+            export::image_encoder(&clip, Some(&upsampler), &options, &files).unwrap();
+            let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
+            let Some(precision) = name else { return plain };
+            let (patch_encoder, upsampler) = (&patch_encoder, &weights);
+            let files = HalvesFiles { patch_encoder, upsampler, patch: 16, depth: width, precision };
+            let halves = plain.with_halves_at(&files, &place);
+            assert_eq!(halves.remark(), None);
+            halves
+        };
+        let models = [(Precision::Fp32, None), (Precision::Fp16, Some("fp16")), (Precision::Bf16, Some("bf16"))]
+            .map(|(precision, name)| model(precision, name));
+        let (mut pixels, mut same) = (0, [0; 2]);
+        for (row, col) in (0..4).flat_map(|row| (0..4).map(move |col| (258 * row, 258 * col))) {
+            let window = Window { col, row, width: 224, height: 224 };
+            let padding = Padding::new(window.size(), 16);
+            let images = normalise(&[reader.read(window).unwrap()], &Normalisation::CLIP, &padding);
+            let images = Tensor::from_slice(&images.pixels).reshape([1, 3, 224, 224]);
+            let [want, half, brain] = models.each_ref().map(|model| {
+                let logits = model.logits_of(&images).unwrap();
+                assert!(bool::try_from(logits.isfinite().all()).unwrap());
+                logits.argmax(1, false)
+            });
+            pixels += want.numel();
+            for (same, labels) in same.iter_mut().zip([half, brain]) {
+                *same += i64::try_from(labels.eq_tensor(&want).sum(tch::Kind::Int64)).unwrap() as usize;
+            }
+            eprintln!("{row} {col}: of {pixels} pixels {same:?} are the same in float16 and bfloat16");
+        }
+        let shares = same.map(|same| same as f64 / pixels as f64);
+        assert!(shares[0] > 0.995 && shares[1] > 0.98, "{shares:?}");
     }
 }

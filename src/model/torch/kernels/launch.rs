@@ -114,12 +114,12 @@ impl Kernels {
         (self.taps() + 4).next_multiple_of(8)
     }
 
-    /// Keys (window, row, column, key) and guidance with a one (window, row, column, 4) of `images` (window, 3, row, column),
+    /// Keys (window, row, column, key), float32, and guidance with a one (window, row, column, 4) of `images` (window, 3, row, column),
     /// float32.
     pub fn project(&self, images: &Tensor, grid: Doubled, range: &Range) -> Result<[Tensor; 2]> {
         let Doubled { windows, rows, columns, factor } = grid;
-        let [keys, guidance] = [self.keys, 4].map(|depth| self.empty(&[windows, rows, columns, depth], self.number));
-        let (keys, guidance) = (keys?, guidance?);
+        let keys = self.empty(&[windows, rows, columns, self.keys], Number::Float)?;
+        let guidance = self.empty(&[windows, rows, columns, 4], self.number)?;
         let arguments = Project {
             images: self.floats(images, &[windows, 3, rows * factor, columns * factor])?,
             into: self.floats(&range.into, &[self.keys, 3])?,
@@ -144,7 +144,7 @@ impl Kernels {
         let [keys, guidance] = seen;
         let weights = self.empty(&[grid.pixels(), self.pitch()], self.number)?;
         let arguments = Scores {
-            keys: self.numbers(keys, &[windows, rows, columns, self.keys])?,
+            keys: self.floats(keys, &[windows, rows, columns, self.keys])?,
             guidance: self.numbers(guidance, &[windows, rows, columns, 4])?,
             spatial: self.floats(spatial, &[self.taps()])?,
             weights: address(&weights),

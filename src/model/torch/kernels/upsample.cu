@@ -47,13 +47,9 @@ __device__ inline number as_number(float value) {
 struct alignas(4 * sizeof(number)) Four {
     number at[4];
 };
-struct alignas(16) Vector {
-    number at[16 / sizeof(number)];
-};
 struct alignas(16) Pixels {
     float at[4];
 };
-#define LANES ((int)(16 / sizeof(number)))
 
 __device__ inline int smaller(int a, int b) { return a < b ? a : b; }
 
@@ -72,7 +68,7 @@ struct ProjectArguments {
     const float *into_bias;
     const float *out;      // (key, hidden key)
     const float *out_bias;
-    number *keys;          // (window, row, column, key) of the doubled grid
+    float *keys;           // (window, row, column, key) of the doubled grid
     number *guidance;      // (window, row, column, 4), the fourth a one
     int rows, columns;     // of the doubled grid
     int factor;            // side in pixels of a doubled cell
@@ -114,18 +110,18 @@ KERNEL(project, ProjectArguments) {
         float x = of_key[0] * guidance[0] + of_key[1] * guidance[1] + of_key[2] * guidance[2] + of_key[3];
         hidden[key] = 0.5f * x * (1 + erff(x * 0.70710678f));
     }
-    for (int first = 0; first < KEYS; first += LANES) {
-        Vector keys;
-        for (int lane = 0; lane < LANES; ++lane) {
+    for (int first = 0; first < KEYS; first += 4) {
+        Pixels keys;
+        for (int lane = 0; lane < 4; ++lane) {
             float sum = out_bias[first + lane];
 #pragma unroll
             for (int key = 0; key < KEYS; key += 4) {
                 Pixels shares = out[((first + lane) * KEYS + key) / 4];
                 for (int next = 0; next < 4; ++next) sum += shares.at[next] * hidden[key + next];
             }
-            keys.at[lane] = as_number(sum);
+            keys.at[lane] = sum;
         }
-        *(Vector *)(a.keys + at * KEYS + first) = keys;
+        *(Pixels *)(a.keys + at * KEYS + first) = keys;
     }
 }
 
@@ -133,11 +129,12 @@ KERNEL(project, ProjectArguments) {
 #define TILE 8
 #define TILE_SIDE (TILE + 2 * RADIUS)
 // A pixel's keys in shared memory, sixteen bytes further apart than they are long: neighbours lie in different banks.
-#define KEY_PITCH (KEYS + LANES)
+#define KEY_PITCH (KEYS + 4)
 #define SLOTS ((TAPS + 31) / 32)
 
 struct ScoresArguments {
-    const number *keys;     // (window, row, column, key)
+    // In float32 whatever the rest is in: scores go into an exponential, where half precision would tell.
+    const float *keys;      // (window, row, column, key)
     const number *guidance; // (window, row, column, 4)
     const float *spatial;   // (neighbour)
     number *weights;        // (window, row, column, PITCH)
@@ -152,15 +149,15 @@ __device__ inline float sum_of_warp(float value) {
 
 // A warp for each row of a tile, its lanes for the neighbours of a pixel; blocks (columns / 8, rows / 8, window).
 KERNEL(scores, ScoresArguments) {
-    alignas(16) __shared__ number tile[TILE_SIDE * TILE_SIDE * KEY_PITCH];
+    alignas(16) __shared__ float tile[TILE_SIDE * TILE_SIDE * KEY_PITCH];
     long long window = (long long)blockIdx.z * a.rows * a.columns;
-    const int vectors = KEYS / LANES;
+    const int vectors = KEYS / 4;
     for (int at = threadIdx.x; at < TILE_SIDE * TILE_SIDE * vectors; at += 256) {
-        int pixel = at / vectors, key = at % vectors * LANES;
+        int pixel = at / vectors, key = at % vectors * 4;
         int row = reflect((int)blockIdx.y * TILE + pixel / TILE_SIDE - RADIUS, a.rows);
         int column = reflect((int)blockIdx.x * TILE + pixel % TILE_SIDE - RADIUS, a.columns);
-        *(Vector *)(tile + pixel * KEY_PITCH + key) =
-            *(const Vector *)(a.keys + (window + (long long)row * a.columns + column) * KEYS + key);
+        *(Pixels *)(tile + pixel * KEY_PITCH + key) =
+            *(const Pixels *)(a.keys + (window + (long long)row * a.columns + column) * KEYS + key);
     }
     __syncthreads();
     int lane = threadIdx.x % 32, inner_row = threadIdx.x / 32, row = blockIdx.y * TILE + inner_row;
@@ -168,21 +165,20 @@ KERNEL(scores, ScoresArguments) {
         int column = blockIdx.x * TILE + inner;
         if (row >= a.rows || column >= a.columns) break;
         float score[SLOTS];
-        const number *near[SLOTS];
+        const float *near[SLOTS];
 #pragma unroll
         for (int slot = 0; slot < SLOTS; ++slot) {
             int tap = smaller(lane + 32 * slot, TAPS - 1);
             near[slot] = tile + ((inner_row + tap / DIAMETER) * TILE_SIDE + inner + tap % DIAMETER) * KEY_PITCH;
             score[slot] = 0;
         }
-        const number *own = tile + ((inner_row + RADIUS) * TILE_SIDE + inner + RADIUS) * KEY_PITCH;
-        for (int key = 0; key < KEYS; key += LANES) {
-            Vector here = *(const Vector *)(own + key);
+        const float *own = tile + ((inner_row + RADIUS) * TILE_SIDE + inner + RADIUS) * KEY_PITCH;
+        for (int key = 0; key < KEYS; key += 4) {
+            Pixels here = *(const Pixels *)(own + key);
 #pragma unroll
             for (int slot = 0; slot < SLOTS; ++slot) {
-                Vector there = *(const Vector *)(near[slot] + key);
-                for (int next = 0; next < LANES; ++next)
-                    score[slot] += as_float(here.at[next]) * as_float(there.at[next]);
+                Pixels there = *(const Pixels *)(near[slot] + key);
+                for (int next = 0; next < 4; ++next) score[slot] += here.at[next] * there.at[next];
             }
         }
         float most = -3e38f;
