@@ -5,9 +5,10 @@
 
 use super::bundle::Bundle;
 use super::torch::{Device, TorchPatchEncoder, TorchSegmenter, threads};
-use super::{Images, Queries, Segmenter};
+use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
-use crate::upsample::{Shortcuts, Targets, Upsampler, Windows};
+use crate::network::export;
+use crate::upsample::{Precision, Shortcuts, Targets, Upsampler, Windows};
 
 /// The image encoder of a bundle with the queries of one job. `debias`: how much of the [CLS] similarity is subtracted (0.3
 /// in the paper).
@@ -32,9 +33,14 @@ pub fn segmenter(
     Ok(match (device, halves) {
         (Device::Cpu, Some((patch_encoder, upsampler))) => {
             let sizes = &bundle.card.sizes;
+            // Whoever chose a transformer of eight bits' accuracy gains nothing by more after it.
+            let precision = match import::precision_named(&bundle.card.method.precision) {
+                Some(export::Precision::Bf16) => Precision::Bfloat16,
+                _ => Precision::Float32,
+            };
             Box::new(Halves {
                 encoder: TorchPatchEncoder::load(&patch_encoder, Device::Cpu)?,
-                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads(), shortcuts)?,
+                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads(), precision, shortcuts)?,
                 patch: sizes.patch,
                 queries: queries.clone(),
                 lambda: -debias,

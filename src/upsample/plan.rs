@@ -20,6 +20,8 @@ pub(super) struct Grid {
     pub folds: Vec<Folds>,
     /// Columns to the left and right of a row of keys.
     pub margin: usize,
+    /// Numbers of a panel's weights: the engine's to say.
+    pub panel_length: usize,
 }
 
 impl Grid {
@@ -28,17 +30,13 @@ impl Grid {
         let [rows, columns] = cells.map(|cells| Axis::new(cells, step.radius));
         let panels = (2 * columns.cells).div_ceil(width);
         let folds = (0..panels).map(|panel| folds(&columns, panel * width, width)).collect();
-        Self { rows, columns, factor, width, panels, folds, margin: step.radius.next_multiple_of(width) }
+        let margin = step.radius.next_multiple_of(width);
+        Self { rows, columns, factor, width, panels, folds, margin, panel_length: 0 }
     }
 
     /// Doubled rows and columns.
     pub fn size(&self) -> [usize; 2] {
         [2 * self.rows.cells, 2 * self.columns.cells]
-    }
-
-    /// Numbers of a panel's weights.
-    pub fn panel_length(&self) -> usize {
-        self.rows.reach * self.columns.reach * 2 * self.width
     }
 
     /// Columns of a row of keys, margins included.

@@ -39,6 +39,10 @@ impl Packed {
         bias.resize(blocks * block, 0.0);
         Self { columns, block, numbers, bias }
     }
+
+    pub fn at(&self, row: usize, column: usize) -> f32 {
+        self.numbers[(row / self.block * self.columns + column) * self.block + row % self.block]
+    }
 }
 
 /// One doubling.
