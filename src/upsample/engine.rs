@@ -52,7 +52,9 @@ impl<N: Copy + Default> Buffers<N> {
     /// So many numbers, of whatever values.
     pub fn take(&self, length: usize) -> Vec<N> {
         let spare = self.0.lock().ok().and_then(|mut spare| {
-            let fitting = spare.iter().position(|buffer| buffer.capacity() >= length)?;
+            // The smallest that fits: a large one would come back short, and be cleared where it grows again.
+            let fitting = spare.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= length);
+            let (fitting, _) = fitting.min_by_key(|(_, buffer)| buffer.capacity())?;
             Some(spare.swap_remove(fitting))
         });
         let mut buffer = spare.unwrap_or_default();
