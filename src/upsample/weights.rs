@@ -40,6 +40,7 @@ impl Packed {
         Self { columns, block, numbers, bias }
     }
 
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub fn at(&self, row: usize, column: usize) -> f32 {
         self.numbers[(row / self.block * self.columns + column) * self.block + row % self.block]
     }
