@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use segearth::geom::{Blend, Grid, Size};
 use segearth::scene::Classifier;
 use segearth::stitch::Accumulator;
-use segearth::upsample::{Targets, Upsampler, Windows};
+use segearth::upsample::{Precision, Targets, Upsampler, Windows};
 
 const WINDOW: usize = 224;
 const PATCH: usize = 16;
@@ -26,7 +26,7 @@ fn numbers(count: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-fn upsampler() -> Upsampler {
+fn upsampler(precision: Precision) -> Upsampler {
     let mut tensors: BTreeMap<String, Vec<f32>> = [
         ("range_proj.0.weight", KEYS * 3),
         ("range_proj.0.bias", KEYS),
@@ -43,7 +43,7 @@ fn upsampler() -> Upsampler {
     tensors.insert("up1.range_temp".into(), vec![0.1]);
     tensors.insert("up1.sigma_spatial".into(), vec![0.8]);
     tensors.insert("fixup_proj.1.bias".into(), numbers(DEPTH, 0.1));
-    Upsampler::from_tensors(&tensors, PATCH, 1).expect("an upsampler")
+    Upsampler::from_tensors(&tensors, PATCH, 1, precision).expect("an upsampler")
 }
 
 fn upsampling(criterion: &mut Criterion) {
@@ -62,16 +62,18 @@ fn upsampling(criterion: &mut Criterion) {
                 step => scene.chunks_exact(width).flat_map(|row| &row[index * step..][..WINDOW]).copied().collect(),
             })
             .collect();
-        let mut upsampler = upsampler();
-        let mut turn = 0;
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| {
-                turn += 1;
-                let pixels = &windows[turn % windows.len()];
-                let window = Windows { count: 1, height: WINDOW, width: WINDOW, pixels, tokens: &tokens };
-                black_box(upsampler.logits(&window, &targets).expect("logits"))
+        for (kind, precision) in [("float32", Precision::Float32), ("bfloat16", Precision::Bfloat16)] {
+            let mut upsampler = upsampler(precision);
+            let mut turn = 0;
+            group.bench_function(format!("{name}, {kind}"), |bencher| {
+                bencher.iter(|| {
+                    turn += 1;
+                    let pixels = &windows[turn % windows.len()];
+                    let window = Windows { count: 1, height: WINDOW, width: WINDOW, pixels, tokens: &tokens };
+                    black_box(upsampler.logits(&window, &targets).expect("logits"))
+                });
             });
-        });
+        }
     }
 }
 

@@ -76,7 +76,7 @@ impl CardNormalisation {
     }
 }
 
-/// How the image encoder was made; for people to read.
+/// How the image encoder was made; for people to read, but for the precision: a CPU does its own half in no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Method {

@@ -6,9 +6,10 @@
 
 use super::bundle::Bundle;
 use super::torch::{Device, HalvesFiles, TorchPatchEncoder, TorchSegmenter, threads};
-use super::{Images, Queries, Segmenter};
+use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
-use crate::upsample::{Shortcuts, Targets, Upsampler, Windows};
+use crate::network::export;
+use crate::upsample::{Precision, Shortcuts, Targets, Upsampler, Windows};
 
 /// The image encoder of a bundle with the queries of one job. `debias`: how much of the [CLS] similarity is subtracted (0.3
 /// in the paper).
@@ -30,12 +31,18 @@ pub fn segmenter(
         ))
         .with_hint("It serves models with SimFeatUp on the CPU: leave it out, or import an upsampler."));
     }
+    let sizes = &bundle.card.sizes;
+    let computed = import::precision_named(&bundle.card.method.precision).unwrap_or(export::Precision::Fp32);
     Ok(match (device, halves) {
         (Device::Cpu, Some((patch_encoder, upsampler))) => {
-            let sizes = &bundle.card.sizes;
+            // Whoever chose a transformer of eight bits' accuracy gains nothing by more after it.
+            let precision = match computed {
+                export::Precision::Bf16 => Precision::Bfloat16,
+                _ => Precision::Float32,
+            };
             Box::new(Halves {
                 encoder: TorchPatchEncoder::load(&patch_encoder, Device::Cpu)?,
-                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads(), shortcuts)?,
+                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads(), precision, shortcuts)?,
                 patch: sizes.patch,
                 queries: queries.clone(),
                 lambda: -debias,
@@ -44,9 +51,8 @@ pub fn segmenter(
         (_, halves) => {
             let whole = TorchSegmenter::load(&bundle.image_encoder(), device, queries, debias)?;
             let Some((patch_encoder, upsampler)) = &halves else { return Ok(Box::new(whole)) };
-            let sizes = &bundle.card.sizes;
-            let (patch, depth, precision) = (sizes.patch, sizes.embed_dim, bundle.card.method.precision.as_str());
-            let files = HalvesFiles { patch_encoder, upsampler, patch, depth, precision };
+            let (patch, depth) = (sizes.patch, sizes.embed_dim);
+            let files = HalvesFiles { patch_encoder, upsampler, patch, depth, precision: computed };
             Box::new(whole.with_halves(&files, device))
         }
     })

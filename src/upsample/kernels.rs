@@ -82,8 +82,8 @@ impl Kernel for Project<'_> {
     }
 }
 
-/// The weights of one panel's neighbours, folded onto the source cells.
-pub(super) struct PanelWeights<'a> {
+/// What one panel's weights are made of.
+pub(super) struct Panel<'a> {
     pub step: &'a Step,
     /// Rows of keys around the panel, the upper pixel's first neighbour first: (d + 1 rows), each (key, column).
     pub rows: &'a [&'a [f32]],
@@ -98,6 +98,36 @@ pub(super) struct PanelWeights<'a> {
     pub down_reach: usize,
     /// Source columns in reach and, for each, its neighbours that have shares: see [`Folds`].
     pub across: &'a Folds,
+}
+
+impl Panel<'_> {
+    /// The weights before they are corrected, (d², 2, pixel).
+    #[inline(always)]
+    pub fn compare<S: Simd>(&self, simd: S, weights: &mut [f32]) {
+        let Self { step, rows, columns, first, .. } = *self;
+        let keys = Keys { rows, columns, first, radius: step.radius, temperature: step.temperature };
+        match 2 * step.radius + 1 {
+            11 => scores::<S, 11>(simd, &keys, weights),
+            7 => scores::<S, 7>(simd, &keys, weights),
+            _ => scores::<S, 1>(simd, &keys, weights),
+        }
+        soft_max(simd, &step.spatial, weights);
+    }
+
+    /// The weights' shares of the source cells, (source row in reach, source column in reach, 2, pixel); `folded`: (d, 2, pixel).
+    #[inline(always)]
+    pub fn fold<S: Simd>(&self, simd: S, weights: &[f32], folded: &mut [f32], out: &mut [f32]) {
+        let diameter = 2 * self.step.radius + 1;
+        for (source_row, out) in out.chunks_exact_mut(self.across.counts.len() * 2 * S::WIDTH).enumerate() {
+            fold_down(simd, self.down, self.down_reach, source_row, diameter, weights, folded);
+            fold_across(simd, self.across, folded, out);
+        }
+    }
+}
+
+/// The weights of one panel's neighbours, folded onto the source cells.
+pub(super) struct PanelWeights<'a> {
+    pub panel: &'a Panel<'a>,
     pub scratch: &'a mut Scratch,
     /// (source row in reach, source column in reach, 2, pixel)
     pub out: &'a mut [f32],
@@ -140,24 +170,14 @@ impl Kernel for PanelWeights<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { step, rows, columns, first, guidance, down, down_reach, across, scratch, out } = self;
-        let taps = step.spatial.len();
-        let panel = 2 * S::WIDTH;
-        let keys = Keys { rows, columns, first, radius: step.radius, temperature: step.temperature };
-        match 2 * step.radius + 1 {
-            11 => scores::<S, 11>(simd, &keys, &mut scratch.weights),
-            7 => scores::<S, 7>(simd, &keys, &mut scratch.weights),
-            _ => scores::<S, 1>(simd, &keys, &mut scratch.weights),
-        }
-        soft_max(simd, &step.spatial, &mut scratch.weights[..taps * panel]);
-        scratch.weights[taps * panel..].copy_from_slice(guidance);
-        product::<S, true, false>(simd, &step.fixup_in, &scratch.weights, &mut scratch.hidden);
-        product::<S, false, true>(simd, &step.fixup_out, &scratch.hidden, &mut scratch.weights[..taps * panel]);
-        let diameter = 2 * step.radius + 1;
-        for (source_row, out) in out.chunks_exact_mut(across.counts.len() * panel).enumerate() {
-            fold_down(simd, down, down_reach, source_row, diameter, &scratch.weights, &mut scratch.folded);
-            fold_across(simd, across, &scratch.folded, out);
-        }
+        let Self { panel, scratch, out } = self;
+        let Scratch { weights, hidden, folded } = scratch;
+        let taps = panel.step.spatial.len() * 2 * S::WIDTH;
+        panel.compare(simd, &mut weights[..taps]);
+        weights[taps..].copy_from_slice(panel.guidance);
+        product::<S, true, false>(simd, &panel.step.fixup_in, weights, hidden);
+        product::<S, false, true>(simd, &panel.step.fixup_out, hidden, &mut weights[..taps]);
+        panel.fold(simd, weights, folded, out);
     }
 }
 

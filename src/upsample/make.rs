@@ -2,43 +2,41 @@
 
 use rayon::prelude::*;
 
-use super::Buffers;
 use super::axis::reflect;
-use super::kernels::{PanelWeights, Project, Scratch};
-use super::lanes::Level;
+use super::engine::Engine;
+use super::kernels::{Panel, Project};
 use super::plan::Grid;
 use super::seen::{Made, RowToMake, Seen};
 use super::weights::{Step, Weights};
 
 /// Fills what a window lacks.
-pub(super) fn make(weights: &Weights, grids: &[Grid], level: Level, buffers: &Buffers, seen: &mut Seen) {
+pub(super) fn make<E: Engine>(engine: &E, weights: &Weights, grids: &[Grid], seen: &mut Seen<E::Number>) {
     let Seen { pixels, steps, .. } = seen;
     steps.par_iter_mut().zip(grids).enumerate().for_each(|(index, (made, grid))| {
         let guidance = grid.guidance(pixels);
-        let mut keys = buffers.take(grid.size()[0] * weights.step(index).keys * grid.key_columns());
-        let maker = Maker { step: weights.step(index), grid, level, guidance: &guidance };
+        let mut keys = engine.buffers().take(grid.size()[0] * weights.step(index).keys * grid.key_columns());
+        let maker = Maker { index, step: weights.step(index), grid, engine, guidance: &guidance };
         maker.project(made, &mut keys);
         let rows = made.rows_to_make(grid);
-        rows.into_par_iter().for_each_init(
-            || Scratch::new(grid.columns.radius, grid.width),
-            |scratch, row| maker.weights(row, &keys, scratch),
-        );
-        buffers.give(keys);
+        rows.into_par_iter()
+            .for_each_init(|| engine.scratch(index, grid), |scratch, row| maker.weights(row, &keys, scratch));
+        engine.buffers().give(keys);
     });
 }
 
 /// One doubling of one window.
-struct Maker<'a> {
+struct Maker<'a, E> {
+    index: usize,
     step: &'a Step,
     grid: &'a Grid,
-    level: Level,
+    engine: &'a E,
     /// (row, channel, column)
     guidance: &'a [f32],
 }
 
-impl Maker<'_> {
+impl<E: Engine> Maker<'_, E> {
     /// The projected guidance around all that is to be made, (row, key, column); what lies elsewhere is left as it is.
-    fn project(&self, made: &Made, keys: &mut [f32]) {
+    fn project(&self, made: &Made<E::Number>, keys: &mut [f32]) {
         let Self { step, grid, .. } = *self;
         let (columns, width, length) = (grid.key_columns(), grid.width, grid.panels * grid.width);
         let [height, _] = grid.size();
@@ -64,7 +62,7 @@ impl Maker<'_> {
                             seen.copy_from_slice(&channel[panel * width..][..width]);
                         }
                     }
-                    self.level.run(Project { step, guidance: seen, hidden, keys: projected });
+                    self.engine.level().run(Project { step, guidance: seen, hidden, keys: projected });
                     for (keys, projected) in keys.chunks_exact_mut(columns).zip(projected.chunks_exact(2 * width)) {
                         for (panel, projected) in pair.iter().zip(projected.chunks_exact(width)) {
                             keys[grid.margin + panel * width..][..width].copy_from_slice(projected);
@@ -77,7 +75,7 @@ impl Maker<'_> {
     }
 
     /// The weights of a pair of rows.
-    fn weights(&self, to_make: RowToMake<'_>, keys: &[f32], scratch: &mut Scratch) {
+    fn weights(&self, to_make: RowToMake<'_, E::Number>, keys: &[f32], scratch: &mut E::Scratch) {
         let Self { step, grid, .. } = *self;
         let (columns, width, height) = (grid.key_columns(), grid.width, grid.size()[0]);
         let (of_row, length) = (step.keys * columns, grid.panels * width);
@@ -87,14 +85,14 @@ impl Maker<'_> {
             .map(|row| &keys[reflect(row, height) * of_row..][..of_row])
             .collect();
         let mut seen = vec![0f32; 6 * width];
-        for (panel, out) in panels.into_iter().zip(numbers.chunks_exact_mut(grid.panel_length())) {
+        for (panel, out) in panels.into_iter().zip(numbers.chunks_exact_mut(grid.panel_length)) {
             for (index, seen) in seen.chunks_exact_mut(width).enumerate() {
                 let (channel, side) = (index / 2, index % 2);
                 seen.copy_from_slice(
                     &self.guidance[((2 * row + side) * 3 + channel) * length + panel * width..][..width],
                 );
             }
-            self.level.run(PanelWeights {
+            let panel = Panel {
                 step,
                 rows: &rows,
                 columns,
@@ -103,9 +101,8 @@ impl Maker<'_> {
                 down: [grid.rows.shares(2 * row), grid.rows.shares(2 * row + 1)],
                 down_reach: grid.rows.reach,
                 across: &grid.folds[panel],
-                scratch,
-                out,
-            });
+            };
+            self.engine.weights(self.index, &panel, scratch, out);
         }
     }
 }

@@ -13,6 +13,9 @@
 //! - the features of full resolution are never stored;
 //! - weights come from the image alone: where a window overlaps windows that were seen before, they are taken from there
 //!   (see `seen`).
+//!
+//! Two engines do this: `float32` anywhere, and `tiles` in bfloat16 for models that are computed in it themselves, where the
+//! processor multiplies tiles of it (AMX).
 
 #![expect(
     clippy::indexing_slicing,
@@ -22,6 +25,8 @@
 mod axis;
 mod basis;
 mod bilinear;
+mod engine;
+mod float32;
 mod kernels;
 mod lanes;
 mod make;
@@ -30,26 +35,21 @@ mod seen;
 pub mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod tiles;
 mod weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
 
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Context, Error, Result};
-use basis::{MakeSources, Sources};
-use kernels::{Gather, Lengths, Pair};
+use engine::{Engine, Run};
+use float32::Float32;
 use lanes::Level;
-use make::make;
 use plan::Grid;
-use seen::{Memory, Places, Seen};
-use weights::Weights;
-
-/// Floor of a feature's squared length: a feature of zeros is similar to nothing, not NaN.
-const LENGTH_FLOOR: f32 = 1e-24;
+use weights::{Step, Weights};
 
 /// A batch of windows of one size.
 #[derive(Clone, Copy, Debug)]
@@ -76,13 +76,27 @@ pub struct Targets<'a> {
 pub struct Upsampler {
     weights: Weights,
     patch: usize,
-    level: Level,
     threads: ThreadPool,
     /// Rows and columns of patches, and what follows from them.
     plan: Option<([usize; 2], Vec<Grid>)>,
-    memory: Memory,
-    buffers: Buffers,
+    form: Form,
     shortcuts: Shortcuts,
+}
+
+/// The engine in use, and what it remembers.
+enum Form {
+    Float32(Run<Float32>),
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Tiles(Run<tiles::Bfloat16>),
+}
+
+/// What the model computes in, and the upsampler may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    #[default]
+    Float32,
+    /// Products of bfloat16 where the processor has tiles for them, summed in float32; float32 elsewhere.
+    Bfloat16,
 }
 
 /// Ways to be faster that approximate. The default takes none.
@@ -95,53 +109,43 @@ pub struct Shortcuts {
     pub half_resolution: bool,
 }
 
-/// Memory that windows hand on to each other: clearing it anew would cost more than some of the sums.
-#[derive(Debug, Default)]
-struct Buffers(Mutex<Vec<Vec<f32>>>);
-
-impl Buffers {
-    /// So many numbers, of whatever values.
-    fn take(&self, length: usize) -> Vec<f32> {
-        let spare = self.0.lock().ok().and_then(|mut spare| {
-            let fitting = spare.iter().position(|buffer| buffer.capacity() >= length)?;
-            Some(spare.swap_remove(fitting))
-        });
-        let mut buffer = spare.unwrap_or_default();
-        buffer.resize(length, 0.0);
-        buffer
-    }
-
-    fn give(&self, buffer: Vec<f32>) {
-        if let Ok(mut spare) = self.0.lock()
-            && buffer.capacity() > 0
-        {
-            spare.push(buffer);
-        }
-    }
-}
-
 impl Upsampler {
     /// Reads the weights that an import wrote. `patch`: side of a patch in pixels, a power of two; `depth`: width of the
     /// features (D); `threads` compute.
     ///
     /// # Errors
     /// The file is not there or no upsampler's, or does not fit the model.
-    pub fn load(path: &Path, patch: usize, depth: usize, threads: usize, shortcuts: Shortcuts) -> Result<Self> {
+    pub fn load(
+        path: &Path,
+        patch: usize,
+        depth: usize,
+        threads: usize,
+        precision: Precision,
+        shortcuts: Shortcuts,
+    ) -> Result<Self> {
         let place = || format!("cannot use the upsampler in {}", path.display());
         let weights = Weights::read(path).input(place)?;
         weights.is_as_wide_as(depth).input(place)?;
-        Self::new(weights, patch, threads, Level::best(), shortcuts).input(place)
+        let form = Form::new(&weights, precision);
+        Self::new(weights, patch, threads, form, shortcuts).input(place)
     }
 
     /// `tensors`: float32 under the canonical names of a checkpoint, row-major.
     ///
     /// # Errors
     /// A tensor is missing or of another shape, or they do not fit the patch.
-    pub fn from_tensors(tensors: &BTreeMap<String, Vec<f32>>, patch: usize, threads: usize) -> Result<Self> {
-        Self::new(Weights::new(tensors)?, patch, threads, Level::best(), Shortcuts::default())
+    pub fn from_tensors(
+        tensors: &BTreeMap<String, Vec<f32>>,
+        patch: usize,
+        threads: usize,
+        precision: Precision,
+    ) -> Result<Self> {
+        let weights = Weights::new(tensors)?;
+        let form = Form::new(&weights, precision);
+        Self::new(weights, patch, threads, form, Shortcuts::default())
     }
 
-    fn new(weights: Weights, patch: usize, threads: usize, level: Level, shortcuts: Shortcuts) -> Result<Self> {
+    fn new(weights: Weights, patch: usize, threads: usize, form: Form, shortcuts: Shortcuts) -> Result<Self> {
         weights.fits(patch)?;
         if shortcuts.half_resolution && patch < 4 {
             return Err(Error::input(format!(
@@ -150,16 +154,7 @@ impl Upsampler {
         }
         let threads = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|_| "upsample".into());
         let threads = threads.build().internal(|| "the upsampler's threads cannot be started".into())?;
-        Ok(Self {
-            weights,
-            patch,
-            level,
-            threads,
-            plan: None,
-            memory: Memory::default(),
-            buffers: Buffers::default(),
-            shortcuts,
-        })
+        Ok(Self { weights, patch, threads, plan: None, form, shortcuts })
     }
 
     /// Logits (window, query, row, column) of a batch.
@@ -188,30 +183,12 @@ impl Upsampler {
             Some((planned, grids)) if planned == size => grids,
             _ => self.grids(size),
         };
-        for image in windows.pixels.chunks_exact(3 * pixels) {
-            self.memory.add(&grids, [windows.height, windows.width], image);
-        }
-        let (weights, level, buffers) = (&self.weights, self.level, &self.buffers);
-        let seen = self.memory.last_mut(windows.count);
-        self.threads.install(|| seen.par_iter_mut().for_each(|seen| make(weights, &grids, level, buffers, seen)));
-        let most = self.shortcuts.channels.unwrap_or(usize::MAX);
-        let logits = self.threads.install(|| {
-            let sources: Vec<Sources> = windows
-                .tokens
-                .par_chunks_exact(tokens)
-                .map(|tokens| {
-                    let (offset, queries) = (&self.weights.offset[..], targets.queries);
-                    self.level.run(MakeSources { tokens, offset, queries, most })
-                })
-                .collect();
-            let queries = targets.queries.len() / depth;
-            let mut logits = vec![0f32; windows.count * queries * pixels];
-            let seen = self.memory.last(windows.count);
-            let windows = logits.par_chunks_exact_mut(queries * pixels).zip(&sources).zip(seen);
-            windows.for_each(|((logits, sources), seen)| self.upsample(&grids, sources, seen, targets.lambda, logits));
-            logits
+        let Self { weights, threads, shortcuts, form, .. } = self;
+        let logits = threads.install(|| match form {
+            Form::Float32(run) => run.logits(weights, &grids, *shortcuts, windows, targets),
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Form::Tiles(run) => run.logits(weights, &grids, *shortcuts, windows, targets),
         });
-        self.memory.tidy();
         self.plan = Some((size, grids));
         Ok(logits)
     }
@@ -221,108 +198,35 @@ impl Upsampler {
         (0..steps - usize::from(self.shortcuts.half_resolution))
             .map(|index| {
                 let cells = size.map(|side| side << index);
-                Grid::new(cells, self.weights.step(index), self.patch >> (index + 1), self.level.width())
+                self.form.grid(cells, self.weights.step(index), self.patch >> (index + 1))
             })
             .collect()
     }
+}
 
-    /// Upsamples one window's channels and makes its logits of them.
-    fn upsample(&self, grids: &[Grid], sources: &Sources, seen: &Seen, lambda: f32, logits: &mut [f32]) {
-        let channels = sources.channels;
-        let mut features = Vec::new();
-        let Some((last, steps)) = grids.split_last() else { return };
-        for (index, grid) in steps.iter().enumerate() {
-            let source = if index == 0 { &sources.features } else { &features };
-            let (of_row, places) = (grid.size()[1] * channels, self.memory.places(grid, seen, index));
-            let mut doubled = self.buffers.take(grid.size()[0] * of_row);
-            doubled.par_chunks_exact_mut(2 * of_row).enumerate().for_each(|(row, out)| {
-                let (mut upper, mut lower) = out.split_at_mut(of_row);
-                for panel in 0..grid.panels {
-                    let pairs = pairs(grid, &places, row, panel);
-                    let (now, later) = upper.split_at_mut(2 * pairs.len() * channels);
-                    upper = later;
-                    let (now_lower, later) = lower.split_at_mut(2 * pairs.len() * channels);
-                    lower = later;
-                    self.gather(grid, source, row, channels, &pairs, &[], [now, now_lower]);
-                }
-            });
-            self.buffers.give(std::mem::replace(&mut features, doubled));
+impl Form {
+    fn new(weights: &Weights, precision: Precision) -> Self {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        if precision == Precision::Bfloat16
+            && let Some(engine) = tiles::Bfloat16::new(weights)
+        {
+            return Self::Tiles(Run::new(engine));
         }
-        let source = if steps.is_empty() { &sources.features } else { &features };
-        let [height, width] = last.size();
-        let places = self.memory.places(last, seen, steps.len());
-        let of_cls: Vec<f32> = sources.of_cls.iter().map(|similarity| lambda * similarity).collect();
-        let queries = of_cls.len();
-        // (pair of rows, query, 2, column)
-        let mut by_rows = self.buffers.take(queries * height * width);
-        by_rows.par_chunks_exact_mut(2 * queries * width).enumerate().for_each_init(
-            || (vec![0f32; 2 * last.width * channels], vec![0f32; 2 * last.width]),
-            |(pixels, lengths), (row, out)| {
-                for panel in 0..last.panels {
-                    let pairs = pairs(last, &places, row, panel);
-                    let (upper, lower) = pixels.split_at_mut(last.width * channels);
-                    self.gather(last, source, row, channels, &pairs, &sources.offset, [upper, lower]);
-                    self.level.run(Lengths { pixels, channels, mask: &sources.mask, out: lengths });
-                    for (index, (pixel, length)) in pixels.chunks_exact(channels).zip(&*lengths).enumerate() {
-                        let (side, column) = (index / last.width, panel * last.width + index % last.width);
-                        if column >= width {
-                            continue;
-                        }
-                        let scale = 1.0 / length.max(LENGTH_FLOOR).sqrt();
-                        let products = &pixel[sources.products..];
-                        let planes = out.chunks_exact_mut(2 * width);
-                        for ((plane, product), of_cls) in planes.zip(products).zip(&of_cls) {
-                            plane[side * width + column] = product * scale + of_cls;
-                        }
-                    }
-                }
-            },
-        );
-        let pixels = logits.len() / queries.max(1);
-        logits.par_chunks_exact_mut(pixels.max(1)).enumerate().for_each(|(query, plane)| {
-            let rows = |row: usize| &by_rows[((row / 2 * queries + query) * 2 + row % 2) * width..][..width];
-            if self.shortcuts.half_resolution {
-                return bilinear::double(rows, [height, width], plane);
-            }
-            for (row, to) in plane.chunks_exact_mut(width).enumerate() {
-                to.copy_from_slice(rows(row));
-            }
-        });
-        self.buffers.give(by_rows);
-        self.buffers.give(features);
+        #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+        let _ = (weights, precision);
+        Self::Float32(Run::new(Float32::new(Level::best())))
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn gather(
-        &self,
-        grid: &Grid,
-        source: &[f32],
-        row: usize,
-        channels: usize,
-        pairs: &[Pair<'_>],
-        offset: &[f32],
-        out: [&mut [f32]; 2],
-    ) {
-        self.level.run(Gather {
-            source,
-            columns: grid.columns.cells,
-            channels,
-            first_row: grid.rows.first(row),
-            reach: [grid.rows.reach, grid.columns.reach],
-            pairs,
-            offset,
-            out,
-        });
+    fn grid(&self, cells: [usize; 2], step: &Step, factor: usize) -> Grid {
+        match self {
+            Self::Float32(run) => run.engine.grid(cells, step, factor),
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Self::Tiles(run) => run.engine.grid(cells, step, factor),
+        }
     }
 }
 
 /// Whether patches of so many pixels can be upsampled here.
 pub fn serves(patch: usize) -> bool {
     patch > 1 && patch.is_power_of_two()
-}
-
-/// Where the weights of a panel's pixels are.
-fn pairs<'a>(grid: &Grid, places: &Places<'a>, row: usize, panel: usize) -> Vec<Pair<'a>> {
-    let pair = |pair| Pair { first_column: grid.columns.first(pair), weights: places.weights(row, pair) };
-    grid.pairs(panel).map(pair).collect()
 }

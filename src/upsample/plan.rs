@@ -20,6 +20,8 @@ pub(super) struct Grid {
     pub folds: Vec<Folds>,
     /// Columns to the left and right of a row of keys.
     pub margin: usize,
+    /// Numbers of a panel's weights: the engine's to say.
+    pub panel_length: usize,
 }
 
 impl Grid {
@@ -28,7 +30,8 @@ impl Grid {
         let [rows, columns] = cells.map(|cells| Axis::new(cells, step.radius));
         let panels = (2 * columns.cells).div_ceil(width);
         let folds = (0..panels).map(|panel| folds(&columns, panel * width, width)).collect();
-        Self { rows, columns, factor, width, panels, folds, margin: step.radius.next_multiple_of(width) }
+        let margin = step.radius.next_multiple_of(width);
+        Self { rows, columns, factor, width, panels, folds, margin, panel_length: 0 }
     }
 
     /// Doubled rows and columns.
@@ -36,14 +39,11 @@ impl Grid {
         [2 * self.rows.cells, 2 * self.columns.cells]
     }
 
-    /// Numbers of a panel's weights.
-    pub fn panel_length(&self) -> usize {
-        self.rows.reach * self.columns.reach * 2 * self.width
-    }
-
     /// Columns of a row of keys, margins included.
     pub fn key_columns(&self) -> usize {
-        self.panels * self.width + 2 * self.margin
+        let columns = self.panels * self.width + 2 * self.margin;
+        // Keys whose distance is a power of two push each other out of the nearest cache.
+        if columns.is_multiple_of(64) { columns + 16 } else { columns }
     }
 
     /// The means of a window's pixels over each doubled cell, (row, channel, column); a row's length is that of whole

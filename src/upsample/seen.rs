@@ -18,14 +18,14 @@ const ELSEWHERE: u32 = u32::MAX;
 
 /// A window and the weights that were made for it.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Seen<N> {
     id: u64,
     size: [usize; 2],
     pub pixels: Vec<f32>,
     /// To the left, above, and above to the left.
     neighbours: [Option<Neighbour>; 3],
     /// For each doubling.
-    pub steps: Vec<Made>,
+    pub steps: Vec<Made<N>>,
 }
 
 /// Another window, and how far this one lies to the right of it and below it, in pixels.
@@ -36,30 +36,30 @@ struct Neighbour {
     down: usize,
 }
 
-/// The panels that were made.
+/// The panels that were made, in whatever numbers the engine keeps their weights.
 #[derive(Debug, Default)]
-pub(super) struct Made {
-    /// (made panel, source row in reach, source column in reach, 2, pixel)
-    pub numbers: Vec<f32>,
+pub(super) struct Made<N> {
+    /// (made panel, …)
+    pub numbers: Vec<N>,
     /// (pair of rows, panel): which of the made panels.
     slots: Vec<u32>,
 }
 
 /// The panels to be made in a pair of rows.
-pub(super) struct RowToMake<'a> {
+pub(super) struct RowToMake<'a, N> {
     pub row: usize,
     pub panels: Vec<usize>,
-    /// (panel, source row in reach, source column in reach, 2, pixel)
-    pub numbers: &'a mut [f32],
+    /// (panel, …)
+    pub numbers: &'a mut [N],
 }
 
-impl Made {
+impl<N> Made<N> {
     /// What is to be filled, row by row.
-    pub fn rows_to_make(&mut self, grid: &Grid) -> Vec<RowToMake<'_>> {
+    pub fn rows_to_make(&mut self, grid: &Grid) -> Vec<RowToMake<'_, N>> {
         let mut rest = &mut self.numbers[..];
         let rows = self.slots.chunks_exact(grid.panels).enumerate().map(|(row, slots)| {
             let panels: Vec<usize> = (0..grid.panels).filter(|&panel| slots[panel] != ELSEWHERE).collect();
-            let (now, later) = std::mem::take(&mut rest).split_at_mut(panels.len() * grid.panel_length());
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(panels.len() * grid.panel_length);
             rest = later;
             RowToMake { row, panels, numbers: now }
         });
@@ -73,19 +73,19 @@ impl Made {
 
 /// The windows that were seen, the latest last.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    windows: Vec<Seen>,
+pub(super) struct Memory<N> {
+    windows: Vec<Seen<N>>,
     next: u64,
     /// The first of a scene: those before it will not be seen again.
     first: u64,
     /// Windows that nobody needs any more, for their memory.
-    spare: Vec<Seen>,
+    spare: Vec<Seen<N>>,
     /// Look for no neighbours.
     #[cfg(test)]
     pub alone: bool,
 }
 
-impl Memory {
+impl<N: Copy + Default> Memory<N> {
     /// Adds a window of `size` (rows, columns) and decides what is to be made for it.
     pub fn add(&mut self, grids: &[Grid], size: [usize; 2], pixels: &[f32]) {
         let mut seen = self.spare.pop().unwrap_or_default();
@@ -112,24 +112,24 @@ impl Memory {
                 made += u32::from(!shared);
             }
             seen.steps[step].slots = slots;
-            seen.steps[step].numbers.resize(made as usize * grid.panel_length(), 0.0);
+            seen.steps[step].numbers.resize(made as usize * grid.panel_length, N::default());
         }
         self.windows.push(seen);
     }
 
     /// The last `count` windows, to be filled.
-    pub fn last_mut(&mut self, count: usize) -> &mut [Seen] {
+    pub fn last_mut(&mut self, count: usize) -> &mut [Seen<N>] {
         let first = self.windows.len() - count.min(self.windows.len());
         &mut self.windows[first..]
     }
 
     /// The last `count` windows.
-    pub fn last(&self, count: usize) -> &[Seen] {
+    pub fn last(&self, count: usize) -> &[Seen<N>] {
         &self.windows[self.windows.len() - count.min(self.windows.len())..]
     }
 
     /// Where the weights of a window's doubling are.
-    pub fn places<'a>(&'a self, grid: &'a Grid, seen: &'a Seen, step: usize) -> Places<'a> {
+    pub fn places<'a>(&'a self, grid: &'a Grid, seen: &'a Seen<N>, step: usize) -> Places<'a, N> {
         Places { own: &seen.steps[step], near: self.near(grid, seen), grid, step }
     }
 
@@ -142,7 +142,8 @@ impl Memory {
         let mut index = 0;
         while index < self.windows.len() {
             let seen = &self.windows[index];
-            let bytes = 4 * (seen.pixels.len() + seen.steps.iter().map(|made| made.numbers.len()).sum::<usize>());
+            let numbers: usize = seen.steps.iter().map(|made| made.numbers.len()).sum();
+            let bytes = size_of_val(&seen.pixels[..]) + numbers * size_of::<N>();
             // The first windows of a row are the first to be needed again.
             if seen.id == last || (seen.id >= needed && kept + bytes <= MOST_KEPT) {
                 kept += bytes;
@@ -154,7 +155,7 @@ impl Memory {
         self.spare.truncate(MOST_SPARE);
     }
 
-    fn get(&self, id: u64) -> Option<&Seen> {
+    fn get(&self, id: u64) -> Option<&Seen<N>> {
         let index = self.windows.binary_search_by_key(&id, |seen| seen.id).ok()?;
         self.windows.get(index)
     }
@@ -164,7 +165,7 @@ impl Memory {
         if self.alone {
             return [None; 3];
         }
-        let alike = |seen: &Seen, right, down| seen.size == size && overlap(&seen.pixels, pixels, size, right, down);
+        let alike = |seen: &Seen<N>, right, down| seen.size == size && overlap(&seen.pixels, pixels, size, right, down);
         let before = self.windows.last();
         let right = before.and_then(|before| (2..size[1]).step_by(2).find(|&right| alike(before, right, 0)));
         let left = before.zip(right).map(|(before, right)| Neighbour { id: before.id, right, down: 0 });
@@ -175,7 +176,7 @@ impl Memory {
             alike(next, 0, corner.down).then_some(Neighbour { id: next.id, ..corner })
         });
         let above = expected.or_else(|| {
-            let downs = |seen: &Seen| (2..size[0]).step_by(2).find(|&down| alike(seen, 0, down));
+            let downs = |seen: &Seen<N>| (2..size[0]).step_by(2).find(|&down| alike(seen, 0, down));
             self.windows.iter().find_map(|seen| Some(Neighbour { id: seen.id, right: 0, down: downs(seen)? }))
         });
         let corner = corner.zip(right).map(|(corner, right)| Neighbour { right, ..corner });
@@ -183,7 +184,7 @@ impl Memory {
     }
 
     /// A window's neighbours as far as they can be shared with at one doubling.
-    fn near<'a>(&'a self, grid: &Grid, seen: &Seen) -> Vec<Near<'a>> {
+    fn near<'a>(&'a self, grid: &Grid, seen: &Seen<N>) -> Vec<Near<'a, N>> {
         let near = |neighbour: &Neighbour| {
             let (right, down) = (grid.shift(neighbour.right)?, grid.shift(neighbour.down)?);
             Some(Near { seen: self.get(neighbour.id)?, right, down })
@@ -193,40 +194,46 @@ impl Memory {
 }
 
 /// A neighbour at one doubling: how far away, in source cells.
-struct Near<'a> {
-    seen: &'a Seen,
+struct Near<'a, N> {
+    seen: &'a Seen<N>,
     right: usize,
     down: usize,
 }
 
 /// Where the weights of one window's doubling are: with the window, or with its neighbours.
-pub(super) struct Places<'a> {
-    own: &'a Made,
-    near: Vec<Near<'a>>,
+pub(super) struct Places<'a, N> {
+    own: &'a Made<N>,
+    near: Vec<Near<'a, N>>,
     grid: &'a Grid,
     step: usize,
 }
 
-impl<'a> Places<'a> {
-    /// The weights of two by two pixels, (source row in reach, source column in reach, 2, pixel), from the left one on.
-    pub fn weights(&self, row: usize, pair: usize) -> &'a [f32] {
+/// A panel's weights, and the column of it that is meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a, N> {
+    pub panel: &'a [N],
+    pub column: usize,
+}
+
+impl<'a, N: Copy + Default> Places<'a, N> {
+    /// The weights of two by two pixels, from the left one on.
+    pub fn weights(&self, row: usize, pair: usize) -> Place<'a, N> {
         let (grid, column) = (self.grid, 2 * pair);
         let index = row * grid.panels + column / grid.width;
         if self.own.is_made(index) {
             return panel(self.own, grid, index, column);
         }
-        find(&self.near, grid, self.step, row, pair).unwrap_or(&[])
+        find(&self.near, grid, self.step, row, pair).unwrap_or(Place { panel: &[], column: 0 })
     }
 }
 
-/// A panel's weights from one of its columns on.
-fn panel<'a>(made: &'a Made, grid: &Grid, index: usize, column: usize) -> &'a [f32] {
-    let length = grid.panel_length();
-    &made.numbers[made.slots[index] as usize * length..][column % grid.width..length]
+fn panel<'a, N>(made: &'a Made<N>, grid: &Grid, index: usize, column: usize) -> Place<'a, N> {
+    let panel = &made.numbers[made.slots[index] as usize * grid.panel_length..][..grid.panel_length];
+    Place { panel, column: column % grid.width }
 }
 
 /// The weights of two by two pixels with one of the neighbours.
-fn find<'a>(near: &[Near<'a>], grid: &Grid, step: usize, row: usize, pair: usize) -> Option<&'a [f32]> {
+fn find<'a, N>(near: &[Near<'a, N>], grid: &Grid, step: usize, row: usize, pair: usize) -> Option<Place<'a, N>> {
     near.iter().find_map(|near| {
         let (there_row, there) = (row + near.down, pair + near.right);
         let rows = near.down == 0 || (grid.rows.is_inner(row) && grid.rows.is_inner(there_row));

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::axis::reflect;
+use super::seen::Memory;
 use super::*;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod bfloat16;
 
 /// Logits, which lie between -1.3 and 1.3, are held to this; those of features shorter than 1 to as much more as these are
 /// shorter, since it is sums that round.
@@ -177,6 +181,31 @@ fn doubling(
     out
 }
 
+fn float32(level: Level) -> Form {
+    Form::Float32(Run::new(Float32::new(level)))
+}
+
+/// Numbers that were made for the last window.
+fn made_panels(upsampler: &Upsampler) -> usize {
+    fn count<N: Copy + Default>(memory: &Memory<N>) -> usize {
+        memory.last(1)[0].steps.iter().map(|step| step.numbers.len()).sum()
+    }
+    match &upsampler.form {
+        Form::Float32(run) => count(&run.memory),
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Form::Tiles(run) => count(&run.memory),
+    }
+}
+
+/// Looks for no neighbours from now on.
+fn see_alone(upsampler: &mut Upsampler) {
+    match &mut upsampler.form {
+        Form::Float32(run) => run.memory.alone = true,
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Form::Tiles(run) => run.memory.alone = true,
+    }
+}
+
 /// A window and what it is compared with.
 struct Case {
     tensors: Tensors,
@@ -243,7 +272,11 @@ impl Case {
     }
 
     fn with_shortcuts(&self, level: Level, shortcuts: Shortcuts) -> Upsampler {
-        Upsampler::new(Weights::new(&self.tensors).unwrap(), 1 << self.steps, 1, level, shortcuts).unwrap()
+        self.with_form(float32(level), shortcuts)
+    }
+
+    fn with_form(&self, form: Form, shortcuts: Shortcuts) -> Upsampler {
+        Upsampler::new(Weights::new(&self.tensors).unwrap(), 1 << self.steps, 1, form, shortcuts).unwrap()
     }
 
     fn run(&self, upsampler: &mut Upsampler) -> Vec<f32> {
@@ -325,11 +358,11 @@ fn windows_that_overlap_share_weights_and_change_nothing() {
             let pixels = &pixels[from * 3 * height * width..][..count * 3 * height * width];
             let tokens = &tokens[from * case.tokens.len()..][..count * case.tokens.len()];
             got.extend(sharing.logits(&Windows { count, height, width, pixels, tokens }, &targets).unwrap());
-            made.push(sharing.memory.last(1)[0].steps.iter().map(|step| step.numbers.len()).sum::<usize>());
+            made.push(made_panels(&sharing));
         }
         assert!(made[0] < made[1], "the windows share nothing, or the last one does");
         let mut alone = case.upsampler(level);
-        alone.memory.alone = true;
+        see_alone(&mut alone);
         let each = case.run(&mut alone).len();
         for (index, col) in columns.drain(..).enumerate() {
             let pixels = window(col);
@@ -350,8 +383,8 @@ fn wrong_lengths_are_refused() {
         assert!(upsampler.logits(&Windows { count: 1, height, width, pixels, tokens }, &targets).is_err());
     }
     let missing: Tensors = case.tensors.iter().skip(1).map(|(name, values)| (name.clone(), values.clone())).collect();
-    assert!(Upsampler::from_tensors(&missing, 2, 1).is_err());
-    assert!(Upsampler::from_tensors(&case.tensors, 14, 1).is_err());
+    assert!(Upsampler::from_tensors(&missing, 2, 1, Precision::Float32).is_err());
+    assert!(Upsampler::from_tensors(&case.tensors, 14, 1, Precision::Float32).is_err());
 }
 
 /// Windows of a grid over one image, row by row, in batches that do not end where rows do.
@@ -373,7 +406,7 @@ fn windows_of_a_grid_share_weights_and_change_nothing() {
         [0, 24, 48, 72].iter().flat_map(|&row| [0, 24, 48, 72, 88].map(|col| (row, col))).collect();
     let level = Level::best();
     let (mut sharing, mut alone) = (case.upsampler(level), case.upsampler(level));
-    alone.memory.alone = true;
+    see_alone(&mut alone);
     let targets = Targets { queries: &case.queries, lambda: -0.3 };
     let mut made = Vec::new();
     for (batch, places) in places.chunks(3).enumerate() {
@@ -382,10 +415,10 @@ fn windows_of_a_grid_share_weights_and_change_nothing() {
         let windows = Windows { count: places.len(), height, width, pixels: &pixels, tokens: &tokens };
         let got = sharing.logits(&windows, &targets).unwrap();
         assert_eq!(got, alone.logits(&windows, &targets).unwrap(), "batch {batch}");
-        made.push(sharing.memory.last(1)[0].steps[1].numbers.len());
+        made.push(made_panels(&sharing));
     }
     // The third of the first row has a neighbour to the left, the third of the second row one above as well.
-    assert!(made[0] < alone.memory.last(1)[0].steps[1].numbers.len());
+    assert!(made[0] < made_panels(&alone));
     assert!(made[2] < made[0], "{made:?}");
 }
 
@@ -431,5 +464,5 @@ fn at_half_resolution_the_logits_before_the_last_doubling_are_doubled() {
         }
     }
     let once = Case::new(1, 1, 1, [2, 2], 4, 1);
-    assert!(Upsampler::new(Weights::new(&once.tensors).unwrap(), 2, 1, Level::best(), half).is_err());
+    assert!(Upsampler::new(Weights::new(&once.tensors).unwrap(), 2, 1, float32(Level::best()), half).is_err());
 }

@@ -42,9 +42,11 @@ impl Packed {
 
     /// The first `rows` rows as they were, (row, column).
     pub fn plain(&self, rows: usize) -> Vec<f32> {
-        let start = |row: usize| row / self.block * self.columns * self.block + row % self.block;
-        let row = |row: usize| (0..self.columns).map(move |column| self.numbers[start(row) + column * self.block]);
-        (0..rows).flat_map(row).collect()
+        (0..rows).flat_map(|row| (0..self.columns).map(move |column| self.at(row, column))).collect()
+    }
+
+    pub fn at(&self, row: usize, column: usize) -> f32 {
+        self.numbers[(row / self.block * self.columns + column) * self.block + row % self.block]
     }
 }
 

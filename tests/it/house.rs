@@ -53,6 +53,7 @@ const UNSAFE: &[&str] = &[
     "raster/ffi.rs",
     "run/workers.rs",
     "upsample/lanes.rs",
+    "upsample/tiles/unit.rs",
     "vector/ffi.rs",
 ];
 

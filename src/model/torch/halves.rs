@@ -8,6 +8,7 @@ use tch::{Device as TorchDevice, Kind as Number, Tensor};
 use super::kernels::{DeviceUpsampler, LIBRARY};
 use super::{Device, TorchPatchEncoder, sizes_of, to_vec};
 use crate::error::{Error, Result};
+use crate::network::export::Precision;
 use crate::upsample::tables::Tables;
 
 /// Set to 0, it leaves the kernels out.
@@ -24,8 +25,8 @@ pub struct HalvesFiles<'a> {
     pub patch: usize,
     /// D
     pub depth: usize,
-    /// `fp32`, `fp16` or `bf16`.
-    pub precision: &'a str,
+    /// What the transformer is computed in.
+    pub precision: Precision,
 }
 
 /// Where the kernels run.
@@ -61,9 +62,9 @@ impl DeviceHalves {
     pub fn load(files: &HalvesFiles<'_>, place: &Place) -> Result<Self> {
         let &HalvesFiles { patch_encoder, upsampler, patch, depth, precision } = files;
         let number = match precision {
-            "fp16" => Number::Half,
-            "bf16" => Number::BFloat16,
-            _ => Number::Float,
+            Precision::Fp32 => Number::Float,
+            Precision::Fp16 => Number::Half,
+            Precision::Bf16 => Number::BFloat16,
         };
         let encoder = TorchPatchEncoder::load(patch_encoder, place.device)?;
         let tables = Tables::load(upsampler, patch, depth)?;
@@ -88,13 +89,13 @@ impl DeviceHalves {
         trace: impl Fn(&Tensor) -> Result<Tensor>,
         queries: &Tensor,
         lambda: &Tensor,
-        precision: &str,
+        precision: Precision,
     ) -> Result<()> {
         // Of the logits' own spread over the image, and of logits.
         let (share, least) = match precision {
-            "fp16" => (0.05, 1e-3),
-            "bf16" => (0.2, 5e-3),
-            _ => (0.01, 1e-4),
+            Precision::Fp32 => (0.01, 1e-4),
+            Precision::Fp16 => (0.05, 1e-3),
+            Precision::Bf16 => (0.2, 5e-3),
         };
         let [height, width] = GRID.map(|patches| patches * self.patch);
         let pixels: Vec<f32> = (0..3 * height * width).map(|at| pattern(at, width)).collect();
@@ -139,7 +140,7 @@ mod tests {
     use crate::model::{Normalisation, Padding, Queries, Segmenter as _, normalise};
     use crate::network::Attention;
     use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
-    use crate::network::export::{self, ExportOptions, ImageFiles, Precision};
+    use crate::network::export::{self, ExportOptions, ImageFiles};
     use crate::raster::SceneReader;
     use crate::scene::{StretchMethod, StretchPlan};
     use crate::testing::shared;
@@ -173,11 +174,6 @@ mod tests {
         let queries = Queries { count: 2, width: depth, features };
         let library = library.map_or_else(|| emulator(folder.path()).into_os_string(), OsString::from);
         let place = Place { library, index: 0, device: Device::Cpu };
-        let precision = match precision {
-            Precision::Fp32 => "fp32",
-            Precision::Fp16 => "fp16",
-            Precision::Bf16 => "bf16",
-        };
         let upsampler = if upsampler == "jbu_one" { &weights } else { &other };
         let files = HalvesFiles { patch_encoder: &patch_encoder, upsampler, patch: 16, depth, precision };
         let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
@@ -229,21 +225,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let [whole, patch_encoder, weights] = ["a", "b", "c"].map(|name| folder.path().join(name));
         let place = Place { library: emulator(folder.path()).into_os_string(), index: 0, device: Device::Cpu };
-        let model = |precision: Precision, name: Option<&str>| {
+        let model = |precision: Precision, emulated: bool| {
             let options = ExportOptions { precision, window: 224, ..OPTIONS };
             let halves = export::Halves { patch_encoder: &patch_encoder, upsampler: &weights };
             let files = ImageFiles { whole: &whole, halves: Some(halves) };
             export::image_encoder(&clip, Some(&upsampler), &options, &files).unwrap();
             let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
-            let Some(precision) = name else { return plain };
+            if !emulated {
+                return plain;
+            }
             let (patch_encoder, upsampler) = (&patch_encoder, &weights);
             let files = HalvesFiles { patch_encoder, upsampler, patch: 16, depth: width, precision };
             let halves = plain.with_halves_at(&files, &place);
             assert_eq!(halves.remark(), None);
             halves
         };
-        let models = [(Precision::Fp32, None), (Precision::Fp16, Some("fp16")), (Precision::Bf16, Some("bf16"))]
-            .map(|(precision, name)| model(precision, name));
+        let models = [(Precision::Fp32, false), (Precision::Fp16, true), (Precision::Bf16, true)]
+            .map(|(precision, emulated)| model(precision, emulated));
         let (mut pixels, mut same) = (0, [0; 2]);
         for (row, col) in (0..4).flat_map(|row| (0..4).map(move |col| (258 * row, 258 * col))) {
             let window = Window { col, row, width: 224, height: 224 };

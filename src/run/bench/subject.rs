@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::{BenchArgs, Precision, RANDOM};
 use crate::error::{Context, Result};
 use crate::geom::Size;
-use crate::model::bundle::{self, Bundle, Card, Sizes, Trust};
+use crate::model::bundle::{self, Bundle, Card, Method, Sizes, Trust};
 use crate::model::registry::Model;
 use crate::model::torch::Device;
 use crate::model::{Normalisation, Queries, mini};
@@ -81,7 +81,7 @@ impl Subject {
                 vocabulary: sizes.vocab,
             },
             normalisation: bundle::CardNormalisation { mean, std },
-            method: Default::default(),
+            method: Method { precision: args.precision.to_string(), ..Method::default() },
             provenance: Default::default(),
             files: Default::default(),
         };

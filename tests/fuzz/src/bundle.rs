@@ -1,7 +1,7 @@
 use segearth::error::Result;
 use segearth::model::bundle::{Bundle, IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER, Trust, UPSAMPLER};
 use segearth::model::text::{CONTEXT, Tokenizer};
-use segearth::upsample::{Shortcuts, Upsampler};
+use segearth::upsample::{Precision, Shortcuts, Upsampler};
 
 use super::{Folder, parts, refused};
 
@@ -36,7 +36,8 @@ pub fn bundle(data: &[u8]) {
         refused(&error);
     }
     if !upsampler.is_empty()
-        && let Err(error) = Upsampler::load(&folder.path().join(UPSAMPLER), patch, depth, 1, Shortcuts::default())
+        && let Err(error) =
+            Upsampler::load(&folder.path().join(UPSAMPLER), patch, depth, 1, Precision::Float32, Shortcuts::default())
     {
         refused(&error);
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::*;
 use crate::upsample::tests::{Numbers, tensors};
-use crate::upsample::{Targets, Upsampler, Windows};
+use crate::upsample::{Precision, Targets, Upsampler, Windows};
 
 /// What stands in for NVRTC and the driver.
 pub(crate) fn emulator(folder: &Path) -> PathBuf {
@@ -50,7 +50,8 @@ fn both(case: Case, numbers: &[Number]) -> (Vec<f32>, Vec<Vec<f32>>) {
     let features = unit(random.take(queries * depth, 1.0), depth);
     let windows = Windows { count: WINDOWS, height, width, pixels: &pixels, tokens: &tokens };
     let targets = Targets { queries: &features, lambda: -0.3 };
-    let want = Upsampler::from_tensors(&tensors, patch, 2).unwrap().logits(&windows, &targets).unwrap();
+    let want =
+        Upsampler::from_tensors(&tensors, patch, 2, Precision::Float32).unwrap().logits(&windows, &targets).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let library = emulator(folder.path());
