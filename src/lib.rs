@@ -26,6 +26,7 @@ pub mod error;
 pub mod evaluate;
 pub mod geom;
 pub mod hash;
+pub mod held;
 pub mod journal;
 pub mod location;
 pub mod model;

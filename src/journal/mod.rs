@@ -229,7 +229,7 @@ pub fn remove(folder: &Path) -> Result<()> {
         }
     }
     for path in &files {
-        rows::lock(&File::open(path).input(cannot)?, path)?;
+        rows::hold(File::open(path).input(cannot)?, path)?;
     }
     // The journal last: without it nothing here would be known for what it is.
     files.push(folder.join(NAME));

@@ -1,6 +1,6 @@
 //! The file of a part: records of finished rows, added one after another and read again.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::record::{self, HEAD, Head, Kind, Layer, Strip};
 use crate::error::{Context, Error, Result};
 use crate::geom::Window;
+use crate::held::Held;
 
 /// What a crash of the whole machine may cost; a kill of the program costs nothing that was written.
 const SYNC: Duration = Duration::from_secs(5);
@@ -17,7 +18,7 @@ const LZ4_RATIO: usize = 255;
 /// A part's finished rows, held by this run alone.
 #[derive(Debug)]
 pub struct RowFile {
-    file: File,
+    file: Held,
     path: PathBuf,
     part: Window,
     layers: Vec<Layer>,
@@ -34,9 +35,8 @@ impl RowFile {
         let cannot = || format!("cannot open {}", path.display());
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path).input(cannot)?;
-        lock(&file, path)?;
         let mut found = Self {
-            file,
+            file: hold(file, path)?,
             path: path.to_owned(),
             part,
             layers: layers.to_vec(),
@@ -52,7 +52,7 @@ impl RowFile {
     /// Counts the whole records, and cuts off what a killed run may have left behind them.
     fn look(&mut self) -> io::Result<()> {
         let limit = self.longest();
-        let mut from = BufReader::with_capacity(1 << 20, &self.file);
+        let mut from = BufReader::with_capacity(1 << 20, &*self.file);
         let (mut payload, mut end) = (Vec::new(), 0);
         let (mut rows, mut holes) = (0, Vec::new());
         while let Some(head) = Head::read(&mut from)? {
@@ -161,7 +161,7 @@ impl RowFile {
         rewound.input(|| format!("cannot read {}", self.path.display()))?;
         Ok(Rows {
             longest: self.longest(),
-            from: BufReader::with_capacity(1 << 20, &self.file),
+            from: BufReader::with_capacity(1 << 20, &*self.file),
             path: &self.path,
             part: self.part,
             layers: &self.layers,
@@ -182,19 +182,13 @@ fn whole(from: &mut impl io::Read, head: &Head, payload: &mut Vec<u8>) -> io::Re
     Ok(payload.len() == head.length && crc32fast::hash(payload) == head.checksum)
 }
 
-/// Takes the file for this process until it is closed, by whatever end.
-pub(super) fn lock(file: &File, path: &Path) -> Result<()> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => {
-            let folder = path.parent().unwrap_or(path);
-            Err(Error::input(format!("another run is at work on the same results: it holds {}", folder.display()))
-                .with_hint("Wait until it has finished, or give this one another output."))
-        }
-        // A file system without locks: two runs at once are then not told apart, one alone is as good as ever.
-        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
-        Err(TryLockError::Error(error)) => Err(error).input(|| format!("cannot lock {}", path.display())),
-    }
+/// Takes the file for this run alone.
+pub(super) fn hold(file: File, path: &Path) -> Result<Held> {
+    Held::take(file).ok_or_else(|| {
+        let folder = path.parent().unwrap_or(path);
+        Error::input(format!("another run is at work on the same results: it holds {}", folder.display()))
+            .with_hint("Wait until it has finished, or give this one another output.")
+    })
 }
 
 /// The rows of a part, in order.

@@ -1,15 +1,16 @@
 //! A download that is not whole yet: `FILE.partial` and, beside it, the tag of the version it belongs to.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
+use crate::held::Held;
 
 pub struct Partial {
     path: PathBuf,
     tag_path: PathBuf,
-    file: File,
+    file: Held,
     len: u64,
 }
 
@@ -17,22 +18,17 @@ impl Partial {
     /// Opens or makes the partial file of `target`; one process at a time may hold it.
     pub fn open(target: &Path) -> Result<Self> {
         let path = beside(target, ".partial");
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
             .open(&path)
             .input(|| format!("{} cannot be written", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::input(format!("{} is being downloaded by another process", target.display()))
-                    .with_hint("Wait until it is done, then start again: what is there will be used."));
-            }
-            // File systems without locks: go on without one.
-            Err(TryLockError::Error(_)) => {}
-        }
+        let mut file = Held::take(file).ok_or_else(|| {
+            Error::input(format!("{} is being downloaded by another process", target.display()))
+                .with_hint("Wait until it is done, then start again: what is there will be used.")
+        })?;
         let len = file.seek(SeekFrom::End(0)).input(|| format!("{} cannot be read", path.display()))?;
         Ok(Self { tag_path: beside(target, ".partial.tag"), path, file, len })
     }

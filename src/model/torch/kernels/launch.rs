@@ -83,7 +83,6 @@ impl Kernels {
         let code = match number {
             Number::Float => 32,
             Number::Half => 16,
-            Number::BFloat16 => 17,
             _ => return Err(Error::internal(format!("there are no kernels for {number:?}"))),
         };
         if keys == 0 || !keys.is_multiple_of(8) {

@@ -105,16 +105,14 @@ fn kernels_for_a_gpu_compute_what_those_for_the_cpu_do() {
     }
 }
 
-/// Half precision rounds every weight and every channel to 11 or 8 bits, at each doubling: a few times 2⁻¹¹ and 2⁻⁸ of logits
-/// around 1. A neighbour too few is off by more.
+/// Half precision rounds every weight and every channel to 11 bits, at each doubling: a few times 2⁻¹¹ of logits around 1. A
+/// neighbour too few is off by more.
 #[test]
 fn kernels_for_a_gpu_round_in_half_precision_and_do_no_more() {
     let case = Case { steps: 2, radius: 3, keys: 16, depth: 24, patch: 4, grid: [4, 3], queries: 4, alike: false };
-    let (want, got) = both(case, &[Number::Half, Number::BFloat16]);
-    for (got, most) in got.iter().zip([0.004, 0.03]) {
-        let off = furthest(got, &want);
-        assert!(off < most && off > most / 100.0, "{off}, not up to {most}");
-    }
+    let (want, got) = both(case, &[Number::Half]);
+    let off = furthest(&got[0], &want);
+    assert!(off < 0.004 && off > 0.000_04, "{off}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // SimFeatUp's doublings on a GPU: keys of the guidance, scores and soft-max of the neighbours, and their sums.
 //
 // Compiled at run time for the card at hand, with -DRADIUS (of neighbours), -DKEYS (a multiple of 8) and -DNUMBER (what numbers are
-// stored as: 32 for float32, 16 for float16, 17 for bfloat16). All sums are in float32. Needs no header, for there may be none.
+// stored as: 32 for float32, 16 for float16). All sums are in float32. Needs no header, for there may be none.
 //
 // Between `scores` and `gather` lie the two layers that correct the weights: products of large matrices, left to libtorch.
 
@@ -30,18 +30,10 @@ __device__ inline unsigned short float_as_half(float value) {
 typedef float number;
 __device__ inline float as_float(number value) { return value; }
 __device__ inline number as_number(float value) { return value; }
-#elif NUMBER == 16
+#else
 typedef unsigned short number;
 __device__ inline float as_float(number value) { return half_as_float(value); }
 __device__ inline number as_number(float value) { return float_as_half(value); }
-#else
-typedef unsigned short number;
-__device__ inline float as_float(number value) { return __uint_as_float((unsigned)value << 16); }
-// To the nearest, ties to even.
-__device__ inline number as_number(float value) {
-    unsigned bits = __float_as_uint(value);
-    return (number)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 #endif
 
 struct alignas(4 * sizeof(number)) Four {

@@ -1,0 +1,61 @@
+//! A file that one run at a time works on.
+
+use std::fs::File;
+use std::ops::{Deref, DerefMut};
+
+/// An open file that no other run holds, until it is dropped or the process ends, by whatever end.
+///
+/// Closing the file would not be enough: a child process that is just being started has a copy of every open file, and the
+/// lock lives as long as the last of them. So it is given back by name.
+#[derive(Debug)]
+pub struct Held(File);
+
+impl Held {
+    /// `None`: another run holds it. On a file system without locks two runs at once are not told apart; one alone is as good
+    /// as ever.
+    pub fn take(file: File) -> Option<Self> {
+        match file.try_lock() {
+            Err(std::fs::TryLockError::WouldBlock) => None,
+            Err(std::fs::TryLockError::Error(_)) | Ok(()) => Some(Self(file)),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Where it fails there was no lock, or closing the file gives it back.
+        let _ = self.0.unlock();
+    }
+}
+
+impl Deref for Held {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holds_it_and_the_next_may_even_while_a_copy_is_open() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::open(file.path()).unwrap();
+        let held = Held::take(open()).unwrap();
+        assert!(Held::take(open()).is_none());
+        // What a child process has between its birth and the program that it becomes.
+        let copy = held.try_clone().unwrap();
+        drop(held);
+        assert!(Held::take(open()).is_some());
+        drop(copy);
+    }
+}
