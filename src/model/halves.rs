@@ -76,6 +76,10 @@ impl Segmenter for Halves {
         self.encoder.batch()
     }
 
+    fn keep_at_most(&mut self, bytes: usize) -> usize {
+        self.upsampler.keep_at_most(bytes)
+    }
+
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
         let tokens = self.encoder.encode(images, self.patch, self.queries.width)?;
         let windows = Windows {

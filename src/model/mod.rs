@@ -56,6 +56,12 @@ pub trait Segmenter: Send {
         4
     }
 
+    /// Keeps at most so many bytes, between batches, of what it computed for one and may need for another; gives how many it may come
+    /// to keep.
+    fn keep_at_most(&mut self, _bytes: usize) -> usize {
+        0
+    }
+
     /// Logits (image, query, row, column) of a batch, as wide and high as the images.
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>>;
 

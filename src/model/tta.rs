@@ -29,6 +29,10 @@ impl Segmenter for EightSides {
         self.inner.batch()
     }
 
+    fn keep_at_most(&mut self, bytes: usize) -> usize {
+        self.inner.keep_at_most(bytes)
+    }
+
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
         let mut mean = vec![0f32; images.count * self.queries() * images.size.pixels()];
         for side in Side::ALL {

@@ -26,6 +26,12 @@ pub(super) fn limit_block_cache(bytes: usize) {
     unsafe { gdal_sys::GDALSetCacheMax64(i64::try_from(bytes).unwrap_or(i64::MAX)) }
 }
 
+/// Bytes of decoded blocks that GDAL may keep.
+pub(super) fn block_cache() -> usize {
+    // SAFETY: gives a number by value; GDAL guards the cache with its own lock.
+    usize::try_from(unsafe { gdal_sys::GDALGetCacheMax64() }).unwrap_or(0)
+}
+
 /// Makes GDAL forget what it learnt of a remote file: that it is not there, or parts of it.
 pub(super) fn forget_remote(name: &Path) {
     if let Ok(name) = CString::new(name.to_string_lossy().as_bytes()) {

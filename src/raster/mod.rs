@@ -78,6 +78,18 @@ pub fn init() {
     });
 }
 
+/// Lets GDAL keep so many bytes of decoded blocks at the most, and no more than it would keep by itself; gives how many it may
+/// come to keep.
+pub fn keep_at_most(bytes: usize) -> usize {
+    init();
+    let bytes = bytes.min(BLOCK_CACHE);
+    match std::env::var_os("GDAL_CACHEMAX") {
+        None => ffi::limit_block_cache(bytes),
+        Some(_) => return ffi::block_cache(),
+    }
+    bytes
+}
+
 /// Keeps GDAL from looking for neighbours of the files it opens: of tiles on a server each look is a question more.
 fn list_no_folders() {
     if std::env::var_os("GDAL_DISABLE_READDIR_ON_OPEN").is_none() {

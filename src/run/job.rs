@@ -1,6 +1,7 @@
 //! A job: everything resolved and refused first, then scene by scene.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::deal::deal;
@@ -121,6 +122,8 @@ pub(super) struct Prepared {
     pub device: Device,
     /// As it was given, for people to read.
     pub job: String,
+    /// See [`Engine::with_model`].
+    with_model: OnceLock<f64>,
 }
 
 impl Prepared {
@@ -130,11 +133,12 @@ impl Prepared {
     }
 
     fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options, share: Share) -> Result<Engine<'a>> {
-        let Self { plan, model, device, .. } = self;
+        let Self { plan, model, device, with_model, .. } = self;
         Ok(Engine {
             plan,
             scene,
             options,
+            with_model,
             share,
             normalisation: match model {
                 Model::Bundle(bundle) => bundle.normalisation(),
@@ -168,7 +172,7 @@ pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Rep
     products_foreseen(&plan)?;
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
-    Ok(Prepared { plan, model, device, job: spec.written() })
+    Ok(Prepared { plan, model, device, job: spec.written(), with_model: OnceLock::new() })
 }
 
 /// Refuses vector products that could not be made of the labels in the end.

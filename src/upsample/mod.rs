@@ -49,6 +49,7 @@ use engine::{Engine, Run};
 use float32::Float32;
 use lanes::Level;
 use plan::Grid;
+use seen::MOST_KEPT;
 use weights::{Step, Weights};
 
 /// A batch of windows of one size.
@@ -191,6 +192,17 @@ impl Upsampler {
         });
         self.plan = Some((size, grids));
         Ok(logits)
+    }
+
+    /// Keeps at most so many bytes of the windows it saw, and no more than it would keep by itself: gives how many that are.
+    pub fn keep_at_most(&mut self, bytes: usize) -> usize {
+        let most = match &mut self.form {
+            Form::Float32(run) => &mut run.memory.most,
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Form::Tiles(run) => &mut run.memory.most,
+        };
+        *most = bytes.min(MOST_KEPT);
+        *most
     }
 
     fn grids(&self, size: [usize; 2]) -> Vec<Grid> {

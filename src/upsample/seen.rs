@@ -7,8 +7,8 @@
 
 use super::plan::Grid;
 
-/// Bytes of windows that are kept for the row below.
-const MOST_KEPT: usize = 400 << 20;
+/// Bytes of windows that are kept for the row below, where nobody wants fewer.
+pub(super) const MOST_KEPT: usize = 400 << 20;
 
 /// Windows whose memory waits for others.
 const MOST_SPARE: usize = 8;
@@ -72,8 +72,10 @@ impl<N> Made<N> {
 }
 
 /// The windows that were seen, the latest last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory<N> {
+    /// Bytes of windows that are kept at the most.
+    pub most: usize,
     windows: Vec<Seen<N>>,
     next: u64,
     /// The first of a scene: those before it will not be seen again.
@@ -83,6 +85,20 @@ pub(super) struct Memory<N> {
     /// Look for no neighbours.
     #[cfg(test)]
     pub alone: bool,
+}
+
+impl<N> Default for Memory<N> {
+    fn default() -> Self {
+        Self {
+            most: MOST_KEPT,
+            windows: Vec::new(),
+            next: 0,
+            first: 0,
+            spare: Vec::new(),
+            #[cfg(test)]
+            alone: false,
+        }
+    }
 }
 
 impl<N: Copy + Default> Memory<N> {
@@ -112,7 +128,7 @@ impl<N: Copy + Default> Memory<N> {
                 made += u32::from(!shared);
             }
             seen.steps[step].slots = slots;
-            seen.steps[step].numbers.resize(made as usize * grid.panel_length, N::default());
+            resize(&mut seen.steps[step].numbers, made as usize * grid.panel_length);
         }
         self.windows.push(seen);
     }
@@ -142,10 +158,10 @@ impl<N: Copy + Default> Memory<N> {
         let mut index = 0;
         while index < self.windows.len() {
             let seen = &self.windows[index];
-            let numbers: usize = seen.steps.iter().map(|made| made.numbers.len()).sum();
-            let bytes = size_of_val(&seen.pixels[..]) + numbers * size_of::<N>();
+            let numbers: usize = seen.steps.iter().map(|made| made.numbers.capacity()).sum();
+            let bytes = seen.pixels.capacity() * size_of::<f32>() + numbers * size_of::<N>();
             // The first windows of a row are the first to be needed again.
-            if seen.id == last || (seen.id >= needed && kept + bytes <= MOST_KEPT) {
+            if seen.id == last || (seen.id >= needed && kept + bytes <= self.most) {
                 kept += bytes;
                 index += 1;
             } else {
@@ -191,6 +207,15 @@ impl<N: Copy + Default> Memory<N> {
         };
         seen.neighbours.iter().flatten().filter_map(near).collect()
     }
+}
+
+/// Gives a vector its length. What it held is of no use, and memory that is far too large is better given to others: a window with
+/// neighbours makes a quarter of what one without them does.
+fn resize<N: Copy + Default>(numbers: &mut Vec<N>, length: usize) {
+    if !(length..=length + length / 4).contains(&numbers.capacity()) {
+        *numbers = Vec::with_capacity(length);
+    }
+    numbers.resize(length, N::default());
 }
 
 /// A neighbour at one doubling: how far away, in source cells.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use fancy_regex::Regex;
 use serde_json::Value;
 
+use crate::bundles::{Upsampler, small_bundle};
 use crate::scenes::{noise_scene, place, write_bands};
 use crate::workdir::Workdir;
 
@@ -230,6 +231,28 @@ fn the_metrics_are_those_of_the_run() {
     assert!(holes[r#"windows_total{outcome="hole"}"#] > 0.0 && holes[r#"state{state="finished"}"#] == 1.0, "{holes:?}");
     assert!(work.refused("run job.yaml --metrics job.yaml").contains("job.yaml is no file of metrics"));
     assert!(work.refused("run job.yaml --metrics none/city.prom").contains("there is no folder none"));
+}
+
+/// The model computes, keeps what neighbours share, and grows while it does: all of that is within the limit, in a second scene too.
+#[test]
+fn a_limit_on_memory_is_kept_with_a_model() {
+    let work = Workdir::new();
+    small_bundle(&work, "small", Upsampler::JbuOne);
+    ["a.tif", "b.tif"].iter().for_each(|name| drop(noise_scene(&work.path(name), 6000, 160)));
+    work.write("job.yaml", "scene: [a.tif, b.tif]\nmodel: small\nclasses: [a, b, c]\noutputs: {folder: out}\n");
+    let peak = |extra: &str| {
+        work.ok(format!("run job.yaml --overwrite --metrics city.prom {extra}").split_whitespace());
+        metrics(&work.path("city.prom"))["peak_memory_bytes"]
+    };
+    let without = peak("");
+    let said = work.refused("run job.yaml --overwrite --memory 300MB");
+    let needed =
+        said.split("narrowest columns take ").nth(1).and_then(|rest| rest.split(' ').next()).expect("an amount");
+    // What it says it needs it can do with, but that a heap is never twice the same.
+    let least = 1.05 * needed.parse::<f64>().expect("a number");
+    let with = peak(&format!("--memory {least:.0}MB"));
+    println!("{:.0} MB, with a limit of {least:.0} MB {:.0} MB", without / 1e6, with / 1e6);
+    assert!(with < 1e6 * least && with < without, "{with} of {least} MB, {without} without a limit");
 }
 
 /// The quick form of `make soak`.

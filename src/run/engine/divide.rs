@@ -20,7 +20,7 @@ const EMPTY_COST: f64 = 0.02;
 pub(super) fn divide(
     engine: &Engine<'_>,
     reader: &SceneReader,
-    segmenter: &dyn Segmenter,
+    segmenter: &mut dyn Segmenter,
     layers: &[Layer],
 ) -> Result<Division> {
     let grid = engine.plan.grid(engine.scene);

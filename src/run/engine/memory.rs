@@ -6,7 +6,8 @@ use super::super::process::{available, resident};
 use super::{Engine, QUEUE, ROWS_AT_ONCE};
 use crate::error::{Error, Result};
 use crate::journal::Layer;
-use crate::model::Segmenter;
+use crate::model::{Images, Padding, Segmenter};
+use crate::raster;
 use crate::stitch::Accumulator;
 
 /// Columns narrower than this many windows compute more for their neighbours than for themselves.
@@ -21,12 +22,21 @@ const SHARE: f64 = 0.5;
 /// The share of a given limit that windows may take that wait between reader, model and stitcher.
 const WAITING: f64 = 0.25;
 
+/// The share of a given limit that is left to what nobody counts: the libraries' own, and a heap in pieces.
+const SPARE: f64 = 0.1;
+
+/// The share of a given limit that decoded blocks of scenes and rasters may take.
+const BLOCKS: f64 = 1.0 / 16.0;
+
+/// The share of what a given limit leaves that a model may keep of earlier windows.
+const KEPT: f64 = 0.5;
+
 /// Windows of a batch below which nothing is gained.
 const FEWEST: usize = 4;
 
-/// Bytes of a window in both queues, with reader, model and stitcher: pixels, then logits.
+/// Bytes of a window in both queues and at both of their ends: pixels between reader and model, logits between model and stitcher.
 fn per_window(window: usize, queries: usize) -> f64 {
-    ((2 * QUEUE + 3) * window.pow(2) * 4 * (3 + queries)) as f64
+    ((QUEUE + 2) * window.pow(2) * 4 * (3 + queries)) as f64
 }
 
 /// Windows of a batch: as many as the job says, or as the model likes, as far as a limit on memory allows.
@@ -39,6 +49,17 @@ pub(super) fn batch(engine: &Engine<'_>, segmenter: &dyn Segmenter) -> usize {
     tiling.batch.unwrap_or(allowed.max(FEWEST).min(liked))
 }
 
+/// Bytes that the process has once the model has computed a batch; what it took for that it keeps for the next.
+fn with_model(engine: &Engine<'_>, segmenter: &mut dyn Segmenter) -> f64 {
+    let padded = Padding::new(engine.plan.grid(engine.scene).window(), engine.patch).padded;
+    let count = batch(engine, segmenter);
+    // No two windows alike: nothing that is made for one serves another.
+    let pixels = (0..count * 3 * padded.pixels()).map(|at| (at * 40_503 % 65_536) as f32 / 32_768.0 - 1.0).collect();
+    // What fails here fails with a scene's pixels again, and is told there.
+    let _ = segmenter.segment(&Images { size: padded, count, pixels });
+    resident()
+}
+
 /// Bytes that a column of a scene's width takes while its rows are blended, labelled and kept.
 fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize) -> f64 {
     let rows = (window_height + ROWS_AT_ONCE) as f64;
@@ -47,22 +68,34 @@ fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize)
 }
 
 /// The columns of a scene, as wide as the limit on memory allows.
-pub(super) fn columns(engine: &Engine<'_>, segmenter: &dyn Segmenter, layers: &[Layer]) -> Result<Vec<Range<usize>>> {
+pub(super) fn columns(
+    engine: &Engine<'_>,
+    segmenter: &mut dyn Segmenter,
+    layers: &[Layer],
+) -> Result<Vec<Range<usize>>> {
     let (size, tiling) = (engine.scene.info.size, engine.plan.tiling);
     let (queries, classes) = (segmenter.queries(), engine.classes.len());
     let bytes: usize = layers.iter().map(Layer::bytes).sum();
     let column = per_column(tiling.window.min(size.height), queries, bytes as f64, classes);
     let waiting = batch(engine, segmenter) as f64 * per_window(tiling.window, queries);
-    let room = match engine.options.memory {
-        Some(limit) => limit as f64 - resident() - waiting,
-        None => SHARE * available() - waiting,
-    };
     let narrowest = (NARROWEST * tiling.window).min(size.width);
+    let fewest = waiting + narrowest as f64 * column;
+    let (given, needed, room) = match engine.options.memory {
+        None => (SHARE * available() + resident(), resident() + fewest, SHARE * available() - waiting),
+        Some(limit) => {
+            let limit = limit as f64;
+            // Once for all scenes: what earlier ones took is used again, whether it was given back or not.
+            let with_model = *engine.with_model.get_or_init(|| with_model(engine, segmenter));
+            let blocks = raster::keep_at_most((BLOCKS * limit) as usize) as f64;
+            let room = (1.0 - SPARE) * limit - blocks - with_model - waiting;
+            // Slower is better than refused.
+            let kept = (KEPT * room).min(room - narrowest as f64 * column).max(0.0);
+            (limit, (with_model + fewest) / (1.0 - BLOCKS - SPARE), room - segmenter.keep_at_most(kept as usize) as f64)
+        }
+    };
     let widest = (room / column).max(0.0) as usize;
     if widest < narrowest {
         let megabytes = |bytes: f64| format!("{:.0} MB", bytes / 1e6);
-        let needed = narrowest as f64 * column + waiting + resident();
-        let given = engine.options.memory.map_or(SHARE * available() + resident(), |limit| limit as f64);
         return Err(Error::input(format!(
             "{} of memory are too little for {}: the model and the narrowest columns take {}",
             megabytes(given),

@@ -19,6 +19,7 @@ mod queue;
 mod read;
 mod stitch;
 
+use std::sync::OnceLock;
 use std::thread;
 
 pub use memory::least as least_memory;
@@ -91,6 +92,8 @@ pub struct Engine<'a> {
     pub plan: &'a Plan,
     pub scene: &'a ScenePlan,
     pub options: Options,
+    /// Bytes of the process with a model that has computed a batch, once a limit on memory has asked for them.
+    pub with_model: &'a OnceLock<f64>,
     pub share: Share,
     pub normalisation: Normalisation,
     pub patch: usize,
