@@ -44,6 +44,9 @@ pub fn run(
     tally: &Tally,
     reporter: &Reporter,
 ) -> Result<()> {
+    if options.memory.is_some() {
+        model::memory::share_heap();
+    }
     let prepared = prepare(spec, trust, Folders::Make, reporter)?;
     let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
     run_prepared(&prepared, segmenter.as_mut(), options, shard, Watch { stop: &Stop::listen()?, tally, reporter })

@@ -207,8 +207,8 @@ mod tests {
         assert_eq!(off, 0.0);
     }
 
-    /// Labels of an aerial image in half precision, as on a GPU, against those of the trace in float32: windows at half their side,
-    /// blended by their mean. About ten seconds a window.
+    /// Labels of a corner of an aerial image in half precision, as on a GPU, against those of the trace in float32: nine windows at
+    /// half their side, blended by their mean.
     #[test]
     #[ignore = "runs a GPU's threads one by one for minutes"]
     fn labels_stay_in_half_precision() {
@@ -242,10 +242,9 @@ mod tests {
         };
         let models = [(Precision::Fp32, false), (Precision::Fp16, true), (Precision::Bf16, true)]
             .map(|(precision, emulated)| model(precision, emulated));
-        const SIDE: i64 = 1000;
-        assert_eq!([info.size.width, info.size.height], [SIDE as usize; 2]);
+        const SIDE: i64 = 448;
         let blended = [(); 3].map(|()| Tensor::zeros([count as i64, SIDE, SIDE], (Number::Float, TorchDevice::Cpu)));
-        let starts = (0..8).map(|step| (112 * step).min(SIDE - 224));
+        let starts = (0..3).map(|step| 112 * step);
         for (row, col) in starts.clone().flat_map(|row| starts.clone().map(move |col| (row, col))) {
             let window = Window { col: col as usize, row: row as usize, width: 224, height: 224 };
             let padding = Padding::new(window.size(), 16);
@@ -254,6 +253,7 @@ mod tests {
             for (blended, model) in blended.iter().zip(&models) {
                 let logits = model.logits_of(&images).unwrap();
                 assert!(bool::try_from(logits.isfinite().all()).unwrap());
+                eprintln!("{row} {col}");
                 let _ = blended.narrow(1, row, 224).narrow(2, col, 224).g_add_(&logits.squeeze_dim(0));
             }
         }

@@ -23,7 +23,7 @@ const SHARE: f64 = 0.5;
 const WAITING: f64 = 0.25;
 
 /// The share of a given limit that is left to what nobody counts: the libraries' own, and a heap in pieces.
-const SPARE: f64 = 0.1;
+const SPARE: f64 = 0.05;
 
 /// The share of a given limit that decoded blocks of scenes and rasters may take.
 const BLOCKS: f64 = 1.0 / 16.0;
