@@ -34,7 +34,8 @@ const KEPT: f64 = 0.5;
 /// Windows of a batch below which nothing is gained.
 const FEWEST: usize = 4;
 
-/// Bytes of a window in both queues and at both of their ends: pixels between reader and model, logits between model and stitcher.
+/// Bytes of a window in both queues and at both of their ends: pixels between reader and model, logits from there to the
+/// stitcher.
 fn per_window(window: usize, queries: usize) -> f64 {
     ((QUEUE + 2) * window.pow(2) * 4 * (3 + queries)) as f64
 }
@@ -54,7 +55,8 @@ fn with_model(engine: &Engine<'_>, segmenter: &mut dyn Segmenter) -> f64 {
     let padded = Padding::new(engine.plan.grid(engine.scene).window(), engine.patch).padded;
     let count = batch(engine, segmenter);
     // No two windows alike: nothing that is made for one serves another.
-    let pixels = (0..count * 3 * padded.pixels()).map(|at| (at * 40_503 % 65_536) as f32 / 32_768.0 - 1.0).collect();
+    let pixel = |at: usize| (at * at % 16_777_213) as f32 / 8_388_608.0 - 1.0;
+    let pixels = (0..count * 3 * padded.pixels()).map(pixel).collect();
     // What fails here fails with a scene's pixels again, and is told there.
     let _ = segmenter.segment(&Images { size: padded, count, pixels });
     resident()
