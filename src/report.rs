@@ -14,6 +14,7 @@ mod summary;
 mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
@@ -27,7 +28,7 @@ pub use plan::settled;
 pub use progress::Progress;
 pub use summary::{ClassShare, Output, Summary};
 use text::Paint;
-pub use text::{AreaScale, grouped};
+pub use text::{AreaScale, duration, grouped};
 
 /// How the user wants to be told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,9 +133,20 @@ impl Reporter {
         self.print(&report.render(self.out));
     }
 
-    /// A bar for `total` units of work, named in the plural (`windows`).
+    /// A bar for `total` units of work, named in the plural (`windows`). Where there is no terminal, a line every minute.
     pub fn progress(&self, label: &str, total: usize, unit: &'static str) -> Progress {
-        Progress::new(&self.bars, self.watched(), label, total, unit)
+        self.progress_every(progress::TEXT_INTERVAL, label, total, unit)
+    }
+
+    /// The same for units that take seconds: without a terminal, a line every ten seconds.
+    pub fn slow_progress(&self, label: &str, total: usize, unit: &'static str) -> Progress {
+        self.progress_every(progress::INTERVAL, label, total, unit)
+    }
+
+    fn progress_every(&self, text: Duration, label: &str, total: usize, unit: &'static str) -> Progress {
+        let interval = if self.log.is_json() { progress::INTERVAL } else { text };
+        let log = (!self.quiet && self.bars.is_hidden()).then_some((&self.log, interval));
+        Progress::new(&self.bars, log, label, total, unit)
     }
 
     /// The log, where it is to say how work goes on.

@@ -27,7 +27,7 @@ use segearth::train::initial::{self, Shape};
 use segearth::train::parameters::{AdamW, Parameters};
 use segearth::train::random::Random;
 use segearth::train::teacher::{self, Teacher};
-use segearth::train::upsampler::{self, UpsamplerPlan};
+use segearth::train::upsampler::{self, Ended, UpsamplerPlan};
 use segearth::train::{clip, evaluate, landsat, views, words};
 use tch::Kind;
 
@@ -220,13 +220,16 @@ fn train_upsampler(root: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
         folder: Some(out.to_owned()),
         ..defaults
     };
-    let tensors = upsampler::train(&tower, trained.config.shape.joint, &pictures, &plan, |progress| {
+    let ended = upsampler::train(&tower, trained.config.shape.joint, &pictures, &plan, &|| false, |progress| {
         if progress.step.is_multiple_of(10) {
             println!("{}\t{:.4}\t{:.4}\t{:.0}", progress.step, progress.features, progress.picture, progress.seconds);
         }
-        Ok(true)
+        Ok(())
     })?;
-    files::write(&out.join(files::UPSAMPLER), &tensors)
+    match ended {
+        Ended::Trained(tensors) => files::write(&out.join(files::UPSAMPLER), &tensors),
+        Ended::Stopped(step) => Err(Error::internal(format!("nobody stopped the training, which ended after step {step}"))),
+    }
 }
 
 fn evaluate_model(root: &Path, out: &Path) -> Result<()> {

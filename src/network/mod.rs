@@ -14,4 +14,4 @@ pub mod trace;
 pub use clip::{Attention, ImageFeatures, ImageTower, TextTower, TowerOptions};
 pub use layers::Tensors;
 pub use segment::{ImageEncoder, Upsampling};
-pub use simfeatup::{Basis, Upsampler};
+pub use simfeatup::{Basis, Spanned, Upsampler};

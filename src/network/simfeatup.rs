@@ -73,6 +73,17 @@ impl Sources {
     }
 }
 
+/// Features per pixel of one image as `pixels · basis + offset`, which are the D channels of [`Upsampler::features`].
+#[derive(Debug)]
+pub struct Spanned {
+    /// (1, R, row, column), R = min(patches, D)
+    pub pixels: Tensor,
+    /// (R, D)
+    pub basis: Tensor,
+    /// (D)
+    pub offset: Tensor,
+}
+
 #[derive(Debug)]
 pub struct Upsampler {
     steps: Vec<Step>,
@@ -145,6 +156,27 @@ impl Upsampler {
     pub fn features(&self, patches: &Tensor, grid: &Tensor, images: &Tensor) -> Result<Tensor, TchError> {
         let features = self.after(self.steps(), patches, grid, images)?.f_permute([0, 2, 3, 1])?;
         features.f_add(&self.fixup.forward(&features)?.f_mul_scalar(FIXUP_SHARE)?)?.f_permute([0, 3, 1, 2])
+    }
+
+    /// The upsampled features of one image in few channels, for a training: gradients flow to the upsampler's weights, not
+    /// to the patches.
+    ///
+    /// Upsampling and fixup are linear (see [`Upsampler::similarities`]): where an image has fewer patches than D, its
+    /// features span no more than as many channels, and those alone are upsampled. Exact, and memory and time shrink by
+    /// D / patches. `patches` (1, patch, D), `grid` and `images` as there, of one image.
+    pub fn spanned(&self, patches: &Tensor, grid: &Tensor, images: &Tensor) -> Result<Spanned, TchError> {
+        let (_, count, width) = patches.size3()?;
+        let (features, basis) = if count < width {
+            let (basis, features) = Tensor::f_linalg_qr(&patches.f_transpose(1, 2)?, "reduced")?;
+            (features.f_transpose(1, 2)?, basis.f_transpose(1, 2)?.f_squeeze_dim(0)?)
+        } else {
+            (patches.shallow_clone(), Tensor::f_eye(width, (patches.kind(), patches.device()))?)
+        };
+        Ok(Spanned {
+            pixels: self.after(self.steps(), &features, grid, images)?,
+            basis: basis.f_add(&basis.f_matmul(&self.fixup_matrix()?)?)?,
+            offset: self.fixup_offset()?,
+        })
     }
 
     /// Patch features after the last fixup but for its constant, (batch, patch, D): what all doublings may as well begin with.

@@ -63,7 +63,7 @@ impl Download<'_> {
 
     fn end(&self, lines: Option<Lines>) {
         if let Some(lines) = lines {
-            lines.say(self.bar.position());
+            lines.end(self.bar.position());
         }
     }
 }

@@ -88,6 +88,11 @@ impl Log {
         self.say(Level::Debug, "detail", sentence);
     }
 
+    /// How far some work is, for people.
+    pub fn progress(&self, text: &str) {
+        self.line(&printable_line(&without_credentials(text)));
+    }
+
     /// What a library said, in its own words.
     pub fn overheard(&self, words: &str) {
         self.say(Level::Trace, "gdal", words);

@@ -5,19 +5,23 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::process;
+use super::stop::Stop;
 use crate::cli::TrainUpsamplerArgs;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::import::{self, Import};
 use crate::model::registry::Model;
 use crate::model::weights;
 use crate::network::checkpoint::{Activation, read_clip};
 use crate::network::export::{self, Precision};
-use crate::network::{Attention, ImageTower};
+use crate::network::{Attention, ImageTower, Tensors};
 use crate::pipeline::{self, ModelChoice};
 use crate::raster;
-use crate::report::Reporter;
-use crate::train::upsampler::{self, UpsamplerPlan, UpsamplerProgress};
+use crate::report::{Reporter, duration};
+use crate::scene::SceneInfo;
+use crate::train::data::Picture;
+use crate::train::upsampler::{self, Ended, UpsamplerPlan, UpsamplerProgress};
 use crate::train::{files, scenes};
 
 /// Fewest and most patches along a view's side, and most of everything else that costs time or memory.
@@ -32,8 +36,8 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
     let inputs = pipeline::inputs(&spec)?;
     let bundle = bundle(&inputs.model, if trust { Trust::User } else { Trust::Hashes })?;
     import::prove_free(&args.output)?;
-    let plan = plan(args, &bundle)?;
     let found = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
+    let plan = plan(args, &bundle, &found, reporter)?;
     let scenes = pipeline::seen(&spec, found)?;
 
     let folder = beside(&args.output)?;
@@ -48,44 +52,23 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
         scenes::pictures(&scenes, plan.side, plan.seed, || pieces.advance(1))?
     };
     settings.write(&folder)?;
+    let plan = UpsamplerPlan { folder: Some(folder.clone()), ..plan };
+    let done = upsampler::steps_done(&plan)?;
     reporter.note(&format!(
-        "{} steps on {} pieces of {} images; checkpoints are in {}.",
+        "{} steps on {} pieces of {} images, in views of {} × {} pixels; checkpoints are in {}.",
         plan.steps,
         pictures.len(),
         scenes.len(),
+        plan.side,
+        plan.side,
         folder.display()
     ));
-
-    let plan = UpsamplerPlan { folder: Some(folder.clone()), ..plan };
-    let bar = reporter.progress("training", plan.steps, "steps");
-    let (mut first, mut last): (Option<UpsamplerProgress>, Option<UpsamplerProgress>) = (None, None);
-    let tensors = upsampler::train(&tower, width, &pictures, &plan, |progress| {
-        if first.is_none() {
-            bar.skip(progress.step - 1);
-            if progress.step > 1 {
-                reporter.note(&format!("the training goes on after step {}.", progress.step - 1));
-            }
-        }
-        bar.advance(1);
-        if progress.step.is_multiple_of(50) {
-            reporter.detail(&format!(
-                "step {}: features {:.4}, picture {:.4}",
-                progress.step, progress.features, progress.picture
-            ));
-        }
-        first = first.or(Some(progress));
-        last = Some(progress);
-        Ok(true)
-    })?;
-    drop(bar);
+    if done > 0 {
+        reporter.note(&format!("The training resumes after step {done}."));
+    }
+    let tensors = trained(&tower, width, &pictures, &plan, done, reporter)?;
     let path = folder.join(files::UPSAMPLER);
     files::write(&path, &tensors)?;
-    if let (Some(first), Some(last)) = (first, last) {
-        reporter.note(&format!(
-            "after {} steps the features' error is {:.4}; it was {:.4} after step {}.",
-            last.step, last.features, first.features, first.step
-        ));
-    }
     let request = Import {
         clip,
         tokenizer: bundle.tokenizer(),
@@ -100,6 +83,65 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
     fs::remove_dir_all(&folder).input(|| format!("cannot remove {}", folder.display()))?;
     reporter.print(&made.describe()?);
     Ok(())
+}
+
+/// Trains from step `done` on, and says what it costs before it starts.
+///
+/// # Errors
+/// [`Kind::Stopped`] after a SIGINT or SIGTERM, its state kept in the plan's folder.
+fn trained(
+    tower: &ImageTower,
+    width: usize,
+    pictures: &[Picture],
+    plan: &UpsamplerPlan,
+    done: usize,
+    reporter: &Reporter,
+) -> Result<Tensors> {
+    let stop = Stop::listen()?;
+    let left = plan.steps.saturating_sub(done);
+    if left > 0 {
+        let step = upsampler::trial(tower, width, pictures, plan)?;
+        reporter.note(&format!(
+            "A step takes about {:.1} s on this machine, {left} steps {}; memory so far is {:.1} GB.",
+            step.as_secs_f64(),
+            duration(step.saturating_mul(u32::try_from(left).unwrap_or(u32::MAX))),
+            process::peak() / 1e9
+        ));
+    }
+    let bar = reporter.slow_progress("training", plan.steps, "steps");
+    bar.skip(done);
+    let (mut first, mut last): (Option<UpsamplerProgress>, Option<UpsamplerProgress>) = (None, None);
+    let stopped = || stop.signal().is_some();
+    let ended = stop.orderly(|| {
+        upsampler::train(tower, width, pictures, plan, &stopped, |progress| {
+            bar.advance(1);
+            if progress.step.is_multiple_of(50) {
+                reporter.detail(&format!(
+                    "step {}: features {:.4}, picture {:.4}",
+                    progress.step, progress.features, progress.picture
+                ));
+            }
+            first = first.or(Some(progress));
+            last = Some(progress);
+            Ok(())
+        })
+    })?;
+    drop(bar);
+    let tensors = match ended {
+        Ended::Trained(tensors) => tensors,
+        Ended::Stopped(step) => {
+            let (signal, name) = stop.signal().ok_or_else(|| Error::internal("the training ended early"))?;
+            reporter.note(&format!("The state after step {step} is kept: the same command resumes from there."));
+            return Err(Error::new(Kind::Stopped { signal }, format!("stopped by {name}")));
+        }
+    };
+    if let (Some(first), Some(last)) = (first, last) {
+        reporter.note(&format!(
+            "After {} steps the features' error is {:.4}; it was {:.4} after step {}.",
+            last.step, last.features, first.features, first.step
+        ));
+    }
+    Ok(tensors)
 }
 
 fn bundle(choice: &ModelChoice, trust: Trust) -> Result<Bundle> {
@@ -159,31 +201,54 @@ fn tower(clip: &Path, bundle: &Bundle, made: &Made) -> Result<(ImageTower, usize
     Ok((export::image_tower(&weights, made.activation, made.attention, keep)?, sizes.embed_dim))
 }
 
-fn plan(args: &TrainUpsamplerArgs, bundle: &Bundle) -> Result<UpsamplerPlan> {
-    let patch = bundle.card.sizes.patch;
-    let side = args.side.unwrap_or(USUAL_PATCHES * patch);
+fn plan(
+    args: &TrainUpsamplerArgs,
+    bundle: &Bundle,
+    scenes: &[SceneInfo],
+    reporter: &Reporter,
+) -> Result<UpsamplerPlan> {
     for (flag, value, most) in [("--steps", args.steps, MOST_STEPS), ("--batch", args.batch, MOST_VIEWS)] {
         if !(1..=most).contains(&value) {
             return Err(Error::input(format!("{flag} is {value}; it must be from 1 to {most}"))
                 .with_hint("Leave it out to take the usual number."));
         }
     }
+    let patch = bundle.card.sizes.patch;
     let (least, most) = (PATCHES.0 * patch, PATCHES.1 * patch);
+    let sides: Vec<usize> = scenes.iter().map(|scene| scene.size.width.min(scene.size.height)).collect();
+    let fitting = fitting_side(patch, &sides);
+    let side = args.side.unwrap_or(fitting);
     if !side.is_multiple_of(patch) || !(least..=most).contains(&side) {
         return Err(Error::input(format!(
             "--side is {side} pixels; it must be a multiple of the model's patch, {patch}, from {least} to {most}"
         ))
-        .with_hint(format!("Leave it out to take {} pixels.", USUAL_PATCHES * patch)));
+        .with_hint(format!("Leave it out to take {fitting} pixels.")));
     }
-    let normalisation = bundle.normalisation();
+    let small = sides.iter().filter(|own| **own < side).count();
+    if small > 0 && small < sides.len() {
+        reporter.note(&format!(
+            "{small} of {} images are smaller than a view, {side} × {side} pixels, and are left out.",
+            sides.len()
+        ));
+    }
     Ok(UpsamplerPlan {
         steps: args.steps,
         batch: args.batch,
         side,
         seed: args.seed,
-        normalisation,
+        normalisation: bundle.normalisation(),
         ..UpsamplerPlan::default()
     })
+}
+
+/// The side of views that fits the smallest of the images, `sides` being their shorter sides in pixels: a multiple of the
+/// patch, at most the usual one. Images that are too small for any view do not count.
+fn fitting_side(patch: usize, sides: &[usize]) -> usize {
+    let (least, usual) = (PATCHES.0 * patch, USUAL_PATCHES * patch);
+    match sides.iter().filter(|side| **side >= least).min() {
+        Some(smallest) => (smallest - smallest % patch).min(usual),
+        None => least,
+    }
 }
 
 /// Where a training that is not finished lies.
@@ -238,5 +303,20 @@ impl Settings {
         let path = folder.join(SETTINGS);
         let text = serde_json::to_string_pretty(self).internal(|| "settings cannot be written".into())?;
         fs::write(&path, text).input(|| format!("cannot write {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_fit_the_smallest_image_that_can_be_used() {
+        let usual = USUAL_PATCHES * 32;
+        assert_eq!(fitting_side(32, &[4000, 1000]), usual);
+        assert_eq!(fitting_side(32, &[256, 1000]), 256);
+        assert_eq!(fitting_side(32, &[250, 1000, 100]), 224);
+        assert_eq!(fitting_side(32, &[100]), 192);
+        assert_eq!(fitting_side(14, &[100]), 98);
     }
 }

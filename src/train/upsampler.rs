@@ -12,7 +12,7 @@
 //! still know the picture, so that edges stay where they are.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -24,7 +24,7 @@ use super::random::Random;
 use crate::error::{Context, Error, Result};
 use crate::model::Normalisation;
 use crate::network::checkpoint::UpsamplerKind;
-use crate::network::{ImageTower, Tensors, Upsampler};
+use crate::network::{ImageTower, Spanned, Tensors, Upsampler};
 
 /// Width of the projected guidance (K) and reach of the kernel, as SimFeatUp's authors have them.
 const KEY: i64 = 32;
@@ -49,9 +49,9 @@ pub struct UpsamplerPlan {
     pub seed: u64,
     /// As the tower wants its images.
     pub normalisation: Normalisation,
-    /// A checkpoint after every so many steps, in this folder; 0: none.
-    pub every: usize,
+    /// Where the training's state is kept: when it is stopped, and whenever so much time has passed. `None`: nowhere.
     pub folder: Option<PathBuf>,
+    pub keep_every: Duration,
 }
 
 impl Default for UpsamplerPlan {
@@ -65,8 +65,8 @@ impl Default for UpsamplerPlan {
             picture: 0.1,
             seed: 1,
             normalisation: Normalisation::CLIP,
-            every: 50,
             folder: None,
+            keep_every: Duration::from_secs(120),
         }
     }
 }
@@ -121,54 +121,92 @@ pub fn canonical(tensors: &Tensors) -> Tensors {
     tensors.iter().map(|(name, tensor)| (rename(name), tensor.shallow_clone())).collect()
 }
 
+/// How a training ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The weights by their authors' names.
+    Trained(Tensors),
+    /// It was stopped after so many steps; with a folder, the same call goes on from there.
+    Stopped(usize),
+}
+
+/// The number of steps that an earlier call of [`train`] has done in the plan's folder.
+///
+/// # Errors
+/// The checkpoint there cannot be read.
+pub fn steps_done(plan: &UpsamplerPlan) -> Result<usize> {
+    match kept(plan) {
+        Some(path) => done(&read_state(&path)?),
+        None => Ok(0),
+    }
+}
+
 /// Trains an upsampler for `tower`, whose joint space has `width` channels, on views of `pictures`. A run whose folder
-/// holds a checkpoint goes on from it. `watch` stops the run by giving `false`. Gives the weights by their authors' names.
+/// holds a checkpoint goes on from it. `watch` hears of every step. `stopped` is asked several times a step; a step that it
+/// interrupts counts for nothing.
 pub fn train(
     tower: &ImageTower,
     width: usize,
     pictures: &[Picture],
     plan: &UpsamplerPlan,
-    mut watch: impl FnMut(UpsamplerProgress) -> Result<bool>,
-) -> Result<Tensors> {
-    let patch = tower.patch();
+    stopped: &dyn Fn() -> bool,
+    mut watch: impl FnMut(UpsamplerProgress) -> Result<()>,
+) -> Result<Ended> {
     if pictures.is_empty() {
         return Err(Error::input("there are no pictures to train on"));
     }
     let random = Random::new(plan.seed);
-    let mut parameters = Parameters::from_tensors(&initial(width as i64, patch, &mut random.fork(u64::MAX))?)?;
-    let mut optimiser = AdamW::new(&parameters)?;
+    let (mut parameters, mut optimiser) = begin(tower, width, plan)?;
     let mut first = 0;
-    if let Some(checkpoint) = plan.folder.as_deref().map(checkpoint).filter(|path| path.exists()) {
-        first = resume(&checkpoint, &mut parameters, &mut optimiser)?;
+    if let Some(path) = kept(plan) {
+        first = resume(&path, &mut parameters, &mut optimiser)?;
     }
+    let keep = |step: usize, parameters: &Parameters, optimiser: &AdamW| match plan.folder.as_deref() {
+        Some(folder) => keep(&checkpoint(folder), step, parameters, optimiser),
+        None => Ok(()),
+    };
     let start = Instant::now();
+    let mut last_kept = start;
     for step in first..plan.steps {
         let mut random = random.fork(step as u64);
         let images = views(pictures, plan, &mut random)?;
         let tensors = parameters.tensors(Kind::Float, true)?;
-        let [features, picture] = loss(tower, &tensors, &images, plan, &mut random)?;
-        features.f_add(&picture.f_mul_scalar(plan.picture)?)?.f_backward()?;
+        let Some([features, picture]) = losses(tower, &tensors, &images, plan, &mut random, stopped)? else {
+            keep(step, &parameters, &optimiser)?;
+            return Ok(Ended::Stopped(step));
+        };
         let gradient = parameters.gradient(&tensors)?;
         let warm = ((step + 1) as f64 / 20.0).min(1.0);
         let fall = 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / plan.steps as f64).cos());
         optimiser.step(&mut parameters, &gradient, plan.rate * warm * (0.02 + 0.98 * fall), 0.01, 0.98)?;
-        let progress = UpsamplerProgress {
-            step: step + 1,
-            steps: plan.steps,
-            features: f64::try_from(features.f_detach()?)?,
-            picture: f64::try_from(picture.f_detach()?)?,
-            seconds: start.elapsed().as_secs_f64(),
-        };
-        if let Some(folder) = plan.folder.as_deref().filter(|_| plan.every > 0 && (step + 1) % plan.every == 0) {
-            keep(&checkpoint(folder), step + 1, &parameters, &optimiser)?;
+        if last_kept.elapsed() >= plan.keep_every {
+            keep(step + 1, &parameters, &optimiser)?;
+            last_kept = Instant::now();
         }
-        if !watch(progress)? {
-            break;
-        }
+        let seconds = start.elapsed().as_secs_f64();
+        watch(UpsamplerProgress { step: step + 1, steps: plan.steps, features, picture, seconds })?;
     }
     let mut tensors = parameters.with_values(optimiser.average).tensors(Kind::Float, false)?;
     tensors.retain(|name, _| !name.starts_with(BESIDE));
-    Ok(tensors)
+    Ok(Ended::Trained(tensors))
+}
+
+/// The time that a step takes, reckoned from one view of it. Nothing is learnt.
+pub fn trial(tower: &ImageTower, width: usize, pictures: &[Picture], plan: &UpsamplerPlan) -> Result<Duration> {
+    let one = UpsamplerPlan { batch: 1, ..plan.clone() };
+    let mut random = Random::new(plan.seed).fork(u64::MAX - 1);
+    let tensors = begin(tower, width, plan)?.0.tensors(Kind::Float, true)?;
+    let images = views(pictures, &one, &mut random)?;
+    let start = Instant::now();
+    losses(tower, &tensors, &images, &one, &mut random, &|| false)?;
+    Ok(start.elapsed() * plan.batch as u32)
+}
+
+fn begin(tower: &ImageTower, width: usize, plan: &UpsamplerPlan) -> Result<(Parameters, AdamW)> {
+    let mut random = Random::new(plan.seed).fork(u64::MAX);
+    let parameters = Parameters::from_tensors(&initial(width as i64, tower.patch(), &mut random)?)?;
+    let optimiser = AdamW::new(&parameters)?;
+    Ok((parameters, optimiser))
 }
 
 fn views(pictures: &[Picture], plan: &UpsamplerPlan, random: &mut Random) -> Result<Tensor> {
@@ -188,56 +226,83 @@ fn views(pictures: &[Picture], plan: &UpsamplerPlan, random: &mut Random) -> Res
     Ok(Tensor::f_from_slice(&values)?.f_reshape([plan.batch as i64, 3, side as i64, side as i64])?)
 }
 
-/// The features' and the picture's loss.
-fn loss(
+/// The features' and the picture's loss, whose gradients are left at `tensors`; `None` where it was stopped.
+///
+/// Image by image: what one needs for its gradient is given back before the next, so that memory does not grow with the
+/// batch.
+fn losses(
     tower: &ImageTower,
     tensors: &Tensors,
     images: &Tensor,
     plan: &UpsamplerPlan,
     random: &mut Random,
-) -> Result<[Tensor; 2]> {
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<[f64; 2]>> {
     let frozen = |images: &Tensor| {
         let _plain = tch::no_grad_guard();
         tower.forward(images)
     };
-    let upsampler = Upsampler::load(&canonical(tensors), UpsamplerKind::JbuOne, tower.patch())?;
     let here = frozen(images)?;
     // Features of about unit length, whatever the tower's are.
     let spread = here.patches.f_square()?.f_mean(Kind::Float)?.f_sqrt()?;
-    let features = upsampler.features(&here.patches.f_div(&spread)?, &here.grid, images)?;
-    let side = plan.side as i64;
-    // Patches that are no power of two end on a grid of their own.
-    let features = match features.size4()?.2 == side {
-        true => features,
-        false => features.f_upsample_bilinear2d([side; 2], false, None, None)?,
-    };
-    let painted = features.f_conv2d(
-        &get(tensors, "train.head.0.weight")?,
-        Some(get(tensors, "train.head.0.bias")?),
-        [1, 1],
-        [0, 0],
-        [1, 1],
-        1,
-    )?;
-    let painted = painted.f_gelu("none")?.f_conv2d(
-        &get(tensors, "train.head.1.weight")?,
-        Some(get(tensors, "train.head.1.bias")?),
-        [1, 1],
-        [1, 1],
-        [1, 1],
-        1,
-    )?;
-    let picture = painted.f_sub(images)?.f_square()?.f_mean(Kind::Float)?;
-    let mut sum: Option<Tensor> = None;
+    let patches = here.patches.f_div(&spread)?;
+    let mut targets = Vec::with_capacity(plan.jitters);
     for _ in 0..plan.jitters {
+        if stopped() {
+            return Ok(None);
+        }
         let jitter = Jitter::draw(random, plan.side as i64, tower.patch());
-        let moved = frozen(&jitter.apply(images)?)?.patches.f_div(&spread)?;
-        let gathered = gather(tensors, &jitter.apply(&features)?, tower.patch())?;
-        let product = gathered.f_mul(&moved)?.f_sum_dim_intlist(Some(&[-1i64][..]), false, Kind::Float)?;
+        targets.push((jitter, frozen(&jitter.apply(images)?)?.patches.f_div(&spread)?));
+    }
+    let count = images.size4()?.0;
+    let mut means = [0.0; 2];
+    for index in 0..count {
+        if stopped() {
+            return Ok(None);
+        }
+        let of = |x: &Tensor| x.f_narrow(0, index, 1);
+        let targets: Vec<(Jitter, Tensor)> =
+            targets.iter().map(|(jitter, moved)| Ok((*jitter, of(moved)?))).collect::<Result<_, TchError>>()?;
+        // Anew for each image: a graph that has given its gradients is gone.
+        let upsampler = Upsampler::load(&canonical(tensors), UpsamplerKind::JbuOne, tower.patch())?;
+        let features = upsampler.spanned(&of(&patches)?, &of(&here.grid)?, &of(images)?)?;
+        let parts = image_loss(tensors, features, &of(images)?, &targets, tower.patch())?;
+        let [features, picture] = &parts;
+        features.f_add(&picture.f_mul_scalar(plan.picture)?)?.f_div_scalar(count as f64)?.f_backward()?;
+        for (mean, part) in means.iter_mut().zip(&parts) {
+            *mean += f64::try_from(part.f_detach()?)? / count as f64;
+        }
+    }
+    Ok(Some(means))
+}
+
+/// The loss of one image, `targets` being its jitters and the patch features of the jittered image, (1, patch, D).
+fn image_loss(
+    tensors: &Tensors,
+    features: Spanned,
+    image: &Tensor,
+    targets: &[(Jitter, Tensor)],
+    patch: i64,
+) -> Result<[Tensor; 2]> {
+    let side = image.size4()?.2;
+    // Patches that are no power of two end on a grid of their own.
+    let features = match features.pixels.size4()?.2 == side {
+        true => features,
+        false => {
+            Spanned { pixels: features.pixels.f_upsample_bilinear2d([side; 2], false, None, None)?, ..features }
+        }
+    };
+    let picture = painted(tensors, &features)?.f_sub(image)?.f_square()?.f_mean(Kind::Float)?;
+    let mut sum: Option<Tensor> = None;
+    for (jitter, moved) in targets {
+        // A jitter mixes pixels by shares that add up to one: what is the same at all of them stays.
+        let jittered = jitter.apply(&features.pixels)?;
+        let gathered = gather(tensors, &jittered, &features, patch)?;
+        let product = gathered.f_mul(moved)?.f_sum_dim_intlist(Some(&[-1i64][..]), false, Kind::Float)?;
         let length = |x: &Tensor| x.f_linalg_norm(2.0, Some(&[-1i64][..]), false, None)?.f_clamp_min(1e-6);
-        let cosine = product.f_div(&length(&gathered)?)?.f_div(&length(&moved)?)?.f_mean(Kind::Float)?;
-        let square = gathered.f_sub(&moved)?.f_square()?.f_mean(Kind::Float)?;
-        let loss = square.f_sub(&cosine)?.f_add_scalar(1.0)?.f_div_scalar(2.0 * plan.jitters as f64)?;
+        let cosine = product.f_div(&length(&gathered)?)?.f_div(&length(moved)?)?.f_mean(Kind::Float)?;
+        let square = gathered.f_sub(moved)?.f_square()?.f_mean(Kind::Float)?;
+        let loss = square.f_sub(&cosine)?.f_add_scalar(1.0)?.f_div_scalar(2.0 * targets.len() as f64)?;
         sum = Some(match sum {
             Some(sum) => sum.f_add(&loss)?,
             None => loss,
@@ -246,16 +311,31 @@ fn loss(
     Ok([sum.ok_or_else(|| Error::internal("no jitters"))?, picture])
 }
 
+/// The picture again, made of its features: (1, 3, row, column).
+fn painted(tensors: &Tensors, features: &Spanned) -> Result<Tensor> {
+    // The first layer, brought to the features' few channels.
+    let weight = get(tensors, "train.head.0.weight")?.f_flatten(1, 3)?;
+    let of_basis = weight.f_matmul(&features.basis.f_transpose(0, 1)?)?.f_unsqueeze(2)?.f_unsqueeze(3)?;
+    let bias = get(tensors, "train.head.0.bias")?.f_add(&weight.f_mv(&features.offset)?)?;
+    let hidden = features.pixels.f_conv2d(&of_basis, Some(bias), [1, 1], [0, 0], [1, 1], 1)?;
+    let (weight, bias) = (get(tensors, "train.head.1.weight")?, get(tensors, "train.head.1.bias")?);
+    Ok(hidden.f_gelu("none")?.f_conv2d(&weight, Some(bias), [1, 1], [1, 1], [1, 1], 1)?)
+}
+
 /// The learned downsampler: each patch is a mean of its pixels' features, weighted by what they show and where they are.
-fn gather(tensors: &Tensors, features: &Tensor, patch: i64) -> Result<Tensor> {
-    // (batch, channel, patch row, patch column, cell)
-    let cells = features.f_unfold(2, patch, patch)?.f_unfold(3, patch, patch)?.f_flatten(4, 5)?;
-    let cells = cells.f_flatten(2, 3)?.f_permute([0, 2, 3, 1])?; // (batch, patch, cell, channel)
-    let weight = get(tensors, "train.attention.weight")?.f_transpose(0, 1)?;
-    let shown = cells.f_matmul(&weight)?.f_squeeze_dim(3)?.f_add(&get(tensors, "train.attention.bias")?)?;
+/// `pixels` are those of `features`, moved. Gives (1, patch, D).
+fn gather(tensors: &Tensors, pixels: &Tensor, features: &Spanned, patch: i64) -> Result<Tensor> {
+    // (1, channel, patch row, patch column, cell)
+    let cells = pixels.f_unfold(2, patch, patch)?.f_unfold(3, patch, patch)?.f_flatten(4, 5)?;
+    let cells = cells.f_flatten(2, 3)?.f_permute([0, 2, 3, 1])?; // (1, patch, cell, channel)
+    let attention = get(tensors, "train.attention.weight")?.f_transpose(0, 1)?; // (D, 1)
+    let of_offset = features.offset.f_unsqueeze(0)?.f_matmul(&attention)?.f_reshape([1])?;
+    let shown = cells.f_matmul(&features.basis.f_matmul(&attention)?)?.f_squeeze_dim(3)?.f_add(&of_offset)?;
+    let shown = shown.f_add(&get(tensors, "train.attention.bias")?)?;
     let shares = shown.f_mul(&get(tensors, "train.cell.scale")?)?.f_add(&get(tensors, "train.cell.shift")?)?;
     let shares = shares.f_softmax(-1, Kind::Float)?.f_unsqueeze(2)?;
-    Ok(shares.f_matmul(&cells)?.f_squeeze_dim(2)?)
+    let means = shares.f_matmul(&cells)?.f_squeeze_dim(2)?; // (1, patch, channel)
+    Ok(means.f_matmul(&features.basis)?.f_add(&features.offset)?)
 }
 
 fn get(tensors: &Tensors, name: &str) -> Result<Tensor> {
@@ -305,6 +385,11 @@ fn checkpoint(folder: &Path) -> PathBuf {
     folder.join("upsampler-checkpoint.safetensors")
 }
 
+/// The checkpoint to go on from, where there is one.
+fn kept(plan: &UpsamplerPlan) -> Option<PathBuf> {
+    plan.folder.as_deref().map(checkpoint).filter(|path| path.exists())
+}
+
 fn keep(path: &Path, step: usize, parameters: &Parameters, optimiser: &AdamW) -> Result<()> {
     let mut state = optimiser.state();
     state.push(("values", parameters.values.shallow_clone()));
@@ -313,11 +398,19 @@ fn keep(path: &Path, step: usize, parameters: &Parameters, optimiser: &AdamW) ->
     files::replace(path, &state)
 }
 
-fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Result<usize> {
+fn read_state(path: &Path) -> Result<Tensors> {
     let state = Tensor::read_safetensors(path)
         .map_err(Error::from)
         .input(|| format!("cannot go on from the checkpoint {}", path.display()));
-    let state: Tensors = state.map_err(|error| error.with_hint("Remove it to begin anew."))?.into_iter().collect();
+    Ok(state.map_err(|error| error.with_hint("Remove it to begin anew."))?.into_iter().collect())
+}
+
+fn done(state: &Tensors) -> Result<usize> {
+    Ok(i64::try_from(get(state, "done")?.f_reshape([] as [i64; 0])?)? as usize)
+}
+
+fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Result<usize> {
+    let state = read_state(path)?;
     let values = get(&state, "values")?;
     if values.size() != parameters.values.size() {
         return Err(Error::input(format!("the checkpoint {} is of another model", path.display()))
@@ -325,7 +418,7 @@ fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Re
     }
     parameters.values = values;
     optimiser.restore(&state)?;
-    Ok(i64::try_from(get(&state, "done")?.f_reshape([] as [i64; 0])?)? as usize)
+    done(&state)
 }
 
 #[cfg(test)]
@@ -335,39 +428,143 @@ mod tests {
     use crate::train::data::{Raster, Truth, pyramid};
     use crate::train::initial::{self, Shape};
 
-    #[test]
-    fn a_training_that_was_stopped_ends_as_if_it_had_not_been() {
+    fn tower_and_pictures() -> (ImageTower, i64, [Picture; 1]) {
         let shape =
             Shape { width: 64, layers: 2, heads: 1, joint: 16, vocabulary: 8, text_layers: 1, ..Shape::default() };
         let tensors = initial::initial(&shape, &mut Random::new(1)).unwrap();
         let (tower, _) = clip::towers(&tensors, &shape).unwrap();
         let rgb = (0..80 * 80 * 3).map(|at| (at * at % 251) as u8).collect();
         let levels = pyramid(Raster { width: 80, height: 80, rgb });
-        let pictures = [Picture { path: Default::default(), levels, truth: Truth::Unknown }];
+        (tower, shape.joint as i64, [Picture { path: Default::default(), levels, truth: Truth::Unknown }])
+    }
+
+    fn weights(ended: Result<Ended>) -> Tensors {
+        match ended.unwrap() {
+            Ended::Trained(tensors) => tensors,
+            Ended::Stopped(step) => panic!("stopped after step {step}"),
+        }
+    }
+
+    #[test]
+    fn a_training_that_was_stopped_ends_as_if_it_had_not_been() {
+        let (tower, width, pictures) = tower_and_pictures();
+        let width = width as usize;
         let folder = tempfile::tempdir().unwrap();
         let plan = UpsamplerPlan {
             steps: 3,
-            batch: 1,
+            batch: 2,
             side: 48,
-            every: 1,
-            folder: Some(folder.path().join("stopped")),
+            folder: Some(folder.path().to_owned()),
             ..UpsamplerPlan::default()
         };
-        std::fs::create_dir(folder.path().join("stopped")).unwrap();
-        let whole =
-            train(&tower, shape.joint, &pictures, &UpsamplerPlan { folder: None, ..plan.clone() }, |_| Ok(true))
-                .unwrap();
-        train(&tower, shape.joint, &pictures, &plan, |progress| Ok(progress.step < 2)).unwrap();
-        let mut steps = Vec::new();
-        let resumed = train(&tower, shape.joint, &pictures, &plan, |progress| {
-            steps.push(progress.step);
-            Ok(true)
+        let alone = UpsamplerPlan { folder: None, ..plan.clone() };
+        let whole = weights(train(&tower, width, &pictures, &alone, &|| false, |_| Ok(())));
+        // In the middle of the third step, long before two minutes have passed.
+        let (asked, steps) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let stopped = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 2 * 4 + 3
+        };
+        let ended = train(&tower, width, &pictures, &plan, &stopped, |progress| {
+            steps.set(progress.step);
+            Ok(())
         });
-        assert_eq!(steps, [3]);
-        let resumed = resumed.unwrap();
+        assert!(matches!(ended, Ok(Ended::Stopped(2))), "{ended:?}");
+        assert_eq!((steps.get(), steps_done(&plan).unwrap(), steps_done(&alone).unwrap()), (2, 2, 0));
+        let resumed = weights(train(&tower, width, &pictures, &plan, &|| false, |progress| {
+            assert_eq!(progress.step, 3);
+            Ok(())
+        }));
         for (name, tensor) in &whole {
             let apart = f64::try_from((tensor - &resumed[name]).abs().max()).unwrap();
             assert!(apart < 1e-6, "{name} differs by {apart}");
+        }
+    }
+
+    #[test]
+    fn state_is_kept_whenever_the_time_has_passed() {
+        let (tower, width, pictures) = tower_and_pictures();
+        let folder = tempfile::tempdir().unwrap();
+        let plan = UpsamplerPlan {
+            steps: 2,
+            batch: 1,
+            side: 48,
+            folder: Some(folder.path().to_owned()),
+            keep_every: Duration::ZERO,
+            ..UpsamplerPlan::default()
+        };
+        let mut kept = Vec::new();
+        weights(train(&tower, width as usize, &pictures, &plan, &|| false, |_| {
+            kept.push(steps_done(&plan)?);
+            Ok(())
+        }));
+        assert_eq!(kept, [1, 2]);
+    }
+
+    /// The losses as they are defined: with all D channels of every pixel, and the whole batch at once.
+    fn plain_losses(
+        tower: &ImageTower,
+        tensors: &Tensors,
+        images: &Tensor,
+        plan: &UpsamplerPlan,
+        random: &mut Random,
+    ) -> [Tensor; 2] {
+        let upsampler = Upsampler::load(&canonical(tensors), UpsamplerKind::JbuOne, tower.patch()).unwrap();
+        let here = tower.forward(images).unwrap();
+        let spread = here.patches.square().mean(Kind::Float).sqrt();
+        let features = upsampler.features(&(&here.patches / &spread), &here.grid, images).unwrap();
+        let layer = |x: &Tensor, number: usize, padding: i64| {
+            let part = |what: &str| get(tensors, &format!("train.head.{number}.{what}")).unwrap();
+            x.conv2d(&part("weight"), Some(part("bias")), [1, 1], [padding; 2], [1, 1], 1)
+        };
+        let painted = layer(&layer(&features, 0, 0).gelu("none"), 1, 1);
+        let picture = (painted - images).square().mean(Kind::Float);
+        let mut sum = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        for _ in 0..plan.jitters {
+            let jitter = Jitter::draw(random, plan.side as i64, tower.patch());
+            let moved = tower.forward(&jitter.apply(images).unwrap()).unwrap().patches / &spread;
+            let patch = tower.patch();
+            let cells = jitter.apply(&features).unwrap().unfold(2, patch, patch).unfold(3, patch, patch);
+            let cells = cells.flatten(4, 5).flatten(2, 3).permute([0, 2, 3, 1]);
+            let of = |name: &str| get(tensors, name).unwrap();
+            let shown = cells.matmul(&of("train.attention.weight").transpose(0, 1)).squeeze_dim(3)
+                + of("train.attention.bias");
+            let shares = (shown * of("train.cell.scale") + of("train.cell.shift")).softmax(-1, Kind::Float);
+            let gathered = shares.unsqueeze(2).matmul(&cells).squeeze_dim(2);
+            let cosine = Tensor::cosine_similarity(&gathered, &moved, -1, 1e-6).mean(Kind::Float);
+            sum += ((&gathered - &moved).square().mean(Kind::Float) - cosine + 1.0) / (2.0 * plan.jitters as f64);
+        }
+        [sum.reshape([] as [i64; 0]), picture]
+    }
+
+    #[test]
+    fn few_channels_and_one_image_at_a_time_give_the_plain_losses_and_gradients() {
+        let (tower, width, pictures) = tower_and_pictures();
+        // 9 patches of 16 channels, and 36: fewer and more patches than channels.
+        for side in [48, 96] {
+            let plan = UpsamplerPlan { batch: 2, side, ..UpsamplerPlan::default() };
+            let mut parameters = begin(&tower, width as usize, &plan).unwrap().0;
+            // Nothing may hide behind zeros: biases, and a fixup of its full size.
+            let noise: Vec<f32> = {
+                let mut random = Random::new(7);
+                (0..parameters.values.numel()).map(|_| 0.1 * random.normal()).collect()
+            };
+            parameters.values += Tensor::from_slice(&noise);
+            let images = views(&pictures, &plan, &mut Random::new(3)).unwrap();
+            let ours = parameters.tensors(Kind::Float, true).unwrap();
+            let found = losses(&tower, &ours, &images, &plan, &mut Random::new(4), &|| false).unwrap().unwrap();
+            let gradient = parameters.gradient(&ours).unwrap();
+            let plain = parameters.tensors(Kind::Float, true).unwrap();
+            let [features, picture] = plain_losses(&tower, &plain, &images, &plan, &mut Random::new(4));
+            (&features + &picture * plan.picture).backward();
+            let expected = parameters.gradient(&plain).unwrap();
+            for (found, expected) in found.into_iter().zip([features, picture]) {
+                let expected = f64::try_from(expected.detach()).unwrap();
+                assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+            }
+            let largest = f64::try_from(expected.abs().max()).unwrap();
+            let apart = f64::try_from((gradient - expected).abs().max()).unwrap();
+            assert!(largest > 1e-3 && apart < 1e-4 * largest, "side {side}: {apart} of {largest}");
         }
     }
 }
