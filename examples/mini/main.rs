@@ -228,7 +228,9 @@ fn train_upsampler(root: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
     })?;
     match ended {
         Ended::Trained(tensors) => files::write(&out.join(files::UPSAMPLER), &tensors),
-        Ended::Stopped(step) => Err(Error::internal(format!("nobody stopped the training, which ended after step {step}"))),
+        Ended::Stopped(step) => {
+            Err(Error::internal(format!("nobody stopped the training, which ended after step {step}")))
+        }
     }
 }
 

@@ -99,22 +99,24 @@ fn trained(
 ) -> Result<Tensors> {
     let stop = Stop::listen()?;
     let left = plan.steps.saturating_sub(done);
-    if left > 0 {
-        let step = upsampler::trial(tower, width, pictures, plan)?;
-        reporter.note(&format!(
-            "A step takes about {:.1} s on this machine, {left} steps {}; memory so far is {:.1} GB.",
-            step.as_secs_f64(),
-            duration(step.saturating_mul(u32::try_from(left).unwrap_or(u32::MAX))),
-            process::peak() / 1e9
-        ));
-    }
-    let bar = reporter.slow_progress("training", plan.steps, "steps");
-    bar.skip(done);
-    let (mut first, mut last): (Option<UpsamplerProgress>, Option<UpsamplerProgress>) = (None, None);
     let stopped = || stop.signal().is_some();
+    let mut bar = None;
+    let (mut first, mut last): (Option<UpsamplerProgress>, Option<UpsamplerProgress>) = (None, None);
     let ended = stop.orderly(|| {
+        if left > 0
+            && let Some(step) = upsampler::trial(tower, width, pictures, plan, &stopped)?
+        {
+            reporter.note(&format!(
+                "A step takes about {:.1} s on this machine, {left} steps {}; the trial took {:.1} GB of memory.",
+                step.as_secs_f64(),
+                duration(step.saturating_mul(u32::try_from(left).unwrap_or(u32::MAX))),
+                process::peak() / 1e9
+            ));
+        }
+        let steps = bar.insert(reporter.slow_progress("training", plan.steps, "steps"));
+        steps.skip(done);
         upsampler::train(tower, width, pictures, plan, &stopped, |progress| {
-            bar.advance(1);
+            steps.advance(1);
             if progress.step.is_multiple_of(50) {
                 reporter.detail(&format!(
                     "step {}: features {:.4}, picture {:.4}",

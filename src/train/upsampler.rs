@@ -155,6 +155,7 @@ pub fn train(
     if pictures.is_empty() {
         return Err(Error::input("there are no pictures to train on"));
     }
+    crate::model::memory::keep();
     let random = Random::new(plan.seed);
     let (mut parameters, mut optimiser) = begin(tower, width, plan)?;
     let mut first = 0;
@@ -191,15 +192,21 @@ pub fn train(
     Ok(Ended::Trained(tensors))
 }
 
-/// The time that a step takes, reckoned from one view of it. Nothing is learnt.
-pub fn trial(tower: &ImageTower, width: usize, pictures: &[Picture], plan: &UpsamplerPlan) -> Result<Duration> {
+/// The time that a step takes, reckoned from one view of it; `None` where it was stopped. Nothing is learnt.
+pub fn trial(
+    tower: &ImageTower,
+    width: usize,
+    pictures: &[Picture],
+    plan: &UpsamplerPlan,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<Duration>> {
     let one = UpsamplerPlan { batch: 1, ..plan.clone() };
     let mut random = Random::new(plan.seed).fork(u64::MAX - 1);
     let tensors = begin(tower, width, plan)?.0.tensors(Kind::Float, true)?;
     let images = views(pictures, &one, &mut random)?;
     let start = Instant::now();
-    losses(tower, &tensors, &images, &one, &mut random, &|| false)?;
-    Ok(start.elapsed() * plan.batch as u32)
+    let ended = losses(tower, &tensors, &images, &one, &mut random, stopped)?;
+    Ok(ended.map(|_| start.elapsed() * plan.batch as u32))
 }
 
 fn begin(tower: &ImageTower, width: usize, plan: &UpsamplerPlan) -> Result<(Parameters, AdamW)> {
@@ -288,9 +295,7 @@ fn image_loss(
     // Patches that are no power of two end on a grid of their own.
     let features = match features.pixels.size4()?.2 == side {
         true => features,
-        false => {
-            Spanned { pixels: features.pixels.f_upsample_bilinear2d([side; 2], false, None, None)?, ..features }
-        }
+        false => Spanned { pixels: features.pixels.f_upsample_bilinear2d([side; 2], false, None, None)?, ..features },
     };
     let picture = painted(tensors, &features)?.f_sub(image)?.f_square()?.f_mean(Kind::Float)?;
     let mut sum: Option<Tensor> = None;
@@ -527,8 +532,8 @@ mod tests {
             let cells = jitter.apply(&features).unwrap().unfold(2, patch, patch).unfold(3, patch, patch);
             let cells = cells.flatten(4, 5).flatten(2, 3).permute([0, 2, 3, 1]);
             let of = |name: &str| get(tensors, name).unwrap();
-            let shown = cells.matmul(&of("train.attention.weight").transpose(0, 1)).squeeze_dim(3)
-                + of("train.attention.bias");
+            let shown =
+                cells.matmul(&of("train.attention.weight").transpose(0, 1)).squeeze_dim(3) + of("train.attention.bias");
             let shares = (shown * of("train.cell.scale") + of("train.cell.shift")).softmax(-1, Kind::Float);
             let gathered = shares.unsqueeze(2).matmul(&cells).squeeze_dim(2);
             let cosine = Tensor::cosine_similarity(&gathered, &moved, -1, 1e-6).mean(Kind::Float);

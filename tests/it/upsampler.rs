@@ -1,5 +1,8 @@
 //! `segearth model train-upsampler`: a bundle with an upsampler of its own, and what is refused before anything is trained.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use insta::assert_snapshot;
 
 use crate::bundles::{Upsampler, small_bundle, small_clip};
@@ -29,18 +32,68 @@ fn a_few_steps_give_a_bundle_that_segments() {
     assert!(work.path("labels.tif").is_file());
 }
 
+/// Runs a long training until it has said what a step takes, and stops it by `signal`. Gives what it said.
+fn stopped_by(work: &Workdir, signal: &str) -> String {
+    let args = command("--steps 100000 --batch 1 --side 96");
+    let mut run = work.command(args.split_whitespace()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut lines = BufReader::new(run.stderr.take().expect("its messages")).lines().map_while(Result::ok);
+    let mut said = String::new();
+    for line in lines.by_ref() {
+        said += &format!("{line}\n");
+        if line.contains("A step takes about") {
+            break;
+        }
+    }
+    Command::new("kill").args([&format!("-{signal}"), &run.id().to_string()]).status().expect("kill");
+    lines.for_each(|line| said += &format!("{line}\n"));
+    let code = run.wait().expect("it ends").code();
+    assert_eq!(code, Some(if signal == "INT" { 130 } else { 143 }), "{said}");
+    said
+}
+
+#[test]
+fn a_training_that_is_stopped_keeps_its_state_and_resumes() {
+    let work = ready();
+    let said = stopped_by(&work, "INT");
+    assert!(
+        said.contains("is kept: the same command resumes from there.") && said.contains("stopped by SIGINT"),
+        "{said}"
+    );
+    assert!(work.path("new.training/upsampler-checkpoint.safetensors").is_file());
+    let done = |said: &str| -> usize {
+        let rest = said.split("The state after step ").nth(1).expect("a step");
+        rest.split(' ').next().and_then(|step| step.parse().ok()).expect("a number")
+    };
+    let first = done(&said);
+    let said = stopped_by(&work, "TERM");
+    assert!(first == 0 || said.contains(&format!("The training resumes after step {first}.")), "{said}");
+    assert!(done(&said) >= first && said.contains("stopped by SIGTERM"), "{said}");
+    assert!(!work.path("new").exists());
+}
+
+#[test]
+fn views_fit_small_images() {
+    let work = ready();
+    noise_scene(&work.path("small.tif"), 90, 200);
+    let args = command("--steps 1 --batch 1").replace("scene.tif", "scene.tif small.tif");
+    let ran = work.ok(args.split_whitespace());
+    // 12 patches of 16 pixels are usual; 110 pixels hold 6, 90 none that could be used.
+    assert!(ran.stderr.contains("in views of 96 × 96 pixels"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 of 2 images are smaller than a view, 96 × 96 pixels"), "{}", ran.stderr);
+}
+
 #[test]
 fn what_cannot_be_trained_is_refused_before_anything_is_made() {
     let work = ready();
     assert_snapshot!(work.refused(&command("--side 100")), @r"
     error: --side is 100 pixels; it must be a multiple of the model's patch, 16, from 96 to 1024
 
-    hint: Leave it out to take 192 pixels.
+    hint: Leave it out to take 96 pixels.
     ");
     assert_snapshot!(work.refused(&command("--side 32")), @r"
     error: --side is 32 pixels; it must be a multiple of the model's patch, 16, from 96 to 1024
 
-    hint: Leave it out to take 192 pixels.
+    hint: Leave it out to take 96 pixels.
     ");
     assert_snapshot!(work.refused(&command("--steps 0")), @r"
     error: --steps is 0; it must be from 1 to 1000000
