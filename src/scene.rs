@@ -1,6 +1,7 @@
 //! What the program knows of a scene, and a piece of its pixels: plain data, no GDAL.
 
 mod ground;
+mod mask;
 mod product;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use crate::geom::{GeoTransform, Region, Size, Window};
 
 pub use ground::ScaleBar;
+pub use mask::{MaskRequest, MaskRule, MaskSource, NodataValue, range};
 pub use product::{Misfit, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
 
 /// What a band shows, where the file says so.
@@ -96,6 +98,20 @@ pub struct Access {
     pub native: Option<NativeGrid>,
     /// The pixels that are wanted, on the grid that the scene is read on; `None`: all.
     pub area: Option<Arc<Region>>,
+    /// What the job says of pixels without data.
+    pub mask: MaskRequest,
+    /// The file has a mask band, of all bands or of one.
+    pub mask_band: bool,
+    /// The file's nodata values hold for all bands together (GDAL's `NODATA_VALUES`).
+    pub nodata_values: bool,
+    /// The rule was applied file by file, and the mask band of what is opened is what came of it.
+    pub masked: bool,
+    /// The band, counted from 1, that is tagged as alpha and holds a picture.
+    pub picture_alpha: Option<usize>,
+    /// The compression that has changed the pixels' values, such as JPEG.
+    pub lossy: Option<String>,
+    /// What was found while the scene was put together and should be said: whole sentences.
+    pub notes: Vec<String>,
 }
 
 /// The grid in which a scene is stored, and how many of its pixels a pixel of the other grid is wide and high.
@@ -117,12 +133,20 @@ pub struct SceneRequest {
     pub assets: Vec<String>,
     pub resolution: Option<Resolution>,
     pub area: Option<AreaRequest>,
+    pub mask: MaskRequest,
 }
 
 impl SceneRequest {
     /// A single file, as it is.
     pub fn file(name: impl Into<PathBuf>) -> Self {
-        Self { files: vec![name.into()], mosaic: false, assets: Vec::new(), resolution: None, area: None }
+        Self {
+            files: vec![name.into()],
+            mosaic: false,
+            assets: Vec::new(),
+            resolution: None,
+            area: None,
+            mask: MaskRequest::default(),
+        }
     }
 }
 

@@ -200,6 +200,12 @@ pub struct SegmentArgs {
     /// The bands seen as red, green and blue: numbers from 1, or names [default: by colour, else 1,2,3]
     #[arg(long, value_name = "R,G,B")]
     pub bands: Option<String>,
+    /// What marks pixels without data: auto, none, alpha, nodata or band:N [default: auto: mask band, alpha, nodata value]
+    #[arg(long, value_name = "MASK")]
+    pub mask: Option<String>,
+    /// The value of pixels without data, or with a tolerance VALUE~TOLERANCE [default: the file's own]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub nodata: Option<String>,
     /// How values become 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
     /// [default: none for 8-bit scenes, else percentile:2,98]
     #[arg(long, value_name = "STRETCH")]
@@ -426,7 +432,7 @@ impl SegmentArgs {
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
         type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, Option<&String>); 22] = [
+        let flags: [(&str, &str, Make, Option<&String>); 24] = [
             ("SCENE", "scene", Override::text, Some(&self.scene)),
             ("--model", "model", Override::text, self.model.as_ref()),
             ("--threshold", "method.threshold", Override::yaml, self.threshold.as_ref()),
@@ -437,6 +443,8 @@ impl SegmentArgs {
             ("--stride", "tiling.stride", Override::yaml, self.stride.as_ref()),
             ("--blend", "tiling.blend", Override::text, self.blend.as_ref()),
             ("--bands", "bands", Override::list, self.bands.as_ref()),
+            ("--mask", "mask", Override::text, self.mask.as_ref()),
+            ("--nodata", "nodata", Override::text, self.nodata.as_ref()),
             ("--stretch", "stretch", Override::text, self.stretch.as_ref()),
             ("--device", "device", Override::text, self.device.as_ref()),
             ("--output", "outputs.labels", Override::text, Some(&self.output)),

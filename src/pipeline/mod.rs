@@ -14,6 +14,7 @@ mod classes;
 mod decode;
 mod fault;
 pub mod load;
+mod masks;
 mod node;
 mod outputs;
 mod palette;

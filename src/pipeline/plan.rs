@@ -8,7 +8,7 @@ pub use super::products::Product;
 use super::settings::{Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
 use super::words::without_credentials;
-use super::{outputs, products, requests, scene_rules, stretch};
+use super::{masks, outputs, products, requests, scene_rules, stretch};
 use crate::error::Result;
 use crate::geom::{Blend, Grid, MAX_WINDOW, Size};
 use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
@@ -288,11 +288,16 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     if spec.grid.is_some() && spec.resolution.is_none() {
         notes.push("`grid` says nothing without `resolution`: the model sees the scene's own pixels.".to_owned());
     }
-    for (index, (info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
+    let mask = masks::request(spec, &mut faults);
+    for (index, (mut info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
+        info.access.mask = mask;
         let key = if named { format!("scene[{index}]") } else { "scene".to_owned() };
         let bands = scene_rules::bands(spec, &key, &info, &mut faults);
         let stretch = stretch.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
+        masks::refuse(&info, bands, &mut faults);
+        notes.append(&mut info.access.notes);
         notes.extend(scene_rules::notes(&info, bands, &stretch));
+        notes.extend(masks::notes(&info, bands));
         plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
     }
     faults.finish()?;
@@ -318,8 +323,10 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
 pub fn seen(spec: &Spec, scenes: Vec<SceneInfo>) -> Result<Vec<(SceneInfo, [usize; 3], StretchPlan)>> {
     let mut faults = Faults::new(spec);
     let asked = stretch::stretch(spec, &mut faults);
+    let mask = masks::request(spec, &mut faults);
     let mut views = Vec::with_capacity(scenes.len());
-    for info in scenes {
+    for mut info in scenes {
+        info.access.mask = mask;
         let bands = scene_rules::bands(spec, "scene", &info, &mut faults);
         let stretch = asked.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
         views.push((info, bands, stretch));

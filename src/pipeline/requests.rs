@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::fault::Faults;
+use super::masks;
 use super::spec::{AreaForm, AreaKeys, OneOrMany, ResolutionForm, Spec};
 use super::words::quoted;
 use crate::location::Location;
@@ -25,7 +26,9 @@ pub(super) fn requests(spec: &Spec, faults: &mut Faults<'_>) -> Vec<SceneRequest
     if let Some(empty) = assets.iter().position(|name| name.trim().is_empty()) {
         faults.add(&format!("assets[{empty}]"), "an asset's name is empty");
     }
-    let request = |files, mosaic| SceneRequest { files, mosaic, assets: assets.clone(), resolution: None, area: None };
+    let mask = masks::request(spec, faults);
+    let request =
+        |files, mosaic| SceneRequest { files, mosaic, assets: assets.clone(), resolution: None, area: None, mask };
     let mut requests = match spec.mosaic {
         Some(true) if !files.is_empty() => vec![request(files, true)],
         _ => files.into_iter().map(|file| request(vec![file], false)).collect(),

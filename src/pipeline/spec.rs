@@ -38,6 +38,14 @@ pub struct Spec {
     /// red, green and blue bands where the file names them, else the first three.
     #[schemars(length(min = 3, max = 3))]
     pub bands: Option<Vec<BandForm>>,
+    /// What marks pixels without data: `auto` (the default: the first that the file has of a mask band, an alpha band, nodata
+    /// values), `none` (every pixel holds data), `alpha`, `nodata`, or `band:N` (data where band N is above 0). An alpha band
+    /// that holds a picture, such as infrared, counts for `alpha` only. What is not a number never holds data.
+    pub mask: Option<String>,
+    /// The value of pixels without data, in place of the file's own; beside a mask or alpha band it counts as well. A number,
+    /// `{value: 0, tolerance: 8}` or `0~8`: lossy compression changes values. What could be data too (0, the largest value of an
+    /// unsigned type, any 8-bit value, any value with a tolerance) counts only where all three bands hold it.
+    pub nodata: Option<NodataForm>,
     /// How pixel values become 0 to 255, once for the whole scene. By default `none` for 8-bit scenes, else `percentile`.
     pub stretch: Option<StretchForm>,
     /// The classes in the order of their numbers in the label raster, from 0.
@@ -105,6 +113,27 @@ pub struct AreaKeys {
     pub bounds: Option<Vec<f64>>,
     /// The reference system of the bounds, such as `EPSG:25832`; default `EPSG:4326`, in degrees with the longitude first.
     pub crs: Option<String>,
+}
+
+/// A value that stands for no data.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum NodataForm {
+    Value(f64),
+    /// A value and its tolerance: `0~8`.
+    Text(String),
+    Long(NodataKeys),
+}
+
+/// A value that stands for no data, and how far a pixel's may be from it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "keys with values, such as `value: 0`")]
+pub struct NodataKeys {
+    pub value: f64,
+    /// Values up to so much below or above count as well; default 0.
+    #[serde(default)]
+    #[schemars(range(min = 0.0))]
+    pub tolerance: Option<f64>,
 }
 
 /// The numbers of the method. The defaults are the paper's.
@@ -491,6 +520,25 @@ several_forms! {
     }
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ResolutionForm, E> {
         Ok(ResolutionForm::Text(text.to_owned()))
+    }
+}
+
+several_forms! {
+    NodataForm, "a number, text such as `0~8`, or keys such as `value: 0`",
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<NodataForm, E> {
+        Ok(NodataForm::Value(number as f64))
+    }
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<NodataForm, E> {
+        Ok(NodataForm::Value(number as f64))
+    }
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<NodataForm, E> {
+        Ok(NodataForm::Value(number))
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<NodataForm, E> {
+        Ok(NodataForm::Text(text.to_owned()))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<NodataForm, A::Error> {
+        NodataKeys::deserialize(MapAccessDeserializer::new(map)).map(NodataForm::Long)
     }
 }
 

@@ -29,9 +29,37 @@ pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
         ));
     }
     let size = Size::new(width, height);
-    let info = SceneInfo { path: path.to_owned(), size, bands, georeference, access: Access::default() };
+    let (mask_band, nodata_values) = masks(dataset);
+    let access = Access { mask_band, nodata_values, lossy: lossy(dataset), ..Access::default() };
+    let info = SceneInfo { path: path.to_owned(), size, bands, georeference, access };
     hollow::refuse(dataset, path, &info)?;
     Ok(info)
+}
+
+/// Whether some band has a mask band, and whether nodata values hold for all bands together. Alpha bands are told by their
+/// role: GDAL takes them for masks only of two or four bands.
+fn masks(dataset: &Dataset) -> (bool, bool) {
+    let flags = |number| messages::attempt(|| dataset.rasterband(number)?.mask_flags()).ok();
+    let flags = || (1..=dataset.raster_count()).filter_map(flags).filter(|flags| !flags.is_all_valid());
+    let mask_band = flags().any(|flags| !flags.is_nodata() && !flags.is_alpha());
+    (mask_band, flags().any(|flags| flags.is_nodata() && flags.is_per_dataset()))
+}
+
+/// The name of the compression that has changed values, where the file or its format tells of one.
+fn lossy(dataset: &Dataset) -> Option<String> {
+    let said = |key: &str| dataset.metadata_item(key, "IMAGE_STRUCTURE").unwrap_or_default();
+    let (compression, reversible) = (said("COMPRESSION"), said("COMPRESSION_REVERSIBILITY").to_uppercase());
+    let driver = dataset.driver().short_name();
+    let upper = compression.to_uppercase();
+    // Of these formats GDAL does not always say how they are compressed; JPEG 2000 and WebP may also be without loss.
+    let by_driver = ["ECW", "MRSID", "JP2ECW", "JP2MRSID"].contains(&driver.as_str());
+    let usual = upper.contains("JPEG") || upper == "WEBP" || driver == "JPEG" || by_driver;
+    let lossy = match reversible {
+        said if said.contains("LOSSLESS") => false,
+        said if said.contains("LOSSY") => true,
+        _ => usual || (upper.starts_with("LERC") && said("MAX_Z_ERROR").parse::<f64>().is_ok_and(|error| error > 0.0)),
+    };
+    lossy.then(|| if compression.is_empty() { driver } else { compression })
 }
 
 fn describe_band(band: &RasterBand<'_>) -> BandInfo {

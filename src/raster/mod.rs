@@ -4,6 +4,7 @@
 //! cause of our errors, warnings are collected for whoever reports ([`take_warnings`]).
 
 mod align;
+mod alpha;
 mod area;
 mod blocks;
 mod burn;
@@ -31,10 +32,12 @@ mod stac;
 mod stamp;
 mod stretch;
 mod style;
+mod survey;
 mod target;
 #[cfg(test)]
 mod test_scenes;
 mod thumbnail;
+mod tile_mask;
 mod validity;
 mod vrt;
 
@@ -53,6 +56,7 @@ pub use scenes::find;
 pub use scores::{SCORE_NODATA, ScoreWriter, score_from_byte, score_to_byte};
 pub use stamp::{stamps, tag};
 pub use stretch::Stretch;
+pub use survey::{Survey, survey};
 pub use target::can_write;
 pub use thumbnail::{Thumbnail, label_thumbnail, write_png};
 

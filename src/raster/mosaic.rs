@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "bands of the first tile, which all tiles have")]
 
 use super::vrt::{self, Band, Holes, Tile};
-use super::{messages, metadata, open};
+use super::{messages, metadata, open, tile_mask};
 use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Size, WorldPoint};
 use crate::scene::{BandInfo, ColourRole, Georeference, SceneInfo};
@@ -28,6 +28,8 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
         check_pair(first, other)?;
     }
     let tiles = near_each_other(tiles);
+    let masked = !tile_mask::is_plain(&tiles);
+    let tiles = if masked { tile_mask::masked(&tiles)? } else { tiles };
     let grid = Grid::over(&tiles)?;
     let places = grid.places(&tiles)?;
     let bands: Vec<Band<'_>> = (0..first.bands.len())
@@ -36,7 +38,10 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
             sources: places.iter().rev().map(|tile| (tile, index + 1)).collect(),
         })
         .collect();
-    finish(&grid, &bands, holes(&tiles), &tiles)
+    let holes = if masked { Holes::Mask } else { holes(&tiles) };
+    let mut info = finish(&grid, &bands, holes, &tiles)?;
+    info.access.masked = masked;
+    Ok(info)
 }
 
 /// Lays rasters over one another, so that their bands become the bands of one scene. `names` name their bands.
@@ -260,17 +265,11 @@ impl Grid {
     }
 }
 
-/// How a mosaic of these tiles can say where it holds data.
+/// How a mosaic of these tiles, which need no masks made for them, can say where it holds data.
 fn holes(tiles: &[SceneInfo]) -> Holes {
-    let bands = || tiles.iter().flat_map(|tile| &tile.bands);
-    if bands().any(|band| band.role == ColourRole::Alpha) {
-        return Holes::Alpha;
-    }
-    let same = |tile: &SceneInfo| {
-        let values = |tile: &SceneInfo| tile.bands.iter().map(|band| band.nodata.map(f64::to_bits)).collect::<Vec<_>>();
-        tiles.first().is_some_and(|first| values(first) == values(tile))
-    };
-    if bands().all(|band| band.nodata.is_some()) && tiles.iter().all(same) { Holes::Nodata } else { Holes::Mask }
+    let masked = tiles.iter().all(|tile| tile.access.mask_band);
+    let alpha = tiles.iter().any(|tile| tile.alpha_band().is_some());
+    if alpha && !masked { Holes::Alpha } else { Holes::Mask }
 }
 
 #[cfg(test)]
@@ -280,7 +279,7 @@ mod tests {
     use super::super::test_scenes::{as_it_is, georeference, make, plane};
     use super::super::{SceneReader, find, inspect, take_warnings};
     use super::*;
-    use crate::scene::SceneRequest;
+    use crate::scene::{MaskRequest, MaskSource, NodataValue, SceneRequest};
 
     /// A tile of three bands at column and row of a common grid; its pixels tell the tile and their place.
     fn tile(name: &str, at: [f64; 2], size: Size, number: u8, epsg: u32, dress: impl FnOnce(&mut gdal::Dataset)) {
@@ -355,6 +354,86 @@ mod tests {
         let (rgb, valid) = read(&mosaic_of(&["/vsimem/up.tif", "/vsimem/down.tif"]).unwrap());
         assert_eq!((rgb[2], rgb[3]), (100.0, 20.0));
         assert!(valid.iter().all(|&valid| valid));
+    }
+
+    /// Two tiles of one place, the upper one with these pixels (three bands of a row), the lower one of 90, 80, 70.
+    fn upper_and_lower(
+        upper: &[Vec<i16>],
+        more: &[Vec<i16>],
+        mask: MaskRequest,
+        dress: impl Fn(&mut gdal::Dataset),
+    ) -> (Vec<[f32; 3]>, String) {
+        let width = upper[0].len();
+        let lower = [90, 80, 70].map(|value| vec![value; width]);
+        let lower_more: Vec<Vec<i16>> = more.iter().map(|_| vec![200; width]).collect();
+        for (name, planes) in [("over", [upper, more].concat()), ("under", [lower.as_slice(), &lower_more].concat())] {
+            make(format!("/vsimem/{name}.tif"), Size::new(width, 1), &planes, &["PHOTOMETRIC=RGB"], |dataset| {
+                dataset.set_geo_transform(&[0.0, 1.0, 0.0, 0.0, 0.0, -1.0]).unwrap();
+                dress(dataset);
+            });
+        }
+        let files = vec!["/vsimem/over.tif".into(), "/vsimem/under.tif".into()];
+        let request = SceneRequest { files, mosaic: true, mask, ..SceneRequest::file("none") };
+        let info = find(&request).unwrap().remove(0);
+        let (rgb, valid) = read(&info);
+        let pixel = |at: usize| [0, 1, 2].map(|channel| rgb[channel * width + at]);
+        let valid = valid.into_iter().map(|valid| if valid { '1' } else { '0' }).collect();
+        ((0..width).map(pixel).collect(), valid)
+    }
+
+    const LOWER: [f32; 3] = [90.0, 80.0, 70.0];
+
+    #[test]
+    fn a_tile_shows_through_by_the_rule_for_whole_pixels() {
+        let tag = |value: f64| {
+            move |dataset: &mut gdal::Dataset| {
+                for number in 1..=dataset.raster_count() {
+                    dataset.rasterband(number).unwrap().set_no_data_value(Some(value)).unwrap();
+                }
+            }
+        };
+        let auto = MaskRequest::default();
+        // A dark pixel of one band stays; its bands are not mixed with those below.
+        let upper = [vec![0, 0, 9], vec![40, 0, 9], vec![50, 0, 0]];
+        let (pixels, valid) = upper_and_lower(&upper, &[], auto, tag(0.0));
+        assert_eq!(pixels, [[0.0, 40.0, 50.0], LOWER, [9.0, 9.0, 0.0]]);
+        assert_eq!(valid, "111");
+        // Where no pixel of data has the value, one band is enough.
+        let upper = [vec![-9999, 1], vec![40, 2], vec![50, 3]];
+        let (pixels, _) = upper_and_lower(&upper, &[], auto, tag(-9999.0));
+        assert_eq!(pixels, [LOWER, [1.0, 2.0, 3.0]]);
+        // A value of the job's with a tolerance, which the lower tile holds as well in one pixel.
+        let nodata = Some(NodataValue { value: 3.0, tolerance: 3.0 });
+        let upper = [vec![6, 7, 0], vec![0, 0, 6], vec![3, 0, 2]];
+        let (pixels, valid) = upper_and_lower(&upper, &[], MaskRequest { nodata, ..auto }, |_| {});
+        assert_eq!((pixels, valid.as_str()), (vec![LOWER, [7.0, 0.0, 0.0], LOWER], "111"));
+        let nodata = Some(NodataValue { value: 80.0, tolerance: 10.0 });
+        let (_, valid) =
+            upper_and_lower(&[vec![6, 85], vec![0, 85], vec![3, 85]], &[], MaskRequest { nodata, ..auto }, |_| {});
+        assert_eq!(valid, "10", "neither tile has data there");
+        let none = MaskRequest { source: MaskSource::None, nodata: None };
+        let (pixels, valid) = upper_and_lower(&[vec![0], vec![0], vec![0]], &[], none, tag(0.0));
+        assert_eq!((pixels, valid.as_str()), (vec![[0.0; 3]], "1"));
+    }
+
+    #[test]
+    fn alpha_of_tiles_follows_the_rule_too() {
+        let tag = |value: Option<f64>| {
+            move |dataset: &mut gdal::Dataset| {
+                for number in 1..=4 {
+                    dataset.rasterband(number).unwrap().set_no_data_value(value).unwrap();
+                }
+                let mut band = dataset.rasterband(4).unwrap();
+                band.set_color_interpretation(ColorInterpretation::AlphaBand).unwrap();
+            }
+        };
+        let auto = MaskRequest::default();
+        let roof = [vec![255, 255], vec![255, 255], vec![255, 255]];
+        let (pixels, _) = upper_and_lower(&roof, &[vec![200, 0]], auto, tag(Some(255.0)));
+        assert_eq!(pixels, [[255.0; 3], LOWER], "alpha decides over nodata");
+        let by_tag = MaskRequest { source: MaskSource::Nodata, nodata: None };
+        let (pixels, _) = upper_and_lower(&roof, &[vec![200, 0]], by_tag, tag(Some(255.0)));
+        assert_eq!(pixels, [LOWER; 2]);
     }
 
     #[test]

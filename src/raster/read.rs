@@ -2,7 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "bands that `open` has found in the file, and planes of a window")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use gdal::Dataset;
@@ -22,6 +22,7 @@ pub struct SceneReader {
     resampler: Option<Resampler>,
     /// The pixels that are wanted; `None`: all.
     area: Option<Arc<Region>>,
+    info: SceneInfo,
 }
 
 impl SceneReader {
@@ -33,7 +34,17 @@ impl SceneReader {
     /// that changed since it was inspected, and where a stretch is to be computed and no pixel holds data.
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = Source::open(info, bands, None)?;
-        let stretch = Stretch::settle(plan, &source, info)?;
+        let stretch = Stretch::settle(plan, &source, info)?.ok_or_else(|| {
+            Error::input(format!("{} holds not a single valid pixel", info.path.display()))
+                .with_hint("Check its nodata value and its mask (`mask: none` takes every pixel for data).")
+        })?;
+        Ok(Self::new(source, stretch, info))
+    }
+
+    /// As [`open`](Self::open), and a scene in which no pixel holds data is opened as well: its stretch changes nothing.
+    pub fn open_even_empty(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
+        let source = Source::open(info, bands, None)?;
+        let stretch = Stretch::settle(plan, &source, info)?.unwrap_or_else(|| Stretch::unsettled(plan));
         Ok(Self::new(source, stretch, info))
     }
 
@@ -44,12 +55,16 @@ impl SceneReader {
 
     fn new(source: Source, stretch: Stretch, info: &SceneInfo) -> Self {
         let resampler = info.access.native.as_ref().map(|native| Resampler::new(native.size, native.scale));
-        Self { source, stretch, resampler, area: info.access.area.clone() }
+        Self { source, stretch, resampler, area: info.access.area.clone(), info: info.clone() }
     }
 
     /// The stretch with its values settled.
     pub fn stretch(&self) -> &Stretch {
         &self.stretch
+    }
+
+    pub(super) fn info(&self) -> &SceneInfo {
+        &self.info
     }
 
     pub(super) fn source(&self) -> &Source {
@@ -132,14 +147,6 @@ impl Source {
         let small_integers = bands.into_iter().all(small);
         let files = info.files().to_vec();
         Ok(Self { dataset, path: info.path.clone(), files, bands, validity, size, small_integers })
-    }
-
-    pub(super) fn dataset(&self) -> &Dataset {
-        &self.dataset
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(super) fn raw(&self, window: Window) -> Result<Raw> {
@@ -229,9 +236,11 @@ mod tests {
     use gdal::raster::ColorInterpretation;
     use proptest::prelude::*;
 
+    use super::super::find;
     use super::super::test_scenes::{as_it_is, make, plane};
     use super::*;
     use crate::error::Kind;
+    use crate::scene::{MaskRequest, MaskSource, NodataValue, SceneRequest};
     use crate::testing::shared;
 
     fn reader(path: &str, bands: [usize; 3]) -> SceneReader {
@@ -335,6 +344,102 @@ mod tests {
             });
             assert_eq!(validity("/vsimem/alpha.tif", [1, 2, 3]), "011", "{bands} bands");
         }
+    }
+
+    /// The valid pixels of a scene of one row under what a job says, as 0 and 1.
+    fn under(path: &str, source: MaskSource, nodata: Option<(f64, f64)>) -> String {
+        let nodata = nodata.map(|(value, tolerance)| NodataValue { value, tolerance });
+        let request = SceneRequest { mask: MaskRequest { source, nodata }, ..SceneRequest::file(path) };
+        let info = find(&request).unwrap().remove(0);
+        let reader = SceneReader::open(&info, [1, 2, 3], &as_it_is()).unwrap();
+        let tile = reader.read(info.size.window()).unwrap();
+        let all = vec![true; info.size.width];
+        tile.valid.unwrap_or(all).into_iter().map(|valid| if valid { '1' } else { '0' }).collect()
+    }
+
+    /// Four bands of a row, the last one alpha, with a nodata value and a mask band where they are given.
+    fn marked<T: gdal::raster::GdalType + Copy>(
+        path: &str,
+        planes: &[Vec<T>],
+        nodata: Option<f64>,
+        mask: Option<&[u8]>,
+    ) {
+        gdal::config::set_thread_local_config_option("GDAL_TIFF_INTERNAL_MASK", "YES").unwrap();
+        let width = planes[0].len();
+        make(path, Size::new(width, 1), planes, &["PHOTOMETRIC=RGB", "ALPHA=YES"], |dataset| {
+            for number in 1..=planes.len() {
+                let mut band = dataset.rasterband(number).unwrap();
+                if number == 4 {
+                    band.set_color_interpretation(ColorInterpretation::AlphaBand).unwrap();
+                }
+                if nodata.is_some() {
+                    band.set_no_data_value(nodata).unwrap();
+                }
+            }
+            if let Some(mask) = mask {
+                let mut band = dataset.rasterband(1).unwrap();
+                band.create_mask_band(true).unwrap();
+                let mut mask = gdal::raster::Buffer::new((width, 1), mask.to_vec());
+                band.open_mask_band().unwrap().write((0, 0), (width, 1), &mut mask).unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_mask_band_comes_before_alpha_and_alpha_before_nodata() {
+        use MaskSource::{Alpha, Auto, Band, Nodata};
+        let name = "/vsimem/marks.tif";
+        // Columns: plain, masked, transparent, the nodata value, a row of 7 for a value of the job's.
+        let mut planes = vec![vec![50u8, 50, 50, 255, 7]; 3];
+        planes.push(vec![255, 255, 0, 255, 1]);
+        marked(name, &planes, Some(255.0), Some(&[255, 0, 255, 255, 255]));
+        assert_eq!(under(name, Auto, None), "10111");
+        assert_eq!(under(name, Alpha, None), "11011");
+        assert_eq!(under(name, Band(4), None), "11011");
+        assert_eq!(under(name, Nodata, None), "11101");
+        assert_eq!(under(name, MaskSource::None, None), "11111");
+        assert_eq!(under(name, Auto, Some((7.0, 0.0))), "10110", "a value of the job's counts beside the mask");
+        assert_eq!(under(name, Nodata, Some((7.0, 0.0))), "11110", "and in place of the file's");
+        assert_eq!(under(name, Nodata, Some((3.0, 4.0))), "11110");
+        assert_eq!(under(name, Nodata, Some((3.0, 3.5))), "11111");
+        // A white roof under alpha, whatever the nodata value says.
+        marked(name, &planes, Some(255.0), None);
+        assert_eq!(under(name, Auto, None), "11011");
+        assert_eq!(under(name, Nodata, None), "11101");
+    }
+
+    #[test]
+    fn opacities_of_any_type_mark_data_above_zero() {
+        let planes = |alpha: [f32; 5]| [vec![9.0; 5], vec![9.0; 5], vec![9.0; 5], alpha.to_vec()];
+        let name = "/vsimem/opacity.tif";
+        marked(name, &planes([0.0, 0.1, 0.4, 1.0, f32::NAN]), None, None);
+        assert_eq!(under(name, MaskSource::Auto, None), "01110");
+        let deep = |alpha: [u16; 5]| [vec![9u16; 5], vec![9; 5], vec![9; 5], alpha.to_vec()];
+        marked(name, &deep([0, 1, 256, 65_535, 0]), None, None);
+        assert_eq!(under(name, MaskSource::Auto, None), "01110");
+    }
+
+    #[test]
+    fn an_alpha_band_that_is_seen_as_a_colour_is_no_mask() {
+        let name = "/vsimem/alpha_seen.tif";
+        marked(name, &[vec![1u8; 3], vec![2; 3], vec![3; 3], vec![0, 9, 200]], None, None);
+        assert_eq!(validity(name, [4, 1, 2]), "111");
+        assert_eq!(validity(name, [3, 1, 2]), "011");
+    }
+
+    #[test]
+    fn a_value_of_the_jobs_that_could_be_data_counts_only_in_all_bands() {
+        let name = "/vsimem/jobs_value.tif";
+        let bytes = [vec![3u8, 3, 90, 254], vec![3, 90, 90, 254], vec![9, 3, 90, 254]];
+        make(name, Size::new(4, 1), &bytes, &[], |_| {});
+        assert_eq!(under(name, MaskSource::Auto, Some((0.0, 9.0))), "0111");
+        assert_eq!(under(name, MaskSource::Auto, Some((254.0, 0.0))), "1110");
+        assert_eq!(under(name, MaskSource::Auto, Some((3.0, 0.0))), "1111");
+        let deep = [vec![-9999i16, 5, -9990, 0], vec![5, 5, -9990, 0], vec![5, 5, -9990, 0]];
+        make(name, Size::new(4, 1), &deep, &[], |_| {});
+        assert_eq!(under(name, MaskSource::Auto, Some((-9999.0, 0.0))), "0111", "no pixel of data is -9999");
+        assert_eq!(under(name, MaskSource::Auto, Some((-9999.0, 10.0))), "1101");
+        assert_eq!(under(name, MaskSource::Auto, Some((0.0, 0.0))), "1110");
     }
 
     #[test]

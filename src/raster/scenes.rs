@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::resample::Resampler;
-use super::{area, inspect, mosaic, stac};
+use super::{alpha, area, inspect, mosaic, stac};
 use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::geom::area::metres_per_degree;
@@ -35,6 +35,14 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
             }
         }
     }
+    for scene in &mut scenes {
+        scene.access.mask = request.mask;
+    }
+    if request.mosaic {
+        alpha::settle(&mut scenes)?;
+    } else {
+        scenes.iter_mut().try_for_each(|scene| alpha::settle(std::slice::from_mut(scene)))?;
+    }
     if request.mosaic && scenes.len() > 1 {
         if scenes.iter().all(|scene| scene.files().iter().all(|file| is_remote(file))) {
             super::list_no_folders();
@@ -42,6 +50,10 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
         let name = scenes.first().map(|first| format!("{}_mosaic", name_of(first)));
         let mut one = mosaic::mosaic(&scenes)?;
         one.access.name = name;
+        one.access.mask = request.mask;
+        one.access.notes = scenes.iter_mut().flat_map(|scene| std::mem::take(&mut scene.access.notes)).collect();
+        one.access.picture_alpha = scenes.iter().find_map(|scene| scene.access.picture_alpha);
+        one.access.lossy = scenes.iter().find_map(|scene| scene.access.lossy.clone());
         scenes = vec![one];
     }
     scenes

@@ -31,7 +31,8 @@ impl Stretch {
         self.gamma
     }
 
-    pub(super) fn settle(plan: &StretchPlan, source: &Source, info: &SceneInfo) -> Result<Self> {
+    /// `None`: there is nothing to compute it from, because no pixel holds data.
+    pub(super) fn settle(plan: &StretchPlan, source: &Source, info: &SceneInfo) -> Result<Option<Self>> {
         if !(plan.gamma > 0.0 && plan.gamma.is_finite()) {
             return Err(Error::input(format!("the stretch's gamma is {} and must be above 0", plan.gamma)));
         }
@@ -47,9 +48,18 @@ impl Stretch {
                     "the stretch's number of standard deviations is {k} and must be above 0"
                 )));
             }
-            _ => estimate(plan, source, info)?,
+            _ => match estimate(plan, source, info)? {
+                Some(ranges) => ranges,
+                None => return Ok(None),
+            },
         };
-        Ok(Self { method: plan.method.clone(), joint: plan.joint, ranges, gamma: plan.gamma })
+        Ok(Some(Self { ranges, ..Self::unsettled(plan) }))
+    }
+
+    /// The stretch of a scene without a single pixel to compute it from.
+    pub(super) fn unsettled(plan: &StretchPlan) -> Self {
+        let ranges = [ValueRange { low: 0.0, high: 255.0 }; 3];
+        Self { method: plan.method.clone(), joint: plan.joint, ranges, gamma: plan.gamma }
     }
 
     /// Stretches one channel's values in place. What is not a number stays so.
@@ -81,11 +91,10 @@ fn given(ranges: [ValueRange; 3]) -> Result<[ValueRange; 3]> {
     Ok(ranges)
 }
 
-fn estimate(plan: &StretchPlan, source: &Source, info: &SceneInfo) -> Result<[ValueRange; 3]> {
+fn estimate(plan: &StretchPlan, source: &Source, info: &SceneInfo) -> Result<Option<[ValueRange; 3]>> {
     let mut channels = sample::gather(source, info)?;
     if channels.iter().any(Distribution::is_empty) {
-        return Err(Error::input(format!("{} holds not a single valid pixel", info.path.display()))
-            .with_hint("Check its nodata value and its mask, or choose stretch none."));
+        return Ok(None);
     }
     let range = |values: &mut Distribution| {
         let (low, high) = match plan.method {
@@ -103,9 +112,9 @@ fn estimate(plan: &StretchPlan, source: &Source, info: &SceneInfo) -> Result<[Va
     };
     if plan.joint {
         let mut all = Distribution::joined(channels);
-        return Ok([range(&mut all); 3]);
+        return Ok(Some([range(&mut all); 3]));
     }
-    Ok(channels.each_mut().map(range))
+    Ok(Some(channels.each_mut().map(range)))
 }
 
 impl fmt::Display for Stretch {

@@ -8,7 +8,8 @@ use gdal::raster::{Buffer, ResampleAlg};
 use gdal::{DriverManager, raster::RasterCreationOptions};
 
 use super::partial::Partial;
-use super::read::{SceneReader, Source};
+use super::read::{Raw, SceneReader, Source};
+use super::resample::Resampler;
 use super::{messages, open};
 use crate::error::{Error, Result};
 use crate::geom::Size;
@@ -21,36 +22,32 @@ pub struct Thumbnail {
     pub rgb: Vec<[u8; 3]>,
 }
 
+/// Shown where there is no data.
+const NO_DATA: [u8; 3] = [225, 225, 225];
+
 impl SceneReader {
-    /// The scene averaged to at most `side` pixels a side; overviews serve where the file has them.
+    /// The scene averaged to at most `side` pixels a side, of the pixels that hold data; where fewer than half of those under a
+    /// pixel do it is light grey. Overviews serve where the file has them.
     pub fn thumbnail(&self, side: usize) -> Result<Thumbnail> {
         let size = shrunk(self.source().size, side);
-        let mut planes = self.source().decimated(size)?;
+        let large_enough = |overview: &Size| overview.width >= size.width && overview.height >= size.height;
+        let overview = match self.source().overviews().iter().rposition(large_enough) {
+            Some(index) => Some(Source::open(self.info(), self.source().bands, Some(index))?),
+            None => None,
+        };
+        let source = overview.as_ref().unwrap_or(self.source());
+        let scale = |there: usize, here: usize| there as f64 / here as f64;
+        let scale = [scale(source.size.width, size.width), scale(source.size.height, size.height)];
+        let Raw { values: mut planes, valid } = Resampler::new(source.size, scale).read(source, size.window())?;
         for (channel, plane) in planes.chunks_exact_mut(size.pixels()).enumerate() {
             self.stretch().apply(channel, plane);
         }
         let byte = |value: f32| value.round().clamp(0.0, 255.0) as u8;
-        let at = |pixel: usize| [0, 1, 2].map(|channel| byte(planes[channel * size.pixels() + pixel]));
+        let at = |pixel: usize| match valid.as_ref().is_none_or(|valid| valid[pixel]) {
+            true => [0, 1, 2].map(|channel| byte(planes[channel * size.pixels() + pixel])),
+            false => NO_DATA,
+        };
         Ok(Thumbnail { size, rgb: (0..size.pixels()).map(at).collect() })
-    }
-}
-
-impl Source {
-    /// The three bands averaged to `size`: (channel, row, column).
-    fn decimated(&self, size: Size) -> Result<Vec<f32>> {
-        let mut values = vec![0.0f32; 3 * size.pixels()];
-        for (plane, &number) in values.chunks_exact_mut(size.pixels()).zip(&self.bands) {
-            let whole = (self.size.width, self.size.height);
-            let small = (size.width, size.height);
-            messages::attempt(|| {
-                let band = self.dataset().rasterband(number)?;
-                band.read_into_slice((0, 0), whole, small, plane, Some(ResampleAlg::Average))
-            })
-            .map_err(|cause| {
-                Error::input(format!("cannot read band {number} of {}", self.path().display())).with_source(cause)
-            })?;
-        }
-        Ok(values)
     }
 }
 
@@ -91,4 +88,31 @@ pub fn write_png(path: &Path, size: Size, pixels: &[[u8; 3]]) -> Result<()> {
     })
     .map_err(|cause| partial.failed("write", cause))?;
     partial.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_scenes::{as_it_is, make, plane};
+    use super::super::{SceneReader, inspect};
+    use super::*;
+
+    #[test]
+    fn a_picture_averages_what_holds_data_and_leaves_the_rest_grey() {
+        // Of each 2 × 2 pixels at the border between data (100 and 120) and none, one or three hold data.
+        let size = Size::new(8, 4);
+        let missing = |col: usize, row: usize| col > 4 || (col == 4 && row > 1);
+        let value = |col: usize, row: usize| if missing(col, row) { 0u8 } else { 100 + 20 * (col % 2) as u8 };
+        make("/vsimem/thumbnail.tif", size, &[1, 2, 3].map(|_| plane(size, value)), &[], |dataset| {
+            for band in 1..=3 {
+                dataset.rasterband(band).unwrap().set_no_data_value(Some(0.0)).unwrap();
+            }
+        });
+        let reader = SceneReader::open(&inspect("/vsimem/thumbnail.tif").unwrap(), [1, 2, 3], &as_it_is()).unwrap();
+        let shown = reader.thumbnail(4).unwrap();
+        assert_eq!(shown.size, Size::new(4, 2));
+        // The upper pixel of the third column stands on two that hold 100 and two that hold nothing.
+        let expected = [110, 110, 100, 225, 110, 110, 225, 225].map(|value| [value; 3]);
+        assert_eq!(shown.rgb, expected);
+        assert_eq!(reader.thumbnail(8).unwrap().rgb[0], [100; 3]);
+    }
 }

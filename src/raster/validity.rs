@@ -5,14 +5,14 @@
 use std::path::Path;
 
 use gdal::Dataset;
-use gdal::raster::{GdalDataType, RasterBand};
+use gdal::raster::GdalType;
 
 use super::messages;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::geom::Window;
-use crate::scene::{ColourRole, SceneInfo};
+use crate::scene::{MaskRule, NodataValue, SceneInfo};
 
-/// The rules by which the pixels of three chosen bands are valid, settled once per scene.
+/// The rules by which the pixels of three chosen bands are valid, settled once per scene: those of `scene/mask.rs`.
 pub(super) struct Validity {
     nodata: [Option<Nodata>; 3],
     masks: Vec<Mask>,
@@ -20,8 +20,10 @@ pub(super) struct Validity {
 
 #[derive(Clone, Copy, PartialEq)]
 struct Nodata {
-    value: f32,
-    /// The value may also be a dark or saturated pixel of one band: 0, or the largest value of an unsigned type.
+    /// The values that stand for no data, both ends among them.
+    low: f32,
+    high: f32,
+    /// The value may also be data: it counts only where all three bands hold theirs.
     ambiguous: bool,
 }
 
@@ -30,100 +32,127 @@ enum Mask {
     /// GDAL's mask of this band.
     Of(usize),
     /// A band of the scene that is above zero where there is data.
-    Alpha(usize),
+    Band(usize),
 }
 
 impl Validity {
     pub(super) fn new(dataset: &Dataset, info: &SceneInfo, bands: [usize; 3]) -> Result<Self> {
-        let mut nodata = [None; 3];
-        let mut masks = Vec::new();
+        let mut it = Self { nodata: [None; 3], masks: Vec::new() };
+        match info.mask_rule(bands) {
+            MaskRule::Unmarked => {}
+            MaskRule::Alpha(number) | MaskRule::Band(number) => {
+                if dataset.raster_count() < number {
+                    return Err(Error::input(format!("{} has no band {number}", info.path.display())));
+                }
+                it.masks.push(Mask::Band(number));
+            }
+            MaskRule::Mask => it.band_by_band(dataset, info, bands, true)?,
+            MaskRule::Nodata => it.band_by_band(dataset, info, bands, false)?,
+        }
+        if let Some(given) = info.access.mask.nodata.filter(|_| !info.access.masked) {
+            it.nodata = bands.map(|number| Some(rule(given, info, number, true)));
+        }
+        Ok(it)
+    }
+
+    /// Each band's own marks: its mask where `masks` count, or its nodata value.
+    fn band_by_band(&mut self, dataset: &Dataset, info: &SceneInfo, bands: [usize; 3], masks: bool) -> Result<()> {
         for (channel, number) in bands.into_iter().enumerate() {
             let band = messages::attempt(|| dataset.rasterband(number))
                 .input(|| format!("cannot open band {number} of {}", info.path.display()))?;
             let flags = messages::attempt(|| band.mask_flags())
                 .input(|| format!("cannot read the mask of band {number} of {}", info.path.display()))?;
-            let mask = if flags.is_all_valid() {
-                None
-            } else if flags.is_nodata() && !flags.is_per_dataset() {
-                nodata[channel] = nodata_rule(&band, info.bands.get(number - 1).and_then(|band| band.nodata));
-                None
-            } else if flags.is_per_dataset() {
+            let together = flags.is_nodata() && flags.is_per_dataset();
+            let own = !flags.is_all_valid() && !flags.is_nodata() && !flags.is_alpha();
+            let mask = if together || (own && masks) {
                 // One mask for all bands: reading it once is enough.
-                Some(masks.iter().copied().find(|mask| matches!(mask, Mask::Of(_))).unwrap_or(Mask::Of(number)))
+                let shared = self.masks.first().copied().filter(|_| flags.is_per_dataset());
+                Some(shared.unwrap_or(Mask::Of(number)))
             } else {
-                Some(Mask::Of(number))
+                let tag = info.bands.get(number - 1).and_then(|band| band.nodata);
+                self.nodata[channel] =
+                    tag.map(|value| rule(NodataValue { value, tolerance: 0.0 }, info, number, false));
+                None
             };
-            masks.extend(mask.filter(|mask| !masks.contains(mask)));
+            self.masks.extend(mask.filter(|mask| !self.masks.contains(mask)));
         }
-        // GDAL derives a mask from alpha only for two and four bands; with more of them we look ourselves.
-        if masks.is_empty()
-            && let Some(alpha) = info.bands.iter().position(|band| band.role == ColourRole::Alpha)
-            && !bands.contains(&(alpha + 1))
-        {
-            masks.push(Mask::Alpha(alpha + 1));
-        }
-        Ok(Self { nodata, masks })
+        Ok(())
     }
 
     /// Which pixels of a window are valid, `raw` being its three bands as stored; `None` when all are.
     ///
     /// A pixel is invalid where one of the bands is not finite or holds its nodata value, or a mask says so. Where a
-    /// nodata value could be data as well (0, or the top of an unsigned type) all three bands must hold theirs.
+    /// nodata value could be data as well all three bands must hold theirs.
     pub(super) fn of(&self, dataset: &Dataset, path: &Path, window: Window, raw: &[f32]) -> Result<Option<Vec<bool>>> {
         let pixels = window.size().pixels();
         let mut valid = vec![true; pixels];
-        let mut weak = [0u8; 3];
-        for (channel, (band, rule)) in raw.chunks_exact(pixels).zip(self.nodata).enumerate() {
-            weak[channel] = u8::from(rule.is_some_and(|rule| rule.ambiguous));
+        for (band, rule) in raw.chunks_exact(pixels).zip(self.nodata) {
             match rule {
-                Some(Nodata { value, ambiguous: false }) => {
+                Some(rule @ Nodata { ambiguous: false, .. }) => {
                     valid
                         .iter_mut()
                         .zip(band)
-                        .for_each(|(valid, &pixel)| *valid &= pixel.is_finite() && pixel != value);
+                        .for_each(|(valid, &pixel)| *valid &= pixel.is_finite() && !rule.holds(pixel));
                 }
                 _ => valid.iter_mut().zip(band).for_each(|(valid, &pixel)| *valid &= pixel.is_finite()),
             }
         }
         if let [Some(red), Some(green), Some(blue)] = self.nodata
-            && weak == [1; 3]
+            && red.ambiguous
+            && green.ambiguous
+            && blue.ambiguous
         {
             let (reds, rest) = raw.split_at(pixels);
             let (greens, blues) = rest.split_at(pixels);
             for (index, valid) in valid.iter_mut().enumerate() {
-                *valid &= reds[index] != red.value || greens[index] != green.value || blues[index] != blue.value;
+                *valid &= !red.holds(reds[index]) || !green.holds(greens[index]) || !blue.holds(blues[index]);
             }
         }
         for &mask in &self.masks {
-            let mask = read_mask(dataset, mask, window)
-                .input(|| format!("cannot read the mask of {} at {window}", path.display()))?;
-            valid.iter_mut().zip(mask).for_each(|(valid, mask)| *valid &= mask > 0);
+            let cannot = || format!("cannot read the mask of {} at {window}", path.display());
+            match mask {
+                Mask::Of(number) => {
+                    let mask = read::<u8>(dataset, number, true, window).input(cannot)?;
+                    valid.iter_mut().zip(mask).for_each(|(valid, mask)| *valid &= mask > 0);
+                }
+                // As it is: an opacity of 0.3 would become 0 on its way to a byte.
+                Mask::Band(number) => {
+                    let band = read::<f32>(dataset, number, false, window).input(cannot)?;
+                    valid.iter_mut().zip(band).for_each(|(valid, pixel)| *valid &= pixel > 0.0);
+                }
+            }
         }
         Ok((!valid.iter().all(|&valid| valid)).then_some(valid))
     }
 }
 
-fn nodata_rule(band: &RasterBand<'_>, nodata: Option<f64>) -> Option<Nodata> {
-    let nodata = nodata?;
-    let top = match band.band_type() {
-        GdalDataType::UInt8 => Some(f64::from(u8::MAX)),
-        GdalDataType::UInt16 => Some(f64::from(u16::MAX)),
-        GdalDataType::UInt32 => Some(f64::from(u32::MAX)),
-        _ => None,
-    };
-    // The same rounding as that of the pixels on their way into f32.
-    Some(Nodata { value: nodata as f32, ambiguous: nodata == 0.0 || Some(nodata) == top })
+impl Nodata {
+    fn holds(self, pixel: f32) -> bool {
+        self.low <= pixel && pixel <= self.high
+    }
 }
 
-fn read_mask(dataset: &Dataset, mask: Mask, window: Window) -> Result<Vec<u8>, messages::Cause> {
-    let mut values = vec![0u8; window.size().pixels()];
+fn rule(nodata: NodataValue, info: &SceneInfo, number: usize, by_job: bool) -> Nodata {
+    let NodataValue { value, tolerance } = nodata;
+    let kind = info.bands.get(number - 1).map_or("", |band| band.pixel_type.as_str());
+    // The same rounding as that of the pixels on their way into f32.
+    let (low, high) = ((value - tolerance) as f32, (value + tolerance) as f32);
+    Nodata { low, high, ambiguous: nodata.could_be_data(kind, by_job) }
+}
+
+/// A window of a band, or of its mask: (row, column).
+fn read<T: GdalType + Copy + Default>(
+    dataset: &Dataset,
+    number: usize,
+    mask: bool,
+    window: Window,
+) -> Result<Vec<T>, messages::Cause> {
+    let mut values = vec![T::default(); window.size().pixels()];
     let (start, size) = ((window.col as isize, window.row as isize), (window.width, window.height));
-    messages::attempt(|| match mask {
-        Mask::Of(number) => {
-            let band = dataset.rasterband(number)?;
-            band.open_mask_band()?.read_into_slice(start, size, size, &mut values, None)
-        }
-        Mask::Alpha(number) => dataset.rasterband(number)?.read_into_slice(start, size, size, &mut values, None),
+    messages::attempt(|| {
+        let band = dataset.rasterband(number)?;
+        let band = if mask { band.open_mask_band()? } else { band };
+        band.read_into_slice(start, size, size, &mut values, None)
     })?;
     Ok(values)
 }

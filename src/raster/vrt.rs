@@ -43,9 +43,13 @@ pub(super) fn write(
     bands: &[Band<'_>],
     holes: Holes,
 ) -> Result<PathBuf> {
+    keep(xml(size, georeference, bands, holes))
+}
+
+/// Keeps the text of a virtual raster in memory and gives its name.
+pub(super) fn keep(text: String) -> Result<PathBuf> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let name = PathBuf::from(format!("/vsimem/segearth/{}.vrt", NUMBER.fetch_add(1, Ordering::Relaxed)));
-    let text = xml(size, georeference, bands, holes);
     messages::attempt(|| gdal::vsi::create_mem_file(&name, text.into_bytes()))
         .internal(|| "a virtual raster could not be kept in memory".into())?;
     Ok(name)

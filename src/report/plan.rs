@@ -115,6 +115,7 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
     }
     let [red, green, blue] = scene.bands;
     line("", format!("bands {red}, {green}, {blue}; stretch {}", stretch(&scene.stretch)));
+    line("", format!("no data: {}", info.mask_text(scene.bands)));
     for (key, path) in scene.outputs.named() {
         line(key, path.display().to_string());
     }
@@ -187,6 +188,7 @@ mod tests {
         scene       a.tif
                     1000 × 500 pixels, without georeference, 32 windows
                     bands 1, 2, 3; stretch percentile 2 to 98
+                    no data: not marked
         labels      labels.tif
         polygons    polygons.gpkg
         ");

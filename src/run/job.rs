@@ -25,9 +25,28 @@ use crate::report::{ClassShare, Output, Reporter, Summary};
 use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
 use crate::{raster, vector};
 
+/// Scenes whose pixels `check` looks at: each takes some hundredths of a second.
+const MOST_SURVEYED: usize = 200;
+
 /// Resolves a job and says what it comes to; computes nothing.
 pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
     let prepared = prepare(spec, trust, Folders::Look, reporter)?;
+    let scenes = &prepared.plan.scenes;
+    for scene in scenes.iter().take(MOST_SURVEYED) {
+        match raster::survey(&scene.info, scene.bands) {
+            Ok(survey) => {
+                survey.notes.iter().for_each(|note| reporter.note(note));
+                if survey.empty {
+                    reporter.note(&without_data(scene, "none of the pixels that were looked at holds data"));
+                }
+            }
+            // A run may be allowed to leave out what cannot be read.
+            Err(error) => reporter.note(&format!("{error}: {}.", error.causes().join(": "))),
+        }
+    }
+    if scenes.len() > MOST_SURVEYED {
+        reporter.note(&format!("the pixels of {MOST_SURVEYED} of {} scenes were looked at.", scenes.len()));
+    }
     reporter.plan(&prepared.plan);
     Ok(())
 }
@@ -397,6 +416,10 @@ fn finish(
         reporter.note(&format!("{} has a hole: {hole} could not be computed.", scene.name()));
     }
     let (size, place) = scene.output_grid();
+    if counts.nodata == size.pixels() as u64 && counts.windows == 0 && counts.empty_windows > 0 {
+        let within = if scene.info.access.area.is_some() { " in the area of interest" } else { "" };
+        reporter.note(&without_data(scene, &format!("no pixel{within} holds data, and none has a class")));
+    }
     reporter.summary(&Summary {
         scene: &scene.info.path,
         size,
@@ -411,6 +434,12 @@ fn finish(
     });
     tally.scenes_finished.add(1);
     Ok(counts.holes.len())
+}
+
+/// What is said of a scene all of which is marked as without data.
+fn without_data(scene: &ScenePlan, found: &str) -> String {
+    let mask = scene.info.mask_text(scene.bands);
+    format!("{}: {found} (missing data: {mask}). `mask: none` takes every pixel for data.", scene.name())
 }
 
 fn output<'a>(what: &'a str, path: &'a std::path::Path) -> Output<'a> {

@@ -33,6 +33,9 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
     let seen = scene.info.size;
     identity.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
     identity.set("bands", format!("{:?}", scene.bands));
+    if let Some(mask) = scene.info.mask_fact(scene.bands) {
+        identity.set("mask", mask);
+    }
     if let Some(area) = &scene.info.access.area {
         identity.set("aoi", hash::of(format!("{area:?}")));
     }

@@ -12,6 +12,7 @@ mod flow;
 mod house;
 mod logs;
 mod look;
+mod masks;
 mod meaning;
 mod mutations;
 mod parity_binary;

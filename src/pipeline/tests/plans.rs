@@ -4,8 +4,8 @@ use super::*;
 use crate::geom::Blend;
 use crate::pipeline::{DeviceChoice, ModelChoice, OutputPaths, RasterPlan, TemplateChoice, from_flags, inputs};
 use crate::scene::{
-    AreaRequest, Compression, RasterFormat, RasterLayout, Resolution, SceneRequest, ScoreType, StretchMethod,
-    ValueRange,
+    AreaRequest, Compression, MaskRequest, MaskSource, NodataValue, RasterFormat, RasterLayout, Resolution,
+    SceneRequest, ScoreType, StretchMethod, ValueRange,
 };
 
 const JOB: &str = "model: m\nscene: a.tif\nclasses: [background, 'building, roof']\n";
@@ -86,6 +86,44 @@ fn the_stretch_follows_the_pixel_type_unless_it_is_said() {
     // Taking 16 bits for 8 is allowed, and said.
     let notes = resolve("stretch: none\n").notes;
     assert!(notes.len() == 1 && notes[0].contains("UInt16"), "{notes:?}");
+}
+
+#[test]
+fn masks_and_nodata_values_are_read_in_all_their_forms() {
+    let asked = |rest: &str| {
+        plan(&format!("{JOB}{rest}\n"), &[], vec![rgb("a.tif")]).map(|plan| plan.scenes[0].info.access.mask)
+    };
+    for (rest, source) in [
+        ("mask: auto", MaskSource::Auto),
+        ("mask: none", MaskSource::None),
+        ("mask: Band:2", MaskSource::Band(2)),
+        ("mask: 'band: 3'", MaskSource::Band(3)),
+    ] {
+        assert_eq!(asked(rest).unwrap(), MaskRequest { source, nodata: None }, "{rest}");
+    }
+    for (rest, value, tolerance) in [
+        ("nodata: 0", 0.0, 0.0),
+        ("nodata: 12.0", 12.0, 0.0),
+        ("nodata: 0~8", 0.0, 8.0),
+        ("nodata: {value: 255, tolerance: 2.5}", 255.0, 2.5),
+        ("mask: nodata\nnodata: -3 ~ 4", -3.0, 4.0),
+    ] {
+        let nodata = asked(rest).unwrap().nodata;
+        assert_eq!(nodata, Some(NodataValue { value, tolerance }), "{rest}");
+    }
+    for (rest, part) in [
+        ("mask: band:0", "`band:0` is no mask"),
+        ("mask: [1]", "must be"),
+        ("nodata: [0, 0, 0]", "must be a number, text such as"),
+        ("nodata: {tolerance: 3}", "lacks the key `value`"),
+        ("nodata: {value: 0, tolerance: -1}", "the tolerance is -1"),
+        ("nodata: .inf", "finite"),
+        ("nodata: 300", "no pixel of a.tif can hold 300"),
+        ("mask: none\nnodata: 0", "takes every pixel for data"),
+    ] {
+        let error = asked(rest).unwrap_err();
+        assert!(shown(&error).contains(part), "{rest}: {}", shown(&error));
+    }
 }
 
 #[test]
@@ -235,6 +273,7 @@ fn scenes_are_asked_for_as_the_job_says() {
         assets: vec!["red".into()],
         resolution: Some(Resolution::Metres(0.5)),
         area: Some(AreaRequest::File { path: at("area.gpkg"), layer: None }),
+        mask: MaskRequest::default(),
     };
     assert_eq!(mosaic, [expected]);
     let zipped = asked("scene: all.zip/in/a.tif\nresolution: 1e-5 crs\naoi: [6, 50, 7.5, 51]").unwrap().remove(0);

@@ -173,12 +173,15 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
     if engine.options.overwrite {
         journal::remove(&folder)?;
     }
-    let mut reader = SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
+    let mut reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
     let identity = identity(engine, &reader);
     if !engine.options.overwrite && !Journal::is_begun(&folder) && is_finished(scene, &identity) {
         watch.tally.windows_earlier.add(engine.plan.grid(scene).len());
         return Ok(Outcome::Earlier);
     }
+    // What cannot be read fails where its windows are read, or is left out there.
+    let survey = raster::survey(&scene.info, scene.bands).unwrap_or_default();
+    survey.notes.iter().for_each(|note| reporter.note(note));
     let layers = layers::of(engine);
     let division = divide::divide(engine, &reader, segmenter, &layers)?;
     let journal = Journal::open(&folder, &identity, &layers, scene.info.size, &division)?;
@@ -225,7 +228,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
 pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
     let scene = engine.scene;
     let folder = Journal::folder(&scene.outputs.labels);
-    let reader = SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
+    let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
     let mut identity = identity(engine, &reader);
     if !Journal::is_begun(&folder) {
         if is_finished(scene, &identity) {
@@ -273,7 +276,7 @@ pub fn is_done(engine: &Engine<'_>) -> Result<bool> {
     if Journal::is_begun(&Journal::folder(&scene.outputs.labels)) || !scene.outputs.labels.exists() {
         return Ok(false);
     }
-    let reader = SceneReader::open(&scene.info, scene.bands, &scene.stretch)?;
+    let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
     Ok(is_finished(scene, &identity(engine, &reader)))
 }
 

@@ -1,0 +1,169 @@
+//! What a job says of pixels without data, held against what its scenes' headers say. The rule itself: `scene/mask.rs`.
+
+use super::fault::Faults;
+use super::spec::{NodataForm, Spec};
+use super::words::{nearest, quoted};
+use crate::scene::{MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, range};
+
+const NAMES: [&str; 5] = ["auto", "none", "alpha", "nodata", "band:N"];
+
+/// A tolerance that takes in what JPEG makes of a flat collar at usual qualities.
+const USUAL_TOLERANCE: f64 = 8.0;
+
+/// The keys `mask` and `nodata`.
+pub(super) fn request(spec: &Spec, faults: &mut Faults<'_>) -> MaskRequest {
+    let source = source(spec, faults).unwrap_or_default();
+    let nodata = spec.nodata.as_ref().and_then(|form| nodata(form, faults));
+    if source == MaskSource::None && spec.nodata.is_some() {
+        faults.add("nodata", "`mask: none` takes every pixel for data, and `nodata` names some that are none").hint =
+            Some("Leave out one of them; `mask: nodata` looks at the nodata value alone.".into());
+    }
+    MaskRequest { source, nodata }
+}
+
+fn source(spec: &Spec, faults: &mut Faults<'_>) -> Option<MaskSource> {
+    let written = spec.mask.as_deref()?;
+    let word = written.trim().to_lowercase();
+    let source = match word.as_str() {
+        "auto" => Some(MaskSource::Auto),
+        "none" => Some(MaskSource::None),
+        "alpha" => Some(MaskSource::Alpha),
+        "nodata" => Some(MaskSource::Nodata),
+        word => {
+            let number = word.strip_prefix("band:").and_then(|number| number.trim().parse().ok());
+            number.filter(|number| *number > 0).map(MaskSource::Band)
+        }
+    };
+    if source.is_none() {
+        let list = "Write `auto`, `none`, `alpha`, `nodata`, or `band:N` with the number of a band, counted from 1.";
+        faults.add("mask", format!("{} is no mask", quoted(written))).hint = Some(match nearest(&word, NAMES) {
+            Some(meant) if meant != "band:N" => format!("Did you mean `{meant}`?"),
+            _ => list.into(),
+        });
+    }
+    source
+}
+
+fn nodata(form: &NodataForm, faults: &mut Faults<'_>) -> Option<NodataValue> {
+    let (value, tolerance) = match form {
+        NodataForm::Value(value) => (*value, 0.0),
+        NodataForm::Long(keys) => (keys.value, keys.tolerance.unwrap_or(0.0)),
+        NodataForm::Text(text) => {
+            let number = |text: &str| text.trim().parse::<f64>().ok();
+            let parts = match text.split_once('~') {
+                Some((value, tolerance)) => number(value).zip(number(tolerance)),
+                None => number(text).map(|value| (value, 0.0)),
+            };
+            let Some(parts) = parts else {
+                faults.add("nodata", format!("{} is no nodata value", quoted(text))).hint =
+                    Some("Write a number, or with a tolerance `0~8` or `{value: 0, tolerance: 8}`.".into());
+                return None;
+            };
+            parts
+        }
+    };
+    if !value.is_finite() {
+        faults.add("nodata", format!("the nodata value is {value}; it must be a finite number")).hint =
+            Some("What is not a number or infinite never counts as data: leave the key out.".into());
+        return None;
+    }
+    if !(tolerance >= 0.0 && tolerance.is_finite()) {
+        let key = if matches!(form, NodataForm::Long(_)) { "nodata.tolerance" } else { "nodata" };
+        faults.add(key, format!("the tolerance is {tolerance}; it must be a finite number from 0 up"));
+        return None;
+    }
+    Some(NodataValue { value, tolerance })
+}
+
+/// Refuses a mask that a scene cannot have.
+pub(super) fn refuse(info: &SceneInfo, bands: [usize; 3], faults: &mut Faults<'_>) {
+    let name = info.path.display();
+    let request = info.access.mask;
+    match request.source {
+        MaskSource::Alpha if info.alpha_band().is_none() => {
+            faults.add("mask", format!("{name} has no alpha band")).hint =
+                Some("Name the band that marks data: `mask: band:N`; or leave the key out.".into());
+        }
+        MaskSource::Band(number) if number > info.bands.len() => {
+            let count = info.bands.len();
+            faults.add("mask", format!("{name} has no band {number}: bands are counted from 1 to {count}"));
+        }
+        MaskSource::Nodata if request.nodata.is_none() && info.mask_rule(bands) == MaskRule::Unmarked => {
+            faults.add("mask", format!("the bands that are seen of {name} have no nodata value")).hint =
+                Some("Give it: `nodata: 0`; or leave `mask` out.".into());
+        }
+        _ => {}
+    }
+    let Some(nodata) = request.nodata else { return };
+    let types = || bands.iter().filter_map(|number| info.bands.get(number - 1)).map(|band| band.pixel_type.as_str());
+    if let Some(kind) = types().find(|kind| !nodata.can_occur(kind)) {
+        faults.add("nodata", format!("no pixel of {name} can hold {nodata}: they are {}", spanned(kind)));
+    }
+}
+
+/// `Byte, whole numbers from 0 to 255`
+fn spanned(pixel_type: &str) -> String {
+    match range(pixel_type) {
+        Some((low, high)) => format!("{pixel_type}, whole numbers from {low} to {high}"),
+        None => pixel_type.to_owned(),
+    }
+}
+
+/// What is allowed and may surprise, as far as a scene's header shows it.
+pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
+    let scene = info.path.display();
+    let mut notes = Vec::new();
+    let request = info.access.mask;
+    let tags = info.tags(bands);
+    let rule = info.mask_rule(bands);
+    let exact = |value| NodataValue { value, tolerance: 0.0 };
+    let kind = |number: usize| info.bands.get(number - 1).map_or("", |band| band.pixel_type.as_str());
+    let tag = tags.iter().flatten().next().map(|value| exact(*value));
+    match (rule, tag) {
+        (MaskRule::Alpha(number), Some(tag)) if request == MaskRequest::default() => notes.push(format!(
+            "{scene} has an alpha band and the nodata value {tag}: alpha band {number} decides which pixels hold data \
+             (`mask: nodata` takes the value)."
+        )),
+        (MaskRule::Mask, Some(tag)) if request == MaskRequest::default() && !info.access.masked => notes.push(format!(
+            "{scene} has a mask band and the nodata value {tag}: the mask band decides which pixels hold data (`mask: nodata` \
+             takes the value)."
+        )),
+        (MaskRule::Nodata, _) if request.nodata.is_none() => {
+            for (number, value) in bands.iter().zip(tags).filter_map(|(number, value)| Some((number, exact(value?)))) {
+                let kind = kind(*number);
+                if value.value.is_finite() && !value.can_occur(kind) {
+                    notes.push(format!(
+                        "the nodata value {value} of band {number} of {scene} marks nothing: its pixels are {}. Give the \
+                         value that they hold, such as `nodata: 0`, if some hold no data.",
+                        spanned(kind)
+                    ));
+                    break;
+                }
+            }
+            let (with, without): (Vec<_>, Vec<_>) = bands.iter().zip(tags).partition(|(_, tag)| tag.is_some());
+            if let (Some((number, Some(value))), Some((other, _))) = (with.first(), without.first()) {
+                let value = exact(*value);
+                let counts = if value.could_be_data(kind(**number), false) {
+                    "it could be data there, and marks nothing".to_owned()
+                } else {
+                    "a pixel that holds it in this band has no data".to_owned()
+                };
+                notes.push(format!(
+                    "band {number} of {scene} has the nodata value {value}, and band {other} has none: {counts}. `nodata: \
+                     {value}` gives it to all bands."
+                ));
+            }
+        }
+        _ => {}
+    }
+    let nodata = request.nodata.or(tag.filter(|_| rule == MaskRule::Nodata));
+    if let (Some(compression), Some(value)) = (&info.access.lossy, nodata.filter(|value| value.tolerance == 0.0)) {
+        notes.push(format!(
+            "{scene} is compressed with {compression}, which changes values: pixels near its nodata value {value} count as \
+             data. Give it a tolerance if labels appear where there is no data: `nodata: {{value: {}, tolerance: \
+             {USUAL_TOLERANCE}}}` (--nodata {}~{USUAL_TOLERANCE}).",
+            value.value, value.value
+        ));
+    }
+    notes
+}

@@ -1,0 +1,211 @@
+//! Tiles of a mosaic with a mask made by the rule of `scene/mask.rs`, as virtual rasters: where a tile holds no data, the one
+//! below it shows, and nothing counts as data where no tile does.
+//!
+//! A mask is put together of bands that hold 255 for data and 0 for none. Joined by *or*, each band is laid over the others
+//! where it is not 0; joined by *and*, where it is not 255.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::style::escaped;
+use super::vrt;
+use crate::error::{Error, Result};
+use crate::scene::{ColourRole, MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, range};
+
+/// A band of 255 for data and 0 for none: what makes it of a band of a raster.
+struct Part {
+    raster: PathBuf,
+    /// A band's number, or `mask,N`.
+    band: String,
+    /// How its values become 0 and 255: XML of a source.
+    turn: String,
+}
+
+/// Whether GDAL's own way with tiles gives what the rule gives: all have masks of their own, or alpha alone, or nothing marks
+/// missing data. Of nodata values GDAL would take each band's for itself, and mix bands of two tiles in one pixel.
+pub(super) fn is_plain(tiles: &[SceneInfo]) -> bool {
+    let default = tiles.iter().all(|tile| tile.access.mask == MaskRequest::default());
+    let picture = tiles.iter().any(|tile| tile.access.picture_alpha.is_some());
+    let (tagged, mask) = (tiles.iter().any(tagged), |tile: &SceneInfo| tile.access.mask_band);
+    let alpha = |tile: &SceneInfo| tile.alpha_band().is_some();
+    let alpha_alone = tiles.iter().all(alpha) && !tiles.iter().any(mask);
+    default && !picture && (tiles.iter().all(mask) || !tagged && (alpha_alone || !tiles.iter().any(alpha)))
+}
+
+fn tagged(tile: &SceneInfo) -> bool {
+    tile.bands.iter().any(|band| band.nodata.is_some()) || tile.access.nodata_values
+}
+
+/// The tiles with masks by the rule.
+///
+/// # Errors
+/// A job that asks for a mark which no tile has.
+pub(super) fn masked(tiles: &[SceneInfo]) -> Result<Vec<SceneInfo>> {
+    if let Some(first) = tiles.first() {
+        refuse(first, tiles)?;
+    }
+    tiles.iter().map(with_mask).collect()
+}
+
+fn refuse(first: &SceneInfo, tiles: &[SceneInfo]) -> Result<()> {
+    let (name, request) = (first.path.display(), first.access.mask);
+    match request.source {
+        MaskSource::Alpha if first.alpha_band().is_none() => Err(Error::input(format!("{name} has no alpha band"))
+            .with_hint("Name the band that marks data: `mask: band:N`; or leave the key out.")),
+        MaskSource::Band(number) if number > first.bands.len() => {
+            let count = first.bands.len();
+            Err(Error::input(format!("{name} has no band {number}: bands are counted from 1 to {count}")))
+        }
+        MaskSource::Nodata if request.nodata.is_none() && !tiles.iter().any(tagged) => {
+            Err(Error::input(format!("neither {name} nor the other tiles have a nodata value"))
+                .with_hint("Give it: `nodata: 0`; or leave `mask` out."))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
+    let bands = seen(tile);
+    let mut parts = match tile.mask_rule(bands) {
+        // What is not a number stays so, and becomes 0 as a byte.
+        MaskRule::Unmarked => vec![part(tile, "1", "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>")],
+        MaskRule::Mask => vec![part(tile, "mask,1", "")],
+        MaskRule::Alpha(number) | MaskRule::Band(number) => {
+            let least = tile.bands.get(number - 1).map_or(1.0, |band| above(0.0, &band.pixel_type));
+            vec![part(tile, &number.to_string(), &format!("<LUT>0:0,{least:?}:255</LUT>"))]
+        }
+        MaskRule::Nodata if tile.access.nodata_values => vec![part(tile, "mask,1", "")],
+        MaskRule::Nodata if tile.access.mask.nodata.is_some() => Vec::new(),
+        MaskRule::Nodata => nodata(tile, bands, tile.tags(bands))?,
+    };
+    if let Some(given) = tile.access.mask.nodata {
+        let joined = nodata(tile, bands, [Some(given.value); 3])?;
+        parts.extend(joined);
+    }
+    if parts.is_empty() {
+        parts.push(part(tile, "1", "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>"));
+    }
+    let mut text = header(tile);
+    for (number, band) in (1..).zip(&tile.bands) {
+        let _ = write!(text, "<VRTRasterBand dataType=\"{}\" band=\"{number}\">", band.pixel_type);
+        source(&mut text, "SimpleSource", tile.dataset(), &number.to_string(), "");
+        text += "</VRTRasterBand>";
+    }
+    text += "<MaskBand>";
+    join(&mut text, "", &parts, Join::And);
+    text += "</MaskBand></VRTDataset>";
+    let mut masked = tile.clone();
+    // The files behind it stay the tile's own.
+    masked.access.files = tile.files().to_vec();
+    masked.access.dataset = Some(vrt::keep(text)?);
+    Ok(masked)
+}
+
+/// The bands by which a tile is judged: red, green and blue, or the first three that are no alpha.
+fn seen(tile: &SceneInfo) -> [usize; 3] {
+    let of = |role| tile.bands.iter().position(|band| band.role == role).map(|index| index + 1);
+    if let (Some(red), Some(green), Some(blue)) = (of(ColourRole::Red), of(ColourRole::Green), of(ColourRole::Blue)) {
+        return [red, green, blue];
+    }
+    let plain = (1..).zip(&tile.bands).filter(|(_, band)| band.role != ColourRole::Alpha).map(|(number, _)| number);
+    let first: Vec<usize> = plain.take(3).collect();
+    let at = |index: usize| first.get(index).or(first.last()).copied().unwrap_or(1);
+    [at(0), at(1), at(2)]
+}
+
+/// Nodata values of three bands as one part; none where they mark nothing.
+fn nodata(tile: &SceneInfo, bands: [usize; 3], values: [Option<f64>; 3]) -> Result<Vec<Part>> {
+    let tolerance = tile.access.mask.nodata.map_or(0.0, |given| given.tolerance);
+    let mut parts: Vec<(bool, Part)> = Vec::new();
+    for (number, value) in bands.into_iter().zip(values) {
+        let (Some(value), Some(band)) = (value, tile.bands.get(number - 1)) else { continue };
+        let nodata = NodataValue { value, tolerance };
+        let turn = format!("<LUT>{}</LUT>", table(nodata, &band.pixel_type));
+        let by_job = tile.access.mask.nodata.is_some();
+        parts.push((nodata.could_be_data(&band.pixel_type, by_job), part(tile, &number.to_string(), &turn)));
+    }
+    if parts.len() == 3 && parts.iter().all(|(ambiguous, _)| *ambiguous) {
+        // All three have to hold theirs: one that does not makes it data.
+        let parts: Vec<Part> = parts.into_iter().map(|(_, part)| part).collect();
+        return Ok(vec![joined(tile, &parts, Join::Or)?]);
+    }
+    let strong: Vec<Part> = parts.into_iter().filter(|(ambiguous, _)| !ambiguous).map(|(_, part)| part).collect();
+    if strong.is_empty() { Ok(Vec::new()) } else { Ok(vec![joined(tile, &strong, Join::And)?]) }
+}
+
+/// 0 for the value and what its tolerance takes in, 255 for all others. Between these entries there is no value of the type.
+fn table(nodata: NodataValue, pixel_type: &str) -> String {
+    let NodataValue { value, tolerance } = nodata;
+    let (low, high) = match range(pixel_type) {
+        Some(_) => ((value - tolerance).ceil(), (value + tolerance).floor()),
+        None => (f64::from((value - tolerance) as f32), f64::from((value + tolerance) as f32)),
+    };
+    if low > high {
+        return "0:255".to_owned();
+    }
+    let entries = [(below(low, pixel_type), 255), (low, 0), (high, 0), (above(high, pixel_type), 255)];
+    let mut entries: Vec<(f64, u8)> = entries.into_iter().filter(|(value, _)| value.is_finite()).collect();
+    entries.dedup();
+    entries.iter().map(|(value, mask)| format!("{value:?}:{mask}")).collect::<Vec<_>>().join(",")
+}
+
+fn above(value: f64, pixel_type: &str) -> f64 {
+    if range(pixel_type).is_some() { value + 1.0 } else { f64::from((value as f32).next_up()) }
+}
+
+fn below(value: f64, pixel_type: &str) -> f64 {
+    if range(pixel_type).is_some() { value - 1.0 } else { f64::from((value as f32).next_down()) }
+}
+
+fn part(tile: &SceneInfo, band: &str, turn: &str) -> Part {
+    Part { raster: tile.dataset().to_owned(), band: band.to_owned(), turn: turn.to_owned() }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Join {
+    And,
+    Or,
+}
+
+/// Several parts as the one band of a virtual raster.
+fn joined(tile: &SceneInfo, parts: &[Part], how: Join) -> Result<Part> {
+    // A value is compared with a source's NODATA before it is turned: each is turned in a band of its own first.
+    let mut turned = header(tile);
+    for (number, part) in (1..).zip(parts) {
+        let _ = write!(turned, "<VRTRasterBand dataType=\"Byte\" band=\"{number}\">");
+        source(&mut turned, "ComplexSource", &part.raster, &part.band, &part.turn);
+        turned += "</VRTRasterBand>";
+    }
+    turned += "</VRTDataset>";
+    let raster = vrt::keep(turned)?;
+    let parts: Vec<Part> = (1..=parts.len())
+        .map(|number| Part { raster: raster.clone(), band: number.to_string(), turn: String::new() })
+        .collect();
+    let mut text = header(tile);
+    join(&mut text, " band=\"1\"", &parts, how);
+    text += "</VRTDataset>";
+    Ok(Part { raster: vrt::keep(text)?, band: "1".to_owned(), turn: String::new() })
+}
+
+/// A band of parts laid over each other. Those after the first hold 0 and 255 as they are.
+fn join(text: &mut String, number: &str, parts: &[Part], how: Join) {
+    let passed_over = if how == Join::Or { "<NODATA>0</NODATA>" } else { "<NODATA>255</NODATA>" };
+    let _ = write!(text, "<VRTRasterBand dataType=\"Byte\"{number}>");
+    for (index, part) in parts.iter().enumerate() {
+        let more = if index == 0 { part.turn.as_str() } else { passed_over };
+        source(text, "ComplexSource", &part.raster, &part.band, more);
+    }
+    *text += "</VRTRasterBand>";
+}
+
+fn header(tile: &SceneInfo) -> String {
+    format!("<VRTDataset rasterXSize=\"{}\" rasterYSize=\"{}\">", tile.size.width, tile.size.height)
+}
+
+fn source(text: &mut String, kind: &str, raster: &Path, band: &str, more: &str) {
+    let name = escaped(&raster.to_string_lossy());
+    let _ = write!(
+        text,
+        "<{kind}><SourceFilename relativeToVRT=\"0\">{name}</SourceFilename><SourceBand>{band}</SourceBand>{more}</{kind}>"
+    );
+}
