@@ -417,6 +417,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_a_number_shows_the_tile_below() {
+        let nan = f32::NAN;
+        let upper = [vec![nan, 1.0, 2.0, 4.0], vec![1.0, nan, 3.0, 4.0], vec![1.0, 1.0, f32::INFINITY, 4.0]];
+        let lower = [vec![90.0f32; 4], vec![80.0; 4], vec![70.0, 70.0, 70.0, nan]];
+        for (name, planes) in [("number", &upper), ("below", &lower)] {
+            make(format!("/vsimem/{name}.tif"), Size::new(4, 1), planes, &["PHOTOMETRIC=RGB"], |dataset| {
+                dataset.set_geo_transform(&[0.0, 1.0, 0.0, 0.0, 0.0, -1.0]).unwrap();
+            });
+        }
+        let (rgb, valid) = read(&mosaic_of(&["/vsimem/number.tif", "/vsimem/below.tif"]).unwrap());
+        assert_eq!(rgb, [90.0, 90.0, 90.0, 4.0, 80.0, 80.0, 80.0, 4.0, 70.0, 70.0, 70.0, 4.0]);
+        assert_eq!(valid, [true; 4]);
+        let (_, valid) = read(&mosaic_of(&["/vsimem/below.tif", "/vsimem/below.tif"]).unwrap());
+        assert_eq!(valid, [true, true, true, false]);
+    }
+
+    #[test]
     fn alpha_of_tiles_follows_the_rule_too() {
         let tag = |value: Option<f64>| {
             move |dataset: &mut gdal::Dataset| {

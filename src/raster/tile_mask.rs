@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use super::style::escaped;
 use super::vrt;
 use crate::error::{Error, Result};
-use crate::scene::{ColourRole, MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, range};
+use crate::scene::{BandInfo, ColourRole, MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, range};
+
+/// 255, whatever the value.
+const FULL: &str = "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>";
 
 /// A band of 255 for data and 0 for none: what makes it of a band of a raster.
 struct Part {
@@ -22,14 +25,20 @@ struct Part {
 }
 
 /// Whether GDAL's own way with tiles gives what the rule gives: all have masks of their own, or alpha alone, or nothing marks
-/// missing data. Of nodata values GDAL would take each band's for itself, and mix bands of two tiles in one pixel.
+/// missing data and nothing can be other than a number. Of nodata values GDAL would take each band's for itself, and mix bands
+/// of two tiles in one pixel.
 pub(super) fn is_plain(tiles: &[SceneInfo]) -> bool {
     let default = tiles.iter().all(|tile| tile.access.mask == MaskRequest::default());
     let picture = tiles.iter().any(|tile| tile.access.picture_alpha.is_some());
     let (tagged, mask) = (tiles.iter().any(tagged), |tile: &SceneInfo| tile.access.mask_band);
     let alpha = |tile: &SceneInfo| tile.alpha_band().is_some();
     let alpha_alone = tiles.iter().all(alpha) && !tiles.iter().any(mask);
-    default && !picture && (tiles.iter().all(mask) || !tagged && (alpha_alone || !tiles.iter().any(alpha)))
+    let floats = tiles.iter().flat_map(|tile| &tile.bands).any(is_float);
+    default && !picture && !floats && (tiles.iter().all(mask) || !tagged && (alpha_alone || !tiles.iter().any(alpha)))
+}
+
+fn is_float(band: &BandInfo) -> bool {
+    band.pixel_type.starts_with("Float")
 }
 
 fn tagged(tile: &SceneInfo) -> bool {
@@ -67,8 +76,7 @@ fn refuse(first: &SceneInfo, tiles: &[SceneInfo]) -> Result<()> {
 fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
     let bands = seen(tile);
     let mut parts = match tile.mask_rule(bands) {
-        // What is not a number stays so, and becomes 0 as a byte.
-        MaskRule::Unmarked => vec![part(tile, "1", "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>")],
+        MaskRule::Unmarked => vec![part(tile, "1", FULL)],
         MaskRule::Mask => vec![part(tile, "mask,1", "")],
         MaskRule::Alpha(number) | MaskRule::Band(number) => {
             let least = tile.bands.get(number - 1).map_or(1.0, |band| above(0.0, &band.pixel_type));
@@ -82,8 +90,14 @@ fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
         let joined = nodata(tile, bands, [Some(given.value); 3])?;
         parts.extend(joined);
     }
+    // What is not a number or infinite is none after any scale, and 0 as a byte.
+    let float = |number: &&usize| tile.bands.get(**number - 1).is_some_and(is_float);
+    let numbers: Vec<Part> = bands.iter().filter(float).map(|number| part(tile, &number.to_string(), FULL)).collect();
+    if !numbers.is_empty() {
+        parts.push(joined(tile, &numbers, Join::And)?);
+    }
     if parts.is_empty() {
-        parts.push(part(tile, "1", "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>"));
+        parts.push(part(tile, "1", FULL));
     }
     let mut text = header(tile);
     for (number, band) in (1..).zip(&tile.bands) {
