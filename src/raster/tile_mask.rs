@@ -15,6 +15,9 @@ use crate::scene::{BandInfo, ColourRole, MaskRequest, MaskRule, MaskSource, Noda
 /// 255, whatever the value.
 const FULL: &str = "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>";
 
+/// 255 for all numbers. What lies beyond a table's ends takes the value at that end, and what is not a number that of the first.
+const FINITE: &str = "<LUT>-1e300:0,-9e299:255,9e299:255,1e300:0</LUT>";
+
 /// A band of 255 for data and 0 for none: what makes it of a band of a raster.
 struct Part {
     raster: PathBuf,
@@ -90,9 +93,8 @@ fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
         let joined = nodata(tile, bands, [Some(given.value); 3])?;
         parts.extend(joined);
     }
-    // What is not a number or infinite is none after any scale, and 0 as a byte.
     let float = |number: &&usize| tile.bands.get(**number - 1).is_some_and(is_float);
-    let numbers: Vec<Part> = bands.iter().filter(float).map(|number| part(tile, &number.to_string(), FULL)).collect();
+    let numbers: Vec<Part> = bands.iter().filter(float).map(|number| part(tile, &number.to_string(), FINITE)).collect();
     if !numbers.is_empty() {
         parts.push(joined(tile, &numbers, Join::And)?);
     }
