@@ -409,6 +409,47 @@ mod tests {
     }
 
     #[test]
+    fn masks_beside_a_file_and_of_single_bands_count() {
+        let size = Size::new(4, 1);
+        let bytes = [vec![1u8, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 9, 9, 9]];
+        let mask = [255u8, 0, 255, 255];
+        gdal::config::set_thread_local_config_option("GDAL_TIFF_INTERNAL_MASK", "NO").unwrap();
+        make("/vsimem/beside.tif", size, &bytes, &[], |dataset| {
+            let mut band = dataset.rasterband(1).unwrap();
+            band.create_mask_band(true).unwrap();
+            let mut mask = gdal::raster::Buffer::new((4, 1), mask.to_vec());
+            band.open_mask_band().unwrap().write((0, 0), (4, 1), &mut mask).unwrap();
+        });
+        assert!(gdal::vsi::read_dir("/vsimem/", false).unwrap().contains(&PathBuf::from("beside.tif.msk")));
+        assert_eq!(under("/vsimem/beside.tif", MaskSource::Auto, None), "1011");
+        assert_eq!(under("/vsimem/beside.tif", MaskSource::None, None), "1111");
+
+        // Band 1 has a mask of its own, band 2 a nodata value; band 3 has neither.
+        make("/vsimem/own_mask.tif", size, &[mask.to_vec()], &[], |_| {});
+        let source = |file: &str, band: usize| {
+            format!(
+                "<SimpleSource><SourceFilename relativeToVRT=\"0\">/vsimem/{file}</SourceFilename><SourceBand>{band}\
+                 </SourceBand></SimpleSource>"
+            )
+        };
+        let own = format!(
+            "<MaskBand><VRTRasterBand dataType=\"Byte\">{}</VRTRasterBand></MaskBand>",
+            source("own_mask.tif", 1)
+        );
+        let band = |number: usize, more: &str| {
+            let pixels = source("own_pixels.tif", number);
+            format!("<VRTRasterBand dataType=\"Int16\" band=\"{number}\">{more}{pixels}</VRTRasterBand>")
+        };
+        make("/vsimem/own_pixels.tif", size, &[vec![1i16; 4], vec![1, 1, 1, -7], vec![1; 4]], &[], |_| {});
+        let bands = [band(1, &own), band(2, "<NoDataValue>-7</NoDataValue>"), band(3, "")].concat();
+        let vrt = format!("<VRTDataset rasterXSize=\"4\" rasterYSize=\"1\">{bands}</VRTDataset>");
+        gdal::vsi::create_mem_file("/vsimem/own.vrt", vrt.into_bytes()).unwrap();
+        assert_eq!(under("/vsimem/own.vrt", MaskSource::Auto, None), "1010");
+        assert_eq!(under("/vsimem/own.vrt", MaskSource::Nodata, None), "1110");
+        assert_eq!(under("/vsimem/own.vrt", MaskSource::None, None), "1111");
+    }
+
+    #[test]
     fn opacities_of_any_type_mark_data_above_zero() {
         let planes = |alpha: [f32; 5]| [vec![9.0; 5], vec![9.0; 5], vec![9.0; 5], alpha.to_vec()];
         let name = "/vsimem/opacity.tif";
