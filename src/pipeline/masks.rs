@@ -116,6 +116,9 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
     let request = info.access.mask;
     let tags = info.tags(bands);
     let rule = info.mask_rule(bands);
+    // Of a mosaic the tiles' nodata values are in its mask.
+    let by_tags = rule == MaskRule::Nodata
+        || (info.access.masked && request.source == MaskSource::Auto && info.alpha_band().is_none());
     let exact = |value| NodataValue { value, tolerance: 0.0 };
     let kind = |number: usize| info.bands.get(number - 1).map_or("", |band| band.pixel_type.as_str());
     let tag = tags.iter().flatten().next().map(|value| exact(*value));
@@ -128,7 +131,7 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
             "{scene} has a mask band and the nodata value {tag}: the mask band decides which pixels hold data (`mask: nodata` \
              takes the value)."
         )),
-        (MaskRule::Nodata, _) if request.nodata.is_none() => {
+        _ if by_tags && request.nodata.is_none() => {
             for (number, value) in bands.iter().zip(tags).filter_map(|(number, value)| Some((number, exact(value?)))) {
                 let kind = kind(*number);
                 if value.value.is_finite() && !value.can_occur(kind) {
@@ -156,7 +159,7 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
         }
         _ => {}
     }
-    let nodata = request.nodata.or(tag.filter(|_| rule == MaskRule::Nodata));
+    let nodata = request.nodata.or(tag.filter(|_| by_tags));
     if let (Some(compression), Some(value)) = (&info.access.lossy, nodata.filter(|value| value.tolerance == 0.0)) {
         notes.push(format!(
             "{scene} is compressed with {compression}, which changes values: pixels near its nodata value {value} count as \

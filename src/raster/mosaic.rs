@@ -41,6 +41,10 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
     let holes = if masked { Holes::Mask } else { holes(&tiles) };
     let mut info = finish(&grid, &bands, holes, &tiles)?;
     info.access.masked = masked;
+    if masked {
+        // They are in the masks already; what there is to say of them is said of the mosaic.
+        info.bands.iter_mut().zip(&first.bands).for_each(|(band, own)| band.nodata = own.nodata);
+    }
     Ok(info)
 }
 
