@@ -163,9 +163,8 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
     if let (Some(compression), Some(value)) = (&info.access.lossy, nodata.filter(|value| value.tolerance == 0.0)) {
         notes.push(format!(
             "{scene} is compressed with {compression}, which changes values: pixels near its nodata value {value} count as \
-             data. Give it a tolerance if labels appear where there is no data: `nodata: {{value: {}, tolerance: \
-             {USUAL_TOLERANCE}}}` (--nodata {}~{USUAL_TOLERANCE}).",
-            value.value, value.value
+             data. Give it a tolerance if labels appear where there is no data: `nodata: {{value: {value}, tolerance: \
+             {USUAL_TOLERANCE}}}` (--nodata {value}~{USUAL_TOLERANCE})."
         ));
     }
     notes
