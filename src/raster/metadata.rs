@@ -59,7 +59,7 @@ fn lossy(dataset: &Dataset) -> Option<String> {
         said if said.contains("LOSSY") => true,
         _ => usual || (upper.starts_with("LERC") && said("MAX_Z_ERROR").parse::<f64>().is_ok_and(|error| error > 0.0)),
     };
-    lossy.then(|| if compression.is_empty() { driver } else { compression })
+    lossy.then_some(if compression.is_empty() { driver } else { compression })
 }
 
 fn describe_band(band: &RasterBand<'_>) -> BandInfo {
