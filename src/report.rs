@@ -26,7 +26,7 @@ pub use download::Download;
 use log::Log;
 pub use plan::settled;
 pub use progress::Progress;
-pub use summary::{ClassShare, Output, Summary};
+pub use summary::{ClassShare, Output, Summary, Work};
 use text::Paint;
 pub use text::{AreaScale, duration, grouped};
 

@@ -20,16 +20,28 @@ pub struct Summary<'a> {
     pub size: Size,
     /// Square metres of a pixel (its mean where the CRS is geographic); `None` without georeference.
     pub pixel_area: Option<f64>,
-    /// Windows computed.
+    /// Windows computed, by whichever run or process, each counted once.
     pub windows: usize,
     /// Windows left out because they hold no data.
     pub empty_windows: usize,
+    pub work: Work,
     pub elapsed: Duration,
     /// Where it was computed: `cpu`, `cuda:0 (NVIDIA H100)`.
     pub device: &'a str,
     pub classes: Vec<ClassShare<'a>>,
     pub nodata_pixels: u64,
     pub outputs: Vec<Output<'a>>,
+}
+
+/// Who computed a scene's windows in the time that is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// This run, so many of them: some twice where parts of the scene share them, and fewer where an earlier run did others.
+    Run { windows: usize },
+    /// So many processes that this one has started.
+    Workers(usize),
+    /// So many shards, each in its own time: the time is that of joining them.
+    Merge { shards: usize },
 }
 
 /// How much of a scene a class has.
@@ -56,6 +68,10 @@ struct Fields<'a> {
     height: usize,
     windows: usize,
     empty_windows: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    windows_of_this_run: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shards: Option<usize>,
     seconds: f64,
     device: &'a str,
     classes: Vec<Class<'a>>,
@@ -102,6 +118,15 @@ impl Summary<'_> {
             height: self.size.height,
             windows: self.windows,
             empty_windows: self.empty_windows,
+            windows_of_this_run: match self.work {
+                Work::Run { windows } => Some(windows).filter(|windows| *windows < self.windows),
+                Work::Workers(_) => None,
+                Work::Merge { .. } => Some(0),
+            },
+            shards: match self.work {
+                Work::Run { .. } => None,
+                Work::Workers(count) | Work::Merge { shards: count } => Some(count),
+            },
             seconds: (self.elapsed.as_secs_f64() * 1e3).round() / 1e3,
             device: self.device,
             classes: classes.collect(),
@@ -121,7 +146,6 @@ impl Summary<'_> {
 
     pub(super) fn render(&self, paint: Paint) -> String {
         let mut text = String::new();
-        let rate = self.windows as f64 / self.elapsed.as_secs_f64().max(1e-9);
         let empty = match self.empty_windows {
             0 => String::new(),
             count => format!(", {} without data left out", grouped(count as u64)),
@@ -133,13 +157,7 @@ impl Summary<'_> {
             self.size,
             self.extent(self.size.pixels() as u64)
         );
-        let _ = writeln!(
-            text,
-            "{} windows{empty} in {}, {rate:.1} windows/s on {}\n",
-            grouped(self.windows as u64),
-            duration(self.elapsed),
-            self.device
-        );
+        let _ = writeln!(text, "{} windows{empty}{}\n", grouped(self.windows as u64), self.time());
         self.table(&mut text, paint);
         text.push('\n');
         let width = self.outputs.iter().map(|output| output.what.len()).max().unwrap_or(0);
@@ -149,6 +167,25 @@ impl Summary<'_> {
             let _ = writeln!(text, "{}  {path}{remark}", left(output.what, width));
         }
         text
+    }
+
+    /// Who computed the windows, and in which time.
+    fn time(&self) -> String {
+        let (elapsed, device) = (duration(self.elapsed), self.device);
+        let rate = |windows: usize| windows as f64 / self.elapsed.as_secs_f64().max(1e-9);
+        match self.work {
+            Work::Run { windows } if windows < self.windows => {
+                let (here, rate) = (grouped(windows as u64), rate(windows));
+                format!("; {here} by this run in {elapsed}, {rate:.1} windows/s on {device}")
+            }
+            Work::Run { windows } => format!(" in {elapsed}, {:.1} windows/s on {device}", rate(windows)),
+            Work::Workers(count) => {
+                let workers = if count == 1 { "worker" } else { "workers" };
+                format!(" by {count} {workers} in {elapsed}, {:.1} windows/s on {device}", rate(self.windows))
+            }
+            Work::Merge { shards: 1 } => format!(", computed before; merged in {elapsed}"),
+            Work::Merge { shards } => format!(", computed by {shards} shards; merged in {elapsed}"),
+        }
     }
 
     fn table(&self, text: &mut String, paint: Paint) {
@@ -205,6 +242,7 @@ mod tests {
             pixel_area: Some(0.04),
             windows: 64,
             empty_windows: 0,
+            work: Work::Run { windows: 64 },
             elapsed: Duration::from_millis(12_300),
             device: "cpu",
             classes: vec![
@@ -232,7 +270,21 @@ mod tests {
         labels    out/koeln_labels.tif
         polygons  out/koeln_polygons.gpkg  (1,204 polygons)
         ");
-        let without = Summary { pixel_area: None, classes: Vec::new(), ..summary };
+        let without = Summary { pixel_area: None, classes: Vec::new(), empty_windows: 3, ..summary };
         assert!(without.render(Paint::new(false)).contains("1,000,000 px"));
+        // 64 windows in 12.3 s; 16 in the same time.
+        for (work, said) in [
+            (
+                Work::Run { windows: 16 },
+                "64 windows, 3 without data left out; 16 by this run in 12.3 s, 1.3 windows/s on cpu",
+            ),
+            (Work::Run { windows: 80 }, "64 windows, 3 without data left out in 12.3 s, 6.5 windows/s on cpu"),
+            (Work::Workers(2), "64 windows, 3 without data left out by 2 workers in 12.3 s, 5.2 windows/s on cpu"),
+            (Work::Merge { shards: 3 }, "64 windows, 3 without data left out, computed by 3 shards; merged in 12.3 s"),
+        ] {
+            let summary = Summary { work, outputs: Vec::new(), classes: Vec::new(), ..without };
+            let text = summary.render(Paint::new(false));
+            assert_eq!(text.lines().nth(1), Some(said));
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
 use crate::model::tta::EightSides;
 use crate::model::{self, Normalisation, Queries, Segmenter, Shortcuts};
 use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
-use crate::report::{ClassShare, Output, Reporter, Summary};
+use crate::report::{ClassShare, Output, Reporter, Summary, Work};
 use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
 use crate::{raster, vector};
 
@@ -94,7 +94,7 @@ pub(super) fn run_prepared(
         let engine = prepared.engine(scene, options, share)?;
         let started = Instant::now();
         let outcome = stop.orderly(|| engine::run(&engine, segmenter, watch))?;
-        holes += finish(&engine, outcome, started, prepared, tally, reporter)?;
+        holes += finish(&engine, outcome, (started, By::Run), prepared, tally, reporter)?;
         model::memory::give_back();
     }
     without_holes(holes)
@@ -105,26 +105,58 @@ pub(super) fn run_prepared(
 /// # Errors
 /// Rows are missing, or as [`run`].
 pub fn merge(spec: &Spec, trust: bool, tally: &Tally, reporter: &Reporter) -> Result<()> {
-    let prepared = prepare(spec, trust, Folders::Make, reporter)?;
+    merge_prepared(&prepare(spec, trust, Folders::Make, reporter)?, None, tally, reporter)
+}
+
+/// Workers that this process has started and that have ended.
+pub(super) struct Started {
+    pub workers: usize,
+    pub at: Instant,
+    /// The scenes that were finished before: all others were finished by a worker, or are to be joined.
+    pub finished_before: Vec<bool>,
+}
+
+/// Joins what shards have computed, or the workers of this process.
+pub(super) fn merge_prepared(
+    prepared: &Prepared,
+    started: Option<&Started>,
+    tally: &Tally,
+    reporter: &Reporter,
+) -> Result<()> {
     tally.scenes.add(prepared.plan.scenes.len());
     let mut holes = 0;
-    for scene in &prepared.plan.scenes {
+    for (index, scene) in prepared.plan.scenes.iter().enumerate() {
         let engine = prepared.engine(scene, Options::default(), Share::All)?;
-        let started = Instant::now();
-        holes += finish(&engine, engine::merge(&engine)?, started, &prepared, tally, reporter)?;
+        let now = Instant::now();
+        let outcome = engine::merge(&engine, tally)?;
+        let by = match started {
+            None => (now, By::Shards),
+            Some(Started { workers, at, finished_before }) => {
+                let earlier = finished_before.get(index).copied().unwrap_or(false);
+                if matches!(outcome, Outcome::Earlier) && !earlier {
+                    // Its worker has told of it.
+                    tally.scenes_finished.add(1);
+                    continue;
+                }
+                (*at, By::Workers(*workers))
+            }
+        };
+        holes += finish(&engine, outcome, by, prepared, tally, reporter)?;
     }
     without_holes(holes)
 }
 
 /// Whether every scene of a job has been finished, by whichever run. The job is looked at as `check` does.
 pub fn is_finished(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<bool> {
-    let prepared = prepare(spec, trust, Folders::Look, reporter)?;
-    for scene in &prepared.plan.scenes {
-        if !engine::is_done(&prepared.engine(scene, Options::default(), Share::All)?)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    Ok(prepare(spec, trust, Folders::Look, reporter)?.finished()?.into_iter().all(|finished| finished))
+}
+
+/// Who has computed what is being finished.
+#[derive(Clone, Copy)]
+enum By {
+    Run,
+    Shards,
+    Workers(usize),
 }
 
 fn without_holes(holes: usize) -> Result<()> {
@@ -152,6 +184,12 @@ impl Prepared {
     /// What the scenes cost: their windows. Which of these hold data is looked at only where a scene is cut.
     fn costs(&self) -> Vec<f64> {
         self.plan.scenes.iter().map(|scene| self.plan.grid(scene).len() as f64).collect()
+    }
+
+    /// Which scenes an earlier run has finished.
+    pub fn finished(&self) -> Result<Vec<bool>> {
+        let engine = |scene| self.engine(scene, Options::default(), Share::All);
+        self.plan.scenes.iter().map(|scene| engine::is_done(&engine(scene)?)).collect()
     }
 
     fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options, share: Share) -> Result<Engine<'a>> {
@@ -359,7 +397,7 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
 fn finish(
     engine: &Engine<'_>,
     outcome: Outcome,
-    started: Instant,
+    (started, by): (Instant, By),
     prepared: &Prepared,
     tally: &Tally,
     reporter: &Reporter,
@@ -410,13 +448,14 @@ fn finish(
     let device = prepared.device.to_string();
     Look { engine, counts: &counts, stretch: &stretch, device: &device, job: &prepared.job }.write()?;
     outputs.extend(scene.outputs.pictures().map(|(what, path)| output(what, path)));
+    let shards = journal.shards();
     journal.remove()?;
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
     for hole in &counts.holes {
         reporter.note(&format!("{} has a hole: {hole} could not be computed.", scene.name()));
     }
     let (size, place) = scene.output_grid();
-    if counts.nodata == size.pixels() as u64 && counts.windows == 0 && counts.empty_windows > 0 {
+    if counts.nodata == size.pixels() as u64 && counts.all_windows.computed == 0 && counts.all_windows.empty > 0 {
         let within = if scene.info.access.area.is_some() { " in the area of interest" } else { "" };
         reporter.note(&without_data(scene, &format!("no pixel{within} holds data, and none has a class")));
     }
@@ -424,8 +463,13 @@ fn finish(
         scene: &scene.info.path,
         size,
         pixel_area: place.and_then(|place| place.mean_pixel_area(size)),
-        windows: counts.windows,
-        empty_windows: counts.empty_windows,
+        windows: counts.all_windows.computed,
+        empty_windows: counts.all_windows.empty,
+        work: match by {
+            By::Run => Work::Run { windows: counts.windows },
+            By::Shards => Work::Merge { shards },
+            By::Workers(count) => Work::Workers(count),
+        },
         elapsed: started.elapsed(),
         device: &device,
         classes: shares(&engine.classes, &counts),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::engine::{Counts, Engine};
+use super::engine::{Counts, Engine, WindowCounts};
 use crate::error::Result;
 use crate::geom::Size;
 use crate::page::{Amount, Layers, Page, Share};
@@ -122,9 +122,11 @@ impl<'a> Look<'a> {
             };
             rows.push((name, value.clone()));
         }
-        let windows = match self.counts.empty_windows {
-            0 => grouped(self.counts.windows as u64),
-            empty => format!("{}, and {} without data", grouped(self.counts.windows as u64), grouped(empty as u64)),
+        // Whoever computed them: the page of a job that was stopped or shared is that of an undisturbed one.
+        let WindowCounts { computed, empty } = self.counts.all_windows;
+        let windows = match empty {
+            0 => grouped(computed as u64),
+            empty => format!("{}, and {} without data", grouped(computed as u64), grouped(empty as u64)),
         };
         rows.push(("Windows".to_owned(), windows));
         if !self.counts.holes.is_empty() {

@@ -60,7 +60,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Run(args) => watched(&args.options.metrics, reporter, |tally| {
             let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
             if let Some(workers) = args.options.workers {
-                return workers::run(&spec, trust, workers, tally, reporter);
+                return workers::run(&spec, trust, workers, args.options.overwrite, tally, reporter);
             }
             job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
         }),
@@ -68,7 +68,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Segment(args) => watched(&args.options.metrics, reporter, |tally| {
             let spec = pipeline::from_flags(&args.overrides())?;
             if let Some(workers) = args.options.workers {
-                return workers::run(&spec, trust, workers, tally, reporter);
+                return workers::run(&spec, trust, workers, args.options.overwrite, tally, reporter);
             }
             job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
         }),

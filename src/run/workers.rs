@@ -9,9 +9,9 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::job::{self, Folders, Prepared};
+use super::job::{self, Folders, Prepared, Started};
 use super::stop::Stop;
 use super::tally::Tally;
 use crate::cli::Workers;
@@ -31,14 +31,28 @@ const LOOK: Duration = Duration::from_millis(100);
 /// # Errors
 /// A worker failed, which has told why; the others have done their shares, and all is kept for the next run. Or as
 /// [`job::run`].
-pub fn run(spec: &Spec, trust: bool, workers: Workers, tally: &Tally, reporter: &Reporter) -> Result<()> {
+pub fn run(
+    spec: &Spec,
+    trust: bool,
+    workers: Workers,
+    overwrite: bool,
+    tally: &Tally,
+    reporter: &Reporter,
+) -> Result<()> {
     // What is refused is refused once, before anybody starts.
     let prepared = job::prepare(spec, trust, Folders::Make, reporter)?;
+    let finished_before = if overwrite { Vec::new() } else { prepared.finished()? };
+    let at = Instant::now();
     let gpus = gpus(&prepared);
     let count = match workers {
         Workers::Count(count) => count,
         Workers::Auto => gpus.len().max(1),
     };
+    if !finished_before.is_empty() && finished_before.iter().all(|finished| *finished) {
+        // There is nothing to start anybody for.
+        let started = Started { workers: count, at, finished_before };
+        return job::merge_prepared(&prepared, Some(&started), tally, reporter);
+    }
     let stop = Stop::listen()?;
     let statuses = stop.orderly(|| -> Result<Vec<ExitStatus>> {
         let mut children = Vec::with_capacity(count);
@@ -67,7 +81,8 @@ pub fn run(spec: &Spec, trust: bool, workers: Workers, tally: &Tally, reporter: 
         return Err(Error::input(format!("a part of the job was not computed\n  {}", numbers.join("\n  ")))
             .with_hint("Its own message stands above. The same command goes on with what is missing."));
     }
-    job::merge(spec, trust, tally, reporter)?;
+    let started = Started { workers: count, at, finished_before };
+    job::merge_prepared(&prepared, Some(&started), tally, reporter)?;
     match statuses.iter().all(ExitStatus::success) {
         true => Ok(()),
         false => Err(Error::new(Kind::Holes, "the results have holes: a worker has said which")),

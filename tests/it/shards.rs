@@ -64,6 +64,69 @@ fn shards_in_any_order_and_repeated_make_the_results_of_one_run() {
     }
 }
 
+/// The line of a summary that counts windows, without its times.
+fn windows_line(said: &str) -> String {
+    let line = said.lines().find(|line| line.contains(" windows")).expect("a line about windows");
+    line.split(" in ").next().unwrap_or_default().to_owned()
+}
+
+/// Whoever computes the windows, a summary counts all of them, each once.
+#[test]
+fn summaries_count_what_was_done_by_all() {
+    let work = Workdir::new();
+    scene(&work);
+    // 56 apart, windows of 224 begin at 0, 56, …, 476 across and 0, 56, …, 1076 down: 10 × 21. Those are empty that lie
+    // wholly under row / 2 < column, that is whose lowest row is less than twice their first column.
+    let starts = |side: usize| (0..).map(move |i: usize| (i * 56).min(side - 224)).take((side - 224).div_ceil(56) + 1);
+    let empty = starts(700).flat_map(|col| starts(1300).map(move |row| (col, row)));
+    let empty = empty.filter(|(col, row)| row + 223 < 2 * col).count();
+    let all = starts(700).count() * starts(1300).count();
+    let line = format!("{} windows, {empty} without data left out", all - empty);
+    let fresh = work.ok(["run", "job.yaml"]).stdout;
+    assert_eq!(windows_line(&fresh), line);
+    let prometheus = |name: &str| fs::read_to_string(work.path(name)).expect("metrics");
+
+    fs::remove_dir_all(work.path("out")).expect("outputs");
+    let told = work.ok("run job.yaml --workers 3 --metrics w.prom".split(' '));
+    assert_eq!(windows_line(&told.stdout), format!("{line} by 3 workers"));
+    let earlier = format!("outcome=\"earlier\"}} {}\n", all - empty);
+    let metrics = prometheus("w.prom");
+    assert!(metrics.contains(&earlier) && metrics.contains(&format!("outcome=\"empty\"}} {empty}\n")), "{metrics}");
+
+    fs::remove_dir_all(work.path("out")).expect("outputs");
+    for shard in ["1/2", "2/2"] {
+        work.ok(["run", "job.yaml", "--shard", shard]);
+    }
+    let merged = work.ok("merge job.yaml".split(' ')).stdout;
+    assert_eq!(windows_line(&merged), format!("{line}, computed by 2 shards; merged"));
+    // What was finished before is told as that; what a worker has just finished, by the worker alone.
+    let again = work.ok("run job.yaml --workers 2".split(' '));
+    assert_eq!(again.stderr.matches("is finished, by an earlier run").count(), 1, "{}", again.stderr);
+    let small = noise(3 * 120 * 90);
+    for name in ["a.tif", "b.tif"] {
+        let bands: Vec<Vec<u8>> = small.chunks(120 * 90).map(<[u8]>::to_vec).collect();
+        write_bands(&work.path(name), (120, 90), &bands, place);
+    }
+    work.write("small.yaml", JOB.replace("scene: scene.tif", "scene: [a.tif, b.tif]").replace(", polygons: a.fgb", ""));
+    let told = work.ok("run small.yaml --workers 2".split(' '));
+    assert!(!told.stderr.contains("by an earlier run"), "{}", told.stderr);
+    assert_eq!(told.stdout.matches("1 windows").count(), 2, "{}", told.stdout);
+}
+
+/// The page of a shared job is that of an undisturbed one.
+#[test]
+fn a_page_does_not_depend_on_who_computed_the_windows() {
+    let work = Workdir::new();
+    scene(&work);
+    work.write("job.yaml", JOB.replace("polygons: a.fgb", "report: true"));
+    work.ok(["run", "job.yaml"]);
+    let page = || fs::read(work.path("out/scene_report.html")).expect("a page");
+    let want = page();
+    fs::remove_dir_all(work.path("out")).expect("outputs");
+    work.ok("run job.yaml --workers 3".split(' '));
+    assert!(page() == want);
+}
+
 #[test]
 fn shards_that_begin_in_the_same_instant_do_not_disturb_each_other() {
     let work = Workdir::new();

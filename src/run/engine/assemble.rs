@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::windows::DataWindows;
 use super::{Counts, Engine, IDENTITY_TAG, ROWS_AT_ONCE, layers};
 use crate::error::{Context, Error, Result};
 use crate::journal::{Layer, RowFile, Rows};
@@ -9,7 +10,7 @@ use crate::raster::{LabelWriter, ScoreWriter};
 use crate::scene::{LabelType, ScoreType};
 use crate::stitch::Regrid;
 
-/// Writes every raster; counts the pixels of each class. `files` hold all rows of the scene, those of parts beside each
+/// Writes every raster; counts the pixels of each class, and gives which windows hold data. `files` hold all rows of the scene, those of parts beside each
 /// other in the order of their columns.
 pub(super) fn assemble(
     engine: &Engine<'_>,
@@ -18,7 +19,7 @@ pub(super) fn assemble(
     files: &mut [RowFile],
     tags: &[(String, String)],
     counts: &mut Counts,
-) -> Result<()> {
+) -> Result<DataWindows> {
     let mut tags = tags.to_vec();
     tags.push((IDENTITY_TAG.to_owned(), identity.to_owned()));
     if !counts.holes.is_empty() {
@@ -26,6 +27,7 @@ pub(super) fn assemble(
     }
     let width = engine.scene.info.size.width;
     let mut writers = Writers::create(engine, &tags)?;
+    let mut windows = DataWindows::new(engine.plan.grid(engine.scene), engine.classifier.nodata);
     for band in files.chunk_by_mut(|a, b| a.part().row == b.part().row) {
         let mut row = band.first().map_or(0, |file| file.part().row);
         let mut parts = band.iter_mut().map(RowFile::read).collect::<Result<Vec<Rows<'_>>>>()?;
@@ -42,13 +44,14 @@ pub(super) fn assemble(
                 let col = part.part().col;
                 part.take(rows, &mut bytes, width, col);
             }
-            writers.write(engine, row, rows, layers.iter().zip(bytes))?;
+            writers.write(engine, row, rows, layers.iter().zip(bytes), &mut windows)?;
             row += rows;
         }
     }
     counts.classes = writers.labels.counts().to_vec();
     counts.nodata = engine.scene.output_grid().0.pixels() as u64 - counts.classes.iter().sum::<u64>();
-    writers.finish()
+    writers.finish()?;
+    Ok(windows)
 }
 
 /// The rasters of one scene.
@@ -102,19 +105,23 @@ impl Writers {
         })
     }
 
-    /// Writes rows of the model's grid, from `row` on.
+    /// Writes rows of the model's grid, from `row` on, and notes which windows they show to hold data.
     fn write<'a>(
         &mut self,
         engine: &Engine<'_>,
         row: usize,
         rows: usize,
         layers: impl Iterator<Item = (&'a Layer, Vec<u8>)>,
+        windows: &mut DataWindows,
     ) -> Result<()> {
         for (layer, bytes) in layers {
             let values = match layer.name.as_str() {
                 layers::LABELS => Values::Labels(layers::labels(&bytes, layer.sample, &engine.classifier)?),
                 name => Values::Scores(name.to_owned(), layers::scores(&bytes, layer.sample)),
             };
+            if let Values::Labels(labels) = &values {
+                windows.rows(row, labels);
+            }
             let Some(regrid) = self.regrid else {
                 self.write_values(row, &values)?;
                 continue;

@@ -18,6 +18,7 @@ mod meter;
 mod queue;
 mod read;
 mod stitch;
+mod windows;
 
 use std::sync::OnceLock;
 use std::thread;
@@ -25,6 +26,7 @@ use std::thread;
 pub use memory::least as least_memory;
 use meter::Meter;
 use queue::queue;
+pub use windows::WindowCounts;
 
 use super::stop::Stop;
 use super::tally::Tally;
@@ -116,10 +118,10 @@ pub struct Watch<'a> {
 /// What came of a scene.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Windows computed by this run.
+    /// Windows computed by this run; those that two parts of the scene share once for each.
     pub windows: usize,
-    /// Windows without a single valid pixel: never computed.
-    pub empty_windows: usize,
+    /// All of the scene's, by whichever run.
+    pub all_windows: WindowCounts,
     /// Windows that could not be computed, by whichever run.
     pub holes: Vec<Window>,
     /// Pixels of each class.
@@ -225,13 +227,16 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
 ///
 /// # Errors
 /// Rows are missing; whose, is said.
-pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
+pub fn merge(engine: &Engine<'_>, tally: &Tally) -> Result<Outcome> {
     let scene = engine.scene;
     let folder = Journal::folder(&scene.outputs.labels);
     let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
     let mut identity = identity(engine, &reader);
     if !Journal::is_begun(&folder) {
         if is_finished(scene, &identity) {
+            let windows = engine.plan.grid(scene).len();
+            tally.windows.add(windows);
+            tally.windows_earlier.add(windows);
             return Ok(Outcome::Earlier);
         }
         return Err(Error::input(format!("nothing has been computed of {} yet", scene.name()))
@@ -259,6 +264,11 @@ pub fn merge(engine: &Engine<'_>) -> Result<Outcome> {
             .with_hint("Run these shards again: each goes on where it stopped."));
     }
     let counts = assembled(engine, &reader, &journal, &mut files, Counts::default())?;
+    tally.windows.add(engine.plan.grid(scene).len());
+    tally.windows_earlier.add(counts.all_windows.computed);
+    tally.windows_empty.add(counts.all_windows.empty);
+    tally.windows_holes.add(counts.holes.len());
+    tally.rows.add(total_rows(&files));
     Ok(Outcome::Finished(Box::new(Finished { counts, stretch: reader.stretch().clone(), journal })))
 }
 
@@ -330,9 +340,7 @@ fn compute(
     let label = format!("segmenting {}", engine.scene.title());
     let meter = Meter::new(watch.reporter.progress(&label, windows, "windows"), watch.tally);
     for file in files.iter_mut() {
-        let (computed, empty) = part(engine, &grid, segmenter, reader, file, watch.stop, &meter)?;
-        counts.windows += computed;
-        counts.empty_windows += empty;
+        counts.windows += part(engine, &grid, segmenter, reader, file, watch.stop, &meter)?;
     }
     Ok(counts)
 }
@@ -356,11 +364,16 @@ fn assembled(
     let mut tags = engine.tags.clone();
     tags.push(("SEGEARTH_STRETCH".to_owned(), reader.stretch().to_string()));
     counts.holes = holes(files);
-    assemble::assemble(engine, journal.identity(), journal.layers(), files, &tags, &mut counts)?;
+    // Where a class must reach a threshold and there is no background, a pixel with data may have no label.
+    let Classifier { thresholds, background, .. } = &engine.classifier;
+    let unsure = background.is_none() && thresholds.iter().any(|threshold| *threshold > 0.0);
+    let is_empty = unsure.then_some(|window| reader.read(window).is_ok_and(|tile| tile.is_empty()));
+    let windows = assemble::assemble(engine, journal.identity(), journal.layers(), files, &tags, &mut counts)?;
+    counts.all_windows = windows.counts(&counts.holes, is_empty);
     Ok(counts)
 }
 
-/// Computes the rows that a part lacks. Gives the number of windows computed, and of those without data.
+/// Computes the rows that a part lacks. Gives the number of windows computed.
 fn part(
     engine: &Engine<'_>,
     grid: &Grid,
@@ -369,12 +382,12 @@ fn part(
     file: &mut RowFile,
     stop: &Stop,
     meter: &Meter<'_>,
-) -> Result<(usize, usize)> {
+) -> Result<usize> {
     let whole = file.part();
     let rest = Window { row: whole.row + file.rows(), height: whole.height - file.rows(), ..whole };
     meter.earlier(grid.count_reaching(whole) - grid.count_reaching(rest));
     if file.is_complete() {
-        return Ok((0, 0));
+        return Ok(0);
     }
     let queries = segmenter.queries();
     let tiling = &engine.plan.tiling;
@@ -406,9 +419,9 @@ fn part(
         let read = reading.join().map_err(|_| Error::internal("the reading thread panicked"))?;
         let stitched = stitching.join().map_err(|_| Error::internal("the stitching thread panicked"))?;
         // A thread that fails makes its neighbours stop early without a fault of their own: the one at fault speaks.
-        let empty = read?;
+        read?;
         computing?;
-        stitched.map(|windows| (windows, empty))
+        stitched
     })?;
     if file.is_complete() {
         return Ok(counts);

@@ -17,7 +17,7 @@ pub(super) struct Batch {
 }
 
 #[expect(clippy::too_many_arguments, reason = "a thread's whole world")]
-/// Reads all windows that reach `region` in order and sends those that hold data. Gives the number of windows left out.
+/// Reads all windows that reach `region` in order and sends those that hold data.
 pub(super) fn read(
     engine: &Engine<'_>,
     reader: &SceneReader,
@@ -27,10 +27,9 @@ pub(super) fn read(
     to_model: Sender<'_, Message<Batch>>,
     stop: &Stop,
     meter: &Meter<'_>,
-) -> Result<usize> {
+) -> Result<()> {
     let padding = Padding::new(grid.window(), engine.patch);
     let mut waiting: Vec<Tile> = Vec::with_capacity(batch);
-    let mut empty = 0;
     // The model's thread may be gone: it then has a fault of its own to tell.
     let send = |tiles: &mut Vec<Tile>| {
         if tiles.is_empty() {
@@ -43,30 +42,29 @@ pub(super) fn read(
     for window in grid.reaching(region) {
         if stop.signal().is_some() {
             let _ = to_model.send(Message::Stop);
-            return Ok(empty);
+            return Ok(());
         }
         let tile = match reader.read(window) {
             Ok(tile) => tile,
             Err(_) if engine.options.allow_holes => {
                 if !send(&mut waiting) || to_model.send(Message::Hole(window)).is_err() {
-                    return Ok(empty);
+                    return Ok(());
                 }
                 continue;
             }
             Err(error) => return Err(error),
         };
         if tile.is_empty() {
-            empty += 1;
             meter.empty();
             continue;
         }
         waiting.push(tile);
         if waiting.len() == batch && !send(&mut waiting) {
-            return Ok(empty);
+            return Ok(());
         }
     }
     if send(&mut waiting) {
         let _ = to_model.send(Message::End);
     }
-    Ok(empty)
+    Ok(())
 }
