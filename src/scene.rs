@@ -1,5 +1,6 @@
 //! What the program knows of a scene, and a piece of its pixels: plain data, no GDAL.
 
+mod class_names;
 mod ground;
 mod mask;
 mod product;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use crate::geom::{GeoTransform, Region, Size, Window};
 
+pub use class_names::{ClassNames, same_name};
 pub use ground::ScaleBar;
 pub use mask::{MaskRequest, MaskRule, MaskSource, NodataValue, range};
 pub use product::{Misfit, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::error::{Error, Result};
 use crate::evaluate::{ClassMap, Code};
 use crate::raster::{ABSENT, CodedRaster, Coding};
-use crate::scene::{ClassInfo, SceneInfo};
+use crate::scene::{ClassInfo, SceneInfo, same_name};
 
 /// Classes of both maps together: their transitions all have a name in the result.
 pub const MOST: usize = 64;
@@ -62,21 +62,21 @@ impl Legend {
         let mut legend = Self { classes: Vec::new(), before: Meanings::default(), after: Meanings::default() };
         let mut colours: Vec<Option<[u8; 3]>> = Vec::new();
         for (raster, meanings) in [(before, &mut legend.before), (after, &mut legend.after)] {
-            if raster.coding() == Coding::Colours || raster.value_names().iter().all(|name| name.trim().is_empty()) {
+            if raster.names().is_empty() {
                 return Err(Error::input(format!("{} does not name its classes", raster.info().path.display()))
                     .with_hint(
                         "Say with --map FILE which values or colours mean which class: `classes: {water: 1, land: 2}`.",
                     ));
             }
-            for (value, name) in raster.value_names().iter().enumerate().filter(|(_, name)| !name.trim().is_empty()) {
-                let class = legend.classes.iter().position(|class| same(&class.name, name)).unwrap_or_else(|| {
-                    legend.classes.push(ClassInfo { name: name.trim().to_owned(), colour: [0; 3] });
+            for (value, name) in raster.names().iter() {
+                let class = legend.classes.iter().position(|class| same_name(&class.name, name)).unwrap_or_else(|| {
+                    legend.classes.push(ClassInfo { name: name.to_owned(), colour: [0; 3] });
                     colours.push(None);
                     legend.classes.len() - 1
                 });
                 // The later map has the last word on colours.
                 colours[class] = raster.colour(value).or(colours[class]);
-                meanings.0.insert(Code::Value(value as i64), Label::Class(class));
+                meanings.0.insert(Code::Value(value), Label::Class(class));
             }
         }
         check_number(legend.classes.len())?;
@@ -105,14 +105,13 @@ impl Legend {
 /// What a map with a class map says. A file that names its classes is read by those names where the class map has them, else
 /// by colours where the class map and the file have them, else by values.
 fn mapped(raster: CodedRaster, map: &ClassMap, colours: &mut [Option<[u8; 3]>]) -> Result<(CodedRaster, Meanings)> {
-    let names = raster.value_names();
-    let value = |name: &str| names.iter().position(|known| same(known, name)).map(|value| value as i64);
+    let names = raster.names();
     let mut by_name = Meanings::default();
     for (class, (name, codes)) in map.classes.iter().enumerate() {
         let texts = codes.iter().filter_map(|code| if let Code::Text(text) = code { Some(text) } else { None });
-        for value in texts.chain([name]).filter_map(|name| value(name)) {
+        for value in texts.chain([name]).flat_map(|name| names.values_of(name)) {
             by_name.0.insert(Code::Value(value), Label::Class(class));
-            colours[class] = colours[class].or_else(|| raster.colour(usize::try_from(value).ok()?));
+            colours[class] = colours[class].or_else(|| raster.colour(value));
         }
     }
     let named = !by_name.0.is_empty();
@@ -125,8 +124,8 @@ fn mapped(raster: CodedRaster, map: &ClassMap, colours: &mut [Option<[u8; 3]>]) 
     for code in &map.ignore {
         match code {
             Code::Text(text) => {
-                let value = raster.value_names().iter().position(|known| same(known, text));
-                meanings.0.extend(value.map(|value| (Code::Value(value as i64), Label::Ignored)));
+                let values = raster.names().values_of(text).into_iter();
+                meanings.0.extend(values.map(|value| (Code::Value(value), Label::Ignored)));
             }
             code => {
                 meanings.0.entry(code.clone()).or_insert(Label::Ignored);
@@ -137,10 +136,6 @@ fn mapped(raster: CodedRaster, map: &ClassMap, colours: &mut [Option<[u8; 3]>]) 
         return Err(Error::input(format!("the class map has no code for {}", raster.info().path.display())));
     }
     Ok((raster, meanings))
-}
-
-fn same(a: &str, b: &str) -> bool {
-    a.trim().to_lowercase() == b.trim().to_lowercase()
 }
 
 fn written_colour(codes: &[Code]) -> Option<[u8; 3]> {

@@ -98,6 +98,11 @@ impl Comparison {
         select::select(&self.legend.classes, written)
     }
 
+    /// The CRS of the result as WKT.
+    pub fn crs_wkt(&self) -> Option<&str> {
+        self.after.info().georeference.as_ref()?.crs_wkt.as_deref()
+    }
+
     /// Rows of the result.
     pub fn rows(&self) -> usize {
         self.after.info().size.height
@@ -159,7 +164,9 @@ impl Comparison {
 
     fn change(&self, Counts { cells, tally }: Counts) -> Change {
         let (first, info) = (self.before.raster().info(), self.after.info());
-        let mut notes = self.legend.notes(first, info);
+        let mut notes = self.before.raster().notes().to_vec();
+        notes.extend_from_slice(self.after.notes());
+        notes.extend(self.legend.notes(first, info));
         if self.before.is_warped() {
             notes.push(format!(
                 "{} lies on another grid: its pixels that are nearest to those of {} are compared.",

@@ -35,8 +35,8 @@ pub struct VectorizeArgs {
     /// Result: .gpkg, .fgb, .parquet, .geojson, .geojsonl, .ndjson or .shp
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
-    /// Class to take, by name or index; may be given again. Default: what the recipe's name says
-    #[arg(long = "class", value_name = "CLASS")]
+    /// Class to take, by name or value; may be given again. Default: what the recipe's name says
+    #[arg(long = "class", value_name = "NAME|NUMBER", allow_negative_numbers = true)]
     pub classes: Vec<String>,
     /// Land cover, plain: keep a class called background
     #[arg(long)]
@@ -50,7 +50,7 @@ pub struct VectorizeArgs {
     /// A layer for each class (GeoPackage)
     #[arg(long)]
     pub layer_per_class: bool,
-    /// Drop smaller polygons (m²); in land cover they go to their largest neighbour
+    /// Drop smaller polygons (m²; pixels without a CRS); in land cover they go to their largest neighbour
     #[arg(long, value_name = "M2")]
     pub min_area: Option<f64>,
     /// Fill holes up to this area (m²)

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::code::Code;
 use super::map::{ClassMap, unknown_class};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::scene::{ClassNames, same_name};
 
 /// Indices that an unnamed class may have: the matrix grows with their square.
 const MAX_UNNAMED: usize = 1024;
@@ -48,6 +49,17 @@ impl Lookup {
         }
     }
 
+    /// The values that a file names, as classes of these names.
+    fn of_names(named: &ClassNames, names: &[String]) -> Self {
+        let mut lookup = Self::default();
+        for (value, name) in named.iter() {
+            if let Some(class) = index_of(names, name) {
+                lookup.set(&Code::Value(value), Meaning::Class(class));
+            }
+        }
+        lookup
+    }
+
     fn set(&mut self, code: &Code, meaning: Meaning) {
         self.codes.insert(plain(code), meaning);
     }
@@ -69,28 +81,33 @@ impl Lookup {
 }
 
 impl Classes {
-    /// `prediction_names` and `reference_names` are the class names inside the two files, by value; empty where they have
-    /// none. `ignore` are further codes of the reference, or names of classes, to leave out.
+    /// `prediction_names` and `reference_names` are what the two files call their values; empty where they name none.
+    /// `ignore` are further codes of the reference, or names of classes, to leave out.
     pub fn settle(
-        prediction_names: &[String],
-        reference_names: &[String],
+        prediction_names: &ClassNames,
+        reference_names: &ClassNames,
         map: Option<&ClassMap>,
         ignore: &[Code],
     ) -> Result<Self> {
         let mut classes = match map {
             Some(map) => Self::mapped(prediction_names, reference_names, map)?,
-            None => Self::unmapped(prediction_names, reference_names)?,
+            None => Self::unmapped(prediction_names, reference_names, ignore)?,
         };
         for code in map.iter().flat_map(|map| &map.ignore).chain(ignore) {
             classes.reference.ignore(code, &classes.names);
+            if let Code::Text(name) = code {
+                for value in reference_names.values_of(name) {
+                    classes.reference.set(&Code::Value(value), Meaning::Ignored);
+                }
+            }
         }
         Ok(classes)
     }
 
-    fn mapped(prediction_names: &[String], reference_names: &[String], map: &ClassMap) -> Result<Self> {
+    fn mapped(prediction_names: &ClassNames, reference_names: &ClassNames, map: &ClassMap) -> Result<Self> {
         let written: Vec<String> = map.classes.iter().map(|(name, _)| name.clone()).collect();
         let own_names = !map.prediction.is_empty() || prediction_names.is_empty();
-        let names = if own_names { written } else { prediction_names.to_vec() };
+        let names = if own_names { written } else { prediction_names.distinct() };
         let class = |name: &str| {
             index_of(&names, name).ok_or_else(|| {
                 unknown_class(name, "the class map", "the prediction", &names.iter().collect::<Vec<_>>())
@@ -99,18 +116,25 @@ impl Classes {
 
         let mut prediction = Lookup::default();
         if map.prediction.is_empty() {
-            prediction.indices = names.len();
+            prediction = Lookup::of_names(prediction_names, &names);
+            if prediction_names.is_empty() {
+                prediction.indices = names.len();
+            }
         }
         for (name, codes) in &map.prediction {
+            let meaning = Meaning::Class(class(name)?);
             for code in codes {
-                let code = match code {
-                    Code::Text(text) => Code::Value(index_of(prediction_names, text).ok_or_else(|| {
-                        let known: Vec<&String> = prediction_names.iter().collect();
-                        unknown_class(text, "the class map's section 'prediction'", "the prediction", &known)
-                    })? as i64),
-                    other => other.clone(),
+                let Code::Text(text) = code else {
+                    prediction.set(code, meaning);
+                    continue;
                 };
-                prediction.set(&code, Meaning::Class(class(name)?));
+                let values = prediction_names.values_of(text);
+                if values.is_empty() {
+                    let known = prediction_names.distinct();
+                    let known: Vec<&String> = known.iter().collect();
+                    return Err(unknown_class(text, "the class map's section 'prediction'", "the prediction", &known));
+                }
+                values.into_iter().for_each(|value| prediction.set(&Code::Value(value), meaning));
             }
         }
 
@@ -119,31 +143,45 @@ impl Classes {
             let meaning = Meaning::Class(class(name)?);
             for code in codes {
                 reference.set(code, meaning);
-                if let Code::Text(text) = code
-                    && let Some(value) = index_of(reference_names, text)
-                {
-                    reference.set(&Code::Value(value as i64), meaning);
+                if let Code::Text(text) = code {
+                    for value in reference_names.values_of(text) {
+                        reference.set(&Code::Value(value), meaning);
+                    }
                 }
             }
         }
         Ok(Self { names, prediction, reference })
     }
 
-    fn unmapped(prediction_names: &[String], reference_names: &[String]) -> Result<Self> {
-        let names = if prediction_names.is_empty() { reference_names } else { prediction_names }.to_vec();
-        let indices = if names.is_empty() { MAX_UNNAMED } else { names.len() };
-        let prediction = Lookup { indices, ..Lookup::default() };
-        let mut reference = Lookup::default();
-        if reference_names.is_empty() {
-            reference.indices = indices;
+    fn unmapped(prediction_names: &ClassNames, reference_names: &ClassNames, ignore: &[Code]) -> Result<Self> {
+        let known = if prediction_names.is_empty() { reference_names } else { prediction_names };
+        let names = known.distinct();
+        // Who names nothing has the values of the other.
+        let of = |own: &ClassNames| Lookup::of_names(if own.is_empty() { known } else { own }, &names);
+        let mut prediction = of(prediction_names);
+        let mut reference = of(reference_names);
+        if names.is_empty() {
+            (prediction.indices, reference.indices) = (MAX_UNNAMED, MAX_UNNAMED);
         }
-        for (value, name) in reference_names.iter().enumerate() {
-            let class = index_of(&names, name)
-                .ok_or_else(|| {
-                    unknown_class(name, "the reference", "the prediction", &names.iter().collect::<Vec<_>>())
-                })
-                .map_err(|error: Error| error.with_hint("Say with --map which classes of the reference mean which."))?;
-            reference.set(&Code::Value(value as i64), Meaning::Class(class));
+        let ignored = |value: i64, name: &str| {
+            ignore.iter().any(|code| match code {
+                Code::Value(ignored) => *ignored == value,
+                Code::Text(ignored) => same_name(ignored, name),
+                Code::Colour(_) => false,
+            })
+        };
+        for (value, name) in reference_names.iter() {
+            if index_of(&names, name).is_none() && !ignored(value, name) {
+                return Err(unknown_class(
+                    name,
+                    "the reference",
+                    "the prediction",
+                    &names.iter().collect::<Vec<_>>(),
+                )
+                .with_hint(
+                    "Say with --map which classes of the reference mean which, or leave the class out with --ignore.",
+                ));
+            }
         }
         for (class, name) in names.iter().enumerate() {
             reference.set(&Code::Text(name.clone()), Meaning::Class(class));
@@ -160,8 +198,7 @@ impl Classes {
 
 /// The class of a name, whatever its case.
 fn index_of(names: &[String], name: &str) -> Option<usize> {
-    let same = |known: &&String| known.trim().to_lowercase() == name.trim().to_lowercase();
-    names.iter().position(|known| known == name).or_else(|| names.iter().position(|known| same(&known)))
+    names.iter().position(|known| known == name).or_else(|| names.iter().position(|known| same_name(known, name)))
 }
 
 fn plain(code: &Code) -> Code {
@@ -175,8 +212,8 @@ fn plain(code: &Code) -> Code {
 mod tests {
     use super::*;
 
-    fn names(list: &[&str]) -> Vec<String> {
-        list.iter().map(|name| (*name).to_owned()).collect()
+    fn names(list: &[&str]) -> ClassNames {
+        ClassNames::of_indices(list)
     }
 
     fn map(text: &str) -> ClassMap {
@@ -186,7 +223,7 @@ mod tests {
     #[test]
     fn a_map_joins_by_the_names_of_the_prediction() {
         let map = map("classes: {Water: '#0000FF', building: [1, house]}\nignore: '#000000'");
-        let classes = Classes::settle(&names(&["building", "road", "water"]), &[], Some(&map), &[]).unwrap();
+        let classes = Classes::settle(&names(&["building", "road", "water"]), &names(&[]), Some(&map), &[]).unwrap();
         assert_eq!(classes.names, ["building", "road", "water"]);
         for (code, expected) in [
             (Code::Colour([0, 0, 255]), Some(Meaning::Class(2))),
@@ -205,7 +242,7 @@ mod tests {
     #[test]
     fn a_map_may_rename_and_join_the_classes_of_the_prediction() {
         let map = map("classes: {green: 5}\nprediction: {green: [forest, 7]}");
-        let classes = Classes::settle(&names(&["fields", "forest"]), &[], Some(&map), &[]).unwrap();
+        let classes = Classes::settle(&names(&["fields", "forest"]), &names(&[]), Some(&map), &[]).unwrap();
         assert_eq!(classes.names, ["green"]);
         for value in [1, 7] {
             assert_eq!(classes.prediction.meaning(&Code::Value(value)), Some(Meaning::Class(0)), "{value}");
@@ -220,7 +257,8 @@ mod tests {
         assert_eq!(classes.reference.meaning(&Code::Value(0)), Some(Meaning::Class(1)));
         assert_eq!(classes.reference.meaning(&Code::Value(1)), Some(Meaning::Ignored));
         let classes =
-            Classes::settle(&names(&["a", "b"]), &[], None, &[Code::Value(255), Code::Text("b".into())]).unwrap();
+            Classes::settle(&names(&["a", "b"]), &names(&[]), None, &[Code::Value(255), Code::Text("b".into())])
+                .unwrap();
         for (value, expected) in [
             (0, Some(Meaning::Class(0))),
             (1, Some(Meaning::Ignored)),
@@ -239,7 +277,7 @@ mod tests {
         let foreign = Classes::settle(&names(&["a"]), &names(&["a", "c"]), None, &[]).unwrap_err();
         assert!(foreign.to_string().contains("the reference names the class \"c\""), "{foreign}");
         let map = map("classes: {watr: 1}");
-        let near = Classes::settle(&names(&["water", "land"]), &[], Some(&map), &[]).unwrap_err();
+        let near = Classes::settle(&names(&["water", "land"]), &names(&[]), Some(&map), &[]).unwrap_err();
         assert_eq!(near.hint(), Some("Did you mean \"water\"?"));
     }
 }

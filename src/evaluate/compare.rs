@@ -15,7 +15,7 @@ use crate::geom::Window;
 use crate::raster::{
     ABSENT, AlignedRaster, BurntVector, CodedRaster, Coding, FieldCode, VectorSource, blocks, is_vector,
 };
-use crate::scene::SceneInfo;
+use crate::scene::{ClassNames, SceneInfo};
 
 /// What polygons burn for pixels that are left out, beside the classes' indices.
 const BURNT_IGNORED: i32 = -2;
@@ -49,6 +49,7 @@ pub(super) struct Compared {
     pub confusion: ConfusionMatrix,
     pub tally: Tally,
     pub warped: bool,
+    pub notes: Vec<String>,
 }
 
 /// What a pixel of either side says.
@@ -68,9 +69,10 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
     if map.is_some_and(|map| wants_colours(&map.prediction)) {
         prediction = prediction.as_colours();
     }
-    let names = prediction.class_names();
+    let names = prediction.names();
+    let mut notes = prediction.notes().to_vec();
     let (reference, classes) = if is_vector(&pair.reference) {
-        let classes = Classes::settle(names, &[], map, &request.ignore)?;
+        let classes = Classes::settle(names, &ClassNames::default(), map, &request.ignore)?;
         (Reference::burn(&pair.reference, request, prediction.info(), &classes)?, classes)
     } else {
         let mut raster = CodedRaster::open(&pair.reference)?;
@@ -86,7 +88,8 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
                 "Write a file with a line for each class, such as building: '#3C1098', and name it with --map.",
             ));
         }
-        let settled = Classes::settle(names, raster.class_names(), map, &request.ignore);
+        notes.extend_from_slice(raster.notes());
+        let settled = Classes::settle(names, raster.names(), map, &request.ignore);
         let classes = settled
             .input(|| format!("{} and {} cannot be compared", pair.prediction.display(), pair.reference.display()))?;
         (Reference::Raster(Box::new(AlignedRaster::new(raster, prediction.info())?)), classes)
@@ -125,7 +128,7 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
         .with_hint("Compare their extents with gdalinfo or ogrinfo: they do not overlap, or all is nodata."));
     }
     let warped = matches!(&reference, Reference::Raster(raster) if raster.is_warped());
-    Ok(Compared { names: classes.names, confusion, tally, warped })
+    Ok(Compared { names: classes.names, confusion, tally, warped, notes })
 }
 
 /// What a prediction is measured against, on its own pixels.

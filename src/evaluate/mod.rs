@@ -71,6 +71,8 @@ pub struct Evaluation {
     pub pairs: Vec<PairResult>,
     /// Label files of either side that found no partner.
     pub without_partner: Vec<PathBuf>,
+    /// What a reader should know, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// The result of one pair.
@@ -112,11 +114,13 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
     let mut confusion = ConfusionMatrix::new(names.len());
     let mut pixels = Tally::default();
     let mut results = Vec::with_capacity(compared.len());
+    let mut notes = Vec::new();
     for (pair, one) in pairs.pairs.into_iter().zip(compared) {
         confusion.merge(&one.confusion);
         pixels.add(&one.tally);
         let Means { miou, overall_accuracy, .. } = one.confusion.means();
-        let Compared { warped, tally: pixels, .. } = one;
+        let Compared { warped, tally: pixels, notes: said, .. } = one;
+        notes.extend(said.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
         results.push(PairResult {
             prediction: pair.prediction,
             reference: pair.reference,
@@ -133,6 +137,7 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
         confusion,
         pairs: results,
         without_partner: [pairs.predictions_alone, pairs.references_alone].concat(),
+        notes,
     })
 }
 

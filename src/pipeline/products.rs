@@ -6,7 +6,7 @@ use super::fault::Faults;
 use super::outputs::name;
 use super::plan::{ClassPlan, is_local};
 use super::spec::{OneOrMany, OutputForm, PolygonsForm, PolygonsKeys, RecipeForm, Spec};
-use crate::scene::{ProductOptions, Recipe, is_background};
+use crate::scene::{ClassNames, ProductOptions, Recipe, is_background};
 
 /// What is made of the labels, but for the paths that differ from scene to scene.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,7 +95,7 @@ pub(super) fn product(
         faults.add(&format!("outputs.polygons.{}", misfit.key), misfit.message).hint = Some(misfit.hint);
     }
     let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
-    match recipe.classes(&names, &options.classes, "the job") {
+    match recipe.classes(&ClassNames::of_indices(&names), &options.classes, "the job") {
         Err(error) if !names.is_empty() => {
             let key = if options.classes.is_empty() { "outputs.polygons.recipe" } else { "outputs.polygons.classes" };
             faults.add(key, error.to_string()).hint = error.hint().map(str::to_owned);

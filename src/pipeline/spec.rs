@@ -261,7 +261,7 @@ pub struct PolygonsKeys {
     pub t_srs: Option<String>,
     /// A layer for each class (GeoPackage); default false.
     pub layer_per_class: Option<bool>,
-    /// Smaller polygons are dropped; in land cover they go to their largest neighbour.
+    /// Smaller polygons are dropped (plain: none by default); in land cover they go to their largest neighbour.
     #[schemars(range(min = 0.0))]
     pub min_area: Option<f64>,
     /// Holes up to this area are filled.

@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
-use gdal::raster::GdalDataType;
-use gdal::{Dataset, Metadata};
+use gdal::Dataset;
 
+use super::class_names::{self, Legend};
 use super::{ffi, messages, metadata, open};
 use crate::error::{Context, Error, Result};
-use crate::geom::Window;
-use crate::scene::{ColourRole, SceneInfo};
+use crate::geom::{Size, Window};
+use crate::scene::{ClassNames, ColourRole, SceneInfo};
 
 /// A pixel without a label: nodata, transparent, or outside the image.
 pub const ABSENT: i64 = i64::MIN;
@@ -24,17 +24,16 @@ pub enum Coding {
     Colours,
 }
 
-/// A label image open for reading.
+/// A label image open for reading: what evaluates, compares and vectorises label rasters reads them through this.
 pub struct CodedRaster {
     dataset: Dataset,
     info: SceneInfo,
     coding: Coding,
-    /// 0xRRGGBB of each value, where a single band has a colour table.
-    palette: Vec<i64>,
-    class_names: Vec<String>,
-    /// What any program calls the values, from 0; empty for those without a name.
-    value_names: Vec<String>,
+    legend: Legend,
 }
+
+/// Whole numbers above this are no longer told apart in floating point.
+const LARGEST: f64 = 9_007_199_254_740_992.0;
 
 impl CodedRaster {
     /// Opens one band of whole numbers (an alpha band may follow), or three of 8-bit colours (likewise).
@@ -63,60 +62,72 @@ impl CodedRaster {
                 band.pixel_type
             )));
         }
-        let (palette, class_names, categories) = {
+        if info.bands[0].pixel_type.starts_with('C') {
+            return Err(Error::input(format!(
+                "{} has pixels of the type {}, and labels are whole numbers",
+                path.display(),
+                info.bands[0].pixel_type
+            )));
+        }
+        let legend = {
             let band = dataset.rasterband(1).input(|| format!("cannot open band 1 of {}", path.display()))?;
-            if matches!(band.band_type(), GdalDataType::Unknown) || info.bands[0].pixel_type.starts_with('C') {
-                return Err(Error::input(format!(
-                    "{} has pixels of the type {}, and labels are whole numbers",
-                    path.display(),
-                    info.bands[0].pixel_type
-                )));
-            }
-            let colours = band.color_table();
-            let palette =
-                colours.iter().flat_map(|table| (0..table.entry_count()).map(|index| table.entry_as_rgb(index)));
-            let palette =
-                palette.map(|entry| entry.map_or(ABSENT, |entry| rgb([entry.r, entry.g, entry.b].map(i64::from))));
-            let name = |value: usize| band.metadata_item(&format!("CLASS_{value}"), "");
-            (palette.collect(), (0..).map_while(name).collect::<Vec<String>>(), ffi::category_names(&band))
+            // Pictures in colours have no names of values.
+            if coding == Coding::Values { class_names::read(&dataset, &band, path) } else { Legend::default() }
         };
-        let value_names = if class_names.is_empty() { categories } else { class_names.clone() };
-        Ok(Self { dataset, info, coding, palette, class_names, value_names })
+        Ok(Self { dataset, info, coding, legend })
     }
 
     pub fn info(&self) -> &SceneInfo {
         &self.info
     }
 
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
     pub fn coding(&self) -> Coding {
         self.coding
     }
 
-    /// The classes that the file names, by value: what label maps of this program carry. Empty for other files.
-    pub fn class_names(&self) -> &[String] {
-        &self.class_names
+    /// What the file calls its values, by whichever program.
+    pub fn names(&self) -> &ClassNames {
+        &self.legend.names
     }
 
-    /// The names of the values, from 0, by whichever program: those of [`class_names`](Self::class_names), else GDAL's category
-    /// names. Values without a name have an empty one.
-    pub fn value_names(&self) -> &[String] {
-        &self.value_names
+    /// Sentences about names that contradict each other.
+    pub fn notes(&self) -> &[String] {
+        &self.legend.notes
     }
 
-    /// Red, green and blue of a value in the file's colour table.
-    pub fn colour(&self, value: usize) -> Option<[u8; 3]> {
-        let colour = *self.palette.get(value).filter(|colour| **colour != ABSENT)?;
-        let [.., red, green, blue] = colour.to_be_bytes();
-        Some([red, green, blue])
+    /// Red, green and blue of a value, where the file gives it a colour.
+    pub fn colour(&self, value: i64) -> Option<[u8; 3]> {
+        self.legend.colours.get(&value).copied()
     }
 
-    /// From now on reads the colours of its colour table instead of its values; without effect where it has none.
+    /// From now on reads the colours of its values instead of the values; without effect where it has none.
     #[must_use]
     pub fn as_colours(mut self) -> Self {
-        if !self.palette.is_empty() {
+        if !self.legend.colours.is_empty() {
             self.coding = Coding::Colours;
         }
         self
+    }
+
+    /// Rows and columns of the blocks in which the file is stored.
+    pub fn block(&self) -> Size {
+        let size = self.dataset.rasterband(1).map_or((1, 1), |band| band.block_size());
+        Size::new(size.0.max(1), size.1.max(1))
+    }
+
+    /// Whether all values are from 0 to 65,534 by their type and nodata value alone, whatever the pixels.
+    pub fn is_small(&self) -> bool {
+        let band = &self.info.bands[0];
+        band.pixel_type == "Byte" || band.pixel_type == "UInt16" && band.nodata == Some(f64::from(u16::MAX))
+    }
+
+    /// Lets go of the blocks that GDAL keeps decoded, of a file that is read once from top to bottom.
+    pub fn drop_blocks(&self) {
+        ffi::drop_blocks(&self.dataset);
     }
 
     /// The codes of a window inside the image, (row, column); [`ABSENT`] where a pixel has none.
@@ -126,22 +137,50 @@ impl CodedRaster {
         let mut codes = if self.info.bands.len() >= 3 {
             let [red, green, blue] = [self.plane(1, window)?, self.plane(2, window)?, self.plane(3, window)?];
             let pixels = red.iter().zip(&green).zip(&blue);
-            pixels.map(|((red, green), blue)| rgb([*red as i64, *green as i64, *blue as i64])).collect()
+            pixels.map(|((red, green), blue)| rgb([*red as u8, *green as u8, *blue as u8])).collect()
         } else {
-            self.whole_numbers(window)?
+            Vec::new()
         };
-        self.drop_masked(window, &mut codes)?;
+        // Whether a pixel is there comes first: what lies under a mask need not be a number.
+        let valid = self.valid(window)?;
+        if codes.is_empty() {
+            codes = self.whole_numbers(window, valid.as_deref())?;
+        }
+        for (code, valid) in codes.iter_mut().zip(valid.unwrap_or_default()) {
+            if !valid {
+                *code = ABSENT;
+            }
+        }
         Ok(codes)
     }
 
-    fn whole_numbers(&self, window: Window) -> Result<Vec<i64>> {
+    /// The values of a window of a raster that [`is_small`](Self::is_small), as [`read`](Self::read) gives them but in less
+    /// memory; `absent` where a pixel has none.
+    pub fn read_small(&self, window: Window, labels: &mut [u16], absent: u16) -> Result<()> {
+        messages::attempt(|| {
+            let size = (window.width, window.height);
+            let band = self.dataset.rasterband(1)?;
+            band.read_into_slice((window.col as isize, window.row as isize), size, size, labels, None)
+        })
+        .input(|| format!("cannot read {window} of {}", self.info.path.display()))
+        .map_err(|error| error.with_hint(CUT_SHORT))?;
+        for (label, valid) in labels.iter_mut().zip(self.valid(window)?.unwrap_or_default()) {
+            if !valid {
+                *label = absent;
+            }
+        }
+        Ok(())
+    }
+
+    fn whole_numbers(&self, window: Window, valid: Option<&[bool]>) -> Result<Vec<i64>> {
         let values = self.plane(1, window)?;
         let mut codes = Vec::with_capacity(values.len());
         for (index, value) in values.into_iter().enumerate() {
+            let there = valid.is_none_or(|valid| valid.get(index).copied().unwrap_or(true));
             // NaN is how images of floating point numbers say that there is nothing.
-            let value = if value.is_nan() {
+            let value = if value.is_nan() || !there {
                 ABSENT
-            } else if value.fract() == 0.0 {
+            } else if value.fract() == 0.0 && value.abs() < LARGEST {
                 value as i64
             } else {
                 let (col, row) = (window.col + index % window.width, window.row + index / window.width);
@@ -154,9 +193,7 @@ impl CodedRaster {
                 ));
             };
             let coded = match self.coding {
-                Coding::Colours if value != ABSENT => {
-                    usize::try_from(value).ok().and_then(|value| self.palette.get(value)).copied().unwrap_or(ABSENT)
-                }
+                Coding::Colours if value != ABSENT => self.colour(value).map_or(ABSENT, rgb),
                 _ => value,
             };
             codes.push(coded);
@@ -164,8 +201,8 @@ impl CodedRaster {
         Ok(codes)
     }
 
-    /// Takes out the pixels that GDAL's masks call invalid; of three colour bands all must say so.
-    fn drop_masked(&self, window: Window, codes: &mut [i64]) -> Result<()> {
+    /// Which pixels GDAL's masks call valid, of three colour bands any; `None`: all.
+    fn valid(&self, window: Window) -> Result<Option<Vec<bool>>> {
         let bands = if self.info.bands.len() >= 3 { 3 } else { 1 };
         let mut valid: Option<Vec<bool>> = None;
         for number in 1..=bands {
@@ -180,16 +217,11 @@ impl CodedRaster {
                     .map(Some)
             });
             let mask = mask.input(|| format!("cannot read the mask of {} in {window}", self.info.path.display()))?;
-            let Some(mask) = mask else { return Ok(()) };
-            let valid = valid.get_or_insert_with(|| vec![false; codes.len()]);
+            let Some(mask) = mask else { return Ok(None) };
+            let valid = valid.get_or_insert_with(|| vec![false; window.size().pixels()]);
             valid.iter_mut().zip(mask.data()).for_each(|(valid, mask)| *valid |= *mask != 0);
         }
-        for (code, valid) in codes.iter_mut().zip(valid.unwrap_or_default()) {
-            if !valid {
-                *code = ABSENT;
-            }
-        }
-        Ok(())
+        Ok(valid)
     }
 
     fn plane(&self, band: usize, window: Window) -> Result<Vec<f64>> {
@@ -199,11 +231,14 @@ impl CodedRaster {
         })
         .map(|buffer| buffer.data().to_vec())
         .input(|| format!("cannot read {window} of {}", self.info.path.display()))
-        .map_err(|error| error.with_hint("The file may be cut short; fetch it again."))
+        .map_err(|error| error.with_hint(CUT_SHORT))
     }
 }
 
-fn rgb([red, green, blue]: [i64; 3]) -> i64 {
+const CUT_SHORT: &str = "The file may be cut short; fetch it again.";
+
+fn rgb(colour: [u8; 3]) -> i64 {
+    let [red, green, blue] = colour.map(i64::from);
     red << 16 | green << 8 | blue
 }
 
@@ -213,7 +248,6 @@ mod tests {
 
     use super::super::test_scenes::{make, plane};
     use super::*;
-    use crate::geom::Size;
 
     const SIZE: Size = Size { width: 5, height: 4 };
 

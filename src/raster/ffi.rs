@@ -1,6 +1,7 @@
 //! All `unsafe` of the raster room: what GDAL's C interface offers and the bindings do not wrap.
 #![allow(unsafe_code)]
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
 use std::path::{Path, PathBuf};
 use std::ptr;
@@ -199,18 +200,115 @@ pub(super) fn category_names(band: &RasterBand<'_>) -> Vec<String> {
     }
 }
 
-/// Value, class and pixel count of a band's attribute table.
-pub(super) fn attribute_table(band: &RasterBand<'_>) -> Vec<(i32, String, u64)> {
-    // SAFETY: the table belongs to the band, which is borrowed; its columns are those of `set_attribute_table`; strings
-    // are copied before the next call.
+/// A row of an attribute table: what it says of one value.
+pub(super) struct ValueRow {
+    pub value: i64,
+    /// Empty where the table names nothing.
+    pub name: String,
+    pub colour: Option<[u8; 3]>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "what is written is read back by a test"))]
+    pub pixels: u64,
+}
+
+/// Rows of an attribute table that are looked at: as many as there are values of 16 bits, and some.
+const MOST_ROWS: c_int = 1 << 17;
+
+/// Columns that hold names in tables without usages, as those of databases are.
+const NAME_COLUMNS: [&str; 9] =
+    ["class_name", "class_names", "classname", "class", "name", "label", "category", "land_cover", "landcover"];
+
+/// What the attribute table of a band, whoever made it, says of single values; empty where it has none.
+pub(super) fn attribute_table(band: &RasterBand<'_>) -> Vec<ValueRow> {
+    // SAFETY: the table belongs to the band, which is borrowed over all calls. Columns and rows that are asked for are below
+    // the counts that GDAL gives; strings are copied before the next call.
     unsafe {
         let table = gdal_sys::GDALGetDefaultRAT(band.c_rasterband());
-        let rows = if table.is_null() { 0 } else { gdal_sys::GDALRATGetRowCount(table) };
-        let row = |row| {
-            let name = CStr::from_ptr(gdal_sys::GDALRATGetValueAsString(table, row, 1)).to_string_lossy().into_owned();
-            let count = gdal_sys::GDALRATGetValueAsDouble(table, row, 2) as u64;
-            (gdal_sys::GDALRATGetValueAsInt(table, row, 0), name, count)
+        if table.is_null() {
+            return Vec::new();
+        }
+        let columns = 0..gdal_sys::GDALRATGetColumnCount(table);
+        let usage = |wanted| columns.clone().find(|col| gdal_sys::GDALRATGetUsageOfCol(table, *col) == wanted);
+        let column_name = |col| {
+            let name = gdal_sys::GDALRATGetNameOfCol(table, col);
+            if name.is_null() { String::new() } else { CStr::from_ptr(name).to_string_lossy().to_lowercase() }
         };
-        (0..rows).map(row).collect()
+        let called = |name: &str| columns.clone().find(|col| column_name(*col) == name);
+        let is_text = |col: &c_int| gdal_sys::GDALRATGetTypeOfCol(table, *col) == GDALRATFieldType::GFT_String;
+        let value = usage(GDALRATFieldUsage::GFU_MinMax);
+        let range = usage(GDALRATFieldUsage::GFU_Min).zip(usage(GDALRATFieldUsage::GFU_Max));
+        let value = value.or_else(|| if range.is_none() { called("value") } else { None });
+        let (mut first, mut step) = (0.0, 1.0);
+        // Tables of Erdas have no values, but the size of their bins.
+        let binned = gdal_sys::GDALRATGetLinearBinning(table, &mut first, &mut step) != 0;
+        let (first, step) = if binned { (first, step) } else { (0.0, 1.0) };
+        let mut texts = columns.clone().filter(is_text);
+        let only_text = texts.next().filter(|_| texts.next().is_none());
+        let name = usage(GDALRATFieldUsage::GFU_Name)
+            .or_else(|| NAME_COLUMNS.iter().find_map(|name| called(name)))
+            .or(only_text);
+        let colour = [GDALRATFieldUsage::GFU_Red, GDALRATFieldUsage::GFU_Green, GDALRATFieldUsage::GFU_Blue].map(usage);
+        let count = usage(GDALRATFieldUsage::GFU_PixelCount);
+        let number = |row, col| gdal_sys::GDALRATGetValueAsDouble(table, row, col);
+        let row = |row: c_int| {
+            let value = match (value, range) {
+                (Some(col), _) => number(row, col),
+                (None, Some((low, high))) if number(row, low) == number(row, high) => number(row, low),
+                (None, Some(_)) => return None,
+                (None, None) => first + step * f64::from(row),
+            };
+            let whole = value.fract() == 0.0 && value.abs() < 9e15;
+            let text =
+                name.map(|col| gdal_sys::GDALRATGetValueAsString(table, row, col)).filter(|text| !text.is_null());
+            let name = text.map(|text| CStr::from_ptr(text).to_string_lossy().into_owned()).unwrap_or_default();
+            let part = |col: Option<c_int>| Some(gdal_sys::GDALRATGetValueAsInt(table, row, col?).clamp(0, 255) as u8);
+            let [red, green, blue] = colour.map(part);
+            let colour = red.zip(green).zip(blue).map(|((red, green), blue)| [red, green, blue]);
+            let pixels = count.map_or(0, |col| number(row, col) as u64);
+            whole.then_some(ValueRow { value: value as i64, name, colour, pixels })
+        };
+        (0..gdal_sys::GDALRATGetRowCount(table).min(MOST_ROWS)).filter_map(row).collect()
+    }
+}
+
+/// The attributes of all elements of these names in an XML document, in its order; empty where it is none.
+pub(super) fn xml_elements(text: Vec<u8>, names: &[&str]) -> Vec<HashMap<String, String>> {
+    let Ok(text) = CString::new(text) else { return Vec::new() };
+    let mut found = Vec::new();
+    // SAFETY: the text lives over the call. The tree is ours and freed below with GDAL's own call; until then all pointers
+    // in it are null or lead to its other nodes and to C strings.
+    unsafe {
+        let root = gdal_sys::CPLParseXMLString(text.as_ptr());
+        let string = |text: *const std::ffi::c_char| CStr::from_ptr(text).to_string_lossy().into_owned();
+        let mut open: Vec<*const gdal_sys::CPLXMLNode> = vec![root];
+        while let Some(node) = open.pop().and_then(|node| node.as_ref()) {
+            // The children are looked at first: they were put on later.
+            open.extend(
+                [node.psNext, node.psChild].map(|node| node.cast_const()).iter().filter(|node| !node.is_null()),
+            );
+            if node.eType != gdal_sys::CPLXMLNodeType::CXT_Element || !names.contains(&string(node.pszValue).as_str()) {
+                continue;
+            }
+            let mut attributes = HashMap::new();
+            let mut next = node.psChild.as_ref();
+            while let Some(child) = next {
+                if child.eType == gdal_sys::CPLXMLNodeType::CXT_Attribute
+                    && let Some(value) = child.psChild.as_ref()
+                {
+                    attributes.insert(string(child.pszValue), string(value.pszValue));
+                }
+                next = child.psNext.as_ref();
+            }
+            found.push(attributes);
+        }
+        gdal_sys::CPLDestroyXMLNode(root);
+    }
+    found
+}
+
+/// Makes GDAL let go of the decoded blocks of a raster that is read once.
+pub(super) fn drop_blocks(dataset: &Dataset) {
+    // SAFETY: the handle is valid while `dataset` is borrowed; flushing a dataset that was opened to be read writes nothing.
+    unsafe {
+        gdal_sys::GDALFlushCache(dataset.c_dataset());
     }
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use gdal::Metadata;
 use gdal::cpl::CslStringList;
+use gdal::errors::GdalError;
 use gdal::raster::{ColorEntry, ColorTable, PaletteInterpretation};
+use gdal::{Dataset, Metadata};
 
 use super::blocks::BlockRows;
+use super::internal_table::InternalTable;
 use super::target::{Form, Target};
 use super::{ffi, pyramid, style};
 use crate::error::{Error, Result};
@@ -17,15 +19,23 @@ const BLOCK: Size = Size { width: 256, height: 256 };
 
 /// Writes a class map row by row; it has its name only after [`finish`](Self::finish).
 ///
-/// The file is a tiled GeoTIFF, or a COG. Its overviews take the most frequent class. A style for QGIS lies beside it under
-/// the same name with the ending `.qml`. Class names are in it three times: as metadata of the band (`CLASS_0=…`, inside
-/// the file), as GDAL's category names and in the raster attribute table (both in the sidecar `.aux.xml`, where GDAL keeps
-/// them), which also counts each class's pixels.
+/// The file is a tiled GeoTIFF, or a COG. Its overviews take the most frequent class. What a copy of the file alone keeps,
+/// without the two files beside it:
+///
+/// | | in the file | in `.aux.xml` | in `.qml` |
+/// |---|---|---|---|
+/// | names | metadata of the band, `CLASS_0=…`: read by this program, shown by gdalinfo and among QGIS' layer properties; an attribute table as GDAL 3.12 and later read it | category names and attribute table: legends of QGIS and ArcGIS | legend of QGIS |
+/// | colours | palette with an entry for each value of the type (256 or 65,536: TIFF knows no shorter one), black beyond the classes | palette with an entry a class, attribute table | an entry a class |
+/// | pixels of each class | – | attribute table | – |
+///
+/// GDAL reads category names from the sidecar alone, and attribute tables too before version 3.12: a copy without its
+/// sidecars has the right colours in QGIS, under the numbers of the values.
 pub struct LabelWriter {
     target: Target,
     rows: Rows,
     style: style::Style,
     classes: Vec<ClassInfo>,
+    internal: Option<InternalTable>,
     counts: Vec<u64>,
     nodata: u16,
 }
@@ -59,6 +69,7 @@ impl LabelWriter {
             LabelType::U16 => Target::create::<u16>(path, &form)?,
         };
         let style = style::Style::create(path, classes)?;
+        let internal = InternalTable::new(classes);
         target.attempt("describe the classes of", |dataset| {
             let mut band = dataset.rasterband(1)?;
             band.set_no_data_value(Some(f64::from(nodata)))?;
@@ -68,13 +79,17 @@ impl LabelWriter {
                 names.add_string(&class.name)?;
                 band.set_metadata_item(&format!("CLASS_{index}"), &class.name, "")?;
             }
+            if let Some(table) = &internal {
+                band.set_metadata_item(InternalTable::KEY, table.filling(), "")?;
+            }
             ffi::set_category_names(&mut band, &names)
         })?;
         let rows = match kind {
             LabelType::U8 => Rows::U8(BlockRows::new(&target, BLOCK, u8::MAX)),
             LabelType::U16 => Rows::U16(BlockRows::new(&target, BLOCK, u16::MAX)),
         };
-        Ok(Self { target, rows, style, classes: classes.to_vec(), counts: vec![0; classes.len()], nodata })
+        let (classes, counts) = (classes.to_vec(), vec![0; classes.len()]);
+        Ok(Self { target, rows, style, classes, internal, counts, nodata })
     }
 
     /// Writes whole rows of class indices, (row, column); rows come in order, from `first_row` on.
@@ -127,11 +142,32 @@ impl LabelWriter {
         self.target.attempt("describe the classes of", |dataset| {
             ffi::set_attribute_table(&mut dataset.rasterband(1)?, &table)
         })?;
-        // Losing the sidecar is only a warning to GDAL.
-        self.target.finish(|dataset| {
-            let found = ffi::attribute_table(&dataset.rasterband(1)?);
-            Ok(found.iter().map(|(_, name, _)| name).eq(self.classes.iter().map(|class| &class.name)))
-        })?;
+        let classes = &self.classes;
+        self.target.finish(
+            |path| {
+                if let Some(table) = &self.internal {
+                    table.put(path).map_err(|error| GdalError::BadArgument(error.to_string()))?;
+                }
+                // The palette inside the file has as many entries as its type has values, black ones beyond the classes.
+                // That of the sidecar, which GDAL takes first, ends with the classes: viewers list these and nothing else.
+                let dataset = Dataset::open(path)?;
+                dataset.rasterband(1)?.set_color_table(&colour_table(classes));
+                dataset.close()?;
+                let again = Dataset::open(path)?;
+                let entries = again.rasterband(1)?.color_table().map_or(0, |table| table.entry_count());
+                if entries == classes.len() {
+                    return Ok(());
+                }
+                Err(GdalError::BadArgument("the colours of the sidecar do not read back".to_owned()))
+            },
+            // Losing the sidecar is only a warning to GDAL.
+            |dataset| {
+                let band = dataset.rasterband(1)?;
+                let found = ffi::attribute_table(&band);
+                let names = found.iter().map(|row| &row.name).eq(classes.iter().map(|class| &class.name));
+                Ok(names)
+            },
+        )?;
         self.style.commit()
     }
 }
@@ -150,7 +186,6 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    use gdal::Dataset;
     use proptest::prelude::*;
 
     use super::super::test_scenes::{classes, georeference};
@@ -228,7 +263,7 @@ mod tests {
         let entry = table.entry_as_rgb(2).unwrap();
         assert_eq!([entry.r, entry.g, entry.b], classes[2].colour.map(i16::from));
         assert_eq!(ffi::category_names(&band), classes.iter().map(|class| class.name.clone()).collect::<Vec<_>>());
-        let counts: Vec<u64> = ffi::attribute_table(&band).into_iter().map(|row| row.2).collect();
+        let counts: Vec<u64> = ffi::attribute_table(&band).into_iter().map(|row| row.pixels).collect();
         assert_eq!(counts, [1, 0, 2]);
     }
 

@@ -111,7 +111,7 @@ impl ScoreWriter {
                 Rows::U8(_) => pyramid::build(&mut self.target, u8::MAX, pyramid::mean_of_bytes)?,
             }
         }
-        self.target.finish(|_| Ok(true))
+        self.target.finish(|_| Ok(()), |_| Ok(true))
     }
 }
 

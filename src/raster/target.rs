@@ -109,12 +109,21 @@ impl Target {
     /// Closes the file and gives it its name, as a COG where that was asked for.
     ///
     /// Closing writes the directory and may be where a full disk shows, but this GDAL's call returns nothing: what it says
-    /// meanwhile is listened to, and the file is opened once more: `whole` says whether what else belongs to it is there.
-    pub(super) fn finish(self, whole: impl Fn(&Dataset) -> gdal::errors::Result<bool>) -> Result<()> {
+    /// meanwhile is listened to, and the file is opened once more: `dress` may add to the finished file and its sidecar what
+    /// GDAL does not while it writes, and `whole` says whether what else belongs to it is there.
+    pub(super) fn finish(
+        self,
+        dress: impl Fn(&Path) -> gdal::errors::Result<()>,
+        whole: impl Fn(&Dataset) -> gdal::errors::Result<bool>,
+    ) -> Result<()> {
         let options = self.cog_options();
         let Self { dataset, partial, size, bands, layout, .. } = self;
         messages::attempt_unsaid(|| dataset.close()).map_err(|cause| partial.failed("complete", cause))?;
-        let check = |partial: &Partial| {
+        let check = |partial: &Partial, last: bool| {
+            if last {
+                messages::attempt_unsaid(|| dress(partial.temporary()))
+                    .map_err(|cause| partial.failed("complete", cause))?;
+            }
             let again = messages::attempt_unsaid(|| {
                 let dataset = Dataset::open(partial.temporary())?;
                 Ok((dataset.raster_size(), dataset.raster_count(), whole(&dataset)?))
@@ -125,7 +134,7 @@ impl Target {
             }
             Ok(())
         };
-        check(&partial)?;
+        check(&partial, layout.format == RasterFormat::GeoTiff)?;
         if layout.format == RasterFormat::GeoTiff {
             return partial.commit();
         }
@@ -136,7 +145,7 @@ impl Target {
             Dataset::open(partial.temporary())?.create_copy(&driver, cog.temporary(), &options)?.close()
         })
         .map_err(|cause| cog.failed("put into the order of a COG", cause))?;
-        check(&cog)?;
+        check(&cog, true)?;
         cog.commit()
     }
 

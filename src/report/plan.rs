@@ -84,8 +84,10 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
         "tiling",
         &format!("window {}, stride {}, blend {blend}, batch {batch}", tiling.window, tiling.stride),
     );
-    if let Some(product) = plan.product.as_ref().filter(|product| product.recipe != Recipe::Plain) {
-        line(&mut text, "recipe", product.recipe.name());
+    let least = plan.product.as_ref().and_then(|product| product.options.min_area);
+    if let Some(product) = plan.product.as_ref().filter(|product| product.recipe != Recipe::Plain || least.is_some()) {
+        let least = least.map_or(String::new(), |area| format!(", polygons of {area} m² or more"));
+        line(&mut text, "recipe", &format!("{}{least}", product.recipe.name()));
     }
     text
 }
@@ -165,6 +167,7 @@ mod tests {
             Override::text("--output", "outputs.labels", "labels.tif"),
             Override::text("--polygons", "outputs.polygons", "polygons.gpkg"),
         ];
+        let facts = ModelFacts { window: 224, patch: 16 };
         let band = BandInfo { name: None, role: ColourRole::Undefined, pixel_type: "UInt16".into(), nodata: None };
         let info = SceneInfo {
             path: "a.tif".into(),
@@ -173,8 +176,7 @@ mod tests {
             georeference: None,
             access: Access::default(),
         };
-        let facts = ModelFacts { window: 224, patch: 16 };
-        let plan = resolve(&from_flags(&flags).unwrap(), &facts, vec![info]).unwrap();
+        let mut plan = resolve(&from_flags(&flags).unwrap(), &facts, vec![info]).unwrap();
         insta::assert_snapshot!(render(&plan, Paint::new(false)), @r"
         model       openai/ViT-B-16
         device      auto
@@ -192,5 +194,8 @@ mod tests {
         labels      labels.tif
         polygons    polygons.gpkg
         ");
+        plan.product.as_mut().unwrap().options.min_area = Some(50.0);
+        let text = render(&plan, Paint::new(false));
+        assert!(text.contains("\nrecipe      plain, polygons of 50 m² or more\n"), "{text}");
     }
 }

@@ -28,14 +28,19 @@ struct Fields {
 struct Class {
     name: String,
     polygons: u64,
-    square_metres: f64,
+    /// `None` where no CRS says how large pixels are; then the pixels are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    square_metres: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pixels: Option<f64>,
 }
 
 fn object(summary: &Summary, path: &Path) -> String {
     let classes = summary.classes.iter().map(|class| Class {
         name: class.name.clone(),
         polygons: class.polygons,
-        square_metres: class.area,
+        square_metres: (!summary.in_pixels).then_some(class.area),
+        pixels: summary.in_pixels.then_some(class.area),
     });
     let path = path.display().to_string();
     let message = format!("{path} has {} polygons", summary.polygons);
@@ -49,7 +54,11 @@ fn render(summary: &Summary, path: &Path) -> String {
     let names = summary.classes.iter().map(|class| printable(&class.name)).collect::<Vec<_>>();
     let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     for (class, name) in summary.classes.iter().zip(&names) {
-        let (count, area) = (grouped(class.polygons), scale.show(class.area));
+        let area = match summary.in_pixels {
+            true => format!("{} px", grouped(class.area.round() as u64)),
+            false => scale.show(class.area),
+        };
+        let count = grouped(class.polygons);
         let _ = writeln!(text, "  {}  {} polygons  {}", left(name, width), right(&count, 9), right(&area, 14));
     }
     text

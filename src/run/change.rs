@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::evaluate::ClassMap;
 use crate::preview::{self, Panel};
 use crate::report::{AreaScale, Output, Reporter, grouped};
-use crate::scene::ClassInfo;
+use crate::scene::{ClassInfo, ProductOptions};
 use crate::{raster, vector};
 
 /// Changes in the legend of the picture.
@@ -21,6 +21,9 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     let comparison = Comparison::open(&args.before, &args.after, map.as_ref())?;
     let chosen = comparison.select(&args.transitions)?;
     let paths = Paths::new(args);
+    if let Some(polygons) = &paths.polygons {
+        vector::foresee(comparison.crs_wkt(), polygons, &ProductOptions::default())?;
+    }
     paths.ready(args)?;
 
     let progress = reporter.progress("comparing", comparison.rows(), "rows");
@@ -29,7 +32,8 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     let transitions = comparison.transitions();
     let mut polygons = None;
     if let Some(path) = &paths.polygons {
-        let skip: Vec<usize> = (0..transitions.len()).filter(|value| !chosen.contains(value)).collect();
+        let skip: Vec<i64> =
+            (0..transitions.len()).filter(|value| !chosen.contains(value)).map(|value| value as i64).collect();
         let options = vector::Options::default();
         let summary = vector::polygonize(&paths.raster, None, &transitions, &skip, path, &options)?;
         summary.notes.iter().for_each(|note| reporter.note(note));
@@ -78,9 +82,6 @@ impl Paths {
 
     /// Makes the folder and proves, before any work, that all can be written and nothing that is read is written over.
     fn ready(&self, args: &ChangeArgs) -> Result<()> {
-        if let Some(polygons) = &self.polygons {
-            vector::Format::of(polygons)?;
-        }
         let style = self.raster.with_extension("qml");
         let all = [&self.raster, &style, &self.csv, &self.json, &self.picture];
         if let Some(taken) = self.polygons.as_ref().filter(|polygons| all.contains(polygons)) {

@@ -11,6 +11,7 @@ pub fn run(args: &EvaluateArgs, reporter: &Reporter) -> Result<()> {
     for path in &evaluation.without_partner {
         reporter.note(&format!("{} has no partner and is left out.", path.display()));
     }
+    evaluation.notes.iter().for_each(|note| reporter.note(note));
     if let Some(path) = &args.json {
         evaluation.write_json(path)?;
     }

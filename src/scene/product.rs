@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::ClassNames;
 use crate::error::{Error, Result};
 
 /// The endings of vector files that can be written, the recommended one first.
@@ -47,47 +48,48 @@ impl Recipe {
         }
     }
 
-    /// The indices of the classes that the recipe works on. `names`: of the classes, by index; `wanted`: names or indices
+    /// The values of the classes that the recipe works on. `names`: what the values are called; `wanted`: names or values
     /// given by the user; `owner`: what has the classes, for messages.
     ///
     /// # Errors
-    /// There is no such class.
-    pub fn classes(self, names: &[String], wanted: &[String], owner: &str) -> Result<Vec<usize>> {
-        let listed = || match names.len() {
-            0 => "it names none".to_string(),
-            _ => format!("it has {}", names.join(", ")),
+    /// There is no such class: none is taken that was not asked for, by its name or by the recipe's.
+    pub fn classes(self, names: &ClassNames, wanted: &[String], owner: &str) -> Result<Vec<i64>> {
+        let listed = || match names.is_empty() {
+            true => "it names none".to_string(),
+            false => format!("it has {}", names.listed()),
         };
-        let mut taken = Vec::new();
+        let mut taken: Vec<i64> = Vec::new();
         for wanted in wanted {
-            let index = names.iter().position(|name| name.eq_ignore_ascii_case(wanted.trim()));
-            let most = if names.is_empty() { usize::from(u16::MAX) } else { names.len() };
-            let index = index.or_else(|| wanted.trim().parse().ok().filter(|&index: &usize| index < most));
-            taken.push(index.ok_or_else(|| {
-                Error::input(format!("{owner} has no class {wanted}; {}", listed()))
-                    .with_hint("Give a class by its name or its index.")
-            })?);
+            let mut values = names.values_of(wanted.trim());
+            if values.is_empty() {
+                let number = wanted.trim().parse().ok();
+                values.extend(number.filter(|value| names.is_empty() || names.get(*value).is_some()));
+            }
+            if values.is_empty() {
+                return Err(Error::input(format!("{owner} has no class {wanted}; {}", listed()))
+                    .with_hint("Give a class by its name or its value."));
+            }
+            values.retain(|value| !taken.contains(value));
+            taken.append(&mut values);
         }
         if !taken.is_empty() {
             return Ok(taken);
         }
         let words = self.words();
         if words.is_empty() {
-            return Ok((0..names.len()).collect());
+            return Ok(names.iter().map(|(value, _)| value).collect());
         }
-        let fits = |name: &String| {
+        let fits = |name: &str| {
             let name = name.to_lowercase();
             name.split(|c: char| !c.is_alphanumeric())
                 .any(|part| words.iter().any(|word| part == *word || part == format!("{word}s")))
         };
-        taken.extend(names.iter().enumerate().filter(|(_, name)| fits(name)).map(|(index, _)| index));
-        let background = |name: &String| is_background(name);
-        if taken.is_empty() && (names.is_empty() || names.len() == 2 && names.first().is_some_and(background)) {
-            // A mask: 0 is nothing, 1 is something.
-            taken.push(1);
-        }
+        taken.extend(names.iter().filter(|(_, name)| fits(name)).map(|(value, _)| value));
         if taken.is_empty() {
             return Err(Error::input(format!("{owner} has no class called {}; {}", words.join(" or "), listed()))
-                .with_hint("Say which classes to take, by name or index: with --class, in a job with `classes`."));
+                .with_hint(
+                    "Say which classes to take: with --class NAME or --class NUMBER, in a job with `classes` below `polygons`.",
+                ));
         }
         Ok(taken)
     }
@@ -101,7 +103,7 @@ pub fn is_background(name: &str) -> bool {
 /// Every length in metres, every area in m² (pixels without a georeference). `None`: the recipe's own value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProductOptions {
-    /// Names or indices of the classes to take; empty: what the recipe looks for.
+    /// Names or values of the classes to take; empty: what the recipe looks for.
     pub classes: Vec<String>,
     /// Plain and land cover: also the background.
     pub keep_background: bool,
@@ -109,7 +111,7 @@ pub struct ProductOptions {
     pub diagonal: bool,
     pub t_srs: Option<String>,
     pub layer_per_class: bool,
-    /// Smaller polygons are dropped; in land cover they go to their largest neighbour.
+    /// Smaller polygons are dropped (plain: none by default); in land cover they go to their largest neighbour.
     pub min_area: Option<f64>,
     /// Holes up to this area are filled.
     pub max_hole: Option<f64>,
@@ -203,7 +205,7 @@ impl ProductOptions {
             ("keep_background", self.keep_background, &[Plain, Landcover]),
             ("diagonal", self.diagonal, &[Plain]),
             ("layer_per_class", self.layer_per_class, &[Plain, Buildings, Water, Landcover]),
-            ("min_area", self.min_area.is_some(), &[Buildings, Roads, Water, Landcover]),
+            ("min_area", self.min_area.is_some(), &[Plain, Buildings, Roads, Water, Landcover]),
             ("max_hole", self.max_hole.is_some(), MASKS),
             ("opening", self.opening.is_some(), MASKS),
             ("closing", self.closing.is_some(), MASKS),
@@ -227,14 +229,18 @@ impl ProductOptions {
 mod tests {
     use super::*;
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn names(names: &[&str]) -> ClassNames {
+        ClassNames::of_indices(names)
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
     }
 
     #[test]
     fn a_recipe_finds_its_classes_by_their_names() {
         let all = names(&["background", "Houses (roof)", "road", "sea water", "seaside"]);
-        let found = |recipe: Recipe, wanted: &[&str]| recipe.classes(&all, &names(wanted), "a.tif");
+        let found = |recipe: Recipe, wanted: &[&str]| recipe.classes(&all, &words(wanted), "a.tif");
         assert_eq!(found(Buildings, &[]).unwrap(), [1]);
         assert_eq!(found(Water, &[]).unwrap(), [3]);
         assert_eq!(found(Plain, &[]).unwrap(), [0, 1, 2, 3, 4]);
@@ -242,8 +248,20 @@ mod tests {
         assert!(found(Roads, &["5"]).is_err(), "there are five classes, from 0");
         let error = Roads.classes(&names(&["grass", "sand"]), &[], "a.tif").unwrap_err();
         assert_eq!(error.to_string(), "a.tif has no class called road or street or highway; it has grass, sand");
-        assert_eq!(Roads.classes(&names(&["background", "sand"]), &[], "a.tif").unwrap(), [1], "a mask");
-        assert_eq!(Roads.classes(&[], &[], "a.tif").unwrap(), [1], "a mask");
+        assert!(error.hint().unwrap().contains("--class NAME"), "{error}");
+        // A mask is taken for nothing by itself.
+        let error = Roads.classes(&names(&["background", "sand"]), &[], "a.tif").unwrap_err();
+        assert!(error.to_string().ends_with("; it has background, sand"), "{error}");
+        let error = Roads.classes(&names(&[]), &[], "a.tif").unwrap_err();
+        assert!(error.to_string().ends_with("; it names none"), "{error}");
+        assert_eq!(Roads.classes(&names(&[]), &words(&["1", "-7", "1"]), "a.tif").unwrap(), [1, -7]);
+        let mut sparse = ClassNames::default();
+        for (value, name) in [(10, "Tree cover"), (80, "Water"), (90, "water")] {
+            sparse.insert(value, name);
+        }
+        assert_eq!(Water.classes(&sparse, &[], "a.tif").unwrap(), [80, 90]);
+        assert_eq!(Water.classes(&sparse, &words(&["tree cover", "90"]), "a.tif").unwrap(), [10, 90]);
+        assert!(Water.classes(&sparse, &words(&["1"]), "a.tif").unwrap_err().to_string().contains("10 Tree cover"));
     }
 
     #[test]

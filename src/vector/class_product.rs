@@ -12,7 +12,7 @@ use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use super::write::Field;
 use crate::error::Result;
-use crate::scene::{ClassInfo, ProductOptions};
+use crate::scene::ProductOptions;
 
 /// A product of single classes.
 pub struct ClassProduct<'a> {
@@ -20,15 +20,14 @@ pub struct ClassProduct<'a> {
     pub scores: Option<ScoreSource>,
     pub place: Place,
     pub pixel: PixelSize,
-    pub classes: &'a [ClassInfo],
-    /// The indices of the classes to work on.
+    /// The labels of the classes to work on.
     pub taken: Vec<u16>,
     pub options: &'a ProductOptions,
 }
 
 impl ClassProduct<'_> {
     pub fn names(&self) -> Names {
-        Names::new(&self.source, self.classes)
+        Names::new(&self.source)
     }
 
     /// A class as a clean mask. Areas and lengths are what the recipe takes where the options say nothing.
@@ -89,9 +88,11 @@ impl ClassProduct<'_> {
     }
 
     pub fn polygons(&self, out: &Path, multi: bool, extra: &[Field]) -> Result<PolygonOutput<'_>> {
-        let skip: Vec<usize> = (0..self.names().len()).filter(|&class| !self.taken.contains(&(class as u16))).collect();
+        let names = self.names();
+        let others = names.labels().filter(|label| !self.taken.contains(label));
+        let skip: Vec<i64> = others.map(|label| names.value(label)).collect();
         let layers = if self.options.layer_per_class { Layers::PerClass { skip: &skip } } else { Layers::One };
-        PolygonOutput::create(&self.source, &self.place, self.names(), out, layers, multi, self.scores.is_some(), extra)
+        PolygonOutput::create(&self.source, &self.place, names, out, layers, multi, self.scores.is_some(), extra)
     }
 }
 

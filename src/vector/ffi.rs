@@ -9,21 +9,6 @@ use gdal::raster::RasterBand;
 use gdal::spatial_ref::SpatialRef;
 use gdal::vector::{Geometry, Layer, LayerAccess};
 
-/// The category names of a band, from value 0; empty where it has none.
-pub fn category_names(band: &RasterBand<'_>) -> Vec<String> {
-    // SAFETY: the band's handle is valid while `band` is borrowed; the list belongs to the band and is only read, up to the
-    // null pointer that ends it.
-    unsafe {
-        let mut list = gdal_sys::GDALGetRasterCategoryNames(band.c_rasterband());
-        let mut names = Vec::new();
-        while !list.is_null() && !(*list).is_null() {
-            names.push(CStr::from_ptr(*list).to_string_lossy().into_owned());
-            list = list.add(1);
-        }
-        names
-    }
-}
-
 /// Lets go of the blocks that GDAL keeps of a raster that is read once, from top to bottom.
 pub fn drop_cache(dataset: &Dataset) {
     // SAFETY: the handle is valid while `dataset` is borrowed; flushing a dataset that was opened to be read writes nothing.

@@ -10,7 +10,6 @@ use super::shape::Region;
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
-use crate::scene::ClassInfo;
 
 /// What happens to the borders.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,14 +29,13 @@ pub struct LandcoverOptions {
 pub fn landcover(
     source: &LabelSource,
     scores: Option<&ScoreSource>,
-    classes: &[ClassInfo],
-    skip: &[usize],
+    skip: &[i64],
     out: &Path,
     options: &LandcoverOptions,
 ) -> Result<Summary> {
     let place = Place::new(&source.placement, options.target_crs.as_deref(), Format::of(out)?)?;
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
-    let names = Names::new(source, classes);
+    let names = Names::new(source);
     let mut output = PolygonOutput::create(source, &place, names, out, layers, false, scores.is_some(), &[])?;
     let skipped = source.skipped(skip);
     let mut tracer = Tracer::new(source.size.width, Connectedness::Four, &skipped);
@@ -45,7 +43,7 @@ pub fn landcover(
     let width = source.size.width;
     let mut finished: Vec<Region> = Vec::new();
     source.for_each_strip(scores, |first, labels, scores| {
-        source.check(labels, first, classes.len(), &skipped)?;
+        source.check(labels, first, &skipped)?;
         for (row, labels) in labels.chunks_exact(width).enumerate() {
             coverage.row(labels, &skipped);
             tracer
@@ -159,9 +157,9 @@ mod tests {
         labels[..600].fill(255);
         let scene = Scene::utm(&labels, 60);
         let out = scene.path("cover.gpkg");
-        let source = LabelSource::open(&scene.labels).unwrap();
+        let source = LabelSource::open(&scene.labels, &[]).unwrap();
         let options = LandcoverOptions { tolerance: None, smooth: false, target_crs: None, layer_per_class: false };
-        let summary = landcover(&source, None, &[], &[], &out, &options).unwrap();
+        let summary = landcover(&source, None, &[], &out, &options).unwrap();
         let found = read_back(&out);
         assert_eq!(found.len() as u64, summary.polygons);
         assert!(found.iter().all(|feature| feature.valid));

@@ -12,6 +12,10 @@ use super::rtree::{Item, SpatialIndex};
 use super::write::{FieldKind, GeometryKind, LayerSpec};
 use crate::error::{Context, Error, Result};
 
+/// By this name GDAL knows srs_id -1 of GeoPackages: Cartesian coordinates of which nothing else is known.
+const PLANE: &str = "ENGCRS[\"Undefined Cartesian SRS\",EDATUM[\"\"],CS[Cartesian,2],AXIS[\"(E)\",east],\
+                     AXIS[\"(N)\",north],LENGTHUNIT[\"metre\",1]]";
+
 /// An open dataset with its layers.
 pub struct OgrFile {
     dataset: Dataset,
@@ -45,6 +49,10 @@ impl OgrFile {
                 let mut srs = SpatialRef::from_definition(wkt).input(|| "the CRS is not understood".into())?;
                 srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
                 Some(srs)
+            }
+            // A GeoPackage without a CRS is one in degrees of an unknown datum, unless it says that it is a plane.
+            None if format == Format::GeoPackage => {
+                Some(SpatialRef::from_wkt(PLANE).internal(|| "the plane CRS of GeoPackages is not understood".into())?)
             }
             None => None,
         };
@@ -110,9 +118,7 @@ fn add_layer(
     let options: &[&str] = match format {
         Format::GeoPackage => &["GEOMETRY_NAME=geom", "SPATIAL_INDEX=NO"],
         Format::FlatGeobuf => &["SPATIAL_INDEX=YES"],
-        // RFC 7946 is WGS 84 by definition; plain pixel coordinates are no such thing.
-        Format::GeoJson if srs.is_some() => &["RFC7946=YES", "COORDINATE_PRECISION=7", "WRITE_NAME=NO"],
-        Format::GeoJson => &["COORDINATE_PRECISION=7", "WRITE_NAME=NO"],
+        Format::GeoJson => &["RFC7946=YES", "COORDINATE_PRECISION=7", "WRITE_NAME=NO"],
         Format::GeoJsonSeq => &["COORDINATE_PRECISION=7", "RS=NO"],
         Format::Shapefile => &["ENCODING=UTF-8"],
         Format::GeoParquet => &[],

@@ -9,59 +9,61 @@ use super::background::BackgroundWriter;
 use super::ffi::{Feature, Value};
 use super::place::{Place, positions};
 use super::shape::{Confidence, Region};
-use super::source::LabelSource;
+use super::source::{LabelSource, Values};
 use super::wkb::polygon_wkb;
 use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
 use crate::error::{Error, Result};
 use crate::geom::WorldPoint;
-use crate::scene::ClassInfo;
 
 /// What was written, class by class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     pub polygons: u64,
-    /// In the order of the class indices; classes without a polygon are left out.
+    /// In the order of their labels; classes without a polygon are left out.
     pub classes: Vec<ClassSummary>,
+    /// Areas and lengths are in pixels: no CRS says how large these are.
+    pub in_pixels: bool,
     /// Sentences that a user should read: an empty result, coordinates without CRS.
     pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassSummary {
-    pub index: usize,
+    pub value: i64,
     pub name: String,
     pub polygons: u64,
-    /// Square metres on the ellipsoid or in the plane of the CRS; square pixels without a georeference.
+    /// Square metres; pixels without a CRS.
     pub area: f64,
 }
 
 /// The names of labels, ready to be written.
 pub struct Names {
-    known: Vec<Arc<CStr>>,
+    known: BTreeMap<u16, Arc<CStr>>,
+    values: Values,
 }
 
 impl Names {
-    /// `classes` where they are given, else what the file says.
-    pub fn new(source: &LabelSource, classes: &[ClassInfo]) -> Self {
-        let text = |name: &str| CString::new(name.replace('\0', " ")).unwrap_or_default();
-        let known: Vec<Arc<CStr>> = if classes.is_empty() {
-            source.names.iter().map(|name| Arc::from(text(name))).collect()
-        } else {
-            classes.iter().map(|class| Arc::from(text(&class.name))).collect()
-        };
-        Self { known }
+    pub fn new(source: &LabelSource) -> Self {
+        let text = |name: &str| Arc::from(CString::new(name.replace('\0', " ")).unwrap_or_default());
+        let values = source.values().clone();
+        let known = source.names.iter().filter_map(|(value, name)| Some((values.label(value)?, text(name)))).collect();
+        Self { known, values }
     }
 
-    pub fn len(&self) -> usize {
-        self.known.len()
+    /// The labels that have names.
+    pub fn labels(&self) -> impl Iterator<Item = u16> {
+        self.known.keys().copied()
     }
 
-    /// A label without a name is named by its number.
+    /// The value in the raster.
+    pub fn value(&self, label: u16) -> i64 {
+        self.values.value(label)
+    }
+
+    /// A label without a name is named by its value.
     pub fn get(&self, label: u16) -> Arc<CStr> {
-        match self.known.get(usize::from(label)) {
-            Some(name) if !name.is_empty() => name.clone(),
-            _ => Arc::from(CString::new(label.to_string()).unwrap_or_default()),
-        }
+        let number = || Arc::from(CString::new(self.value(label).to_string()).unwrap_or_default());
+        self.known.get(&label).cloned().unwrap_or_else(number)
     }
 
     pub fn text(&self, label: u16) -> String {
@@ -69,12 +71,20 @@ impl Names {
     }
 }
 
-const ATTRIBUTES: [Field; 4] = [
-    Field::new("class_id", "class_id", FieldKind::Integer),
-    Field::new("class", "class", FieldKind::Text),
-    Field::new("area_m2", "area_m2", FieldKind::Real),
-    Field::new("perimeter_m", "perim_m", FieldKind::Real),
-];
+/// What every polygon has. Names say the unit: square metres and metres, or pixels where no CRS says how large these are.
+pub fn attributes(in_pixels: bool) -> [Field; 4] {
+    let (area, perimeter) = if in_pixels {
+        (Field::new("area_px", "area_px", FieldKind::Real), Field::new("perimeter_px", "perim_px", FieldKind::Real))
+    } else {
+        (Field::new("area_m2", "area_m2", FieldKind::Real), Field::new("perimeter_m", "perim_m", FieldKind::Real))
+    };
+    [
+        Field::new("class_id", "class_id", FieldKind::Integer),
+        Field::new("class", "class", FieldKind::Text),
+        area,
+        perimeter,
+    ]
+}
 
 const CONFIDENCE: [Field; 2] =
     [Field::new("confidence", "conf_mean", FieldKind::Real), Field::new("confidence_min", "conf_min", FieldKind::Real)];
@@ -83,7 +93,7 @@ const CONFIDENCE: [Field; 2] =
 #[derive(Clone, Copy, Debug)]
 pub enum Layers<'a> {
     One,
-    PerClass { skip: &'a [usize] },
+    PerClass { skip: &'a [i64] },
 }
 
 /// The file under construction.
@@ -91,8 +101,11 @@ pub struct PolygonOutput<'a> {
     writer: BackgroundWriter,
     place: &'a Place,
     names: Names,
-    /// The layer of each class; empty: one layer for all.
-    layer_of: Vec<usize>,
+    /// The layer of each label; `None`: one layer for all.
+    layer_of: Option<BTreeMap<u16, usize>>,
+    /// Smaller polygons are left out.
+    min_area: f64,
+    too_small: u64,
     multi: bool,
     with_scores: bool,
     tally: BTreeMap<u16, (u64, f64)>,
@@ -111,7 +124,7 @@ impl<'a> PolygonOutput<'a> {
         with_scores: bool,
         extra: &[Field],
     ) -> Result<Self> {
-        let mut fields = ATTRIBUTES.to_vec();
+        let mut fields = attributes(source.placement.in_pixels()).to_vec();
         if with_scores {
             fields.extend(CONFIDENCE);
         }
@@ -119,12 +132,12 @@ impl<'a> PolygonOutput<'a> {
         let geometry = if multi { GeometryKind::MultiPolygon } else { GeometryKind::Polygon };
         let layer = |name: String| LayerSpec { name, geometry, fields: fields.clone() };
         let mut specs = Vec::new();
-        let mut layer_of = Vec::new();
+        let mut layer_of = None;
         match layers {
             Layers::One => specs.push(layer(
                 out.file_stem().map_or_else(|| "polygons".into(), |stem| stem.to_string_lossy().into_owned()),
             )),
-            Layers::PerClass { .. } if names.len() == 0 => {
+            Layers::PerClass { .. } if names.labels().next().is_none() => {
                 return Err(Error::input(format!(
                     "{} does not name its classes, so they get no layers",
                     source.name()
@@ -132,16 +145,39 @@ impl<'a> PolygonOutput<'a> {
                 .with_hint("Give the class names, or write one layer for all."));
             }
             Layers::PerClass { skip } => {
-                for class in 0..names.len() {
-                    layer_of.push(specs.len());
-                    if !skip.contains(&class) {
-                        specs.push(layer(names.text(class as u16)));
-                    }
+                let mut layers = BTreeMap::new();
+                for label in names.labels().filter(|label| !skip.contains(&names.value(*label))) {
+                    let name = names.text(label);
+                    // Two values may have one name.
+                    let found = specs.iter().position(|spec: &LayerSpec| spec.name == name);
+                    let index = found.unwrap_or_else(|| {
+                        specs.push(layer(name));
+                        specs.len() - 1
+                    });
+                    layers.insert(label, index);
                 }
+                layer_of = Some(layers);
             }
         }
         let writer = BackgroundWriter::new(VectorWriter::create(out, place.crs_wkt.as_deref(), &specs)?)?;
-        Ok(Self { writer, place, names, layer_of, multi, with_scores, tally: BTreeMap::new() })
+        Ok(Self {
+            writer,
+            place,
+            names,
+            layer_of,
+            min_area: 0.0,
+            too_small: 0,
+            multi,
+            with_scores,
+            tally: BTreeMap::new(),
+        })
+    }
+
+    /// From now on leaves out what is smaller than so many m² (pixels without a CRS).
+    #[must_use]
+    pub fn at_least(mut self, min_area: f64) -> Self {
+        self.min_area = min_area;
+        self
     }
 
     /// Writes a region as it was traced.
@@ -167,10 +203,16 @@ impl<'a> PolygonOutput<'a> {
         for ring in parts.iter_mut().flatten() {
             area += self.place.measure().area(ring);
             perimeter += self.place.measure().perimeter(ring);
+        }
+        if area < self.min_area {
+            self.too_small += 1;
+            return Ok(());
+        }
+        for ring in parts.iter_mut().flatten() {
             self.place.project(ring)?;
         }
         let mut values = vec![
-            Value::Integer(i64::from(label)),
+            Value::Integer(self.names.value(label)),
             Value::Text(self.names.get(label)),
             Value::Real(area),
             Value::Real(perimeter),
@@ -187,7 +229,13 @@ impl<'a> PolygonOutput<'a> {
         let tally = self.tally.entry(label).or_default();
         tally.0 += 1;
         tally.1 += area;
-        let layer = self.layer_of.get(usize::from(label)).copied().unwrap_or(0);
+        let layer = match &self.layer_of {
+            None => 0,
+            Some(layers) => *layers.get(&label).ok_or_else(|| {
+                Error::input(format!("the value {} has no name, so it gets no layer", self.names.value(label)))
+                    .with_hint("Write one layer for all, or name the classes to take with --class.")
+            })?,
+        };
         self.writer.push(Feature { layer, wkb: polygon_wkb(&parts, self.multi), values })
     }
 
@@ -197,17 +245,23 @@ impl<'a> PolygonOutput<'a> {
             .tally
             .iter()
             .map(|(&label, &(polygons, area))| ClassSummary {
-                index: usize::from(label),
+                value: self.names.value(label),
                 name: self.names.text(label),
                 polygons,
                 area,
             })
             .collect();
-        let mut notes = source.placement.notes(source.name());
+        let mut notes = source.notes();
         let polygons = classes.iter().map(|class| class.polygons).sum();
         if polygons == 0 {
-            notes.insert(0, format!("{} has no pixel of the classes asked for: the layer is empty", source.name()));
+            let name = source.name();
+            let reason = match self.too_small {
+                0 => format!("{name} has no pixel of the classes asked for"),
+                1 => format!("the only polygon of {name} is smaller than the least area"),
+                count => format!("all {count} polygons of {name} are smaller than the least area"),
+            };
+            notes.insert(0, format!("{reason}: the layer is empty"));
         }
-        Ok(Summary { polygons, classes, notes })
+        Ok(Summary { polygons, classes, in_pixels: source.placement.in_pixels(), notes })
     }
 }

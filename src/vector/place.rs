@@ -78,6 +78,15 @@ pub fn reprojection(
     format: Format,
 ) -> Result<(Option<CoordTransform>, Option<String>)> {
     let Some(wkt) = labels else {
+        if format.is_geojson() {
+            return Err(Error::input(
+                "the labels have no CRS, and GeoJSON is read as longitude and latitude by every program",
+            )
+            .with_hint(
+                "Give the raster its CRS and place first (`gdal_edit.py -a_srs EPSG:… -a_ullr …`, `gdalwarp` for ground \
+                 control points), or write a .gpkg, .fgb, .shp or .parquet, which can hold pixel coordinates.",
+            ));
+        }
         return match target_crs {
             Some(target) => Err(Error::input(format!("the labels have no CRS, so they cannot be brought to {target}"))
                 .with_hint("Leave the target CRS out, or give the raster its CRS with `gdal_edit.py -a_srs`.")),

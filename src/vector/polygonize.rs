@@ -19,13 +19,14 @@ pub struct Options {
     pub target_crs: Option<String>,
     /// A layer for each class instead of one for all (GeoPackage only).
     pub layer_per_class: bool,
+    /// Smaller polygons are left out (m², pixels without a CRS); what lay around them keeps its hole.
+    pub min_area: f64,
 }
 
 /// Turns a label raster into polygons.
 ///
-/// `classes` names the values from 0 (empty: the names in the file, or the bare numbers); `skip` are class indices left
-/// out. Nodata and, at the widest value of the pixel type, what the labels' writer uses for it, are always left out. With
-/// `scores` (a band a class, same size) every polygon has the mean and minimum of its own class's score.
+/// `classes` names the values from 0 (empty: the names in the file, or the bare numbers); `skip` are values left out, as
+/// nodata always is. With `scores` (a band a class, same size) every polygon has the mean and minimum of its own class's score.
 ///
 /// # Errors
 /// Input that is no label raster or does not fit its classes or scores; an extension without a format; a format that
@@ -34,18 +35,19 @@ pub fn polygonize(
     labels: &Path,
     scores: Option<&Path>,
     classes: &[ClassInfo],
-    skip: &[usize],
+    skip: &[i64],
     out: &Path,
     options: &Options,
 ) -> Result<Summary> {
     let format = Format::of(out)?;
-    let source = LabelSource::open(labels)?;
+    let source = LabelSource::open(labels, classes)?;
     let scores = scores.map(|path| ScoreSource::open(path, &source)).transpose()?;
     let place = Place::new(&source.placement, options.target_crs.as_deref(), format)?;
-    let names = Names::new(&source, classes);
+    let names = Names::new(&source);
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
     let multi = options.connectedness == Connectedness::Eight;
-    let mut output = PolygonOutput::create(&source, &place, names, out, layers, multi, scores.is_some(), &[])?;
+    let output = PolygonOutput::create(&source, &place, names, out, layers, multi, scores.is_some(), &[])?;
+    let mut output = output.at_least(options.min_area);
     let skipped = source.skipped(skip);
     let mut tracer = Tracer::new(source.size.width, options.connectedness, &skipped);
     let mut fault = Ok(());
@@ -56,7 +58,7 @@ pub fn polygonize(
     };
     let width = source.size.width;
     source.for_each_strip(scores.as_ref(), |first, labels, scores| {
-        source.check(labels, first, classes.len(), &skipped)?;
+        source.check(labels, first, &skipped)?;
         for (row, labels) in labels.chunks_exact(width).enumerate() {
             tracer.row(labels, scores.map(|scores| &scores[row * width..][..width]), &mut emit);
         }
@@ -173,12 +175,20 @@ mod tests {
     #[test]
     fn without_georeference_coordinates_are_pixels() {
         let scene = Scene::plain(&LABELS, 5);
-        for file in ["a.gpkg", "a.geojson", "a.parquet"] {
+        for file in ["a.gpkg", "a.fgb", "a.shp", "a.parquet"] {
             let out = scene.path(file);
             let summary = polygonize(&scene.labels, None, &classes(), &[0, 2], &out, &Options::default()).unwrap();
             assert!(summary.notes[0].contains("pixel coordinates"), "{:?}", summary.notes);
-            let envelope = read_back(&out).iter().find(|f| f.real("area_m2") == 8.0).unwrap().envelope;
+            let envelope = read_back(&out).iter().find(|f| f.real("area_px") == 8.0).unwrap().envelope;
             assert_eq!(envelope, [1.0, 0.0, 4.0, 3.0]);
+            assert!(summary.in_pixels && summary.classes[0].area == 9.0, "{summary:?}");
+        }
+        for file in ["a.geojson", "a.json", "a.ndjson", "a.geojsonl"] {
+            let error =
+                polygonize(&scene.labels, None, &classes(), &[], &scene.path(file), &Options::default()).unwrap_err();
+            assert!(error.to_string().contains("no CRS"), "{error}");
+            assert!(error.hint().unwrap().contains(".gpkg") && error.hint().unwrap().contains("gdal_edit"), "{error}");
+            assert!(!scene.path(file).exists());
         }
     }
 

@@ -63,15 +63,16 @@ impl ClassProduct<'_> {
                 let whole = geometry::area_of(&zone.geometry, self.place.measure());
                 (zone.name.as_str(), whole, wet)
             });
-            road_output::write_text(&table, &zone_table(rows))?;
+            road_output::write_text(&table, &zone_table(rows, self.source.placement.in_pixels()))?;
             summary.notes.push(format!("the water of each zone is in {}", table.display()));
         }
         Ok(summary)
     }
 }
 
-fn zone_table<'a>(rows: impl Iterator<Item = (&'a str, f64, f64)>) -> String {
-    let mut text = String::from("zone,area_m2,water_m2,share\n");
+fn zone_table<'a>(rows: impl Iterator<Item = (&'a str, f64, f64)>, in_pixels: bool) -> String {
+    let unit = if in_pixels { "px" } else { "m2" };
+    let mut text = format!("zone,area_{unit},water_{unit},share\n");
     for (name, whole, wet) in rows {
         let name =
             if name.contains([',', '"', '\n']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.into() };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::ffi::{Feature, Value};
 use super::format::Format;
 use super::network::{Edge, Node};
-use super::output::{ClassSummary, Names, Summary};
+use super::output::{ClassSummary, Names, Summary, attributes};
 use super::place::{Place, positions};
 use super::shape::Region;
 use super::source::LabelSource;
@@ -41,23 +41,21 @@ impl<'a> RoadOutput<'a> {
         let integer = |name, short| Field::new(name, short, FieldKind::Integer);
         let real = |name, short| Field::new(name, short, FieldKind::Real);
         let text = |name, short| Field::new(name, short, FieldKind::Text);
+        let in_pixels = source.placement.in_pixels();
+        let length =
+            |metres, pixels| real(if in_pixels { pixels } else { metres }, if in_pixels { pixels } else { metres });
         let lines = vec![
             integer("edge_id", "edge_id"),
             integer("from_node", "from_node"),
             integer("to_node", "to_node"),
             integer("class_id", "class_id"),
             text("class", "class"),
-            real("length_m", "length_m"),
-            real("width_m", "width_m"),
-            real("gap_m", "gap_m"),
+            length("length_m", "length_px"),
+            length("width_m", "width_px"),
+            length("gap_m", "gap_px"),
         ];
         let nodes = vec![integer("node_id", "node_id"), integer("degree", "degree")];
-        let mut areas = vec![
-            integer("class_id", "class_id"),
-            text("class", "class"),
-            real("area_m2", "area_m2"),
-            real("perimeter_m", "perim_m"),
-        ];
+        let mut areas = attributes(in_pixels).to_vec();
         if with_scores {
             areas.extend([real("confidence", "conf_mean"), real("confidence_min", "conf_min")]);
         }
@@ -79,7 +77,6 @@ impl<'a> RoadOutput<'a> {
                 writers.push(VectorWriter::create(file, crs, std::slice::from_ref(spec))?);
             }
         }
-        let _ = source;
         Ok(Self {
             place,
             names,
@@ -130,7 +127,7 @@ impl<'a> RoadOutput<'a> {
                 Value::Integer(self.edges),
                 Value::Integer(from),
                 Value::Integer(to),
-                Value::Integer(i64::from(class)),
+                Value::Integer(self.names.value(class)),
                 Value::Text(self.names.get(class)),
                 Value::Real(length),
                 Value::Real(edge.width * metre),
@@ -142,7 +139,7 @@ impl<'a> RoadOutput<'a> {
         self.nodes += nodes.len() as i64;
         self.length += total;
         self.classes.push(ClassSummary {
-            index: usize::from(class),
+            value: self.names.value(class),
             name: self.names.text(class),
             polygons: 0,
             area: 0.0,
@@ -166,7 +163,7 @@ impl<'a> RoadOutput<'a> {
             parts.push(rings);
         }
         let mut values = vec![
-            Value::Integer(i64::from(region.label)),
+            Value::Integer(self.names.value(region.label)),
             Value::Text(self.names.get(region.label)),
             Value::Real(area),
             Value::Real(perimeter),
@@ -191,18 +188,19 @@ impl<'a> RoadOutput<'a> {
         if let Some(path) = graph {
             write_text(path, &self.graph.text())?;
         }
-        let mut notes = source.placement.notes(source.name());
+        let mut notes = source.notes();
+        let unit = if source.placement.in_pixels() { "pixels" } else { "m" };
         if self.edges == 0 {
             notes.insert(0, format!("{} has no road that is long enough: the layers are empty", source.name()));
         } else {
-            notes.insert(0, format!("{} lines of {:.0} m in all, {} nodes", self.edges, self.length, self.nodes));
+            notes.insert(0, format!("{} lines of {:.0} {unit} in all, {} nodes", self.edges, self.length, self.nodes));
         }
         if self.files.len() > 1 {
             let rest: Vec<_> = self.files[1..].iter().map(|file| file.display().to_string()).collect();
             notes.push(format!("nodes and areas are in {}; a .gpkg holds all in one", rest.join(" and ")));
         }
         let polygons = self.classes.iter().map(|class| class.polygons).sum();
-        Ok(Summary { polygons, classes: self.classes, notes })
+        Ok(Summary { polygons, classes: self.classes, in_pixels: source.placement.in_pixels(), notes })
     }
 }
 

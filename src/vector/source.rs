@@ -1,18 +1,23 @@
-//! Label and score rasters as rows, in strips: the only place here that reads rasters.
+//! Label and score rasters as rows, in strips: the only place here that reads rasters. Labels come by way of
+//! [`CodedRaster`], as all commands read them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand};
-use gdal::{Dataset, Metadata};
+use gdal::raster::{Buffer, RasterBand};
+use gdal::{Dataset, Metadata as _};
 
 use super::coverage::PixelSize;
 use super::measure::{Earth, Measure};
 use crate::error::{Context, Error, Result};
-use crate::geom::{GeoTransform, Size};
-use crate::scene::LabelType;
+use crate::geom::{GeoTransform, Size, Window};
+use crate::raster::{ABSENT, CodedRaster, Coding};
+use crate::scene::{ClassInfo, ClassNames, ColourRole};
 
 /// Bytes of labels (and again of scores) held at a time.
 const STRIP_BYTES: usize = 16 << 20;
+/// Bytes of a pixel while values of any type become labels.
+const WIDE_PIXEL: usize = 20;
 
 /// Where a label raster lies.
 #[derive(Clone, Debug)]
@@ -29,9 +34,18 @@ impl Placement {
     pub fn notes(&self, name: &str) -> Vec<String> {
         match (&self.crs_wkt, self.georeferenced) {
             (Some(_), _) => Vec::new(),
-            (None, true) => vec![format!("{name} has no CRS: the result has its coordinates, and no CRS either")],
-            (None, false) => vec![format!("{name} has no georeference: the result is in pixel coordinates")],
+            (None, true) => vec![format!(
+                "{name} has no CRS: the result has its coordinates, and no CRS either; areas and lengths are in pixels"
+            )],
+            (None, false) => vec![format!(
+                "{name} has no georeference: the result is in pixel coordinates; areas and lengths are in pixels"
+            )],
         }
+    }
+
+    /// Whether areas and lengths are in pixels, a length's unit being the side of a square pixel of their area.
+    pub fn in_pixels(&self) -> bool {
+        self.crs_wkt.is_none()
     }
 
     /// Metres of a step to the next column and to the next row, in the middle of the raster.
@@ -45,69 +59,113 @@ impl Placement {
     }
 }
 
-/// An open label raster.
+/// The label of a pixel that has none.
+pub const NO_LABEL: u16 = u16::MAX;
+
+/// An open label raster: its values as labels of 16 bits.
 pub struct LabelSource {
-    dataset: Dataset,
+    raster: CodedRaster,
     name: String,
     pub size: Size,
     pub placement: Placement,
-    /// The value that means no data.
-    pub nodata: Option<u16>,
-    /// The widest value of the pixel type.
-    pub label_type: LabelType,
-    /// Names of the values, from 0, where the file has them.
-    pub names: Vec<String>,
+    /// What the values are called.
+    pub names: ClassNames,
+    /// Classes that the raster was made with, where somebody says so: other values are mistakes. 0: not known.
+    classes: usize,
+    values: Values,
+}
+
+/// Which value each label stands for.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// Every label is the value itself.
+    Same,
+    /// The values by their labels, sorted.
+    Numbered(Vec<i64>),
+}
+
+impl Values {
+    pub fn value(&self, label: u16) -> i64 {
+        match self {
+            Self::Same => i64::from(label),
+            Self::Numbered(values) => values.get(usize::from(label)).copied().unwrap_or(i64::from(label)),
+        }
+    }
+
+    /// `None`: no pixel has the value, and none can.
+    pub fn label(&self, value: i64) -> Option<u16> {
+        let label = match self {
+            Self::Same => u16::try_from(value).ok(),
+            Self::Numbered(values) => values.binary_search(&value).ok().and_then(|label| u16::try_from(label).ok()),
+        };
+        label.filter(|label| *label != NO_LABEL)
+    }
+
+    /// All values that have a label.
+    pub fn all(&self) -> Vec<i64> {
+        match self {
+            Self::Same => (0..i64::from(NO_LABEL)).collect(),
+            Self::Numbered(values) => values.clone(),
+        }
+    }
 }
 
 impl LabelSource {
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens a raster whose values name themselves, or are the indices of `classes`.
+    ///
+    /// # Errors
+    /// Input that is no label raster; values that are not whole; more values than labels of 16 bits.
+    pub fn open(path: &Path, classes: &[ClassInfo]) -> Result<Self> {
         let name = path.display().to_string();
-        let dataset = Dataset::open(path).input(|| format!("cannot open the label raster {name}"))?;
-        let (width, height) = dataset.raster_size();
-        let placement = placement(&dataset);
-        let (label_type, nodata, names) = {
-            let band = dataset.rasterband(1).input(|| format!("{name} has no raster band"))?;
-            if dataset.raster_count() >= 3 && band.color_interpretation() == ColorInterpretation::RedBand {
-                return Err(Error::input(format!(
-                    "{name} is no label raster: it is a picture of {} bands, the first of them red",
-                    dataset.raster_count()
-                ))
-                .with_hint(
-                    "Give the label raster of `segearth run`, or the picture's class band as a file of its own.",
-                ));
-            }
-            let label_type = match band.band_type() {
-                GdalDataType::UInt8 => LabelType::U8,
-                GdalDataType::UInt16 => LabelType::U16,
-                other => {
-                    return Err(Error::input(format!(
-                        "{name} is no label raster: its first band is {}, labels are Byte or UInt16",
-                        other.name()
-                    ))
-                    .with_hint(
-                        "Convert it with `gdal_translate -ot UInt16`, or give the label raster of `segearth run`.",
-                    ));
-                }
-            };
-            let nodata = band.no_data_value().filter(|value| value.fract() == 0.0 && (0.0..=65535.0).contains(value));
-            (label_type, nodata.map(|value| value as u16), category_names(&band))
+        let raster = CodedRaster::open(path).input(|| format!("cannot use {name} as a label raster"))?;
+        if raster.coding() == Coding::Colours {
+            let bands = &raster.info().bands;
+            let red = bands.first().is_some_and(|band| band.role == ColourRole::Red);
+            let first = if red { ", the first of them red" } else { "" };
+            return Err(Error::input(format!(
+                "{name} is no label raster: it is a picture of {} bands{first}",
+                bands.len()
+            ))
+            .with_hint("Give the label raster of `segearth run`, or the picture's class band as a file of its own."));
+        }
+        let placement = placement(raster.dataset());
+        let names = match classes {
+            [] => raster.names().clone(),
+            classes => ClassNames::of_indices(classes.iter().map(|class| &class.name)),
         };
-        Ok(Self { dataset, name, size: Size::new(width, height), placement, nodata, label_type, names })
+        let (size, classes) = (raster.info().size, classes.len());
+        let mut source = Self { raster, name, size, placement, names, classes, values: Values::Same };
+        if !source.raster.is_small() {
+            source.values = source.find_values()?;
+        }
+        Ok(source)
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Which labels are left out: nodata, what the labels' writer uses for it, and `skip`.
-    pub fn skipped(&self, skip: &[usize]) -> impl Fn(u16) -> bool + use<> {
-        let nodata = [self.nodata, Some(self.label_type.nodata())];
-        let skip = skip.to_vec();
-        move |label| nodata.contains(&Some(label)) || skip.contains(&usize::from(label))
+    /// What a reader of the results should know of the labels.
+    pub fn notes(&self) -> Vec<String> {
+        let contradictions = if self.classes == 0 { self.raster.notes() } else { &[] };
+        [contradictions, &self.placement.notes(&self.name)].concat()
     }
 
-    /// Labels beyond the classes (0: not known) are a mistake somewhere, never a class of their own.
-    pub fn check(&self, labels: &[u16], first: usize, classes: usize, skipped: &impl Fn(u16) -> bool) -> Result<()> {
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Which labels are left out: pixels without one, and those of the values in `skip`.
+    pub fn skipped(&self, skip: &[i64]) -> impl Fn(u16) -> bool + use<> {
+        let mut left_out = vec![false; usize::from(u16::MAX) + 1];
+        let labels = skip.iter().filter_map(|value| self.values.label(*value)).chain([NO_LABEL]);
+        labels.for_each(|label| left_out[usize::from(label)] = true);
+        move |label| left_out[usize::from(label)]
+    }
+
+    /// Labels beyond the classes that the raster was made with are a mistake somewhere, never a class of their own.
+    pub fn check(&self, labels: &[u16], first: usize, skipped: &impl Fn(u16) -> bool) -> Result<()> {
+        let classes = self.classes;
         if classes == 0 {
             return Ok(());
         }
@@ -125,6 +183,38 @@ impl LabelSource {
         .with_hint("Give the classes that the labels were made with, or declare the value as nodata."))
     }
 
+    /// The values of the raster, sorted: what there is to choose from where nothing names them. At most `most`.
+    pub fn first_values(&self, most: usize) -> Result<Vec<i64>> {
+        let mut found = BTreeSet::new();
+        self.for_each_strip(None, |_, labels, _| {
+            let runs = labels.chunk_by(|a, b| a == b).filter_map(|run| run.first());
+            found.extend(runs.filter(|label| **label != NO_LABEL).map(|label| self.values.value(*label)));
+            Ok(())
+        })?;
+        Ok(found.into_iter().take(most).collect())
+    }
+
+    /// Reads all pixels to see which values there are.
+    fn find_values(&self) -> Result<Values> {
+        const MOST: usize = NO_LABEL as usize;
+        let mut found: BTreeSet<i64> = self.names.iter().map(|(value, _)| value).collect();
+        for window in self.strips(WIDE_PIXEL) {
+            let codes = self.raster.read(window)?;
+            found.extend(codes.chunk_by(|a, b| a == b).filter_map(|run| run.first()).filter(|code| **code != ABSENT));
+            self.raster.drop_blocks();
+            if found.len() > MOST {
+                return Err(Error::input(format!(
+                    "{} has more than {MOST} different values in rows 0 to {}, and label rasters have at most that many",
+                    self.name,
+                    window.row + window.height
+                ))
+                .with_hint("This is a raster of measurements, not of classes: reclassify it first."));
+            }
+        }
+        let small = found.iter().all(|value| (0..i64::from(NO_LABEL)).contains(value));
+        Ok(if small { Values::Same } else { Values::Numbered(found.into_iter().collect()) })
+    }
+
     /// The same labels with regions of fewer than `pixels` pixels given to their largest neighbour, in a new file.
     pub fn sieved(&self, path: &Path, pixels: u64) -> Result<Self> {
         let write = |error: gdal::errors::GdalError| {
@@ -133,37 +223,50 @@ impl LabelSource {
         let driver = gdal::DriverManager::get_driver_by_name("GTiff").map_err(write)?;
         let options = gdal::raster::RasterCreationOptions::from_iter(["TILED=YES", "COMPRESS=LZW", "BIGTIFF=IF_SAFER"]);
         let Size { width, height } = self.size;
-        let mut to = match self.label_type {
-            LabelType::U8 => driver.create_with_band_type_with_options::<u8, _>(path, width, height, 1, &options),
-            LabelType::U16 => driver.create_with_band_type_with_options::<u16, _>(path, width, height, 1, &options),
-        }
-        .map_err(write)?;
-        if self.placement.georeferenced {
-            to.set_geo_transform(&self.placement.transform.coefficients).map_err(write)?;
-        }
-        if let Ok(crs) = self.dataset.spatial_ref() {
-            to.set_spatial_ref(&crs).map_err(write)?;
-        }
+        let to =
+            driver.create_with_band_type_with_options::<u16, _>(path, width, height, 1, &options).map_err(write)?;
         {
-            let from = self.dataset.rasterband(1).internal(|| format!("{} lost its band", self.name))?;
             let mut band = to.rasterband(1).map_err(write)?;
-            band.set_no_data_value(self.nodata.map(f64::from)).map_err(write)?;
+            band.set_no_data_value(Some(f64::from(NO_LABEL))).map_err(write)?;
+            self.for_each_strip(None, |first, labels, _| {
+                let size = (width, labels.len() / width);
+                band.write((0, first as isize), size, &mut Buffer::new(size, labels.to_vec())).map_err(write)
+            })?;
             let pixels = i32::try_from(pixels).unwrap_or(i32::MAX);
-            super::ffi::sieve(&from, &band, pixels, false)
+            super::ffi::sieve(&band, &band, pixels, false)
                 .map_err(|text| Error::input(format!("cannot sieve {}: {text}", self.name)))?;
         }
         to.close().map_err(write)?;
-        let mut sieved = Self::open(path)?;
-        sieved.name.clone_from(&self.name);
-        sieved.names.clone_from(&self.names);
-        Ok(sieved)
+        // Its pixels are labels already, whatever their values are.
+        let raster = CodedRaster::open(path)?;
+        let (placement, names, values) = (self.placement.clone(), self.names.clone(), self.values.clone());
+        Ok(Self { raster, name: self.name.clone(), size: self.size, placement, names, classes: self.classes, values })
     }
 
-    /// Rows per strip: whole blocks of the file, within the memory limit.
-    fn strip_rows(&self, bytes_per_pixel: usize) -> usize {
-        let block = self.dataset.rasterband(1).map_or(1, |band| band.block_size().1).max(1);
-        let rows = (STRIP_BYTES / (self.size.width * bytes_per_pixel)).max(1);
-        if rows > block { rows / block * block } else { rows }.min(self.size.height.max(1))
+    /// The raster from top to bottom: whole blocks of the file, within the memory limit.
+    fn strips(&self, bytes_per_pixel: usize) -> impl Iterator<Item = Window> + use<> {
+        let Size { width, height } = self.size;
+        let block = self.raster.block().height;
+        let rows = (STRIP_BYTES / (width * bytes_per_pixel).max(1)).max(1);
+        let rows = if rows > block { rows / block * block } else { rows }.min(height.max(1));
+        (0..height).step_by(rows).map(move |row| Window { col: 0, row, width, height: rows.min(height - row) })
+    }
+
+    fn read(&self, window: Window, labels: &mut [u16]) -> Result<()> {
+        if self.raster.is_small() {
+            return self.raster.read_small(window, labels, NO_LABEL);
+        }
+        let codes = self.raster.read(window)?;
+        let mut last = (ABSENT, NO_LABEL);
+        for (label, code) in labels.iter_mut().zip(codes) {
+            if code != last.0 {
+                let label = if code == ABSENT { Some(NO_LABEL) } else { self.values.label(code) };
+                let label = label.ok_or_else(|| Error::input(format!("{} changes while it is read", self.name)))?;
+                last = (code, label);
+            }
+            *label = last.1;
+        }
+        Ok(())
     }
 
     /// Reads the raster from top to bottom; `take` gets the first row's number, the strip's labels and its scores.
@@ -182,16 +285,16 @@ impl LabelSource {
         relabel: impl Fn(usize, &mut [u16]),
         mut take: impl FnMut(usize, &[u16], Option<&[f32]>) -> Result<()>,
     ) -> Result<()> {
-        let band = self.dataset.rasterband(1).internal(|| format!("{} lost its band", self.name))?;
-        let Size { width, height } = self.size;
-        let rows = self.strip_rows(if scores.is_some() { 4 } else { 2 });
-        let mut labels = vec![0u16; width * rows];
+        let width = self.size.width;
+        let pixel = if self.raster.is_small() { 2 } else { WIDE_PIXEL };
+        let mut labels = Vec::new();
         let mut best = Vec::new();
         let mut plane = Vec::new();
-        for first in (0..height).step_by(rows) {
-            let count = rows.min(height - first);
-            let labels = &mut labels[..width * count];
-            read(&band, first, width, count, labels)
+        for window in self.strips(if scores.is_some() { pixel.max(4) } else { pixel }) {
+            let (first, count) = (window.row, window.height);
+            labels.resize(width * count, NO_LABEL);
+            let labels = labels.as_mut_slice();
+            self.read(window, labels)
                 .input(|| format!("cannot read rows {first} to {} of {}", first + count, self.name))?;
             for (row, labels) in labels.chunks_exact_mut(width).enumerate() {
                 relabel(first + row, labels);
@@ -199,10 +302,10 @@ impl LabelSource {
             if let Some(scores) = scores {
                 best.resize(width * count, f32::NAN);
                 plane.resize(width * count, 0f32);
-                scores.of_labels(first, width, labels, &mut plane, &mut best)?;
+                scores.of_labels(first, width, labels, &self.values, &mut plane, &mut best)?;
             }
             take(first, labels, scores.map(|_| best.as_slice()))?;
-            super::ffi::drop_cache(&self.dataset);
+            self.raster.drop_blocks();
             if let Some(scores) = scores {
                 super::ffi::drop_cache(&scores.dataset);
             }
@@ -233,15 +336,39 @@ impl ScoreSource {
             .with_hint("Give the scores that were written together with these labels."));
         }
         let bands = dataset.raster_count();
+        for value in 0..bands.min(usize::from(NO_LABEL)) {
+            let described = dataset.rasterband(value + 1).and_then(|band| band.description()).unwrap_or_default();
+            let known = labels.names.values_of(&described);
+            if let Some(other) = known.first().filter(|_| !known.contains(&(value as i64))) {
+                return Err(Error::input(format!(
+                    "band {} of {name} holds the scores of {described:?}, which is the value {other} of {}: that would be \
+                     band {}",
+                    value + 1,
+                    labels.name,
+                    other.saturating_add(1)
+                ))
+                .with_hint("Give the scores that were written together with these labels."));
+            }
+        }
         Ok(Self { dataset, name, bands })
     }
 
     /// For every pixel the score of its own label; NaN where there is no such band.
-    fn of_labels(&self, first: usize, width: usize, labels: &[u16], plane: &mut [f32], best: &mut [f32]) -> Result<()> {
+    fn of_labels(
+        &self,
+        first: usize,
+        width: usize,
+        labels: &[u16],
+        values: &Values,
+        plane: &mut [f32],
+        best: &mut [f32],
+    ) -> Result<()> {
         best.fill(f32::NAN);
         let mut present = vec![false; usize::from(u16::MAX) + 1];
         labels.iter().for_each(|&label| present[usize::from(label)] = true);
-        for class in (0..self.bands.min(present.len())).filter(|&class| present[class]) {
+        let there = (0..NO_LABEL).filter(|label| present[usize::from(*label)]);
+        let bands = there.filter_map(|label| Some((label, usize::try_from(values.value(label)).ok()?)));
+        for (label_here, class) in bands.filter(|(_, class)| *class < self.bands) {
             let count = labels.len() / width;
             let scale = self
                 .dataset
@@ -253,7 +380,7 @@ impl ScoreSource {
                 })
                 .input(|| format!("cannot read band {} of {}", class + 1, self.name))?;
             for ((&label, &score), best) in labels.iter().zip(plane.iter()).zip(best.iter_mut()) {
-                if usize::from(label) == class {
+                if label == label_here {
                     *best = score * scale;
                 }
             }
@@ -275,7 +402,8 @@ fn read<T: Copy + gdal::raster::GdalType>(
 fn placement(dataset: &Dataset) -> Placement {
     let coefficients = dataset.geo_transform().ok().filter(|given| *given != [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
     let transform = coefficients.map_or(GeoTransform::IDENTITY, |coefficients| GeoTransform { coefficients });
-    let crs = dataset.spatial_ref().ok();
+    // Without a geotransform a CRS places nothing.
+    let crs = coefficients.and_then(|_| dataset.spatial_ref().ok());
     let measure = match &crs {
         Some(crs) if crs.is_geographic() => {
             let earth = match (crs.semi_major(), crs.semi_minor()) {
@@ -289,19 +417,12 @@ fn placement(dataset: &Dataset) -> Placement {
             let metres = crs.linear_units();
             Measure::Plane { metres_per_unit: if metres > 0.0 { metres } else { 1.0 } }
         }
-        None => Measure::Plane { metres_per_unit: 1.0 },
+        // In pixels: nobody knows the unit of the coordinates.
+        None => {
+            let side = transform.pixel_area().sqrt();
+            Measure::Plane { metres_per_unit: if side > 0.0 { side.recip() } else { 1.0 } }
+        }
     };
     let crs_wkt = crs.and_then(|crs| crs.to_wkt().ok()).filter(|wkt| !wkt.is_empty());
     Placement { transform, georeferenced: coefficients.is_some(), crs_wkt, measure }
-}
-
-/// The names of a band's values: GDAL's category names, else the band's `CLASS_NAMES`-like metadata of our own writer.
-fn category_names(band: &RasterBand<'_>) -> Vec<String> {
-    let names = super::ffi::category_names(band);
-    if !names.is_empty() {
-        return names;
-    }
-    band.metadata_item("CLASS_NAMES", "")
-        .map(|list| list.split(';').map(|name| name.trim().to_string()).collect())
-        .unwrap_or_default()
 }

@@ -28,33 +28,37 @@ pub fn vectorize(
     options: &ProductOptions,
 ) -> Result<Summary> {
     let format = Format::of(out)?;
-    let source = LabelSource::open(labels)?;
-    let names: Vec<String> = match classes {
-        [] => source.names.clone(),
-        classes => classes.iter().map(|class| class.name.clone()).collect(),
-    };
+    let source = LabelSource::open(labels, classes)?;
+    place::reprojection(source.placement.crs_wkt.as_deref(), options.t_srs.as_deref(), format)?;
     if recipe == Recipe::Plain {
-        let skip = left_out(recipe, &names, &source, options)?;
+        let skip = left_out(recipe, &source, options)?;
         let options = Options {
             connectedness: if options.diagonal { Connectedness::Eight } else { Connectedness::Four },
             target_crs: options.t_srs.clone(),
             layer_per_class: options.layer_per_class,
+            min_area: options.min_area.unwrap_or(0.0),
         };
         return polygonize(labels, scores, classes, &skip, out, &options);
     }
     let scores = scores.map(|path| ScoreSource::open(path, &source)).transpose()?;
     if recipe == Recipe::Landcover {
-        let skip = left_out(recipe, &names, &source, options)?;
-        return whole_map(&source, scores.as_ref(), classes, &skip, out, options);
+        let skip = left_out(recipe, &source, options)?;
+        return whole_map(&source, scores.as_ref(), &skip, out, options);
     }
-    let taken = recipe.classes(&names, &options.classes, source.name())?;
+    let taken = wanted(recipe, &source, options)?;
+    let label = |value: i64| {
+        source.values().label(value).ok_or_else(|| {
+            Error::input(format!("{} has no pixel of the value {value}", source.name()))
+                .with_hint("Name a class that is there with --class NAME or --class NUMBER.")
+        })
+    };
+    let taken = taken.into_iter().map(label).collect::<Result<_>>()?;
     let product = ClassProduct {
         pixel: source.placement.pixel_size(source.size),
-        taken: taken.into_iter().map(|class| class as u16).collect(),
+        taken,
         place: Place::new(&source.placement, options.t_srs.as_deref(), format)?,
         source,
         scores,
-        classes,
         options,
     };
     match recipe {
@@ -84,21 +88,37 @@ pub fn foresee(crs_wkt: Option<&str>, out: &Path, options: &ProductOptions) -> R
     Ok(())
 }
 
-/// The classes that a product of the whole map leaves out.
-fn left_out(recipe: Recipe, names: &[String], source: &LabelSource, options: &ProductOptions) -> Result<Vec<usize>> {
+/// The values that a product takes; where the raster names none, a refusal says which there are.
+fn wanted(recipe: Recipe, source: &LabelSource, options: &ProductOptions) -> Result<Vec<i64>> {
+    const LISTED: usize = 20;
+    recipe.classes(&source.names, &options.classes, source.name()).map_err(|error| {
+        if !source.names.is_empty() {
+            return error;
+        }
+        // The scan is for the message alone.
+        let Ok(values) = source.first_values(LISTED + 1) else { return error };
+        let more = if values.len() > LISTED { ", …" } else { "" };
+        let values: Vec<String> = values.iter().take(LISTED).map(i64::to_string).collect();
+        let hint = error.hint().unwrap_or_default().to_owned();
+        Error::input(format!("{error}, its values are {}{more}", values.join(", "))).with_hint(hint)
+    })
+}
+
+/// The values that a product of the whole map leaves out.
+fn left_out(recipe: Recipe, source: &LabelSource, options: &ProductOptions) -> Result<Vec<i64>> {
     if options.classes.is_empty() {
-        let background = |index: &usize| !options.keep_background && is_background(&names[*index]);
-        return Ok((0..names.len()).filter(background).collect());
+        let names = source.names.iter();
+        let background = names.filter(|(_, name)| !options.keep_background && is_background(name));
+        return Ok(background.map(|(value, _)| value).collect());
     }
-    let taken = recipe.classes(names, &options.classes, source.name())?;
-    Ok((0..usize::from(u16::MAX)).filter(|index| !taken.contains(index)).collect())
+    let taken = wanted(recipe, source, options)?;
+    Ok(source.values().all().into_iter().filter(|value| !taken.contains(value)).collect())
 }
 
 fn whole_map(
     source: &LabelSource,
     scores: Option<&ScoreSource>,
-    classes: &[ClassInfo],
-    skip: &[usize],
+    skip: &[i64],
     out: &Path,
     options: &ProductOptions,
 ) -> Result<Summary> {
@@ -109,17 +129,13 @@ fn whole_map(
         target_crs: options.t_srs.clone(),
         layer_per_class: options.layer_per_class,
     };
-    let named: Vec<ClassInfo> = match classes {
-        [] => source.names.iter().map(|name| ClassInfo { name: name.clone(), colour: [0; 3] }).collect(),
-        classes => classes.to_vec(),
-    };
     let smallest = pixels(options.min_area.unwrap_or(0.0), pixel);
     if smallest <= 1 {
-        return landcover(source, scores, &named, skip, out, &landcover_options);
+        return landcover(source, scores, skip, out, &landcover_options);
     }
     let folder = Hidden::beside(out, "sieved")?;
     let sieved = source.sieved(&folder.path().join("labels.tif"), smallest)?;
-    landcover(&sieved, scores, &named, skip, out, &landcover_options)
+    landcover(&sieved, scores, skip, out, &landcover_options)
 }
 
 /// `NAME_suffix.extension` beside `NAME.…`.

@@ -121,7 +121,7 @@ fn a_scene_without_georeference_is_taken_and_that_is_said() {
     let ran = work.ok(segment("plain.tif", "-c a;b --polygons out/polygons.gpkg").split_whitespace());
     assert_snapshot!(ran.stderr, @r"
     note: plain.tif has no georeference: results lie in pixel coordinates, areas are in pixels.
-    note: out/labels.tif has no georeference: the result is in pixel coordinates
+    note: out/labels.tif has no georeference: the result is in pixel coordinates; areas and lengths are in pixels
     ");
     assert!(ran.stdout.contains("60 × 40 pixels, 2,400 px"), "{}", ran.stdout);
     let labels = Dataset::open(work.path("out/labels.tif")).expect("labels");

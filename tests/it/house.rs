@@ -17,7 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("stitch", &["geom", "scene"]),
     ("journal", &["geom", "hash", "held"]),
     ("raster", &["geom", "scene", "location"]),
-    ("vector", &["geom", "scene"]),
+    // One reader of label rasters for all.
+    ("vector", &["geom", "scene", "raster"]),
     ("pipeline", &["geom", "scene", "location"]),
     ("network", &["geom"]),
     // import.rs hands checkpoints to the network; torch.rs runs what it traced.

@@ -10,6 +10,7 @@ mod corpus;
 mod fetch;
 mod flow;
 mod house;
+mod labels;
 mod logs;
 mod look;
 mod masks;

@@ -28,6 +28,8 @@ fn a_job_without_a_recipe_has_plain_polygons_of_all_but_the_background() {
 
 #[test]
 fn the_keys_of_a_product_are_its_options() {
+    let plain = product("  polygons: {min_area: 50}\n").unwrap();
+    assert_eq!((plain.recipe, plain.options.min_area), (Recipe::Plain, Some(50.0)));
     let found = product("  polygons: {recipe: buildings, min_area: 20, t_srs: EPSG:3857, plain_outlines: true}\n");
     let options = ProductOptions {
         min_area: Some(20.0),

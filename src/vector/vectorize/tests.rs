@@ -201,6 +201,197 @@ fn what_must_fail_after_the_labels_is_foreseen_before_them() {
     assert!(attempt("a.gpkg", &field).unwrap().ends_with("has no field number"));
 }
 
+/// Two houses of 3 × 2 and 1 × 1 pixels of 2 m, in ground of the value 0: 24 m² and 4 m².
+const HOUSES: [u16; 24] = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn plain_drops_what_is_smaller_than_its_least_area() {
+    let scene = Scene::utm(&HOUSES, 6);
+    let out = scene.path("plain.gpkg");
+    let areas = |min_area: Option<f64>| {
+        let options = ProductOptions { min_area, ..options() };
+        let summary = vectorize(&scene.labels, None, &classes(), Recipe::Plain, &out, &options).unwrap();
+        let mut areas: Vec<f64> = read_back(&out).iter().map(|found| found.real("area_m2")).collect();
+        areas.sort_by(f64::total_cmp);
+        (areas, summary.notes)
+    };
+    assert_eq!(areas(None), (vec![4.0, 24.0], vec![]), "off unless it is asked for");
+    assert_eq!(areas(Some(4.0)).0, [4.0, 24.0]);
+    assert_eq!(areas(Some(4.5)).0, [24.0]);
+    let (none, notes) = areas(Some(25.0));
+    assert_eq!(none, [0.0; 0]);
+    assert!(notes[0].contains("all 2 polygons of ") && notes[0].ends_with("the layer is empty"), "{notes:?}");
+    // The ground around what is left out keeps its hole: 17 pixels of 4 m².
+    let all = ProductOptions { min_area: Some(30.0), keep_background: true, ..options() };
+    let summary = vectorize(&scene.labels, None, &classes(), Recipe::Plain, &out, &all).unwrap();
+    assert_eq!((summary.polygons, summary.classes[0].area), (1, 17.0 * 4.0));
+}
+
+/// The houses as a raster of another type, 0 and 1 written as the values given.
+fn typed<T: gdal::raster::GdalType + Copy>(scene: &Scene, values: [T; 2], nodata: Option<f64>) -> PathBuf {
+    let path = scene.path("typed.tif");
+    let driver = gdal::DriverManager::get_driver_by_name("GTiff").unwrap();
+    let mut dataset = driver.create_with_band_type::<T, _>(&path, 6, 4, 1).unwrap();
+    dataset.set_geo_transform(&[500_000.0, 2.0, 0.0, 5_540_000.0, 0.0, -2.0]).unwrap();
+    dataset.set_spatial_ref(&SpatialRef::from_epsg(32632).unwrap()).unwrap();
+    let pixels = HOUSES.iter().map(|label| values[usize::from(*label)]).collect();
+    let mut band = dataset.rasterband(1).unwrap();
+    band.write((0, 0), (6, 4), &mut gdal::raster::Buffer::new((6, 4), pixels)).unwrap();
+    band.set_no_data_value(nodata).unwrap();
+    dataset.close().unwrap();
+    path
+}
+
+#[test]
+fn values_of_every_type_are_labels_and_keep_their_numbers() {
+    let scene = Scene::utm(&HOUSES, 6);
+    let out = scene.path("typed.gpkg");
+    let found = |labels: &Path, recipe: Recipe, class: &str| {
+        let classes = if class.is_empty() { vec![] } else { vec![class.to_owned()] };
+        // Land cover keeps every corner, so that areas are those of the pixels.
+        let tolerance = (recipe == Recipe::Landcover).then_some(0.0);
+        let options = ProductOptions { classes, tolerance, min_area: Some(0.0), ..options() };
+        vectorize(labels, None, &[], recipe, &out, &options).unwrap();
+        let mut found: Vec<(i64, f64)> =
+            read_back(&out).iter().map(|found| (found.integer("class_id"), found.real("area_m2"))).collect();
+        found.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        found
+    };
+    // Twice: with both values, and with the first as nodata.
+    let check = |labels: &dyn Fn(Option<f64>) -> PathBuf, values: [i64; 2]| {
+        let mut both = vec![(values[0], 68.0), (values[1], 4.0), (values[1], 24.0)];
+        both.sort_by(|a, b| a.partial_cmp(b).unwrap());
+        for recipe in [Recipe::Plain, Recipe::Landcover] {
+            assert_eq!(found(&labels(None), recipe, ""), both, "{values:?}");
+            assert_eq!(found(&labels(Some(values[0] as f64)), recipe, ""), [(values[1], 4.0), (values[1], 24.0)]);
+        }
+        let one = found(&labels(None), Recipe::Plain, &values[1].to_string());
+        assert_eq!(one, [(values[1], 4.0), (values[1], 24.0)]);
+    };
+    check(&|nodata| typed(&scene, [0u8, 255], nodata), [0, 255]);
+    check(&|nodata| typed(&scene, [0u16, 65535], nodata), [0, 65535]);
+    check(&|nodata| typed(&scene, [3u16, 1000], nodata), [3, 1000]);
+    check(&|nodata| typed(&scene, [-5i16, 7], nodata), [-5, 7]);
+    check(&|nodata| typed(&scene, [i32::MIN, 70_000], nodata), [i64::from(i32::MIN), 70_000]);
+    check(&|nodata| typed(&scene, [0u32, u32::MAX], nodata), [0, i64::from(u32::MAX)]);
+    check(&|nodata| typed(&scene, [-1f32, 2.0], nodata), [-1, 2]);
+    check(&|nodata| typed(&scene, [0f64, 1e9], nodata), [0, 1_000_000_000]);
+    // A nodata value that the type cannot hold means nothing.
+    assert_eq!(found(&typed(&scene, [0u8, 1], Some(-9999.0)), Recipe::Plain, "").len(), 3);
+    assert_eq!(found(&typed(&scene, [f32::NAN, 1.0], None), Recipe::Plain, ""), [(1, 4.0), (1, 24.0)]);
+
+    let error = |labels: PathBuf| vectorize(&labels, None, &[], Recipe::Plain, &out, &options()).unwrap_err();
+    let said = error(typed(&scene, [0f32, 1.5], None)).to_string();
+    assert!(said.contains("the value 1.5 at column 1, row 1"), "{said}");
+    let said = error(typed(&scene, [0f64, 1e300], None)).to_string();
+    assert!(said.contains("at column 1, row 1, and labels are whole numbers"), "{said}");
+}
+
+#[test]
+fn a_mask_without_names_is_taken_for_nothing_by_itself() {
+    let scene = Scene::utm(&HOUSES, 6);
+    for recipe in [Recipe::Roads, Recipe::Buildings, Recipe::Water] {
+        let out = scene.path("a.gpkg");
+        let error = vectorize(&scene.labels, None, &[], recipe, &out, &options()).unwrap_err();
+        assert!(error.to_string().ends_with("; it names none, its values are 0, 1"), "{error}");
+        assert!(error.hint().unwrap().contains("--class NUMBER"), "{error}");
+        assert!(!out.exists());
+        let one = ProductOptions { classes: vec!["1".into()], min_area: Some(4.0), ..options() };
+        assert!(vectorize(&scene.labels, None, &[], recipe, &out, &one).is_ok());
+        std::fs::remove_file(out).unwrap();
+    }
+    let one = ProductOptions { classes: vec!["7".into()], ..options() };
+    let water = vectorize(&scene.labels, None, &[], Recipe::Water, &scene.path("a.gpkg"), &one).unwrap();
+    assert_eq!(water.polygons, 0);
+    assert!(water.notes[0].contains("no pixel of the classes"), "{:?}", water.notes);
+}
+
+#[test]
+fn scores_of_other_classes_are_refused() {
+    let scene = Scene::utm(&HOUSES, 6);
+    let scores = scene.scores(&[[0.25; 24], [0.75; 24]].concat(), 2);
+    let describe = |names: [&str; 2]| {
+        let flags = gdal::GdalOpenFlags::GDAL_OF_UPDATE;
+        let options = gdal::DatasetOptions { open_flags: flags, ..Default::default() };
+        let dataset = gdal::Dataset::open_ex(&scores, options).unwrap();
+        for (band, name) in names.into_iter().enumerate() {
+            use gdal::Metadata as _;
+            dataset.rasterband(band + 1).unwrap().set_description(name).unwrap();
+        }
+        dataset.close().unwrap();
+        vectorize(
+            &scene.labels,
+            Some(&scores),
+            &classes(),
+            Recipe::Plain,
+            &scene.path("a.gpkg"),
+            &ProductOptions::default(),
+        )
+    };
+    assert!(describe(["background", "Building"]).is_ok());
+    assert!(describe(["first", "second"]).is_ok(), "other words say nothing");
+    let error = describe(["building", "background"]).unwrap_err().to_string();
+    assert!(error.contains("band 1 of ") && error.contains("\"building\", which is the value 1 of "), "{error}");
+}
+
+#[test]
+fn a_value_without_a_name_gets_no_layer_of_another() {
+    let scene = Scene::utm(&HOUSES, 6);
+    std::fs::write(
+        scene.path("labels.tif.aux.xml"),
+        "<PAMDataset><PAMRasterBand band=\"1\"><CategoryNames><Category>ground</Category></CategoryNames>\
+         </PAMRasterBand></PAMDataset>",
+    )
+    .unwrap();
+    let layers = ProductOptions { layer_per_class: true, ..options() };
+    let out = scene.path("a.gpkg");
+    let error = vectorize(&scene.labels, None, &[], Recipe::Plain, &out, &layers).unwrap_err();
+    assert!(error.to_string().starts_with("the value 1 has no name"), "{error}");
+    assert!(!out.exists());
+    assert_eq!(vectorize(&scene.labels, None, &[], Recipe::Plain, &out, &options()).unwrap().polygons, 3);
+}
+
+#[test]
+fn without_a_crs_everything_is_in_pixels_and_says_so() {
+    // A geotransform of 2 m, and nobody knows of what.
+    let scene = Scene::utm(&labels(), SIDE);
+    let mut dataset = gdal::Dataset::open_ex(
+        &scene.labels,
+        gdal::DatasetOptions { open_flags: gdal::GdalOpenFlags::GDAL_OF_UPDATE, ..Default::default() },
+    )
+    .unwrap();
+    dataset.set_projection("").unwrap();
+    dataset.close().unwrap();
+    let out = scene.path("water.gpkg");
+    let lake = std::f64::consts::PI * (400.0 - 36.0);
+    let summary = vectorize(&scene.labels, None, &classes(), Recipe::Water, &out, &options()).unwrap();
+    assert!(summary.in_pixels && (summary.classes[0].area / lake - 1.0).abs() < 0.02, "{summary:?}");
+    assert!(summary.notes[0].contains("has no CRS") && summary.notes[0].contains("in pixels"), "{:?}", summary.notes);
+    let found = read_back(&out);
+    assert!((found[0].real("area_px") / lake - 1.0).abs() < 0.02);
+    assert!(found[0].envelope[0] > 500_000.0, "its own coordinates are kept");
+    // A plane of which nothing is known, not one of degrees.
+    let geopackage = gdal::Dataset::open(&out).unwrap();
+    let sql = "SELECT srs_id FROM gpkg_geometry_columns";
+    let mut result = geopackage.execute_sql(sql, None, gdal::vector::sql::Dialect::DEFAULT).unwrap().unwrap();
+    let id = result.features().next().unwrap().field(0).unwrap().and_then(gdal::vector::FieldValue::into_int);
+    assert_eq!(id, Some(-1));
+
+    let (roads, graph) = (scene.path("roads.gpkg"), scene.path("roads.graphml"));
+    let with = ProductOptions { graph: Some(graph), ..options() };
+    let summary = vectorize(&scene.labels, None, &classes(), Recipe::Roads, &roads, &with).unwrap();
+    assert!(summary.notes[0].contains(" pixels in all"), "{:?}", summary.notes);
+    let found = read_back(&roads);
+    let length: f64 = of_layer(&found, "roads").iter().map(|road| road.real("length_px")).sum();
+    assert!((length - (120.0 + 60.0)).abs() < 6.0, "{length}");
+    assert!(of_layer(&found, "roads").iter().all(|road| (road.real("width_px") - 6.0).abs() < 1.0));
+    for file in ["a.geojson", "a.ndjson"] {
+        let error = foresee(None, &scene.path(file), &options()).unwrap_err();
+        assert!(error.to_string().contains("the labels have no CRS"), "{error}");
+    }
+    assert!(foresee(None, &scene.path("a.parquet"), &options()).is_ok());
+}
+
 #[test]
 fn a_picture_is_no_label_raster() {
     let scene = Scene::utm(&labels(), SIDE);
