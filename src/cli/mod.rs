@@ -287,7 +287,7 @@ pub struct ImportArgs {
 /// How the network is put together, whatever the weights.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ImportOptions {
-    /// The activation the weights were trained with [default: by the weights, where they tell, else quickgelu]
+    /// The activation the weights were trained with [default: as their file or a configuration beside it says, else quickgelu]
     #[arg(long, value_enum)]
     pub activation: Option<Activation>,
     /// The attention of the last block

@@ -24,6 +24,9 @@ pub const CARD: &str = "model.yaml";
 /// The layout of `model.yaml` that this program writes and reads.
 pub const FORMAT: u32 = 1;
 
+/// What `method.activation_from` says where the activation is a guess.
+pub const ASSUMED: &str = "assumed";
+
 /// Longest `model.yaml` that is read, in bytes.
 const CARD_LIMIT: u64 = 1 << 20;
 
@@ -83,6 +86,10 @@ pub struct Method {
     pub attention: String,
     pub keep_residual: bool,
     pub activation: String,
+    /// Where the activation is known from: a file's name, `--activation`, a publisher; [`ASSUMED`] where nothing told it. Empty in
+    /// bundles that do not record it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub activation_from: String,
     pub upsampler: String,
     pub precision: String,
 }
@@ -121,19 +128,27 @@ pub enum Trust {
 }
 
 impl Bundle {
+    /// Whether there is a bundle, whatever it is worth.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find(folder: &Path) -> Result<()> {
+        if folder.join(CARD).is_file() {
+            return Ok(());
+        }
+        let what = match () {
+            () if folder.is_dir() => format!("it holds no {CARD}"),
+            () if folder.exists() => "it is a file, not a folder".into(),
+            () => "there is no such folder".into(),
+        };
+        Err(Error::input(what).with_hint("Make a model with `segearth model import`, or name a folder that it made."))
+            .input(|| format!("cannot use the model in {}", folder.display()))
+    }
+
     /// Reads the card and checks every file against it.
     pub fn open(folder: &Path, trust: Trust) -> Result<Self> {
         let place = || format!("cannot use the model in {}", folder.display());
-        if !folder.join(CARD).is_file() {
-            let what = match () {
-                () if folder.is_dir() => format!("it holds no {CARD}"),
-                () if folder.exists() => "it is a file, not a folder".into(),
-                () => "there is no such folder".into(),
-            };
-            return Err(Error::input(what)
-                .with_hint("Make a model with `segearth model import`, or name a folder that it made."))
-            .input(place);
-        }
+        Self::find(folder)?;
         let card = read_card(&folder.join(CARD)).input(place).map_err(|error| match error.hint() {
             Some(_) => error,
             None => error.with_hint(format!("Import the model again, or write {CARD} as an import does.")),
@@ -175,6 +190,11 @@ impl Bundle {
         let card =
             serde_yaml::to_string(&self.card).internal(|| "the model's card cannot be written as YAML".into())?;
         Ok(format!("# {}\n{card}", self.folder.join(CARD).display()))
+    }
+
+    /// Whether nothing told the activation of its weights when it was made.
+    pub fn activation_is_assumed(&self) -> bool {
+        self.card.method.activation_from == ASSUMED
     }
 
     /// What queries depend on: the text tower's and the tokenizer's content, and how many tokens are taken.
@@ -276,6 +296,20 @@ mod tests {
         assert_eq!(error.to_string(), format!("cannot use the model in {}", folder.path().display()));
         assert!(error.hint().is_some() && error.exit_code() == 1, "{error:?}");
         error.causes().join(": ")
+    }
+
+    /// Cards of bundles that were made before these keys were there are read, and written as they were.
+    #[test]
+    fn cards_without_later_keys_are_read() {
+        let older = CARD_TEXT.to_owned()
+            + "method: {attention: segearth, keep_residual: false, activation: gelu, upsampler: none, \
+                                            precision: fp32}\n";
+        let card: Card = serde_yaml::from_str(&older).unwrap();
+        assert_eq!((card.method.activation.as_str(), card.method.activation_from.as_str()), ("gelu", ""));
+        assert!(!serde_yaml::to_string(&card).unwrap().contains("activation_from"));
+        let newer = older.replace("activation: gelu", "activation: gelu, activation_from: assumed");
+        let card: Card = serde_yaml::from_str(&newer).unwrap();
+        assert!(Bundle { folder: PathBuf::new(), card }.activation_is_assumed());
     }
 
     #[test]

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::Normalisation;
 use super::bundle::{self, Bundle, Card, CardNormalisation, Method, Provenance, Sizes, SourceFile};
+use super::fetch;
 use super::text::Tokenizer;
 use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
 use crate::hash;
 use crate::network::Attention;
-use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
+use crate::network::checkpoint::{
+    self, Activation, ClipWeights, KnownActivation, PixelStatistics, read_clip, read_upsampler,
+};
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision};
 use crate::upsample;
 
@@ -21,8 +24,8 @@ pub struct Import {
     pub tokenizer: PathBuf,
     /// `None`: logits per patch, resized bilinearly.
     pub upsampler: Option<PathBuf>,
-    /// `None`: as a configuration beside the weights says, else QuickGELU.
-    pub activation: Option<Activation>,
+    /// `None`: as the weights' file, a configuration beside it or its publisher says, else QuickGELU is assumed.
+    pub activation: Option<KnownActivation>,
     pub attention: Attention,
     pub keep_residual: bool,
     /// Side of the window in pixels, a multiple of the patch.
@@ -71,8 +74,21 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         ))
         .with_hint("The models were trained on windows of 224 to 336 pixels; larger scenes are cut into windows."));
     }
+    if request.precision == Precision::Fp16 {
+        fits_half(&clip)?;
+    }
+    let mut sources = sources("clip", &request.clip)?;
     notes.extend(clip.notes.iter().cloned());
-    let activation = request.activation.or(clip.activation).unwrap_or(Activation::QuickGelu);
+    let KnownActivation { activation, from } = activation(request, &clip, &sources, notes);
+    let trained = sizes.patch * sizes.image_grid;
+    if request.window != trained {
+        notes.push(format!(
+            "the weights were trained on windows of {trained} pixels, and this model's window has {}: positions are interpolated. \
+             `--window {trained}` takes the trained size.",
+            request.window
+        ));
+    }
+    let normalisation = normalisation(clip.pixels, notes);
 
     let parent = match output.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -102,11 +118,15 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     fs::write(folder.join(bundle::TOKENIZER), tokenizer.to_json()?)
         .input(|| format!("cannot write {}", folder.join(bundle::TOKENIZER).display()))?;
 
-    let mut sources = vec![source("clip", &request.clip)?, source("tokenizer", &request.tokenizer)?];
+    sources.push(source("tokenizer", &request.tokenizer)?);
     if let Some(path) = &request.upsampler {
-        sources.push(source("upsampler", path)?);
+        let source = source("upsampler", path)?;
+        if fetch::SIMFEATUP.sha256 == Some(source.sha256.as_str()) {
+            notes.extend(fetch::upsampler_note(sizes.patch));
+        }
+        sources.push(source);
     }
-    let Normalisation { mean, std } = Normalisation::CLIP;
+    let Normalisation { mean, std } = normalisation;
     let card = Card {
         format: bundle::FORMAT,
         name: output.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -121,7 +141,8 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         method: Method {
             attention: attention_name(request.attention).to_owned(),
             keep_residual: request.keep_residual,
-            activation: activation_name(activation).to_owned(),
+            activation: activation.name().to_owned(),
+            activation_from: from,
             upsampler: export::upsampler_name(upsampler.map(|upsampler| upsampler.kind)).to_owned(),
             precision: precision_name(request.precision).to_owned(),
         },
@@ -146,6 +167,78 @@ fn make_readable(folder: &Path) -> Result<()> {
         .input(|| format!("cannot set the permissions of {}", folder.display()))
 }
 
+/// The activation of the weights: as the user says, else as their file or what lies beside it does, else as their publisher is known
+/// to; where nothing tells, it is assumed, and said.
+fn activation(
+    request: &Import,
+    clip: &ClipWeights,
+    sources: &[SourceFile],
+    notes: &mut Vec<String>,
+) -> KnownActivation {
+    if let Some(given) = &request.activation {
+        if let Some(told) = clip.activation.as_ref().filter(|told| told.activation != given.activation) {
+            notes.push(format!(
+                "the activation of these weights is {} by {}; {} was taken, as asked for.",
+                told.activation.name(),
+                told.from,
+                given.activation.name()
+            ));
+        }
+        return given.clone();
+    }
+    if let Some(told) = &clip.activation {
+        return told.clone();
+    }
+    if let Some(model) = sources.first().and_then(|source| fetch::published(&source.sha256)) {
+        notes.extend(model.activation_note.map(str::to_owned));
+        return model.known_activation();
+    }
+    notes.push(
+        "nothing in or beside the weights tells their activation: quickgelu was assumed, which is right for OpenAI's weights and those \
+         made from them. Most of open_clip's own (LAION, DataComp) have gelu: a wrong one changes labels. Keep their \
+         open_clip_config.json or config.json beside them, or give `--activation gelu`."
+            .to_owned(),
+    );
+    KnownActivation { activation: Activation::QuickGelu, from: bundle::ASSUMED.to_owned() }
+}
+
+/// Of the pixels that the model is to see, in 0..=255.
+fn normalisation(trained: Option<PixelStatistics>, notes: &mut Vec<String>) -> Normalisation {
+    let usual = Normalisation::CLIP;
+    let Some(PixelStatistics { mean, std }) = trained else { return usual };
+    let scaled = |values: [f64; 3]| values.map(|value| (255.0 * value) as f32);
+    let (mean, std) = (scaled(mean), scaled(std));
+    // The published figures are rounded in the third place.
+    let near = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.01);
+    if near(mean, usual.mean) && near(std, usual.std) {
+        return usual;
+    }
+    notes.push(format!(
+        "the weights were trained on pixels with another normalisation than CLIP's, by the configuration beside them: mean {mean:?} and \
+         deviation {std:?} of 0 to 255 were taken."
+    ));
+    Normalisation { mean, std }
+}
+
+/// Refuses weights that are no numbers any more in float16.
+fn fits_half(clip: &ClipWeights) -> Result<()> {
+    const LARGEST: f32 = 65504.0;
+    for (name, tensor) in clip.tensors.iter().filter(|(name, _)| name.starts_with("visual.")) {
+        if let Some((_, value)) = tensor.first_beyond(LARGEST) {
+            return Err(Error::input(format!("the tensor {name} holds {value}, and float16 ends at {LARGEST}"))
+                .with_hint("Use --precision bf16 or fp32."));
+        }
+    }
+    Ok(())
+}
+
+/// The files that a checkpoint is made of: the one given first, under its role.
+fn sources(role: &str, path: &Path) -> Result<Vec<SourceFile>> {
+    let files = checkpoint::files(path)?;
+    let roles = std::iter::once(role.to_owned()).chain(std::iter::repeat(format!("{role}-part")));
+    files.iter().zip(roles).map(|(path, role)| source(&role, path)).collect()
+}
+
 fn source(role: &str, path: &Path) -> Result<SourceFile> {
     Ok(SourceFile {
         role: role.to_owned(),
@@ -162,7 +255,7 @@ pub fn attention_named(name: &str) -> Option<Attention> {
 
 /// What [`Import::activation`] came to.
 pub fn activation_named(name: &str) -> Option<Activation> {
-    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|one| activation_name(*one) == name)
+    [Activation::QuickGelu, Activation::Gelu].into_iter().find(|one| one.name() == name)
 }
 
 /// What [`Import::precision`] was.
@@ -177,13 +270,6 @@ fn attention_name(attention: Attention) -> &'static str {
         Attention::Sclip => "sclip",
         Attention::MaskClip => "maskclip",
         Attention::Vanilla => "vanilla",
-    }
-}
-
-fn activation_name(activation: Activation) -> &'static str {
-    match activation {
-        Activation::QuickGelu => "quickgelu",
-        Activation::Gelu => "gelu",
     }
 }
 

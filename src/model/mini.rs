@@ -12,7 +12,7 @@ use super::text::Tokenizer;
 use crate::error::{Context, Error, Result};
 use crate::hash;
 use crate::network::Attention;
-use crate::network::checkpoint::Activation;
+use crate::network::checkpoint::{Activation, KnownActivation};
 use crate::network::export::Precision;
 
 /// The name under which it is asked for.
@@ -62,7 +62,7 @@ fn unpack(folder: &Path) -> Result<Bundle> {
         clip: write("clip.safetensors", CLIP)?,
         tokenizer: write("tokenizer.json", TOKENIZER)?,
         upsampler: UPSAMPLER.map(|bytes| write("upsampler.safetensors", bytes)).transpose()?,
-        activation: Some(Activation::Gelu),
+        activation: Some(KnownActivation { activation: Activation::Gelu, from: String::new() }),
         attention: Attention::SegEarth,
         keep_residual: false,
         window: WINDOW,

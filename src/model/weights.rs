@@ -31,6 +31,7 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
             }
             let found = hash::of_file(path)?;
             if found.eq_ignore_ascii_case(&source.sha256) {
+                parts_are_here(bundle, path)?;
                 return Ok(path.to_owned());
             }
             Err(Error::input(format!(
@@ -50,6 +51,7 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
             let downloads = fetch::downloads().into_iter().flat_map(|root| named(&root, &source.file, DEPTH));
             for path in downloads {
                 if hash::of_file(&path)?.eq_ignore_ascii_case(&source.sha256) {
+                    parts_are_here(bundle, &path)?;
                     return Ok(path);
                 }
             }
@@ -62,6 +64,24 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
         (None, None) => Err(Error::input(format!("{place} does not say which CLIP weights it was imported from"))
             .with_hint("Give their file with `--clip FILE`.")),
     }
+}
+
+/// Holds the files that an index puts together against those that were imported.
+fn parts_are_here(bundle: &Bundle, index: &Path) -> Result<()> {
+    for part in bundle.card.provenance.sources.iter().filter(|source| source.role == "clip-part") {
+        let path = index.with_file_name(&part.file);
+        let found = hash::of_file(&path)?;
+        if !found.eq_ignore_ascii_case(&part.sha256) {
+            return Err(Error::input(format!(
+                "{} has SHA-256 {found}, but {} was imported from one with {}",
+                path.display(),
+                bundle.folder.display(),
+                part.sha256
+            ))
+            .with_hint("Give the very files that were imported."));
+        }
+    }
+    Ok(())
 }
 
 fn missing(path: &Path) -> Error {

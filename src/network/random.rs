@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::checkpoint::{Activation, ClipSizes, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
+use super::checkpoint::{ClipSizes, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
 use crate::error::Result;
 
 /// Spread of the weights: small enough for sums of thousands to stay near 1.
@@ -26,7 +26,7 @@ pub fn vit_b_16() -> Result<ClipWeights> {
         context: 77,
     };
     let tensors = fill(&sizes.tensors())?;
-    Ok(ClipWeights { sizes, activation: Some(Activation::QuickGelu), notes: Vec::new(), tensors })
+    Ok(ClipWeights { sizes, activation: None, pixels: None, notes: Vec::new(), tensors })
 }
 
 /// SimFeatUp's `jbu_one` for features of `features` channels.

@@ -42,6 +42,9 @@ impl Download<'_> {
                 let seconds = wait.as_secs_f64();
                 self.reporter.note(&format!("{file}: {reason}; the next try is in {seconds:.0} s."));
             }
+            Progress::NextAddress { file, failed, reason, next } => {
+                self.reporter.note(&format!("{file} cannot be fetched from {failed} ({reason}); trying {next}."));
+            }
             Progress::Checking { file } => self.bar.set_message(format!("checking {}", printable_line(file))),
         }
     }

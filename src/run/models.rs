@@ -9,7 +9,7 @@ use crate::model::fetch::{self, Checked, Client, Fetched};
 use crate::model::import::{Import, import};
 use crate::model::registry;
 use crate::network;
-use crate::network::checkpoint;
+use crate::network::checkpoint::{self, KnownActivation};
 use crate::network::export;
 use crate::report::Reporter;
 
@@ -29,13 +29,14 @@ pub fn run(command: &ModelCommand, trust: bool, reporter: &Reporter) -> Result<(
 fn run_import(args: &ImportArgs, reporter: &Reporter) -> Result<()> {
     let upsampler = (args.upsampler != "none").then(|| args.upsampler.clone().into());
     let request = request(args.clip.clone(), args.tokenizer.clone(), upsampler, &args.options);
-    finish(&request, &args.output, reporter)
+    finish(&request, &args.output, &[], reporter)
 }
 
-fn finish(request: &Import, output: &Path, reporter: &Reporter) -> Result<()> {
+/// `said` are notes that need not be repeated.
+fn finish(request: &Import, output: &Path, said: &[String], reporter: &Reporter) -> Result<()> {
     let mut notes = Vec::new();
     let bundle = import(request, output, &mut notes)?;
-    notes.iter().for_each(|note| reporter.note(note));
+    notes.iter().filter(|note| !said.contains(note)).for_each(|note| reporter.note(note));
     reporter.print(&bundle.describe()?);
     Ok(())
 }
@@ -53,8 +54,14 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
         Some(folder) => folder.clone(),
         None => registry::folder().ok_or_else(|| no_folder("models").with_hint("Give --output DIR."))?.join(model.name),
     };
-    let client = Client::new(std::env::var(fetch::BASE_VARIABLE).ok().as_deref())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let client = Client::new(variable(fetch::BASE_VARIABLE).as_deref(), variable(fetch::TOKEN_VARIABLE).as_deref())?;
     let own = args.upsampler.as_deref();
+    // What speaks against a model is said before it is downloaded.
+    let activation = model.activation_note.filter(|_| args.options.activation.is_none()).map(str::to_owned);
+    let upsampler = model.upsampler.filter(|_| own.is_none()).and_then(|_| fetch::upsampler_note(model.patch));
+    let said: Vec<String> = activation.into_iter().chain(upsampler).collect();
+    said.iter().for_each(|note| reporter.note(note));
     let fetched = {
         let watch = reporter.download();
         model.fetch(own.is_none(), &downloads, &client, &mut |progress| watch.show(&progress))?
@@ -79,8 +86,8 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
         }
     }
     let mut request = request(fetched.clip.path, fetched.tokenizer.path, upsampler, &args.options);
-    request.activation = request.activation.or(Some(fetched.activation));
-    finish(&request, &output, reporter)
+    request.activation = request.activation.or_else(|| Some(model.known_activation()));
+    finish(&request, &output, &said, reporter)
 }
 
 fn request(clip: PathBuf, tokenizer: PathBuf, upsampler: Option<PathBuf>, options: &ImportOptions) -> Import {
@@ -88,9 +95,12 @@ fn request(clip: PathBuf, tokenizer: PathBuf, upsampler: Option<PathBuf>, option
         clip,
         tokenizer,
         upsampler,
-        activation: options.activation.map(|activation| match activation {
-            Activation::Quickgelu => checkpoint::Activation::QuickGelu,
-            Activation::Gelu => checkpoint::Activation::Gelu,
+        activation: options.activation.map(|activation| KnownActivation {
+            activation: match activation {
+                Activation::Quickgelu => checkpoint::Activation::QuickGelu,
+                Activation::Gelu => checkpoint::Activation::Gelu,
+            },
+            from: "--activation".to_owned(),
         }),
         attention: match options.attention {
             Attention::Segearth => network::Attention::SegEarth,

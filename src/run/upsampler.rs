@@ -13,7 +13,7 @@ use crate::model::bundle::{Bundle, Trust};
 use crate::model::import::{self, Import};
 use crate::model::registry::Model;
 use crate::model::weights;
-use crate::network::checkpoint::{Activation, read_clip};
+use crate::network::checkpoint::{Activation, KnownActivation, read_clip};
 use crate::network::export::{self, Precision};
 use crate::network::{Attention, ImageTower, Tensors};
 use crate::pipeline::{self, ModelChoice};
@@ -73,7 +73,10 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
         clip,
         tokenizer: bundle.tokenizer(),
         upsampler: Some(path),
-        activation: Some(made.activation),
+        activation: Some(KnownActivation {
+            activation: made.activation,
+            from: bundle.card.method.activation_from.clone(),
+        }),
         attention: made.attention,
         keep_residual: bundle.card.method.keep_residual,
         window: bundle.card.sizes.window,

@@ -1,9 +1,10 @@
 //! The models that are published, and where.
 //!
-//! A hash is pinned only where it is known for certain; nothing here is a guess. OpenAI's addresses contain the SHA-256 of
-//! what they lead to.
+//! A hash is pinned only where it is known for certain: OpenAI's addresses contain the SHA-256 of what they lead to, RemoteCLIP's
+//! are those that several public repositories note for the files. Where no publisher says the activation, the model has a note.
 
-use crate::network::checkpoint::Activation;
+use crate::model::bundle;
+use crate::network::checkpoint::{Activation, KnownActivation};
 
 /// One published file.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub struct Remote {
     /// The name it is kept under.
     pub file: &'static str,
     pub url: &'static str,
+    /// Other addresses of the same file, tried in this order where that one does not give it.
+    pub mirrors: &'static [&'static str],
     /// In lower-case hexadecimal digits; `None`: the publisher gives none.
     pub sha256: Option<&'static str>,
     /// More bytes than this are refused.
@@ -23,7 +26,11 @@ pub struct Model {
     /// `publisher/model`.
     pub name: &'static str,
     pub clip: Remote,
+    /// Side of a patch in pixels.
+    pub patch: usize,
     pub activation: Activation,
+    /// What is known of the activation where its publisher does not say it; a whole sentence.
+    pub activation_note: Option<&'static str>,
     /// The merges that its text was cut up with.
     pub tokenizer: &'static Remote,
     /// Trained for this model's joint width.
@@ -32,12 +39,56 @@ pub struct Model {
     pub note: &'static str,
 }
 
+impl Model {
+    /// The activation, and whether its publisher says so.
+    pub fn known_activation(&self) -> KnownActivation {
+        let from = if self.activation_note.is_some() { bundle::ASSUMED } else { "publisher" };
+        KnownActivation { activation: self.activation, from: from.to_owned() }
+    }
+
+    /// What it is, where it comes from and how to have it: lines as a bundle's card has them.
+    pub fn describe(&self) -> String {
+        let name = self.name;
+        let mut text = format!(
+            "# {name} is not fetched yet: `segearth model fetch {name}` downloads and imports it\nname: {name}\nabout: {}\npatch: \
+             {}\nactivation: {}\n",
+            self.note,
+            self.patch,
+            self.activation.name()
+        );
+        if let Some(note) = self.activation_note {
+            text += &format!("# {note}\n");
+        }
+        text += "files:\n";
+        let upsampler = self.upsampler.map(|remote| ("upsampler", remote));
+        for (role, remote) in [("clip", &self.clip), ("tokenizer", self.tokenizer)].into_iter().chain(upsampler) {
+            let sha256 = remote.sha256.unwrap_or("none is published");
+            text += &format!("- {{role: {role}, file: {}, sha256: {sha256}}}\n  # {}\n", remote.file, remote.url);
+        }
+        text
+    }
+}
+
+/// What is to be said where SimFeatUp's own weights are put onto features that they were not trained on.
+pub fn upsampler_note(patch: usize) -> Option<String> {
+    (patch != SIMFEATUP_PATCH).then(|| {
+        format!(
+            "SimFeatUp's weights were trained on patches of {SIMFEATUP_PATCH} pixels, and none were published for patches of {patch}: \
+             outlines may be rougher than without. `--upsampler none` leaves it out, `segearth model train-upsampler` makes one."
+        )
+    })
+}
+
 const MIB: u64 = 1 << 20;
+
+/// Side in pixels of the patches that [`SIMFEATUP`] was trained on.
+const SIMFEATUP_PATCH: usize = 16;
 
 /// CLIP's BPE merges, from OpenAI's repository; the same file for every model here.
 pub static VOCABULARY: Remote = Remote {
     file: "bpe_simple_vocab_16e6.txt.gz",
     url: "https://raw.githubusercontent.com/openai/CLIP/main/clip/bpe_simple_vocab_16e6.txt.gz",
+    mirrors: &["https://openaipublic.blob.core.windows.net/clip/bpe_simple_vocab_16e6.txt.gz"],
     sha256: Some("924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"),
     limit: 4 * MIB,
 };
@@ -48,9 +99,20 @@ pub static SIMFEATUP: Remote = Remote {
     file: "xclip_jbu_one_million_aid.ckpt",
     url: "https://raw.githubusercontent.com/likyoo/SegEarth-OV/3e22a969b32c6d751bdbba64a88a0b670e630f55/\
           simfeatup_dev/weights/xclip_jbu_one_million_aid.ckpt",
+    mirrors: &[],
     sha256: Some("cabc594d0042535f3413ac89d5f0b8b3173aecf18e2e469fb91b015ea4de49d8"),
     limit: 64 * MIB,
 };
+
+const REMOTECLIP_ACTIVATION: &str = "RemoteCLIP's authors do not say its activation: quickgelu is assumed. They trained with open_clip's tag `openai`, which brings it, \
+     though their example loads the weights into a model with gelu; of ViT-L-14 one public measurement has a mean recall of 26.5 with \
+     quickgelu and 18.0 with gelu. `--activation gelu` takes the other.";
+
+const GEORSCLIP_B_ACTIVATION: &str = "GeoRSCLIP's authors do not say its activation: quickgelu is assumed. They load the weights over OpenAI's, which have it, though \
+     SegEarth-OV ran them with gelu. `--activation gelu` takes the other.";
+
+const GEORSCLIP_L_ACTIVATION: &str = "GeoRSCLIP's authors do not say the activation of its ViT-L-14: quickgelu is assumed, as of their ViT-B-32. `--activation gelu` \
+     takes the other.";
 
 pub static MODELS: [Model; 7] = [
     Model {
@@ -59,10 +121,15 @@ pub static MODELS: [Model; 7] = [
             file: "openai-ViT-B-16.pt",
             url: "https://openaipublic.azureedge.net/clip/models/\
                   5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt",
+            // The host behind the first one: since 2025 that one has been reported to answer with 404.
+            mirrors: &["https://openaipublic.blob.core.windows.net/clip/models/\
+                        5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f/ViT-B-16.pt"],
             sha256: Some("5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),
             limit: 1024 * MIB,
         },
+        patch: 16,
         activation: Activation::QuickGelu,
+        activation_note: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "the model of the SegEarth-OV paper",
@@ -73,10 +140,15 @@ pub static MODELS: [Model; 7] = [
             file: "openai-ViT-B-32.pt",
             url: "https://openaipublic.azureedge.net/clip/models/\
                   40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+            // The host behind the first one: since 2025 that one has been reported to answer with 404.
+            mirrors: &["https://openaipublic.blob.core.windows.net/clip/models/\
+                        40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt"],
             sha256: Some("40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
             limit: 1024 * MIB,
         },
+        patch: 32,
         activation: Activation::QuickGelu,
+        activation_note: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "faster and coarser than ViT-B-16",
@@ -87,10 +159,15 @@ pub static MODELS: [Model; 7] = [
             file: "openai-ViT-L-14.pt",
             url: "https://openaipublic.azureedge.net/clip/models/\
                   b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
+            // The host behind the first one: since 2025 that one has been reported to answer with 404.
+            mirrors: &["https://openaipublic.blob.core.windows.net/clip/models/\
+                        b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt"],
             sha256: Some("b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"),
             limit: 4096 * MIB,
         },
+        patch: 14,
         activation: Activation::QuickGelu,
+        activation_note: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "joint width 768, for which no upsampler is published",
@@ -100,38 +177,45 @@ pub static MODELS: [Model; 7] = [
         clip: Remote {
             file: "RemoteCLIP-ViT-B-32.pt",
             url: "https://huggingface.co/chendelong/RemoteCLIP/resolve/main/RemoteCLIP-ViT-B-32.pt",
-            sha256: None,
+            mirrors: &[],
+            sha256: Some("60014e395d930a3f2963d1d89c8522bf4ad56775571e4356e866864789af85c4"),
             limit: 2048 * MIB,
         },
-        // Its authors have it loaded into open_clip's plain ViT-B-32.
-        activation: Activation::Gelu,
+        patch: 32,
+        activation: Activation::QuickGelu,
+        activation_note: Some(REMOTECLIP_ACTIVATION),
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
-        note: "trained on remote-sensing images; the publisher gives no hash",
+        note: "trained on remote-sensing images",
     },
     Model {
         name: "remoteclip/ViT-L-14",
         clip: Remote {
             file: "RemoteCLIP-ViT-L-14.pt",
             url: "https://huggingface.co/chendelong/RemoteCLIP/resolve/main/RemoteCLIP-ViT-L-14.pt",
-            sha256: None,
+            mirrors: &[],
+            sha256: Some("fcc2a7e21e171f4ffcb7a9c0206b8b74ac0c9eb83c67b576958b7a4ed6c8cecb"),
             limit: 4096 * MIB,
         },
-        activation: Activation::Gelu,
+        patch: 14,
+        activation: Activation::QuickGelu,
+        activation_note: Some(REMOTECLIP_ACTIVATION),
         tokenizer: &VOCABULARY,
         upsampler: None,
-        note: "trained on remote-sensing images; joint width 768, no upsampler; the publisher gives no hash",
+        note: "trained on remote-sensing images; joint width 768, no upsampler",
     },
     Model {
         name: "georsclip/ViT-B-32",
         clip: Remote {
             file: "GeoRSCLIP-RS5M_ViT-B-32.pt",
             url: "https://huggingface.co/Zilun/GeoRSCLIP/resolve/main/ckpt/RS5M_ViT-B-32.pt",
+            mirrors: &[],
             sha256: None,
             limit: 2048 * MIB,
         },
-        // Its authors have it loaded over OpenAI's weights, which brings QuickGELU; SegEarth-OV ran it with the exact GELU.
+        patch: 32,
         activation: Activation::QuickGelu,
+        activation_note: Some(GEORSCLIP_B_ACTIVATION),
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "trained on five million remote-sensing images; the publisher gives no hash",
@@ -141,11 +225,13 @@ pub static MODELS: [Model; 7] = [
         clip: Remote {
             file: "GeoRSCLIP-RS5M_ViT-L-14.pt",
             url: "https://huggingface.co/Zilun/GeoRSCLIP/resolve/main/ckpt/RS5M_ViT-L-14.pt",
+            mirrors: &[],
             sha256: None,
             limit: 4096 * MIB,
         },
-        // Its authors do not say; as with their ViT-B-32.
+        patch: 14,
         activation: Activation::QuickGelu,
+        activation_note: Some(GEORSCLIP_L_ACTIVATION),
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "trained on five million remote-sensing images; joint width 768, no upsampler; the publisher gives no hash",

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ureq::config::RedirectAuthHeaders;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
@@ -17,6 +18,10 @@ use crate::hash;
 
 /// Tries without a single new byte before giving up.
 const ATTEMPTS: u32 = 6;
+/// The same, where there is another address.
+const ATTEMPTS_BEFORE_NEXT: u32 = 2;
+/// Where a token for Hugging Face is sent, and nowhere else.
+const HUGGING_FACE: &str = "https://huggingface.co";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A server that sends nothing for so long has gone.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -39,6 +44,13 @@ pub enum Progress<'a> {
         file: &'a str,
         wait: Duration,
         reason: &'a str,
+    },
+    /// An address did not give it, and the next is tried.
+    NextAddress {
+        file: &'a str,
+        failed: &'a str,
+        reason: &'a str,
+        next: &'a str,
     },
     /// All bytes are here and are being hashed.
     Checking {
@@ -66,15 +78,46 @@ pub struct Fetched {
 pub struct Client {
     agent: Agent,
     base: Option<String>,
+    token: Option<Token>,
     first_wait: Duration,
 }
 
+/// Shown to one server. It has no `Debug`: it is not to be printed.
+struct Token {
+    /// Scheme and host.
+    origin: String,
+    /// The header's value.
+    value: String,
+}
+
+impl Token {
+    /// # Errors
+    /// The token is none: the message does not show it.
+    fn new(origin: &str, token: &str) -> Result<Option<Self>> {
+        let token = token.trim();
+        if token.is_empty() {
+            return Ok(None);
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::input(format!("{} holds characters that no token has", super::TOKEN_VARIABLE))
+                .with_hint("Set it to the token alone, as Hugging Face shows it, or unset it."));
+        }
+        Ok(Some(Self { origin: origin.to_owned(), value: format!("Bearer {token}") }))
+    }
+
+    /// Whether the address is one of the server's that may see the token.
+    fn is_for(&self, url: &str) -> bool {
+        url.strip_prefix(self.origin.as_str()).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
 impl Client {
-    /// `base` replaces scheme and host of every address (`http://localhost:8000`), and only then plain HTTP is allowed.
+    /// `base` replaces scheme and host of every address (`http://localhost:8000`), and only then plain HTTP is allowed. `token` is
+    /// sent to Hugging Face itself over HTTPS: to no base, and to no server that an answer leads on to.
     ///
     /// # Errors
-    /// The base is no HTTP address.
-    pub fn new(base: Option<&str>) -> Result<Self> {
+    /// The base is no HTTP address, or the token holds what no token does.
+    pub fn new(base: Option<&str>, token: Option<&str>) -> Result<Self> {
         let base = base.map(|base| base.trim_end_matches('/').to_owned());
         if let Some(base) = &base
             && !base.starts_with("http://")
@@ -88,17 +131,31 @@ impl Client {
             .http_status_as_error(false)
             // Bytes as they are: ranges and hashes are of those.
             .accept_encoding("identity")
+            .redirect_auth_headers(RedirectAuthHeaders::Never)
             .user_agent(concat!("segearth/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(Duration::from_secs(30)))
             .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE))
             .build();
-        Ok(Self { agent: config.new_agent(), base, first_wait: Duration::from_secs(1) })
+        let token = token.map(|token| Token::new(HUGGING_FACE, token)).transpose()?.flatten();
+        Ok(Self { agent: config.new_agent(), base, token, first_wait: Duration::from_secs(1) })
     }
 
     #[cfg(test)]
     pub(super) fn impatient(base: &str) -> Self {
-        Self { first_wait: Duration::from_millis(1), ..Self::new(Some(base)).unwrap() }
+        Self { first_wait: Duration::from_millis(1), ..Self::new(Some(base), None).unwrap() }
+    }
+
+    /// As [`impatient`](Self::impatient), with a token for the server at `origin`.
+    #[cfg(test)]
+    pub(super) fn with_token(self, origin: &str, token: &str) -> Self {
+        Self { token: Token::new(origin, token).unwrap(), ..self }
+    }
+
+    /// Whether a token would be sent with a request for this address.
+    #[cfg(test)]
+    pub(super) fn sends_token_to(&self, url: &str) -> bool {
+        self.token.as_ref().is_some_and(|token| token.is_for(url))
     }
 
     /// Downloads a file into a folder, or finds it there.
@@ -112,14 +169,46 @@ impl Client {
         if let Some(found) = self.find(remote, &target, progress)? {
             return Ok(found);
         }
-        let url = self.url(remote);
-        self.download(remote, &url, &target, progress)
-            .input(|| format!("{} cannot be fetched from {}", remote.file, shown(&url)))
+        let urls = self.urls(remote);
+        let mut tried: Vec<String> = Vec::new();
+        for (index, url) in urls.iter().enumerate() {
+            let next = urls.get(index + 1);
+            let attempts = if next.is_some() { ATTEMPTS_BEFORE_NEXT } else { ATTEMPTS };
+            tried.push(shown(url));
+            let error = match self.download(remote, url, attempts, &target, progress) {
+                Ok(fetched) => return Ok(fetched),
+                Err(Failure::There(error)) => error,
+                Err(Failure::Here(error)) => return Err(error),
+            };
+            let Some(next) = next else {
+                let from = tried.join(", nor from ");
+                return Err(error).input(|| format!("{} cannot be fetched from {from}", remote.file));
+            };
+            progress(Progress::NextAddress {
+                file: remote.file,
+                failed: &shown(url),
+                reason: &error.to_string(),
+                next: &shown(next),
+            });
+        }
+        Err(Error::internal("a file without an address"))
     }
 
-    fn url(&self, remote: &Remote) -> String {
-        let Some(base) = &self.base else { return remote.url.to_owned() };
-        let path = remote.url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    /// Where to ask, in this order. A base may make one address of several.
+    fn urls(&self, remote: &Remote) -> Vec<String> {
+        let mut urls: Vec<String> = Vec::new();
+        for url in std::iter::once(&remote.url).chain(remote.mirrors) {
+            let url = self.url(url);
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+        urls
+    }
+
+    fn url(&self, url: &str) -> String {
+        let Some(base) = &self.base else { return url.to_owned() };
+        let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
         format!("{base}/{path}")
     }
 
@@ -149,22 +238,26 @@ impl Client {
         &self,
         remote: &Remote,
         url: &str,
+        attempts: u32,
         target: &Path,
         progress: &mut dyn FnMut(Progress<'_>),
-    ) -> Result<Fetched> {
+    ) -> std::result::Result<Fetched, Failure> {
         let mut partial = Partial::open(target)?;
         let mut resumed = partial.len() > 0;
         loop {
-            if let Err(error) = self.complete(remote, url, &mut partial, progress) {
+            if let Err(error) = self.complete(remote, url, attempts, &mut partial, progress) {
                 return Err(match error {
                     Stop::TooLarge(size) => {
                         partial.discard();
-                        Error::input(format!("the file has {size} bytes, at most {} are allowed", remote.limit))
-                            .with_hint(
-                                "The address leads to something else: report it, and import weights of your own.",
-                            )
+                        Failure::There(
+                            Error::input(format!("the file has {size} bytes, at most {} are allowed", remote.limit))
+                                .with_hint(
+                                    "The address leads to something else: report it, and import weights of your own.",
+                                ),
+                        )
                     }
-                    Stop::Failed(error) => error,
+                    Stop::Failed(error) => Failure::Here(error),
+                    Stop::Refused(error) => Failure::There(error),
                 });
             }
             progress(Progress::Checking { file: remote.file });
@@ -178,11 +271,12 @@ impl Client {
                     continue;
                 }
                 partial.discard();
-                return Err(Error::input(format!("the file that came has SHA-256 {sha256}, {pinned} is expected"))
-                    .with_hint(
+                return Err(Failure::There(
+                    Error::input(format!("the file that came has SHA-256 {sha256}, {pinned} is expected")).with_hint(
                         "It was changed by its publisher or on the way, and was not kept. Try again later; if it stays so, \
                          get the file from a source you trust and use `segearth model import`.",
-                    ));
+                    ),
+                ));
             }
             partial.finish(target)?;
             let record = beside(target, ".sha256");
@@ -198,6 +292,7 @@ impl Client {
         &self,
         remote: &Remote,
         url: &str,
+        attempts: u32,
         partial: &mut Partial,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> std::result::Result<(), Stop> {
@@ -211,14 +306,14 @@ impl Client {
             };
             barren = if partial.len() > most { 0 } else { barren + 1 };
             most = most.max(partial.len());
-            if barren >= ATTEMPTS {
+            if barren >= attempts {
                 let kept = if partial.len() > 0 {
                     format!(" The {} bytes that came are kept, and the download goes on there.", partial.len())
                 } else {
                     String::new()
                 };
-                return Err(Stop::Failed(
-                    Error::input(format!("{ATTEMPTS} attempts in a row brought nothing, at last: {reason}"))
+                return Err(Stop::Refused(
+                    Error::input(format!("{attempts} attempts in a row brought nothing, at last: {reason}"))
                         .with_hint(format!("Look at the network (or HTTPS_PROXY) and start again.{kept}")),
                 ));
             }
@@ -243,6 +338,9 @@ impl Client {
         }
         let have = partial.len();
         let mut request = self.agent.get(url);
+        if let Some(token) = self.token.as_ref().filter(|token| token.is_for(url)) {
+            request = request.header("authorization", &token.value);
+        }
         if have > 0 {
             request = request.header("range", format!("bytes={have}-"));
             if let Some(tag) = &tag {
@@ -283,7 +381,7 @@ impl Client {
                     wait: wait.map(Duration::from_secs),
                 });
             }
-            status => return Err(Stop::Failed(refusal(status))),
+            status => return Err(Stop::Refused(refusal(status, remote.url))),
         };
         if let Some(total) = total.filter(|&total| total > remote.limit) {
             return Err(Stop::TooLarge(total));
@@ -346,7 +444,23 @@ impl Attempt {
 /// Why trying on is of no use.
 enum Stop {
     TooLarge(u64),
+    /// By what happened on this machine.
     Failed(Error),
+    /// By what the server did or did not do: another may be asked.
+    Refused(Error),
+}
+
+/// Why there is no file, in the end.
+enum Failure {
+    Here(Error),
+    /// At that address.
+    There(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Here(error)
+    }
 }
 
 impl From<Error> for Stop {
@@ -362,13 +476,18 @@ fn lost(error: ureq::Error) -> std::result::Result<Attempt, Stop> {
         E::Io(_) | E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => {
             Ok(Attempt::again(format!("no answer ({error})")))
         }
-        _ => Err(Stop::Failed(Error::input("the server cannot be asked").with_source(error))),
+        _ => Err(Stop::Refused(Error::input("the server cannot be asked").with_source(error))),
     }
 }
 
-fn refusal(status: u16) -> Error {
+fn refusal(status: u16, published: &str) -> Error {
     let error = Error::input(format!("the server answers with status {status}"));
     match status {
+        401 | 403 if published.starts_with(HUGGING_FACE) => error.with_hint(format!(
+            "The publisher does not give it to everyone: set {} to a token of an account that may read it, or download it by hand \
+             and use `segearth model import`.",
+            super::TOKEN_VARIABLE
+        )),
         401 | 403 => error.with_hint(
             "The publisher does not give it to everyone: download it by hand, then use `segearth model import`.",
         ),

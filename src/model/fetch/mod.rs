@@ -11,15 +11,17 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use catalogue::{MODELS, Model, Remote, SIMFEATUP, VOCABULARY};
+pub use catalogue::{MODELS, Model, Remote, SIMFEATUP, VOCABULARY, upsampler_note};
 pub use client::{Checked, Client, Fetched, Progress};
 
 use super::folders;
 use crate::error::{Error, Result};
-use crate::network::checkpoint::Activation;
 
 /// Replaces scheme and host of every address: a mirror, or a server in a test.
 pub const BASE_VARIABLE: &str = "SEGEARTH_FETCH_BASE";
+
+/// A token for what Hugging Face gives to some accounts only; nobody else gets it.
+pub const TOKEN_VARIABLE: &str = "HF_TOKEN";
 
 /// The files of one model, ready to be imported.
 #[derive(Debug)]
@@ -28,8 +30,6 @@ pub struct FetchedModel {
     pub tokenizer: Fetched,
     /// `None`: nobody publishes an upsampler for this model's joint width, or none was asked for.
     pub upsampler: Option<Fetched>,
-    /// The activation that its publishers run the weights with.
-    pub activation: Activation,
 }
 
 impl Model {
@@ -50,17 +50,21 @@ impl Model {
             tokenizer: client.fetch(self.tokenizer, folder, progress)?,
             upsampler: upsampler.map(|remote| client.fetch(remote, folder, progress)).transpose()?,
             clip: client.fetch(&self.clip, folder, progress)?,
-            activation: self.activation,
         })
     }
 }
 
-/// A model by its name, whatever its case.
+/// A model by its name, whatever its case; `None` where no publisher is known.
+pub fn known(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name))
+}
+
+/// As [`known`].
 ///
 /// # Errors
 /// There is none; the message has the nearest name.
 pub fn find(name: &str) -> Result<&'static Model> {
-    if let Some(model) = MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name)) {
+    if let Some(model) = known(name) {
         return Ok(model);
     }
     let shown: String = name.chars().take(80).collect();
@@ -73,6 +77,11 @@ pub fn find(name: &str) -> Result<&'static Model> {
         Some(model) => format!("Did you mean {}? These can be fetched: {names}.", model.name),
         None => format!("These can be fetched: {names}. Import any other with `segearth model import`."),
     }))
+}
+
+/// The published model whose CLIP weights have this SHA-256.
+pub fn published(sha256: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.clip.sha256.is_some_and(|known| known.eq_ignore_ascii_case(sha256)))
 }
 
 /// Where downloads are kept: `$SEGEARTH_DOWNLOADS`, else `$XDG_DATA_HOME/segearth/downloads`, else

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::*;
+use crate::network::checkpoint::Activation;
 
 /// What the server does with one request.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,8 @@ enum Answer {
     /// Sends other bytes, of the same length.
     Forge,
     Status(u16),
+    /// Leads on to this address.
+    Redirect(&'static str),
     /// Hangs up without a word.
     Drop,
 }
@@ -78,6 +81,9 @@ fn answer(
         Answer::Status(status) => {
             return write!(stream, "HTTP/1.1 {status} No\r\n{common}content-length: 2\r\n\r\nno");
         }
+        Answer::Redirect(to) => {
+            return write!(stream, "HTTP/1.1 302 Found\r\n{common}location: {to}\r\ncontent-length: 0\r\n\r\n");
+        }
         Answer::Drop => return Ok(()),
         Answer::WrongRange => {
             write!(stream, "HTTP/1.1 206 Part\r\n{common}content-range: bytes 1-2/9\r\ncontent-length: 2\r\n\r\n")?;
@@ -123,7 +129,13 @@ fn sha256(bytes: &[u8]) -> &'static str {
 }
 
 fn remote(sha256: Option<&'static str>) -> Remote {
-    Remote { file: "weights.pt", url: "https://publisher.example.org/some/weights.pt", sha256, limit: 2_000_000 }
+    Remote {
+        file: "weights.pt",
+        url: "https://publisher.example.org/some/weights.pt",
+        mirrors: &[],
+        sha256,
+        limit: 2_000_000,
+    }
 }
 
 fn pinned() -> Remote {
@@ -321,7 +333,7 @@ fn addresses_in_messages_have_no_secrets() {
     let error = client.fetch(&pinned(), folder.path(), &mut |_| {}).unwrap_err();
     assert!(!whole(&error).contains("secret"), "{}", whole(&error));
     assert!(error.to_string().contains("http://127.0.0.1:1/some/weights.pt"), "{error}");
-    assert!(Client::new(Some("ftp://somewhere")).is_err());
+    assert!(Client::new(Some("ftp://somewhere"), None).is_err());
 }
 
 #[test]
@@ -333,8 +345,11 @@ fn the_catalogue_is_in_order() {
         assert!(
             remote.sha256.is_none_or(|hash| hash.len() == 64 && hash.bytes().all(|b| b"0123456789abcdef".contains(&b)))
         );
-        if remote.url.contains("openaipublic") {
-            assert!(remote.url.contains(remote.sha256.unwrap()), "{}", remote.file);
+        for url in std::iter::once(&remote.url).chain(remote.mirrors).filter(|url| url.contains("/clip/models/")) {
+            assert!(url.contains(remote.sha256.unwrap()), "{url}");
+        }
+        for mirror in remote.mirrors {
+            assert!(mirror.starts_with("https://") && !mirror.contains(' '), "{mirror}");
         }
         names.push(remote.file);
     }
@@ -348,13 +363,15 @@ fn the_catalogue_is_in_order() {
 #[test]
 fn a_model_comes_with_its_vocabulary_and_upsampler() {
     static TOKENIZER: Remote =
-        Remote { file: "merges.gz", url: "https://a.example.org/m", sha256: None, limit: 2_000_000 };
+        Remote { file: "merges.gz", url: "https://a.example.org/m", mirrors: &[], sha256: None, limit: 2_000_000 };
     static UPSAMPLER: Remote =
-        Remote { file: "up.ckpt", url: "https://b.example.org/u", sha256: None, limit: 2_000_000 };
+        Remote { file: "up.ckpt", url: "https://b.example.org/u", mirrors: &[], sha256: None, limit: 2_000_000 };
     let model = Model {
         name: "some/model",
         clip: pinned(),
+        patch: 16,
         activation: Activation::Gelu,
+        activation_note: None,
         tokenizer: &TOKENIZER,
         upsampler: Some(&UPSAMPLER),
         note: "",
@@ -381,4 +398,123 @@ fn a_server_that_always_starts_over_is_given_up() {
     let error = run.fetch(&pinned()).unwrap_err();
     assert!(whole(&error).contains("brought nothing"), "{}", whole(&error));
     assert!(run.server.requests().len() < 10);
+}
+
+/// The second address has the same path on another host, as OpenAI's has.
+fn mirrored() -> Remote {
+    Remote { mirrors: &["https://mirror.example.org/other/weights.pt"], ..pinned() }
+}
+
+#[test]
+fn the_next_address_is_asked_where_one_does_not_give_the_file() {
+    for (answers, reason) in [
+        (vec![Answer::Status(404)], "status 404"),
+        (vec![Answer::Status(403)], "status 403"),
+        (vec![Answer::Drop; 2], "2 attempts in a row brought nothing"),
+        (vec![Answer::Forge], "is expected"),
+    ] {
+        let server = Server::start(&content(), "\"one\"", &answers);
+        let folder = tempfile::tempdir().unwrap();
+        let mut moves = Vec::new();
+        let client = Client::impatient(&server.address);
+        let fetched = client.fetch(&mirrored(), folder.path(), &mut |progress| {
+            if let Progress::NextAddress { failed, reason, next, .. } = progress {
+                moves.push([failed, reason, next].map(str::to_owned));
+            }
+        });
+        assert_eq!(std::fs::read(fetched.unwrap().path).unwrap(), content());
+        let [[failed, why, next]] = moves.as_slice() else { panic!("{moves:?}") };
+        assert!(failed.ends_with("/some/weights.pt") && next.ends_with("/other/weights.pt"), "{moves:?}");
+        assert!(why.contains(reason), "{why}");
+        assert!(server.requests().last().unwrap().starts_with("GET /other/weights.pt "));
+    }
+    // What came from the first is gone on with.
+    let server = Server::start(&content(), "\"one\"", &[Answer::Cut(400_000), Answer::Drop, Answer::Drop]);
+    let folder = tempfile::tempdir().unwrap();
+    Client::impatient(&server.address).fetch(&mirrored(), folder.path(), &mut |_| {}).unwrap();
+    assert!(server.requests().last().unwrap().to_lowercase().contains("range: bytes=400000-"));
+}
+
+#[test]
+fn where_no_address_gives_the_file_all_are_named() {
+    let server = Server::start(&content(), "\"one\"", &[Answer::Status(404), Answer::Status(410)]);
+    let folder = tempfile::tempdir().unwrap();
+    let error = Client::impatient(&server.address).fetch(&mirrored(), folder.path(), &mut |_| {}).unwrap_err();
+    let said = whole(&error);
+    assert!(said.contains("/some/weights.pt, nor from ") && said.contains("/other/weights.pt: "), "{said}");
+    assert!(said.ends_with("status 410") && error.hint().unwrap().contains("no longer published"), "{said}");
+    // Two addresses that a base makes one are asked once.
+    let same = Remote { mirrors: &["https://mirror.example.org/some/weights.pt"], ..pinned() };
+    let server = Server::start(&content(), "\"one\"", &[Answer::Status(404)]);
+    Client::impatient(&server.address).fetch(&same, folder.path(), &mut |_| {}).unwrap_err();
+    assert_eq!(server.requests().len(), 1);
+}
+
+/// Sent to the server that it is for, and neither to a mirror nor to where that server leads on.
+#[test]
+fn a_token_goes_to_its_own_server_alone() {
+    const TOKEN: &str = "hf_abcDEF123";
+    let asked_with = |server: &Server| {
+        let requests = server.requests();
+        assert!(!requests.is_empty());
+        requests.iter().map(|request| request.contains(TOKEN)).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let other = Server::start(&content(), "\"one\"", &[]);
+    let there: &'static str = Box::leak(format!("{}/cdn/weights.pt", other.address).into_boxed_str());
+    let own = Server::start(&content(), "\"one\"", &[Answer::Redirect(there)]);
+    let client = Client::impatient(&own.address).with_token(&own.address, TOKEN);
+    client.fetch(&pinned(), folder.path(), &mut |_| {}).unwrap();
+    assert_eq!(
+        own.requests()[0].lines().find(|line| line.contains(TOKEN)),
+        Some(format!("authorization: Bearer {TOKEN}").as_str())
+    );
+    assert_eq!((asked_with(&own), asked_with(&other)), (vec![true], vec![false]));
+
+    let mirror = Server::start(&content(), "\"one\"", &[]);
+    let client = Client::new(Some(&mirror.address), Some(TOKEN)).unwrap();
+    client.fetch(&Remote { file: "again.pt", ..pinned() }, folder.path(), &mut |_| {}).unwrap();
+    assert_eq!(asked_with(&mirror), [false]);
+
+    let client = Client::new(None, Some(&format!(" {TOKEN}\n"))).unwrap();
+    for (url, sent) in [
+        ("https://huggingface.co/a/b/resolve/main/c.pt", true),
+        ("http://huggingface.co/a/b/resolve/main/c.pt", false),
+        ("https://huggingface.co.example.org/a", false),
+        ("https://huggingface.co@example.org/a", false),
+        ("https://huggingface.co:8443/a", false),
+        ("https://cdn-lfs.huggingface.co/a", false),
+        ("https://example.org/https://huggingface.co/a", false),
+    ] {
+        assert_eq!(client.sends_token_to(url), sent, "{url}");
+    }
+    assert!(!Client::new(None, Some("")).unwrap().sends_token_to("https://huggingface.co/a"));
+    let error = Client::new(None, Some("hf_secret\r\nhost: elsewhere")).err().unwrap();
+    assert!(whole(&error).contains("HF_TOKEN") && !whole(&error).contains("hf_secret"), "{}", whole(&error));
+}
+
+#[test]
+fn a_refusal_of_hugging_face_names_the_token() {
+    let gated = Remote { url: "https://huggingface.co/some/weights.pt", ..pinned() };
+    let mut run = Run::new(&[Answer::Status(401)]);
+    let error = run.fetch(&gated).unwrap_err();
+    assert!(error.hint().unwrap().contains("set HF_TOKEN"), "{:?}", error.hint());
+}
+
+#[test]
+fn what_is_guessed_of_a_published_model_is_recorded_as_that() {
+    let known = |name: &str| find(name).unwrap().known_activation();
+    assert_eq!(
+        (known("openai/ViT-B-16").activation, known("openai/ViT-B-16").from.as_str()),
+        (Activation::QuickGelu, "publisher")
+    );
+    for name in ["remoteclip/ViT-B-32", "remoteclip/ViT-L-14"] {
+        assert_eq!((known(name).activation, known(name).from.as_str()), (Activation::QuickGelu, "assumed"));
+        let note = find(name).unwrap().activation_note.unwrap();
+        assert!(note.contains("26.5") && note.contains("18.0") && note.contains("`--activation gelu`"), "{note}");
+    }
+    let model = published("60014E395D930A3F2963D1D89C8522BF4AD56775571E4356E866864789AF85C4").unwrap();
+    assert_eq!((model.name, model.patch), ("remoteclip/ViT-B-32", 32));
+    assert_eq!(upsampler_note(16), None);
+    assert!(upsampler_note(32).unwrap().contains("none were published for patches of 32"));
 }

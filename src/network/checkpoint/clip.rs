@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{Activation, ModelConfig, Tower};
+use super::config::{Activation, KnownActivation, ModelConfig, PixelStatistics, Tower};
 use super::tensor::{TensorData, show_shape};
 use super::{Checkpoint, WHAT_WE_READ, names};
 use crate::error::{Error, Result};
@@ -39,8 +39,10 @@ pub struct ClipSizes {
 #[derive(Debug)]
 pub struct ClipWeights {
     pub sizes: ClipSizes,
-    /// What a configuration beside the weights says; the tensors do not tell.
-    pub activation: Option<Activation>,
+    /// What a configuration beside the weights says, or their file; the tensors do not tell.
+    pub activation: Option<KnownActivation>,
+    /// What a configuration beside the weights says of the pixels that they were trained on.
+    pub pixels: Option<PixelStatistics>,
     /// What had to be assumed, as sentences for the user.
     pub notes: Vec<String>,
     /// In the types of the file; `logit_scale` is there only if the file has it.
@@ -48,15 +50,23 @@ pub struct ClipWeights {
 }
 
 impl ClipWeights {
+    /// `configs` are those beside the file, the likeliest first; of these the first that does not contradict the weights is followed.
+    ///
     /// # Errors
-    /// A tensor is missing, unknown, of another shape or of no floating-point type; the weights are of another family of
-    /// networks; or they contradict the configuration.
-    pub fn from_checkpoint(checkpoint: Checkpoint, config: Option<&ModelConfig>) -> Result<Self> {
+    /// A tensor is missing, unknown, of another shape or of no floating-point type, or holds what is no finite number; the weights
+    /// are of another family of networks; or the configuration asks for what the network does not have.
+    pub fn from_checkpoint(checkpoint: Checkpoint, configs: &[ModelConfig]) -> Result<Self> {
         let others = checkpoint.others;
-        let mut tensors = names::canonical(checkpoint.tensors)?;
-        let sizes = Reader { tensors: &tensors, others: &others };
         let mut notes = Vec::new();
-        let sizes = sizes.sizes(config, &mut notes)?;
+        let from_openai = names::is_openai_archive(&checkpoint.tensors)
+            .then(|| KnownActivation { activation: Activation::QuickGelu, from: "OpenAI's archive".to_owned() });
+        let mut tensors = names::canonical(checkpoint.tensors, &mut notes)?;
+        let mut sizes = Reader { tensors: &tensors, others: &others }.sizes()?;
+        let config = fitting(configs, &sizes, &mut notes)?;
+        let none = Tower::default();
+        let (vision, text) = config.map_or((&none, &none), |config| (&config.vision, &config.text));
+        sizes.vision_heads = heads("vision", sizes.vision_width, vision, &mut notes)?;
+        sizes.text_heads = heads("text", sizes.text_width, text, &mut notes)?;
 
         // Some of open_clip's files have it as a vector of one.
         if let Some(scale) = tensors.remove("logit_scale") {
@@ -76,6 +86,7 @@ impl ClipWeights {
         if let Some((name, tensor)) = tensors.iter().find(|(_, tensor)| !tensor.dtype().is_float()) {
             return Err(Error::input(format!("the tensor {name} has numbers of {}, not floats", tensor.dtype())));
         }
+        check_numbers(&tensors)?;
         let unknown: Vec<String> = tensors
             .iter()
             .filter(|(name, _)| *name != "logit_scale" && !expected.contains_key(*name))
@@ -84,8 +95,66 @@ impl ClipWeights {
         if !unknown.is_empty() {
             return Err(names::unknown_tensors(&unknown));
         }
-        Ok(Self { sizes, activation: config.and_then(|config| config.activation), notes, tensors })
+        let known =
+            |config: &ModelConfig| Some(KnownActivation { activation: config.activation?, from: config.file.clone() });
+        let configured = config.and_then(known);
+        if let (Some(first), Some(second)) = (&from_openai, &configured)
+            && first.activation != second.activation
+        {
+            notes.push(format!(
+                "{} beside the weights says that their activation is {}; OpenAI's archives have {}, which was taken.",
+                second.from,
+                second.activation.name(),
+                first.activation.name()
+            ));
+        }
+        let activation = from_openai.or(configured);
+        Ok(Self { sizes, activation, pixels: config.and_then(|config| config.pixels), notes, tensors })
     }
+}
+
+/// The configuration that is followed; what is said of the others.
+fn fitting<'a>(
+    configs: &'a [ModelConfig],
+    sizes: &ClipSizes,
+    notes: &mut Vec<String>,
+) -> Result<Option<&'a ModelConfig>> {
+    let mut followed: Option<&ModelConfig> = None;
+    for config in configs {
+        if let Some(why) = config.contradiction(sizes)? {
+            notes.push(format!("{} beside the weights is of other weights and was not followed: {why}.", config.file));
+            continue;
+        }
+        let Some(first) = followed else {
+            followed = Some(config);
+            continue;
+        };
+        if let (Some(taken), Some(other)) = (first.activation, config.activation)
+            && taken != other
+        {
+            notes.push(format!(
+                "{} beside the weights says that their activation is {}, and {} says {}: the first was followed. `--activation {}` \
+                 takes the other.",
+                first.file,
+                taken.name(),
+                config.file,
+                other.name(),
+                other.name()
+            ));
+        }
+    }
+    Ok(followed)
+}
+
+/// Refuses weights that are no finite numbers: whatever they touch becomes the same class everywhere.
+pub(super) fn check_numbers(tensors: &BTreeMap<String, TensorData>) -> Result<()> {
+    use rayon::prelude::*;
+    let tensors: Vec<_> = tensors.iter().collect();
+    let found =
+        tensors.par_iter().find_map_first(|(name, tensor)| Some((name, tensor, tensor.first_beyond(f32::MAX)?)));
+    let Some((name, tensor, (at, value))) = found else { return Ok(()) };
+    Err(Error::input(format!("the tensor {name} holds {value} at place {at} of {}", tensor.len()))
+        .with_hint("The training diverged, or the file is damaged: give an earlier checkpoint, or download it again."))
 }
 
 impl ClipSizes {
@@ -143,7 +212,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn sizes(&self, config: Option<&ModelConfig>, notes: &mut Vec<String>) -> Result<ClipSizes> {
+    /// All of them but the heads, which the tensors do not tell: they are zero.
+    fn sizes(&self) -> Result<ClipSizes> {
         let [vision_width, _, patch, _] = self.shape("visual.conv1.weight", "(width, 3, patch, patch)")?;
         let [positions, _] = self.shape("visual.positional_embedding", "(grid × grid + 1, width)")?;
         let patches = positions.saturating_sub(1);
@@ -158,20 +228,17 @@ impl Reader<'_> {
         let [context, _] = self.shape("positional_embedding", "(context, width)")?;
         let [vision_hidden, _] = self.shape("visual.transformer.resblocks.0.mlp.c_fc.weight", "(hidden, width)")?;
         let [text_hidden, _] = self.shape("transformer.resblocks.0.mlp.c_fc.weight", "(hidden, width)")?;
-        let none = Tower::default();
-        let (vision, text) = config.map_or((&none, &none), |config| (&config.vision, &config.text));
-        let file = config.map_or("", |config| &config.file);
         Ok(ClipSizes {
             patch,
             image_grid,
             vision_width,
             vision_layers: self.layers("visual.transformer.resblocks.")?,
-            vision_heads: heads("vision", vision_width, vision, file, notes)?,
+            vision_heads: 0,
             vision_hidden,
             embed_dim,
             text_width,
             text_layers: self.layers("transformer.resblocks.")?,
-            text_heads: heads("text", text_width, text, file, notes)?,
+            text_heads: 0,
             text_hidden,
             vocab,
             context,
@@ -196,35 +263,24 @@ impl Reader<'_> {
 }
 
 /// The number of heads cannot be seen in the tensors.
-fn heads(tower: &str, width: usize, config: &Tower, file: &str, notes: &mut Vec<String>) -> Result<usize> {
-    if let Some(said) = config.width
-        && said != width
-    {
-        return Err(Error::input(format!(
-            "{file} beside the weights says that the {tower} tower is {said} wide, it is {width}"
-        ))
-        .with_hint("The configuration belongs to other weights: keep the weights in a folder of their own."));
-    }
+fn heads(tower: &str, width: usize, config: &Tower, notes: &mut Vec<String>) -> Result<usize> {
     let heads = match config.heads {
         Some(heads) => heads,
         // The larger vision towers of open_clip (ViT-H, g and bigG) have wider heads than all others.
         None if tower == "vision" && [1280, 1408, 1664].contains(&width) => {
-            notes.push(format!("a vision tower {width} wide is taken to have 16 heads, as open_clip's have"));
+            notes.push(format!(
+                "nothing beside the weights says how many heads the vision tower has: 16 are assumed, as open_clip's towers {width} wide \
+                 have. Keep their open_clip_config.json beside them to say otherwise."
+            ));
             16
         }
-        None if width.is_multiple_of(HEAD_WIDTH) => {
-            if config.width.is_some() {
-                notes.push(format!(
-                    "{file} does not say how many heads the {tower} tower has: one for 64 channels is assumed"
-                ));
-            }
-            width / HEAD_WIDTH
-        }
+        // What OpenAI's code does for every width.
+        None if width.is_multiple_of(HEAD_WIDTH) => width / HEAD_WIDTH,
         None => {
             return Err(Error::input(format!(
                 "the {tower} tower is {width} wide, no multiple of {HEAD_WIDTH}, so its number of heads is unknown"
             ))
-            .with_hint("Keep the weights' config.json (or open_clip_config.json) beside the safetensors file."));
+            .with_hint("Keep the weights' config.json (or open_clip_config.json) beside their file."));
         }
     };
     if !width.is_multiple_of(heads) {

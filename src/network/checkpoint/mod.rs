@@ -5,7 +5,8 @@
 //!  file ─► source ─┬─ zip ─┬─ pickle ─► torch ──┐
 //!                  │       └─ (code/) ─► torch ──┼─► Checkpoint ─┬─ clip ──────► ClipWeights       (names: OpenAI's)
 //!                  ├─ pickle ─► legacy ──────────┤  name → bytes └─ upsampler ─► UpsamplerWeights
-//!                  └─ safetensors ───────────────┘
+//!                  ├─ safetensors ───────────────┤
+//!                  └─ index ─► sharded (each) ───┘
 //! ```
 //!
 //! A checkpoint comes from anywhere, so it is data and nothing else. Pickles are parsed by a small stack machine of our own
@@ -15,10 +16,12 @@
 
 mod clip;
 mod config;
+mod foreign;
 mod legacy;
 mod names;
 mod pickle;
 mod safetensors;
+mod sharded;
 mod source;
 mod storage;
 mod tensor;
@@ -30,10 +33,10 @@ mod zip;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use clip::{ClipSizes, ClipWeights};
-pub use config::{Activation, ModelConfig};
+pub use config::{Activation, KnownActivation, ModelConfig, PixelStatistics};
 pub use tensor::{Dtype, TensorData};
 pub use upsampler::{UpsamplerKind, UpsamplerWeights};
 
@@ -75,17 +78,17 @@ pub struct Checkpoint {
     pub others: BTreeMap<String, String>,
 }
 
-/// Reads every tensor of a checkpoint's state dict.
+/// Reads every tensor of a checkpoint's state dict, from one file or from those that an index names.
 ///
 /// # Errors
 /// The file cannot be read, is none of the layouts of [`Layout`], is damaged, or claims sizes that it does not have.
 pub fn read(path: &Path) -> Result<Checkpoint> {
     let read = || -> Result<Checkpoint> {
+        sharded::refuse_part(path)?;
         let source = Source::open(path)?;
         let mut checkpoint = match sniff(&source)? {
-            Found::Zip => torch::read(&source)?,
-            Found::LegacyPickle => legacy::read(&source)?,
-            Found::Safetensors => safetensors::read(&source)?,
+            Found::Index => sharded::read(&source, path)?,
+            found => read_found(&source, found)?,
         };
         checkpoint.strip_common_prefix("module.");
         Ok(checkpoint)
@@ -93,14 +96,46 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     read().input(|| format!("cannot read the checkpoint {}", path.display()))
 }
 
-/// Reads a CLIP checkpoint, with the `config.json` beside it where the layout has one, into canonical weights.
+/// One file, as it is.
+fn read_file(path: &Path) -> Result<Checkpoint> {
+    let source = Source::open(path)?;
+    read_found(&source, sniff(&source)?)
+}
+
+fn read_found(source: &Source, found: Found) -> Result<Checkpoint> {
+    match found {
+        Found::Zip => torch::read(source),
+        Found::LegacyPickle => legacy::read(source),
+        Found::Safetensors => safetensors::read(source),
+        Found::Index => Err(Error::input("it is an index of other files, not weights")),
+    }
+}
+
+/// The files that a checkpoint is made of: itself, and those that it names where it is an index.
 ///
 /// # Errors
-/// As [`read`], and if the tensors are not those of a CLIP with a vision transformer.
+/// As [`read`], but for the files that an index names.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    let more = || -> Result<Vec<PathBuf>> {
+        let source = Source::open(path)?;
+        match sniff(&source)? {
+            Found::Index => sharded::files(&source, path),
+            _ => Ok(Vec::new()),
+        }
+    };
+    let more = more().input(|| format!("cannot read the checkpoint {}", path.display()))?;
+    Ok(std::iter::once(path.to_owned()).chain(more).collect())
+}
+
+/// Reads a CLIP checkpoint, with the configuration beside it where there is one, into canonical weights.
+///
+/// # Errors
+/// As [`read`], and if the tensors are not those of a CLIP with a vision transformer, or the configuration is of another network.
 pub fn read_clip(path: &Path) -> Result<ClipWeights> {
-    let checkpoint = read(path)?;
-    let config = if checkpoint.may_have_config() { ModelConfig::beside(path)? } else { None };
-    ClipWeights::from_checkpoint(checkpoint, config.as_ref())
+    let mut checkpoint = read(path)?;
+    checkpoint.strip_foreign_prefix();
+    let configs = ModelConfig::beside(path, names::is_hugging_face(checkpoint.names()))?;
+    ClipWeights::from_checkpoint(checkpoint, &configs)
         .input(|| format!("cannot take {} as CLIP weights", path.display()))
 }
 
@@ -109,7 +144,9 @@ pub fn read_clip(path: &Path) -> Result<ClipWeights> {
 /// # Errors
 /// As [`read`], and if the tensors are not those of `jbu_one` or `jbu_stack`.
 pub fn read_upsampler(path: &Path) -> Result<UpsamplerWeights> {
-    UpsamplerWeights::from_checkpoint(read(path)?).input(|| format!("cannot take {} as an upsampler", path.display()))
+    let mut checkpoint = read(path)?;
+    checkpoint.strip_foreign_prefix();
+    UpsamplerWeights::from_checkpoint(checkpoint).input(|| format!("cannot take {} as an upsampler", path.display()))
 }
 
 impl Checkpoint {
@@ -119,7 +156,7 @@ impl Checkpoint {
 
     /// Data-parallel training puts `module.` before every name.
     fn strip_common_prefix(&mut self, prefix: &str) {
-        if self.tensors.is_empty() || !self.tensors.keys().all(|name| name.starts_with(prefix)) {
+        if prefix.is_empty() || self.tensors.is_empty() || !self.tensors.keys().all(|name| name.starts_with(prefix)) {
             return;
         }
         let strip = |name: String| name.strip_prefix(prefix).map(str::to_owned).unwrap_or(name);
@@ -127,16 +164,24 @@ impl Checkpoint {
         self.others = std::mem::take(&mut self.others).into_iter().map(|(name, what)| (strip(name), what)).collect();
     }
 
-    /// A `config.json` in the same folder speaks of this file only if the file is of the kind that comes with one.
-    fn may_have_config(&self) -> bool {
-        self.layout == Layout::Safetensors || names::is_hugging_face(self.tensors.keys().map(String::as_str))
+    /// Takes away what all names begin with and no network's naming does: training puts it there, compiling, or a module around
+    /// the model.
+    fn strip_foreign_prefix(&mut self) {
+        self.strip_common_prefix(&names::foreign_prefix(self.names()));
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.tensors.keys().map(String::as_str)
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Zip,
     LegacyPickle,
     Safetensors,
+    /// JSON, as the index of weights in several files is.
+    Index,
 }
 
 const WHAT_WE_READ: &str = "Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), \
@@ -156,17 +201,11 @@ fn sniff(source: &Source) -> Result<Found> {
     if head.starts_with(&legacy::MAGIC) {
         return Ok(Found::LegacyPickle);
     }
-    let is_text = |start: &str| {
-        let trimmed = head.trim_ascii_start();
-        trimmed.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
-    };
-    if is_text("version https://git-lfs") {
-        return Err(Error::input("the file is a Git LFS pointer, not the weights themselves")
-            .with_hint("Fetch the weights with `git lfs pull`."));
+    if let Some(error) = foreign::refused(&head) {
+        return Err(error);
     }
-    if is_text("<!doctype") || is_text("<html") {
-        return Err(Error::input("the file is a web page, not weights")
-            .with_hint("The download link led to a page: download the file itself."));
+    if head.trim_ascii_start().first() == Some(&b'{') {
+        return Ok(Found::Index);
     }
     if head.first() == Some(&0x80) {
         return Err(Error::input("the file is a bare pickle, not a checkpoint of torch.save").with_hint(WHAT_WE_READ));

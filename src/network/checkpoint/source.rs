@@ -25,8 +25,7 @@ impl Source {
             .input(|| "the file cannot be opened".into())
             .map_err(|error| error.with_hint("Check the path."))?;
         if metadata.is_dir() {
-            return Err(Error::input("it is a folder, not a file")
-                .with_hint("Give the file itself, for example the model.safetensors inside."));
+            return Err(super::foreign::folder(path));
         }
         if !metadata.is_file() {
             return Err(Error::input("it is not a regular file").with_hint("Give the file itself."));

@@ -154,6 +154,33 @@ impl TensorData {
         Self { dtype: self.dtype, shape: vec![columns, rows], bytes }
     }
 
+    /// Its first `kept` rows, followed by the other's rows from there on. `None`: they differ in type or shape, or have no more rows.
+    pub(super) fn with_rows_of(&self, other: &Self, kept: usize) -> Option<Self> {
+        let &[rows, columns] = self.shape.as_slice() else { return None };
+        if (self.dtype, &self.shape) != (other.dtype, &other.shape) || rows <= kept {
+            return None;
+        }
+        let at = kept.checked_mul(columns)?.checked_mul(self.dtype.size())?;
+        let bytes = [self.bytes.get(..at)?, other.bytes.get(at..)?].concat();
+        Some(Self { dtype: self.dtype, shape: self.shape.clone(), bytes })
+    }
+
+    /// The first number whose size is above `limit` or that is none (NaN, infinity) when read as float32, and its index.
+    pub fn first_beyond(&self, limit: f32) -> Option<(usize, f32)> {
+        fn find<const N: usize>(bytes: &[u8], limit: f32, convert: impl Fn([u8; N]) -> f32) -> Option<(usize, f32)> {
+            let values = bytes.as_chunks::<N>().0.iter().map(|&bytes| convert(bytes));
+            // NaN compares with nothing.
+            values.enumerate().find(|(_, value)| !(value.is_finite() && value.abs() <= limit))
+        }
+        match self.dtype {
+            Dtype::F16 => find(&self.bytes, limit, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Dtype::Bf16 => find(&self.bytes, limit, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Dtype::F32 => find(&self.bytes, limit, f32::from_le_bytes),
+            Dtype::F64 => find(&self.bytes, limit, |bytes| f64::from_le_bytes(bytes) as f32),
+            _ => None,
+        }
+    }
+
     /// Tensors of one type and shape joined along the first axis.
     pub(super) fn stacked(parts: &[&Self]) -> Result<Self> {
         let [first, rest @ ..] = parts else { return Err(Error::internal("no tensors to join")) };
@@ -213,6 +240,38 @@ mod tests {
         let matrix = TensorData::from_f32(vec![2, 3], &[1., 2., 3., 4., 5., 6.]).unwrap().transposed();
         assert_eq!(matrix.shape(), [3, 2]);
         assert_eq!(matrix.to_f32(), [1., 4., 2., 5., 3., 6.]);
+    }
+
+    #[test]
+    fn what_is_no_finite_number_is_found_in_every_type() {
+        let tensor = |dtype, bytes: Vec<u8>| TensorData::new(dtype, vec![2], bytes).unwrap();
+        let find = |dtype, one: &[u8], other: &[u8]| tensor(dtype, [one, other].concat()).first_beyond(f32::MAX);
+        let (nan, infinity) = (f32::NAN, f32::INFINITY);
+        assert!(
+            find(Dtype::F32, &1f32.to_le_bytes(), &nan.to_le_bytes()).is_some_and(|(at, it)| at == 1 && it.is_nan())
+        );
+        assert_eq!(find(Dtype::F32, &(-infinity).to_le_bytes(), &nan.to_le_bytes()), Some((0, -infinity)));
+        assert_eq!(find(Dtype::F16, &[0x00, 0x7b], &[0x00, 0x7c]), Some((1, infinity)));
+        assert_eq!(find(Dtype::Bf16, &[0x80, 0xff], &[0x80, 0x3f]), Some((0, -infinity)));
+        // Finite, and not as the float32 that it becomes.
+        assert_eq!(find(Dtype::F64, &1f64.to_le_bytes(), &1e300f64.to_le_bytes()), Some((1, infinity)));
+        assert_eq!(find(Dtype::F32, &f32::MAX.to_le_bytes(), &f32::MIN.to_le_bytes()), None);
+        assert_eq!(
+            tensor(Dtype::F32, [65504f32, 65505.0].map(f32::to_le_bytes).concat()).first_beyond(65504.0),
+            Some((1, 65505.0))
+        );
+    }
+
+    #[test]
+    fn rows_of_two_tables_become_one() {
+        let table = |start: f32, rows| {
+            let values: Vec<f32> = (0..rows * 2).map(|index| start + index as f32).collect();
+            TensorData::from_f32(vec![rows, 2], &values).unwrap()
+        };
+        let joined = table(0.0, 4).with_rows_of(&table(100.0, 4), 1).unwrap();
+        assert_eq!(joined.to_f32(), [0., 1., 102., 103., 104., 105., 106., 107.]);
+        assert!(table(0.0, 4).with_rows_of(&table(0.0, 5), 1).is_none());
+        assert!(table(0.0, 4).with_rows_of(&table(0.0, 4), 4).is_none());
     }
 
     #[test]

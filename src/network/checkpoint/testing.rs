@@ -4,9 +4,31 @@ use std::path::PathBuf;
 
 use flate2::Crc;
 
+use super::clip::ClipSizes;
+use super::tensor::TensorData;
+
 /// The small reference checkpoints that are part of the repository.
 pub fn small(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/small").join(name)
+}
+
+/// Of a CLIP that is as small as can be and has different sizes wherever two may differ.
+pub fn tiny_sizes() -> ClipSizes {
+    ClipSizes {
+        patch: 4,
+        image_grid: 2,
+        vision_width: 128,
+        vision_layers: 2,
+        vision_heads: 2,
+        vision_hidden: 8,
+        embed_dim: 3,
+        text_width: 64,
+        text_layers: 1,
+        text_heads: 1,
+        text_hidden: 6,
+        vocab: 9,
+        context: 5,
+    }
 }
 
 /// Writes pickles of protocol 2.
@@ -111,6 +133,20 @@ pub fn torch_zip(pickle: Vec<u8>, storages: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut entries = vec![("archive/data.pkl", pickle), ("archive/byteorder", b"little".to_vec())];
     entries.extend(names.iter().map(String::as_str).zip(storages.iter().map(|(_, data)| data.clone())));
     zip(&entries)
+}
+
+/// A safetensors file of float32 tensors.
+pub fn safetensors<'a>(tensors: impl IntoIterator<Item = (&'a String, &'a TensorData)>) -> Vec<u8> {
+    let (mut header, mut numbers) = (serde_json::Map::new(), Vec::new());
+    for (name, tensor) in tensors {
+        let start = numbers.len();
+        numbers.extend(tensor.bytes());
+        let entry =
+            serde_json::json!({"dtype": "F32", "shape": tensor.shape(), "data_offsets": [start, numbers.len()]});
+        header.insert(name.clone(), entry);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &numbers].concat()
 }
 
 pub fn floats(values: &[f32]) -> Vec<u8> {

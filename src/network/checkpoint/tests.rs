@@ -4,17 +4,29 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::testing::{Pickler, file, floats, small, torch_zip, zip};
+use super::testing::{Pickler, file, floats, safetensors, small, tiny_sizes, torch_zip, zip};
 use super::*;
 use crate::testing::shared;
 
 mod clips;
 mod hostile;
 mod layouts;
+mod shards;
 
 /// A message and everything below it.
 fn whole(error: &Error) -> String {
     std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ")
+}
+
+/// A CLIP of made-up weights, patch 4, under OpenAI's names.
+fn tiny() -> Checkpoint {
+    let mut checkpoint = Checkpoint::new(Layout::TorchZip);
+    for (name, shape) in tiny_sizes().tensors() {
+        let count: usize = shape.iter().product();
+        let values: Vec<f32> = (0..count).map(|index| (index * 37 % 101) as f32 + name.len() as f32).collect();
+        checkpoint.tensors.insert(name, TensorData::from_f32(shape, &values).unwrap());
+    }
+    checkpoint
 }
 
 fn read_bytes(bytes: &[u8]) -> Result<Checkpoint> {

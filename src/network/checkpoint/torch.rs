@@ -1,5 +1,6 @@
 //! Archives of `torch.save` (a pickled state dict) and of `torch.jit.save` (a pickled module: OpenAI's distribution).
 
+use super::foreign::may_be_weights;
 use super::pickle::{self, Parsed, Ref, Value};
 use super::source::Source;
 use super::storage::{Loader, check_name, verify};
@@ -21,9 +22,7 @@ pub fn read(source: &Source) -> Result<Checkpoint> {
         .filter_map(|name| name.strip_suffix("data.pkl"))
         .filter(|folder| folder.is_empty() || folder.ends_with('/'))
         .min_by_key(|folder| folder.len())
-        .ok_or_else(|| {
-            Error::input("it is a zip archive without a data.pkl, not one of torch.save").with_hint(WHAT_WE_READ)
-        })?
+        .ok_or_else(|| without_pickle(&archive))?
         .to_owned();
     let scripted = archive.names().any(|name| {
         name.strip_prefix(&folder).is_some_and(|name| name.starts_with("code/") || name == "constants.pkl")
@@ -66,6 +65,22 @@ pub fn read(source: &Source) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
+/// A zip archive of something else: SkyCLIP's authors, for one, pack their checkpoint once more.
+fn without_pickle(archive: &Archive) -> Error {
+    let last = |name: &&str| name.rsplit('/').next().is_some_and(may_be_weights);
+    let shown = |name: &str| name.chars().filter(|c| !c.is_control()).take(120).collect::<String>();
+    let inside: Vec<String> = archive.names().filter(last).take(5).map(shown).collect();
+    if let [first, ..] = inside.as_slice() {
+        return Error::input(format!("it is a zip archive with the checkpoint inside: {}", inside.join(", ")))
+            .with_hint(format!("Unpack it (`unzip`), and give {first}."));
+    }
+    if archive.names().any(|name| name.ends_with(".npy")) {
+        return Error::input("it is a NumPy archive (.npz), as JAX programs write their weights")
+            .with_hint(WHAT_WE_READ);
+    }
+    Error::input("it is a zip archive without a data.pkl, not one of torch.save").with_hint(WHAT_WE_READ)
+}
+
 /// PyTorch can be told to write archives without computing checksums; then none of them is right. One small entry with a
 /// right one shows that this archive has them.
 fn has_checksums(source: &Source, archive: &Archive, folder: &str) -> bool {
@@ -100,7 +115,10 @@ pub fn entries(parsed: &Parsed<'_>, layout: Layout) -> Result<Vec<(String, Ref)>
             };
             let found = below("state_dict").or_else(|| {
                 let direct = pairs.iter().any(is_tensor).then_some(pairs);
-                direct.or_else(|| below("model_state_dict")).or_else(|| below("model"))
+                direct
+                    .or_else(|| below("model_state_dict"))
+                    .or_else(|| below("model"))
+                    .or_else(|| only_dict(parsed, pairs))
             });
             let pairs = found.filter(|pairs| pairs.iter().any(is_tensor)).ok_or_else(|| no_tensors(parsed, pairs))?;
             named(parsed, pairs)
@@ -114,6 +132,18 @@ pub fn entries(parsed: &Parsed<'_>, layout: Layout) -> Result<Vec<(String, Ref)>
         _ => Err(Error::input(format!("it holds {}, not a state dict", parsed.describe(parsed.root)))
             .with_hint(WHAT_WE_READ)),
     }
+}
+
+/// The one entry that is a dictionary of tensors, whatever it is called: `module`, `net`, `params` and others are in use.
+fn only_dict<'a>(parsed: &'a Parsed<'_>, pairs: &'a [(Ref, Ref)]) -> Option<&'a Vec<(Ref, Ref)>> {
+    let mut found = pairs.iter().filter_map(|&(_, value)| match parsed.get(value) {
+        Value::Dict(inner) if inner.iter().any(|&(_, value)| matches!(parsed.get(value), Value::Tensor(_))) => {
+            Some(inner)
+        }
+        _ => None,
+    });
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
 fn named(parsed: &Parsed<'_>, pairs: &[(Ref, Ref)]) -> Result<Vec<(String, Ref)>> {

@@ -152,6 +152,7 @@ impl UpsamplerWeights {
                 )));
             }
         }
+        super::clip::check_numbers(&self.tensors)?;
         let unknown: Vec<String> = self
             .tensors
             .iter()

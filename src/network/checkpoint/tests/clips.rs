@@ -2,36 +2,10 @@
 
 use super::*;
 
-/// A CLIP of made-up weights, patch 4, under OpenAI's names.
-fn tiny() -> Checkpoint {
-    let sizes = ClipSizes {
-        patch: 4,
-        image_grid: 2,
-        vision_width: 128,
-        vision_layers: 2,
-        vision_heads: 2,
-        vision_hidden: 8,
-        embed_dim: 3,
-        text_width: 64,
-        text_layers: 1,
-        text_heads: 1,
-        text_hidden: 6,
-        vocab: 9,
-        context: 5,
-    };
-    let mut checkpoint = Checkpoint::new(Layout::TorchZip);
-    for (name, shape) in sizes.tensors() {
-        let count: usize = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|index| (index * 37 % 101) as f32 + name.len() as f32).collect();
-        checkpoint.tensors.insert(name, TensorData::from_f32(shape, &values).unwrap());
-    }
-    checkpoint
-}
-
 fn fault(change: impl FnOnce(&mut Checkpoint)) -> String {
     let mut checkpoint = tiny();
     change(&mut checkpoint);
-    ClipWeights::from_checkpoint(checkpoint, None).unwrap_err().to_string()
+    ClipWeights::from_checkpoint(checkpoint, &[]).unwrap_err().to_string()
 }
 
 fn zeros(shape: &[usize]) -> TensorData {
@@ -46,7 +20,7 @@ fn sizes_come_from_the_tensors_and_buffers_are_dropped() {
         let number = TensorData::new(Dtype::I64, vec![], vec![0; 8]).unwrap();
         checkpoint.tensors.insert(buffer.into(), number);
     }
-    let weights = ClipWeights::from_checkpoint(checkpoint, None).unwrap();
+    let weights = ClipWeights::from_checkpoint(checkpoint, &[]).unwrap();
     assert_eq!((weights.sizes.patch, weights.sizes.vision_heads, weights.sizes.text_layers), (4, 2, 1));
     assert_eq!(weights.tensors["logit_scale"].shape(), [0usize; 0]);
     assert_eq!(weights.tensors.len(), weights.sizes.tensors().len() + 1);
@@ -84,11 +58,21 @@ fn other_families_are_refused_by_name() {
         ("visual.layer1.0.conv1.weight", "ResNet"),
         ("visual.trunk.blocks.0.norm1.weight", "timm"),
         ("vision_model.head.probe", "SigLIP"),
+        ("logit_bias", "SigLIP"),
+        ("visual.blocks.0.attn.q_bias", "EVA-CLIP"),
+        ("bert.embeddings.word_embeddings.weight", "ChineseCLIP"),
+        ("text_model.embeddings.word_embeddings.weight", "ChineseCLIP"),
+        ("text_decoder.ln_final.bias", "CoCa"),
+        ("text.cls_emb", "CoCa"),
+        ("text.transformer.embeddings.word_embeddings.weight", "text encoder of Hugging Face"),
+        ("visual.transformer.resblocks.0.attn.lora_A.weight", "LoRA"),
         ("upsampler.up.range_temp", "upsampler"),
     ] {
         let message = fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), zeros(&[1]))));
         assert!(message.contains(family) && message.contains(name), "{message}");
     }
+    let message = fault(|checkpoint| checkpoint.tensors.retain(|name, _| !name.starts_with("visual.ln_pre.")));
+    assert!(message.contains("CLIPA"), "{message}");
     assert!(UpsamplerWeights::from_checkpoint(tiny()).unwrap_err().to_string().contains("upsampler.up.range_temp"));
 }
 
@@ -96,26 +80,121 @@ fn other_families_are_refused_by_name() {
 fn a_configuration_settles_the_heads_and_must_belong_to_the_weights() {
     let config = |text: &str| ModelConfig::parse("config.json", text).unwrap().unwrap();
     let right = config(r#"{"vision_config": {"hidden_size": 128, "num_attention_heads": 8}, "text_config": {}}"#);
-    let weights = ClipWeights::from_checkpoint(tiny(), Some(&right)).unwrap();
+    let weights = ClipWeights::from_checkpoint(tiny(), &[right]).unwrap();
     assert_eq!((weights.sizes.vision_heads, weights.sizes.text_heads), (8, 1));
-    for wrong in [
-        r#"{"vision_config": {"hidden_size": 768}}"#,
-        r#"{"vision_config": {"hidden_size": 128, "num_attention_heads": 7}}"#,
+    let wrong = r#"{"vision_config": {"hidden_size": 128, "num_attention_heads": 7}}"#;
+    assert!(ClipWeights::from_checkpoint(tiny(), &[config(wrong)]).is_err());
+    // Of other weights: not followed, and said.
+    let other = config(r#"{"vision_config": {"hidden_size": 768, "hidden_act": "gelu"}}"#);
+    let weights = ClipWeights::from_checkpoint(tiny(), &[other]).unwrap();
+    assert_eq!((weights.sizes.vision_heads, weights.activation), (2, None));
+    assert_eq!(
+        weights.notes,
+        [
+            "config.json beside the weights is of other weights and was not followed: it says vision_config.hidden_size = 768, and the \
+          weights have 128."
+        ]
+    );
+}
+
+/// Patches, layers, joint width and vocabulary tell weights of the same widths apart.
+#[test]
+fn a_configuration_of_other_weights_of_the_same_widths_is_not_followed() {
+    for other in [
+        r#"{"vision_cfg": {"width": 128, "patch_size": 16}}"#,
+        r#"{"vision_cfg": {"width": 128, "layers": 12}}"#,
+        r#"{"embed_dim": 512, "vision_cfg": {"width": 128}}"#,
+        r#"{"vision_cfg": {"width": 128}, "text_cfg": {"vocab_size": 49408}}"#,
+        r#"{"vision_cfg": {"width": 128}, "text_cfg": {"context_length": 77}}"#,
+        r#"{"model_type": "siglip", "vision_config": {"hidden_size": 1152, "hidden_act": "gelu_pytorch_tanh"}}"#,
     ] {
-        assert!(ClipWeights::from_checkpoint(tiny(), Some(&config(wrong))).is_err(), "{wrong}");
+        let config = ModelConfig::parse("config.json", other).unwrap().unwrap();
+        let weights = ClipWeights::from_checkpoint(tiny(), &[config]).unwrap();
+        assert_eq!((weights.activation, weights.notes.len()), (None, 1), "{other}");
     }
 }
 
 #[test]
+fn of_two_configurations_the_first_that_fits_is_followed_and_a_difference_is_said() {
+    let config = |file: &str, text: &str| ModelConfig::parse(file, text).unwrap().unwrap();
+    let open_clip = config("open_clip_config.json", r#"{"vision_cfg": {"width": 128}, "text_cfg": {"heads": 4}}"#);
+    let other = config("config.json", r#"{"vision_config": {"hidden_size": 128, "num_attention_heads": 2}}"#);
+    let weights = ClipWeights::from_checkpoint(tiny(), &[open_clip.clone(), other.clone()]).unwrap();
+    let known = weights.activation.unwrap();
+    assert_eq!((known.activation, known.from.as_str()), (Activation::Gelu, "open_clip_config.json"));
+    assert_eq!((weights.sizes.text_heads, weights.notes.len()), (4, 1));
+    assert!(weights.notes[0].ends_with("`--activation quickgelu` takes the other."), "{:?}", weights.notes);
+    let weights = ClipWeights::from_checkpoint(tiny(), &[other, open_clip]).unwrap();
+    assert_eq!(weights.activation.unwrap().from, "config.json");
+}
+
+/// open_clip takes 64 channels a head where its file says nothing: that is no assumption of ours.
+#[test]
+fn heads_that_open_clip_itself_assumes_make_no_note() {
+    let config =
+        ModelConfig::parse("open_clip_config.json", r#"{"model_cfg": {"vision_cfg": {"width": 128, "layers": 2}}}"#);
+    let weights = ClipWeights::from_checkpoint(tiny(), &[config.unwrap().unwrap()]).unwrap();
+    assert_eq!((weights.sizes.vision_heads, weights.notes), (2, Vec::<String>::new()));
+}
+
+#[test]
+fn openais_own_archive_tells_its_activation() {
+    let mut checkpoint = tiny();
+    for buffer in ["input_resolution", "context_length", "vocab_size"] {
+        checkpoint.tensors.insert(buffer.into(), TensorData::new(Dtype::I64, vec![], vec![0; 8]).unwrap());
+    }
+    let config = ModelConfig::parse("config.json", r#"{"vision_cfg": {"width": 128}}"#).unwrap().unwrap();
+    let weights = ClipWeights::from_checkpoint(checkpoint, &[config]).unwrap();
+    let known = weights.activation.unwrap();
+    assert_eq!((known.activation, known.from.as_str()), (Activation::QuickGelu, "OpenAI's archive"));
+    assert!(weights.notes[0].contains("says that their activation is gelu"), "{:?}", weights.notes);
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_with_their_place() {
+    let name = "visual.transformer.resblocks.1.ln_2.bias";
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut values = vec![0.0; 128];
+        values[17] = value;
+        let tensor = TensorData::from_f32(vec![128], &values).unwrap();
+        let message = fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), tensor)));
+        assert_eq!(message, format!("the tensor {name} holds {value} at place 17 of 128"));
+    }
+}
+
+/// Rows 0 to 19 of one table and the others of the second, as Long-CLIP's masks take them.
+#[test]
+fn long_clips_two_tables_are_joined() {
+    let table = |start: f32| {
+        let values: Vec<f32> = (0..248 * 64).map(|index| start + (index / 64) as f32).collect();
+        TensorData::from_f32(vec![248, 64], &values).unwrap()
+    };
+    let mut checkpoint = tiny();
+    checkpoint.tensors.insert("positional_embedding".into(), table(0.0));
+    checkpoint.tensors.insert("positional_embedding_res".into(), table(1000.0));
+    let weights = ClipWeights::from_checkpoint(checkpoint, &[]).unwrap();
+    let joined = weights.tensors["positional_embedding"].to_f32();
+    assert_eq!(weights.sizes.context, 248);
+    let rows: Vec<f32> = joined.chunks(64).map(|row| row[0]).collect();
+    let expected: Vec<f32> = (0..248).map(|row| if row < 20 { row as f32 } else { 1000.0 + row as f32 }).collect();
+    assert_eq!(rows, expected);
+    assert!(weights.notes[0].contains("Long-CLIP"), "{:?}", weights.notes);
+    // One table of another length is not read as if it were whole.
+    let mut checkpoint = tiny();
+    checkpoint.tensors.insert("positional_embedding_res".into(), table(0.0));
+    assert!(ClipWeights::from_checkpoint(checkpoint, &[]).unwrap_err().to_string().contains("two tables"));
+}
+
+#[test]
 fn hugging_faces_parts_are_joined_and_its_projections_turned() {
-    let openai = ClipWeights::from_checkpoint(tiny(), None).unwrap();
+    let openai = ClipWeights::from_checkpoint(tiny(), &[]).unwrap();
     let mut checkpoint = Checkpoint::new(Layout::Safetensors);
     for (name, tensor) in tiny().tensors {
         for (name, tensor) in to_hugging_face(&name, tensor) {
             checkpoint.tensors.insert(name, tensor);
         }
     }
-    let weights = ClipWeights::from_checkpoint(checkpoint, None).unwrap();
+    let weights = ClipWeights::from_checkpoint(checkpoint, &[]).unwrap();
     assert_eq!(weights.sizes, openai.sizes);
     assert_eq!(weights.tensors, openai.tensors);
 }

@@ -55,9 +55,16 @@ fn all_layouts_hold_the_same_numbers() {
             assert!(bits(data) == bits(&reference.tensors[tensor]), "{name}: {tensor} differs");
         }
     }
-    let with_config = read_clip(&full.join("model.safetensors")).unwrap();
-    assert_eq!(with_config.activation, Some(Activation::QuickGelu));
-    assert_eq!(reference.activation, None);
+    let activation = |name: &str| read_clip(&full.join(name)).unwrap().activation.unwrap();
+    for (name, from) in [
+        ("model.safetensors", "config.json"),
+        // The file beside a pickle says as much.
+        ("clip_openai_state_dict.pt", "config.json"),
+        ("clip_openai_archive.pt", "OpenAI's archive"),
+    ] {
+        assert_eq!(activation(name), KnownActivation { activation: Activation::QuickGelu, from: from.to_owned() });
+    }
+    assert_eq!(read_clip(&small("clip_openai_state_dict.pt")).unwrap().activation, None);
 }
 
 #[test]
