@@ -254,8 +254,8 @@ pub enum ModelCommand {
         segearth model import --clip ViT-B-16.pt --tokenizer bpe_simple_vocab_16e6.txt.gz \\\n      \
         --upsampler simfeatup_jbu_one.ckpt -o models/vit-b-16")]
     Import(ImportArgs),
-    /// Print what a bundle holds
-    #[command(after_help = "Example:\n  segearth model inspect models/vit-b-16")]
+    /// Print what a model is made of and where it came from
+    #[command(after_help = "Examples:\n  segearth model inspect mini\n  segearth model inspect models/vit-b-16")]
     Inspect(InspectArgs),
     /// Download weights from their publisher and make a bundle of them
     #[command(after_help = "Example:\n  segearth model fetch openai/ViT-B-16 -o models/vit-b-16")]
@@ -306,9 +306,9 @@ pub struct ImportOptions {
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// The bundle's folder
-    #[arg(value_name = "DIR")]
-    pub bundle: PathBuf,
+    /// The model: a name, such as mini or openai/ViT-B-16, or a bundle's folder
+    #[arg(value_name = "NAME|DIR")]
+    pub model: String,
 }
 
 #[derive(Args, Debug)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::bundle::{Bundle, CARD, Trust};
 use super::fake::Answer;
-use super::{folders, mini};
+use super::{fetch, folders, mini};
 use crate::error::{Error, Result};
 
 /// Side of a window of the fake models, in pixels.
@@ -21,17 +21,28 @@ pub enum Model {
 impl Model {
     /// The embedded model, a name in the model folder, or a fake's.
     pub fn named(name: &str, trust: Trust) -> Result<Self> {
+        match Self::find(name)? {
+            Found::Fake(answer) => Ok(Self::Fake(answer)),
+            Found::Mini => Ok(Self::Bundle(Box::new(mini::bundle()?))),
+            Found::Folder(path) => Self::in_folder(&path, trust),
+        }
+    }
+
+    /// Where the model of a name comes from.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn find(name: &str) -> Result<Found> {
         match name {
-            "fake:identity" => return Ok(Self::Fake(Answer::Identity)),
-            mini::NAME => return Ok(Self::Bundle(Box::new(mini::bundle()?))),
-            "fake:null" => return Ok(Self::Fake(Answer::Null)),
+            "fake:identity" => return Ok(Found::Fake(Answer::Identity)),
+            "fake:null" => return Ok(Found::Fake(Answer::Null)),
+            _ if name.eq_ignore_ascii_case(mini::NAME) => return Ok(Found::Mini),
             _ => {}
         }
+        // A published model has one name, whatever the case it is written in.
+        let name = fetch::known(name).map_or(name, |model| model.name);
         let found = folder().map(|models| models.join(name)).filter(|_| is_plain(name)).filter(|path| path.is_dir());
-        match found {
-            Some(path) => Self::in_folder(&path, trust),
-            None => Err(unknown(name)),
-        }
+        found.map(Found::Folder).ok_or_else(|| unknown(name))
     }
 
     pub fn in_folder(path: &Path, trust: Trust) -> Result<Self> {
@@ -53,6 +64,15 @@ impl Model {
             Self::Fake(_) => 1,
         }
     }
+}
+
+/// What a name of a model leads to.
+#[derive(Clone, Debug)]
+pub enum Found {
+    Fake(Answer),
+    Mini,
+    /// A folder below the model folder; nobody has looked into it yet.
+    Folder(PathBuf),
 }
 
 /// `$SEGEARTH_MODELS`, else `$XDG_DATA_HOME/segearth/models`, else `~/.local/share/segearth/models`.
@@ -89,6 +109,11 @@ fn unknown(name: &str) -> Error {
     let names = names();
     let known =
         if names.is_empty() { "none is installed".to_owned() } else { format!("installed: {}", names.join(", ")) };
-    Error::input(format!("there is no model `{name}` ({known})"))
-        .with_hint("`mini` is built in; make others with `segearth model import` or `segearth model fetch`, or give a bundle's folder.")
+    let error = Error::input(format!("there is no model `{name}` ({known})"));
+    if fetch::known(name).is_some() {
+        let folder =
+            if Path::new(name).is_dir() { format!(" The folder of that name is `./{name}`.") } else { String::new() };
+        return error.with_hint(format!("`segearth model fetch {name}` downloads and imports it.{folder}"));
+    }
+    error.with_hint("`mini` is built in; make others with `segearth model import` or `segearth model fetch`, or give a bundle's folder.")
 }

@@ -99,6 +99,10 @@ impl<'a> Faults<'a> {
         }
     }
 
+    pub fn count(&self) -> usize {
+        self.found.len()
+    }
+
     pub fn finish(self) -> Result<()> {
         if self.found.is_empty() { Ok(()) } else { Err(report(self.found)) }
     }

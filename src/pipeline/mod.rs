@@ -35,7 +35,7 @@ mod yaml;
 pub use load::{Override, from_flags, load};
 pub use plan::{
     ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,
-    ScenePlan, TemplateChoice, Tiling, inputs, resolve, seen,
+    ScenePlan, TemplateChoice, Tiling, inputs, model_choice, resolve, seen, with_other_faults,
 };
 pub use schema::json_schema;
 pub use spec::Spec;

@@ -9,7 +9,7 @@ use super::settings::{Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
 use super::words::without_credentials;
 use super::{masks, outputs, products, requests, scene_rules, stretch};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geom::{Blend, Grid, MAX_WINDOW, Size};
 use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
 
@@ -36,6 +36,31 @@ pub enum ModelChoice {
     Named(String),
     /// The folder of a bundle.
     Bundle(PathBuf),
+}
+
+/// Names that always mean a model, whatever folders of these names there are: the built-in one and those that can be fetched.
+const MODEL_NAMES: [&str; 8] = [
+    DEFAULT_MODEL,
+    "openai/ViT-B-16",
+    "openai/ViT-B-32",
+    "openai/ViT-L-14",
+    "remoteclip/ViT-B-32",
+    "remoteclip/ViT-L-14",
+    "georsclip/ViT-B-32",
+    "georsclip/ViT-L-14",
+];
+
+impl ModelChoice {
+    /// What a name means that may be a folder's: a model known by that name first (`./mini` is the folder), then the folder, then
+    /// an installed bundle.
+    pub fn of(name: &str, folder: PathBuf) -> Self {
+        if !Self::is_name(name) && folder.is_dir() { Self::Bundle(folder) } else { Self::Named(name.to_owned()) }
+    }
+
+    /// Whether the name means a model, never a folder.
+    pub fn is_name(name: &str) -> bool {
+        name.starts_with("fake:") || MODEL_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,14 +277,47 @@ fn model(spec: &Spec, faults: &mut Faults<'_>) -> ModelChoice {
         return ModelChoice::Named(String::new());
     }
     let folder = spec.input_path("model", name);
-    if folder.is_dir() {
-        return ModelChoice::Bundle(folder);
+    let choice = ModelChoice::of(name, folder.clone());
+    if matches!(choice, ModelChoice::Bundle(_)) {
+        return choice;
     }
     if name.starts_with(['.', '/']) || name.ends_with('/') {
         faults.add("model", format!("there is no folder {}", folder.display())).hint =
             Some("Give the folder of a bundle that `segearth model import` or `model fetch` wrote.".into());
     }
-    ModelChoice::Named(name.to_owned())
+    choice
+}
+
+/// The model of a job; `None` where its name is at fault.
+pub fn model_choice(spec: &Spec) -> Option<ModelChoice> {
+    let mut faults = Faults::new(spec);
+    let choice = model(spec, &mut faults);
+    faults.finish().is_ok().then_some(choice)
+}
+
+/// What is wrong with a job whose model cannot be had for the reason `error`: that alone, or together with all other faults of the
+/// job. `find` looks for a scene.
+pub fn with_other_faults(spec: &Spec, error: Error, find: impl Fn(&SceneRequest) -> Result<Vec<SceneInfo>>) -> Error {
+    let flat = |error: &Error| std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ");
+    let mut faults = Faults::new(spec);
+    faults.add("model", flat(&error)).hint = error.hint().map(str::to_owned);
+    let mut scenes = Vec::new();
+    let requests = requests::requests(spec, &mut faults);
+    // A file that is not there has been named already.
+    let all_there = faults.count() == 1;
+    for request in requests {
+        match find(&request) {
+            Ok(found) => scenes.extend(found),
+            Err(error) if all_there => faults.add("scene", flat(&error)).hint = error.hint().map(str::to_owned),
+            Err(_) => {}
+        }
+    }
+    // Nothing is known of the model: every window and stride that some model has is fine.
+    settle(spec, &ModelFacts { window: MAX_WINDOW, patch: 1 }, scenes, &mut faults);
+    match faults.count() {
+        1 => error,
+        _ => faults.finish().err().unwrap_or(error),
+    }
 }
 
 /// GDAL's virtual files and URLs are no paths: nothing can be joined to them, and only GDAL can look for them.
@@ -275,12 +333,19 @@ pub(super) fn is_local(name: &str) -> bool {
 /// All faults of the job as one error of the user's input, each with its place.
 pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Result<Plan> {
     let mut faults = Faults::new(spec);
-    let model_choice = self::model(spec, &mut faults);
-    let Settings { classes, background, method, device, stretch, blend, mut notes } = settings(spec, &mut faults);
-    let tiling = tiling(spec, model, blend, &mut faults);
-    let outputs = outputs::outputs(spec, &scenes, &mut faults);
-    let rasters = outputs::rasters(spec, &mut faults);
-    let product = products::product(spec, &classes, background, &mut faults);
+    let plan = settle(spec, model, scenes, &mut faults);
+    faults.finish()?;
+    Ok(plan)
+}
+
+/// As [`resolve`]; the plan is one only if no fault was found.
+fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, faults: &mut Faults<'_>) -> Plan {
+    let model_choice = self::model(spec, faults);
+    let Settings { classes, background, method, device, stretch, blend, mut notes } = settings(spec, faults);
+    let tiling = tiling(spec, model, blend, faults);
+    let outputs = outputs::outputs(spec, &scenes, faults);
+    let rasters = outputs::rasters(spec, faults);
+    let product = products::product(spec, &classes, background, faults);
     let mut plans = Vec::with_capacity(scenes.len());
     // Patterns and item collections make more scenes than the job names.
     let named = matches!(&spec.scene, Some(OneOrMany::Many(names)) if names.len() == scenes.len());
@@ -288,31 +353,25 @@ pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Resul
     if spec.grid.is_some() && spec.resolution.is_none() {
         notes.push("`grid` says nothing without `resolution`: the model sees the scene's own pixels.".to_owned());
     }
-    let mask = masks::request(spec, &mut faults);
+    let mask = masks::request(spec, faults);
     for (index, (mut info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
         info.access.mask = mask;
         let key = if named { format!("scene[{index}]") } else { "scene".to_owned() };
-        let bands = scene_rules::bands(spec, &key, &info, &mut faults);
+        let bands = scene_rules::bands(spec, &key, &info, faults);
         let stretch = stretch.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
-        masks::refuse(&info, bands, &mut faults);
+        masks::refuse(&info, bands, faults);
         notes.append(&mut info.access.notes);
         notes.extend(scene_rules::notes(&info, bands, &stretch));
         notes.extend(masks::notes(&info, bands));
         plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
     }
-    faults.finish()?;
-    Ok(Plan {
-        model: model_choice,
-        device,
-        scenes: plans,
-        classes,
-        background,
-        method,
-        tiling,
-        rasters,
-        product,
-        notes,
-    })
+    if let ModelChoice::Named(name) = &model_choice
+        && ModelChoice::is_name(name)
+        && spec.input_path("model", name).is_dir()
+    {
+        notes.push(format!("`{name}` is the model of that name; `./{name}` would be the folder."));
+    }
+    Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, rasters, product, notes }
 }
 
 /// How scenes are seen that are only to be looked at: found ones of [`Inputs::scenes`], each with the bands taken as red,

@@ -15,7 +15,7 @@ use super::node::Node;
 #[schemars(title = "segearth job")]
 pub struct Spec {
     /// The model: the folder of an imported bundle (relative to this file), or a model's name such as
-    /// `openai/ViT-B-16`; default `mini`, which is built in.
+    /// `openai/ViT-B-16`, which a folder of that name does not hide (`./mini` is a folder); default `mini`, which is built in.
     pub model: Option<String>,
     /// The raster to segment, or a list of rasters: paths relative to this file, patterns such as `tiles/*.tif`, addresses
     /// (`https://…`, `s3://…`, `gs://…`, `az://…`), files in archives (`tiles.zip/a.tif`), STAC items and item collections.

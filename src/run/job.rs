@@ -215,12 +215,15 @@ impl Prepared {
 }
 
 pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
+    let beside = |error| pipeline::with_other_faults(spec, error, raster::find);
+    pipeline::model_choice(spec).map_or(Ok(()), |choice| model_is_there(&choice)).map_err(beside)?;
     let inputs = pipeline::inputs(spec)?;
     let trust = if trust { Trust::User } else { Trust::Hashes };
     let model = match &inputs.model {
-        ModelChoice::Named(name) => Model::named(name, trust)?,
-        ModelChoice::Bundle(folder) => Model::in_folder(folder, trust)?,
+        ModelChoice::Named(name) => Model::named(name, trust),
+        ModelChoice::Bundle(folder) => Model::in_folder(folder, trust),
     };
+    let model = model.map_err(beside)?;
     let scenes = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
     let facts = ModelFacts { window: model.window(), patch: model.patch() };
     let plan = pipeline::resolve(spec, &facts, scenes)?;
@@ -233,6 +236,14 @@ pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Rep
     let device = device(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
     Ok(Prepared { plan, model, device, job: spec.written(), with_model: OnceLock::new() })
+}
+
+/// Says that a model is missing before anything of it is read.
+fn model_is_there(choice: &ModelChoice) -> Result<()> {
+    match choice {
+        ModelChoice::Named(name) => Model::find(name).map(drop),
+        ModelChoice::Bundle(folder) => Bundle::find(folder),
+    }
 }
 
 /// Refuses vector products that could not be made of the labels in the end.

@@ -7,23 +7,56 @@ use crate::error::{Error, Result};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fetch::{self, Checked, Client, Fetched};
 use crate::model::import::{Import, import};
-use crate::model::registry;
+use crate::model::registry::{self, Model};
 use crate::network;
 use crate::network::checkpoint::{self, KnownActivation};
 use crate::network::export;
+use crate::pipeline::ModelChoice;
 use crate::report::Reporter;
 
 pub fn run(command: &ModelCommand, trust: bool, reporter: &Reporter) -> Result<()> {
     match command {
         ModelCommand::Import(args) => run_import(args, reporter),
-        ModelCommand::Inspect(args) => {
-            let bundle = Bundle::open(&args.bundle, Trust::User)?;
-            reporter.print(&bundle.describe()?);
-            Ok(())
-        }
+        ModelCommand::Inspect(args) => inspect(&args.model, reporter),
         ModelCommand::Fetch(args) => run_fetch(args, reporter),
         ModelCommand::TrainUpsampler(args) => super::upsampler::run(args, trust, reporter),
     }
+}
+
+/// Prints the card of a bundle, or what is known of a model that is not here yet.
+fn inspect(name: &str, reporter: &Reporter) -> Result<()> {
+    let bundle = match ModelChoice::of(name, name.into()) {
+        ModelChoice::Bundle(folder) => Bundle::open(&folder, Trust::User)?,
+        ModelChoice::Named(name) => match Model::find(&name) {
+            Ok(_) => match Model::named(&name, Trust::User)? {
+                Model::Bundle(bundle) => *bundle,
+                Model::Fake(_) => {
+                    reporter.print(&format!(
+                        "# {name} is built in: it has no weights, and serves to try jobs out\nname: {name}\n"
+                    ));
+                    return Ok(());
+                }
+            },
+            Err(missing) => match fetch::known(&name) {
+                Some(model) => {
+                    reporter.print(&model.describe());
+                    return Ok(());
+                }
+                None if ModelChoice::is_name(&name) => return Err(missing),
+                None => Bundle::open(Path::new(&name), Trust::User)?,
+            },
+        },
+    };
+    reporter.print(&bundle.describe()?);
+    if bundle.activation_is_assumed() {
+        let other = if bundle.card.method.activation == "gelu" { "quickgelu" } else { "gelu" };
+        reporter.note(&format!(
+            "nothing told the activation of these weights when they were imported: {} is assumed. If labels come out wrong, import them \
+             again with `--activation {other}`.",
+            bundle.card.method.activation
+        ));
+    }
+    Ok(())
 }
 
 fn run_import(args: &ImportArgs, reporter: &Reporter) -> Result<()> {
@@ -116,5 +149,22 @@ fn request(clip: PathBuf, tokenizer: PathBuf, upsampler: Option<PathBuf>, option
             Precision::Fp16 => export::Precision::Fp16,
             Precision::Bf16 => export::Precision::Bf16,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::mini;
+
+    /// Jobs know the names of models without the catalogue: both have the same.
+    #[test]
+    fn every_model_of_the_catalogue_is_a_name() {
+        for name in fetch::MODELS.iter().map(|model| model.name).chain([mini::NAME]) {
+            assert!(ModelChoice::is_name(name) && ModelChoice::is_name(&name.to_uppercase()), "{name}");
+        }
+        for name in ["mine", "models/vit-b-16", "openai/ViT-B-17", "./mini", "mini/"] {
+            assert!(!ModelChoice::is_name(name), "{name}");
+        }
     }
 }

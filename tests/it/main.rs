@@ -6,6 +6,7 @@ mod bad_models;
 mod bench;
 mod bundles;
 mod change;
+mod checkpoints;
 mod corpus;
 mod fetch;
 mod flow;

@@ -13,6 +13,7 @@ use crate::model::{Normalisation, Queries, mini};
 use crate::network::checkpoint::Activation;
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles};
 use crate::network::{Attention, random};
+use crate::pipeline::ModelChoice;
 use crate::raster::ScoreWriter;
 use crate::scene::{RasterLayout, ScoreType};
 
@@ -33,8 +34,10 @@ impl Subject {
         if args.model == RANDOM {
             return Self::random(args, device, folder).map(Some);
         }
-        let path = Path::new(&args.model);
-        let model = if path.is_dir() { Model::in_folder(path, trust)? } else { Model::named(&args.model, trust)? };
+        let model = match ModelChoice::of(&args.model, PathBuf::from(&args.model)) {
+            ModelChoice::Bundle(folder) => Model::in_folder(&folder, trust)?,
+            ModelChoice::Named(name) => Model::named(&name, trust)?,
+        };
         Ok(match model {
             Model::Bundle(bundle) => Some(Self { name: bundle.card.name.clone(), bundle: *bundle, bare: None }),
             Model::Fake(_) => None,
