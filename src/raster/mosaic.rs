@@ -28,9 +28,10 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
         check_pair(first, other)?;
     }
     let tiles = near_each_other(tiles);
-    let masked = !tile_mask::is_plain(&tiles);
-    let tiles = if masked { tile_mask::masked(&tiles)? } else { tiles };
     let grid = Grid::over(&tiles)?;
+    let apart = grid.is_apart(&tiles)?;
+    let masked = !tile_mask::is_plain(&tiles, apart);
+    let tiles = if masked { tile_mask::masked(&tiles)? } else { tiles };
     let places = grid.places(&tiles)?;
     let bands: Vec<Band<'_>> = (0..first.bands.len())
         .map(|index| Band {
@@ -240,18 +241,42 @@ impl Grid {
         Ok(Self { size: Size::new(width as usize, height as usize), georeference })
     }
 
-    fn places<'a>(&self, parts: &'a [SceneInfo]) -> Result<Vec<Tile<'a>>> {
+    /// Whether no two rasters share a pixel of the grid.
+    fn is_apart(&self, parts: &[SceneInfo]) -> Result<bool> {
+        let mut places: Vec<[f64; 4]> = parts
+            .iter()
+            .map(|part| {
+                let [left, top, width, height] = self.place(part)?;
+                Ok([left + ON_GRID, top + ON_GRID, left + width - ON_GRID, top + height - ON_GRID])
+            })
+            .collect::<Result<_>>()?;
+        places.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        let meet = |index: usize, [_, top, right, bottom]: &[f64; 4]| {
+            let next = places[index + 1..].iter().take_while(|other| other[0] < *right);
+            next.into_iter().any(|other| other[1] < *bottom && *top < other[3])
+        };
+        Ok(!places.iter().enumerate().any(|(index, place)| meet(index, place)))
+    }
+
+    /// Left, top, width and height of a raster in pixels of the grid.
+    fn place(&self, part: &SceneInfo) -> Result<[f64; 4]> {
         let [x, a, _, y, _, d] = self.georeference.transform.coefficients;
+        let [left, width, _, top, _, height] = placed(part)?.transform.coefficients;
+        let size = [part.size.width as f64 * width / a, part.size.height as f64 * height / d];
+        Ok([(left - x) / a, (top - y) / d, size[0], size[1]])
+    }
+
+    fn places<'a>(&self, parts: &'a [SceneInfo]) -> Result<Vec<Tile<'a>>> {
+        let [_, a, _, _, _, d] = self.georeference.transform.coefficients;
         let mut resampled = 0;
         let tiles = parts
             .iter()
             .map(|info| {
-                let [left, width, _, top, _, height] = placed(info)?.transform.coefficients;
+                let [_, width, _, _, _, height] = placed(info)?.transform.coefficients;
                 let near = |value: f64| {
                     if (value - value.round()).abs() < ON_GRID { value.round() } else { value }
                 };
-                let size = [info.size.width as f64 * width / a, info.size.height as f64 * height / d];
-                let place = [(left - x) / a, (top - y) / d, size[0], size[1]];
+                let place = self.place(info)?;
                 let off_grid = place[..2].iter().any(|value| near(*value) != value.round());
                 if off_grid || (width / a - 1.0).abs() > SAME_SIZE || (height / d - 1.0).abs() > SAME_SIZE {
                     resampled += 1;
@@ -272,8 +297,11 @@ impl Grid {
 /// How a mosaic of these tiles, which need no masks made for them, can say where it holds data.
 fn holes(tiles: &[SceneInfo]) -> Holes {
     let masked = tiles.iter().all(|tile| tile.access.mask_band);
-    let alpha = tiles.iter().any(|tile| tile.alpha_band().is_some());
-    if alpha && !masked { Holes::Alpha } else { Holes::Mask }
+    match tiles.iter().any(|tile| tile.alpha_band().is_some()) {
+        _ if tile_mask::is_tagged_alike(tiles) => Holes::Nodata,
+        true if !masked => Holes::Alpha,
+        _ => Holes::Mask,
+    }
 }
 
 #[cfg(test)]
@@ -418,6 +446,29 @@ mod tests {
         let none = MaskRequest { source: MaskSource::None, nodata: None };
         let (pixels, valid) = upper_and_lower(&[vec![0], vec![0], vec![0]], &[], none, tag(0.0));
         assert_eq!((pixels, valid.as_str()), (vec![[0.0; 3]], "1"));
+    }
+
+    #[test]
+    fn tiles_beside_each_other_are_judged_as_one_raster() {
+        let nodata = |dataset: &mut gdal::Dataset| {
+            for band in 1..=3 {
+                dataset.rasterband(band).unwrap().set_no_data_value(Some(0.0)).unwrap();
+            }
+        };
+        // The first pixel of each holds 0 to 2: dark, and data. Of the left one column lies below the overlapping one.
+        let size = Size::new(7, 7);
+        tile("/vsimem/left.tif", [0.0, 0.0], size, 0, 32632, nodata);
+        tile("/vsimem/right.tif", [7.0, 0.0], size, 0, 32632, nodata);
+        tile("/vsimem/overlap.tif", [6.0, 0.0], size, 0, 32632, nodata);
+        for (other, masked) in [("right", false), ("overlap", true)] {
+            let info = mosaic_of(&["/vsimem/left.tif", &format!("/vsimem/{other}.tif")]).unwrap();
+            assert_eq!((info.access.masked, info.bands[1].nodata), (masked, Some(0.0)), "{other}");
+            let (rgb, valid) = read(&info);
+            assert_eq!((rgb[0], rgb[info.size.pixels()], valid), (0.0, 1.0, vec![true; info.size.pixels()]), "{other}");
+        }
+        // Off by less than rounding is no overlap.
+        tile("/vsimem/near.tif", [6.9999, 0.0], size, 0, 32632, nodata);
+        assert!(!mosaic_of(&["/vsimem/left.tif", "/vsimem/near.tif"]).unwrap().access.masked);
     }
 
     #[test]

@@ -29,15 +29,37 @@ struct Part {
 
 /// Whether GDAL's own way with tiles gives what the rule gives: all have masks of their own, or alpha alone, or nothing marks
 /// missing data and nothing can be other than a number. Of nodata values GDAL would take each band's for itself, and mix bands
-/// of two tiles in one pixel.
-pub(super) fn is_plain(tiles: &[SceneInfo]) -> bool {
+/// of two tiles in one pixel: that is of no weight where tiles are `apart`, none over another.
+pub(super) fn is_plain(tiles: &[SceneInfo], apart: bool) -> bool {
     let default = tiles.iter().all(|tile| tile.access.mask == MaskRequest::default());
     let picture = tiles.iter().any(|tile| tile.access.picture_alpha.is_some());
     let (tagged, mask) = (tiles.iter().any(tagged), |tile: &SceneInfo| tile.access.mask_band);
     let alpha = |tile: &SceneInfo| tile.alpha_band().is_some();
     let alpha_alone = tiles.iter().all(alpha) && !tiles.iter().any(mask);
     let floats = tiles.iter().flat_map(|tile| &tile.bands).any(is_float);
-    default && !picture && !floats && (tiles.iter().all(mask) || !tagged && (alpha_alone || !tiles.iter().any(alpha)))
+    if apart && is_tagged_alike(tiles) {
+        return true;
+    }
+    default
+        && !picture
+        && (apart || !floats)
+        && (tiles.iter().all(mask) || !tagged && (alpha_alone || !tiles.iter().any(alpha)))
+}
+
+/// Whether all bands of all tiles have nodata values, band by band the same, and nothing else marks missing data: where tiles do
+/// not overlap, the mosaic can then be judged as one raster with these values.
+pub(super) fn is_tagged_alike(tiles: &[SceneInfo]) -> bool {
+    let values = |tile: &SceneInfo| tile.bands.iter().map(|band| band.nodata.map(f64::to_bits)).collect::<Vec<_>>();
+    let plain = |tile: &SceneInfo| {
+        let access = &tile.access;
+        access.mask == MaskRequest::default()
+            && !access.mask_band
+            && !access.nodata_values
+            && tile.alpha_band().is_none()
+            && access.picture_alpha.is_none()
+            && tile.bands.iter().all(|band| band.nodata.is_some())
+    };
+    tiles.iter().all(plain) && tiles.first().map(values).is_some_and(|first| tiles.iter().all(|it| values(it) == first))
 }
 
 fn is_float(band: &BandInfo) -> bool {
@@ -107,9 +129,10 @@ fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
         source(&mut text, "SimpleSource", tile.dataset(), &number.to_string(), "");
         text += "</VRTRasterBand>";
     }
-    text += "<MaskBand>";
-    join(&mut text, "", &parts, Join::And);
-    text += "</MaskBand></VRTDataset>";
+    text += "<MaskBand><VRTRasterBand dataType=\"Byte\">";
+    let mask = in_blocks(tile, &parts)?;
+    source(&mut text, "SimpleSource", &mask.raster, &mask.band, &mask.turn);
+    text += "</VRTRasterBand></MaskBand></VRTDataset>";
     let mut masked = tile.clone();
     // The files behind it stay the tile's own.
     masked.access.files = tile.files().to_vec();
@@ -201,6 +224,15 @@ fn joined(tile: &SceneInfo, parts: &[Part], how: Join) -> Result<Part> {
     join(&mut text, " band=\"1\"", &parts, how);
     text += "</VRTDataset>";
     Ok(Part { raster: vrt::keep(text)?, band: "1".to_owned(), turn: String::new() })
+}
+
+/// All parts together as a mask that GDAL computes once for each block and keeps: every band of a mosaic asks for it, and each
+/// window again. Masks by a dataset's nodata values are kept in blocks, other bands of virtual rasters are not.
+fn in_blocks(tile: &SceneInfo, parts: &[Part]) -> Result<Part> {
+    let mut text = header(tile) + "<Metadata><MDI key=\"NODATA_VALUES\">0</MDI></Metadata>";
+    join(&mut text, " band=\"1\"", parts, Join::And);
+    text += "</VRTDataset>";
+    Ok(Part { raster: vrt::keep(text)?, band: "mask,1".to_owned(), turn: String::new() })
 }
 
 /// A band of parts laid over each other. Those after the first hold 0 and 255 as they are.
