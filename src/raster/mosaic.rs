@@ -306,6 +306,8 @@ fn holes(tiles: &[SceneInfo]) -> Holes {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use gdal::raster::ColorInterpretation;
 
     use super::super::test_scenes::{as_it_is, georeference, make, plane};
@@ -395,16 +397,25 @@ mod tests {
         mask: MaskRequest,
         dress: impl Fn(&mut gdal::Dataset),
     ) -> (Vec<[f32; 3]>, String) {
+        // Tests run beside each other, in one memory of files.
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let width = upper[0].len();
         let lower = [90, 80, 70].map(|value| vec![value; width]);
         let lower_more: Vec<Vec<i16>> = more.iter().map(|_| vec![200; width]).collect();
         for (name, planes) in [("over", [upper, more].concat()), ("under", [lower.as_slice(), &lower_more].concat())] {
-            make(format!("/vsimem/{name}.tif"), Size::new(width, 1), &planes, &["PHOTOMETRIC=RGB"], |dataset| {
-                dataset.set_geo_transform(&[0.0, 1.0, 0.0, 0.0, 0.0, -1.0]).unwrap();
-                dress(dataset);
-            });
+            make(
+                format!("/vsimem/{name}_{number}.tif"),
+                Size::new(width, 1),
+                &planes,
+                &["PHOTOMETRIC=RGB"],
+                |dataset| {
+                    dataset.set_geo_transform(&[0.0, 1.0, 0.0, 0.0, 0.0, -1.0]).unwrap();
+                    dress(dataset);
+                },
+            );
         }
-        let files = vec!["/vsimem/over.tif".into(), "/vsimem/under.tif".into()];
+        let files = ["over", "under"].map(|name| format!("/vsimem/{name}_{number}.tif").into()).to_vec();
         let request = SceneRequest { files, mosaic: true, mask, ..SceneRequest::file("none") };
         let info = find(&request).unwrap().remove(0);
         let (rgb, valid) = read(&info);
