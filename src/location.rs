@@ -1,6 +1,6 @@
 //! How people spell where a raster is, and the name by which GDAL opens it.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Schemes of object stores and servers, and GDAL's folder for each.
 const SCHEMES: &[(&str, &str)] = &[
@@ -17,6 +17,18 @@ const SCHEMES: &[(&str, &str)] = &[
 /// Endings of archives, and GDAL's folder for each.
 const ARCHIVES: &[(&str, &str)] =
     &[(".zip", "/vsizip/"), (".tar", "/vsitar/"), (".tar.gz", "/vsitar/"), (".tgz", "/vsitar/")];
+
+/// Endings of rasters: what is a scene where a folder or an archive is named as a whole.
+const RASTERS: &[&str] = &[
+    "tif", "tiff", "gtiff", "jp2", "j2k", "jpg", "jpeg", "jxl", "png", "webp", "img", "vrt", "ecw", "sid", "ntf",
+    "nitf", "bil", "bip", "bsq", "nc", "nc4", "h5", "he5", "hdf5", "hdf", "grb", "grb2", "grib",
+];
+
+/// Endings of files that lie beside a raster and belong to it.
+const SIDECARS: &[&str] = &[
+    ".aux.xml", ".ovr", ".msk", ".tfw", ".tifw", ".jgw", ".pgw", ".j2w", ".wld", ".qml", ".prj", ".hdr", ".rpb",
+    ".imd", ".rrd",
+];
 
 /// GDAL's folders of things that are fetched over a network.
 const REMOTE: &[&str] =
@@ -50,6 +62,10 @@ impl Location {
         if text.starts_with("/vsi") {
             return Self::Virtual(text.into());
         }
+        // GDAL's own spellings of what is inside a file: `NETCDF:"a.nc":ndvi`, `GTIFF_DIR:2:a.tif`.
+        if inside_file(text).is_some() {
+            return Self::Virtual(from_base(text, base).into());
+        }
         if let Some((scheme, rest)) = text.split_once("://") {
             let scheme = scheme.to_ascii_lowercase();
             let name = match scheme.as_str() {
@@ -69,10 +85,6 @@ impl Location {
                 Some((_, folder)) => format!("{folder}{name}").into(),
                 None => name.into(),
             });
-        }
-        // GDAL's own spellings of what is inside a file: `NETCDF:"a.nc":ndvi`, `GTIFF_DIR:2:a.tif`.
-        if text.split_once(':').is_some_and(|(driver, _)| driver.len() > 1 && is_driver_name(driver)) {
-            return Self::Virtual(text.into());
         }
         Self::local(base.join(text))
     }
@@ -126,8 +138,107 @@ fn archive_end(text: &str) -> Option<(usize, &'static str)> {
     })
 }
 
-fn is_driver_name(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+/// Whether a file is a raster by its name's ending.
+pub fn is_raster_name(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    extension.is_some_and(|extension| RASTERS.contains(&extension.as_str()))
+}
+
+/// Whether a file belongs to a raster beside it, by its name's ending.
+pub fn is_sidecar(path: &Path) -> bool {
+    let name = path.to_string_lossy().to_lowercase();
+    SIDECARS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// What a document names, such as a STAC item's asset: a relative address starts from where the document lies. `document` is
+/// GDAL's name of it.
+///
+/// ```
+/// use std::path::Path;
+/// use segearth::location::beside;
+/// let gdal = |href| beside(Path::new("/vsicurl/https://x.org/a/b.json?key=1/2"), href).gdal_name();
+/// assert_eq!(gdal("../c.tif"), Path::new("/vsicurl/https://x.org/c.tif"));
+/// assert_eq!(gdal("/c.tif"), Path::new("/vsicurl/https://x.org/c.tif"));
+/// assert_eq!(gdal("?page=2"), Path::new("/vsicurl/https://x.org/a/b.json?page=2"));
+/// ```
+pub fn beside(document: &Path, href: &str) -> Location {
+    let (href, name) = (href.trim(), document.to_string_lossy());
+    let relative = !href.contains("://") && !href.starts_with("/vsi") && inside_file(href).is_none();
+    let address = name.strip_prefix("/vsicurl/").filter(|address| relative && address.contains("://"));
+    match address.and_then(|address| joined(address, href)) {
+        Some(address) => Location::read(&address, Path::new("")),
+        None => Location::read(href, document.parent().unwrap_or(Path::new(""))),
+    }
+}
+
+/// A path without `.` and `..`, as it is written: whatever links lie on the way.
+pub fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            Component::ParentDir if plain.has_root() => {}
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// A relative reference on an address, by RFC 3986.
+fn joined(address: &str, href: &str) -> Option<String> {
+    let path_end = address.find(['?', '#']).unwrap_or(address.len());
+    let address = address.get(..path_end)?;
+    let (scheme, rest) = address.split_once("://")?;
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if href.starts_with("//") {
+        return Some(format!("{scheme}:{href}"));
+    }
+    if href.is_empty() || href.starts_with(['?', '#']) {
+        return Some(format!("{address}{href}"));
+    }
+    let (new, tail) = href.split_at(href.find(['?', '#']).unwrap_or(href.len()));
+    let folder = if new.starts_with('/') { "" } else { path.rsplit_once('/').map_or("", |(folder, _)| folder) };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(new.split('/')) {
+        match part {
+            ".." => drop(parts.pop()),
+            "." | "" => {}
+            part => parts.push(part),
+        }
+    }
+    let slash = if new.ends_with('/') && !parts.is_empty() { "/" } else { "" };
+    Some(format!("{scheme}://{host}/{}{slash}{tail}", parts.join("/")))
+}
+
+/// An archive's name without its ending; `None` where the name is none of an archive.
+pub fn archive_stem(name: &str) -> Option<&str> {
+    // `.tar.gz` before `.gz` would be: the longest ending counts.
+    let endings = ARCHIVES.iter().map(|(ending, _)| ending.len()).filter(|&length| length < name.len());
+    let ends = endings.filter_map(|length| name.split_at_checked(name.len() - length));
+    ends.filter(|(_, end)| ARCHIVES.iter().any(|(ending, _)| ending.eq_ignore_ascii_case(end)))
+        .map(|(stem, _)| stem)
+        .min_by_key(|stem| stem.len())
+}
+
+/// What follows the driver in GDAL's spellings of what is inside a file: `"a.nc":ndvi` of `NETCDF:"a.nc":ndvi`.
+pub fn inside_file(text: &str) -> Option<&str> {
+    let (driver, rest) = text.split_once(':')?;
+    let is_driver =
+        driver.len() > 1 && driver.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    // `S3://bucket` is an address.
+    (is_driver && !rest.starts_with("//")).then_some(rest)
+}
+
+/// The same with the file in it found from `base`, where it lies there.
+fn from_base(text: &str, base: &Path) -> String {
+    let there = |piece: &str| !piece.is_empty() && !base.as_os_str().is_empty() && base.join(piece).is_file();
+    match text.split([':', '"']).skip(1).find(|piece| there(piece)) {
+        Some(file) => text.replacen(file, &base.join(file).to_string_lossy(), 1),
+        None => text.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +261,7 @@ mod tests {
             ("/d/s.tar.gz", "/vsitar//d/s.tar.gz"),
             ("file:///d/a.tif", "/d/a.tif"),
             ("NETCDF:\"a.nc\":ndvi", "NETCDF:\"a.nc\":ndvi"),
+            ("HDF5:\"a.h5\"://g/ndvi", "HDF5:\"a.h5\"://g/ndvi"),
             ("zip/a.tif", "base/zip/a.tif"),
         ];
         for (spelled, name) in cases {
@@ -158,6 +270,10 @@ mod tests {
         let archived = Location::read("s.zip/in/a.tif", Path::new("base"));
         assert_eq!(archived.file(), Some(Path::new("base/s.zip")));
         assert_eq!(Location::read("s3://b/a.tif", Path::new("")).file(), None);
+        assert_eq!(
+            (archive_stem("s.TAR.gz"), archive_stem("a.zip"), archive_stem("a.tif")),
+            (Some("s"), Some("a"), None)
+        );
         assert!(is_remote(Path::new("/vsizip//vsicurl/https://x.org/s.zip/a.tif")));
         assert!(!is_remote(Path::new("/vsizip/s.zip/a.tif")) && !is_remote(Path::new("/data/vsis3/a.tif")));
     }

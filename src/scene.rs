@@ -112,7 +112,7 @@ pub struct Access {
     pub picture_alpha: Option<usize>,
     /// The compression that has changed the pixels' values, such as JPEG.
     pub lossy: Option<String>,
-    /// What was found while the scene was put together and should be said: whole sentences.
+    /// What is to be said of how the scene was found and put together: whole sentences.
     pub notes: Vec<String>,
 }
 

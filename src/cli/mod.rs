@@ -81,13 +81,13 @@ impl Global {
 pub enum Command {
     /// Run a job
     #[command(after_help = "Examples:\n  \
-        segearth run city.yaml\n  \
+        segearth run pipelines/landcover.yaml\n  \
         segearth run pipelines/buildings.yaml --input a.tif b.tif --output results --device cuda\n  \
-        segearth run city.yaml --set tiling.stride=56 --set 'classes[2].threshold=0.4'\n\n\
+        segearth run pipelines/buildings.yaml --input a.tif --set tiling.stride=112 --set 'classes[1].threshold=0.5'\n\n\
         A run that was stopped goes on where it was when the same command is given again.")]
     Run(RunArgs),
     /// Resolve a job and look at all it names, without running it
-    #[command(after_help = "Example:\n  segearth check city.yaml --input scene.tif")]
+    #[command(after_help = "Example:\n  segearth check pipelines/landcover.yaml --input scene.tif")]
     Check(JobArgs),
     /// Make the results of a job whose shards are computed
     #[command(after_help = "Example:\n  \
@@ -472,6 +472,54 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// The examples in the help of a command and of all below it, each as one line.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let whole = help.replace("\\\n", " ");
+        let own = whole.lines().map(str::trim).filter(|line| line.starts_with("segearth ")).map(str::to_owned);
+        own.chain(command.get_subcommands().flat_map(examples)).collect()
+    }
+
+    /// The words of the commands in a line of shell, without what follows a `>`.
+    fn commands(line: &str) -> Vec<Vec<String>> {
+        let (mut commands, mut words, mut word) = (Vec::new(), Vec::new(), None::<String>);
+        let mut quoted = false;
+        for c in line.chars().chain([';']) {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.extend(word.take()),
+                '&' | ';' | '>' if !quoted => {
+                    words.extend(word.take());
+                    commands.push(std::mem::take(&mut words));
+                }
+                c => {
+                    word.get_or_insert_default().push(c);
+                    continue;
+                }
+            }
+            if c == '\'' {
+                word.get_or_insert_default();
+            }
+        }
+        commands.retain(|words| words.first().is_some_and(|first| first == "segearth"));
+        commands
+    }
+
+    #[test]
+    fn every_example_in_the_help_is_a_command_line() {
+        let lines = examples(&Cli::command());
+        assert!(lines.len() >= 24, "{lines:#?}");
+        for line in &lines {
+            let commands = commands(line);
+            assert!(!commands.is_empty(), "{line}");
+            for words in commands {
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{line}\n{error}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 use super::fault::Fault;
 use super::node::{Data, Entry, Node};
 use super::place::Place;
-use super::words::{nearest, quoted, suggestion};
+use super::words::{nearest, quoted, suggestion, yes_or_no};
 
 /// Reads a value of any type that serde knows.
 pub(super) fn decode<T: de::DeserializeOwned>(node: &Node) -> Result<T, Fault> {
@@ -104,6 +104,14 @@ impl de::Error for DecodeError {
             Unexpected::Str(text) if expected.contains("number") && text.parse::<f64>().is_ok() => {
                 Some("Write it without quotes.")
             }
+            Unexpected::Str(text)
+                if expected.contains("number") && text.replacen(',', ".", 1).parse::<f64>().is_ok() =>
+            {
+                Some("Decimals follow a point: 0.5.")
+            }
+            Unexpected::Str(text) if expected == "a list" && text.contains([',', ';']) => {
+                Some("Write a list: `[a, b]`, or a line `- a` for each item.")
+            }
             _ => None,
         };
         Self::new(What::Wrong { found: found_in_words(&found), expected, hint })
@@ -184,6 +192,14 @@ impl<'de> Deserializer<'de> for &'de Node {
         }
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let word = if let Data::Text(text) = &self.data { yes_or_no(text) } else { None };
+        match word {
+            Some(value) => visitor.visit_bool(value),
+            None => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
@@ -230,7 +246,7 @@ impl<'de> Deserializer<'de> for &'de Node {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
+        i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
         tuple_struct map identifier ignored_any
     }
 }

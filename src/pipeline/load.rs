@@ -8,7 +8,9 @@ use std::sync::Arc;
 use super::classes;
 use super::decode::decode;
 use super::fault::{Fault, Faults};
+use super::forms;
 use super::node::{Data, Node, parse_path};
+use super::paths;
 use super::place::{Place, Source};
 use super::plan::is_local;
 use super::settings::settings;
@@ -103,6 +105,12 @@ impl Override {
                 let hint = "Write --set KEY.PATH=VALUE, such as --set tiling.stride=56.";
                 return Err(Error::input(format!("{} gives no value", self.flag)).with_hint(hint));
             }
+            // YAML would take the colour `#ff0000` for a comment, and so for nothing; and `{scene}_x.tif` for keys.
+            Given::Yaml(text)
+                if ["#", "{scene}", "{folder}"].iter().any(|start| text.trim_start().starts_with(start)) =>
+            {
+                (Node::text(line(text), text.trim()), line(text))
+            }
             Given::Yaml(text) => {
                 let source = self.source(text);
                 (yaml::read(&source)?, line(text))
@@ -141,6 +149,7 @@ impl Override {
             let fault = Fault::new(key_place, format!("{} is no key of a job", quoted(&self.key)));
             return Err(fault.with_hint("Write keys as `tiling.stride` or `classes[0].colour`.").into());
         };
+        forms::lengthen(root, &path);
         root.set(&path, &key_place, value)?;
         Ok(())
     }
@@ -220,6 +229,9 @@ fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
     for one in overrides {
         one.apply(&mut root)?;
     }
+    if let Some(fault) = colour_in_a_comment(&root) {
+        return Err(fault.into());
+    }
     let mut spec: Spec = decode(&root)?;
     spec.origin = Some(root);
     spec.flags = overrides.iter().map(Override::written).collect();
@@ -227,6 +239,27 @@ fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
     settings(&spec, &mut faults);
     faults.finish()?;
     Ok(spec)
+}
+
+/// A class's colour that is written as `#ff0000` without quotes: YAML takes it for a comment, and the class would have another.
+fn colour_in_a_comment(root: &Node) -> Option<Fault> {
+    let classes = root.nearest("classes");
+    let Data::List(classes) = &classes.data else { return None };
+    let entries = classes.iter().flat_map(|class| match &class.data {
+        Data::Map(entries) => entries.as_slice(),
+        _ => &[],
+    });
+    entries.filter(|entry| entry.key == "colour" && matches!(entry.value.data, Data::Null)).find_map(|entry| {
+        let place = &entry.key_place;
+        let line = place.source.text.lines().nth(place.line.checked_sub(1)?)?;
+        let (_, comment) = line.split_once('#')?;
+        let is_colour = comment.starts_with(|c: char| c.is_ascii_hexdigit());
+        is_colour.then(|| {
+            let colour = comment.split_whitespace().next().unwrap_or_default();
+            Fault::new(place.clone(), "the colour is a comment: # begins one, unless it is in quotes")
+                .with_hint(format!("Write `colour: '#{}'`.", printable(colour)))
+        })
+    })
 }
 
 impl Spec {
@@ -240,7 +273,8 @@ impl Spec {
 
     /// The path of an input named at `key`: relative ones start from the folder of the file that names them.
     pub(super) fn input_path(&self, key: &str, name: &str) -> PathBuf {
-        if is_local(name) { self.place(key).source.base.join(name) } else { PathBuf::from(name) }
+        let name = paths::home(name);
+        if is_local(&name) { self.place(key).source.base.join(&*name) } else { PathBuf::from(&*name) }
     }
 
     /// The job as it was given: the text of its file, and below it the flags, each as a comment of a line. For people to

@@ -13,15 +13,18 @@
 mod classes;
 mod decode;
 mod fault;
+mod forms;
 pub mod load;
 mod masks;
 mod node;
 mod outputs;
 mod palette;
+mod paths;
 mod place;
 pub mod plan;
 mod products;
 mod requests;
+mod scene_names;
 mod scene_rules;
 pub mod schema;
 mod settings;
@@ -39,4 +42,4 @@ pub use plan::{
 };
 pub use schema::json_schema;
 pub use spec::Spec;
-pub use words::without_credentials;
+pub use words::{quoted, without_credentials};

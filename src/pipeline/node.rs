@@ -78,6 +78,14 @@ impl Node {
         }
     }
 
+    pub fn child_mut(&mut self, step: &Step) -> Option<&mut Node> {
+        match (&mut self.data, step) {
+            (Data::Map(entries), Step::Key(key)) => entries.iter_mut().find(|e| e.key == *key).map(|e| &mut e.value),
+            (Data::List(items), Step::Index(index)) => items.get_mut(*index),
+            _ => None,
+        }
+    }
+
     /// The node at `path`, or the deepest one above it that was written.
     pub fn nearest(&self, path: &str) -> &Node {
         let mut node = self;

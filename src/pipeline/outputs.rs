@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
 use super::plan::{OutputPaths, RasterPlan, is_local};
-use super::products;
+use super::scene_names::{self, SceneNames};
 use super::spec::{CompressionForm, FormatForm, OutputForm, OverviewsForm, PolygonsForm, ScoreTypeForm, Spec};
 use super::words::quoted;
+use super::{paths, products};
 use crate::scene::{Compression, RasterFormat, RasterLayout, SceneInfo, ScoreType, VECTOR_EXTENSIONS};
+
+const SCENE: &str = "{scene}";
+const FOLDER: &str = "{folder}";
 
 const LABELS: &str = "{scene}_labels.tif";
 const SCORES: &str = "{scene}_scores.tif";
@@ -22,9 +26,15 @@ const PICTURE_EXTENSIONS: &[&str] = &["png"];
 const PAGE_EXTENSIONS: &[&str] = &["html", "htm"];
 
 /// The outputs of each scene.
-pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>) -> Vec<OutputPaths> {
+pub(super) fn outputs(
+    spec: &Spec,
+    scenes: &[SceneInfo],
+    notes: &mut Vec<String>,
+    faults: &mut Faults<'_>,
+) -> Vec<OutputPaths> {
     let form = &spec.outputs;
-    let folder = folder(spec);
+    let folder = folder(spec, faults);
+    let names = scene_names::names(scenes);
     if let Some(OutputForm::Wanted(false)) = form.labels {
         faults.add("outputs.labels", "the labels cannot be left out: everything else is made from them");
     }
@@ -35,34 +45,72 @@ pub(super) fn outputs(spec: &Spec, scenes: &[SceneInfo], faults: &mut Faults<'_>
     let product = products::names(spec);
     let preview = name(form.preview.as_ref(), PREVIEW);
     let report = name(form.report.as_ref(), REPORT);
-    check("labels", Some(labels), RASTER_EXTENSIONS, scenes, faults);
-    check("scores", scores, RASTER_EXTENSIONS, scenes, faults);
-    check("confidence", confidence, RASTER_EXTENSIONS, scenes, faults);
-    check("margin", margin, RASTER_EXTENSIONS, scenes, faults);
+    let check = |key: &str, name: Option<&str>, allowed: &[&str], faults: &mut Faults<'_>| {
+        name.into_iter().for_each(|name| self::check(key, name, allowed, &names, faults));
+    };
+    check("labels", Some(labels), RASTER_EXTENSIONS, faults);
+    check("scores", scores, RASTER_EXTENSIONS, faults);
+    check("confidence", confidence, RASTER_EXTENSIONS, faults);
+    check("margin", margin, RASTER_EXTENSIONS, faults);
     let polygons = if matches!(form.polygons, Some(PolygonsForm::Long(_))) { "polygons.file" } else { "polygons" };
-    check(polygons, product.polygons.as_deref(), VECTOR_EXTENSIONS, scenes, faults);
-    check("polygons.graph", product.graph.as_deref(), &["graphml"], scenes, faults);
-    check("polygons.zone_table", product.zones.as_deref(), &["csv"], scenes, faults);
-    check("preview", preview, PICTURE_EXTENSIONS, scenes, faults);
-    check("report", report, PAGE_EXTENSIONS, scenes, faults);
+    check(polygons, product.polygons.as_deref(), VECTOR_EXTENSIONS, faults);
+    check("polygons.graph", product.graph.as_deref(), &["graphml"], faults);
+    check("polygons.zone_table", product.zones.as_deref(), &["csv"], faults);
+    check("preview", preview, PICTURE_EXTENSIONS, faults);
+    check("report", report, PAGE_EXTENSIONS, faults);
 
-    let path = |name: &str, scene: &SceneInfo| folder.join(name.replace("{scene}", &stem(scene)));
-    let all: Vec<OutputPaths> = scenes
+    let all: Vec<OutputPaths> = names
         .iter()
-        .map(|scene| OutputPaths {
-            labels: path(labels, scene),
-            scores: scores.map(|name| path(name, scene)),
-            confidence: confidence.map(|name| path(name, scene)),
-            margin: margin.map(|name| path(name, scene)),
-            polygons: product.polygons.as_deref().map(|name| path(name, scene)),
-            graph: product.graph.as_deref().map(|name| path(name, scene)),
-            zones: product.zones.as_deref().map(|name| path(name, scene)),
-            preview: preview.map(|name| path(name, scene)),
-            report: report.map(|name| path(name, scene)),
+        .map(|scene| {
+            let path = |name: &str| folder.join(filled(name, scene));
+            OutputPaths {
+                labels: path(labels),
+                scores: scores.map(path),
+                confidence: confidence.map(path),
+                margin: margin.map(path),
+                polygons: product.polygons.as_deref().map(path),
+                graph: product.graph.as_deref().map(path),
+                zones: product.zones.as_deref().map(path),
+                preview: preview.map(path),
+                report: report.map(path),
+            }
         })
         .collect();
-    no_path_twice(scenes, &all, faults);
+    if no_scene_twice(scenes, faults) {
+        let products = [&product.polygons, &product.graph, &product.zones].map(Option::as_deref);
+        let templates = [Some(labels), scores, confidence, margin, preview, report].into_iter().chain(products);
+        let templates: Vec<&str> = templates.flatten().collect();
+        no_path_twice(scenes, &all, templates.iter().all(|name| tells_apart(name, &names)), faults);
+        notes.extend(told_apart(&names, &templates));
+    }
     all
+}
+
+/// A name of an output with its placeholders filled.
+fn filled(template: &str, names: &SceneNames) -> String {
+    let scene = if template.contains(FOLDER) { &names.beside_folder } else { &names.scene };
+    template.split(SCENE).map(|part| part.replace(FOLDER, &names.folder)).collect::<Vec<_>>().join(scene)
+}
+
+/// Says that scenes are not called as their files alone.
+fn told_apart(names: &[SceneNames], templates: &[&str]) -> Option<String> {
+    const SHOWN: usize = 3;
+    let called = |template: &str, names: &SceneNames| match template.contains(FOLDER) {
+        true => names.beside_folder.clone(),
+        false => names.scene.clone(),
+    };
+    let templates: Vec<&&str> = templates.iter().filter(|template| template.contains(SCENE)).collect();
+    let other = |names: &SceneNames| templates.iter().map(|name| called(name, names)).find(|name| *name != names.stem);
+    let changed: Vec<String> = names.iter().filter_map(other).collect();
+    let count = changed.len();
+    let more = if count > SHOWN { ", …" } else { "" };
+    let shown = changed.iter().take(SHOWN).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+    (count > 0).then(|| {
+        format!(
+            "{count} scenes share their file names with others: {{scene}} stands for {shown}{more} in names of outputs. \
+             A name with {{folder}} in it, such as '{{folder}}_{{scene}}_labels.tif', stays the same whatever scenes come."
+        )
+    })
 }
 
 /// How rasters are written, whatever the scene.
@@ -91,9 +139,12 @@ pub(super) fn rasters(spec: &Spec, faults: &mut Faults<'_>) -> RasterPlan {
 }
 
 /// `output/` and the job's name, so that two jobs do not overwrite each other; flags name their files from where one is.
-fn folder(spec: &Spec) -> PathBuf {
+fn folder(spec: &Spec, faults: &mut Faults<'_>) -> PathBuf {
     match (&spec.outputs.folder, spec.job_stem()) {
-        (Some(folder), _) => PathBuf::from(folder),
+        (Some(folder), _) => {
+            no_variable("outputs.folder", folder, faults);
+            PathBuf::from(&*paths::home(folder))
+        }
         (None, Some(stem)) => Path::new("output").join(stem),
         (None, None) => PathBuf::new(),
     }
@@ -107,8 +158,7 @@ pub(super) fn name<'a>(form: Option<&'a OutputForm>, default: &'a str) -> Option
     }
 }
 
-fn check(key: &str, name: Option<&str>, allowed: &[&str], scenes: &[SceneInfo], faults: &mut Faults<'_>) {
-    let Some(name) = name else { return };
+fn check(key: &str, name: &str, allowed: &[&str], scenes: &[SceneNames], faults: &mut Faults<'_>) {
     let key = format!("outputs.{key}");
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
     if !extension.as_deref().is_some_and(|extension| allowed.contains(&extension)) {
@@ -120,26 +170,66 @@ fn check(key: &str, name: Option<&str>, allowed: &[&str], scenes: &[SceneInfo], 
         faults.add(&key, format!("{} is no local path; outputs are written to local disks", quoted(name))).hint =
             Some("Write to a folder and copy the files to their storage afterwards.".into());
     }
-    if scenes.len() > 1 && !name.contains("{scene}") {
+    no_variable(&key, name, faults);
+    if let Some(unknown) = placeholders(name).find(|placeholder| ![SCENE, FOLDER].contains(placeholder)) {
+        faults.add(&key, format!("{} in {} stands for nothing", quoted(unknown), quoted(name))).hint = Some(
+            "{scene} stands for the scene's file name without its extension, {folder} for that of its folder.".into(),
+        );
+    }
+    if !tells_apart(name, scenes) {
         let message = format!("{} scenes would all write to {}", scenes.len(), quoted(name));
         faults.add(&key, message).hint =
             Some("Put {scene} into the name: it stands for the scene's file name without its extension.".into());
     }
 }
 
-/// The scene's own name, or the file name without its extension; of a URL without its query.
-fn stem(scene: &SceneInfo) -> String {
-    if let Some(name) = &scene.access.name {
-        // The name of a STAC item comes from outside: it must not lead into other folders.
-        return name.replace(['/', '\\', '\0'], "_").trim_start_matches('.').to_owned();
-    }
-    let name = scene.path.to_string_lossy();
-    let name = if is_local(&name) { &name } else { name.split('?').next().unwrap_or_default() };
-    Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_else(|| "scene".to_owned())
+/// Whether every scene has a path of its own by this name.
+fn tells_apart(name: &str, scenes: &[SceneNames]) -> bool {
+    let folders = || scenes.iter().map(|names| names.folder.to_lowercase()).collect::<HashSet<_>>().len();
+    scenes.len() < 2 || name.contains(SCENE) || (name.contains(FOLDER) && folders() == scenes.len())
 }
 
+/// What stands in braces, with them: small letters and `_`.
+fn placeholders(name: &str) -> impl Iterator<Item = &str> {
+    let inside = |c: char| c.is_ascii_lowercase() || c == '_';
+    name.match_indices('{').filter_map(move |(at, _)| {
+        let rest = name.get(at..)?;
+        let end = rest.find('}').filter(|&end| end > 1)?;
+        rest.get(1..end)?.chars().all(inside).then(|| rest.get(..=end)).flatten()
+    })
+}
+
+/// A shell would replace it; here it would become a folder of that name.
+fn no_variable(key: &str, name: &str, faults: &mut Faults<'_>) {
+    if let Some(variable) = paths::variable(name) {
+        faults.add(key, format!("{} is an environment variable, which jobs do not read", quoted(variable))).hint =
+            Some(format!("Give the path where a shell reads it: --set {key}=\"{name}\"."));
+    }
+}
+
+/// The same file twice would be computed twice, into the same results.
+#[expect(clippy::indexing_slicing, reason = "indices of scenes")]
+fn no_scene_twice(scenes: &[SceneInfo], faults: &mut Faults<'_>) -> bool {
+    let mut taken: HashMap<(Vec<PathBuf>, Option<&String>), usize> = HashMap::new();
+    for (index, scene) in scenes.iter().enumerate() {
+        let files = scene.files().iter().map(|file| identity(file)).collect();
+        // Items of a search that share a file are scenes of their own.
+        let Some(before) = taken.insert((files, scene.access.name.as_ref()), index) else { continue };
+        let (first, second) = (scenes[before].path.display(), scene.path.display());
+        let message = match first.to_string() == second.to_string() {
+            true => format!("the scene {second} is named twice"),
+            false => format!("{first} and {second} are the same scene"),
+        };
+        faults.add(&format!("scene[{index}]"), message).hint =
+            Some("Name each scene once; patterns and folders may not overlap.".into());
+        return false;
+    }
+    true
+}
+
+/// `apart`: all names tell scenes apart; where one does not, that has been said.
 #[expect(clippy::indexing_slicing, reason = "indices of scenes, each of which has its outputs")]
-fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Faults<'_>) {
+fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], apart: bool, faults: &mut Faults<'_>) {
     let inputs: HashSet<PathBuf> = scenes.iter().flat_map(SceneInfo::files).map(|file| identity(file)).collect();
     let mut taken: HashMap<PathBuf, (usize, &str)> = HashMap::new();
     for (index, paths) in outputs.iter().enumerate() {
@@ -155,15 +245,15 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], faults: &mut Fau
                 let message = format!("{other} and {key} would both write to {}", path.display());
                 faults.add(&format!("outputs.{}", key_path(key)), message).hint =
                     Some("Give one of them another name.".into());
-            } else if outputs_differ_only_by_scene(scenes, before, index) {
+            } else if apart {
                 let message = format!(
-                    "{} and {} have the same file name: both would write to {}",
+                    "{} and {} would both write to {}",
                     scenes[before].path.display(),
                     scenes[index].path.display(),
                     path.display()
                 );
                 faults.add(&format!("scene[{index}]"), message).hint =
-                    Some("Run them as two jobs with different output folders, or rename one.".into());
+                    Some("Put {scene} into the names of all outputs, or run the scenes as two jobs.".into());
                 return;
             }
         }
@@ -179,18 +269,12 @@ fn key_path(key: &str) -> &str {
     }
 }
 
-/// A name without `{scene}` is a fault of its own, said once.
-#[expect(clippy::indexing_slicing, reason = "indices of scenes")]
-fn outputs_differ_only_by_scene(scenes: &[SceneInfo], a: usize, b: usize) -> bool {
-    stem(&scenes[a]) == stem(&scenes[b])
-}
-
 /// The same for two spellings of a path, as far as the disk can tell; a file need not exist yet.
 fn identity(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;
     }
-    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let whole = paths::from_root(path);
     match (whole.parent().and_then(|parent| parent.canonicalize().ok()), whole.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),
         _ => whole,

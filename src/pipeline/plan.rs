@@ -5,10 +5,11 @@ use std::str::FromStr;
 
 use super::fault::Faults;
 pub use super::products::Product;
+use super::requests::{self, Requests};
 use super::settings::{Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
 use super::words::without_credentials;
-use super::{masks, outputs, products, requests, scene_rules, stretch};
+use super::{masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, Grid, MAX_WINDOW, Size};
 use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
@@ -28,6 +29,8 @@ pub struct Inputs {
     pub model: ModelChoice,
     /// At least one, in the order of the job.
     pub scenes: Vec<SceneRequest>,
+    /// What is to be said of how they were found.
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,16 +257,17 @@ impl Plan {
     }
 }
 
-/// The model and the scenes of a job. Local scenes and template files must exist.
+/// The model and the scenes of a job. Local scenes and template files must exist. `is_result` tells of a raster whether it is
+/// a result of an earlier job: where a pattern or a folder stands for scenes, such files are left out.
 ///
 /// # Errors
 /// The job names no scene, or a file that is not there.
-pub fn inputs(spec: &Spec) -> Result<Inputs> {
+pub fn inputs(spec: &Spec, is_result: &dyn Fn(&Path) -> bool) -> Result<Inputs> {
     let mut faults = Faults::new(spec);
     let model = model(spec, &mut faults);
-    let scenes = requests::requests(spec, &mut faults);
+    let Requests { scenes, notes } = requests::requests(spec, is_result, &mut faults);
     faults.finish()?;
-    Ok(Inputs { model, scenes })
+    Ok(Inputs { model, scenes, notes })
 }
 
 /// The embedded model: there without a download.
@@ -297,12 +301,17 @@ pub fn model_choice(spec: &Spec) -> Option<ModelChoice> {
 
 /// What is wrong with a job whose model cannot be had for the reason `error`: that alone, or together with all other faults of the
 /// job. `find` looks for a scene.
-pub fn with_other_faults(spec: &Spec, error: Error, find: impl Fn(&SceneRequest) -> Result<Vec<SceneInfo>>) -> Error {
+pub fn with_other_faults(
+    spec: &Spec,
+    error: Error,
+    is_result: &dyn Fn(&Path) -> bool,
+    find: impl Fn(&SceneRequest) -> Result<Vec<SceneInfo>>,
+) -> Error {
     let flat = |error: &Error| std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ");
     let mut faults = Faults::new(spec);
     faults.add("model", flat(&error)).hint = error.hint().map(str::to_owned);
     let mut scenes = Vec::new();
-    let requests = requests::requests(spec, &mut faults);
+    let requests = requests::requests(spec, is_result, &mut faults).scenes;
     // A file that is not there has been named already.
     let all_there = faults.count() == 1;
     for request in requests {
@@ -343,7 +352,7 @@ fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, faults: &mut 
     let model_choice = self::model(spec, faults);
     let Settings { classes, background, method, device, stretch, blend, mut notes } = settings(spec, faults);
     let tiling = tiling(spec, model, blend, faults);
-    let outputs = outputs::outputs(spec, &scenes, faults);
+    let outputs = outputs::outputs(spec, &scenes, &mut notes, faults);
     let rasters = outputs::rasters(spec, faults);
     let product = products::product(spec, &classes, background, faults);
     let mut plans = Vec::with_capacity(scenes.len());

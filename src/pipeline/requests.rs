@@ -1,9 +1,10 @@
 //! What a job asks of its scenes: which files, as one or several, at which resolution, which part of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::fault::Faults;
 use super::masks;
+use super::paths;
 use super::spec::{AreaForm, AreaKeys, OneOrMany, ResolutionForm, Spec};
 use super::words::quoted;
 use crate::location::Location;
@@ -15,9 +16,18 @@ const MAX_FILES: usize = 100_000;
 /// The CRS of bounds that name none.
 const DEGREES: &str = "EPSG:4326";
 
-/// One request for each scene, or one for the mosaic of all. Local files must exist.
-pub(super) fn requests(spec: &Spec, faults: &mut Faults<'_>) -> Vec<SceneRequest> {
-    let files = files(spec, faults);
+/// What the scenes of a job are, and what is to be said of how they were found.
+#[derive(Default)]
+pub(super) struct Requests {
+    pub scenes: Vec<SceneRequest>,
+    pub notes: Vec<String>,
+}
+
+/// One request for each scene, or one for the mosaic of all. Local files must exist. `is_result` tells of a file whether it
+/// is a result of an earlier job: patterns and folders leave those out.
+pub(super) fn requests(spec: &Spec, is_result: &dyn Fn(&Path) -> bool, faults: &mut Faults<'_>) -> Requests {
+    let mut notes = Vec::new();
+    let files = files(spec, is_result, &mut notes, faults);
     let assets = match &spec.assets {
         None => Vec::new(),
         Some(OneOrMany::One(name)) => vec![name.clone()],
@@ -28,7 +38,7 @@ pub(super) fn requests(spec: &Spec, faults: &mut Faults<'_>) -> Vec<SceneRequest
     }
     let mask = masks::request(spec, faults);
     let request =
-        |files, mosaic| SceneRequest { files, mosaic, assets: assets.clone(), resolution: None, area: None, mask };
+        |files, mosaic| SceneRequest { files, mosaic, assets: assets.clone(), mask, ..SceneRequest::file("") };
     let mut requests = match spec.mosaic {
         Some(true) if !files.is_empty() => vec![request(files, true)],
         _ => files.into_iter().map(|file| request(vec![file], false)).collect(),
@@ -38,10 +48,15 @@ pub(super) fn requests(spec: &Spec, faults: &mut Faults<'_>) -> Vec<SceneRequest
         request.resolution = resolution;
         request.area = area.clone();
     }
-    requests
+    Requests { scenes: requests, notes }
 }
 
-fn files(spec: &Spec, faults: &mut Faults<'_>) -> Vec<PathBuf> {
+fn files(
+    spec: &Spec,
+    is_result: &dyn Fn(&Path) -> bool,
+    notes: &mut Vec<String>,
+    faults: &mut Faults<'_>,
+) -> Vec<PathBuf> {
     let written: Vec<(String, &str)> = match &spec.scene {
         None => Vec::new(),
         Some(OneOrMany::One(path)) => vec![("scene".to_owned(), path.as_str())],
@@ -54,70 +69,137 @@ fn files(spec: &Spec, faults: &mut Faults<'_>) -> Vec<PathBuf> {
             Some("Name one: `scene: PATH` in the job, or --input PATH.".into());
     }
     let mut files = Vec::new();
-    for (key, name) in written {
-        if name.trim().is_empty() {
+    for (key, written) in written {
+        if written.trim().is_empty() {
             faults.add(&key, "a scene's path is empty").hint = Some("Name a raster file.".into());
             continue;
         }
-        let location = Location::read(name, &spec.place(&key).source.base);
-        match location.file() {
-            Some(file) if !file.exists() => {
-                if is_pattern(name) {
-                    files.extend(matching(&key, &location, faults));
+        let name = paths::home(written);
+        let base = &spec.place(&key).source.base;
+        let location = Location::read(&name, base);
+        let found = match &location {
+            Location::Local(folder) if is_folder_of_scenes(folder) => in_folder(&key, folder, faults),
+            _ if location.file().is_some_and(|file| !file.exists()) => {
+                if paths::is_pattern(&name) {
+                    matching(&key, &name, base, faults)
+                } else {
+                    missing(&key, written, &location, faults);
+                    files.push(location.gdal_name());
                     continue;
                 }
-                faults.add(&key, format!("there is no file {}", file.display())).hint =
-                    Some(match file.is_absolute() {
-                        true => "Check the path.".into(),
-                        false => "Paths in a job file start from its folder; paths in flags from where you are.".into(),
-                    });
             }
-            None if is_pattern(name) && !name.contains('?') && !name.starts_with("/vsi") => {
+            Location::Virtual(_) if paths::is_pattern(&name) && !name.contains('?') && !name.starts_with("/vsi") => {
                 faults
-                    .add(&key, format!("{} is a pattern on a server, which cannot be looked through", quoted(name)))
+                    .add(&key, format!("{} is a pattern on a server, which cannot be looked through", quoted(&name)))
                     .hint = Some("Name its files one by one, or a STAC item collection that lists them.".into());
+                continue;
             }
-            _ => {}
+            _ => {
+                files.push(location.gdal_name());
+                continue;
+            }
+        };
+        let (results, scenes): (Vec<PathBuf>, Vec<PathBuf>) = found.into_iter().partition(|file| is_result(file));
+        if let Some(first) = results.first() {
+            let (count, first) = (results.len(), first.display());
+            let what = if count == 1 { "a raster is a result" } else { "rasters are results" };
+            let count = if count == 1 { String::new() } else { format!("{count} ") };
+            let message = format!("of {}, {count}{what} of segearth ({first})", quoted(written));
+            if scenes.is_empty() {
+                faults.add(&key, format!("{message}: no scene is left")).hint =
+                    Some("Name the scenes themselves, or another folder.".into());
+            } else {
+                notes.push(format!("Of {}, {count}{what} of segearth and left out: {first}.", quoted(written)));
+            }
         }
-        files.push(location.gdal_name());
+        files.extend(scenes);
     }
     files
 }
 
-fn is_pattern(name: &str) -> bool {
-    name.contains(['*', '?']) || (name.contains('[') && name.contains(']'))
+/// A folder that is a raster itself, such as a Zarr store, is left to GDAL.
+fn is_folder_of_scenes(folder: &Path) -> bool {
+    folder.is_dir() && !folder.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("zarr"))
 }
 
-/// The files that match a pattern, sorted by name.
-fn matching(key: &str, location: &Location, faults: &mut Faults<'_>) -> Vec<PathBuf> {
-    let Location::Local(pattern) = location else {
-        faults.add(key, "patterns inside archives cannot be looked through").hint =
-            Some("Unpack the archive, or name its files one by one.".into());
-        return Vec::new();
-    };
-    let found = match glob::glob(&pattern.to_string_lossy()) {
-        // A folder that cannot be read holds nothing for us.
-        Ok(found) => found.filter_map(Result::ok).filter(|path| path.is_file()).take(MAX_FILES + 1).collect::<Vec<_>>(),
+/// The rasters in a folder.
+fn in_folder(key: &str, folder: &Path, faults: &mut Faults<'_>) -> Vec<PathBuf> {
+    match paths::rasters_in(folder, MAX_FILES) {
         Err(error) => {
-            faults.add(key, format!("{} is no pattern: {}", quoted(&pattern.to_string_lossy()), error.msg));
-            return Vec::new();
+            faults.add(key, format!("cannot read the folder {}: {error}", folder.display()));
+            Vec::new()
         }
-    };
-    // Sidecars lie beside their rasters and match the same patterns.
-    let side = |path: &PathBuf| {
-        let name = path.to_string_lossy().to_lowercase();
-        [".aux.xml", ".ovr", ".msk", ".tfw", ".qml", ".prj"].iter().any(|ending| name.ends_with(ending))
-    };
-    let found: Vec<PathBuf> = found.into_iter().filter(|path| !side(path)).collect();
-    if found.is_empty() {
-        faults.add(key, format!("no file matches {}", pattern.display())).hint = Some(
-            "Patterns in a job file start from its folder; `*` stands for a part of a name, `**` for folders.".into(),
-        );
+        Ok(found) if found.is_empty() => {
+            faults.add(key, format!("there is no raster in the folder {}", folder.display())).hint = Some(
+                "Of a folder, the rasters right in it are taken (.tif, .jp2, .img, .vrt, .nc, …). Name a file, or a pattern: \
+                 `**/*.tif` looks through the folders below."
+                    .into(),
+            );
+            found
+        }
+        Ok(found) => not_too_many(key, found, folder, faults),
     }
+}
+
+fn not_too_many(key: &str, found: Vec<PathBuf>, place: &Path, faults: &mut Faults<'_>) -> Vec<PathBuf> {
     if found.len() > MAX_FILES {
-        faults.add(key, format!("more than {MAX_FILES} files match {}", pattern.display()));
+        faults.add(key, format!("{} stands for more than {MAX_FILES} files", place.display()));
     }
     found
+}
+
+fn missing(key: &str, written: &str, location: &Location, faults: &mut Faults<'_>) {
+    let Some(file) = location.file() else { return };
+    let hint = if let Some(variable) = paths::variable(written) {
+        format!("Environment variables such as {variable} are read by shells, not in jobs: use --input \"{written}\".")
+    } else if written.contains([',', ';']) {
+        "Several scenes are a list: `scene: [a.tif, b.tif]`, or --input a.tif b.tif.".to_owned()
+    } else if written.contains('\\') {
+        "Folders are parted by `/`.".to_owned()
+    } else {
+        match file.is_absolute() {
+            true => "Check the path.".into(),
+            false => "Paths in a job file start from its folder; paths in flags from where you are.".into(),
+        }
+    };
+    faults.add(key, format!("there is no file {}", file.display())).hint = Some(hint);
+}
+
+/// The files that match a pattern: those of each of its `{a,b}` in their order, sorted by name.
+fn matching(key: &str, name: &str, base: &Path, faults: &mut Faults<'_>) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for choice in paths::alternatives(name) {
+        let location = Location::read(&choice, base);
+        let Location::Local(pattern) = &location else {
+            if location.file().is_some_and(Path::exists) && !choice.contains(['*', '?', '[']) {
+                found.push(location.gdal_name());
+                continue;
+            }
+            faults.add(key, "patterns inside archives cannot be looked through").hint =
+                Some("Unpack the archive, or name its files one by one.".into());
+            return Vec::new();
+        };
+        let matches = match pattern.is_file() {
+            true => vec![pattern.clone()],
+            false => match paths::matching(pattern, MAX_FILES + 1) {
+                Ok(matches) => matches,
+                Err(error) => {
+                    let shown = quoted(&pattern.to_string_lossy());
+                    faults.add(key, format!("{shown} is no pattern: {}", error.msg));
+                    return Vec::new();
+                }
+            },
+        };
+        if matches.is_empty() {
+            faults.add(key, format!("no file matches {}", pattern.display())).hint = Some(
+                "Patterns in a job file start from its folder; `*` stands for a part of a name, `**` for folders, \
+                 `{a,b}` for a or b."
+                    .into(),
+            );
+        }
+        found.extend(matches.into_iter().filter(|file| !found.contains(file)).collect::<Vec<_>>());
+    }
+    not_too_many(key, found, Path::new(name), faults)
 }
 
 fn resolution(spec: &Spec, faults: &mut Faults<'_>) -> Option<Resolution> {
@@ -175,7 +257,7 @@ fn file(spec: &Spec, key: &str, name: &str, layer: Option<String>, faults: &mut 
         faults.add(key, "the path of the area of interest is empty");
         return None;
     }
-    let location = Location::read(name, &spec.place(key).source.base);
+    let location = Location::read(&paths::home(name), &spec.place(key).source.base);
     if let Some(path) = location.file()
         && !path.exists()
     {

@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::{Deserialize, Deserializer, de};
 
 use super::node::Node;
+use super::words::yes_or_no;
 
 /// A segmentation job: which model looks at which scene for which classes, and what comes out.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -17,8 +18,10 @@ pub struct Spec {
     /// The model: the folder of an imported bundle (relative to this file), or a model's name such as
     /// `openai/ViT-B-16`, which a folder of that name does not hide (`./mini` is a folder); default `mini`, which is built in.
     pub model: Option<String>,
-    /// The raster to segment, or a list of rasters: paths relative to this file, patterns such as `tiles/*.tif`, addresses
-    /// (`https://…`, `s3://…`, `gs://…`, `az://…`), files in archives (`tiles.zip/a.tif`), STAC items and item collections.
+    /// The raster to segment, or a list of rasters: paths relative to this file, patterns such as `tiles/*.tif` or
+    /// `t_{a,b}.tif`, folders (the rasters right in them), addresses (`https://…`, `s3://…`, `gs://…`, `az://…`), files in
+    /// archives (`tiles.zip/a.tif`; an archive with a single raster by its own name), STAC items, collections, catalogs and
+    /// searches (all pages of them). Results of segearth are left out where a pattern or a folder stands for scenes.
     pub scene: Option<OneOrMany>,
     /// All scenes are tiles of one, the first named one on top; default false.
     pub mosaic: Option<bool>,
@@ -197,7 +200,9 @@ pub enum BlendForm {
     Gaussian,
 }
 
-/// What is written, and where. In names, `{scene}` stands for the scene's file name without its extension.
+/// What is written, and where. In names, `{scene}` stands for the scene's file name without its extension, and `{folder}` for
+/// the name of its folder. Where scenes share a file name, and `{folder}` does not tell them apart, `{scene}` has their folders
+/// in front: `A_t` for `A/t.tif`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `polygons: true`")]
 pub struct OutputsForm {
@@ -490,7 +495,7 @@ several_forms! {
         Ok(OutputForm::Wanted(wanted))
     }
     fn visit_str<E: de::Error>(self, name: &str) -> Result<OutputForm, E> {
-        Ok(OutputForm::Name(name.to_owned()))
+        Ok(yes_or_no(name).map_or_else(|| OutputForm::Name(name.to_owned()), OutputForm::Wanted))
     }
 }
 
@@ -500,7 +505,7 @@ several_forms! {
         Ok(PolygonsForm::Wanted(wanted))
     }
     fn visit_str<E: de::Error>(self, name: &str) -> Result<PolygonsForm, E> {
-        Ok(PolygonsForm::Name(name.to_owned()))
+        Ok(yes_or_no(name).map_or_else(|| PolygonsForm::Name(name.to_owned()), PolygonsForm::Wanted))
     }
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<PolygonsForm, A::Error> {
         PolygonsKeys::deserialize(MapAccessDeserializer::new(map)).map(|keys| PolygonsForm::Long(Box::new(keys)))

@@ -1,6 +1,8 @@
 //! How a job's stretch is read: by name, in short text with numbers, or with keys.
 
 use super::fault::Faults;
+use super::node::{Data, Node};
+use super::place::Place;
 use super::spec::{Spec, StretchForm, StretchKeys, StretchName};
 use super::words::{nearest, quoted};
 use crate::scene::{StretchMethod, StretchPlan, ValueRange};
@@ -109,4 +111,29 @@ fn short_stretch(text: &str) -> Result<StretchKeys, String> {
             _ => "Write `none`, `min-max`, `percentile:2,98`, `mean-std:2` or `values:0,3000`.".into(),
         }),
     }
+}
+
+/// The keys that a short text stands for, with their values; `None` where it is no stretch.
+pub(super) fn short_keys(text: &str) -> Option<Vec<(&'static str, Data)>> {
+    let StretchKeys { method, percentiles, k, ranges, .. } = short_stretch(text).ok()?;
+    let name = match method {
+        StretchName::None => "none",
+        StretchName::MinMax => "min-max",
+        StretchName::Percentile => "percentile",
+        StretchName::MeanStd => "mean-std",
+        StretchName::Values => "values",
+    };
+    let number = |number: f64| Data::Number(number.into());
+    let pair = |pair: [f64; 2]| list(pair.map(number));
+    let numbers = [
+        ("percentiles", percentiles.map(pair)),
+        ("k", k.map(number)),
+        ("ranges", ranges.map(|ranges| list(ranges.into_iter().map(pair)))),
+    ];
+    let numbers = numbers.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    Some([("method", Data::Text(name.to_owned()))].into_iter().chain(numbers).collect())
+}
+
+fn list(items: impl IntoIterator<Item = Data>) -> Data {
+    Data::List(items.into_iter().map(|data| Node { place: Place::default(), data }).collect())
 }

@@ -12,11 +12,20 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// A value as it is named in a message: printable and not too long.
-pub(super) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     let cut: String = text.chars().take(LONGEST).collect();
     let rest = if text.chars().nth(LONGEST).is_some() { "…" } else { "" };
     format!("`{}{rest}`", printable(&cut))
+}
+
+/// What YAML 1.1 takes for `true` and `false`, and YAML 1.2 for text: both are written.
+pub(super) fn yes_or_no(text: &str) -> Option<bool> {
+    match text.trim().to_lowercase().as_str() {
+        "yes" | "on" => Some(true),
+        "no" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 /// The candidate that is likely meant by `written`.

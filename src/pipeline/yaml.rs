@@ -27,16 +27,39 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Node, Fault> {
         let message = format!("{} bytes of YAML are too many: at most {MAX_BYTES} are read", source.text.len());
         return Err(Fault::new(Place::whole(source), message));
     }
-    let outline = Outliner::new(source).outline()?;
+    let outline = Outliner::new(source).outline().map_err(quotes_needed)?;
     let value: Value = serde_yaml::from_str(&source.text).map_err(|error| {
         let place = match error.location() {
             Some(at) => Place { source: source.clone(), line: at.line(), col: at.column().saturating_sub(1), len: 1 },
             None => Place::whole(source),
         };
-        Fault::new(place, format!("not valid YAML: {error}"))
+        quotes_needed(Fault::new(place, format!("not valid YAML: {error}")))
     })?;
     let place = Place::whole(source);
     join(value, outline.as_ref(), &place)
+}
+
+/// Says what is to be done where the line of a fault begins a value with what YAML reads otherwise.
+fn quotes_needed(fault: Fault) -> Fault {
+    if fault.hint.is_some() {
+        return fault;
+    }
+    let line = fault.place.source.text.lines().nth(fault.place.line.saturating_sub(1)).unwrap_or_default();
+    let hint = if ["{scene}", "{folder}"].iter().any(|name| line.contains(name)) {
+        "Put names that begin with {scene} or {folder} into quotes: '{scene}_labels.tif'."
+    } else if line.contains('\t') {
+        "Indent with blanks: YAML takes no tabs."
+    } else if ["*.", "*/", "**", "*_"]
+        .iter()
+        .any(|star| line.contains(&format!(": {star}")) || line.contains(&format!("- {star}")))
+    {
+        "Put patterns that begin with `*` into quotes: '*.tif'."
+    } else if line.contains(": %") || line.contains("- %") || line.contains(": @") || line.contains("- @") {
+        "Put text that begins with `%` or `@` into quotes."
+    } else {
+        return fault;
+    };
+    fault.with_hint(hint)
 }
 
 /// Where a value and what lies inside it were written.

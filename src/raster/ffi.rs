@@ -41,22 +41,30 @@ pub(super) fn forget_remote(name: &Path) {
     }
 }
 
-/// The bytes of a file by GDAL's name; at most `most` of them, else an error.
+/// The bytes of a file by GDAL's name, read from its start to its end; at most `most` of them, else an error.
 pub(super) fn read_file(name: &Path, most: usize) -> Result<Vec<u8>> {
     let c_name = CString::new(name.to_string_lossy().as_bytes())?;
-    let mut bytes = ptr::null_mut();
-    let mut count = 0;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    // SAFETY: the name lives over the call. On success GDAL sets `bytes` to memory of its own with `count` bytes (and a
-    // zero behind them), which is copied and then freed with GDAL's own call; on failure it leaves or sets null.
+    let mut bytes = Vec::new();
+    let mut chunk = vec![0u8; 1 << 16];
+    // SAFETY: name and mode are C strings that live over the calls; the handle is closed once, on every way; GDAL writes at
+    // most the chunk's length into it and gives how much it wrote.
     unsafe {
-        let read = gdal_sys::VSIIngestFile(ptr::null_mut(), c_name.as_ptr(), &mut bytes, &mut count, most);
-        if read == 0 || bytes.is_null() {
-            return Err(GdalError::BadArgument(format!("{} is not there or too large", name.display())));
+        let file = gdal_sys::VSIFOpenL(c_name.as_ptr(), c"rb".as_ptr());
+        if file.is_null() {
+            return Err(GdalError::BadArgument(format!("{} is not there", name.display())));
         }
-        let copy = std::slice::from_raw_parts(bytes, usize::try_from(count).unwrap_or(0)).to_vec();
-        gdal_sys::VSIFree(bytes.cast());
-        Ok(copy)
+        loop {
+            let count = gdal_sys::VSIFReadL(chunk.as_mut_ptr().cast(), 1, chunk.len(), file);
+            bytes.extend(chunk.iter().take(count));
+            if count == 0 || bytes.len() > most {
+                break;
+            }
+        }
+        gdal_sys::VSIFCloseL(file);
+    }
+    match bytes.len() > most {
+        true => Err(GdalError::BadArgument(format!("{} has more than {most} bytes", name.display()))),
+        false => Ok(bytes),
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use gdal::{Dataset, DatasetOptions, GdalOpenFlags, Metadata};
+use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
-use super::{messages, remote};
+use super::{containers, messages, remote};
 use crate::error::{Error, Result};
 use crate::location::is_remote;
 
@@ -15,6 +15,15 @@ pub(super) fn open(path: &Path) -> Result<Dataset> {
 
 /// Opens a raster for reading with driver options of the form `KEY=value`.
 pub(super) fn open_with(path: &Path, open_options: &[&str]) -> Result<Dataset> {
+    let dataset = open_container(path, open_options)?;
+    if dataset.raster_count() == 0 {
+        return Err(containers::no_bands(path, &dataset));
+    }
+    Ok(dataset)
+}
+
+/// Opens a raster, or a file that has no bands itself and rasters inside.
+pub(super) fn open_container(path: &Path, open_options: &[&str]) -> Result<Dataset> {
     super::init();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let alone = [name.as_ref()];
@@ -27,13 +36,16 @@ pub(super) fn open_with(path: &Path, open_options: &[&str]) -> Result<Dataset> {
         sibling_files: is_remote(path).then_some(alone.as_slice()),
         ..DatasetOptions::default()
     };
-    let dataset = remote::patiently(&[path], || {
+    remote::patiently(&[path], || {
         messages::attempt(|| Dataset::open_ex(path, options())).map_err(|cause| explain(path, cause))
-    })?;
-    if dataset.raster_count() == 0 {
-        return Err(no_bands(path, &dataset));
-    }
-    Ok(dataset)
+    })
+}
+
+/// What GDAL says of a remote file that it cannot read: the server's answer, where there was one.
+pub(super) fn complaint(path: &Path) -> Option<messages::Cause> {
+    let flags = GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR;
+    messages::attempt(|| Dataset::open_ex(path, DatasetOptions { open_flags: flags, ..DatasetOptions::default() }))
+        .err()
 }
 
 fn explain(path: &Path, cause: messages::Cause) -> Error {
@@ -78,19 +90,6 @@ fn rasters_inside(path: &Path) -> Option<String> {
     let names = names.iter().filter(|name| !name.to_string_lossy().ends_with('/'));
     let shown: Vec<String> = names.take(SHOWN).map(|name| format!("{archive}/{}", name.display())).collect();
     (!shown.is_empty()).then(|| shown.join(", "))
-}
-
-fn no_bands(path: &Path, dataset: &Dataset) -> Error {
-    let error = Error::input(format!("{} holds no bands", path.display()));
-    let first = dataset
-        .metadata_domain("SUBDATASETS")
-        .and_then(|items| items.into_iter().find_map(|item| Some(item.split_once("_NAME=")?.1.to_owned())));
-    match first {
-        Some(first) => {
-            error.with_hint(format!("It is a container of rasters: name one of them, for example '{first}'."))
-        }
-        None => error,
-    }
 }
 
 #[cfg(test)]

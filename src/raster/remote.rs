@@ -1,10 +1,13 @@
 //! Rasters that come over a network: how often and how patiently they are asked for.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::{ffi, messages};
+use serde_json::Value;
+
+use super::{ffi, messages, open};
 use crate::error::{Error, Result};
 use crate::location::is_remote;
 
@@ -66,13 +69,30 @@ fn is_final(error: &Error) -> bool {
     })
 }
 
-/// The content of a text file, local or remote.
-pub(super) fn read_text(name: &Path, most: usize) -> Result<String> {
+/// The content of a JSON document, local or remote, of at most `most` bytes; `None` where it is no JSON.
+pub(super) fn read_json(name: &Path, most: usize) -> Result<Option<Value>> {
     super::init();
     patiently(&[name], || {
         let cannot = || format!("cannot read {}", name.display());
-        let bytes = messages::attempt(|| ffi::read_file(name, most))
-            .map_err(|cause| Error::input(cannot()).with_source(cause))?;
-        String::from_utf8(bytes).map_err(|error| Error::input(cannot()).with_source(error))
+        let bytes = messages::attempt(|| ffi::read_file(&streamed(name), most)).map_err(|cause| {
+            // A stream alone does not tell the server's answer.
+            let cause = if streamed(name) == name { cause } else { open::complaint(name).unwrap_or(cause) };
+            Error::input(cannot()).with_source(cause)
+        })?;
+        let text = String::from_utf8(bytes).map_err(|error| Error::input(cannot()).with_source(error))?;
+        match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+            Ok(json) => Ok(Some(json)),
+            // What comes over a network may be cut.
+            Err(error) if error.is_eof() && is_remote(name) => Err(Error::input(cannot()).with_source(error)),
+            Err(_) => Ok(None),
+        }
     })
+}
+
+/// A document from a server as it comes: those that make their answers (searches, item collections) know no ranges.
+fn streamed(name: &Path) -> Cow<'_, Path> {
+    match name.to_str().and_then(|name| name.strip_prefix("/vsicurl/http")) {
+        Some(rest) => Cow::Owned(format!("/vsicurl_streaming/http{rest}").into()),
+        None => name.into(),
+    }
 }

@@ -158,5 +158,5 @@ fn what_is_not_there_is_said_at_once() {
     assert!(error.to_string().contains("none.tif") && error.hint().unwrap().contains("address"), "{error}");
     assert!(error.causes().join(" ").contains("404"), "{:?}", error.causes());
     assert!(started.elapsed().as_secs() < 3);
-    assert!(remote::read_text(std::path::Path::new("/nowhere/item.json"), 1000).is_err());
+    assert!(remote::read_json(std::path::Path::new("/nowhere/item.json"), 1000).is_err());
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::containers::inspect_scene;
 use super::resample::Resampler;
 use super::{alpha, area, inspect, mosaic, stac};
 use crate::error::{Error, Result};
@@ -27,10 +28,14 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
     let mut scenes = Vec::new();
     for file in &request.files {
         match stac::items(file, &request.assets)? {
-            None => scenes.push(inspect(file)?),
-            Some(items) => {
-                for item in items {
-                    scenes.push(of_item(&item)?);
+            None => scenes.push(inspect_scene(file)?),
+            Some(found) => {
+                let first = scenes.len();
+                for item in &found.items {
+                    scenes.push(of_item(item)?);
+                }
+                if let Some(scene) = scenes.get_mut(first) {
+                    scene.access.notes.extend(found.note);
                 }
             }
         }

@@ -1,17 +1,15 @@
 //! STAC items and item collections: which files of an acquisition are to be read.
 
-#![expect(clippy::indexing_slicing, reason = "JSON gives null for a key that is not there")]
-
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::remote;
+use super::{remote, stac_links};
 use crate::error::{Error, Result};
-use crate::location::{Location, is_remote};
+use crate::location::{beside, is_raster_name, is_remote};
 
 /// A page of a catalogue has some hundred items of some 20 kB.
-const MAX_BYTES: usize = 64 << 20;
+pub(super) const MAX_BYTES: usize = 64 << 20;
 
 /// What is to be looked at where the job names no assets: a key and a role that publishers use for it.
 const VISUAL: &str = "visual";
@@ -24,35 +22,40 @@ pub(super) struct Item {
     pub files: Vec<(String, PathBuf)>,
 }
 
-/// The items of a file; `None` where it is none of STAC's.
+/// What a document of STAC's leads to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub items: Vec<Item>,
+    /// What is to be said of it.
+    pub note: Option<String>,
+}
+
+/// The items of a file: an item, an item collection or a search with all its pages, a collection, a catalog. `None` where it
+/// is none of STAC's.
 ///
 /// # Errors
-/// It cannot be read, or an item lacks the assets.
-pub(super) fn items(name: &Path, assets: &[String]) -> Result<Option<Vec<Item>>> {
+/// It cannot be read, leads nowhere or to too many items, or an item lacks the assets.
+pub(super) fn items(name: &Path, assets: &[String]) -> Result<Option<Found>> {
     if !may_be_stac(name) {
         return Ok(None);
     }
-    let text = remote::read_text(name, MAX_BYTES)?;
-    let Ok(json) = serde_json::from_str::<Value>(&text) else { return Ok(None) };
-    let features: Vec<&Value> = match json["type"].as_str() {
-        Some("Feature") => vec![&json],
-        Some("FeatureCollection") => json["features"].as_array().into_iter().flatten().collect(),
-        _ => return Ok(None),
-    };
-    if features.is_empty() || features.iter().any(|feature| !feature["assets"].is_object()) {
-        return Ok(None);
+    match remote::read_json(name, MAX_BYTES)? {
+        Some(json) if stac_links::is_stac(&json) => stac_links::follow(name, json, assets).map(Some),
+        _ => Ok(None),
     }
-    let base = name.parent().unwrap_or(Path::new(""));
-    features.into_iter().map(|feature| item(feature, name, base, assets)).collect::<Result<_>>().map(Some)
 }
 
 fn may_be_stac(name: &Path) -> bool {
     let text = name.to_string_lossy().to_lowercase();
     let path = text.split('?').next().unwrap_or_default();
-    path.ends_with(".json") || path.ends_with(".geojson") || (is_remote(name) && path.contains("/items"))
+    let of_api = || ["/items", "/search", "/collections/"].iter().any(|part| path.contains(part));
+    path.ends_with(".json")
+        || path.ends_with(".geojson")
+        || (is_remote(name) && of_api() && !is_raster_name(Path::new(path)))
 }
 
-fn item(feature: &Value, name: &Path, base: &Path, wanted: &[String]) -> Result<Item> {
+/// The files of an item; `name` is the document in which it stands.
+pub(super) fn item(feature: &Value, name: &Path, wanted: &[String]) -> Result<Item> {
     let id = feature["id"].as_str().unwrap_or("item").to_owned();
     let Some(all) = feature["assets"].as_object() else {
         return Err(Error::input(format!("item {id} of {} has no assets", name.display())));
@@ -88,9 +91,9 @@ fn item(feature: &Value, name: &Path, base: &Path, wanted: &[String]) -> Result<
         let found = wanted.iter().map(|name| one(name).map(|(key, asset)| (name.as_str(), key, asset)));
         found.collect::<Result<_>>()?
     };
-    let files = chosen.into_iter().map(|(name, key, asset)| {
+    let files = chosen.into_iter().map(|(asset_name, key, asset)| {
         let href = asset["href"].as_str().ok_or_else(|| missing(&format!("{key:?} with an address (href)")))?;
-        Ok((name.to_owned(), Location::read(href, base).gdal_name()))
+        Ok((asset_name.to_owned(), beside(name, href).gdal_name()))
     });
     Ok(Item { files: files.collect::<Result<_>>()?, id })
 }
@@ -128,7 +131,8 @@ mod tests {
     fn read(name: &str, text: &str, assets: &[&str]) -> Result<Option<Vec<Item>>> {
         crate::raster::init();
         gdal::vsi::create_mem_file(name, text.as_bytes().to_vec()).unwrap();
-        items(Path::new(name), &assets.iter().map(|asset| (*asset).to_owned()).collect::<Vec<_>>())
+        let assets: Vec<String> = assets.iter().map(|asset| (*asset).to_owned()).collect();
+        Ok(items(Path::new(name), &assets)?.map(|found| found.items))
     }
 
     fn files(items: &[Item]) -> Vec<String> {
@@ -148,7 +152,8 @@ mod tests {
 
     #[test]
     fn collections_have_many_items_and_other_json_is_left_alone() {
-        let collection = format!(r#"{{"type":"FeatureCollection","features":[{ITEM},{ITEM}]}}"#);
+        let other = ITEM.replace("S2A_T32", "S2A_T33");
+        let collection = format!(r#"{{"type":"FeatureCollection","features":[{ITEM},{other}]}}"#);
         assert_eq!(read("/vsimem/stac/d.json", &collection, &[]).unwrap().unwrap().len(), 2);
         for other in
             ["{}", "[", r#"{"type":"FeatureCollection","features":[]}"#, r#"{"type":"Feature","geometry":null}"#]

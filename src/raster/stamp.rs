@@ -32,6 +32,15 @@ pub fn tag(path: &Path, name: &str) -> Option<String> {
     dataset.metadata_item(name, "")
 }
 
+/// Whether a file is a raster that this program has written: by its tags, and a picture by the labels beside it.
+pub fn is_result(path: &Path) -> bool {
+    let of_labels = || {
+        let stem = path.file_name()?.to_str()?.strip_suffix("_preview.png")?;
+        Some(path.with_file_name(format!("{stem}_labels.tif")).is_file())
+    };
+    of_labels().unwrap_or(false) || tag(path, "SEGEARTH_VERSION").is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::test_scenes;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::deal::deal;
 use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share, Watch};
 use super::look::Look;
+use super::prompts::{self, Prompts};
 use super::stop::Stop;
 use super::tally::Tally;
 use super::{process, provenance};
@@ -16,11 +17,10 @@ use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
 use crate::model::registry::Model;
-use crate::model::text::{Tokenizer, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
 use crate::model::tta::EightSides;
 use crate::model::{self, Normalisation, Queries, Segmenter, Shortcuts};
-use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec, TemplateChoice};
+use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec};
 use crate::report::{ClassShare, Output, Reporter, Summary, Work};
 use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
 use crate::{raster, vector};
@@ -46,6 +46,10 @@ pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
     }
     if scenes.len() > MOST_SURVEYED {
         reporter.note(&format!("the pixels of {MOST_SURVEYED} of {} scenes were looked at.", scenes.len()));
+    }
+    if let Model::Bundle(bundle) = &prepared.model {
+        let Prompts { tokenizer, templates, .. } = Prompts::of(&prepared.plan, bundle)?;
+        prompts::notes(&prepared.plan, &tokenizer, &templates)?.iter().for_each(|note| reporter.note(note));
     }
     reporter.plan(&prepared.plan);
     Ok(())
@@ -215,9 +219,9 @@ impl Prepared {
 }
 
 pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
-    let beside = |error| pipeline::with_other_faults(spec, error, raster::find);
+    let beside = |error| pipeline::with_other_faults(spec, error, &raster::is_result, raster::find);
     pipeline::model_choice(spec).map_or(Ok(()), |choice| model_is_there(&choice)).map_err(beside)?;
-    let inputs = pipeline::inputs(spec)?;
+    let inputs = pipeline::inputs(spec, &raster::is_result)?;
     let trust = if trust { Trust::User } else { Trust::Hashes };
     let model = match &inputs.model {
         ModelChoice::Named(name) => Model::named(name, trust),
@@ -234,7 +238,7 @@ pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Rep
     }
     products_foreseen(&plan)?;
     let device = device(plan.device, &model, reporter)?;
-    plan.notes.iter().for_each(|note| reporter.note(note));
+    inputs.notes.iter().chain(&plan.notes).for_each(|note| reporter.note(note));
     Ok(Prepared { plan, model, device, job: spec.written(), with_model: OnceLock::new() })
 }
 
@@ -365,25 +369,14 @@ fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Report
 
 /// The classes' prompts as text features: from the cache, or from the text tower.
 fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) -> Result<Queries> {
-    let templates = match &plan.method.templates {
-        TemplateChoice::ImageNet80 => imagenet_templates(),
-        TemplateChoice::None => vec!["{}".to_owned()],
-        TemplateChoice::File(path) => read_templates(path)?,
-    };
-    let tokenizer = Tokenizer::from_json_file(&bundle.tokenizer())?.with_context(bundle.card.sizes.context);
-    let place = || format!("cannot use the model in {}", bundle.folder.display());
-    tokenizer.check_embedding(bundle.card.sizes.vocabulary).input(place)?;
-    let prompts: Vec<String> = plan.classes.iter().flat_map(|class| class.prompts.iter().cloned()).collect();
-    for prompt in &prompts {
-        for word in tokenizer.unknown_words(prompt)? {
-            reporter.note(&format!("the model does not know the word \"{word}\"; its class may come out at random."));
-        }
-    }
+    let Prompts { tokenizer, templates, prompts } = Prompts::of(plan, bundle)?;
+    prompts::notes(plan, &tokenizer, &templates)?.iter().for_each(|note| reporter.note(note));
     let wording = Wording { prompts: &prompts, templates: &templates };
     let identity = bundle.text_identity()?;
     let cache = QueryCache::of_user();
     if let Some(queries) = cache.as_ref().and_then(|cache| cache.get(&identity, wording)) {
         reporter.detail("The prompts' features come from the cache.");
+        prompts::same_queries(plan, &tokenizer, &queries)?.iter().for_each(|note| reporter.note(note));
         return Ok(queries);
     }
     let mut encoder = TorchTextEncoder::load(&bundle.text_encoder(), device)?;
@@ -396,8 +389,9 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
             "the text tower gives features {found} wide, model.yaml says sizes.embed_dim is {expected}"
         ))
         .with_hint("Import the model again, or set that key right."))
-        .input(place);
+        .input(|| format!("cannot use the model in {}", bundle.folder.display()));
     }
+    prompts::same_queries(plan, &tokenizer, &queries)?.iter().for_each(|note| reporter.note(note));
     if let Some(Err(error)) = cache.map(|cache| cache.put(&identity, wording, &queries)) {
         reporter.note(&format!("The prompts' features are not kept for the next job: {error}."));
     }

@@ -10,6 +10,7 @@ mod look;
 mod metrics;
 mod models;
 mod process;
+mod prompts;
 mod provenance;
 mod stop;
 mod submit;

@@ -33,7 +33,7 @@ const USUAL_PATCHES: usize = 12;
 
 pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let spec = pipeline::from_flags(&args.overrides())?;
-    let inputs = pipeline::inputs(&spec)?;
+    let inputs = pipeline::inputs(&spec, &raster::is_result)?;
     let bundle = bundle(&inputs.model, if trust { Trust::User } else { Trust::Hashes })?;
     import::prove_free(&args.output)?;
     let found = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();

@@ -38,9 +38,13 @@ fn a_scene_that_is_none() {
     hint: Paths in a job file start from its folder; paths in flags from where you are.
     ");
     assert_snapshot!(work.refused(&segment("folder", "-c a;b")), @r"
-    error: folder is a folder, not a raster
+    error: there is no raster in the folder folder
+      --> SCENE
+     |
+     | folder
+     | ^^^^^^
 
-    hint: Name the raster file itself; a job takes several: `scene: [a.tif, b.tif]`, or --input folder/*.tif.
+    hint: Of a folder, the rasters right in it are taken (.tif, .jp2, .img, .vrt, .nc, …). Name a file, or a pattern: `**/*.tif` looks through the folders below.
     ");
     assert_snapshot!(without_causes(&work.refused(&segment("notes.tif", "-c a;b"))), @r"
     error: notes.tif is not a raster that can be opened
@@ -372,37 +376,28 @@ fn an_output_in_the_way_of_another_file() {
     ");
     fs::create_dir(work.path("other")).expect("a folder");
     noise_scene(&work.path("other/scene.tif"), 60, 40);
-    work.write("job.yaml", "model: fake:null\nscene: [scene.tif, other/scene.tif]\nclasses: [a, b]\n");
+    work.write("job.yaml", "model: fake:null\nscene: [scene.tif, other/../scene.tif]\nclasses: [a, b]\n");
     assert_snapshot!(work.refused("run job.yaml"), @r"
-    error: scene.tif and other/scene.tif have the same file name: both would write to output/job/scene_labels.tif
+    error: scene.tif and other/../scene.tif are the same scene
       --> job.yaml:2:20
       |
-    2 | scene: [scene.tif, other/scene.tif]
-      |                    ^^^^^^^^^^^^^^^
+    2 | scene: [scene.tif, other/../scene.tif]
+      |                    ^^^^^^^^^^^^^^^^^^
 
-    hint: Run them as two jobs with different output folders, or rename one.
+    hint: Name each scene once; patterns and folders may not overlap.
     ");
     work.write(
         "job.yaml",
         "model: fake:null\nscene: [scene.tif, other/scene.tif]\nclasses: [a, b]\noutputs: {labels: l.tif}\n",
     );
     assert_snapshot!(work.refused("run job.yaml"), @r"
-    error: 2 faults in the job
-
-    2 scenes would all write to `l.tif`
+    error: 2 scenes would all write to `l.tif`
       --> job.yaml:4:19
       |
     4 | outputs: {labels: l.tif}
       |                   ^^^^^
 
-    scene.tif and other/scene.tif have the same file name: both would write to output/job/l.tif
-      --> job.yaml:2:20
-      |
-    2 | scene: [scene.tif, other/scene.tif]
-      |                    ^^^^^^^^^^^^^^^
-
     hint: Put {scene} into the name: it stands for the scene's file name without its extension.
-          Run them as two jobs with different output folders, or rename one.
     ");
 }
 

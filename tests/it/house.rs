@@ -19,7 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("raster", &["geom", "scene", "location"]),
     // One reader of label rasters for all.
     ("vector", &["geom", "scene", "raster"]),
-    ("pipeline", &["geom", "scene", "location"]),
+    ("pipeline", &["geom", "hash", "scene", "location"]),
     ("network", &["geom"]),
     // import.rs hands checkpoints to the network; torch.rs runs what it traced.
     ("model", &["geom", "hash", "held", "scene", "network", "upsample"]),

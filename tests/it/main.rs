@@ -11,6 +11,7 @@ mod corpus;
 mod fetch;
 mod flow;
 mod house;
+mod jobs;
 mod labels;
 mod logs;
 mod look;

@@ -150,6 +150,14 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Number of tokens of a prompt, start and end among them, before it is cut to the context.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn count(&self, prompt: &str) -> Result<usize> {
+        self.words(prompt)?.iter().try_fold(2, |count, word| Ok(count + self.word_ids(word)?.len()))
+    }
+
     /// Encodes prompts as the rows of one array. Attention is causal, so columns after the longest row are left out.
     pub fn encode_batch<S: AsRef<str>>(&self, prompts: &[S]) -> Result<TokenBatch> {
         let rows = prompts.iter().map(|prompt| self.encode(prompt.as_ref())).collect::<Result<Vec<_>>>()?;
@@ -305,6 +313,8 @@ mod tests {
         assert_eq!(tokenizer.encode("road road").unwrap(), [START, 514, 514, END]);
         assert_eq!(tokenizer.encode("road road road").unwrap(), [START, 514, 514, END]);
         assert_eq!(tiny().encode(&"road ".repeat(100)).unwrap().len(), CONTEXT);
+        assert_eq!(tokenizer.count("road road road").unwrap(), 5);
+        assert_eq!(tiny().count(&"road ".repeat(100)).unwrap(), 102);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::*;
-use crate::pipeline::{from_flags, inputs};
+use crate::pipeline::from_flags;
 
 /// Lines that make a job complete; those of a case come after them.
 const HEAD: &str = "model: m\nscene: a.tif\n";
@@ -52,6 +52,9 @@ fn faults_of_the_text() {
         ("an empty file", "", &[]),
         ("comments alone", "# nothing\n", &[]),
         ("characters for the terminal", "classes: [a, b]\n\"\\e[2Jmodell\": x\n", &[]),
+        ("a name in braces", "classes: [a, b]\noutputs:\n  labels: {scene}_x.tif\n", &[]),
+        ("a pattern that begins with a star", "classes: [a, b]\nscene: *.tif\n", &[]),
+        ("a colour that is a comment", "classes:\n  - name: a\n    colour: #ff0000\n  - b\n", &[]),
         ("two of three percentiles", "classes: [a, b]\nstretch:\n  method: percentile\n  percentiles: [2]\n", &[]),
     ];
     insta::assert_snapshot!(render(cases));
@@ -181,7 +184,9 @@ fn faults_of_scenes() {
     show("a palette", &grey, vec![scene("a.tif", &[(Palette, "Byte")])]);
     show("complex numbers", &grey, vec![scene("a.tif", &[(Grey, "CFloat32")])]);
     let two = "model: m\nscene: [x/a.tif, y/a.tif]\nclasses: [a, b]\n";
-    show("two scenes of one name", two, vec![rgb("x/a.tif"), rgb("y/a.tif")]);
+    show("a scene twice", two, vec![rgb("x/a.tif"), rgb("x/../x/a.tif")]);
+    let crossed = format!("{two}outputs: {{labels: '{{scene}}.tif', scores: '{{scene}}_x.tif'}}\n");
+    show("the output of one scene is that of another", &crossed, vec![rgb("x/a.tif"), rgb("y/a_x.tif")]);
     let fixed = "model: m\nscene: [a.tif, b.tif]\nclasses: [a, b]\noutputs:\n  labels: labels.tif\n";
     show("two scenes, one output", fixed, vec![rgb("a.tif"), rgb("b.tif")]);
     insta::assert_snapshot!(text);

@@ -51,6 +51,11 @@ pub(super) fn plan(job: &str, sets: &[&str], scenes: Vec<SceneInfo>) -> Result<P
     resolve(&parse(Path::new("job.yaml"), job.to_owned(), &overrides)?, &FACTS, scenes)
 }
 
+/// What a job asks for, where no file is a result.
+pub(super) fn inputs(spec: &crate::pipeline::Spec) -> Result<crate::pipeline::Inputs> {
+    crate::pipeline::inputs(spec, &|_| false)
+}
+
 pub(super) fn shown(error: &Error) -> String {
     let mut text = format!("error: {error}");
     for cause in error.causes() {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::geom::Blend;
-use crate::pipeline::{DeviceChoice, ModelChoice, OutputPaths, RasterPlan, TemplateChoice, from_flags, inputs};
+use crate::pipeline::{DeviceChoice, ModelChoice, OutputPaths, RasterPlan, TemplateChoice, from_flags};
 use crate::scene::{
     AreaRequest, Compression, MaskRequest, MaskSource, NodataValue, RasterFormat, RasterLayout, Resolution,
     SceneRequest, ScoreType, StretchMethod, ValueRange,
@@ -136,6 +136,94 @@ fn set_overrides_any_key_and_makes_sections() {
     assert_eq!(plan.classes[1].threshold, Some(0.25));
     assert_eq!(plan.classes[1].prompts, ["roof"]);
     assert_eq!(plan.device, DeviceChoice::Cuda(1));
+}
+
+#[test]
+fn set_reaches_into_short_forms() {
+    let job = "model: m\nscene: a.tif\nclasses: [background, 'water,river', road]\nstretch: percentile:1,99\n\
+               outputs: {polygons: true}\n";
+    let plan_of =
+        |sets: &[&str]| plan(job, sets, vec![rgb("a.tif")]).unwrap_or_else(|error| panic!("{}", shown(&error)));
+    let sets = ["classes[1].threshold=0.4", "classes[1].colour=#ff0000", "classes[2].prompts=[road, street]"];
+    let classes = plan_of(&sets).classes;
+    assert_eq!((classes[1].name.as_str(), classes[1].threshold, classes[1].colour), ("water", Some(0.4), [255, 0, 0]));
+    assert_eq!(classes[1].prompts, ["water", "river"]);
+    assert_eq!(
+        (classes[2].name.as_str(), classes[2].prompts.as_slice()),
+        ("road", &["road", "street"].map(String::from)[..])
+    );
+    let renamed = plan_of(&["classes[1].name=lake", "classes[1].prompts[1]=pond"]).classes;
+    assert_eq!(
+        (renamed[1].name.as_str(), renamed[1].prompts.as_slice()),
+        ("lake", &["water", "pond"].map(String::from)[..])
+    );
+
+    let stretch = |set: &str| plan_of(&[set]).scenes[0].stretch.clone();
+    let gamma = stretch("stretch.gamma=0.6");
+    assert_eq!((gamma.method, gamma.gamma), (StretchMethod::Percentile { low: 1.0, high: 99.0 }, 0.6));
+    assert_eq!(stretch("stretch.percentiles[1]=98").method, StretchMethod::Percentile { low: 1.0, high: 98.0 });
+    let other = plan(&job.replace("percentile:1,99", "values:0,3000"), &["stretch.joint=true"], vec![rgb("a.tif")]);
+    let all = ValueRange { low: 0.0, high: 3000.0 };
+    let other = other.unwrap().scenes[0].stretch.clone();
+    assert_eq!((other.method, other.joint), (StretchMethod::Given([all; 3]), true));
+
+    let product = |job: &str, set: &str| plan(job, &[set], vec![rgb("a.tif")]).unwrap();
+    let wanted = product(job, "outputs.polygons.diagonal=true");
+    assert!(wanted.product.unwrap().options.diagonal);
+    assert!(wanted.scenes[0].outputs.polygons.is_some());
+    let unwanted = job.replace("polygons: true", "polygons: false");
+    assert!(product(&unwanted, "outputs.polygons.diagonal=true").product.unwrap().options.diagonal);
+    let named = product(&job.replace("polygons: true", "polygons: p.fgb"), "outputs.polygons.recipe=water");
+    assert_eq!(named.scenes[0].outputs.polygons, Some("output/job/p.fgb".into()));
+
+    let area = |job: &str, set: &str| inputs(&parsed(job, set)).unwrap().scenes.remove(0).area;
+    let bounds = "model: m\nscene: /vsimem/a.tif\nclasses: [a, b]\naoi: [1, 2, 3, 4]\n";
+    assert!(matches!(area(bounds, "aoi.crs=EPSG:32632"), Some(AreaRequest::Bounds { crs, .. }) if crs == "EPSG:32632"));
+    let file = bounds.replace("[1, 2, 3, 4]", "/vsimem/area.gpkg");
+    assert!(matches!(area(&file, "aoi.layer=x"), Some(AreaRequest::File { layer: Some(layer), .. }) if layer == "x"));
+    let mask =
+        |nodata: &str, set: &str| inputs(&parsed(&format!("{bounds}nodata: {nodata}\n"), set)).unwrap().scenes[0].mask;
+    assert_eq!(mask("0", "nodata.tolerance=8"), mask("0~8", "device=cpu"));
+    assert_eq!(mask("0~8", "nodata.value=1"), mask("1~8", "device=cpu"));
+    let scenes = inputs(&parsed(bounds, "scene[0]=/vsimem/b.tif")).unwrap().scenes;
+    assert_eq!(scenes[0].files, [PathBuf::from("/vsimem/b.tif")]);
+}
+
+fn parsed(job: &str, set: &str) -> crate::pipeline::Spec {
+    super::parse(Path::new("job.yaml"), job.to_owned(), &[Override::set(set)]).unwrap()
+}
+
+#[test]
+fn scenes_of_one_file_name_have_names_of_their_own() {
+    let job =
+        |rest: &str| format!("model: m\nscene: [A/t.tif, B/t.tif]\nclasses: [a, b]\noutputs: {{folder: o{rest}}}\n");
+    let paths = |rest: &str, scenes: [&str; 2]| {
+        let plan = plan(&job(rest), &[], scenes.map(rgb).to_vec()).unwrap_or_else(|error| panic!("{}", shown(&error)));
+        let paths =
+            plan.scenes.iter().flat_map(|scene| scene.outputs.named().map(|(_, path)| path.display().to_string()));
+        (paths.collect::<Vec<_>>(), plan.notes)
+    };
+    let (found, notes) = paths(", scores: true", ["A/t.tif", "B/t.tif"]);
+    assert_eq!(found, ["o/A_t_labels.tif", "o/A_t_scores.tif", "o/B_t_labels.tif", "o/B_t_scores.tif"]);
+    assert_eq!(
+        notes,
+        [
+            "2 scenes share their file names with others: {scene} stands for `A_t`, `B_t` in names of outputs. A name with \
+          {folder} in it, such as '{folder}_{scene}_labels.tif', stays the same whatever scenes come."
+        ]
+    );
+    let (found, notes) = paths(", labels: '{folder}/{scene}.tif'", ["A/t.tif", "B/t.tif"]);
+    assert_eq!((found, notes), (vec!["o/A/t.tif".to_owned(), "o/B/t.tif".to_owned()], vec![]));
+    let (found, notes) = paths(", labels: '{folder}.tif'", ["A/t.tif", "B/u.tif"]);
+    assert_eq!((found, notes), (vec!["o/A.tif".to_owned(), "o/B.tif".to_owned()], vec![]));
+    for (rest, part) in [
+        (", labels: '{folder}.tif'", "2 scenes would all write to `{folder}.tif`"),
+        (", labels: '{name}_{scene}.tif'", "`{name}` in `{name}_{scene}.tif` stands for nothing"),
+        (", labels: '$DATA/{scene}.tif'", "`$DATA` is an environment variable"),
+    ] {
+        let error = plan(&job(rest), &[], vec![rgb("A/t.tif"), rgb("A/u.tif")]).unwrap_err();
+        assert!(error.to_string().contains(part), "{}", shown(&error));
+    }
 }
 
 #[test]

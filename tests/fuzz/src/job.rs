@@ -30,7 +30,7 @@ pub fn job(data: &[u8]) {
 fn plan(path: &Path, sets: &[Override]) -> Result<()> {
     let spec = pipeline::load(path, sets)?;
     spec.written();
-    let inputs = pipeline::inputs(&spec)?;
+    let inputs = pipeline::inputs(&spec, &|_| false)?;
     let scene = |(index, request): (usize, &SceneRequest)| scene(&request.files[0], 1 + index % 5);
     let scenes: Vec<SceneInfo> = inputs.scenes.iter().enumerate().map(scene).collect();
     pipeline::seen(&spec, scenes.clone())?;
