@@ -177,6 +177,8 @@ fn a_scene_without_a_single_pixel_of_data() {
         (300, 240),
         &[vec![0u8; 72_000], vec![0; 72_000], vec![0; 72_000]],
         |dataset| {
+            // GeoJSON is made of scenes with a CRS alone.
+            place(dataset);
             for band in 1..=3 {
                 dataset.rasterband(band).expect("a band").set_no_data_value(Some(0.0)).expect("a nodata value");
             }

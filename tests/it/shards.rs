@@ -84,21 +84,21 @@ fn summaries_count_what_was_done_by_all() {
     let line = format!("{} windows, {empty} without data left out", all - empty);
     let fresh = work.ok(["run", "job.yaml"]).stdout;
     assert_eq!(windows_line(&fresh), line);
-    let prometheus = |name: &str| fs::read_to_string(work.path(name)).expect("metrics");
 
     fs::remove_dir_all(work.path("out")).expect("outputs");
-    let told = work.ok("run job.yaml --workers 3 --metrics w.prom".split(' '));
+    let told = work.ok("run job.yaml --workers 3".split(' '));
     assert_eq!(windows_line(&told.stdout), format!("{line} by 3 workers"));
-    let earlier = format!("outcome=\"earlier\"}} {}\n", all - empty);
-    let metrics = prometheus("w.prom");
-    assert!(metrics.contains(&earlier) && metrics.contains(&format!("outcome=\"empty\"}} {empty}\n")), "{metrics}");
 
     fs::remove_dir_all(work.path("out")).expect("outputs");
     for shard in ["1/2", "2/2"] {
         work.ok(["run", "job.yaml", "--shard", shard]);
     }
-    let merged = work.ok("merge job.yaml".split(' ')).stdout;
+    let merged = work.ok("merge job.yaml --metrics m.prom".split(' ')).stdout;
     assert_eq!(windows_line(&merged), format!("{line}, computed by 2 shards; merged"));
+    let metrics = fs::read_to_string(work.path("m.prom")).expect("metrics");
+    for (outcome, count) in [("computed", 0), ("earlier", all - empty), ("empty", empty)] {
+        assert!(metrics.contains(&format!("outcome=\"{outcome}\"}} {count}\n")), "{metrics}");
+    }
     // What was finished before is told as that; what a worker has just finished, by the worker alone.
     let again = work.ok("run job.yaml --workers 2".split(' '));
     assert_eq!(again.stderr.matches("is finished, by an earlier run").count(), 1, "{}", again.stderr);
@@ -110,7 +110,7 @@ fn summaries_count_what_was_done_by_all() {
     work.write("small.yaml", JOB.replace("scene: scene.tif", "scene: [a.tif, b.tif]").replace(", polygons: a.fgb", ""));
     let told = work.ok("run small.yaml --workers 2".split(' '));
     assert!(!told.stderr.contains("by an earlier run"), "{}", told.stderr);
-    assert_eq!(told.stdout.matches("1 windows").count(), 2, "{}", told.stdout);
+    assert_eq!(told.stdout.matches("\n1 windows in ").count(), 2, "{}", told.stdout);
 }
 
 /// The page of a shared job is that of an undisturbed one.
