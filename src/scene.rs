@@ -4,6 +4,8 @@ mod class_names;
 mod ground;
 mod mask;
 mod product;
+mod scaling;
+mod spectrum;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +16,11 @@ pub use class_names::{ClassNames, same_name};
 pub use ground::ScaleBar;
 pub use mask::{MaskRequest, MaskRule, MaskSource, NodataValue, range};
 pub use product::{Misfit, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
+pub use scaling::{Conversion, Scaling, conversions};
+pub use spectrum::{
+    Described, Designation, Evidence, Sensor, Spectral, Spectrum, described, designation, micrometres, sensor,
+    sensor_of,
+};
 
 /// What a band shows, where the file says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +44,10 @@ pub struct BandInfo {
     /// GDAL's name of the pixel type: `Byte`, `UInt16`, `Float32`, …
     pub pixel_type: String,
     pub nodata: Option<f64>,
+    /// What else is known of the light that it shows.
+    pub spectral: Spectral,
+    /// How its stored values become physical ones; `None`: nothing says so.
+    pub scaling: Option<Scaling>,
 }
 
 /// Where a scene lies on the earth.
@@ -112,6 +123,8 @@ pub struct Access {
     pub picture_alpha: Option<usize>,
     /// The compression that has changed the pixels' values, such as JPEG.
     pub lossy: Option<String>,
+    /// How values of a mosaic's tiles are brought to the scale and offset of the first one; `None`: they are as stored.
+    pub conversion: Option<String>,
     /// What is to be said of how the scene was found and put together: whole sentences.
     pub notes: Vec<String>,
 }
@@ -125,7 +138,7 @@ pub struct NativeGrid {
 }
 
 /// A scene as a job asks for it: what has to be found and laid out before it can be read.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SceneRequest {
     /// GDAL's names, at least one; STAC items and item collections among them.
     pub files: Vec<PathBuf>,
@@ -133,6 +146,10 @@ pub struct SceneRequest {
     pub mosaic: bool,
     /// The assets taken from STAC items; empty: the one that is to be looked at.
     pub assets: Vec<String>,
+    /// The bands that the job names, in its words; numbers are left out. They choose assets where `assets` is empty.
+    pub bands: Vec<String>,
+    /// Those of `files` that are folders or patterns, and the band files behind each.
+    pub band_files: Vec<BandFiles>,
     pub resolution: Option<Resolution>,
     pub area: Option<AreaRequest>,
     pub mask: MaskRequest,
@@ -141,15 +158,19 @@ pub struct SceneRequest {
 impl SceneRequest {
     /// A single file, as it is.
     pub fn file(name: impl Into<PathBuf>) -> Self {
-        Self {
-            files: vec![name.into()],
-            mosaic: false,
-            assets: Vec::new(),
-            resolution: None,
-            area: None,
-            mask: MaskRequest::default(),
-        }
+        Self { files: vec![name.into()], ..Self::default() }
     }
+}
+
+/// One acquisition whose bands are files of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BandFiles {
+    /// As it stands among the request's files.
+    pub scene: PathBuf,
+    /// What the files' names have in common.
+    pub name: String,
+    /// The bands' names and their files.
+    pub files: Vec<(String, PathBuf)>,
 }
 
 /// Whether a text can name a reference system by what it says: GDAL would also ask a server for an address and read a file,
@@ -327,4 +348,16 @@ pub struct StretchPlan {
     pub joint: bool,
     /// Exponent on the stretched 0..=1 value: below 1 brightens, above 1 darkens.
     pub gamma: f64,
+}
+
+impl StretchPlan {
+    /// Whether one range is found for all three bands, for which their values have to be comparable.
+    pub fn joins_bands(&self) -> bool {
+        joins_bands(&self.method, self.joint)
+    }
+}
+
+/// See [`StretchPlan::joins_bands`].
+pub fn joins_bands(method: &StretchMethod, joint: bool) -> bool {
+    joint && !matches!(method, StretchMethod::None | StretchMethod::Given(_))
 }

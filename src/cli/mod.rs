@@ -197,7 +197,7 @@ pub struct SegmentArgs {
     /// The weights of overlapping windows: hann, gaussian, or average as in the paper [default: hann]
     #[arg(long, value_name = "average|hann|gaussian")]
     pub blend: Option<String>,
-    /// The bands seen as red, green and blue: numbers from 1, or names [default: by colour, else 1,2,3]
+    /// The bands seen as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
     #[arg(long, value_name = "R,G,B")]
     pub bands: Option<String>,
     /// What marks pixels without data: auto, none, alpha, nodata or band:N [default: auto: mask band, alpha, nodata value]

@@ -21,7 +21,7 @@ pub struct TrainUpsamplerArgs {
     /// Images like those that the model is for: rasters, or patterns such as 'tiles/*.tif'
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     pub images: Vec<String>,
-    /// The bands seen as red, green and blue: numbers from 1, or names [default: by colour, else 1,2,3]
+    /// The bands seen as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
     #[arg(long, value_name = "R,G,B")]
     pub bands: Option<String>,
     /// How values become 0 to 255, as for `segment` [default: none for 8-bit images, else percentile:2,98]

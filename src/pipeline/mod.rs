@@ -10,6 +10,8 @@
 //! Flags take the same way as files: each is a key of the job with a value, and its own place for faults.
 //! After [`plan::resolve`] nobody asks whether an option is set.
 
+mod band_files;
+mod bands;
 mod classes;
 mod decode;
 mod fault;
@@ -35,6 +37,7 @@ mod tests;
 mod words;
 mod yaml;
 
+pub use bands::label as band_label;
 pub use load::{Override, from_flags, load};
 pub use plan::{
     ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::bands::{self, BandNotes};
 use super::fault::Faults;
 pub use super::products::Product;
 use super::requests::{self, Requests};
@@ -12,7 +13,7 @@ use super::words::without_credentials;
 use super::{masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, Grid, MAX_WINDOW, Size};
-use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan};
+use crate::scene::{Georeference, RasterLayout, SceneInfo, SceneRequest, ScoreType, StretchPlan, conversions};
 
 /// What a plan has to know of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +142,24 @@ impl ScenePlan {
         let path = without_credentials(&self.info.path.to_string_lossy());
         let file = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
         self.info.access.name.clone().or(file).unwrap_or(path)
+    }
+
+    /// What is done to stored values so that they can be compared: to those of a mosaic's tiles, and to those of bands that
+    /// are stretched together. `None`: nothing.
+    pub fn conversion(&self) -> Option<String> {
+        let tiles = self.info.access.conversion.as_ref();
+        let tiles = tiles.map(|tiles| format!("tiles read as the first one stores values: {tiles}"));
+        let both: Vec<String> = tiles.into_iter().chain(self.joined_bands()).collect();
+        (!both.is_empty()).then(|| both.join("; "))
+    }
+
+    fn joined_bands(&self) -> Option<String> {
+        let bands =
+            self.bands.iter().filter_map(|number| self.info.bands.get(number.checked_sub(1)?)).collect::<Vec<_>>();
+        let found = self.stretch.joins_bands().then(|| conversions(&bands)).flatten()?;
+        let shown = found.iter().zip(["red", "green", "blue"]).filter(|(to, _)| !to.is_identity());
+        let shown: Vec<String> = shown.map(|(to, channel)| format!("{channel} ({to})")).collect();
+        Some(format!("bands read as the red one stores values: {}", shown.join(", ")))
     }
 
     /// The grid of the results.
@@ -363,10 +382,11 @@ fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, faults: &mut 
         notes.push("`grid` says nothing without `resolution`: the model sees the scene's own pixels.".to_owned());
     }
     let mask = masks::request(spec, faults);
+    let mut band_notes = BandNotes::default();
     for (index, (mut info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
         info.access.mask = mask;
         let key = if named { format!("scene[{index}]") } else { "scene".to_owned() };
-        let bands = scene_rules::bands(spec, &key, &info, faults);
+        let bands = bands::bands(spec, &key, &info, faults, &mut band_notes);
         let stretch = stretch.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
         masks::refuse(&info, bands, faults);
         notes.append(&mut info.access.notes);
@@ -374,6 +394,11 @@ fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, faults: &mut 
         notes.extend(masks::notes(&info, bands));
         plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
     }
+    notes.extend(band_notes.into_notes());
+    let joined = plans.iter().filter_map(|plan| Some((plan.name(), plan.joined_bands()?)));
+    notes.extend(joined.map(|(name, text)| format!("{name}: scale and offset of its bands differ: {text}.")));
+    let mut views: Vec<_> = plans.iter_mut().map(|plan| (&plan.info, plan.bands, &mut plan.stretch)).collect();
+    notes.extend(scene_rules::compare_values(&mut views));
     if let ModelChoice::Named(name) = &model_choice
         && ModelChoice::is_name(name)
         && spec.input_path("model", name).is_dir()
@@ -383,24 +408,31 @@ fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, faults: &mut 
     Plan { model: model_choice, device, scenes: plans, classes, background, method, tiling, rasters, product, notes }
 }
 
-/// How scenes are seen that are only to be looked at: found ones of [`Inputs::scenes`], each with the bands taken as red,
-/// green and blue, and its stretch.
+/// A scene that is only to be looked at, the bands taken as red, green and blue, and its stretch.
+pub type View = (SceneInfo, [usize; 3], StretchPlan);
+
+/// How scenes are seen that are only to be looked at, found ones of [`Inputs::scenes`]; and what should be said of them.
 ///
 /// # Errors
 /// As [`resolve`]'s, for bands and stretch.
-pub fn seen(spec: &Spec, scenes: Vec<SceneInfo>) -> Result<Vec<(SceneInfo, [usize; 3], StretchPlan)>> {
+pub fn seen(spec: &Spec, scenes: Vec<SceneInfo>) -> Result<(Vec<View>, Vec<String>)> {
     let mut faults = Faults::new(spec);
     let asked = stretch::stretch(spec, &mut faults);
     let mask = masks::request(spec, &mut faults);
     let mut views = Vec::with_capacity(scenes.len());
+    let (mut notes, mut band_notes) = (Vec::new(), BandNotes::default());
     for mut info in scenes {
         info.access.mask = mask;
-        let bands = scene_rules::bands(spec, "scene", &info, &mut faults);
+        let bands = bands::bands(spec, "scene", &info, &mut faults, &mut band_notes);
+        notes.append(&mut info.access.notes);
         let stretch = asked.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
         views.push((info, bands, stretch));
     }
     faults.finish()?;
-    Ok(views)
+    notes.extend(band_notes.into_notes());
+    let mut compared: Vec<_> = views.iter_mut().map(|(info, bands, stretch)| (&*info, *bands, stretch)).collect();
+    notes.extend(scene_rules::compare_values(&mut compared));
+    Ok((views, notes))
 }
 
 const MAX_BATCH: usize = 4096;

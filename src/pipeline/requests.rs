@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use super::band_files;
 use super::fault::Faults;
 use super::masks;
 use super::paths;
-use super::spec::{AreaForm, AreaKeys, OneOrMany, ResolutionForm, Spec};
+use super::spec::{AreaForm, AreaKeys, BandForm, OneOrMany, ResolutionForm, Spec};
 use super::words::quoted;
 use crate::location::Location;
-use crate::scene::{AreaRequest, Resolution, SceneRequest};
+use crate::scene::{AreaRequest, BandFiles, Resolution, SceneRequest};
 
 /// Files of one job; a pattern that matches more was hardly meant.
 const MAX_FILES: usize = 100_000;
@@ -27,7 +28,8 @@ pub(super) struct Requests {
 /// is a result of an earlier job: patterns and folders leave those out.
 pub(super) fn requests(spec: &Spec, is_result: &dyn Fn(&Path) -> bool, faults: &mut Faults<'_>) -> Requests {
     let mut notes = Vec::new();
-    let files = files(spec, is_result, &mut notes, faults);
+    let mut band_files = Vec::new();
+    let files = files(spec, is_result, &mut band_files, &mut notes, faults);
     let assets = match &spec.assets {
         None => Vec::new(),
         Some(OneOrMany::One(name)) => vec![name.clone()],
@@ -38,22 +40,56 @@ pub(super) fn requests(spec: &Spec, is_result: &dyn Fn(&Path) -> bool, faults: &
     }
     let mask = masks::request(spec, faults);
     let request =
-        |files, mosaic| SceneRequest { files, mosaic, assets: assets.clone(), mask, ..SceneRequest::file("") };
+        |files, mosaic| SceneRequest { files, mosaic, assets: assets.clone(), mask, ..SceneRequest::default() };
     let mut requests = match spec.mosaic {
         Some(true) if !files.is_empty() => vec![request(files, true)],
         _ => files.into_iter().map(|file| request(vec![file], false)).collect(),
     };
     let (resolution, area) = (resolution(spec, faults), area(spec, faults));
+    let bands = named_bands(spec);
     for request in &mut requests {
+        request.band_files = band_files.iter().filter(|bands| request.files.contains(&bands.scene)).cloned().collect();
+        request.bands = bands.clone();
         request.resolution = resolution;
         request.area = area.clone();
     }
     Requests { scenes: requests, notes }
 }
 
+/// The bands that a job calls by name.
+fn named_bands(spec: &Spec) -> Vec<String> {
+    let forms = spec.bands.iter().flatten();
+    let names = forms.filter_map(|form| match form {
+        BandForm::Name(name) => Some(name.trim().to_owned()),
+        BandForm::Number(_) => None,
+    });
+    names.collect()
+}
+
+/// The bands of one scene among files, where the job's bands are files of their own.
+fn one_scene(
+    key: &str,
+    scene: &Path,
+    files: &[PathBuf],
+    is_folder: bool,
+    spec: &Spec,
+    faults: &mut Faults<'_>,
+) -> Option<BandFiles> {
+    let wanted = named_bands(spec);
+    // Numbers count the bands of one file, and a pattern without names of bands means scenes.
+    if spec.bands.as_ref().is_some_and(|forms| forms.len() > wanted.len()) || (wanted.is_empty() && !is_folder) {
+        return None;
+    }
+    band_files::choose(scene, files, &wanted, is_folder).unwrap_or_else(|error| {
+        faults.add(key, error.message).hint = Some(error.hint);
+        None
+    })
+}
+
 fn files(
     spec: &Spec,
     is_result: &dyn Fn(&Path) -> bool,
+    band_files: &mut Vec<BandFiles>,
     notes: &mut Vec<String>,
     faults: &mut Faults<'_>,
 ) -> Vec<PathBuf> {
@@ -77,8 +113,9 @@ fn files(
         let name = paths::home(written);
         let base = &spec.place(&key).source.base;
         let location = Location::read(&name, base);
+        let is_folder = matches!(&location, Location::Local(folder) if is_folder_of_scenes(folder));
         let found = match &location {
-            Location::Local(folder) if is_folder_of_scenes(folder) => in_folder(&key, folder, faults),
+            Location::Local(folder) if is_folder => in_folder(&key, folder, faults),
             _ if location.file().is_some_and(|file| !file.exists()) => {
                 if paths::is_pattern(&name) {
                     matching(&key, &name, base, faults)
@@ -99,6 +136,11 @@ fn files(
                 continue;
             }
         };
+        if let Some(bands) = location.file().and_then(|whole| one_scene(&key, whole, &found, is_folder, spec, faults)) {
+            files.push(bands.scene.clone());
+            band_files.push(bands);
+            continue;
+        }
         let (results, scenes): (Vec<PathBuf>, Vec<PathBuf>) = found.into_iter().partition(|file| is_result(file));
         if let Some(first) = results.first() {
             let (count, first) = (results.len(), first.display());

@@ -21,12 +21,14 @@ pub struct Spec {
     /// The raster to segment, or a list of rasters: paths relative to this file, patterns such as `tiles/*.tif` or
     /// `t_{a,b}.tif`, folders (the rasters right in them), addresses (`https://…`, `s3://…`, `gs://…`, `az://…`), files in
     /// archives (`tiles.zip/a.tif`; an archive with a single raster by its own name), STAC items, collections, catalogs and
-    /// searches (all pages of them). Results of segearth are left out where a pattern or a folder stands for scenes.
+    /// searches (all pages of them). Files of a folder or a pattern that hold a band each are one scene, of which `bands` names
+    /// the bands. Results of segearth are left out where a pattern or a folder stands for scenes.
     pub scene: Option<OneOrMany>,
-    /// All scenes are tiles of one, the first named one on top; default false.
+    /// All scenes are tiles of one, the first named one on top; default false. Where they differ in scale and offset, values are
+    /// brought to those of the first.
     pub mosaic: Option<bool>,
-    /// The assets of STAC items that are read, by key, role or colour; several become the bands of one scene. By default the
-    /// one that is called `visual` or has this role.
+    /// The assets of STAC items that are read, by key, role or colour; several become the bands of one scene. By default those
+    /// that hold the bands named by `bands`, else the one that is called `visual` or has this role.
     pub assets: Option<OneOrMany>,
     /// The side of a pixel as the model is to see it: `0.5` (metres on the ground, also where a scene counts in degrees), or
     /// `0.00001 crs` (in the units of the scene's reference system). By default the scene's own.
@@ -37,8 +39,9 @@ pub struct Spec {
     /// The part of the scene that is segmented: a vector file with polygons, or bounds. The rest is not computed and has no
     /// data in results.
     pub aoi: Option<AreaForm>,
-    /// The bands that the model sees as red, green and blue: three numbers (from 1), band names or colours. By default the
-    /// red, green and blue bands where the file names them, else the first three.
+    /// The bands that the model sees as red, green and blue: three numbers (from 1, also `b1`), band names (`B04`, `SR_B4`) or
+    /// what they show (`red`, `nir`, `swir16`). By default the red, green and blue bands as descriptions, STAC items,
+    /// wavelengths, numbers of a known sensor's bands or colour interpretations tell them, in this order, else the first three.
     #[schemars(length(min = 3, max = 3))]
     pub bands: Option<Vec<BandForm>>,
     /// What marks pixels without data: `auto` (the default: the first that the file has of a mask band, an alpha band, nodata
@@ -394,7 +397,9 @@ pub struct StretchKeys {
     /// For `mean-std`: how many standard deviations beside the mean become 0 and 255; default 2.
     #[serde(default)]
     pub k: Option<f64>,
-    /// For `values`: the pixel values that become 0 and 255, one pair for all bands or one for each.
+    /// For `values`: the pixel values that become 0 and 255, one pair for all bands or one for each. They are stored values,
+    /// without scale and offset: where scenes or bands differ in these, values of the first scene (and, for one pair, of its
+    /// red band), to which the others are brought.
     #[serde(default)]
     #[schemars(length(min = 1, max = 3))]
     pub ranges: Option<Vec<[f64; 2]>>,

@@ -8,15 +8,24 @@ use gdal::{Dataset, Metadata};
 use super::{ffi, hollow, messages};
 use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
-use crate::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo};
+use crate::scene::{
+    Access, BandInfo, ColourRole, Georeference, Scaling, SceneInfo, Sensor, Spectral, Spectrum, micrometres,
+};
 
 /// Reads the facts of an open scene; no pixels.
 pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
     let (width, height) = dataset.raster_size();
+    let (sensor, wavelengths) = (sensor(dataset, path), wavelengths(dataset));
     let bands = (1..=dataset.raster_count()).map(|number| {
         let band = messages::attempt(|| dataset.rasterband(number))
             .input(|| format!("cannot read the header of band {number} of {}", path.display()))?;
-        Ok(describe_band(&band))
+        let mut band = describe_band(&band);
+        band.spectral.sensor = sensor;
+        if band.scaling.is_none() && band.pixel_type == "UInt16" && dataset.raster_count() == 1 {
+            band.scaling = scaling_of_product(path);
+        }
+        band.spectral.wavelength = band.spectral.wavelength.or(wavelengths.get(number - 1).copied());
+        Ok(band)
     });
     let bands = bands.collect::<Result<_>>()?;
     let georeference = georeference(dataset);
@@ -65,7 +74,93 @@ fn lossy(dataset: &Dataset) -> Option<String> {
 fn describe_band(band: &RasterBand<'_>) -> BandInfo {
     let name = band.description().ok().filter(|name| !name.is_empty());
     let role = role(band.color_interpretation());
-    BandInfo { name, role, pixel_type: ffi::pixel_type(band), nodata: nodata(band) }
+    let spectral = Spectral { wavelength: wavelength(band), ..Spectral::default() };
+    BandInfo { name, role, pixel_type: ffi::pixel_type(band), nodata: nodata(band), spectral, scaling: scaling(band) }
+}
+
+/// `None` where the file sets neither, or both to what changes nothing.
+fn scaling(band: &RasterBand<'_>) -> Option<Scaling> {
+    let scaling = Scaling { scale: band.scale().unwrap_or(1.0), offset: band.offset().unwrap_or(0.0) };
+    let sound = scaling.scale.is_finite() && scaling.scale != 0.0 && scaling.offset.is_finite();
+    (sound && scaling != Scaling { scale: 1.0, offset: 0.0 }).then_some(scaling)
+}
+
+/// How a band of a Sentinel-2 product stores reflectance, which its file does not say: in steps of 1/10,000, and since the
+/// processing baseline 04.00 (January 2022) 0.1 above the value (`RADIO_ADD_OFFSET` and `BOA_ADD_OFFSET` of the product). The
+/// folder's name has the baseline: `S2A_MSIL2A_20220130T103241_N0400_….SAFE`.
+fn scaling_of_product(path: &Path) -> Option<Scaling> {
+    let is_band = crate::scene::designation(path.file_stem()?.to_str()?).is_some();
+    let mut folders = path.ancestors().skip(1).filter_map(|folder| folder.file_name()?.to_str());
+    let product = folders.find(|name| name.starts_with("S2") && name.ends_with(".SAFE"))?;
+    let baseline: u16 = product.split('_').find_map(|part| part.strip_prefix('N')?.parse().ok())?;
+    is_band.then_some(Scaling { scale: 0.0001, offset: if baseline >= 400 { -0.1 } else { 0.0 } })
+}
+
+/// A band's central wavelength in micrometres, where its metadata gives one.
+///
+/// GDAL's drivers since 3.10 write `CENTRAL_WAVELENGTH_UM` in the domain IMAGERY, the ENVI driver `wavelength` with
+/// `wavelength_units`, the Sentinel-2 driver `WAVELENGTH` with `WAVELENGTH_UNIT`; ArcGIS has `WavelengthMin` and
+/// `WavelengthMax` in nanometres. Keys are compared without regard to case.
+fn wavelength(band: &RasterBand<'_>) -> Option<f64> {
+    let item = |key: &str| {
+        let found = ["IMAGERY", "", "ENVI"].iter().find_map(|domain| band.metadata_item(key, domain));
+        found.filter(|value| !value.trim().is_empty())
+    };
+    let number = |key: &str| item(key)?.trim().parse::<f64>().ok();
+    let unit = ["wavelength_units", "wavelength_unit", "wavelength units"].iter().find_map(|key| item(key));
+    let keys = ["wavelength", "central_wavelength", "center_wavelength", "centerwavelength", "centralwavelength"];
+    let found = number("CENTRAL_WAVELENGTH_UM")
+        .or_else(|| number("wavelength_um"))
+        .or_else(|| Some(number("CENTRAL_WAVELENGTH_NM").or_else(|| number("wavelength_nm"))? / 1000.0))
+        .or_else(|| keys.iter().find_map(|key| number(key)).and_then(|value| in_micrometres(value, unit.as_deref())))
+        .or_else(|| in_micrometres(f64::midpoint(number("WavelengthMin")?, number("WavelengthMax")?), unit.as_deref()));
+    found.filter(|value| value.is_finite() && *value > 0.0)
+}
+
+/// The wavelengths of all bands, where the dataset gives them as a list: `{450.0, 550.0, …}` in ENVI's domain.
+fn wavelengths(dataset: &Dataset) -> Vec<f64> {
+    let item = |key: &str| ["ENVI", "", "IMAGERY"].iter().find_map(|domain| dataset.metadata_item(key, domain));
+    let unit = ["wavelength_units", "wavelength units", "wavelength_unit"].iter().find_map(|key| item(key));
+    let Some(list) = item("wavelength").or_else(|| item("wavelengths")) else { return Vec::new() };
+    let numbers = list.trim().trim_matches(['{', '}', '[', ']']).split(',').map(|text| text.trim().parse::<f64>().ok());
+    let found: Option<Vec<f64>> = numbers.map(|value| in_micrometres(value?, unit.as_deref())).collect();
+    // A list that is not one of a wavelength a band would put them on the wrong ones.
+    found.filter(|found| found.len() == dataset.raster_count()).unwrap_or_default()
+}
+
+/// A wavelength in micrometres. Without a unit its size tells: nobody has bands at 400 µm, or at 2 nm.
+fn in_micrometres(value: f64, unit: Option<&str>) -> Option<f64> {
+    match unit.map(|unit| unit.trim().to_lowercase()) {
+        None => Some(if value > 100.0 { value / 1000.0 } else { value }),
+        Some(unit) if unit.is_empty() || unit == "unknown" => Some(if value > 100.0 { value / 1000.0 } else { value }),
+        // Wave numbers, GHz, an index.
+        Some(unit) => Some(value * micrometres(&unit)?),
+    }
+    .filter(|value| Spectrum::of_wavelength(*value).is_some() || (0.1..100.0).contains(value))
+}
+
+/// The sensor of which the file's name or its metadata speaks.
+fn sensor(dataset: &Dataset, path: &Path) -> Option<Sensor> {
+    const KEYS: [&str; 12] = [
+        "SPACECRAFT_ID",
+        "SPACECRAFT_NAME",
+        "DATATAKE_1_SPACECRAFT_NAME",
+        "PRODUCT_URI",
+        "LANDSAT_PRODUCT_ID",
+        "SATELLITEID",
+        "SATELLITE",
+        "PLATFORM",
+        "CONSTELLATION",
+        "MISSION",
+        "SENSOR",
+        "SENSOR_ID",
+    ];
+    let stored = KEYS
+        .iter()
+        .flat_map(|key| ["", "IMAGERY"].map(|domain| (key, domain)))
+        .filter_map(|(key, domain)| dataset.metadata_item(key, domain))
+        .find_map(|value| Sensor::named_in(&value));
+    stored.or_else(|| Sensor::named_in(&path.file_name()?.to_string_lossy()))
 }
 
 /// The nodata value; 64-bit integers have calls of their own and lose what a double cannot hold.
@@ -187,6 +282,61 @@ mod tests {
         let second = &info.bands[1];
         assert_eq!(second.name.as_deref(), Some("near infrared"));
         assert_eq!((second.pixel_type.as_str(), second.nodata), ("Int16", Some(-9999.0)));
+    }
+
+    #[test]
+    fn wavelengths_sensors_scale_and_offset_are_read() {
+        let set = |dataset: &mut Dataset, band: usize, key: &str, value: &str, domain: &str| {
+            dataset.rasterband(band).unwrap().set_metadata_item(key, value, domain).unwrap();
+        };
+        let planes = vec![vec![1u16; 4]; 7];
+        make("/vsimem/LC08_waves.tif", Size::new(2, 2), &planes, &[], |dataset| {
+            set(dataset, 1, "CENTRAL_WAVELENGTH_UM", "0.485", "IMAGERY");
+            set(dataset, 2, "wavelength", "560.0", "");
+            set(dataset, 2, "wavelength_units", "Nanometers", "");
+            set(dataset, 3, "WAVELENGTH", "665", "");
+            set(dataset, 3, "WAVELENGTH_UNIT", "nm", "");
+            set(dataset, 4, "wavelength", "0.83", "ENVI");
+            set(dataset, 5, "WavelengthMin", "630", "");
+            set(dataset, 5, "WavelengthMax", "690", "");
+            set(dataset, 6, "wavelength", "15400", "");
+            set(dataset, 6, "wavelength_units", "Wavenumber", "");
+            let mut band = dataset.rasterband(1).unwrap();
+            band.set_scale(0.0001).unwrap();
+            band.set_offset(-0.1).unwrap();
+            dataset.rasterband(2).unwrap().set_scale(1.0).unwrap();
+        });
+        let info = inspect("/vsimem/LC08_waves.tif").unwrap();
+        let found: Vec<_> = info.bands.iter().map(|band| band.spectral.wavelength).collect();
+        assert_eq!(found, [Some(0.485), Some(0.56), Some(0.665), Some(0.83), Some(0.66), None, None]);
+        assert_eq!(info.bands[0].scaling, Some(Scaling { scale: 0.0001, offset: -0.1 }));
+        assert_eq!((info.bands[1].scaling, info.bands[2].scaling), (None, None));
+        assert!(info.bands.iter().all(|band| band.spectral.sensor == Some(Sensor::LandsatOli)));
+
+        let list = |value: &str| {
+            make("/vsimem/listed.tif", Size::new(2, 2), &planes[..3], &[], |dataset| {
+                dataset.set_metadata_item("wavelength", value, "ENVI").unwrap();
+                dataset.set_metadata_item("wavelength_units", "Micrometers", "ENVI").unwrap();
+                dataset.set_metadata_item("SPACECRAFT_ID", "LANDSAT_7", "").unwrap();
+            });
+            let info = inspect("/vsimem/listed.tif").unwrap();
+            assert_eq!(info.bands[0].spectral.sensor, Some(Sensor::LandsatTm));
+            info.bands.iter().map(|band| band.spectral.wavelength).collect::<Vec<_>>()
+        };
+        assert_eq!(list("{0.485, 0.56, 0.66}"), [Some(0.485), Some(0.56), Some(0.66)]);
+        assert_eq!(list("{0.485, 0.56}"), [None; 3], "a list of another length says nothing");
+        assert_eq!(list("{0.485, x, 0.66}"), [None; 3]);
+    }
+
+    #[test]
+    fn bands_of_a_sentinel_product_have_the_offset_of_its_baseline() {
+        let of = |name: &str| scaling_of_product(Path::new(name)).map(|scaling| (scaling.scale, scaling.offset));
+        let within = "S2A_MSIL2A_20220130T103241_N0400_R108_T32ULC_20220130T133201.SAFE/GRANULE/L2A/IMG_DATA/R10m";
+        let band = "T32ULC_20220130T103241_B04_10m.jp2";
+        assert_eq!(of(&format!("/d/{within}/{band}")), Some((0.0001, -0.1)));
+        assert_eq!(of(&format!("/d/{}/{band}", within.replace("N0400", "N0301"))), Some((0.0001, 0.0)));
+        assert_eq!(of(&format!("/d/{within}/T32ULC_20220130T103241_AOT_10m.jp2")), None);
+        assert_eq!(of(&format!("/d/R10m/{band}")), None);
     }
 
     #[test]

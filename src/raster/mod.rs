@@ -32,6 +32,7 @@ mod sample;
 mod scenes;
 mod scores;
 mod stac;
+mod stac_bands;
 mod stac_links;
 mod stamp;
 mod stretch;

@@ -6,7 +6,7 @@ use super::vrt::{self, Band, Holes, Tile};
 use super::{messages, metadata, open, tile_mask};
 use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Size, WorldPoint};
-use crate::scene::{BandInfo, ColourRole, Georeference, SceneInfo};
+use crate::scene::{BandInfo, ColourRole, Conversion, Georeference, SceneInfo, Spectrum, conversions, sensor};
 
 /// Part of a pixel by which a tile may lie beside the grid and still count as on it.
 const ON_GRID: f64 = 0.01;
@@ -37,6 +37,7 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
         .map(|index| Band {
             info: &first.bands[index],
             sources: places.iter().rev().map(|tile| (tile, index + 1)).collect(),
+            conversions: to_the_first(&tiles, index).map(|found| found.into_iter().rev().collect()),
         })
         .collect();
     let holes = if masked { Holes::Mask } else { holes(&tiles) };
@@ -46,7 +47,47 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
         // They are in the masks already; what there is to say of them is said of the mosaic.
         info.bands.iter_mut().zip(&first.bands).for_each(|(band, own)| band.nodata = own.nodata);
     }
+    say_conversions(&mut info, &tiles);
     Ok(info)
+}
+
+/// How the tiles' values of a band become those that the first tile would store.
+fn to_the_first(tiles: &[SceneInfo], band: usize) -> Option<Vec<Conversion>> {
+    let bands: Vec<&BandInfo> = tiles.iter().filter_map(|tile| tile.bands.get(band)).collect();
+    if bands.first()?.role == ColourRole::Alpha {
+        return None;
+    }
+    conversions(&bands)
+}
+
+/// Says which tiles' values are converted, and keeps it for the fingerprint.
+fn say_conversions(info: &mut SceneInfo, tiles: &[SceneInfo]) {
+    const SHOWN: usize = 3;
+    let found: Vec<Vec<Conversion>> = (0..info.bands.len()).filter_map(|band| to_the_first(tiles, band)).collect();
+    let (Some(first), false) = (tiles.first(), found.is_empty()) else { return };
+    let mut converted = Vec::new();
+    let mut assumed = false;
+    for (index, tile) in tiles.iter().enumerate() {
+        let own = found.iter().filter_map(|band| band.get(index));
+        assumed |= own.clone().any(|to| to.assumed);
+        let mut shown: Vec<String> = own.filter(|to| !to.is_identity()).map(ToString::to_string).collect();
+        shown.dedup();
+        if !shown.is_empty() {
+            converted.push(format!("{} ({})", tile.path.display(), shown.join("; ")));
+        }
+    }
+    let all = converted.join(", ");
+    let mut some = converted.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if converted.len() > SHOWN {
+        some += &format!(" and {} more", converted.len() - SHOWN);
+    }
+    let guess =
+        if assumed { " Tiles without a scale are taken to have that of the others, and no offset." } else { "" };
+    info.access.notes.push(format!(
+        "the tiles differ in scale and offset: values are read as {} stores them, which changes those of {some}.{guess}",
+        first.path.display()
+    ));
+    info.access.conversion = Some(all);
 }
 
 /// Lays rasters over one another, so that their bands become the bands of one scene. `names` name their bands.
@@ -66,7 +107,7 @@ pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo>
     let bands: Vec<Band<'_>> = places
         .iter()
         .flat_map(|tile| tile.info.bands.iter().enumerate().map(move |(index, info)| (tile, index, info)))
-        .map(|(tile, index, info)| Band { info, sources: vec![(tile, index + 1)] })
+        .map(|(tile, index, info)| Band { info, sources: vec![(tile, index + 1)], conversions: None })
         .collect();
     let holes = if layers.iter().flat_map(|layer| &layer.bands).any(|band| band.nodata.is_some()) {
         Holes::Nodata
@@ -81,7 +122,16 @@ fn named(layer: &SceneInfo, name: &str) -> SceneInfo {
     let mut layer = layer.clone();
     let several = layer.bands.len() > 1;
     for (number, band) in (1..).zip(&mut layer.bands) {
-        band.name = Some(if several { format!("{name} {number}") } else { name.to_owned() });
+        let known = band.name.is_some() || !band.spectral.names.is_empty();
+        let own = band.name.take();
+        band.name = match own.clone() {
+            Some(own) if several => Some(own),
+            _ if several && known => None,
+            _ if several => Some(format!("{name} {number}")),
+            _ => Some(name.to_owned()),
+        };
+        // By its file's description it may still be asked for.
+        band.spectral.names.extend(own.filter(|own| band.name.as_ref() != Some(own)));
         // Each file shows its one band as grey; together they are what their names say.
         band.role = match name.to_lowercase().as_str() {
             _ if several => band.role,
@@ -99,7 +149,12 @@ fn finish(grid: &Grid, bands: &[Band<'_>], holes: Holes, parts: &[SceneInfo]) ->
     let mut info = metadata::describe(&open::open(&name)?, &name)?;
     // The same place by its own account, not by what the virtual format made of it.
     info.georeference = Some(grid.georeference.clone());
+    for (band, made) in info.bands.iter_mut().zip(bands) {
+        band.spectral = made.info.spectral.clone();
+        band.scaling = made.info.scaling;
+    }
     info.access.dataset = Some(name);
+    info.access.notes = notes_of(parts);
     info.access.files = parts.iter().flat_map(|part| part.files().to_vec()).collect();
     if let Some(first) = parts.first() {
         let first = first.path.display();
@@ -110,6 +165,23 @@ fn finish(grid: &Grid, bands: &[Band<'_>], holes: Holes, parts: &[SceneInfo]) ->
         .into();
     }
     Ok(info)
+}
+
+/// What should be said of the parts, the first few.
+fn notes_of(parts: &[SceneInfo]) -> Vec<String> {
+    const SHOWN: usize = 4;
+    let mut notes: Vec<String> = Vec::new();
+    for note in parts.iter().flat_map(|part| &part.access.notes) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
+    if notes.len() > SHOWN {
+        let more = notes.len() - SHOWN;
+        notes.truncate(SHOWN);
+        notes.push(format!("{more} more notes like these are left out."));
+    }
+    notes
 }
 
 fn check_pair(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
@@ -124,7 +196,16 @@ fn check_pair(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
     if first.bands.len() != other.bands.len() {
         return refuse("bands", first.bands.len().to_string(), other.bands.len().to_string());
     }
+    let shows = |scene: &SceneInfo, band: &BandInfo| {
+        let claim = band.claims(sensor(&scene.bands)).first().map(|(_, part)| *part);
+        claim.filter(|part| *part != Spectrum::Other)
+    };
     for (number, (a, b)) in (1..).zip(first.bands.iter().zip(&other.bands)) {
+        if let (Some(here), Some(there)) = (shows(first, a), shows(other, b))
+            && here != there
+        {
+            return refuse(&format!("as band {number}"), here.name().to_owned(), there.name().to_owned());
+        }
         if a.pixel_type != b.pixel_type {
             return refuse(&format!("pixels in band {number}"), a.pixel_type.clone(), b.pixel_type.clone());
         }
@@ -308,6 +389,7 @@ fn holes(tiles: &[SceneInfo]) -> Holes {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use gdal::Metadata as _;
     use gdal::raster::ColorInterpretation;
 
     use super::super::test_scenes::{as_it_is, georeference, make, plane};
@@ -551,6 +633,108 @@ mod tests {
         assert_eq!(info.size, Size::new(100, 10));
         let place = info.georeference.unwrap();
         assert!(place.geographic && place.transform.coefficients[0] == 179.5);
+    }
+
+    /// A strip of one row; its three bands hold the same values.
+    fn strip(
+        name: &str,
+        left: f64,
+        values: &[u16],
+        scaling: Option<(f64, f64)>,
+        dress: impl FnOnce(&mut gdal::Dataset),
+    ) {
+        make(name, Size::new(values.len(), 1), &vec![values.to_vec(); 3], &["PHOTOMETRIC=RGB"], |dataset| {
+            dataset.set_projection(&georeference([0.0; 6], 32632).crs_wkt.unwrap()).unwrap();
+            dataset.set_geo_transform(&[left, 1.0, 0.0, 0.0, 0.0, -1.0]).unwrap();
+            for band in 1..=3 {
+                let mut band = dataset.rasterband(band).unwrap();
+                if let Some((scale, offset)) = scaling {
+                    band.set_scale(scale).unwrap();
+                    band.set_offset(offset).unwrap();
+                }
+            }
+            dress(dataset);
+        });
+    }
+
+    /// Greys of a row as `values:0,10000` shows them, and where there is data.
+    fn greys(names: &[&str]) -> (Vec<f32>, Vec<bool>, SceneInfo) {
+        let info = mosaic_of(names).unwrap();
+        let range = crate::scene::ValueRange { low: 0.0, high: 10_000.0 };
+        let plan = super::super::test_scenes::stretched(crate::scene::StretchMethod::Given([range; 3]));
+        let reader = SceneReader::open(&info, [1, 2, 3], &plan).unwrap();
+        let tile = reader.read(info.size.window()).unwrap();
+        let pixels = info.size.pixels();
+        (tile.rgb[..pixels].to_vec(), tile.valid.unwrap_or(vec![true; pixels]), info)
+    }
+
+    #[test]
+    fn tiles_of_one_reflectance_come_out_in_one_grey() {
+        let nodata = |dataset: &mut gdal::Dataset| {
+            for band in 1..=3 {
+                dataset.rasterband(band).unwrap().set_no_data_value(Some(0.0)).unwrap();
+            }
+        };
+        let (old, new) = (Some((0.0001, 0.0)), Some((0.0001, -0.1)));
+        // The same reflectances: 0.302, none, 0 and 1.
+        strip("/vsimem/old.tif", 0.0, &[3020, 0, 1, 10_000], old, nodata);
+        strip("/vsimem/new.tif", 4.0, &[4020, 0, 1001, 11_000], new, nodata);
+        let grey = |stored: f32| stored / 10_000.0 * 255.0;
+        let (found, valid, info) = greys(&["/vsimem/old.tif", "/vsimem/new.tif"]);
+        for (at, stored) in [(0, 3020.0), (3, 10_000.0), (2, 1.0), (4, 3020.0), (6, 1.0), (7, 10_000.0)] {
+            assert!((found[at] - grey(stored)).abs() < 1e-4, "{at}: {found:?}");
+        }
+        assert_eq!((found[0].round(), found[0]), (77.0, found[4]));
+        assert_eq!(valid, [true, false, true, true, true, false, true, true]);
+        assert!(
+            info.access.notes[0].contains("which changes those of /vsimem/new.tif (- 1000)"),
+            "{:?}",
+            info.access.notes
+        );
+        assert_eq!(info.access.conversion.as_deref(), Some("/vsimem/new.tif (- 1000)"));
+        assert_eq!(info.bands[0].scaling, Some(crate::scene::Scaling { scale: 0.0001, offset: 0.0 }));
+        // Values are those of the first tile, whichever that is.
+        let (found, ..) = greys(&["/vsimem/new.tif", "/vsimem/old.tif"]);
+        assert_eq!((found[0], found[0].round()), (found[4], 103.0));
+        // What the second stores as 1000 is a reflectance of 0, and not the first one's nodata.
+        strip("/vsimem/dark.tif", 4.0, &[1000, 0, 999, 4020], new, nodata);
+        let (found, valid, _) = greys(&["/vsimem/old.tif", "/vsimem/dark.tif"]);
+        assert_eq!((&valid[4..], found[4], found[7]), (&[true, false, true, true][..], 0.0, found[0]));
+        // Masks in place of nodata values, where only one tile has them; and a tile without a scale of its own.
+        strip("/vsimem/masked.tif", 4.0, &[4020, 7, 1001, 11_000], new, |dataset| {
+            for band in 1..=3 {
+                dataset.rasterband(band).unwrap().set_no_data_value(Some(7.0)).unwrap();
+            }
+        });
+        strip("/vsimem/bare.tif", 0.0, &[3020, 3, 1, 10_000], None, |_| {});
+        let (found, valid, info) = greys(&["/vsimem/bare.tif", "/vsimem/masked.tif"]);
+        assert_eq!(found[0], found[4]);
+        assert_eq!(valid, [true, true, true, true, true, false, true, true]);
+        assert!(info.access.notes[0].contains("Tiles without a scale"), "{:?}", info.access.notes);
+        // Tiles of one scale, and of none, are read as they are stored.
+        strip("/vsimem/same.tif", 4.0, &[4020, 0, 1001, 11_000], old, nodata);
+        let (found, _, info) = greys(&["/vsimem/old.tif", "/vsimem/same.tif"]);
+        assert_eq!((found[4].round(), info.bands[0].pixel_type.as_str()), (103.0, "UInt16"));
+        assert_eq!((info.access.notes, info.access.conversion), (Vec::new(), None));
+    }
+
+    #[test]
+    fn tiles_whose_bands_lie_in_another_order_are_refused() {
+        let named = |name: &str, left: f64, names: [&str; 3]| {
+            strip(name, left, &[1, 2, 3], None, |dataset| {
+                for (number, name) in (1..).zip(names) {
+                    let mut band = dataset.rasterband(number).unwrap();
+                    band.set_description(name).unwrap();
+                    band.set_color_interpretation(ColorInterpretation::Undefined).unwrap();
+                }
+            });
+        };
+        named("/vsimem/order_a.tif", 0.0, ["red", "green", "blue"]);
+        named("/vsimem/order_b.tif", 3.0, ["blue", "green", "red"]);
+        let error = mosaic_of(&["/vsimem/order_a.tif", "/vsimem/order_b.tif"]).unwrap_err();
+        assert!(error.to_string().contains("they have red and blue as band 1"), "{error}");
+        named("/vsimem/order_c.tif", 3.0, ["Red", "Green", "Blue"]);
+        mosaic_of(&["/vsimem/order_a.tif", "/vsimem/order_c.tif"]).unwrap();
     }
 
     #[test]

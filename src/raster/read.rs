@@ -12,7 +12,7 @@ use super::validity::Validity;
 use super::{Stretch, fill, messages, open, remote};
 use crate::error::{Error, Result};
 use crate::geom::{Coverage, Region, Size, Window};
-use crate::scene::{SceneInfo, StretchPlan, Tile};
+use crate::scene::{Conversion, SceneInfo, StretchPlan, Tile, conversions};
 
 /// Reads windows of one scene. One thread at a time may use it; it may move between threads.
 pub struct SceneReader {
@@ -33,7 +33,7 @@ impl SceneReader {
     /// Fails with [`Kind::Input`](crate::error::Kind::Input) for a band that is not there, for complex numbers, for a file
     /// that changed since it was inspected, and where a stretch is to be computed and no pixel holds data.
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
-        let source = Source::open(info, bands, None)?;
+        let source = Source::for_stretch(info, bands, plan.joins_bands())?;
         let stretch = Stretch::settle(plan, &source, info)?.ok_or_else(|| {
             Error::input(format!("{} holds not a single valid pixel", info.path.display()))
                 .with_hint("Check its nodata value and its mask (`mask: none` takes every pixel for data).")
@@ -43,14 +43,15 @@ impl SceneReader {
 
     /// As [`open`](Self::open), and a scene in which no pixel holds data is opened as well: its stretch changes nothing.
     pub fn open_even_empty(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
-        let source = Source::open(info, bands, None)?;
+        let source = Source::for_stretch(info, bands, plan.joins_bands())?;
         let stretch = Stretch::settle(plan, &source, info)?.unwrap_or_else(|| Stretch::unsettled(plan));
         Ok(Self::new(source, stretch, info))
     }
 
     /// Opens a scene once more, with a stretch that is settled.
     pub fn with_stretch(info: &SceneInfo, bands: [usize; 3], stretch: &Stretch) -> Result<Self> {
-        Ok(Self::new(Source::open(info, bands, None)?, stretch.clone(), info))
+        let source = Source::for_stretch(info, bands, stretch.joins_bands())?;
+        Ok(Self::new(source, stretch.clone(), info))
     }
 
     fn new(source: Source, stretch: Stretch, info: &SceneInfo) -> Self {
@@ -115,6 +116,8 @@ pub(super) struct Source {
     pub(super) size: Size,
     /// Whether the three bands hold integers of at most 16 bits.
     pub(super) small_integers: bool,
+    /// From the stored values of each band to those of the first, where they are to be compared.
+    conversions: Option<[Conversion; 3]>,
 }
 
 /// A window's pixels as stored: (channel, row, column), and which of them hold data.
@@ -146,7 +149,34 @@ impl Source {
         let small = |number: usize| matches!(info.bands[number - 1].pixel_type.as_str(), "Byte" | "UInt16" | "Int16");
         let small_integers = bands.into_iter().all(small);
         let files = info.files().to_vec();
-        Ok(Self { dataset, path: info.path.clone(), files, bands, validity, size, small_integers })
+        Ok(Self { dataset, path: info.path.clone(), files, bands, validity, size, small_integers, conversions: None })
+    }
+
+    /// Opens the full scene; where the bands are stretched together, the values of all three are brought to the scale and
+    /// offset of the first.
+    fn for_stretch(info: &SceneInfo, bands: [usize; 3], together: bool) -> Result<Self> {
+        let mut source = Self::open(info, bands, None)?;
+        if together {
+            let bands: Vec<_> = bands.iter().filter_map(|number| info.bands.get(number - 1)).collect();
+            source.conversions = conversions(&bands).and_then(|found| <[Conversion; 3]>::try_from(found).ok());
+            source.small_integers &= source.conversions.is_none();
+        }
+        Ok(source)
+    }
+
+    /// The scene's overview of this index, read as this source is.
+    pub(super) fn overview(&self, info: &SceneInfo, index: usize) -> Result<Self> {
+        let small_integers = self.small_integers;
+        Ok(Self { conversions: self.conversions, small_integers, ..Self::open(info, self.bands, Some(index))? })
+    }
+
+    /// Values (channel, row, column) as they are compared.
+    fn convert(&self, values: &mut [f32]) {
+        let Some(conversions) = &self.conversions else { return };
+        let pixels = values.len() / 3;
+        for (plane, to) in values.chunks_exact_mut(pixels.max(1)).zip(conversions) {
+            plane.iter_mut().for_each(|value| *value = to.apply(f64::from(*value)) as f32);
+        }
     }
 
     pub(super) fn raw(&self, window: Window) -> Result<Raw> {
@@ -170,6 +200,7 @@ impl Source {
             }
         }
         let valid = self.validity.of(&self.dataset, &self.path, window, &values)?;
+        self.convert(&mut values);
         Ok(Raw { values, valid })
     }
 

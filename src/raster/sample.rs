@@ -67,7 +67,7 @@ pub(super) fn gather(source: &Source, info: &SceneInfo) -> Result<[Distribution;
     };
     match overview {
         Some(index) => {
-            let source = Source::open(info, source.bands, Some(index))?;
+            let source = source.overview(info, index)?;
             scan(&source, area(&source).as_ref(), FULL_READ, SAMPLE)
         }
         None => scan(source, area(source).as_ref(), FULL_READ, SAMPLE),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::geom::area::metres_per_degree;
 use crate::location::is_remote;
-use crate::scene::{Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
+use crate::scene::{BandFiles, Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
 
 /// How many times smaller pixels may become: a resolution in the wrong unit would ask for a scene that never ends.
 const FINEST: f64 = 64.0;
@@ -27,7 +27,11 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
     super::init();
     let mut scenes = Vec::new();
     for file in &request.files {
-        match stac::items(file, &request.assets)? {
+        if let Some(bands) = request.band_files.iter().find(|bands| bands.scene == *file) {
+            scenes.push(of_files(bands)?);
+            continue;
+        }
+        match stac::items(file, stac::Choice { assets: &request.assets, bands: &request.bands })? {
             None => scenes.push(inspect_scene(file)?),
             Some(found) => {
                 let first = scenes.len();
@@ -56,7 +60,6 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
         let mut one = mosaic::mosaic(&scenes)?;
         one.access.name = name;
         one.access.mask = request.mask;
-        one.access.notes = scenes.iter_mut().flat_map(|scene| std::mem::take(&mut scene.access.notes)).collect();
         one.access.picture_alpha = scenes.iter().find_map(|scene| scene.access.picture_alpha);
         one.access.lossy = scenes.iter().find_map(|scene| scene.access.lossy.clone());
         scenes = vec![one];
@@ -77,15 +80,43 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
 }
 
 fn of_item(item: &stac::Item) -> Result<SceneInfo> {
-    let layers = item.files.iter().map(|(_, file)| inspect(file)).collect::<Result<Vec<_>>>()?;
+    let mut notes = item.notes.clone();
+    let layers = item.assets.iter().map(|asset| {
+        let mut layer = inspect(&asset.file)?;
+        notes.extend(asset.describe(&mut layer));
+        Ok(layer)
+    });
+    let layers = layers.collect::<Result<Vec<_>>>()?;
     let mut scene = match <[SceneInfo; 1]>::try_from(layers) {
         Ok([only]) => only,
         Err(layers) => {
-            let names: Vec<String> = item.files.iter().map(|(name, _)| name.clone()).collect();
+            let names: Vec<String> = item.assets.iter().map(|asset| asset.name.clone()).collect();
             mosaic::stack(&layers, &names)?
         }
     };
     scene.access.name = Some(item.id.clone());
+    scene.access.notes.append(&mut notes);
+    Ok(scene)
+}
+
+/// The scene whose bands are these files.
+fn of_files(bands: &BandFiles) -> Result<SceneInfo> {
+    let layers = bands.files.iter().map(|(name, file)| {
+        let layer = inspect(file)?;
+        match layer.bands.len() {
+            1 => Ok(layer),
+            count => Err(Error::input(format!(
+                "{} has {count} bands, and by its name it is the band {name} of {}",
+                file.display(),
+                bands.scene.display()
+            ))
+            .with_hint("Name the file itself as the scene, or give the numbers of its bands.")),
+        }
+    });
+    let names: Vec<String> = bands.files.iter().map(|(name, _)| name.clone()).collect();
+    let mut scene = mosaic::stack(&layers.collect::<Result<Vec<_>>>()?, &names)?;
+    scene.access.name = Some(bands.name.clone());
+    scene.path = bands.scene.clone();
     Ok(scene)
 }
 

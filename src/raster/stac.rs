@@ -1,9 +1,10 @@
 //! STAC items and item collections: which files of an acquisition are to be read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
+use super::stac_bands::{self, Asset};
 use super::{remote, stac_links};
 use crate::error::{Error, Result};
 use crate::location::{beside, is_raster_name, is_remote};
@@ -14,16 +15,27 @@ pub(super) const MAX_BYTES: usize = 64 << 20;
 /// What is to be looked at where the job names no assets: a key and a role that publishers use for it.
 const VISUAL: &str = "visual";
 
+/// Which of an item's files a job wants.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Choice<'a> {
+    /// Assets by key, role or colour.
+    pub assets: &'a [String],
+    /// Bands by name: they choose assets where none are named.
+    pub bands: &'a [String],
+}
+
 /// The files of one acquisition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     pub id: String,
-    /// The assets' names and GDAL's names of their files, in the order asked for.
-    pub files: Vec<(String, PathBuf)>,
+    /// In the order asked for.
+    pub assets: Vec<Asset>,
+    /// What should be said of the choice.
+    pub notes: Vec<String>,
 }
 
 /// What a document of STAC's leads to.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     pub items: Vec<Item>,
     /// What is to be said of it.
@@ -35,12 +47,12 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// It cannot be read, leads nowhere or to too many items, or an item lacks the assets.
-pub(super) fn items(name: &Path, assets: &[String]) -> Result<Option<Found>> {
+pub(super) fn items(name: &Path, choice: Choice<'_>) -> Result<Option<Found>> {
     if !may_be_stac(name) {
         return Ok(None);
     }
     match remote::read_json(name, MAX_BYTES)? {
-        Some(json) if stac_links::is_stac(&json) => stac_links::follow(name, json, assets).map(Some),
+        Some(json) if stac_links::is_stac(&json) => stac_links::follow(name, json, choice).map(Some),
         _ => Ok(None),
     }
 }
@@ -55,7 +67,8 @@ fn may_be_stac(name: &Path) -> bool {
 }
 
 /// The files of an item; `name` is the document in which it stands.
-pub(super) fn item(feature: &Value, name: &Path, wanted: &[String]) -> Result<Item> {
+pub(super) fn item(feature: &Value, name: &Path, choice: Choice<'_>) -> Result<Item> {
+    let Choice { assets: wanted, bands } = choice;
     let id = feature["id"].as_str().unwrap_or("item").to_owned();
     let Some(all) = feature["assets"].as_object() else {
         return Err(Error::input(format!("item {id} of {} has no assets", name.display())));
@@ -63,9 +76,16 @@ pub(super) fn item(feature: &Value, name: &Path, wanted: &[String]) -> Result<It
     let missing = |what: &str| {
         let listed = all
             .iter()
-            .map(|(key, asset)| match roles(asset).collect::<Vec<_>>().join(", ") {
-                roles if roles.is_empty() => key.clone(),
-                roles => format!("{key} ({roles})"),
+            .map(|(key, asset)| {
+                let mut listed = key.clone();
+                let (roles, bands) = (roles(asset).collect::<Vec<_>>().join(", "), stac_bands::names(feature, asset));
+                if !roles.is_empty() {
+                    listed += &format!(" ({roles})");
+                }
+                if !bands.is_empty() {
+                    listed += &format!(" with {}", bands.join(" "));
+                }
+                listed
             })
             .collect::<Vec<_>>();
         Error::input(format!("item {id} of {} has no asset {what}", name.display()))
@@ -75,39 +95,50 @@ pub(super) fn item(feature: &Value, name: &Path, wanted: &[String]) -> Result<It
         all.iter()
             .find(|(key, _)| key.eq_ignore_ascii_case(wanted))
             .or_else(|| all.iter().find(|(_, asset)| roles(asset).any(|role| role.eq_ignore_ascii_case(wanted))))
-            .or_else(|| all.iter().find(|(_, asset)| colours(asset).any(|name| name.eq_ignore_ascii_case(wanted))))
+            .or_else(|| all.iter().find(|(_, asset)| stac_bands::is_only_band(feature, asset, wanted)))
     };
+    let mut notes = Vec::new();
+    let images = || all.iter().filter(|(_, asset)| is_image(asset)).collect::<Vec<_>>();
     let chosen: Vec<(&str, &String, &Value)> = if wanted.is_empty() {
-        let images: Vec<_> = all.iter().filter(|(_, asset)| is_image(asset)).collect();
-        let found = find(VISUAL).or(match images.as_slice() {
+        let by_default = find(VISUAL).or(match images().as_slice() {
             [only] => Some(*only),
             _ => None,
         });
-        let (key, asset) =
-            found.ok_or_else(|| missing(&format!("or role {VISUAL:?}, and more than one that could do")))?;
-        vec![(key, key, asset)]
+        let by_band = match stac_bands::choose(feature, &images(), by_default, bands) {
+            Ok(found) => found,
+            Err(what) => return Err(missing(&what)),
+        };
+        match (by_band, by_default) {
+            (Some(found), _) => found.into_iter().map(|(key, asset)| (key.as_str(), key, asset)).collect(),
+            (None, Some((key, asset))) => vec![(key.as_str(), key, asset)],
+            (None, None) => {
+                let found = stac_bands::colours(feature, &images());
+                let found =
+                    found.ok_or_else(|| missing(&format!("or role {VISUAL:?}, and more than one that could do")))?;
+                let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+                notes.push(format!(
+                    "item {id} of {} has no asset or role {VISUAL:?}: its assets {} are read as red, green and blue.",
+                    name.display(),
+                    keys.join(", ")
+                ));
+                found.into_iter().map(|(key, asset)| (key.as_str(), key, asset)).collect()
+            }
+        }
     } else {
         let one = |name: &String| find(name).ok_or_else(|| missing(&format!("or role {name:?}")));
         let found = wanted.iter().map(|name| one(name).map(|(key, asset)| (name.as_str(), key, asset)));
         found.collect::<Result<_>>()?
     };
-    let files = chosen.into_iter().map(|(asset_name, key, asset)| {
+    let assets = chosen.into_iter().map(|(asset_name, key, asset)| {
         let href = asset["href"].as_str().ok_or_else(|| missing(&format!("{key:?} with an address (href)")))?;
-        Ok((asset_name.to_owned(), beside(name, href).gdal_name()))
+        let file = beside(name, href).gdal_name();
+        Ok(Asset::described(feature, (key, asset), asset_name, file))
     });
-    Ok(Item { files: files.collect::<Result<_>>()?, id })
+    Ok(Item { assets: assets.collect::<Result<_>>()?, id, notes })
 }
 
 fn roles(asset: &Value) -> impl Iterator<Item = &str> {
     asset["roles"].as_array().into_iter().flatten().filter_map(Value::as_str)
-}
-
-/// The names of an asset's bands: `eo:bands` up to STAC 1.0, `bands` since 1.1. Only those of a single band name the asset.
-fn colours(asset: &Value) -> impl Iterator<Item = &str> {
-    let bands = asset["eo:bands"].as_array().or_else(|| asset["bands"].as_array());
-    let only = bands.filter(|bands| bands.len() == 1).and_then(|bands| bands.first());
-    let keys = ["common_name", "eo:common_name", "name"];
-    keys.into_iter().filter_map(move |key| only?[key].as_str())
 }
 
 /// Whether an asset is a picture of the ground, by its media type and roles.
@@ -132,11 +163,15 @@ mod tests {
         crate::raster::init();
         gdal::vsi::create_mem_file(name, text.as_bytes().to_vec()).unwrap();
         let assets: Vec<String> = assets.iter().map(|asset| (*asset).to_owned()).collect();
-        Ok(items(Path::new(name), &assets)?.map(|found| found.items))
+        Ok(items(Path::new(name), Choice { assets: &assets, bands: &[] })?.map(|found| found.items))
     }
 
     fn files(items: &[Item]) -> Vec<String> {
-        items.iter().flat_map(|item| &item.files).map(|(name, file)| format!("{name} {}", file.display())).collect()
+        items
+            .iter()
+            .flat_map(|item| &item.assets)
+            .map(|asset| format!("{} {}", asset.name, asset.file.display()))
+            .collect()
     }
 
     #[test]
@@ -160,7 +195,7 @@ mod tests {
         {
             assert_eq!(read("/vsimem/stac/e.json", other, &[]).unwrap(), None);
         }
-        assert_eq!(items(Path::new("/data/a.tif"), &[]).unwrap(), None);
+        assert_eq!(items(Path::new("/data/a.tif"), Choice::default()).unwrap(), None);
         let one = r#"{"type":"Feature","id":"x","assets":{"image":{"href":"/d/i.tif","type":"image/tiff"},"m":{"href":"m.xml"}}}"#;
         assert_eq!(files(&read("/vsimem/stac/f.json", one, &[]).unwrap().unwrap()), ["image /d/i.tif"]);
         let two = one.replace("\"m\":{\"href\":\"m.xml\"}", "\"other\":{\"href\":\"o.tif\",\"type\":\"image/tiff\"}");

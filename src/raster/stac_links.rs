@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::remote;
-use super::stac::{self, Found, Item, MAX_BYTES};
+use super::stac::{self, Choice, Found, Item, MAX_BYTES};
 use crate::error::{Context as _, Error, Result};
 use crate::location::{beside, is_remote, plain};
 
@@ -47,10 +47,10 @@ fn features(json: &Value) -> &[Value] {
 ///
 /// # Errors
 /// A link that cannot be read or followed, pages that lead in a circle, more items than [`MAX_ITEMS`], none at all.
-pub(super) fn follow(root: &Path, json: Value, assets: &[String]) -> Result<Found> {
+pub(super) fn follow(root: &Path, json: Value, choice: Choice<'_>) -> Result<Found> {
     let mut walk = Walk {
         root,
-        assets,
+        choice,
         items: Vec::new(),
         known: HashSet::new(),
         read: HashMap::from([(document_name(root), "the first page".to_owned())]),
@@ -84,7 +84,7 @@ struct Link {
 
 struct Walk<'a> {
     root: &'a Path,
-    assets: &'a [String],
+    choice: Choice<'a>,
     items: Vec<Item>,
     /// Items so far: pages of a changing catalog overlap.
     known: HashSet<(String, Vec<PathBuf>)>,
@@ -129,8 +129,8 @@ impl Walk<'_> {
     }
 
     fn item(&mut self, feature: &Value, name: &Path) -> Result<()> {
-        let item = stac::item(feature, name, self.assets)?;
-        let files = item.files.iter().map(|(_, file)| file.clone()).collect();
+        let item = stac::item(feature, name, self.choice)?;
+        let files = item.assets.iter().map(|asset| asset.file.clone()).collect();
         if self.known.insert((item.id.clone(), files)) {
             if self.items.len() >= MAX_ITEMS {
                 return Err(self.too_many(None));

@@ -7,7 +7,7 @@ use std::fmt;
 use super::read::Source;
 use super::sample::{self, Distribution};
 use crate::error::{Error, Result};
-use crate::scene::{SceneInfo, StretchMethod, StretchPlan, ValueRange};
+use crate::scene::{SceneInfo, StretchMethod, StretchPlan, ValueRange, joins_bands};
 
 /// A stretch with its values settled. `Display` gives it for reports and tags.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,11 @@ impl Stretch {
     /// The exponent on the stretched 0..=1 value.
     pub fn gamma(&self) -> f64 {
         self.gamma
+    }
+
+    /// See [`StretchPlan::joins_bands`].
+    pub(super) fn joins_bands(&self) -> bool {
+        joins_bands(&self.method, self.joint)
     }
 
     /// `None`: there is nothing to compute it from, because no pixel holds data.
@@ -256,6 +261,35 @@ mod tests {
         assert!((given[1] - 0.04 * 255.0).abs() < 1e-4 && given[11] == 255.0, "{given:?}");
         assert_eq!(values(&as_it_is())[..5], [10.0, 20.0, 30.0, 40.0, 100.0]);
         assert_eq!(values(&as_it_is())[11], 255.0);
+    }
+
+    #[test]
+    fn bands_of_another_scale_are_compared_where_one_range_is_for_all() {
+        let size = Size::new(2, 1);
+        // Reflectances of 0.1 and 0.3, 0.1 and 0.2, 0.2 and 0.3.
+        make("/vsimem/scales.tif", size, &[vec![1000u16, 3000], vec![500, 1000], vec![3000, 4000]], &[], |dataset| {
+            for (number, (scale, offset)) in (1..).zip([(1e-4, 0.0), (2e-4, 0.0), (1e-4, -0.1)]) {
+                let mut band = dataset.rasterband(number).unwrap();
+                band.set_scale(scale).unwrap();
+                band.set_offset(offset).unwrap();
+            }
+        });
+        let info = inspect("/vsimem/scales.tif").unwrap();
+        let joint = StretchPlan { method: StretchMethod::MinMax, joint: true, gamma: 1.0 };
+        let reader = SceneReader::open(&info, [1, 2, 3], &joint).unwrap();
+        assert_eq!(reader.stretch().ranges(), [ValueRange { low: 1000.0, high: 3000.0 }; 3]);
+        let expected = [0.0, 255.0, 0.0, 127.5, 127.5, 255.0];
+        assert_eq!(reader.read(size.window()).unwrap().rgb, expected);
+        let again = SceneReader::with_stretch(&info, [1, 2, 3], reader.stretch()).unwrap();
+        assert_eq!(again.read(size.window()).unwrap().rgb, expected);
+        assert_eq!(again.thumbnail(2).unwrap().rgb, [[0, 0, 128], [255, 128, 255]]);
+        // Each for itself, the scale does not matter, and values are as stored.
+        let each = StretchPlan { joint: false, ..joint };
+        let reader = SceneReader::open(&info, [1, 2, 3], &each).unwrap();
+        assert_eq!(
+            reader.stretch().ranges().map(|range| (range.low, range.high)),
+            [(1000.0, 3000.0), (500.0, 1000.0), (3000.0, 4000.0)]
+        );
     }
 
     #[test]

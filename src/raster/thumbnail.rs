@@ -8,7 +8,7 @@ use gdal::raster::{Buffer, ResampleAlg};
 use gdal::{DriverManager, raster::RasterCreationOptions};
 
 use super::partial::Partial;
-use super::read::{Raw, SceneReader, Source};
+use super::read::{Raw, SceneReader};
 use super::resample::Resampler;
 use super::{messages, open};
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ impl SceneReader {
         let size = shrunk(self.source().size, side);
         let large_enough = |overview: &Size| overview.width >= size.width && overview.height >= size.height;
         let overview = match self.source().overviews().iter().rposition(large_enough) {
-            Some(index) => Some(Source::open(self.info(), self.source().bands, Some(index))?),
+            Some(index) => Some(self.source().overview(self.info(), index)?),
             None => None,
         };
         let source = overview.as_ref().unwrap_or(self.source());

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use super::style::escaped;
 use super::vrt;
 use crate::error::{Error, Result};
-use crate::scene::{BandInfo, ColourRole, MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, range};
+use crate::scene::{
+    BandInfo, ColourRole, MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, Spectrum, range, sensor,
+};
 
 /// 255, whatever the value.
 const FULL: &str = "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>";
@@ -142,8 +144,10 @@ fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
 
 /// The bands by which a tile is judged: red, green and blue, or the first three that are no alpha.
 fn seen(tile: &SceneInfo) -> [usize; 3] {
-    let of = |role| tile.bands.iter().position(|band| band.role == role).map(|index| index + 1);
-    if let (Some(red), Some(green), Some(blue)) = (of(ColourRole::Red), of(ColourRole::Green), of(ColourRole::Blue)) {
+    let sensor = sensor(&tile.bands);
+    let shows = |band: &BandInfo, part| band.claims(sensor).first().is_some_and(|(_, shown)| *shown == part);
+    let of = |part| tile.bands.iter().position(|band| shows(band, part)).map(|index| index + 1);
+    if let (Some(red), Some(green), Some(blue)) = (of(Spectrum::Red), of(Spectrum::Green), of(Spectrum::Blue)) {
         return [red, green, blue];
     }
     let plain = (1..).zip(&tile.bands).filter(|(_, band)| band.role != ColourRole::Alpha).map(|(number, _)| number);

@@ -8,7 +8,7 @@ use super::style::escaped;
 use super::{messages, open};
 use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
-use crate::scene::{BandInfo, ColourRole, Georeference, SceneInfo};
+use crate::scene::{BandInfo, ColourRole, Conversion, Georeference, Scaling, SceneInfo};
 
 /// A raster in its place on the virtual one.
 pub(super) struct Tile<'a> {
@@ -23,6 +23,8 @@ pub(super) struct Band<'a> {
     pub info: &'a BandInfo,
     /// Tiles and the numbers of their bands, from 1.
     pub sources: Vec<(&'a Tile<'a>, usize)>,
+    /// What becomes of each source's values, where some are converted: the band then holds floating point.
+    pub conversions: Option<Vec<Conversion>>,
 }
 
 /// How the virtual raster says which of its pixels hold data.
@@ -77,20 +79,32 @@ fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], hole
     }
     for (number, band) in (1..).zip(bands) {
         let info = band.info;
-        let _ = write!(text, "<VRTRasterBand dataType=\"{}\" band=\"{number}\">", info.pixel_type);
+        let pixel_type = if band.conversions.is_some() { "Float32" } else { info.pixel_type.as_str() };
+        let _ = write!(text, "<VRTRasterBand dataType=\"{pixel_type}\" band=\"{number}\">");
         if let Some(name) = &info.name {
             let _ = write!(text, "<Description>{}</Description>", escaped(name));
         }
         if let (Holes::Nodata, Some(value)) = (holes, info.nodata) {
             let _ = write!(text, "<NoDataValue>{value:?}</NoDataValue>");
         }
+        if let Some(Scaling { scale, offset }) = info.scaling {
+            let _ = write!(text, "<Offset>{offset:?}</Offset><Scale>{scale:?}</Scale>");
+        }
         let _ = write!(text, "<ColorInterp>{}</ColorInterp>", role(info.role));
-        for (tile, number) in &band.sources {
+        for (index, (tile, number)) in band.sources.iter().enumerate() {
             let own = match (holes, info.role) {
                 (Holes::Nodata, _) => info.nodata.map(|value| format!("<NODATA>{value:?}</NODATA>")),
                 (Holes::Alpha, ColourRole::Alpha) => Some("<NODATA>0</NODATA>".to_owned()),
                 // Where an upper tile holds nothing, the lower one shows.
                 _ => Some("<UseMaskBand>true</UseMaskBand>".to_owned()),
+            };
+            let conversion = band.conversions.as_ref().and_then(|conversions| conversions.get(index));
+            let scaled = conversion.map(|Conversion { factor, shift, .. }| {
+                format!("<ScaleOffset>{shift:?}</ScaleOffset><ScaleRatio>{factor:?}</ScaleRatio>")
+            });
+            let own = match (own, scaled) {
+                (Some(own), Some(scaled)) => Some(own + &scaled),
+                (own, scaled) => own.or(scaled),
             };
             source(&mut text, tile, &number.to_string(), own.as_deref());
         }

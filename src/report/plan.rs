@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text::{Paint, grouped, left, printable_line};
 use crate::geom::Blend;
-use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice};
+use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice, band_label};
 use crate::scene::{Georeference, Recipe, StretchMethod, StretchPlan, ValueRange};
 
 pub(super) fn render(plan: &Plan, paint: Paint) -> String {
@@ -115,8 +115,14 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
     if info.access.area.is_some() {
         line("", "only in the area of interest".to_owned());
     }
-    let [red, green, blue] = scene.bands;
+    let [red, green, blue] = scene.bands.map(|number| match band_label(info, number) {
+        Some(label) => format!("{number} ({label})"),
+        None => number.to_string(),
+    });
     line("", format!("bands {red}, {green}, {blue}; stretch {}", stretch(&scene.stretch)));
+    if let Some(conversion) = scene.conversion() {
+        line("", conversion);
+    }
     line("", format!("no data: {}", info.mask_text(scene.bands)));
     for (key, path) in scene.outputs.named() {
         line(key, path.display().to_string());
@@ -168,7 +174,14 @@ mod tests {
             Override::text("--polygons", "outputs.polygons", "polygons.gpkg"),
         ];
         let facts = ModelFacts { window: 224, patch: 16 };
-        let band = BandInfo { name: None, role: ColourRole::Undefined, pixel_type: "UInt16".into(), nodata: None };
+        let band = BandInfo {
+            name: None,
+            role: ColourRole::Undefined,
+            pixel_type: "UInt16".into(),
+            nodata: None,
+            spectral: crate::scene::Spectral::default(),
+            scaling: None,
+        };
         let info = SceneInfo {
             path: "a.tif".into(),
             size: Size::new(1000, 500),

@@ -6,7 +6,7 @@ use super::engine::{Counts, Engine, WindowCounts};
 use crate::error::Result;
 use crate::geom::Size;
 use crate::page::{Amount, Layers, Page, Share};
-use crate::pipeline::without_credentials;
+use crate::pipeline::{band_label, without_credentials};
 use crate::preview::{self, Panel};
 use crate::raster::{SceneReader, Stretch};
 use crate::report::{self, AreaScale, grouped};
@@ -110,8 +110,12 @@ impl<'a> Look<'a> {
     fn provenance(&self) -> Vec<(String, String)> {
         let scene = self.engine.scene;
         let mut rows = vec![("Scene".to_owned(), without_credentials(&scene.info.path.to_string_lossy()))];
-        let bands = scene.bands.map(|band| band.to_string()).join(", ");
-        rows.push(("Bands".to_owned(), format!("{bands} as red, green, blue")));
+        let bands = scene.bands.map(|number| match band_label(&scene.info, number) {
+            Some(label) => format!("{number} ({label})"),
+            None => number.to_string(),
+        });
+        rows.push(("Bands".to_owned(), format!("{} as red, green, blue", bands.join(", "))));
+        rows.extend(scene.conversion().map(|text| ("Values".to_owned(), without_credentials(&text))));
         rows.push(("Stretch used".to_owned(), self.stretch.to_string()));
         for (tag, value) in &self.engine.tags {
             let name = tag.strip_prefix("SEGEARTH_").unwrap_or(tag);

@@ -36,6 +36,9 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
     if let Some(mask) = scene.info.mask_fact(scene.bands) {
         identity.set("mask", mask);
     }
+    if let Some(conversion) = scene.conversion() {
+        identity.set("conversion", hash::of(&conversion));
+    }
     if let Some(area) = &scene.info.access.area {
         identity.set("aoi", hash::of(format!("{area:?}")));
     }

@@ -38,7 +38,8 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
     import::prove_free(&args.output)?;
     let found = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
     let plan = plan(args, &bundle, &found, reporter)?;
-    let scenes = pipeline::seen(&spec, found)?;
+    let (scenes, notes) = pipeline::seen(&spec, found)?;
+    notes.iter().for_each(|note| reporter.note(note));
 
     let folder = beside(&args.output)?;
     let settings = Settings::new(args, &plan, &bundle)?;

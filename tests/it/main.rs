@@ -3,6 +3,7 @@
 mod archives;
 mod bad_input;
 mod bad_models;
+mod bands;
 mod bench;
 mod bundles;
 mod change;

@@ -1,5 +1,6 @@
 //! Whole jobs, from text to plan.
 
+mod bands;
 mod faults;
 mod hostile;
 mod plans;
@@ -23,6 +24,8 @@ pub(super) fn scene(path: &str, bands: &[(ColourRole, &str)]) -> SceneInfo {
         role: *role,
         pixel_type: (*pixel_type).to_owned(),
         nodata: None,
+        spectral: crate::scene::Spectral::default(),
+        scaling: None,
     };
     SceneInfo {
         path: PathBuf::from(path),

@@ -361,7 +361,7 @@ fn scenes_are_asked_for_as_the_job_says() {
         assets: vec!["red".into()],
         resolution: Some(Resolution::Metres(0.5)),
         area: Some(AreaRequest::File { path: at("area.gpkg"), layer: None }),
-        mask: MaskRequest::default(),
+        ..SceneRequest::default()
     };
     assert_eq!(mosaic, [expected]);
     let zipped = asked("scene: all.zip/in/a.tif\nresolution: 1e-5 crs\naoi: [6, 50, 7.5, 51]").unwrap().remove(0);

@@ -43,7 +43,14 @@ fn plan(path: &Path, sets: &[Override]) -> Result<()> {
 fn scene(path: &Path, bands: usize) -> SceneInfo {
     use ColourRole::{Blue, Green, Grey, Red, Undefined};
     let roles = if bands == 1 { vec![Grey] } else { vec![Red, Green, Blue, Undefined, Undefined] };
-    let band = |role| BandInfo { name: None, role, pixel_type: "UInt16".into(), nodata: None };
+    let band = |role| BandInfo {
+        name: None,
+        role,
+        pixel_type: "UInt16".into(),
+        nodata: None,
+        spectral: Default::default(),
+        scaling: None,
+    };
     SceneInfo {
         path: path.to_owned(),
         size: Size::new(1000, 500),

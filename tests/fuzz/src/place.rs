@@ -5,7 +5,7 @@ use segearth::error::Result;
 use segearth::geom::Window;
 use segearth::location::{Location, is_remote};
 use segearth::raster::{self, BurntVector, FieldCode, SceneReader, VectorSource};
-use segearth::scene::{AreaRequest, MaskRequest, Resolution, SceneInfo, SceneRequest, StretchMethod, StretchPlan};
+use segearth::scene::{AreaRequest, Resolution, SceneInfo, SceneRequest, StretchMethod, StretchPlan};
 use serde_json::Value;
 
 use super::{Folder, refused};
@@ -60,14 +60,9 @@ pub fn place(data: &[u8]) {
         *side > 0.0
     });
     let assets = input["assets"].as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned));
-    let request = SceneRequest {
-        files,
-        mosaic: input["mosaic"] == true,
-        assets: assets.collect(),
-        resolution,
-        area,
-        mask: MaskRequest::default(),
-    };
+    let assets = assets.collect();
+    let mosaic = input["mosaic"] == true;
+    let request = SceneRequest { files, mosaic, assets, resolution, area, ..SceneRequest::default() };
     if request.files.is_empty() {
         return;
     }
