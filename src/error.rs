@@ -86,6 +86,24 @@ impl Error {
         }
     }
 
+    /// The same with every text in other words: message, hint and causes.
+    #[must_use]
+    pub fn reworded(self, word: &dyn Fn(&str) -> String) -> Self {
+        let below = |below: Option<Self>, cause: &String| {
+            let cause = Self::new(self.kind, word(cause));
+            Some(match below {
+                Some(below) => cause.with_source(below),
+                None => cause,
+            })
+        };
+        let source = self.causes().iter().rev().fold(None, below);
+        let error = Self { kind: self.kind, message: word(&self.message), hint: self.hint().map(word), source: None };
+        match source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
+    }
+
     /// The messages of the causes, outermost first, this one left out.
     pub fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
@@ -140,5 +158,11 @@ mod tests {
         assert_eq!(above.causes(), ["band 4 is not in the file"]);
         assert_eq!(above.hint(), Some("Choose bands from 1 to 3."));
         assert_eq!(above.exit_code(), 1);
+        let above = above.reworded(&|text| text.replace("scene", "map").replace("band", "layer"));
+        assert_eq!(
+            (above.to_string().as_str(), above.causes()),
+            ("cannot read map.tif", vec!["layer 4 is not in the file".into()])
+        );
+        assert_eq!(above.hint(), Some("Choose layers from 1 to 3."));
     }
 }

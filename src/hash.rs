@@ -25,6 +25,22 @@ pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     digits(hash.finalize())
 }
 
+/// Of pieces that come one after another, each with its length.
+#[derive(Default)]
+pub struct Pieces(Sha256);
+
+impl Pieces {
+    pub fn add(&mut self, piece: impl AsRef<[u8]>) {
+        let piece = piece.as_ref();
+        self.0.update((piece.len() as u64).to_le_bytes());
+        self.0.update(piece);
+    }
+
+    pub fn finish(self) -> String {
+        digits(self.0.finalize())
+    }
+}
+
 /// Of a file.
 pub fn of_file(path: &Path) -> Result<String> {
     let mut file = File::open(path).input(|| format!("{} cannot be opened", path.display()))?;

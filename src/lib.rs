@@ -11,6 +11,9 @@
 //!                                                                                     └─► vector         polygons.gpkg
 //! ```
 //!
+//! Results are made in hidden folders and get their names when they are whole; [`outputs`] decides whether what is there may
+//! be replaced, before any heavy work and once more then.
+//!
 //! `run` is the one place that knows this whole flow. Nothing on the way holds the scene.
 //!
 //! **Conventions.** Rectangles are half-open with named fields (`col`, `row`, `width`, `height`). Arrays are row-major and
@@ -20,6 +23,7 @@
 // An index that is not sure is a panic that somebody outside may cause: each has its reason, or its room has.
 #![warn(clippy::indexing_slicing)]
 
+pub mod atomic;
 pub mod change;
 pub mod cli;
 pub mod error;
@@ -31,6 +35,7 @@ pub mod journal;
 pub mod location;
 pub mod model;
 pub mod network;
+pub mod outputs;
 pub mod page;
 pub mod pipeline;
 pub mod preview;

@@ -50,6 +50,9 @@ pub struct BenchArgs {
     /// Measure the text tower too: every query in 80 templates
     #[arg(long)]
     pub text: bool,
+    /// Replace FILE of --json if it exists
+    #[arg(long)]
+    pub overwrite: bool,
     /// Write the figures as JSON as well
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

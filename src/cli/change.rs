@@ -19,6 +19,9 @@ pub struct ChangeArgs {
     /// Folder for change.tif, change.csv, change.json and change.png
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
+    /// Replace outputs that exist; of a GeoPackage that holds other layers, the layer alone
+    #[arg(long)]
+    pub overwrite: bool,
     /// Transition to make polygons of, `*` for any other class; may be given again
     #[arg(long = "transition", value_name = "FROM:TO")]
     pub transitions: Vec<String>,

@@ -37,6 +37,9 @@ pub struct EvaluateArgs {
     /// Class of the pixels that no polygon of a vector reference holds [default: they are left out]
     #[arg(long, value_name = "CLASS")]
     pub outside: Option<String>,
+    /// Replace FILE of --json if it exists
+    #[arg(long)]
+    pub overwrite: bool,
     /// Write everything as JSON as well
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -88,7 +88,7 @@ pub enum Command {
     Run(RunArgs),
     /// Resolve a job and look at all it names, without running it
     #[command(after_help = "Example:\n  segearth check pipelines/landcover.yaml --input scene.tif")]
-    Check(JobArgs),
+    Check(CheckArgs),
     /// Make the results of a job whose shards are computed
     #[command(after_help = "Example:\n  \
         segearth run city.yaml --shard 1/2 & segearth run city.yaml --shard 2/2 & wait; segearth merge city.yaml")]
@@ -139,9 +139,21 @@ pub struct RunArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Check for a run with --overwrite: outputs that exist are no error
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct MergeArgs {
     #[command(flatten)]
     pub job: JobArgs,
+    /// Replace outputs that exist
+    #[arg(long)]
+    pub overwrite: bool,
     #[command(flatten)]
     pub metrics: MetricsOption,
 }
@@ -282,6 +294,9 @@ pub struct ImportArgs {
     /// The folder of the new bundle
     #[arg(long, short = 'o', value_name = "DIR")]
     pub output: PathBuf,
+    /// Replace a bundle that exists
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 /// How the network is put together, whatever the weights.
@@ -327,6 +342,9 @@ pub struct FetchArgs {
     /// The folder of the new bundle [default: where `--model NAME` looks for it]
     #[arg(long, short = 'o', value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Replace a bundle that exists
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

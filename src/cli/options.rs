@@ -12,7 +12,7 @@ pub struct RunOptions {
     /// Keep to this much memory, such as 4GB: very wide scenes are then computed in columns [default: half of what is free]
     #[arg(long, value_name = "SIZE", help_heading = "Run options")]
     pub memory: Option<Memory>,
-    /// Throw away what an earlier run has left, and start anew
+    /// Replace outputs that exist, discard what an unfinished run has left, and restart
     #[arg(long, help_heading = "Run options")]
     pub overwrite: bool,
     /// Leave out windows that cannot be computed: exit code 3, and nodata where nothing else reaches

@@ -42,6 +42,9 @@ pub struct TrainUpsamplerArgs {
     /// The folder of the new bundle; checkpoints lie in DIR.training until it is made
     #[arg(long, short = 'o', value_name = "DIR")]
     pub output: PathBuf,
+    /// Replace a bundle that exists
+    #[arg(long)]
+    pub overwrite: bool,
 }
 
 impl TrainUpsamplerArgs {

@@ -35,6 +35,9 @@ pub struct VectorizeArgs {
     /// Result: .gpkg, .fgb, .parquet, .geojson, .geojsonl, .ndjson or .shp
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
+    /// Replace outputs that exist; of a GeoPackage that holds other layers, the layer alone
+    #[arg(long)]
+    pub overwrite: bool,
     /// Class to take, by name or value; may be given again. Default: what the recipe's name says
     #[arg(long = "class", value_name = "NAME|NUMBER", allow_negative_numbers = true)]
     pub classes: Vec<String>,

@@ -29,6 +29,7 @@ pub use compare::Tally;
 pub use confusion::{ClassScore, ConfusionMatrix, Means};
 pub use map::ClassMap;
 
+use crate::atomic;
 use crate::error::{Context, Error, Result};
 use compare::{Compared, compare};
 
@@ -144,12 +145,8 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
 impl Evaluation {
     /// Writes everything as JSON; the file appears only when it is whole.
     pub fn write_json(&self, path: &Path) -> Result<()> {
-        let place = || format!("cannot write {}", path.display());
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).input(place)?;
-        serde_json::to_writer_pretty(&mut file, self).input(place)?;
-        file.persist(path).input(place)?;
-        Ok(())
+        let text = serde_json::to_vec_pretty(self).input(|| format!("cannot write {}", path.display()))?;
+        atomic::write_file(path, &text)
     }
 
     /// The figures as a table for people to read, with the confusion matrix where it is not too wide.

@@ -26,8 +26,13 @@ impl Identity {
         hash::of_texts(self.0.iter().flat_map(|(name, value)| [name.as_str(), value]))
     }
 
-    /// A line for each fact that `now` has otherwise.
-    pub(super) fn differences(&self, now: &Self) -> Vec<String> {
+    /// Takes a fact away. Gives what it was.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// What `now` has otherwise: the name of each fact, its value here and its value there.
+    pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let mut names: Vec<&String> = self.0.keys().chain(now.0.keys()).collect();
         names.sort();
         names.dedup();
@@ -37,12 +42,21 @@ impl Identity {
             Some(value) => shown(value, other),
         };
         differ
-            .map(|name| {
-                let (before, after) = (value(self, name, now.0.get(name)), value(now, name, self.0.get(name)));
-                format!("  {name}: was {before}, is {after}")
+            .map(|name| Difference {
+                name: name.clone(),
+                was: value(self, name, now.0.get(name)),
+                is: value(now, name, self.0.get(name)),
             })
             .collect()
     }
+}
+
+/// A fact with two values, long ones cut around the place where they differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub name: String,
+    pub was: String,
+    pub is: String,
 }
 
 /// The value, or of a long one the piece around the first place where it differs from `other`.
@@ -74,9 +88,14 @@ mod tests {
         before.set("classes", long("forest"));
         now.set("classes", long("field"));
         let differences = before.differences(&now);
-        assert_eq!(differences[1..], ["  stride: was 112, is 56", "  tta: was nothing, is d4"]);
+        let difference = |name: &str, was: &str, is: &str| Difference {
+            name: name.to_owned(),
+            was: was.to_owned(),
+            is: is.to_owned(),
+        };
+        assert_eq!(differences[1..], [difference("stride", "112", "56"), difference("tta", "nothing", "d4")]);
         assert!(
-            differences[0].contains("water, forest,") && differences[0].contains("water, field"),
+            differences[0].was.contains("water, forest") && differences[0].is.contains("water, field"),
             "{differences:?}"
         );
         assert!(before.differences(&before).is_empty());

@@ -20,7 +20,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-pub use identity::Identity;
+pub use identity::{Difference, Identity};
 pub use record::{Layer, Sample, Strip};
 pub use rows::{RowFile, Rows};
 
@@ -116,6 +116,8 @@ impl Journal {
         };
         let differences = found.run.differences(run);
         if !differences.is_empty() {
+            let line = |Difference { name, was, is }: &Difference| format!("  {name}: was {was}, is {is}");
+            let differences: Vec<String> = differences.iter().map(line).collect();
             let count = if differences.len() == 1 { "something else" } else { "other things" };
             return Err(fail(format!("the unfinished results here were begun on {count}\n{}", differences.join("\n"))));
         }

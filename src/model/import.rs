@@ -7,6 +7,7 @@ use super::Normalisation;
 use super::bundle::{self, Bundle, Card, CardNormalisation, Method, Provenance, Sizes, SourceFile};
 use super::fetch;
 use super::text::Tokenizer;
+use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
 use crate::hash;
@@ -31,15 +32,42 @@ pub struct Import {
     /// Side of the window in pixels, a multiple of the patch.
     pub window: usize,
     pub precision: Precision,
+    /// Whether a bundle that is there is replaced.
+    pub overwrite: bool,
 }
 
-/// Refuses a folder that is there and holds anything.
-pub fn prove_free(output: &Path) -> Result<()> {
-    if output.exists() && fs::read_dir(output).map_or(true, |mut entries| entries.next().is_some()) {
-        return Err(Error::input(format!("{} is there already", output.display()))
-            .with_hint("Name a folder that does not exist yet, or remove this one first."));
+/// Refuses a folder that is there and holds anything, but a bundle that may be replaced.
+pub fn prove_free(output: &Path, overwrite: bool) -> Result<()> {
+    if fs::symlink_metadata(output).is_err() {
+        return Ok(());
     }
-    Ok(())
+    let there = |what: String| Error::input(format!("{} is there already{what}", output.display()));
+    let Ok(entries) = fs::read_dir(output) else {
+        return Err(there(" and is no folder".into()).with_hint("Name a folder that does not exist yet."));
+    };
+    let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let known = [
+        bundle::CARD,
+        bundle::TOKENIZER,
+        bundle::IMAGE_ENCODER,
+        bundle::TEXT_ENCODER,
+        bundle::PATCH_ENCODER,
+        bundle::UPSAMPLER,
+    ];
+    let other = names.iter().find(|name| !known.contains(&name.as_str()));
+    match (overwrite, other) {
+        (true, None) => Ok(()),
+        (true, Some(other)) => Err(there(format!(" and holds {other}, which is no part of a bundle"))
+            .with_hint("Name another folder, or move that file away: --overwrite replaces bundles alone.")),
+        (false, None) => Err(there(String::new())
+            .with_hint("Replace the bundle with --overwrite, or name a folder that does not exist yet.")),
+        (false, Some(_)) => {
+            Err(there(String::new()).with_hint("Name a folder that does not exist yet, or remove this one first."))
+        }
+    }
 }
 
 /// Imports into the folder `output`, which must not be there yet. `notes` get what had to be assumed.
@@ -48,7 +76,7 @@ pub fn prove_free(output: &Path) -> Result<()> {
 /// A file that is not what it should be; files that do not belong together; a folder that is there or cannot be written.
 /// Nothing is left behind then.
 pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Result<Bundle> {
-    prove_free(output)?;
+    prove_free(output, request.overwrite)?;
     let clip = read_clip(&request.clip)?;
     let sizes = &clip.sizes;
     let tokenizer = Tokenizer::from_file(&request.tokenizer)?;
@@ -150,10 +178,13 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         files: Default::default(),
     };
     let written = bundle::write_card(folder, card)?;
+    // Meanwhile somebody may have put something there.
+    prove_free(output, request.overwrite)?;
     if output.exists() {
-        fs::remove_dir(output).input(|| format!("cannot replace the empty folder {}", output.display()))?;
+        atomic::exchange(folder, output)?;
+    } else {
+        fs::rename(folder, output).input(|| format!("cannot make the folder {}", output.display()))?;
     }
-    fs::rename(folder, output).input(|| format!("cannot make the folder {}", output.display()))?;
     // The folder has its final name now: nothing of it is temporary any more.
     let _ = partial.keep();
     make_readable(output)?;

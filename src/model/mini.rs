@@ -67,6 +67,7 @@ fn unpack(folder: &Path) -> Result<Bundle> {
         keep_residual: false,
         window: WINDOW,
         precision: Precision::Fp32,
+        overwrite: false,
     };
     import(&request, folder, &mut Vec::new())
 }

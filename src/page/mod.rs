@@ -19,6 +19,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::atomic;
 use crate::error::Result;
 use crate::raster;
 use crate::scene::{ClassInfo, ScaleBar};
@@ -66,7 +67,7 @@ pub struct Amount {
 impl Page<'_> {
     /// Writes the page; it has its name only when it is whole.
     pub fn write(&self, path: &Path) -> Result<()> {
-        raster::write_file(path, self.render().as_bytes())
+        atomic::write_file(path, self.render().as_bytes())
     }
 
     fn render(&self) -> String {

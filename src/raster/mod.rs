@@ -54,7 +54,7 @@ pub use burn::{BurntVector, FieldCode, VectorSource, is_vector};
 pub use coded::{ABSENT, CodedRaster, Coding};
 pub use labels::LabelWriter;
 pub use messages::{overhear, take_warnings};
-pub use partial::{prove_writable, write_file};
+pub use partial::prove_writable;
 pub use picture::{Picture, indexed_png, jpeg};
 pub use read::SceneReader;
 pub use scenes::find;

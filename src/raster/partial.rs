@@ -1,13 +1,11 @@
 //! Files that appear under their names only when they are complete.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::atomic;
 use crate::error::{Context, Error, Result};
-
-/// Less free space than this counts as a full disk.
-const NO_SPACE: u64 = 1 << 20;
 
 /// A file under way, hidden beside its target; removed with what belongs to it unless it is committed.
 pub(super) struct Partial {
@@ -36,15 +34,14 @@ impl Partial {
         next
     }
 
-    /// Brings the finished file to the disk and gives it its name, its sidecar first: once the file is there, all is.
+    /// Gives the finished file its name, its sidecar first: once the file is there, all is. Whoever gives it the name that
+    /// users know brings it to the disk.
     pub(super) fn commit(self) -> Result<()> {
         let here = || format!("cannot complete {}", self.target.display());
-        File::open(&self.temporary).and_then(|file| file.sync_all()).input(here)?;
-        // Sidecars of a file that is being replaced would be taken for ours.
+        // What lies beside a file that is replaced is not ours to remove: whoever allows the replacement sees to it.
         for suffix in [".aux.xml", ".ovr", ".msk"] {
-            let stale = beside(&self.target, suffix);
-            match fs::rename(beside(&self.temporary, suffix), &stale) {
-                Err(error) if error.kind() == ErrorKind::NotFound => remove(&stale).input(here)?,
+            match fs::rename(beside(&self.temporary, suffix), beside(&self.target, suffix)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 renamed => renamed.input(here)?,
             }
         }
@@ -53,14 +50,7 @@ impl Partial {
 
     /// An error about writing this file, with what can be done about it.
     pub(super) fn failed(&self, what: &str, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        let error = Error::input(format!("cannot {what} {}", self.target.display())).with_source(cause);
-        match fs4::available_space(folder_of(&self.target)) {
-            Ok(free) if free < NO_SPACE => error.with_hint(format!(
-                "The disk of {} is full: make space there or write elsewhere.",
-                folder_of(&self.target).display()
-            )),
-            _ => error,
-        }
+        atomic::failed(what, &self.target, cause)
     }
 
     fn remove(&self) {
@@ -99,7 +89,7 @@ pub fn prove_writable(target: &Path) -> Result<()> {
         ))
         .with_hint("Choose a shorter name."));
     }
-    let folder = folder_of(target);
+    let folder = atomic::parent(target);
     if !folder.is_dir() {
         return Err(Error::input(format!("cannot write {shown}: there is no folder {}", folder.display()))
             .with_hint("Create the folder first or choose another one."));
@@ -118,13 +108,6 @@ pub fn prove_writable(target: &Path) -> Result<()> {
     })
 }
 
-/// Writes a small file at once; it has its name only when it is whole.
-pub fn write_file(target: &Path, content: &[u8]) -> Result<()> {
-    let partial = Partial::new(target)?;
-    fs::write(partial.temporary(), content).map_err(|cause| partial.failed("write", cause))?;
-    partial.commit()
-}
-
 fn temporary_name(target: &Path) -> Result<PathBuf> {
     let name = target
         .file_name()
@@ -135,21 +118,10 @@ fn temporary_name(target: &Path) -> Result<PathBuf> {
     Ok(target.with_file_name(hidden))
 }
 
-fn folder_of(target: &Path) -> &Path {
-    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]
@@ -179,7 +151,7 @@ mod tests {
         fs::write(partial.temporary(), "new").unwrap();
         fs::write(beside(partial.temporary(), ".aux.xml"), "new").unwrap();
         partial.commit().unwrap();
-        assert_eq!(names(), ["labels.tif", "labels.tif.aux.xml"]);
+        assert_eq!(names(), ["labels.tif", "labels.tif.aux.xml", "labels.tif.ovr"]);
         assert_eq!(fs::read_to_string(&target).unwrap(), "new");
     }
 

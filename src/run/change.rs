@@ -4,13 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::results::{Staged, command_facts, input};
+use crate::atomic;
 use crate::change::{Change, Comparison};
 use crate::cli::ChangeArgs;
 use crate::error::{Context, Error, Result};
 use crate::evaluate::ClassMap;
+use crate::outputs::{Existing, Product};
 use crate::preview::{self, Panel};
 use crate::report::{AreaScale, Output, Reporter, grouped};
-use crate::scene::{ClassInfo, ProductOptions};
+use crate::scene::{ClassInfo, ClassNames, ProductOptions, Recipe};
 use crate::{raster, vector};
 
 /// Changes in the legend of the picture.
@@ -20,40 +23,66 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     let map = args.map.as_deref().map(ClassMap::read).transpose()?;
     let comparison = Comparison::open(&args.before, &args.after, map.as_ref())?;
     let chosen = comparison.select(&args.transitions)?;
-    let paths = Paths::new(args);
-    if let Some(polygons) = &paths.polygons {
+    let named = Paths::new(args);
+    if let Some(polygons) = &named.polygons {
         vector::foresee(comparison.crs_wkt(), polygons, &ProductOptions::default())?;
     }
-    paths.ready(args)?;
+    named.ready(args)?;
+    let staged = named.staged(args)?;
+    let here = |key: &str, named: &Path| staged.path(key).unwrap_or_else(|| named.to_owned());
+    let paths = Paths {
+        folder: named.folder.clone(),
+        raster: here("raster", &named.raster),
+        csv: here("csv", &named.csv),
+        json: here("json", &named.json),
+        picture: here("picture", &named.picture),
+        polygons: staged.path("polygons"),
+    };
+    let made = make(&comparison, &chosen, &paths, reporter).map_err(|error| staged.explain(error))?;
+    staged.publish()?;
+    let Made { change, polygons, notes } = made;
+    notes.iter().for_each(|note| reporter.note(note));
+    raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
 
+    let output = |what, path| Output { what, path, remark: String::new() };
+    let mut outputs = vec![output("transitions", named.raster.as_path())];
+    if let (Some(path), Some(count)) = (&named.polygons, polygons) {
+        let unit = if count == 1 { "polygon" } else { "polygons" };
+        outputs.push(Output { remark: format!("{} {unit}", grouped(count)), ..output("polygons", path) });
+    }
+    outputs.extend([output("table", &named.csv), output("figures", &named.json), output("picture", &named.picture)]);
+    reporter.change(&change, &outputs);
+    Ok(())
+}
+
+/// What came of a comparison.
+struct Made {
+    change: Change,
+    /// How many there are, where they were asked for.
+    polygons: Option<u64>,
+    notes: Vec<String>,
+}
+
+/// Compares the maps and writes everything to `paths`.
+fn make(comparison: &Comparison, chosen: &[usize], paths: &Paths, reporter: &Reporter) -> Result<Made> {
     let progress = reporter.progress("comparing", comparison.rows(), "rows");
     let change = comparison.run(&paths.raster, |rows| progress.advance(rows))?;
     drop(progress);
     let transitions = comparison.transitions();
-    let mut polygons = None;
+    let (mut polygons, mut notes) = (None, Vec::new());
     if let Some(path) = &paths.polygons {
         let skip: Vec<i64> =
             (0..transitions.len()).filter(|value| !chosen.contains(value)).map(|value| value as i64).collect();
         let options = vector::Options::default();
         let summary = vector::polygonize(&paths.raster, None, &transitions, &skip, path, &options)?;
-        summary.notes.iter().for_each(|note| reporter.note(note));
-        polygons = Some((path, summary.polygons));
+        notes = summary.notes;
+        polygons = Some(summary.polygons);
     }
-    raster::write_file(&paths.csv, change.csv().as_bytes())?;
-    raster::write_file(&paths.json, change.json()?.as_bytes())?;
-    picture(&change, &transitions, &paths)?;
-    change.notes.iter().for_each(|note| reporter.note(note));
-    raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
-
-    let output = |what, path| Output { what, path, remark: String::new() };
-    let mut outputs = vec![output("transitions", paths.raster.as_path())];
-    if let Some((path, count)) = polygons {
-        let unit = if count == 1 { "polygon" } else { "polygons" };
-        outputs.push(Output { remark: format!("{} {unit}", grouped(count)), ..output("polygons", path) });
-    }
-    outputs.extend([output("table", &paths.csv), output("figures", &paths.json), output("picture", &paths.picture)]);
-    reporter.change(&change, &outputs);
-    Ok(())
+    atomic::write_file(&paths.csv, change.csv().as_bytes())?;
+    atomic::write_file(&paths.json, change.json()?.as_bytes())?;
+    picture(&change, &transitions, paths)?;
+    notes.extend(change.notes.iter().cloned());
+    Ok(Made { change, polygons, notes })
 }
 
 struct Paths {
@@ -78,6 +107,30 @@ impl Paths {
             polygons: name.map(|name| folder.join(name)),
             folder,
         }
+    }
+
+    /// Begins all outputs, each in a hidden folder.
+    fn staged(&self, args: &ChangeArgs) -> Result<Staged> {
+        let mut facts = command_facts(
+            "change",
+            [
+                ("before", input(&args.before)),
+                ("after", input(&args.after)),
+                ("--map", args.map.as_deref().and_then(input)),
+            ],
+        );
+        let mut products = vec![
+            ("raster", Product::labels(&self.raster, facts.clone())),
+            ("csv", Product::file(&self.csv, facts.clone())),
+            ("json", Product::file(&self.json, facts.clone())),
+            ("picture", Product::raster(&self.picture, facts.clone())),
+        ];
+        if let Some(path) = &self.polygons {
+            facts.set("--transition", args.transitions.join(", "));
+            let options = ProductOptions::default();
+            products.push(("polygons", Product::vector(path, Recipe::Plain, &options, &ClassNames::default(), facts)?));
+        }
+        Staged::of_command(products, if args.overwrite { Existing::Replace } else { Existing::Refuse })
     }
 
     /// Makes the folder and proves, before any work, that all can be written and nothing that is read is written over.

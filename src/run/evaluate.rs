@@ -1,20 +1,51 @@
 //! Class maps held against a reference.
 
+use super::results::{Staged, command_facts, input};
 use crate::cli::EvaluateArgs;
 use crate::error::Result;
 use crate::evaluate::evaluate;
+use crate::journal::Identity;
+use crate::outputs::{Existing, Product};
 use crate::report::Reporter;
+
+const JSON: &str = "json";
 
 pub fn run(args: &EvaluateArgs, reporter: &Reporter) -> Result<()> {
     let request = args.request()?;
+    let staged = match &args.json {
+        Some(path) => {
+            let existing = if args.overwrite { Existing::Replace } else { Existing::Refuse };
+            Some((path, Staged::of_command(vec![(JSON, Product::file(path, facts(args)))], existing)?))
+        }
+        None => None,
+    };
     let evaluation = evaluate(&request, &|pair| reporter.detail(&format!("{} is compared.", pair.display())))?;
     for path in &evaluation.without_partner {
         reporter.note(&format!("{} has no partner and is left out.", path.display()));
     }
-    evaluation.notes.iter().for_each(|note| reporter.note(note));
-    if let Some(path) = &args.json {
-        evaluation.write_json(path)?;
+    if let Some((path, staged)) = staged {
+        let here = staged.path(JSON).unwrap_or_else(|| path.clone());
+        evaluation.write_json(&here).map_err(|error| staged.explain(error))?;
+        staged.publish()?;
     }
     reporter.print(&evaluation.table());
     Ok(())
+}
+
+/// What the command is run on, by its flags.
+fn facts(args: &EvaluateArgs) -> Identity {
+    let ignored: Vec<String> = args.ignore.iter().map(|code| format!("{code:?}")).collect();
+    command_facts(
+        "evaluate",
+        [
+            ("--prediction", input(&args.prediction)),
+            ("--reference", input(&args.reference)),
+            ("--map", args.map.as_deref().and_then(input)),
+            ("--ignore", (!ignored.is_empty()).then(|| ignored.join(", "))),
+            ("--layer", args.layer.clone()),
+            ("--field", args.field.clone()),
+            ("--all-are", args.all_are.clone()),
+            ("--outside", args.outside.clone()),
+        ],
+    )
 }

@@ -8,11 +8,13 @@ use super::deal::deal;
 use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share, Watch};
 use super::look::Look;
 use super::prompts::{self, Prompts};
+use super::results::{self, Results, VECTORS};
 use super::stop::Stop;
 use super::tally::Tally;
 use super::{process, provenance};
 use crate::cli::Shard;
 use crate::error::{Context, Error, Kind, Result};
+use crate::journal::{Identity, Journal};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
@@ -20,6 +22,7 @@ use crate::model::registry::Model;
 use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
 use crate::model::tta::EightSides;
 use crate::model::{self, Normalisation, Queries, Segmenter, Shortcuts};
+use crate::outputs::{self, Existing};
 use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec};
 use crate::report::{ClassShare, Output, Reporter, Summary, Work};
 use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
@@ -29,8 +32,8 @@ use crate::{raster, vector};
 const MOST_SURVEYED: usize = 200;
 
 /// Resolves a job and says what it comes to; computes nothing.
-pub fn check(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<()> {
-    let prepared = prepare(spec, trust, Folders::Look, reporter)?;
+pub fn check(spec: &Spec, trust: bool, existing: Existing, reporter: &Reporter) -> Result<()> {
+    let prepared = prepare(spec, trust, Folders::Look, existing, reporter)?;
     let scenes = &prepared.plan.scenes;
     for scene in scenes.iter().take(MOST_SURVEYED) {
         match raster::survey(&scene.info, scene.bands) {
@@ -70,7 +73,7 @@ pub fn run(
     if options.memory.is_some() {
         model::memory::share_heap();
     }
-    let prepared = prepare(spec, trust, Folders::Make, reporter)?;
+    let prepared = prepare(spec, trust, Folders::Make, options.existing(shard.is_some()), reporter)?;
     let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
     run_prepared(&prepared, segmenter.as_mut(), options, shard, Watch { stop: &Stop::listen()?, tally, reporter })
 }
@@ -108,8 +111,9 @@ pub(super) fn run_prepared(
 ///
 /// # Errors
 /// Rows are missing, or as [`run`].
-pub fn merge(spec: &Spec, trust: bool, tally: &Tally, reporter: &Reporter) -> Result<()> {
-    merge_prepared(&prepare(spec, trust, Folders::Make, reporter)?, None, tally, reporter)
+pub fn merge(spec: &Spec, trust: bool, options: Options, tally: &Tally, reporter: &Reporter) -> Result<()> {
+    let prepared = prepare(spec, trust, Folders::Make, options.existing(false), reporter)?;
+    merge_prepared(&prepared, options, None, tally, reporter)
 }
 
 /// Workers that this process has started and that have ended.
@@ -123,6 +127,7 @@ pub(super) struct Started {
 /// Joins what shards have computed, or the workers of this process.
 pub(super) fn merge_prepared(
     prepared: &Prepared,
+    options: Options,
     started: Option<&Started>,
     tally: &Tally,
     reporter: &Reporter,
@@ -130,14 +135,14 @@ pub(super) fn merge_prepared(
     tally.scenes.add(prepared.plan.scenes.len());
     let mut holes = 0;
     for (index, scene) in prepared.plan.scenes.iter().enumerate() {
-        let engine = prepared.engine(scene, Options::default(), Share::All)?;
+        let engine = prepared.engine(scene, options, Share::All)?;
         let now = Instant::now();
         let outcome = engine::merge(&engine, tally)?;
         let by = match started {
             None => (now, By::Shards),
             Some(Started { workers, at, finished_before }) => {
                 let earlier = finished_before.get(index).copied().unwrap_or(false);
-                if matches!(outcome, Outcome::Earlier) && !earlier {
+                if matches!(outcome, Outcome::Earlier(_)) && !earlier {
                     // Its worker has told of it.
                     tally.scenes_finished.add(1);
                     continue;
@@ -152,7 +157,10 @@ pub(super) fn merge_prepared(
 
 /// Whether every scene of a job has been finished, by whichever run. The job is looked at as `check` does.
 pub fn is_finished(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<bool> {
-    Ok(prepare(spec, trust, Folders::Look, reporter)?.finished()?.into_iter().all(|finished| finished))
+    Ok(prepare(spec, trust, Folders::Look, Existing::RefuseShared, reporter)?
+        .finished()?
+        .into_iter()
+        .all(|finished| finished))
 }
 
 /// Who has computed what is being finished.
@@ -218,7 +226,13 @@ impl Prepared {
     }
 }
 
-pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Reporter) -> Result<Prepared> {
+pub(super) fn prepare(
+    spec: &Spec,
+    trust: bool,
+    folders: Folders,
+    existing: Existing,
+    reporter: &Reporter,
+) -> Result<Prepared> {
     let beside = |error| pipeline::with_other_faults(spec, error, &raster::is_result, raster::find);
     pipeline::model_choice(spec).map_or(Ok(()), |choice| model_is_there(&choice)).map_err(beside)?;
     let inputs = pipeline::inputs(spec, &raster::is_result)?;
@@ -239,7 +253,38 @@ pub(super) fn prepare(spec: &Spec, trust: bool, folders: Folders, reporter: &Rep
     products_foreseen(&plan)?;
     let device = device(plan.device, &model, reporter)?;
     inputs.notes.iter().chain(&plan.notes).for_each(|note| reporter.note(note));
-    Ok(Prepared { plan, model, device, job: spec.written(), with_model: OnceLock::new() })
+    let prepared = Prepared { plan, model, device, job: spec.written(), with_model: OnceLock::new() };
+    outputs_allowed(&prepared, existing)?;
+    Ok(prepared)
+}
+
+/// Refuses outputs of all scenes that exist and may not be replaced.
+fn outputs_allowed(prepared: &Prepared, existing: Existing) -> Result<()> {
+    let plan = &prepared.plan;
+    let mut products = Vec::new();
+    let mut known = Vec::new();
+    for scene in &plan.scenes {
+        let there = results::products(plan, scene, &Identity::default())?;
+        if !there.iter().any(|(_, product)| product.exists()) {
+            continue;
+        }
+        // Only what is there has to be compared; that costs the estimate of a stretch.
+        let engine = prepared.engine(scene, Options::default(), Share::All)?;
+        let identity = match existing {
+            Existing::Replace => engine.identity.clone(),
+            _ => engine::whole_identity(&engine)?,
+        };
+        products.extend(results::products(plan, scene, &identity)?);
+        known.push((scene, identity));
+    }
+    let begun = plan.scenes.iter().any(|scene| Journal::is_begun(&Journal::folder(&scene.outputs.labels)));
+    outputs::check(products.iter().map(|(_, product)| product), existing, false).map_err(|error| match begun && existing == Existing::Refuse {
+        true => error.with_hint(
+            "Move away what is there, and the unfinished run of this job is resumed; --overwrite replaces it and restarts.",
+        ),
+        false => error,
+    })?;
+    known.iter().try_for_each(|(scene, identity)| Results::check(plan, scene, identity, existing).map(drop))
 }
 
 /// Says that a model is missing before anything of it is read.
@@ -408,13 +453,14 @@ fn finish(
     reporter: &Reporter,
 ) -> Result<usize> {
     let scene = engine.scene;
-    let Finished { counts, stretch, journal } = match outcome {
+    let Finished { counts, stretch, results, journal } = match outcome {
         Outcome::Finished(finished) => *finished,
-        Outcome::Earlier => {
+        Outcome::Earlier(notes) => {
             tally.scenes_earlier.add(1);
             let name = scene.name();
             reporter
                 .note(&format!("{name} is finished, by an earlier run of this job; --overwrite computes it again."));
+            notes.iter().for_each(|note| reporter.note(note));
             return Ok(0);
         }
         Outcome::Shard => {
@@ -430,28 +476,48 @@ fn finish(
     };
     let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
     if let Some(path) = &scene.outputs.polygons {
-        let product = engine.plan.product.clone().unwrap_or_default();
-        let options = ProductOptions {
-            graph: scene.outputs.graph.clone(),
-            zone_table: scene.outputs.zones.clone(),
-            ..product.options
-        };
-        let polygons = vector::vectorize(
-            &scene.outputs.labels,
-            scene.outputs.scores.as_deref().filter(|_| engine.plan.rasters.scores == ScoreType::F32),
-            &engine.classes,
-            product.recipe,
-            path,
-            &options,
-        )?;
-        polygons.notes.iter().for_each(|note| reporter.note(note));
-        let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
-        outputs.push(Output { remark: format!("{} {unit}", polygons.polygons), ..output("polygons", path) });
+        let mut remark = String::new();
+        if results.any(&VECTORS) {
+            let staged = results.stage(&VECTORS)?;
+            let product = engine.plan.product.clone().unwrap_or_default();
+            let options =
+                ProductOptions { graph: staged.path("graph"), zone_table: staged.path("zones"), ..product.options };
+            let polygons = vector::vectorize(
+                &scene.outputs.labels,
+                scene.outputs.scores.as_deref().filter(|_| engine.plan.rasters.scores == ScoreType::F32),
+                &engine.classes,
+                product.recipe,
+                &staged.path("polygons").unwrap_or_else(|| path.clone()),
+                &options,
+            )
+            .map_err(|error| staged.explain(error))?;
+            polygons.notes.iter().for_each(|note| reporter.note(&staged.shown(note)));
+            let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
+            remark = format!("{} {unit}", polygons.polygons);
+            staged.publish()?;
+        }
+        outputs.push(Output { remark, ..output("polygons", path) });
         let beside = [("graph", &scene.outputs.graph), ("zones", &scene.outputs.zones)];
         outputs.extend(beside.into_iter().filter_map(|(what, path)| Some(output(what, path.as_deref()?))));
     }
     let device = prepared.device.to_string();
-    Look { engine, counts: &counts, stretch: &stretch, device: &device, job: &prepared.job }.write()?;
+    let pictures = ["preview", "report"];
+    if results.any(&pictures) {
+        let staged = results.stage(&pictures)?;
+        let [preview, report] = pictures.map(|key| staged.path(key));
+        let look = Look {
+            engine,
+            counts: &counts,
+            stretch: &stretch,
+            device: &device,
+            job: &prepared.job,
+            preview: preview.as_deref(),
+            report: report.as_deref(),
+        };
+        look.write().map_err(|error| staged.explain(error))?;
+        staged.publish()?;
+    }
+    results.notes().iter().for_each(|note| reporter.note(note));
     outputs.extend(scene.outputs.pictures().map(|(what, path)| output(what, path)));
     let shards = journal.shards();
     journal.remove()?;

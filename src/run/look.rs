@@ -22,26 +22,26 @@ pub struct Look<'a> {
     pub device: &'a str,
     /// The job as it was given.
     pub job: &'a str,
+    /// Where the picture is to be written, where one is wanted; and the page.
+    pub preview: Option<&'a Path>,
+    pub report: Option<&'a Path>,
 }
 
 impl<'a> Look<'a> {
     /// Writes what the job asks for.
     pub fn write(&self) -> Result<()> {
         let scene = self.engine.scene;
-        if scene.outputs.pictures().next().is_none() {
-            return Ok(());
-        }
         let reader = SceneReader::with_stretch(&scene.info, scene.bands, self.stretch)?;
-        if let Some(path) = &scene.outputs.preview {
-            self.preview(&reader, path)?;
+        if let Some(path) = self.preview {
+            self.write_preview(&reader, path)?;
         }
-        if let Some(path) = &scene.outputs.report {
+        if let Some(path) = self.report {
             self.page(&reader, path)?;
         }
         Ok(())
     }
 
-    fn preview(&self, reader: &SceneReader, path: &Path) -> Result<()> {
+    fn write_preview(&self, reader: &SceneReader, path: &Path) -> Result<()> {
         let classes = &self.engine.classes;
         let panels = [Panel::scene(reader)?, Panel::labels(&self.engine.scene.outputs.labels, classes)?];
         let legend: Vec<preview::Entry<'_>> = self

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::process;
 use super::tally::{Count, Tally};
+use crate::atomic;
 use crate::error::{Error, Kind, Result};
 use crate::raster;
 use crate::report::Reporter;
@@ -30,6 +31,7 @@ pub fn watched<T>(
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let Some(path) = file else { return work() };
+    raster::prove_writable(path)?;
     ours(path)?;
     let mut metrics = Metrics::new(path, tally);
     metrics.write(State::Running)?;
@@ -119,7 +121,7 @@ impl<'a> Metrics<'a> {
         let seconds = now.duration_since(self.last.0).as_secs_f64();
         let rate = (computed - self.last.1) as f64 / seconds.max(1e-3);
         self.last = (now, computed);
-        raster::write_file(&self.path, self.text(state, rate, SystemTime::now()).as_bytes())
+        atomic::write_file(&self.path, self.text(state, rate, SystemTime::now()).as_bytes())
     }
 
     /// `rate`: windows a second.

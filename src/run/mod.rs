@@ -12,6 +12,7 @@ mod models;
 mod process;
 mod prompts;
 mod provenance;
+mod results;
 mod stop;
 mod submit;
 mod tally;
@@ -25,6 +26,7 @@ use tally::Tally;
 
 use crate::cli::{Cli, Command, MetricsOption, RunOptions, Unread};
 use crate::error::{Error, Result};
+use crate::outputs::Existing;
 use crate::report::{Manner, Reporter};
 use crate::{pipeline, raster};
 
@@ -65,7 +67,10 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
             }
             job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
         }),
-        Command::Check(args) => job::check(&pipeline::load(&args.job, &args.overrides())?, trust, reporter),
+        Command::Check(args) => {
+            let existing = if args.overwrite { Existing::Replace } else { Existing::Refuse };
+            job::check(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, existing, reporter)
+        }
         Command::Segment(args) => watched(&args.options.metrics, reporter, |tally| {
             let spec = pipeline::from_flags(&args.overrides())?;
             if let Some(workers) = args.options.workers {
@@ -78,7 +83,8 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Change(args) => change::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
         Command::Merge(args) => watched(&args.metrics, reporter, |tally| {
-            job::merge(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, tally, reporter)
+            let options = engine::Options { overwrite: args.overwrite, ..engine::Options::default() };
+            job::merge(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, options, tally, reporter)
         }),
         Command::Submit(command) => submit::run(command, trust, reporter),
         Command::Schema => {

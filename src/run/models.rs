@@ -6,7 +6,7 @@ use crate::cli::{Activation, Attention, FetchArgs, ImportArgs, ImportOptions, Mo
 use crate::error::{Error, Result};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fetch::{self, Checked, Client, Fetched};
-use crate::model::import::{Import, import};
+use crate::model::import::{Import, import, prove_free};
 use crate::model::registry::{self, Model};
 use crate::network;
 use crate::network::checkpoint::{self, KnownActivation};
@@ -61,7 +61,7 @@ fn inspect(name: &str, reporter: &Reporter) -> Result<()> {
 
 fn run_import(args: &ImportArgs, reporter: &Reporter) -> Result<()> {
     let upsampler = (args.upsampler != "none").then(|| args.upsampler.clone().into());
-    let request = request(args.clip.clone(), args.tokenizer.clone(), upsampler, &args.options);
+    let request = request(args.clip.clone(), args.tokenizer.clone(), upsampler, &args.options, args.overwrite);
     finish(&request, &args.output, &[], reporter)
 }
 
@@ -87,6 +87,8 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
         Some(folder) => folder.clone(),
         None => registry::folder().ok_or_else(|| no_folder("models").with_hint("Give --output DIR."))?.join(model.name),
     };
+    // Before the download: it may be two gigabytes.
+    prove_free(&output, args.overwrite)?;
     let variable = |name: &str| std::env::var(name).ok();
     let client = Client::new(variable(fetch::BASE_VARIABLE).as_deref(), variable(fetch::TOKEN_VARIABLE).as_deref())?;
     let own = args.upsampler.as_deref();
@@ -118,12 +120,18 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
             ));
         }
     }
-    let mut request = request(fetched.clip.path, fetched.tokenizer.path, upsampler, &args.options);
+    let mut request = request(fetched.clip.path, fetched.tokenizer.path, upsampler, &args.options, args.overwrite);
     request.activation = request.activation.or_else(|| Some(model.known_activation()));
     finish(&request, &output, &said, reporter)
 }
 
-fn request(clip: PathBuf, tokenizer: PathBuf, upsampler: Option<PathBuf>, options: &ImportOptions) -> Import {
+fn request(
+    clip: PathBuf,
+    tokenizer: PathBuf,
+    upsampler: Option<PathBuf>,
+    options: &ImportOptions,
+    overwrite: bool,
+) -> Import {
     Import {
         clip,
         tokenizer,
@@ -149,6 +157,7 @@ fn request(clip: PathBuf, tokenizer: PathBuf, upsampler: Option<PathBuf>, option
             Precision::Fp16 => export::Precision::Fp16,
             Precision::Bf16 => export::Precision::Bf16,
         },
+        overwrite,
     }
 }
 

@@ -35,7 +35,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
     let spec = pipeline::from_flags(&args.overrides())?;
     let inputs = pipeline::inputs(&spec, &raster::is_result)?;
     let bundle = bundle(&inputs.model, if trust { Trust::User } else { Trust::Hashes })?;
-    import::prove_free(&args.output)?;
+    import::prove_free(&args.output, args.overwrite)?;
     let found = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
     let plan = plan(args, &bundle, &found, reporter)?;
     let (scenes, notes) = pipeline::seen(&spec, found)?;
@@ -82,6 +82,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
         keep_residual: bundle.card.method.keep_residual,
         window: bundle.card.sizes.window,
         precision: made.precision,
+        overwrite: args.overwrite,
     };
     let made = import::import(&request, &args.output, &mut Vec::new())?;
     fs::remove_dir_all(&folder).input(|| format!("cannot remove {}", folder.display()))?;

@@ -11,12 +11,14 @@ use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::engine::Options;
 use super::job::{self, Folders, Prepared, Started};
 use super::stop::Stop;
 use super::tally::Tally;
 use crate::cli::Workers;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::torch::{Device, cuda_devices};
+use crate::outputs::Existing;
 use crate::pipeline::{DeviceChoice, Spec};
 use crate::report::Reporter;
 
@@ -40,7 +42,7 @@ pub fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     // What is refused is refused once, before anybody starts.
-    let prepared = job::prepare(spec, trust, Folders::Make, reporter)?;
+    let prepared = job::prepare(spec, trust, Folders::Make, Existing::RefuseShared, reporter)?;
     let finished_before = if overwrite { Vec::new() } else { prepared.finished()? };
     let at = Instant::now();
     let gpus = gpus(&prepared);
@@ -51,7 +53,7 @@ pub fn run(
     if !finished_before.is_empty() && finished_before.iter().all(|finished| *finished) {
         // There is nothing to start anybody for.
         let started = Started { workers: count, at, finished_before };
-        return job::merge_prepared(&prepared, Some(&started), tally, reporter);
+        return job::merge_prepared(&prepared, Options::default(), Some(&started), tally, reporter);
     }
     let stop = Stop::listen()?;
     let statuses = stop.orderly(|| -> Result<Vec<ExitStatus>> {
@@ -82,7 +84,7 @@ pub fn run(
             .with_hint("Its own message stands above. The same command goes on with what is missing."));
     }
     let started = Started { workers: count, at, finished_before };
-    job::merge_prepared(&prepared, Some(&started), tally, reporter)?;
+    job::merge_prepared(&prepared, Options::default(), Some(&started), tally, reporter)?;
     match statuses.iter().all(ExitStatus::success) {
         true => Ok(()),
         false => Err(Error::new(Kind::Holes, "the results have holes: a worker has said which")),

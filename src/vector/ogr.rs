@@ -8,6 +8,7 @@ use gdal::{Dataset, DriverManager};
 
 use super::ffi::{self, Feature};
 use super::format::Format;
+use super::geopackage::{self, GeoPackage};
 use super::rtree::{Item, SpatialIndex};
 use super::write::{FieldKind, GeometryKind, LayerSpec};
 use crate::error::{Context, Error, Result};
@@ -22,11 +23,17 @@ pub struct OgrFile {
     format: Format,
     /// One a layer, in a GeoPackage.
     indices: Vec<SpatialIndex>,
+    /// Layers that were there before.
+    first: usize,
     /// What the user calls the file.
     name: String,
 }
 
 impl OgrFile {
+    /// Makes the file with its layers; to a GeoPackage that is there they are added.
+    ///
+    /// # Errors
+    /// The GeoPackage holds a table of such a name.
     pub fn create(
         path: &Path,
         name: &str,
@@ -34,10 +41,20 @@ impl OgrFile {
         crs_wkt: Option<&str>,
         layers: &[LayerSpec],
     ) -> Result<Self> {
-        let driver = DriverManager::get_driver_by_name(format.driver())
-            .input(|| format!("this GDAL has no driver to write {name}"))
-            .map_err(|error| error.with_hint("Write a .gpkg or .geojson instead."))?;
-        let mut dataset = driver.create_vector_only(path).input(|| format!("cannot create {name} in its folder"))?;
+        let mut dataset = if format == Format::GeoPackage && path.exists() {
+            let there = GeoPackage::read(path)?;
+            if let Some(taken) = layers.iter().find_map(|layer| there.layer(&layer.name).or(there.table(&layer.name))) {
+                return Err(Error::input(format!("{name} holds a table {taken:?} already"))
+                    .with_hint("Give the result another name."));
+            }
+            geopackage::open(path, true)?
+        } else {
+            let driver = DriverManager::get_driver_by_name(format.driver())
+                .input(|| format!("this GDAL has no driver to write {name}"))
+                .map_err(|error| error.with_hint("Write a .gpkg or .geojson instead."))?;
+            driver.create_vector_only(path).input(|| format!("cannot create {name} in its folder"))?
+        };
+        let first = dataset.layer_count();
         if format == Format::GeoPackage {
             // Safe because the file is hidden until it is complete: after a crash nobody finds it.
             for pragma in ["PRAGMA synchronous = OFF", "PRAGMA journal_mode = OFF"] {
@@ -65,7 +82,7 @@ impl OgrFile {
                 indices.push(SpatialIndex::create(&dataset, &layer.name)?);
             }
         }
-        Ok(Self { dataset, format, indices, name: name.to_owned() })
+        Ok(Self { dataset, format, indices, first, name: name.to_owned() })
     }
 
     /// Appends features in one transaction where the format has them.
@@ -89,13 +106,13 @@ impl OgrFile {
                     .dataset
                     .start_transaction()
                     .internal(|| "a transaction on a GeoPackage does not start".to_string())?;
-                let layer = transaction.layer(index).internal(|| format!("layer {index} is gone"))?;
+                let layer = transaction.layer(self.first + index).internal(|| format!("layer {index} is gone"))?;
                 let mut boxes = Vec::new();
                 ffi::append(&layer, same, |id, bounds| boxes.push(Item::new(id, bounds))).map_err(fault)?;
                 spatial.extend(boxes);
                 transaction.commit().input(|| format!("cannot write to {}", self.name))?;
             } else {
-                let layer = self.dataset.layer(index).internal(|| format!("layer {index} is gone"))?;
+                let layer = self.dataset.layer(self.first + index).internal(|| format!("layer {index} is gone"))?;
                 ffi::append(&layer, same, |_, _| {}).map_err(fault)?;
             }
         }

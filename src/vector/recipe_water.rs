@@ -6,8 +6,8 @@ use super::class_product::ClassProduct;
 use super::coverage::Coverage;
 use super::geometry::{self, Rings};
 use super::output::Summary;
-use super::road_output;
 use super::vectorize::beside;
+use crate::atomic;
 use crate::error::Result;
 
 impl ClassProduct<'_> {
@@ -63,7 +63,7 @@ impl ClassProduct<'_> {
                 let whole = geometry::area_of(&zone.geometry, self.place.measure());
                 (zone.name.as_str(), whole, wet)
             });
-            road_output::write_text(&table, &zone_table(rows, self.source.placement.in_pixels()))?;
+            atomic::write_file(&table, zone_table(rows, self.source.placement.in_pixels()).as_bytes())?;
             summary.notes.push(format!("the water of each zone is in {}", table.display()));
         }
         Ok(summary)

@@ -10,11 +10,11 @@ use super::output::{ClassSummary, Names, Summary, attributes};
 use super::place::{Place, positions};
 use super::shape::Region;
 use super::source::LabelSource;
-use super::stage::Stage;
 use super::vectorize::beside;
 use super::wkb::{line_wkb, point_wkb, polygon_wkb};
 use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
-use crate::error::{Context, Result};
+use crate::atomic;
+use crate::error::Result;
 use crate::geom::WorldPoint;
 
 const LINES: usize = 0;
@@ -186,7 +186,7 @@ impl<'a> RoadOutput<'a> {
             writer.finish()?;
         }
         if let Some(path) = graph {
-            write_text(path, &self.graph.text())?;
+            atomic::write_file(path, self.graph.text().as_bytes())?;
         }
         let mut notes = source.notes();
         let unit = if source.placement.in_pixels() { "pixels" } else { "m" };
@@ -250,11 +250,4 @@ impl GraphMl {
         text.push_str("  </graph>\n</graphml>\n");
         text
     }
-}
-
-/// A small text file, whole or not at all.
-pub fn write_text(path: &Path, text: &str) -> Result<()> {
-    let stage = Stage::new(path)?;
-    std::fs::write(stage.path(), text).input(|| format!("cannot write {}", path.display()))?;
-    stage.publish(&[])
 }

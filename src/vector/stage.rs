@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::atomic::parent;
 use crate::error::{Context, Error, Result};
 
 /// A hidden folder `.NAME.PURPOSE` beside a file; removed with all that is in it when it is dropped. What a killed run left
@@ -16,7 +17,7 @@ impl Hidden {
         let name = target
             .file_name()
             .ok_or_else(|| Error::input(format!("{} is no file name to write to", target.display())))?;
-        let parent = parent_of(target);
+        let parent = parent(target);
         let (prefix, suffix) = (format!(".{}", name.to_string_lossy()), format!(".{purpose}"));
         let cannot = || format!("cannot write into {}", parent.display());
         let stale = parent.join(format!("{prefix}{suffix}"));
@@ -38,10 +39,6 @@ impl Hidden {
     pub fn path(&self) -> &Path {
         self.0.path()
     }
-}
-
-fn parent_of(target: &Path) -> &Path {
-    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Where a file and its sidecars are made before `publish` moves them to their places.
@@ -68,7 +65,7 @@ impl Stage {
 
     /// Moves everything beside the target: sidecars first, the target itself last.
     pub fn publish(self, stale: &[&str]) -> Result<()> {
-        let parent = parent_of(&self.target);
+        let parent = parent(&self.target);
         for extension in stale {
             // What an older file of that name left behind would be taken for a part of this one.
             let _ = fs::remove_file(self.target.with_extension(extension));

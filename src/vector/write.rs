@@ -52,7 +52,8 @@ pub struct LayerSpec {
 
 /// A file under construction.
 pub struct VectorWriter {
-    stage: Stage,
+    /// `None`: written in place.
+    stage: Option<Stage>,
     file: File,
     format: Format,
     name: String,
@@ -64,7 +65,8 @@ enum File {
 }
 
 impl VectorWriter {
-    /// Makes the file with its layers, still empty and still hidden.
+    /// Makes the file with its layers, still empty and still hidden. To a GeoPackage that is there the layers are added in
+    /// place: it must be a copy that nobody else knows, as [`outputs`](crate::outputs) makes it.
     pub fn create(path: &Path, crs_wkt: Option<&str>, layers: &[LayerSpec]) -> Result<Self> {
         let format = Format::of(path)?;
         let name = path.display().to_string();
@@ -72,12 +74,13 @@ impl VectorWriter {
             return Err(Error::input(format!("{name} can hold one layer, the result has {}", layers.len()))
                 .with_hint("Write a .gpkg: a GeoPackage holds any number of layers."));
         }
-        let stage = Stage::new(path)?;
+        let stage = if format == Format::GeoPackage && path.exists() { None } else { Some(Stage::new(path)?) };
+        let here = stage.as_ref().map_or_else(|| path.to_owned(), Stage::path);
         let file = match (format, layers) {
             (Format::GeoParquet, [layer]) => {
-                File::GeoParquet(Box::new(GeoParquet::create(&stage.path(), &name, crs_wkt, layer)?))
+                File::GeoParquet(Box::new(GeoParquet::create(&here, &name, crs_wkt, layer)?))
             }
-            _ => File::Ogr(OgrFile::create(&stage.path(), &name, format, crs_wkt, layers)?),
+            _ => File::Ogr(OgrFile::create(&here, &name, format, crs_wkt, layers)?),
         };
         Ok(Self { stage, file, format, name })
     }
@@ -97,6 +100,7 @@ impl VectorWriter {
             File::Ogr(file) => file.finish()?,
             File::GeoParquet(file) => file.finish()?,
         }
+        let Some(stage) = stage else { return Ok(()) };
         let path = stage.path();
         if !path.exists() {
             // Newline-delimited GeoJSON without a feature is an empty file, which GDAL does not bother to make.

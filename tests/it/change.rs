@@ -131,7 +131,7 @@ fn another_grid_is_laid_on_the_second() {
         band.set_metadata_item("CLASS_0", "water", "").expect("a name");
         band.set_metadata_item("CLASS_1", "land", "").expect("a name");
     });
-    work.ok("change upside.tif after.tif -o out".split(' '));
+    work.ok("change upside.tif after.tif -o out --overwrite".split(' '));
     // Water before in rows 0 to 9 of the second map, of which the first two have no label.
     assert_eq!(cells(&work.path("out/change.json")), [80, 0, 25 * 28 - 80, 420]);
 }
@@ -237,6 +237,6 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     assert!(said.contains("would overwrite full/change.tif"), "{said}");
     // A place without any label in both is found out at the end of the work.
     labels(&work.path("off.tif"), (4, 3), 2.0, &NAMES, vec![255; 12]);
-    let said = work.refused("change before.tif off.tif -o full");
+    let said = work.refused("change before.tif off.tif -o full --overwrite");
     assert!(said.contains("have no pixel with a label in both"), "{said}");
 }

@@ -45,7 +45,7 @@ fn an_identity_model_labels_every_pixel_by_itself() {
         let pixels = noise_scene(&work.path("scene.tif"), width, height);
         let words = format!(
             "segment scene.tif --model fake:identity -c red;green;blue --blend {blend} --stride {stride} \
-             --logit-scale {scale} -o labels.tif --scores scores.tif"
+             --logit-scale {scale} -o labels.tif --scores scores.tif --overwrite"
         );
         work.ok(words.split_whitespace());
         let labels = labels_of(&work.path("labels.tif"));
@@ -325,7 +325,8 @@ fn a_second_job_with_the_same_words_spends_no_time_on_them() {
     let bundle = small_bundle(&work, "small", Upsampler::None);
     noise_scene(&work.path("scene.tif"), 40, 30);
     let job = |classes: &str, more: &[&str]| {
-        let words = ["segment", "scene.tif", "--model", "small", "-o", "labels.tif", "--trust", "-c", classes];
+        let words =
+            ["segment", "scene.tif", "--model", "small", "-o", "labels.tif", "--trust", "--overwrite", "-c", classes];
         work.run(words.into_iter().chain(more.iter().copied()))
     };
     let first = job("aa; bb,cc", &["-v"]);
@@ -353,7 +354,8 @@ fn a_model_with_weights_takes_odd_scenes() {
     small_bundle(&work, "small", Upsampler::None);
     for (width, height) in [(1, 1), (1, 50), (250, 3), (225, 17)] {
         write_scene(&work.path("scene.tif"), width, height, &noise(width * height * 3));
-        work.ok("segment scene.tif --model small -c aa;bb;cc --templates none -o labels.tif".split_whitespace());
+        let words = "segment scene.tif --model small -c aa;bb;cc --templates none -o labels.tif --overwrite";
+        work.ok(words.split_whitespace());
         let labels = labels_of(&work.path("labels.tif"));
         assert!(labels.len() == width * height && labels.iter().all(|&label| label < 3), "{width} × {height}");
     }

@@ -8,6 +8,7 @@ use crate::workdir::repository;
 
 /// Which of the crate's own rooms each room may name. `error` is everybody's.
 const ROOMS: &[(&str, &[&str])] = &[
+    ("atomic", &[]),
     ("error", &[]),
     ("geom", &[]),
     ("hash", &[]),
@@ -16,17 +17,19 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("location", &[]),
     ("stitch", &["geom", "scene"]),
     ("journal", &["geom", "hash", "held"]),
-    ("raster", &["geom", "scene", "location"]),
+    ("raster", &["atomic", "geom", "scene", "location"]),
     // One reader of label rasters for all.
-    ("vector", &["geom", "scene", "raster"]),
+    ("vector", &["atomic", "geom", "hash", "scene", "raster"]),
+    // Decides what may be written by what runs before have left: records, and what raster and vector files hold.
+    ("outputs", &["atomic", "hash", "held", "journal", "raster", "scene", "vector"]),
     ("pipeline", &["geom", "hash", "scene", "location"]),
     ("network", &["geom"]),
     // import.rs hands checkpoints to the network; torch.rs runs what it traced.
-    ("model", &["geom", "hash", "held", "scene", "network", "upsample"]),
+    ("model", &["atomic", "geom", "hash", "held", "scene", "network", "upsample"]),
     ("upsample", &[]),
-    ("evaluate", &["geom", "scene", "raster"]),
+    ("evaluate", &["atomic", "geom", "scene", "raster"]),
     ("preview", &["geom", "scene", "raster"]),
-    ("page", &["geom", "scene", "raster"]),
+    ("page", &["atomic", "geom", "scene", "raster"]),
     ("change", &["evaluate", "geom", "scene", "raster"]),
     // Plans, downloads and products are shown as they are.
     ("report", &["change", "geom", "scene", "pipeline", "model", "vector"]),
@@ -37,8 +40,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "change", "cli", "evaluate", "geom", "hash", "journal", "model", "network", "page", "pipeline", "preview",
-            "raster", "report", "scene", "stitch", "train", "vector",
+            "atomic", "change", "cli", "evaluate", "geom", "hash", "journal", "model", "network", "outputs", "page",
+            "pipeline", "preview", "raster", "report", "scene", "stitch", "train", "vector",
         ],
     ),
     ("main", &[]),

@@ -19,6 +19,7 @@ mod look;
 mod masks;
 mod meaning;
 mod mutations;
+mod outputs;
 mod parity_binary;
 mod parity_network;
 mod resume;

@@ -90,6 +90,7 @@ fn small_scene_from_geotiff_to_geotiff() {
             "scores.tif",
             "--polygons",
             "polygons.gpkg",
+            "--overwrite",
         ]);
         assert!(ran.stderr.contains("auto took"), "the device is said: {}", ran.stderr);
         assert_labels(&work.path("labels.tif"), &work.path("scores.tif"), 4, &expected[name]);

@@ -124,7 +124,7 @@ if [ "$scenes" -gt 0 ]; then
     [ "$(grep -c '"event":"summary"' scenes.json)" = "$scenes" ] || fail "not every scene has a summary"
     grep -q 'state="finished"} 1' scenes.prom || fail "the metrics do not say that the run is finished"
     [ "$(find results -name '*_labels.tif' | wc -l)" = "$scenes" ] || fail "not every scene has labels"
-    [ -z "$(find results -name '*.unfinished' -o -name '.*.part*')" ] || fail "unfinished files were left behind"
+    [ -z "$(find results -name '*.unfinished' -o -name '*.partial' -o -name '.*.part*')" ] || fail "unfinished files were left behind"
     curve "$file" "$scenes"
     flat "$scenes scenes in one process" "$file" 2 "$scenes"
     early=$(least "$file" 3 "$scenes" 1) late=$(least "$file" 3 "$scenes" 9)

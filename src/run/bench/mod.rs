@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 use crate::geom::{Grid, Window};
 use crate::model::bundle::Bundle;
 use crate::model::{Images, Padding, normalise};
+use crate::outputs::Existing;
 use crate::pipeline::{self, Override};
 use crate::raster::{LabelWriter, SceneReader};
 use crate::report::Reporter;
@@ -47,7 +48,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let labels = work.path().join("labels.tif");
     let spec = pipeline::from_flags(&flags(args, &scene, &subject.bundle.folder, model.batch, &labels))?;
     let around = Around {
-        prepared: job::prepare(&spec, true, Folders::Make, &silent)?,
+        prepared: job::prepare(&spec, true, Folders::Make, Existing::Replace, &silent)?,
         bundle: &subject.bundle,
         batch: model.batch,
         labels,

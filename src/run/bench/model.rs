@@ -10,6 +10,7 @@ use rayon::ThreadPoolBuilder;
 use super::super::{job, process};
 use super::measure::{Sample, median, ratios};
 use super::subject::{self, Subject};
+use crate::atomic;
 use crate::cli::BenchArgs;
 use crate::error::{Context, Error, Result};
 use crate::geom::{Blend, Grid, Size, Window};
@@ -51,12 +52,31 @@ pub fn begin(args: &BenchArgs) -> Result<tempfile::TempDir> {
     if !(args.resolution > 0.0 && args.resolution.is_finite()) {
         return Err(Error::input(format!("the resolution is {} m, it must be above 0", args.resolution)));
     }
+    args.json.as_deref().map_or(Ok(()), |path| replaceable(path, args.overwrite))?;
     if let Some(threads) = args.threads {
         torch::set_threads(threads.into());
         // Where the pool is there already it stays as it is: nothing before this has asked for it.
         let _ = ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
     }
     tempfile::tempdir().input(|| "cannot make a temporary folder".into())
+}
+
+/// Refuses to write over what is something else than figures of an earlier measurement. The records of `outputs` would need
+/// GDAL, which this program does without.
+fn replaceable(path: &Path, overwrite: bool) -> Result<()> {
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    let figures = || -> Option<bool> {
+        let found: serde_json::Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        Some(found.get("rows").is_some() && found.get("windows_per_second").is_some())
+    };
+    if !metadata.is_file() || !(overwrite || figures() == Some(true)) {
+        return Err(Error::input(format!(
+            "{} exists, is not a file of figures, and is not overwritten",
+            path.display()
+        ))
+        .with_hint("Give --json another name, or replace the file with --overwrite."));
+    }
+    Ok(())
 }
 
 pub fn device(args: &BenchArgs, reporter: &Reporter) -> Result<Device> {
@@ -242,7 +262,7 @@ impl<'a> ModelBench<'a> {
         }
         report.peak_memory = process::peak();
         if let Some(path) = &self.args.json {
-            fs::write(path, report.json()?).input(|| format!("cannot write {}", path.display()))?;
+            atomic::write_file(path, report.json()?.as_bytes())?;
         }
         reporter.bench(&report);
         Ok(())

@@ -5,28 +5,31 @@ use std::path::PathBuf;
 use super::windows::DataWindows;
 use super::{Counts, Engine, IDENTITY_TAG, ROWS_AT_ONCE, layers};
 use crate::error::{Context, Error, Result};
-use crate::journal::{Layer, RowFile, Rows};
+use crate::journal::{Journal, Layer, RowFile, Rows};
+use crate::pipeline::OutputPaths;
 use crate::raster::{LabelWriter, ScoreWriter};
 use crate::scene::{LabelType, ScoreType};
 use crate::stitch::Regrid;
 
-/// Writes every raster; counts the pixels of each class, and gives which windows hold data. `files` hold all rows of the scene, those of parts beside each
+/// Writes every raster to `outputs`; counts the pixels of each class, and gives which windows hold data. `files` hold all rows
+/// of the scene, those of parts beside each
 /// other in the order of their columns.
 pub(super) fn assemble(
     engine: &Engine<'_>,
-    identity: &str,
-    layers: &[Layer],
+    outputs: &OutputPaths,
+    journal: &Journal,
     files: &mut [RowFile],
     tags: &[(String, String)],
     counts: &mut Counts,
 ) -> Result<DataWindows> {
     let mut tags = tags.to_vec();
-    tags.push((IDENTITY_TAG.to_owned(), identity.to_owned()));
+    tags.push((IDENTITY_TAG.to_owned(), journal.identity().to_owned()));
     if !counts.holes.is_empty() {
         tags.push(("SEGEARTH_HOLES".to_owned(), counts.holes.len().to_string()));
     }
+    let layers = journal.layers();
     let width = engine.scene.info.size.width;
-    let mut writers = Writers::create(engine, &tags)?;
+    let mut writers = Writers::create(engine, outputs, &tags)?;
     let mut windows = DataWindows::new(engine.plan.grid(engine.scene), engine.classifier.nodata);
     for band in files.chunk_by_mut(|a, b| a.part().row == b.part().row) {
         let mut row = band.first().map_or(0, |file| file.part().row);
@@ -71,8 +74,7 @@ enum Values {
 }
 
 impl Writers {
-    fn create(engine: &Engine<'_>, tags: &[(String, String)]) -> Result<Self> {
-        let outputs = &engine.scene.outputs;
+    fn create(engine: &Engine<'_>, outputs: &OutputPaths, tags: &[(String, String)]) -> Result<Self> {
         let (size, place) = engine.scene.output_grid();
         let regrid = match &engine.scene.info.access.native {
             Some(native) if engine.scene.on_native_grid => {

@@ -28,13 +28,15 @@ use meter::Meter;
 use queue::queue;
 pub use windows::WindowCounts;
 
+use super::results::{RASTERS, Results};
 use super::stop::Stop;
 use super::tally::Tally;
 use crate::error::{Error, Kind, Result};
 use crate::geom::{Grid, Window};
 use crate::journal::{self, Division, Identity, Journal, RowFile};
 use crate::model::{Normalisation, Padding, Region, Segmenter};
-use crate::pipeline::{Plan, ScenePlan};
+use crate::outputs::Existing;
+use crate::pipeline::{OutputPaths, Plan, ScenePlan};
 use crate::raster::{self, SceneReader, Stretch};
 use crate::report::Reporter;
 use crate::scene::{ClassInfo, Classifier};
@@ -52,7 +54,7 @@ const IDENTITY_TAG: &str = "SEGEARTH_RUN";
 pub struct Options {
     /// Bytes that the program may take; `None`: as the system has them.
     pub memory: Option<u64>,
-    /// Throw away what an earlier run has left, finished or not.
+    /// Throw away what an earlier run has left, finished or not, and replace outputs that exist.
     pub overwrite: bool,
     /// Leave out windows that cannot be computed.
     pub allow_holes: bool,
@@ -86,6 +88,17 @@ impl Bands {
     /// Where a band but the first begins, as a share of what the scene costs.
     pub fn start(&self, band: usize) -> f64 {
         self.head + (band as f64 - 1.0) * self.step
+    }
+}
+
+impl Options {
+    /// What becomes of outputs that exist.
+    pub fn existing(&self, shared: bool) -> Existing {
+        match (self.overwrite, shared) {
+            (true, _) => Existing::Replace,
+            (false, true) => Existing::RefuseShared,
+            (false, false) => Existing::Refuse,
+        }
     }
 }
 
@@ -131,8 +144,8 @@ pub struct Counts {
 
 /// How far a scene has come.
 pub enum Outcome {
-    /// An earlier run has finished it.
-    Earlier,
+    /// An earlier run has finished it; with what is to be said of it.
+    Earlier(Vec<String>),
     /// This process has computed its share of the rows.
     Shard,
     Finished(Box<Finished>),
@@ -142,6 +155,8 @@ pub enum Outcome {
 pub struct Finished {
     pub counts: Counts,
     pub stretch: Stretch,
+    /// What becomes of the outputs; the rasters are there.
+    pub results: Results,
     /// To be removed when all that is made from the rasters is complete as well.
     pub journal: Journal,
 }
@@ -177,9 +192,10 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
     }
     let mut reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
     let identity = identity(engine, &reader);
-    if !engine.options.overwrite && !Journal::is_begun(&folder) && is_finished(scene, &identity) {
+    let results = results(engine, &identity)?;
+    if !engine.options.overwrite && !Journal::is_begun(&folder) && results.finished() {
         watch.tally.windows_earlier.add(engine.plan.grid(scene).len());
-        return Ok(Outcome::Earlier);
+        return Ok(Outcome::Earlier(results.notes()));
     }
     // What cannot be read fails where its windows are read, or is left out there.
     let survey = raster::survey(&scene.info, scene.bands).unwrap_or_default();
@@ -203,9 +219,9 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
     let finished = computed.and_then(|counts| match engine.share {
         Share::Shard { .. } => Ok(Outcome::Shard),
         Share::All => {
-            let counts = assembled(engine, &reader, &journal, &mut files, counts)?;
+            let counts = assembled(engine, &reader, &journal, &mut files, counts, &results)?;
             let stretch = reader.stretch().clone();
-            Ok(Outcome::Finished(Box::new(Finished { counts, stretch, journal: journal.clone() })))
+            Ok(Outcome::Finished(Box::new(Finished { counts, stretch, results, journal: journal.clone() })))
         }
     });
     if finished.is_err() {
@@ -233,11 +249,12 @@ pub fn merge(engine: &Engine<'_>, tally: &Tally) -> Result<Outcome> {
     let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
     let mut identity = identity(engine, &reader);
     if !Journal::is_begun(&folder) {
-        if is_finished(scene, &identity) {
+        let results = results(engine, &identity)?;
+        if results.finished() {
             let windows = engine.plan.grid(scene).len();
             tally.windows.add(windows);
             tally.windows_earlier.add(windows);
-            return Ok(Outcome::Earlier);
+            return Ok(Outcome::Earlier(results.notes()));
         }
         return Err(Error::input(format!("nothing has been computed of {} yet", scene.name()))
             .with_hint("Run its shards first: `segearth run JOB.yaml --shard 1/4`, then 2/4 and so on."));
@@ -263,13 +280,14 @@ pub fn merge(engine: &Engine<'_>, tally: &Tally) -> Result<Outcome> {
         return Err(Error::input(format!("{scene} is not yet computed as a whole; finished are of\n{missing}"))
             .with_hint("Run these shards again: each goes on where it stopped."));
     }
-    let counts = assembled(engine, &reader, &journal, &mut files, Counts::default())?;
+    let results = results(engine, &identity)?;
+    let counts = assembled(engine, &reader, &journal, &mut files, Counts::default(), &results)?;
     tally.windows.add(engine.plan.grid(scene).len());
     tally.windows_earlier.add(counts.all_windows.computed);
     tally.windows_empty.add(counts.all_windows.empty);
     tally.windows_holes.add(counts.holes.len());
     tally.rows.add(total_rows(&files));
-    Ok(Outcome::Finished(Box::new(Finished { counts, stretch: reader.stretch().clone(), journal })))
+    Ok(Outcome::Finished(Box::new(Finished { counts, stretch: reader.stretch().clone(), results, journal })))
 }
 
 /// The files of some parts, with what earlier runs have left in them.
@@ -286,8 +304,18 @@ pub fn is_done(engine: &Engine<'_>) -> Result<bool> {
     if Journal::is_begun(&Journal::folder(&scene.outputs.labels)) || !scene.outputs.labels.exists() {
         return Ok(false);
     }
-    let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
-    Ok(is_finished(scene, &identity(engine, &reader)))
+    Ok(results(engine, &whole_identity(engine)?)?.finished())
+}
+
+/// All that decides a scene's results, its stretch included.
+pub fn whole_identity(engine: &Engine<'_>) -> Result<Identity> {
+    let scene = engine.scene;
+    Ok(identity(engine, &SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?))
+}
+
+fn results(engine: &Engine<'_>, identity: &Identity) -> Result<Results> {
+    let shared = matches!(engine.share, Share::Shard { .. });
+    Results::check(engine.plan, engine.scene, identity, engine.options.existing(shared))
 }
 
 /// The fact that tells a GPU's rows from a CPU's.
@@ -305,17 +333,6 @@ fn rows(files: &[RowFile]) -> usize {
 
 fn total_rows(files: &[RowFile]) -> usize {
     files.iter().map(|file| file.part().height).sum()
-}
-
-/// Whether all outputs are there and the labels were made by this very job, on whichever device.
-fn is_finished(scene: &ScenePlan, identity: &Identity) -> bool {
-    let Some(hash) = raster::tag(&scene.outputs.labels, IDENTITY_TAG) else { return false };
-    let known = |device| {
-        let mut identity = identity.clone();
-        identity.set(DEVICE, device);
-        identity.hash() == hash
-    };
-    (known("cpu") || known("cuda")) && scene.outputs.named().all(|(_, path)| path.exists())
 }
 
 /// Computes the rows that the files lack.
@@ -353,13 +370,14 @@ fn holes(files: &[RowFile]) -> Vec<Window> {
     holes
 }
 
-/// Makes the rasters from all rows.
+/// Makes the rasters from all rows and gives those their names that are to be written.
 fn assembled(
     engine: &Engine<'_>,
     reader: &SceneReader,
     journal: &Journal,
     files: &mut [RowFile],
     mut counts: Counts,
+    results: &Results,
 ) -> Result<Counts> {
     let mut tags = engine.tags.clone();
     tags.push(("SEGEARTH_STRETCH".to_owned(), reader.stretch().to_string()));
@@ -368,7 +386,17 @@ fn assembled(
     let Classifier { thresholds, background, .. } = &engine.classifier;
     let unsure = background.is_none() && thresholds.iter().any(|threshold| *threshold > 0.0);
     let is_empty = unsure.then_some(|window| reader.read(window).is_ok_and(|tile| tile.is_empty()));
-    let windows = assemble::assemble(engine, journal.identity(), journal.layers(), files, &tags, &mut counts)?;
+    let staged = results.stage(&RASTERS)?;
+    let outputs = OutputPaths {
+        labels: staged.path("labels").unwrap_or_else(|| engine.scene.outputs.labels.clone()),
+        scores: staged.path("scores"),
+        confidence: staged.path("confidence"),
+        margin: staged.path("margin"),
+        ..engine.scene.outputs.clone()
+    };
+    let windows = assemble::assemble(engine, &outputs, journal, files, &tags, &mut counts)
+        .map_err(|error| staged.explain(error))?;
+    staged.publish()?;
     counts.all_windows = windows.counts(&counts.holes, is_empty);
     Ok(counts)
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::error::Error;
 use crate::model::fake::{Answer, Fake};
 use crate::model::{Blender, Images, Region};
+use crate::outputs::Existing;
 use crate::pipeline;
 use crate::report::Manner;
 use crate::run::job::{self, Folders};
@@ -91,7 +92,7 @@ fn outputs(folder: &Path, device: &mut Device) -> (Result<()>, Vec<Vec<u8>>) {
         .unwrap();
     let spec = pipeline::load(&job, &[]).unwrap();
     let silent = Reporter::new(Manner { quiet: true, ..Manner::default() });
-    let prepared = job::prepare(&spec, false, Folders::Make, &silent).unwrap();
+    let prepared = job::prepare(&spec, false, Folders::Make, Existing::Refuse, &silent).unwrap();
     let options = Options { allow_holes: true, ..Options::default() };
     let watch = Watch { stop: &Stop::listen().unwrap(), tally: &Tally::default(), reporter: &silent };
     let ran = job::run_prepared(&prepared, device, options, None, watch);

@@ -127,6 +127,8 @@ fn water_keeps_its_island_and_is_summed_by_zone() {
     let east: f64 = rows[2].split(',').nth(2).unwrap().parse().unwrap();
     assert!((east / (truth / 2.0) - 1.0).abs() < 0.03, "{east}");
     let without = ProductOptions { subtract: Some(scene.path("permanent.gpkg")), ..options() };
+    // Layers are added to what is there.
+    std::fs::remove_file(&out).unwrap();
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Water, &out, &without).unwrap();
     assert!((summary.classes[0].area / (truth / 2.0) - 1.0).abs() < 0.03, "{}", summary.classes[0].area);
     assert!(read_back(&out).iter().all(|feature| feature.valid));
@@ -139,6 +141,8 @@ fn land_cover_leaves_the_background_out_and_sieves_specks() {
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &options()).unwrap();
     assert_eq!(summary.polygons, 4);
     let sieved = ProductOptions { min_area: Some(8.0), keep_background: true, ..options() };
+    // Layers are added to what is there.
+    std::fs::remove_file(&out).unwrap();
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &sieved).unwrap();
     assert_eq!(summary.classes.iter().map(|class| class.polygons).collect::<Vec<_>>(), [4, 1, 1, 1]);
     let area: f64 = summary.classes.iter().map(|class| class.area).sum();

@@ -1,0 +1,40 @@
+//! The hidden folder for records and unfinished files, beside outputs.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::atomic::parent;
+use crate::error::{Error, Result};
+
+const HIDDEN: &str = ".segearth";
+
+/// Where records and unfinished files of an output lie.
+pub fn hidden_path(target: &Path) -> PathBuf {
+    target.with_file_name(HIDDEN)
+}
+
+/// Makes the hidden folder; whoever may write outputs beside it may write into it.
+pub fn hidden(target: &Path) -> Result<PathBuf> {
+    let hidden = hidden_path(target);
+    match fs::create_dir(&hidden) {
+        Ok(()) => {
+            if let Ok(above) = fs::metadata(parent(target)) {
+                let _ = fs::set_permissions(&hidden, fs::Permissions::from_mode(above.permissions().mode() & 0o7777));
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => {
+            return Err(Error::input(format!("cannot make the folder {}", hidden.display()))
+                .with_hint(format!("Choose a folder in which you may write instead of {}.", parent(target).display()))
+                .with_source(error));
+        }
+    }
+    Ok(hidden)
+}
+
+/// Removes the hidden folder where nothing is in it.
+pub fn tidy(target: &Path) {
+    let _ = fs::remove_dir(hidden_path(target));
+}

@@ -1,0 +1,76 @@
+//! What runs wrote, kept beside their outputs: `.segearth/NAME.json` in the folder of the output NAME.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::content::Piece;
+use super::folder;
+use crate::atomic;
+use crate::error::{Context, Result};
+use crate::journal::Identity;
+
+const FORMAT: u32 = 1;
+/// A record lists files and the facts of a run: kilobytes, with many thousands of tiles a few megabytes.
+const LONGEST: u64 = 64 << 20;
+
+/// All that is known of an output's files.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    format: u32,
+    pub writes: Vec<Write>,
+}
+
+/// What one run wrote.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// What it was run on.
+    pub run: Identity,
+    /// Whether the files may not all have their names yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
+    pub pieces: Vec<Piece>,
+}
+
+impl Record {
+    /// The record of an output; an empty one where there is none that this program can read.
+    pub fn read(target: &Path) -> Self {
+        let mut text = String::new();
+        let read = File::open(path(target)).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+        let record = read.ok().and_then(|_| serde_json::from_str::<Self>(&text).ok());
+        record.filter(|record| record.format == FORMAT).unwrap_or_default()
+    }
+
+    pub fn write(&mut self, target: &Path) -> Result<()> {
+        self.format = FORMAT;
+        let text = serde_json::to_string(self).internal(|| "a record cannot be written as JSON".into())?;
+        folder::hidden(target)?;
+        atomic::write_file(&path(target), text.as_bytes())
+    }
+
+    /// Adds what a run is about to write; what is known of older files stays, for they are there still.
+    pub fn announce(&mut self, run: Identity, pieces: Vec<Piece>) {
+        self.writes.push(Write { run, pending: true, pieces });
+    }
+
+    /// The last announced files have their names: what they replaced is forgotten.
+    pub fn complete(&mut self) {
+        let Some(mut last) = self.writes.pop() else { return };
+        last.pending = false;
+        for write in &mut self.writes {
+            write
+                .pieces
+                .retain(|old| !last.pieces.iter().any(|new| (&new.file, &new.layer) == (&old.file, &old.layer)));
+        }
+        self.writes.retain(|write| !write.pieces.is_empty());
+        self.writes.push(last);
+    }
+}
+
+fn path(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".json");
+    folder::hidden_path(target).join(name)
+}
