@@ -30,14 +30,17 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
     let tiles = near_each_other(tiles);
     let grid = Grid::over(&tiles)?;
     let apart = grid.is_apart(&tiles)?;
-    let masked = !tile_mask::is_plain(&tiles, apart);
+    let converted: Vec<_> = (0..first.bands.len()).map(|band| to_the_first(&tiles, band)).collect();
+    // A converted value may be the nodata value of another tile: masks know what each tile stores.
+    let masked = converted.iter().any(Option::is_some) || !tile_mask::is_plain(&tiles, apart);
     let tiles = if masked { tile_mask::masked(&tiles)? } else { tiles };
     let places = grid.places(&tiles)?;
     let bands: Vec<Band<'_>> = (0..first.bands.len())
-        .map(|index| Band {
+        .zip(converted)
+        .map(|(index, converted)| Band {
             info: &first.bands[index],
             sources: places.iter().rev().map(|tile| (tile, index + 1)).collect(),
-            conversions: to_the_first(&tiles, index).map(|found| found.into_iter().rev().collect()),
+            conversions: converted.map(|found| found.into_iter().rev().collect()),
         })
         .collect();
     let holes = if masked { Holes::Mask } else { holes(&tiles) };
