@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::evaluate::ClassMap;
 use crate::geom::Window;
+use crate::location::unsigned;
 use crate::raster::{AlignedRaster, CodedRaster, LabelWriter};
 use crate::scene::{ClassInfo, LabelType, RasterLayout};
 use legend::{Label, Legend, Side};
@@ -114,7 +115,10 @@ impl Comparison {
         let (size, place) = (info.size, info.georeference.as_ref());
         let transitions = self.transitions();
         let kind = LabelType::for_classes(transitions.len());
-        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = |path: &Path| {
+            let known = unsigned(path).0;
+            Path::new(&known).file_name().unwrap_or_default().to_string_lossy().into_owned()
+        };
         let tags = [
             ("SEGEARTH_VERSION".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("SEGEARTH_BEFORE".to_owned(), name(&self.before.raster().info().path)),

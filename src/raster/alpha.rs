@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use gdal::Dataset;
+
+use super::input::Input;
 use super::survey::spots;
-use super::{messages, open, remote};
 use crate::error::{Context, Result};
 use crate::geom::{Size, Window};
 use crate::scene::{ColourRole, MaskSource, SceneInfo};
@@ -58,15 +60,15 @@ pub(super) fn settle(tiles: &mut [SceneInfo]) -> Result<()> {
 /// Adds how often each value, by its bits, occurs in a sample of the band.
 fn count(tile: &SceneInfo, number: usize, values: &mut HashMap<u32, usize>) -> Result<()> {
     let (size, _) = tile.native();
-    let counted = remote::patiently(tile.files(), || counted(tile, number, size))?;
+    let counted = counted(tile, number, size)?;
     counted.into_iter().for_each(|bits| *values.entry(bits).or_default() += 1);
     Ok(())
 }
 
-/// The bits of the values of a sample of the band, from a dataset opened anew.
+/// The bits of the values of a sample of the band.
 fn counted(tile: &SceneInfo, number: usize, size: Size) -> Result<Vec<u32>> {
-    let dataset = open::open(tile.dataset())?;
-    let read = || {
+    let input = Input::open(tile.dataset(), &[], tile.files())?;
+    let read = |dataset: &Dataset| {
         let mut bits = Vec::new();
         let full = dataset.rasterband(number)?;
         let overviews = usize::try_from(full.overview_count()?).unwrap_or(0);
@@ -90,7 +92,7 @@ fn counted(tile: &SceneInfo, number: usize, size: Size) -> Result<Vec<u32>> {
         }
         Ok(bits)
     };
-    messages::attempt(read).input(|| format!("cannot read band {number} of {}", tile.path.display())).map_err(|error| {
+    input.read(read).input(|| format!("cannot read band {number} of {}", tile.path.display())).map_err(|error| {
         error.with_hint("It is looked at because it is tagged as alpha: `mask: alpha` or `mask: none` takes it unseen.")
     })
 }

@@ -8,7 +8,7 @@ use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 use gdal::vector::{Geometry, LayerAccess, OGRwkbGeometryType};
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
-use super::{align, messages};
+use super::{align, messages, remote};
 use crate::error::{Context, Error, Result};
 use crate::geom::{FARTHEST, Polygon, Region, WorldPoint};
 use crate::scene::{AreaRequest, Georeference, SceneInfo, is_crs_text};
@@ -58,9 +58,12 @@ pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> 
 
 fn from_file(path: &Path, layer: Option<&str>) -> Result<Area> {
     let shown = path.display();
-    let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
-    let options = DatasetOptions { open_flags, ..DatasetOptions::default() };
-    let dataset = messages::attempt(|| Dataset::open_ex(path, options)).map_err(|cause| {
+    let open = || {
+        let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
+        let options = DatasetOptions { open_flags, ..DatasetOptions::default() };
+        messages::attempt(|| Dataset::open_ex(path, options))
+    };
+    let dataset = remote::with_retries(&[path], open).map_err(|cause| {
         Error::input(format!("cannot open the area of interest {shown}"))
             .with_hint("Any vector format that GDAL reads will do: GeoPackage, GeoJSON, FlatGeobuf, shapefile.")
             .with_source(cause)
@@ -77,14 +80,17 @@ fn from_file(path: &Path, layer: Option<&str>) -> Result<Area> {
     };
     let crs = layer.spatial_ref();
     let mut polygons = Vec::new();
-    for feature in layer.features() {
-        if let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) {
+    let (collected, read) = messages::attempt_features(|| {
+        layer.features().try_for_each(|feature| {
+            let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
             collect(geometry, &mut polygons).input(|| {
                 let number = feature.fid().map_or_else(String::new, |number| format!(" {number}"));
                 format!("feature{number} of {shown} is no area")
-            })?;
-        }
-    }
+            })
+        })
+    });
+    collected?;
+    read.input(|| format!("cannot read all features of {shown}"))?;
     if polygons.is_empty() {
         return Err(
             Error::input(format!("{shown} holds no polygons")).with_hint("Draw the area of interest as polygons.")

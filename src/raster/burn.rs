@@ -94,7 +94,9 @@ impl BurntVector {
             .input(|| format!("the polygons of {shown} cannot be laid on {}", onto.path.display()))?;
 
         let mut shapes = Vec::new();
-        for feature in layer.features() {
+        let (features, read) = messages::attempt_features(|| layer.features().collect::<Vec<_>>());
+        read.input(|| format!("cannot read all features of {shown}"))?;
+        for feature in features {
             let place = || format!("cannot burn {} of {shown}", name_of(&feature));
             let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { continue };
             if !is_polygon(geometry) {

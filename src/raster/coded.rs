@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
-use gdal::Dataset;
-
 use super::class_names::{self, Legend};
-use super::{ffi, messages, metadata, open};
+use super::input::Input;
+use super::{ffi, metadata, open};
 use crate::error::{Context, Error, Result};
 use crate::geom::{Size, Window};
 use crate::scene::{ClassNames, ColourRole, SceneInfo};
@@ -26,7 +25,7 @@ pub enum Coding {
 
 /// A label image open for reading: what evaluates, compares and vectorises label rasters reads them through this.
 pub struct CodedRaster {
-    dataset: Dataset,
+    input: Input,
     info: SceneInfo,
     coding: Coding,
     legend: Legend,
@@ -74,15 +73,19 @@ impl CodedRaster {
             // Pictures in colours have no names of values.
             if coding == Coding::Values { class_names::read(&dataset, &band, path) } else { Legend::default() }
         };
-        Ok(Self { dataset, info, coding, legend })
+        Ok(Self { input: Input::of(dataset, path, &[], &[]), info, coding, legend })
     }
 
     pub fn info(&self) -> &SceneInfo {
         &self.info
     }
 
-    pub fn dataset(&self) -> &Dataset {
-        &self.dataset
+    /// Looks at what the file says beside its pixels.
+    ///
+    /// # Errors
+    /// It had to be opened anew and cannot be.
+    pub fn look<T>(&self, call: impl FnOnce(&Dataset) -> T) -> Result<T> {
+        self.input.look(call)
     }
 
     pub fn coding(&self) -> Coding {
@@ -115,7 +118,8 @@ impl CodedRaster {
 
     /// Rows and columns of the blocks in which the file is stored.
     pub fn block(&self) -> Size {
-        let size = self.dataset.rasterband(1).map_or((1, 1), |band| band.block_size());
+        let size =
+            self.look(|dataset| dataset.rasterband(1).map_or((1, 1), |band| band.block_size())).unwrap_or((1, 1));
         Size::new(size.0.max(1), size.1.max(1))
     }
 
@@ -127,7 +131,8 @@ impl CodedRaster {
 
     /// Lets go of the blocks that GDAL keeps decoded, of a file that is read once from top to bottom.
     pub fn drop_blocks(&self) {
-        ffi::drop_blocks(&self.dataset);
+        // Of a file that is not open nothing is kept.
+        let _ = self.look(ffi::drop_blocks);
     }
 
     /// The codes of a window inside the image, (row, column); [`ABSENT`] where a pixel has none.
@@ -157,13 +162,14 @@ impl CodedRaster {
     /// The values of a window of a raster that [`is_small`](Self::is_small), as [`read`](Self::read) gives them but in less
     /// memory; `absent` where a pixel has none.
     pub fn read_small(&self, window: Window, labels: &mut [u16], absent: u16) -> Result<()> {
-        messages::attempt(|| {
-            let size = (window.width, window.height);
-            let band = self.dataset.rasterband(1)?;
-            band.read_into_slice((window.col as isize, window.row as isize), size, size, labels, None)
-        })
-        .input(|| format!("cannot read {window} of {}", self.info.path.display()))
-        .map_err(|error| error.with_hint(CUT_SHORT))?;
+        let size = (window.width, window.height);
+        self.input
+            .read(|dataset| {
+                let band = dataset.rasterband(1)?;
+                band.read_into_slice((window.col as isize, window.row as isize), size, size, labels, None)
+            })
+            .input(|| format!("cannot read {window} of {}", self.info.path.display()))
+            .map_err(|error| error.with_hint(CUT_SHORT))?;
         for (label, valid) in labels.iter_mut().zip(self.valid(window)?.unwrap_or_default()) {
             if !valid {
                 *label = absent;
@@ -206,8 +212,8 @@ impl CodedRaster {
         let bands = if self.info.bands.len() >= 3 { 3 } else { 1 };
         let mut valid: Option<Vec<bool>> = None;
         for number in 1..=bands {
-            let mask = messages::attempt(|| {
-                let band = self.dataset.rasterband(number)?;
+            let mask = self.input.read(|dataset| {
+                let band = dataset.rasterband(number)?;
                 if band.mask_flags()?.is_all_valid() {
                     return Ok(None);
                 }
@@ -226,12 +232,13 @@ impl CodedRaster {
 
     fn plane(&self, band: usize, window: Window) -> Result<Vec<f64>> {
         let size = (window.width, window.height);
-        messages::attempt(|| {
-            self.dataset.rasterband(band)?.read_as::<f64>((window.col as isize, window.row as isize), size, size, None)
-        })
-        .map(|buffer| buffer.data().to_vec())
-        .input(|| format!("cannot read {window} of {}", self.info.path.display()))
-        .map_err(|error| error.with_hint(CUT_SHORT))
+        self.input
+            .read(|dataset| {
+                dataset.rasterband(band)?.read_as::<f64>((window.col as isize, window.row as isize), size, size, None)
+            })
+            .map(|buffer| buffer.data().to_vec())
+            .input(|| format!("cannot read {window} of {}", self.info.path.display()))
+            .map_err(|error| error.with_hint(CUT_SHORT))
     }
 }
 

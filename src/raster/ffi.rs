@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
 use std::path::{Path, PathBuf};
 use std::ptr;
+use std::time::{Duration, SystemTime};
 
 use gdal::Dataset;
 use gdal::cpl::CslStringList;
@@ -34,11 +35,44 @@ pub(super) fn block_cache() -> usize {
 }
 
 /// Makes GDAL forget what it learnt of a remote file: that it is not there, or parts of it.
-pub(super) fn forget_remote(name: &Path) {
+pub(super) fn forget_remote(name: PathBuf) {
     if let Ok(name) = CString::new(name.to_string_lossy().as_bytes()) {
         // SAFETY: the name is a C string that lives over the call; GDAL guards its caches with their own lock.
         unsafe { gdal_sys::VSICurlPartialClearCache(name.as_ptr()) }
     }
+}
+
+/// The headers by which a server describes a remote file; empty where its storage gives none.
+pub(super) fn headers(name: &Path) -> Result<Vec<(String, String)>> {
+    let name = CString::new(name.to_string_lossy().as_bytes())?;
+    // SAFETY: name and domain are C strings that live over the call. The list, null where there is none, is ours and freed
+    // with GDAL's own call; its strings are copied before.
+    unsafe {
+        let list = gdal_sys::VSIGetFileMetadata(name.as_ptr(), c"HEADERS".as_ptr(), ptr::null_mut());
+        let count = if list.is_null() { 0 } else { gdal_sys::CSLCount(list) };
+        let line = |index: c_int| CStr::from_ptr(*list.offset(index as isize)).to_string_lossy().into_owned();
+        let pair =
+            |line: String| line.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+        let pairs = (0..count).filter_map(|index| pair(line(index))).collect();
+        gdal_sys::CSLDestroy(list);
+        Ok(pairs)
+    }
+}
+
+/// The time of an HTTP header, as in `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(super) fn http_date(text: &str) -> Option<SystemTime> {
+    let text = CString::new(text).ok()?;
+    let mut time = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both texts are C strings that live over the call, and `time` is plain numbers, for which zeros are values: it may
+    // be read whatever the call did. The second call only reads it, and takes it for UTC.
+    let seconds = unsafe {
+        let end = libc::strptime(text.as_ptr(), c"%a, %d %b %Y %H:%M:%S GMT".as_ptr(), time.as_mut_ptr());
+        if end.is_null() {
+            return None;
+        }
+        libc::timegm(time.as_mut_ptr())
+    };
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
 /// The bytes of a file by GDAL's name, read from its start to its end; at most `most` of them, else an error.

@@ -1,51 +1,164 @@
 //! What GDAL says: collected here instead of printed by GDAL.
 
-use std::cell::RefCell;
-use std::sync::{Mutex, OnceLock};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use gdal::errors::{CplErrType, GdalError};
+
+use super::http::{Answers, Outcome};
 
 /// More warnings than this are not worth keeping: a broken file can give one per block.
 const MAX_WARNINGS: usize = 50;
 /// Failures of one call that are kept: the first ones name the root of the trouble.
 const MAX_FAILURES: usize = 4;
+/// Failures of other threads that are kept until somebody who is reading takes them up.
+const MAX_ELSEWHERE: usize = 64;
+/// What libtiff says, as a warning, of a part of a header that could not be read: it goes on as if that part were not there.
+const HEADER_UNREAD: &str = "IO error during reading of";
 
 thread_local! {
     static FAILURES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    static ANSWERS: RefCell<Answers> = RefCell::default();
+    /// Whether this is a thread of the program, and not one of GDAL's.
+    static OURS: Cell<bool> = const { Cell::new(false) };
 }
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static ELSEWHERE: Mutex<Elsewhere> = Mutex::new(Elsewhere { count: 0, failures: VecDeque::new() });
 type Listener = Box<dyn Fn(&str) + Send + Sync>;
 static LISTENER: OnceLock<Listener> = OnceLock::new();
 
+/// Failures in the threads in which GDAL itself reads and decodes blocks: nothing but the host that was asked says for whom.
+struct Elsewhere {
+    /// All there ever were.
+    count: u64,
+    failures: VecDeque<Heard>,
+}
+
+/// What was said during a call.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    failures: Vec<String>,
+    answers: Outcome,
+}
+
 /// GDAL's own account of a failure, as the cause of one of our errors.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Cause(String);
+#[derive(Debug)]
+pub(super) struct Cause {
+    text: String,
+    /// The HTTP status of a server that refused.
+    pub status: Option<u16>,
+    /// How long the server asks to wait.
+    pub retry_after: Option<Duration>,
+    /// How often it was tried.
+    pub tried: u32,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { text, status, retry_after, tried } = self;
+        match status {
+            Some(status) if !text.contains(&format!("status {status}")) => write!(f, "HTTP status {status}: {text}")?,
+            _ => f.write_str(text)?,
+        }
+        if let Some(wait) = retry_after {
+            write!(f, "; the server asks to wait {} s", wait.as_secs())?;
+        }
+        if *tried > 1 { write!(f, " (tried {tried} times)") } else { Ok(()) }
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl Cause {
+    /// A failure that nobody but us has noticed.
+    pub(super) fn said(text: String) -> Self {
+        Self { text, status: None, retry_after: None, tried: 1 }
+    }
+
+    fn of(heard: Heard, error: Option<&GdalError>) -> Self {
+        let Heard { mut failures, answers } = heard;
+        failures.extend(answers.fault);
+        let text = match (failures.is_empty(), error, answers.status) {
+            (false, ..) => failures.join("; "),
+            (true, Some(error), _) => plain(error),
+            (true, None, Some(status)) => format!("the server answered with HTTP status {status}"),
+            (true, None, None) => "the read failed".to_owned(),
+        };
+        let status = answers.status.or_else(|| failures.iter().find_map(|text| status_in(text)));
+        Self { text, status, retry_after: answers.retry_after, tried: 1 }
+    }
+}
+
+/// The HTTP status in one of GDAL's sentences.
+fn status_in(text: &str) -> Option<u16> {
+    const BEFORE: &[&str] =
+        &["response code: ", "response_code=", "HTTP error code : ", "HTTP error code: ", "returned error: "];
+    let rest = BEFORE.iter().find_map(|before| Some(text.split_once(before)?.1))?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok().filter(|status| (400..600).contains(status))
+}
 
 /// Takes GDAL's messages from now on, in all threads.
 pub(super) fn collect() {
     gdal::config::set_error_handler(|class, _number, text| {
-        let text = text.trim();
-        match class {
-            CplErrType::Failure | CplErrType::Fatal => {
-                // A thread that is being torn down has nobody left to tell.
-                let _ = FAILURES.try_with(|failures| {
-                    if let Ok(mut failures) = failures.try_borrow_mut()
-                        && failures.len() < MAX_FAILURES
-                        && !failures.iter().any(|known| known == text)
-                    {
-                        failures.push(text.to_owned());
-                    }
-                });
+        let is_debug = matches!(class, CplErrType::None | CplErrType::Debug);
+        // A thread that is being torn down has nobody left to tell.
+        let failed = match class {
+            // Requests in full, with what signs them: only looked at.
+            CplErrType::None | CplErrType::Debug => ANSWERS
+                .try_with(|answers| answers.try_borrow_mut().is_ok_and(|mut answers| answers.hear(text)))
+                .unwrap_or(false),
+            CplErrType::Failure | CplErrType::Fatal => keep_failure(text.trim()),
+            CplErrType::Warning => {
+                warn(text.trim());
+                text.contains(HEADER_UNREAD) && keep_failure(text.trim())
             }
-            CplErrType::Warning => warn(text),
-            // Requests in full, with what signs them.
-            CplErrType::None | CplErrType::Debug => return,
+        };
+        if failed && is_gdals_thread() {
+            let heard = take();
+            let mut elsewhere = lock(&ELSEWHERE);
+            elsewhere.count += 1;
+            if elsewhere.failures.len() == MAX_ELSEWHERE {
+                elsewhere.failures.pop_front();
+            }
+            elsewhere.failures.push_back(heard);
         }
-        if let Some(listener) = LISTENER.get() {
-            listener(text);
+        if !is_debug && let Some(listener) = LISTENER.get() {
+            listener(text.trim());
         }
     });
+}
+
+/// Whether this thread was made by GDAL: none of those that have asked GDAL for anything, and none with a name.
+fn is_gdals_thread() -> bool {
+    !OURS.try_with(Cell::get).unwrap_or(true) && std::thread::current().name().is_none()
+}
+
+/// Keeps what failed; gives `true`.
+fn keep_failure(text: &str) -> bool {
+    let _ = FAILURES.try_with(|failures| {
+        if let Ok(mut failures) = failures.try_borrow_mut()
+            && failures.len() < MAX_FAILURES
+            && !failures.iter().any(|known| known == text)
+        {
+            failures.push(text.to_owned());
+        }
+    });
+    true
+}
+
+/// What this thread has heard since the last call.
+fn take() -> Heard {
+    let failures = FAILURES.try_with(RefCell::take).unwrap_or_default();
+    let answers = ANSWERS.try_with(|answers| answers.borrow_mut().take()).unwrap_or_default();
+    Heard { failures, answers }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Hands every failure and warning on as it comes, those included that are expected and come to nothing. The first listener
@@ -56,7 +169,7 @@ pub fn overhear(listener: impl Fn(&str) + Send + Sync + 'static) {
 
 /// Adds a warning for the user, once however often it comes.
 pub(super) fn warn(text: &str) {
-    let mut warnings = WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut warnings = lock(&WARNINGS);
     if warnings.len() < MAX_WARNINGS && !warnings.iter().any(|known| known == text) {
         warnings.push(text.to_owned());
     }
@@ -64,29 +177,92 @@ pub(super) fn warn(text: &str) {
 
 /// The warnings since the last call, each once, from all threads: for the report.
 pub fn take_warnings() -> Vec<String> {
-    std::mem::take(&mut *WARNINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    std::mem::take(&mut *lock(&WARNINGS))
 }
 
 /// Calls GDAL; an error carries all that GDAL said on the way, the root first.
 pub(super) fn attempt<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
-    let (result, failures) = listen(call);
-    result.map_err(|error| if failures.is_empty() { Cause(plain(&error)) } else { Cause(failures.join("; ")) })
+    let (result, heard) = listen(call);
+    result.map_err(|error| Cause::of(heard, Some(&error)))
 }
 
 /// Calls what cannot say that it failed: any failure heard on the way counts.
 pub(super) fn attempt_unsaid<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
-    let (result, failures) = listen(call);
+    let (result, heard) = listen(call);
+    heard.judge(result)
+}
+
+/// Calls what reads pixels: any failure heard on the way counts, and any answer of a server that is not what was asked for, in
+/// GDAL's own threads too. `is_asked` knows the hosts of the files that are read; what others answer there is somebody else's.
+pub(super) fn attempt_read<T>(
+    is_asked: impl Fn(&str) -> bool,
+    call: impl FnOnce() -> Result<T, GdalError>,
+) -> Result<T, Cause> {
+    let before = lock(&ELSEWHERE).count;
+    let (result, mut heard) = listen(call);
+    let elsewhere = lock(&ELSEWHERE);
+    let new = usize::try_from(elsewhere.count - before).unwrap_or(usize::MAX);
+    for other in elsewhere.failures.iter().rev().take(new).rev() {
+        let answered = other.answers.host.as_deref().is_some_and(&is_asked);
+        // Of a block that could not be read or decoded GDAL tells the caller as well; this only says why.
+        if answered || (result.is_err() && other.answers.host.is_none()) {
+            heard.add(other.clone());
+        }
+    }
+    drop(elsewhere);
+    heard.judge(result)
+}
+
+/// Calls what opens a raster: what GDAL says on the way may come to nothing, but a header of which a part could not be read is no
+/// header, be it the one that says which pixels hold data.
+pub(super) fn attempt_open<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
+    let (result, heard) = listen(call);
+    let unread = heard.failures.iter().any(|text| text.contains(HEADER_UNREAD));
     match result {
-        Ok(value) if failures.is_empty() => Ok(value),
-        Err(error) if failures.is_empty() => Err(Cause(plain(&error))),
-        _ => Err(Cause(failures.join("; "))),
+        Ok(value) if !unread && heard.answers.fault.is_none() && heard.answers.busy.is_none() => Ok(value),
+        Ok(_) => Err(Cause::of(heard, None)),
+        Err(error) => Err(Cause::of(heard, Some(&error))),
     }
 }
 
-fn listen<T>(call: impl FnOnce() -> T) -> (T, Vec<String>) {
-    FAILURES.with_borrow_mut(Vec::clear);
+/// Calls what goes through a vector file: a feature that cannot be read looks like the end of the file.
+pub(super) fn attempt_features<T>(call: impl FnOnce() -> T) -> (T, Result<(), Cause>) {
+    let (value, heard) = listen(call);
+    (value, heard.judge(Ok(())))
+}
+
+fn listen<T>(call: impl FnOnce() -> T) -> (T, Heard) {
+    OURS.set(true);
+    take();
     let result = call();
-    (result, FAILURES.take())
+    (result, take())
+}
+
+impl Heard {
+    /// A result that stands only where nothing failed on the way.
+    fn judge<T>(self, result: Result<T, GdalError>) -> Result<T, Cause> {
+        match result {
+            Ok(value) if self.failures.is_empty() && self.answers.fault.is_none() && self.answers.busy.is_none() => {
+                Ok(value)
+            }
+            Ok(_) => Err(Cause::of(self, None)),
+            Err(error) => Err(Cause::of(self, Some(&error))),
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        let Outcome { status, busy, retry_after, fault, host: _ } = other.answers;
+        for failure in other.failures {
+            if self.failures.len() < MAX_FAILURES && !self.failures.contains(&failure) {
+                self.failures.push(failure);
+            }
+        }
+        let answers = &mut self.answers;
+        answers.status = answers.status.or(status);
+        answers.busy = answers.busy.or(busy);
+        answers.retry_after = answers.retry_after.max(retry_after);
+        answers.fault = answers.fault.take().or(fault);
+    }
 }
 
 /// The sentence inside the binding's error, without its wrapping.

@@ -14,6 +14,8 @@ mod containers;
 mod ffi;
 mod fill;
 mod hollow;
+mod http;
+mod input;
 mod internal_table;
 mod labels;
 mod messages;
@@ -41,6 +43,9 @@ mod survey;
 mod target;
 #[cfg(test)]
 mod test_scenes;
+#[cfg(test)]
+#[path = "../../tests/it/server.rs"]
+mod test_server;
 mod thumbnail;
 mod tile_mask;
 mod validity;
@@ -59,7 +64,7 @@ pub use picture::{Picture, indexed_png, jpeg};
 pub use read::SceneReader;
 pub use scenes::find;
 pub use scores::{SCORE_NODATA, ScoreWriter, score_from_byte, score_to_byte};
-pub use stamp::{is_result, stamps, tag};
+pub use stamp::{Stamps, is_result, stamps, tag};
 pub use stretch::Stretch;
 pub use survey::{Survey, survey};
 pub use target::can_write;
@@ -69,8 +74,8 @@ use crate::error::Result;
 use crate::scene::SceneInfo;
 
 /// Bytes of decoded blocks that GDAL may keep: enough for the rows under one row of windows of a scene 100,000 pixels
-/// wide (224 rows × 3 bands × 2 bytes), so that a file in strips is decoded only twice.
-const BLOCK_CACHE: usize = 256 << 20;
+/// wide (224 rows × 3 bands × 2 bytes), so that a file in strips is decoded only twice. Wider scenes ask for more.
+pub const BLOCK_CACHE: usize = 256 << 20;
 
 /// Sets GDAL up: drivers, a bounded block cache, messages collected. Costs nothing when called again.
 ///
@@ -87,24 +92,14 @@ pub fn init() {
     });
 }
 
-/// Lets GDAL keep so many bytes of decoded blocks at the most, and no more than it would keep by itself; gives how many it may
-/// come to keep.
-pub fn keep_at_most(bytes: usize) -> usize {
+/// Lets GDAL keep so many bytes of decoded blocks at the most; gives how many it may come to keep.
+pub fn set_cache_limit(bytes: usize) -> usize {
     init();
-    let bytes = bytes.min(BLOCK_CACHE);
     match std::env::var_os("GDAL_CACHEMAX") {
         None => ffi::limit_block_cache(bytes),
         Some(_) => return ffi::block_cache(),
     }
     bytes
-}
-
-/// Keeps GDAL from looking for neighbours of the files it opens: of tiles on a server each look is a question more.
-fn list_no_folders() {
-    if std::env::var_os("GDAL_DISABLE_READDIR_ON_OPEN").is_none() {
-        // A key and a value without a zero byte cannot be refused.
-        let _ = gdal::config::set_config_option("GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR");
-    }
 }
 
 /// What a scene's header says; reads no pixels.

@@ -27,18 +27,18 @@ pub(super) fn open_container(path: &Path, open_options: &[&str]) -> Result<Datas
     super::init();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let alone = [name.as_ref()];
+    let remote = is_remote(path);
     let options = || DatasetOptions {
         open_flags: GdalOpenFlags::GDAL_OF_RASTER
             | GdalOpenFlags::GDAL_OF_READONLY
             | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
         open_options: (!open_options.is_empty()).then_some(open_options),
         // A remote file's neighbours would be asked for one by one. An empty list would stand for one that is not known.
-        sibling_files: is_remote(path).then_some(alone.as_slice()),
+        sibling_files: remote.then_some(alone.as_slice()),
         ..DatasetOptions::default()
     };
-    remote::patiently(&[path], || {
-        messages::attempt(|| Dataset::open_ex(path, options())).map_err(|cause| explain(path, cause))
-    })
+    remote::with_retries(&[path], || messages::attempt_open(|| Dataset::open_ex(path, options())))
+        .map_err(|cause| explain(path, cause))
 }
 
 /// What GDAL says of a remote file that it cannot read: the server's answer, where there was one.

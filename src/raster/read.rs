@@ -2,14 +2,16 @@
 
 #![expect(clippy::indexing_slicing, reason = "bands that `open` has found in the file, and planes of a window")]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gdal::Dataset;
+use gdal::{Dataset, Metadata};
 
+use super::input::{Failure, Input};
 use super::resample::Resampler;
 use super::validity::Validity;
-use super::{Stretch, fill, messages, open, remote};
+use super::{Stretch, fill};
 use crate::error::{Error, Result};
 use crate::geom::{Coverage, Region, Size, Window};
 use crate::scene::{Conversion, SceneInfo, StretchPlan, Tile, conversions};
@@ -72,6 +74,13 @@ impl SceneReader {
         &self.source
     }
 
+    /// Bytes of decoded blocks under a row of windows of this height, where each window touches all or most of them, as in a file
+    /// in strips: where GDAL may keep fewer, every window decodes them anew. `None` for files whose windows have their own blocks.
+    pub fn strip_bytes(&self, window_height: usize) -> Option<usize> {
+        let rows = self.resampler.as_ref().map_or(window_height, |resampler| resampler.native_rows(window_height));
+        self.source.strip_bytes(rows)
+    }
+
     /// Reads a window that lies inside the scene.
     ///
     /// Pixels without data are filled from the valid ones around them; where the whole window has none they are zero.
@@ -106,11 +115,13 @@ impl SceneReader {
     }
 }
 
+/// A part of a window of a virtual raster over a network that is not cut any further.
+const SMALLEST_PART: Size = Size { width: 16, height: 16 };
+
 /// Three bands of an open scene, or of one of its overviews, as stored.
 pub(super) struct Source {
-    dataset: Dataset,
+    input: Input,
     path: PathBuf,
-    files: Vec<PathBuf>,
     pub(super) bands: [usize; 3],
     validity: Validity,
     pub(super) size: Size,
@@ -130,26 +141,23 @@ impl Source {
     /// Opens the full scene, or its overview of this index (0: the finest).
     pub(super) fn open(info: &SceneInfo, bands: [usize; 3], overview: Option<usize>) -> Result<Self> {
         check_bands(info, bands)?;
-        let dataset = match overview {
-            None => open::open(info.dataset())?,
-            Some(index) => open::open_with(info.dataset(), &[&format!("OVERVIEW_LEVEL={index}")])?,
-        };
-        let (width, height) = dataset.raster_size();
-        let size = Size::new(width, height);
-        if overview.is_none() && (size != info.native().0 || dataset.raster_count() != info.bands.len()) {
+        let option = overview.map(|index| format!("OVERVIEW_LEVEL={index}"));
+        let options: Vec<&str> = option.iter().map(String::as_str).collect();
+        let input = Input::open(info.dataset(), &options, info.files())?;
+        let size = input.size();
+        if overview.is_none() && (size != info.native().0 || input.bands() != info.bands.len()) {
             return Err(Error::input(format!(
                 "{} changed while it was in use: it was {} with {} bands and is {size} with {}",
                 info.path.display(),
                 info.native().0,
                 info.bands.len(),
-                dataset.raster_count()
+                input.bands()
             )));
         }
-        let validity = Validity::new(&dataset, info, bands)?;
+        let validity = Validity::new(&input, info, bands)?;
         let small = |number: usize| matches!(info.bands[number - 1].pixel_type.as_str(), "Byte" | "UInt16" | "Int16");
         let small_integers = bands.into_iter().all(small);
-        let files = info.files().to_vec();
-        Ok(Self { dataset, path: info.path.clone(), files, bands, validity, size, small_integers, conversions: None })
+        Ok(Self { input, path: info.path.clone(), bands, validity, size, small_integers, conversions: None })
     }
 
     /// Opens the full scene; where the bands are stretched together, the values of all three are brought to the scale and
@@ -179,61 +187,175 @@ impl Source {
         }
     }
 
+    pub(super) fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// Reads a window; where a read over a network fails, in smaller and smaller parts: what has come once is not asked for
+    /// again.
     pub(super) fn raw(&self, window: Window) -> Result<Raw> {
         let Size { width, height } = self.size;
         if window.size().pixels() == 0 || window.cols().end > width || window.rows().end > height {
             return Err(Error::internal(format!("{window} do not lie inside a scene of {}", self.size)));
         }
-        remote::patiently(&self.files, || self.raw_once(window))
+        let mut raw = self.part(window, window)?;
+        self.convert(&mut raw.values);
+        Ok(raw)
     }
 
-    fn raw_once(&self, window: Window) -> Result<Raw> {
-        let pixels = window.size().pixels();
+    /// Reads a part of a window, itself in parts where that fails; each of them band by band.
+    fn part(&self, part: Window, window: Window) -> Result<Raw> {
+        let pixels = part.size().pixels();
         let mut values = vec![0.0f32; 3 * pixels];
         for channel in 0..3 {
             let number = self.bands[channel];
             let (before, rest) = values.split_at_mut(channel * pixels);
             let plane = &mut rest[..pixels];
-            match self.bands[..channel].iter().position(|&earlier| earlier == number) {
-                Some(earlier) => plane.copy_from_slice(&before[earlier * pixels..(earlier + 1) * pixels]),
-                None => self.read_band(number, window, plane)?,
+            if let Some(earlier) = self.bands[..channel].iter().position(|&earlier| earlier == number) {
+                plane.copy_from_slice(&before[earlier * pixels..(earlier + 1) * pixels]);
+                continue;
+            }
+            let (start, size) = ((part.col as isize, part.row as isize), (part.width, part.height));
+            let read = |dataset: &Dataset| dataset.rasterband(number)?.read_into_slice(start, size, size, plane, None);
+            if self.read_or_halve(part, read).map_err(|failure| self.unread(Some(number), window, failure))?.is_none() {
+                return self.parts(part, window);
             }
         }
-        let valid = self.validity.of(&self.dataset, &self.path, window, &values)?;
-        self.convert(&mut values);
-        Ok(Raw { values, valid })
+        let valid = self.read_or_halve(part, |dataset| self.validity.of(dataset, part, &values));
+        match valid.map_err(|failure| self.unread(None, window, failure))? {
+            Some(valid) => Ok(Raw { values, valid }),
+            None => self.parts(part, window),
+        }
     }
 
-    fn read_band(&self, number: usize, window: Window, plane: &mut [f32]) -> Result<()> {
-        let (start, size) = ((window.col as isize, window.row as isize), (window.width, window.height));
-        messages::attempt(|| self.dataset.rasterband(number)?.read_into_slice(start, size, size, plane, None)).map_err(
-            |cause| {
-                Error::input(format!("cannot read band {number} of {} at {window}", self.path.display()))
-                    .with_hint(
-                        "The file is damaged or incomplete there, or its storage failed; copy it anew and try again.",
-                    )
-                    .with_source(cause)
-            },
-        )
+    /// Calls GDAL, again where a second try may succeed; `None` where it failed once and the part can be cut in two.
+    fn read_or_halve<T>(
+        &self,
+        part: Window,
+        mut read: impl FnMut(&Dataset) -> gdal::errors::Result<T>,
+    ) -> std::result::Result<Option<T>, Failure> {
+        let mut tried = 1;
+        loop {
+            match self.input.attempt(&mut read) {
+                Ok(value) => return Ok(Some(value)),
+                Err(Failure::Read(cause)) => self.input.recover(cause, tried)?,
+                Err(failure) => return Err(failure),
+            }
+            if self.halves(part).is_some() {
+                return Ok(None);
+            }
+            tried += 1;
+        }
+    }
+
+    fn parts(&self, part: Window, window: Window) -> Result<Raw> {
+        let Some((first, second)) = self.halves(part) else {
+            return Err(Error::internal(format!("{part} of {window} cannot be cut")));
+        };
+        Ok(join(part, (first, self.part(first, window)?), (second, self.part(second, window)?)))
+    }
+
+    /// The error of a window of which a band, or the mask, cannot be read.
+    fn unread(&self, band: Option<usize>, window: Window, failure: Failure) -> Error {
+        let path = self.path.display();
+        let hint = match &failure {
+            Failure::Read(cause) if matches!(cause.status, Some(401 | 403)) => {
+                "The server refuses: get a new signature for the address, or other credentials, and run the same command again; \
+                 finished rows are kept."
+            }
+            _ if self.input.is_remote() => {
+                "The server or the network failed: run the same command again later; finished rows are kept."
+            }
+            _ => "The file is damaged or incomplete there, or its storage failed; copy it anew and try again.",
+        };
+        Error::input(match band {
+            Some(number) => format!("cannot read band {number} of {path} at {window}"),
+            None => format!("cannot read the mask of {path} at {window}"),
+        })
+        .with_hint(hint)
+        .with_source(failure)
+    }
+
+    /// A window cut in two along the blocks of the file; `None` where it lies in one block, or on a disk.
+    fn halves(&self, window: Window) -> Option<(Window, Window)> {
+        if !self.input.is_remote() {
+            return None;
+        }
+        // The blocks behind a virtual raster lie anywhere.
+        let block = if self.input.is_virtual() { SMALLEST_PART } else { self.block() };
+        let cut = |start: usize, length: usize, block: usize| {
+            let (first, last) = (start / block, (start + length - 1) / block);
+            (first < last).then(|| (first + 1).max((first + last).div_ceil(2)) * block - start)
+        };
+        let Window { col, row, width, height } = window;
+        if let Some(upper) = cut(row, height, block.height) {
+            return Some((
+                Window { height: upper, ..window },
+                Window { row: row + upper, height: height - upper, ..window },
+            ));
+        }
+        let left = cut(col, width, block.width)?;
+        Some((Window { width: left, ..window }, Window { col: col + left, width: width - left, ..window }))
     }
 
     /// The sizes of the overviews, finest first.
     pub(super) fn overviews(&self) -> Vec<Size> {
-        let sizes = || {
-            let band = self.dataset.rasterband(self.bands[0])?;
+        let sizes = |dataset: &Dataset| {
+            let band = dataset.rasterband(self.bands[0])?;
             let count = usize::try_from(band.overview_count()?).unwrap_or(0);
             (0..count)
                 .map(|index| band.overview(index).map(|overview| Size::new(overview.x_size(), overview.y_size())))
                 .collect()
         };
-        messages::attempt(sizes).unwrap_or_default()
+        self.input.read(sizes).unwrap_or_default()
+    }
+
+    fn strip_bytes(&self, rows: usize) -> Option<usize> {
+        let block = self.block();
+        if 2 * block.width <= self.size.width {
+            return None;
+        }
+        let all_bands = 1..=self.input.bands();
+        let bytes = |dataset: &Dataset| {
+            let pixel = |number| Ok(dataset.rasterband(number)?.band_type().bits() as usize / 8);
+            let by_pixel = dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|by| by == "PIXEL");
+            // Of pixels whose bands lie together GDAL keeps all bands.
+            let numbers: BTreeSet<usize> =
+                if by_pixel { all_bands.clone().collect() } else { self.bands.into_iter().collect() };
+            numbers.into_iter().map(pixel).sum::<gdal::errors::Result<usize>>()
+        };
+        let bytes = self.input.read(bytes).ok()? + self.validity.masks();
+        let blocks = self.size.height.div_ceil(block.height).min(rows.saturating_sub(1).div_ceil(block.height) + 1);
+        Some(blocks * block.height * self.size.width.div_ceil(block.width) * block.width * bytes)
     }
 
     /// The size of the blocks in which the file is stored.
     pub(super) fn block(&self) -> Size {
-        let block = messages::attempt(|| Ok(self.dataset.rasterband(self.bands[0])?.block_size()));
+        let block = self.input.read(|dataset| Ok(dataset.rasterband(self.bands[0])?.block_size()));
         block.map_or(Size::new(256, 256), |(width, height)| Size::new(width.max(1), height.max(1)))
     }
+}
+
+/// Two parts of a window as one.
+fn join(window: Window, first: (Window, Raw), second: (Window, Raw)) -> Raw {
+    let pixels = window.size().pixels();
+    let mut values = vec![0.0; 3 * pixels];
+    let mut valid = (first.1.valid.is_some() || second.1.valid.is_some()).then(|| vec![true; pixels]);
+    for (part, raw) in [first, second] {
+        let own = part.size().pixels();
+        for row in 0..part.height {
+            let from = row * part.width;
+            let to = (part.row - window.row + row) * window.width + part.col - window.col;
+            for channel in 0..3 {
+                values[channel * pixels + to..][..part.width]
+                    .copy_from_slice(&raw.values[channel * own + from..][..part.width]);
+            }
+            if let (Some(valid), Some(own)) = (&mut valid, &raw.valid) {
+                valid[to..][..part.width].copy_from_slice(&own[from..][..part.width]);
+            }
+        }
+    }
+    Raw { values, valid }
 }
 
 fn check_bands(info: &SceneInfo, bands: [usize; 3]) -> Result<()> {

@@ -1,21 +1,20 @@
-//! Rasters that come over a network: how often and how patiently they are asked for.
+//! Reads that fail: how often, and after what wait, something is asked for again.
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ffi, messages, open};
+use super::messages::Cause;
+use super::{ffi, http, messages, open};
 use crate::error::{Error, Result};
-use crate::location::is_remote;
+use crate::location::remote_file;
 
-/// What GDAL does unless the environment says otherwise. GDAL itself repeats what a server answers with 429, 502, 503 and
-/// 504; folders are not listed, since a store would list all of a bucket.
+/// What GDAL does unless the environment says otherwise. Folders are not listed, since a store would list all of a bucket.
 const SETTINGS: &[(&str, &str)] = &[
-    ("GDAL_HTTP_MAX_RETRY", "4"),
-    ("GDAL_HTTP_RETRY_DELAY", "0.5"),
     ("GDAL_HTTP_CONNECTTIMEOUT", "20"),
     // A connection over which nothing comes for so long is dead.
     ("GDAL_HTTP_LOW_SPEED_TIME", "30"),
@@ -27,66 +26,126 @@ const SETTINGS: &[(&str, &str)] = &[
     ("GDAL_INGESTED_BYTES_AT_OPEN", "32768"),
 ];
 
-/// Waits before something is asked for again.
-const WAITS: [Duration; 4] =
-    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(8)];
+/// GDAL's option for how often a request is repeated.
+const RETRIES: &str = "GDAL_HTTP_MAX_RETRY";
+/// GDAL's option for the seconds before the first repetition.
+const DELAY: &str = "GDAL_HTTP_RETRY_DELAY";
+/// GDAL's options that make its HTTP client report what it does, and let the reports through to the error handler.
+const VERBOSE: &str = "CPL_CURL_VERBOSE";
+const DEBUG: &str = "CPL_DEBUG";
 
-/// Answers that will be the same the next time.
-const FINAL: &[&str] = &["400", "401", "403", "404", "405", "410", "416"];
+/// A server that asks to wait longer is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Sets what the environment leaves open.
+/// How patient reads over a network are.
+struct Patience {
+    retries: u32,
+    /// Before the first retry; doubled before each further one.
+    delay: Duration,
+}
+
+/// As the environment has it, in GDAL's own options.
+fn patience() -> &'static Patience {
+    static PATIENCE: OnceLock<Patience> = OnceLock::new();
+    PATIENCE.get_or_init(|| {
+        let said = |key: &str| std::env::var(key).ok().and_then(|value| value.trim().parse::<f64>().ok());
+        let delay = said(DELAY).filter(|delay| (0.0..=3600.0).contains(delay));
+        // The tests' servers are not in need of rest.
+        let delay = delay.unwrap_or(if cfg!(test) { 0.001 } else { 0.5 });
+        let retries = said(RETRIES).filter(|retries| (0.0..=1000.0).contains(retries)).unwrap_or(5.0);
+        Patience { retries: retries as u32, delay: Duration::from_secs_f64(delay) }
+    })
+}
+
+/// Sets what the environment leaves open, and takes retries into our own hands: GDAL does not heed how long a server asks to wait,
+/// and keeps what a read that failed has left in its caches.
 pub(super) fn configure() {
+    let set = |key: &str, value: &str| {
+        // A key and a value without a zero byte cannot be refused.
+        let _ = gdal::config::set_config_option(key, value);
+    };
     for (key, value) in SETTINGS {
         if std::env::var_os(key).is_none() {
-            // A key and a value without a zero byte cannot be refused.
-            let _ = gdal::config::set_config_option(key, value);
+            set(key, value);
         }
     }
-}
-
-/// Calls again what failed, where it may have been the network that failed: a connection that was cut, a busy server.
-/// `names` are GDAL's names of what is read.
-pub(super) fn patiently<T>(names: &[impl AsRef<Path>], mut call: impl FnMut() -> Result<T>) -> Result<T> {
-    let remote = names.iter().any(|name| is_remote(name.as_ref()));
-    let mut waits = WAITS.iter();
-    loop {
-        let error = match call() {
-            Err(error) if remote && !is_final(&error) => error,
-            settled => return settled,
-        };
-        let Some(wait) = waits.next() else { return Err(error) };
-        messages::warn(&format!("The network failed and was asked again: {}.", error.causes().join(": ")));
-        thread::sleep(*wait);
-        // GDAL remembers that a file was not there.
-        names.iter().for_each(|name| ffi::forget_remote(name.as_ref()));
+    patience();
+    set(RETRIES, "0");
+    set(VERBOSE, "YES");
+    match std::env::var(DEBUG) {
+        Ok(all) if all.is_empty() || all.eq_ignore_ascii_case("on") => {}
+        Ok(some) => set(DEBUG, &format!("{some},{}", http::CATEGORIES)),
+        Err(_) => set(DEBUG, http::CATEGORIES),
     }
 }
 
-fn is_final(error: &Error) -> bool {
-    let said = error.causes().join(" ");
-    FINAL.iter().any(|code| {
-        said.contains(&format!("response code: {code}")) || said.contains(&format!("HTTP error code : {code}"))
-    })
+/// The wait before something that has failed `cause.tried` times is tried again; `None`: it is not. `names` are GDAL's names of
+/// what is read; files on a disk are read a second time at once, since a network file system may have failed.
+pub(super) fn next_try(names: &[impl AsRef<Path>], cause: &Cause) -> Option<Duration> {
+    if !names.iter().any(|name| remote_file(name.as_ref()).is_some()) {
+        return (cause.tried == 1).then_some(Duration::ZERO);
+    }
+    let Patience { retries, delay } = patience();
+    if cause.tried > *retries || cause.status.is_some_and(http::is_final) {
+        return None;
+    }
+    let doubled = delay.saturating_mul(1 << (cause.tried - 1).min(10)).min(LONGEST_WAIT);
+    match cause.retry_after {
+        Some(wait) if wait > LONGEST_WAIT => None,
+        Some(wait) => Some(doubled.max(wait)),
+        None => Some(doubled),
+    }
+}
+
+/// Waits, and drops what GDAL remembers of remote files: parts that may be cut short, or that a file is not there.
+pub(super) fn wait_and_forget(names: &[impl AsRef<Path>], wait: Duration) {
+    thread::sleep(wait);
+    names.iter().filter_map(|name| remote_file(name.as_ref())).for_each(ffi::forget_remote);
+}
+
+/// Calls again what failed, where it was perhaps the network that failed: a connection that was cut, a busy server. `names` are
+/// GDAL's names of what is read; what lies on a disk is called once.
+pub(super) fn with_retries<T>(
+    names: &[impl AsRef<Path>],
+    mut call: impl FnMut() -> std::result::Result<T, Cause>,
+) -> std::result::Result<T, Cause> {
+    let mut tried = 1;
+    loop {
+        let mut cause = match call() {
+            Ok(done) => return Ok(done),
+            Err(cause) => cause,
+        };
+        cause.tried = tried;
+        let remote = names.iter().any(|name| remote_file(name.as_ref()).is_some());
+        let Some(wait) = next_try(names, &cause).filter(|_| remote) else { return Err(cause) };
+        messages::warn(&format!("Retrying after a network error: {cause}."));
+        wait_and_forget(names, wait);
+        tried += 1;
+    }
 }
 
 /// The content of a JSON document, local or remote, of at most `most` bytes; `None` where it is no JSON.
 pub(super) fn read_json(name: &Path, most: usize) -> Result<Option<Value>> {
     super::init();
-    patiently(&[name], || {
-        let cannot = || format!("cannot read {}", name.display());
-        let bytes = messages::attempt(|| ffi::read_file(&streamed(name), most)).map_err(|cause| {
-            // A stream alone does not tell the server's answer.
-            let cause = if streamed(name) == name { cause } else { open::complaint(name).unwrap_or(cause) };
-            Error::input(cannot()).with_source(cause)
-        })?;
-        let text = String::from_utf8(bytes).map_err(|error| Error::input(cannot()).with_source(error))?;
+    let cannot = || format!("cannot read {}", name.display());
+    let shown = name.to_string_lossy();
+    let stream = streamed(name);
+    let read = || {
+        let bytes =
+            messages::attempt_read(|host| shown.contains(host), || ffi::read_file(&stream, most)).map_err(|cause| {
+                // A stream alone does not always tell the server's answer.
+                let told = stream == name || cause.status.is_some();
+                if told { cause } else { open::complaint(name).unwrap_or(cause) }
+            })?;
+        let text = String::from_utf8_lossy(&bytes);
         match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
             Ok(json) => Ok(Some(json)),
             // What comes over a network may be cut.
-            Err(error) if error.is_eof() && is_remote(name) => Err(Error::input(cannot()).with_source(error)),
+            Err(error) if error.is_eof() && remote_file(name).is_some() => Err(Cause::said(error.to_string())),
             Err(_) => Ok(None),
         }
-    })
+    };
+    with_retries(&[name], read).map_err(|cause| Error::input(cannot()).with_source(cause))
 }
 
 /// A document from a server as it comes: those that make their answers (searches, item collections) know no ranges.

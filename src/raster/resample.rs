@@ -48,6 +48,13 @@ impl Resampler {
         Size::new(count(native.width, scale[0]), count(native.height, scale[1]))
     }
 
+    /// Rows of the scene under so many rows of the grid.
+    pub(super) fn native_rows(&self, rows: usize) -> usize {
+        let down = self.scale[1];
+        // Cubic convolution looks two pixels further on both sides, an average as far as its pixel reaches.
+        (rows as f64 * down).ceil() as usize + 2 * down.ceil().max(2.0) as usize
+    }
+
     /// Reads a window of the grid.
     pub(super) fn read(&self, source: &Source, window: Window) -> Result<Raw> {
         let [cols, rows] = [

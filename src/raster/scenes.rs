@@ -9,7 +9,6 @@ use super::{alpha, area, inspect, mosaic, stac};
 use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::geom::area::metres_per_degree;
-use crate::location::is_remote;
 use crate::scene::{BandFiles, Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
 
 /// How many times smaller pixels may become: a resolution in the wrong unit would ask for a scene that never ends.
@@ -53,9 +52,6 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
         scenes.iter_mut().try_for_each(|scene| alpha::settle(std::slice::from_mut(scene)))?;
     }
     if request.mosaic && scenes.len() > 1 {
-        if scenes.iter().all(|scene| scene.files().iter().all(|file| is_remote(file))) {
-            super::list_no_folders();
-        }
         let name = scenes.first().map(|first| format!("{}_mosaic", name_of(first)));
         let mut one = mosaic::mosaic(&scenes)?;
         one.access.name = name;

@@ -4,25 +4,104 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use gdal::{Dataset, Metadata};
+use rayon::prelude::*;
 
-use super::{ffi, messages, open};
-use crate::error::Result;
+use super::{ffi, http, messages, open, remote, vrt};
+use crate::error::{Error, Result};
+use crate::hash;
+use crate::location::{remote_file, unsigned};
 use crate::scene::SceneInfo;
 
+/// By what the files of a scene are known again.
+pub struct Stamps {
+    /// Of each file, sorted: its name and what its storage tells of it. What is replaced or edited has another line.
+    pub lines: Vec<String>,
+    /// The files of a scene of several, in their order.
+    pub order: Vec<String>,
+    /// What the reader should know of them.
+    pub notes: Vec<String>,
+}
+
 /// The files that a scene is made of, those behind a VRT among them, each with its size and the time of its last change as
-/// far as its storage tells: what is replaced or edited has another line. A name comes once, names are sorted.
-pub fn stamps(info: &SceneInfo) -> Result<Vec<String>> {
+/// far as its storage tells, and a server's ETag. A name comes once. An address comes without what opens it (user, password,
+/// query): a new signature opens the same file. Only of a file of which its server tells neither ETag nor Last-Modified the
+/// query belongs to the line, as a hash, without the keys that are known to sign addresses.
+///
+/// # Errors
+/// A server does not answer.
+pub fn stamps(info: &SceneInfo) -> Result<Stamps> {
     let dataset = open::open(info.dataset())?;
     let mut names: BTreeSet<PathBuf> = info.files().iter().cloned().collect();
-    names.extend(ffi::files(&dataset));
-    Ok(names
-        .iter()
-        .map(|name| match ffi::size_and_time(name) {
-            Some((size, time)) => format!("{}: {size} bytes, changed {time}", name.display()),
-            // A database, a file inside memory: its name alone has to do.
-            None => name.display().to_string(),
-        })
-        .collect())
+    // A mosaic's own description is made anew by every run.
+    names.extend(ffi::files(&dataset).into_iter().filter(|name| !vrt::is_own(name)));
+    drop(dataset);
+    let names: Vec<PathBuf> = names.into_iter().collect();
+    let stamped = names.par_iter().map(|name| stamp(name)).collect::<Result<Vec<_>>>()?;
+    let unknown: Vec<&str> = stamped.iter().filter(|stamp| !stamp.certain).map(|stamp| stamp.name.as_str()).collect();
+    let notes = unknown.first().map(|first| {
+        let others = if unknown.len() > 1 { format!(" (and {} more)", unknown.len() - 1) } else { String::new() };
+        format!(
+            "the server tells neither an ETag nor a Last-Modified of {first}{others}: its size, and the query of its address \
+             without what is known to sign addresses, stand for the file when a run is resumed."
+        )
+    });
+    let order = match info.files() {
+        [_] => Vec::new(),
+        files => files.iter().map(|file| unsigned(file).0).collect(),
+    };
+    let mut lines: Vec<String> = stamped.into_iter().map(|stamp| stamp.line).collect();
+    lines.sort();
+    lines.dedup();
+    Ok(Stamps { lines, order, notes: notes.into_iter().collect() })
+}
+
+struct Stamp {
+    name: String,
+    line: String,
+    /// Whether a file that was replaced would show.
+    certain: bool,
+}
+
+fn stamp(name: &Path) -> Result<Stamp> {
+    let (known, query) = unsigned(name);
+    let (tag, remote) = match remote_file(name) {
+        Some(file) => (etag(&file, &known)?, true),
+        None => (None, false),
+    };
+    let Some((size, time)) = ffi::size_and_time(name) else {
+        // A database, a file inside memory: its name alone has to do.
+        return Ok(Stamp { line: known.clone(), name: known, certain: true });
+    };
+    let mut line = format!("{known}: {size} bytes, changed {time}");
+    if let Some(tag) = &tag {
+        line += &format!(", ETag {tag}");
+    }
+    let certain = !remote || tag.is_some() || !time.starts_with("0.");
+    if !certain && !query.is_empty() {
+        line += &format!(", query {}", hash::of(&query));
+    }
+    Ok(Stamp { name: known, line, certain })
+}
+
+/// The ETag that a server gives a file.
+fn etag(file: &Path, shown: &str) -> Result<Option<String>> {
+    let headers = remote::with_retries(&[file], || messages::attempt_unsaid(|| ffi::headers(file)));
+    match headers {
+        Ok(headers) => {
+            Ok(headers.into_iter().find_map(|(name, value)| name.eq_ignore_ascii_case("etag").then_some(value)))
+        }
+        // It may be read and not be asked about.
+        Err(cause) if cause.status.is_some_and(http::is_final) => Ok(None),
+        Err(cause) => {
+            Err(Error::input(format!("the server does not tell of {shown} when it changed")).with_source(cause))
+        }
+    }
+}
+
+/// Size and time of a file's last change, where its storage tells: cheap, to notice that a file was replaced.
+pub(super) fn quick(name: &Path) -> Option<String> {
+    let (size, time) = ffi::size_and_time(name)?;
+    Some(format!("{size} bytes, changed {time}"))
 }
 
 /// A metadata item of a raster; `None` where there is no such raster or item.
@@ -60,7 +139,7 @@ mod tests {
         );
         std::fs::write(&vrt, text).unwrap();
         let info = super::super::find(&SceneRequest::file(&vrt)).unwrap().remove(0);
-        let before = stamps(&info).unwrap();
+        let before = stamps(&info).unwrap().lines;
         assert_eq!(before.len(), 2, "{before:?}");
         std::fs::File::options()
             .write(true)
@@ -68,7 +147,7 @@ mod tests {
             .unwrap()
             .set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000))
             .unwrap();
-        let after = stamps(&info).unwrap();
+        let after = stamps(&info).unwrap().lines;
         assert_eq!((before[0] == after[0], before[1] == after[1]), (true, false), "{before:?} {after:?}");
         assert!(after[1].ends_with("changed 1000000.000000000"), "{after:?}");
         assert_eq!(tag(&tile, "SEGEARTH_RUN"), None);

@@ -7,11 +7,12 @@ use std::path::Path;
 use gdal::raster::{Buffer, ResampleAlg};
 use gdal::{DriverManager, raster::RasterCreationOptions};
 
+use super::input::Input;
+use super::messages;
 use super::partial::Partial;
 use super::read::{Raw, SceneReader};
 use super::resample::Resampler;
-use super::{messages, open};
-use crate::error::{Error, Result};
+use crate::error::{Context, Result};
 use crate::geom::Size;
 
 /// A scene in few pixels.
@@ -53,16 +54,17 @@ impl SceneReader {
 
 /// Labels of a raster, the most frequent of each place, at most `side` pixels a side: (row, column).
 pub fn label_thumbnail(path: &Path, side: usize) -> Result<(Size, Vec<u16>)> {
-    let dataset = open::open(path)?;
-    let (width, height) = dataset.raster_size();
-    let size = shrunk(Size::new(width, height), side);
+    let input = Input::open(path, &[], &[])?;
+    let Size { width, height } = input.size();
+    let size = shrunk(input.size(), side);
     let mut labels = vec![0u16; size.pixels()];
-    messages::attempt(|| {
-        let band = dataset.rasterband(1)?;
-        let small = (size.width, size.height);
-        band.read_into_slice((0, 0), (width, height), small, &mut labels, Some(ResampleAlg::Mode))
-    })
-    .map_err(|cause| Error::input(format!("cannot read the labels in {}", path.display())).with_source(cause))?;
+    input
+        .read(|dataset| {
+            let band = dataset.rasterband(1)?;
+            let small = (size.width, size.height);
+            band.read_into_slice((0, 0), (width, height), small, &mut labels, Some(ResampleAlg::Mode))
+        })
+        .input(|| format!("cannot read the labels in {}", path.display()))?;
     Ok((size, labels))
 }
 

@@ -2,12 +2,10 @@
 
 #![expect(clippy::indexing_slicing, reason = "the three channels, and pixels of planes of one size")]
 
-use std::path::Path;
-
 use gdal::Dataset;
 use gdal::raster::GdalType;
 
-use super::messages;
+use super::input::Input;
 use crate::error::{Context, Error, Result};
 use crate::geom::Window;
 use crate::scene::{MaskRule, NodataValue, SceneInfo};
@@ -36,18 +34,18 @@ enum Mask {
 }
 
 impl Validity {
-    pub(super) fn new(dataset: &Dataset, info: &SceneInfo, bands: [usize; 3]) -> Result<Self> {
+    pub(super) fn new(input: &Input, info: &SceneInfo, bands: [usize; 3]) -> Result<Self> {
         let mut it = Self { nodata: [None; 3], masks: Vec::new() };
         match info.mask_rule(bands) {
             MaskRule::Unmarked => {}
             MaskRule::Alpha(number) | MaskRule::Band(number) => {
-                if dataset.raster_count() < number {
+                if input.bands() < number {
                     return Err(Error::input(format!("{} has no band {number}", info.path.display())));
                 }
                 it.masks.push(Mask::Band(number));
             }
-            MaskRule::Mask => it.band_by_band(dataset, info, bands, true)?,
-            MaskRule::Nodata => it.band_by_band(dataset, info, bands, false)?,
+            MaskRule::Mask => it.band_by_band(input, info, bands, true)?,
+            MaskRule::Nodata => it.band_by_band(input, info, bands, false)?,
         }
         if let Some(given) = info.access.mask.nodata.filter(|_| !info.access.masked) {
             it.nodata = bands.map(|number| Some(rule(given, info, number, true)));
@@ -56,11 +54,10 @@ impl Validity {
     }
 
     /// Each band's own marks: its mask where `masks` count, or its nodata value.
-    fn band_by_band(&mut self, dataset: &Dataset, info: &SceneInfo, bands: [usize; 3], masks: bool) -> Result<()> {
+    fn band_by_band(&mut self, input: &Input, info: &SceneInfo, bands: [usize; 3], masks: bool) -> Result<()> {
         for (channel, number) in bands.into_iter().enumerate() {
-            let band = messages::attempt(|| dataset.rasterband(number))
-                .input(|| format!("cannot open band {number} of {}", info.path.display()))?;
-            let flags = messages::attempt(|| band.mask_flags())
+            let flags = input
+                .read(|dataset| dataset.rasterband(number)?.mask_flags())
                 .input(|| format!("cannot read the mask of band {number} of {}", info.path.display()))?;
             let together = flags.is_nodata() && flags.is_per_dataset();
             let own = !flags.is_all_valid() && !flags.is_nodata() && !flags.is_alpha();
@@ -79,11 +76,16 @@ impl Validity {
         Ok(())
     }
 
+    /// Masks that are read beside the bands, a byte a pixel each.
+    pub(super) fn masks(&self) -> usize {
+        self.masks.len()
+    }
+
     /// Which pixels of a window are valid, `raw` being its three bands as stored; `None` when all are.
     ///
     /// A pixel is invalid where one of the bands is not finite or holds its nodata value, or a mask says so. Where a
     /// nodata value could be data as well all three bands must hold theirs.
-    pub(super) fn of(&self, dataset: &Dataset, path: &Path, window: Window, raw: &[f32]) -> Result<Option<Vec<bool>>> {
+    pub(super) fn of(&self, dataset: &Dataset, window: Window, raw: &[f32]) -> gdal::errors::Result<Option<Vec<bool>>> {
         let pixels = window.size().pixels();
         let mut valid = vec![true; pixels];
         for (band, rule) in raw.chunks_exact(pixels).zip(self.nodata) {
@@ -109,15 +111,14 @@ impl Validity {
             }
         }
         for &mask in &self.masks {
-            let cannot = || format!("cannot read the mask of {} at {window}", path.display());
             match mask {
                 Mask::Of(number) => {
-                    let mask = read::<u8>(dataset, number, true, window).input(cannot)?;
+                    let mask = read::<u8>(dataset, number, true, window)?;
                     valid.iter_mut().zip(mask).for_each(|(valid, mask)| *valid &= mask > 0);
                 }
                 // As it is: an opacity of 0.3 would become 0 on its way to a byte.
                 Mask::Band(number) => {
-                    let band = read::<f32>(dataset, number, false, window).input(cannot)?;
+                    let band = read::<f32>(dataset, number, false, window)?;
                     valid.iter_mut().zip(band).for_each(|(valid, pixel)| *valid &= pixel > 0.0);
                 }
             }
@@ -146,13 +147,11 @@ fn read<T: GdalType + Copy + Default>(
     number: usize,
     mask: bool,
     window: Window,
-) -> Result<Vec<T>, messages::Cause> {
+) -> gdal::errors::Result<Vec<T>> {
     let mut values = vec![T::default(); window.size().pixels()];
     let (start, size) = ((window.col as isize, window.row as isize), (window.width, window.height));
-    messages::attempt(|| {
-        let band = dataset.rasterband(number)?;
-        let band = if mask { band.open_mask_band()? } else { band };
-        band.read_into_slice(start, size, size, &mut values, None)
-    })?;
+    let band = dataset.rasterband(number)?;
+    let band = if mask { band.open_mask_band()? } else { band };
+    band.read_into_slice(start, size, size, &mut values, None)?;
     Ok(values)
 }

@@ -38,6 +38,14 @@ pub(super) enum Holes {
     Mask,
 }
 
+/// Where virtual rasters are kept, in memory.
+const FOLDER: &str = "/vsimem/segearth/";
+
+/// Whether a name is that of a virtual raster made here.
+pub(super) fn is_own(name: &Path) -> bool {
+    name.starts_with(FOLDER)
+}
+
 /// Writes the virtual raster and gives its name.
 pub(super) fn write(
     size: Size,
@@ -51,7 +59,7 @@ pub(super) fn write(
 /// Keeps the text of a virtual raster in memory and gives its name.
 pub(super) fn keep(text: String) -> Result<PathBuf> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
-    let name = PathBuf::from(format!("/vsimem/segearth/{}.vrt", NUMBER.fetch_add(1, Ordering::Relaxed)));
+    let name = PathBuf::from(format!("{FOLDER}{}.vrt", NUMBER.fetch_add(1, Ordering::Relaxed)));
     messages::attempt(|| gdal::vsi::create_mem_file(&name, text.into_bytes()))
         .internal(|| "a virtual raster could not be kept in memory".into())?;
     Ok(name)

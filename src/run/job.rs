@@ -99,6 +99,7 @@ pub(super) fn run_prepared(
     let mut holes = 0;
     for (scene, share) in mine {
         let engine = prepared.engine(scene, options, share)?;
+        engine.notes.iter().for_each(|note| reporter.note(note));
         let started = Instant::now();
         let outcome = stop.orderly(|| engine::run(&engine, segmenter, watch))?;
         holes += finish(&engine, outcome, (started, By::Run), prepared, tally, reporter)?;
@@ -206,6 +207,7 @@ impl Prepared {
 
     fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options, share: Share) -> Result<Engine<'a>> {
         let Self { plan, model, device, with_model, .. } = self;
+        let (identity, notes) = provenance::identity(plan, scene, model, *device)?;
         Ok(Engine {
             plan,
             scene,
@@ -221,7 +223,8 @@ impl Prepared {
             classifier: classifier(plan),
             classes: classes(plan),
             tags: provenance::tags(plan, model),
-            identity: provenance::identity(plan, scene, model, *device)?,
+            identity,
+            notes,
         })
     }
 }

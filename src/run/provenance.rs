@@ -7,13 +7,14 @@ use crate::journal::Identity;
 use crate::model::fake::Answer;
 use crate::model::registry::Model;
 use crate::model::torch::Device;
-use crate::pipeline::{Plan, Product, ScenePlan, TemplateChoice, without_credentials};
-use crate::raster;
+use crate::pipeline::{Plan, Product, ScenePlan, TemplateChoice};
+use crate::raster::{self, Stamps};
 
 /// All that decides a scene's results, but the stretch, whose values its reader settles.
 ///
-/// The device belongs to it: a GPU adds in another order than a CPU. Batch, memory and threads do not.
-pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -> Result<Identity> {
+/// The device belongs to it: a GPU adds in another order than a CPU. Batch, memory and threads do not. Gives as well what the
+/// reader should know of it.
+pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -> Result<(Identity, Vec<String>)> {
     let mut identity = Identity::default();
     for (name, value) in tags(plan, model) {
         identity.set(&name.trim_start_matches("SEGEARTH_").to_lowercase(), value);
@@ -28,7 +29,12 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
         );
     }
     identity.set(DEVICE, if device == Device::Cpu { "cpu" } else { "cuda" });
-    identity.set("scene", raster::stamps(&scene.info)?.iter().map(nameable).collect::<Vec<_>>().join("\n"));
+    let Stamps { lines, order, notes } = raster::stamps(&scene.info)?;
+    identity.set("scene", lines.join("\n"));
+    // Which lies on top decides where tiles overlap.
+    if !order.is_empty() {
+        identity.set("tiles", order.join("\n"));
+    }
     let (size, _) = scene.output_grid();
     let seen = scene.info.size;
     identity.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
@@ -64,13 +70,7 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
     if let Some(product) = plan.product.as_ref().filter(|product| **product != Product::default()) {
         identity.set("product", format!("{product:?}"));
     }
-    Ok(identity)
-}
-
-/// A file's stamp as a journal may keep it: what opens the address is left out, and its hash tells addresses apart.
-fn nameable(stamp: &String) -> String {
-    let named = without_credentials(stamp);
-    if named == *stamp { named } else { format!("{named}, address {}", hash::of(stamp)) }
+    Ok((identity, notes))
 }
 
 /// What results say of how they came to be.

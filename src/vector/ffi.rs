@@ -17,6 +17,19 @@ pub fn drop_cache(dataset: &Dataset) {
     }
 }
 
+/// Calls GDAL to read pixels. What fails without saying so by its result (a part of the file's table of blocks that does not come
+/// reads as blocks that are not there) is an error as well.
+pub fn read_whole<T>(read: impl FnOnce() -> gdal::errors::Result<T>) -> gdal::errors::Result<T> {
+    // SAFETY: the call takes nothing and changes what GDAL keeps for this thread.
+    unsafe { gdal_sys::CPLErrorReset() };
+    let value = read()?;
+    // SAFETY: the call takes nothing and gives a number that GDAL keeps for this thread.
+    if unsafe { gdal_sys::CPLGetLastErrorType() } == gdal_sys::CPLErr::CE_Failure {
+        return Err(gdal::errors::GdalError::BadArgument(last_error()));
+    }
+    Ok(value)
+}
+
 /// Replaces regions of fewer than `pixels` pixels by the label of their largest neighbour, from one band to another.
 pub fn sieve(from: &RasterBand<'_>, to: &RasterBand<'_>, pixels: i32, eight: bool) -> Result<(), String> {
     // SAFETY: both bands are valid while borrowed; no options and no progress function are given, which GDAL allows.

@@ -128,7 +128,7 @@ impl LabelSource {
             ))
             .with_hint("Give the label raster of `segearth run`, or the picture's class band as a file of its own."));
         }
-        let placement = placement(raster.dataset());
+        let placement = raster.look(placement)?;
         let names = match classes {
             [] => raster.names().clone(),
             classes => ClassNames::of_indices(classes.iter().map(|class| &class.name)),
@@ -396,7 +396,7 @@ fn read<T: Copy + gdal::raster::GdalType>(
     rows: usize,
     into: &mut [T],
 ) -> gdal::errors::Result<()> {
-    band.read_into_slice((0, first as isize), (width, rows), (width, rows), into, None)
+    super::ffi::read_whole(|| band.read_into_slice((0, first as isize), (width, rows), (width, rows), into, None))
 }
 
 fn placement(dataset: &Dataset) -> Placement {

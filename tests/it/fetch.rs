@@ -1,74 +1,37 @@
 //! `model fetch` through the real binary, from a server of the test's own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use crate::scenes::noise_scene;
+use crate::server::{File, Reply, Request, Server};
 use crate::workdir::{Workdir, shared};
 
-/// Files by the end of their address; each connection is one request. The first answer about a file whose name is in `cut` ends
-/// half-way.
-struct Server {
-    base: String,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Server {
-    fn start(files: Vec<(&'static str, Vec<u8>)>, cut: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let base = format!("http://{}/mirror", listener.local_addr().expect("an address"));
-        let requests = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            let mut cut = cut;
-            for stream in listener.incoming().flatten() {
-                // A client that went away is no concern of the server's.
-                let _ = answer(stream, &files, &mut cut, &log);
-            }
-        });
-        Self { base, requests }
-    }
-
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().expect("the log").clone()
-    }
-}
-
-fn answer(
-    mut stream: TcpStream,
-    files: &[(&str, Vec<u8>)],
-    cut: &mut &str,
-    log: &Mutex<Vec<String>>,
-) -> std::io::Result<()> {
-    let mut request = String::new();
-    let mut reader = BufReader::new(stream.try_clone()?);
-    while reader.read_line(&mut request)? > 2 {}
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    let start = request
-        .to_lowercase()
-        .lines()
-        .find_map(|line| line.strip_prefix("range: bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
-    log.lock().expect("the log").push(match start {
-        Some(start) => format!("{path} from {start}"),
-        None => path.clone(),
-    });
-    let Some((name, content)) = files.iter().find(|(name, _)| path.ends_with(name)) else {
-        return write!(stream, "HTTP/1.1 404 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    };
-    let (body, total) = (&content[start.unwrap_or(0).min(content.len())..], content.len());
-    let head = match start {
-        Some(start) => format!("206 Part\r\ncontent-range: bytes {start}-{}/{total}", total - 1),
-        None => "200 OK".to_owned(),
-    };
-    let common = "etag: \"one\"\r\nconnection: close";
-    write!(stream, "HTTP/1.1 {head}\r\n{common}\r\ncontent-length: {}\r\n\r\n", body.len())?;
-    if *cut == *name {
+/// Serves these files; the first answer about one whose name is in `cut` ends half-way.
+fn serve(files: Vec<(&'static str, Vec<u8>)>, cut: &'static str) -> Server {
+    let files = files.into_iter().map(|(name, content)| File { name, content, headers: "ETag: \"one\"\r\n" }).collect();
+    let cut = Mutex::new(cut);
+    Server::start(files, move |request| {
+        let mut cut = cut.lock().expect("a name");
+        if cut.is_empty() || !request.target.ends_with(*cut) {
+            return Reply::Well;
+        }
         *cut = "";
-        return stream.write_all(&body[..body.len() / 2]);
-    }
-    stream.write_all(body)
+        Reply::Cut
+    })
+}
+
+/// The paths that were asked for, and from where on.
+fn asked(server: &Server) -> Vec<String> {
+    let shown = |Request { target, range, .. }: Request| match range {
+        Some((first, _)) => format!("{target} from {first}"),
+        None => target,
+    };
+    server.requests().into_iter().map(shown).collect()
+}
+
+fn base(server: &Server) -> String {
+    format!("{}/mirror", server.address)
 }
 
 const VOCABULARY: &str = "bpe_simple_vocab_16e6.txt.gz";
@@ -76,9 +39,9 @@ const VOCABULARY: &str = "bpe_simple_vocab_16e6.txt.gz";
 #[test]
 fn a_file_with_another_hash_is_not_kept() {
     let work = Workdir::new();
-    let server = Server::start(vec![(VOCABULARY, b"not the vocabulary".to_vec())], "");
+    let server = serve(vec![(VOCABULARY, b"not the vocabulary".to_vec())], "");
     let fetch = |base: &str| work.run_with(["model", "fetch", "openai/ViT-B-16"], &[("SEGEARTH_FETCH_BASE", base)]);
-    let ran = fetch(&server.base);
+    let ran = fetch(&base(&server));
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(
         ran.stderr.contains(&format!("error: {VOCABULARY} cannot be fetched from http://127.0.0.1:")),
@@ -96,8 +59,8 @@ fn a_file_with_another_hash_is_not_kept() {
     assert!(ran.stderr.contains("\n\nhint: "), "{}", ran.stderr);
     assert!(work.files().is_empty(), "{:?}", work.files());
 
-    let nothing = Server::start(vec![], "");
-    let ran = fetch(&nothing.base);
+    let nothing = serve(vec![], "");
+    let ran = fetch(&base(&nothing));
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("cause: the server answers with status 404"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: It is no longer published there"), "{}", ran.stderr);
@@ -113,8 +76,8 @@ fn a_file_with_another_hash_is_not_kept() {
 #[test]
 fn what_is_known_of_a_model_is_said_first() {
     let work = Workdir::new();
-    let server = Server::start(vec![], "");
-    let environment = [("SEGEARTH_FETCH_BASE", server.base.as_str()), ("HF_TOKEN", "hf_secretTOKEN")];
+    let mirror = base(&serve(vec![], ""));
+    let environment = [("SEGEARTH_FETCH_BASE", mirror.as_str()), ("HF_TOKEN", "hf_secretTOKEN")];
     let ran = work.run_with(["model", "fetch", "remoteclip/ViT-B-32", "-vv"], &environment);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     for note in [
@@ -145,18 +108,18 @@ fn a_model_is_fetched_in_two_pieces_and_used() {
     let clip = fs::read(clip).expect("weights");
     let half = clip.len() / 2;
     let files = vec![(VOCABULARY, fs::read(vocabulary).expect("merges")), ("RS5M_ViT-B-32.pt", clip)];
-    let server = Server::start(files, "RS5M_ViT-B-32.pt");
+    let server = serve(files, "RS5M_ViT-B-32.pt");
     let fetch = |output: &str| {
         let words = ["model", "fetch", "GeoRSCLIP/vit-b-32", "--upsampler", "none"];
         let output = if output.is_empty() { vec![] } else { vec!["-o", output] };
-        work.run_with(words.into_iter().chain(output), &[("SEGEARTH_FETCH_BASE", &server.base)])
+        work.run_with(words.into_iter().chain(output), &[("SEGEARTH_FETCH_BASE", &base(&server))])
     };
     let ran = fetch("");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("note: GeoRSCLIP-RS5M_ViT-B-32.pt: the connection "), "{}", ran.stderr);
     assert!(ran.stderr.contains("no SHA-256 is published for"), "{}", ran.stderr);
     let address = "/mirror/Zilun/GeoRSCLIP/resolve/main/ckpt/RS5M_ViT-B-32.pt";
-    assert_eq!(server.requests()[1..], [address.to_owned(), format!("{address} from {half}")]);
+    assert_eq!(asked(&server)[1..], [address.to_owned(), format!("{address} from {half}")]);
     assert!(work.path("models/georsclip/ViT-B-32/model.yaml").is_file());
     assert!(!work.files().keys().any(|path| path.to_string_lossy().contains(".partial")), "{:?}", work.files());
 

@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("location", &[]),
     ("stitch", &["geom", "scene"]),
     ("journal", &["geom", "hash", "held"]),
-    ("raster", &["atomic", "geom", "scene", "location"]),
+    ("raster", &["atomic", "geom", "hash", "scene", "location"]),
     // One reader of label rasters for all.
     ("vector", &["atomic", "geom", "hash", "scene", "raster"]),
     // Decides what may be written by what runs before have left: records, and what raster and vector files hold.
@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("evaluate", &["atomic", "geom", "scene", "raster"]),
     ("preview", &["geom", "scene", "raster"]),
     ("page", &["atomic", "geom", "scene", "raster"]),
-    ("change", &["evaluate", "geom", "scene", "raster"]),
+    ("change", &["evaluate", "geom", "location", "scene", "raster"]),
     // Plans, downloads and products are shown as they are.
     ("report", &["change", "geom", "scene", "pipeline", "model", "vector"]),
     // Makes what the program embeds, and upsamplers for users' models.

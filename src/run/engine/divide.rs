@@ -16,27 +16,29 @@ const LOOKS: usize = 64;
 /// What a window without data costs beside one with data: it is read and no more.
 const EMPTY_COST: f64 = 0.02;
 
-/// Cuts a scene.
+/// Cuts a scene; gives a sentence for the reader as well where it is going to be slow.
 pub(super) fn divide(
     engine: &Engine<'_>,
     reader: &SceneReader,
     segmenter: &mut dyn Segmenter,
     layers: &[Layer],
-) -> Result<Division> {
+) -> Result<(Division, Option<String>)> {
     let grid = engine.plan.grid(engine.scene);
     let bands = match engine.share {
         Share::All => std::iter::once(0..grid.scene().height).collect(),
         Share::Shard { bands, .. } => self::bands(reader, &grid, bands)?,
     };
-    let columns = memory::columns(engine, segmenter, layers)?;
+    let memory::Layout { columns, note } =
+        memory::layout(engine, segmenter, layers, reader.strip_bytes(grid.window().height))?;
     let parts = bands.iter().flat_map(|rows| {
         columns.iter().map(|cols| Window { col: cols.start, row: rows.start, width: cols.len(), height: rows.len() })
     });
     let parts = parts.collect();
-    Ok(match engine.share {
+    let division = match engine.share {
         Share::All => Division::whole(parts),
         Share::Shard { count, bands, .. } => Division { shards: count, first: bands.first, parts },
-    })
+    };
+    Ok((division, note))
 }
 
 /// The bands as wanted; fewer where the scene has fewer rows of windows.

@@ -28,6 +28,10 @@ const SPARE: f64 = 0.05;
 /// The share of a given limit that decoded blocks of scenes and rasters may take.
 const BLOCKS: f64 = 1.0 / 16.0;
 
+/// The share of a given limit, or of the memory at hand where none is given, that they may take where every window of a row
+/// touches the same blocks, as in a file in strips.
+const STRIPS: f64 = 1.0 / 4.0;
+
 /// The share of what a given limit leaves that a model may keep of earlier windows.
 const KEPT: f64 = 0.5;
 
@@ -69,12 +73,24 @@ fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize)
     rows * Accumulator::pixel_memory(queries) + ROWS_AT_ONCE as f64 * (2.0 + 8.0 * classes as f64 + 2.0 * layers)
 }
 
-/// The columns of a scene, as wide as the limit on memory allows.
-pub(super) fn columns(
+/// How a scene is read within the limit on memory.
+pub(super) struct Layout {
+    /// The columns of the scene, as wide as the limit allows.
+    pub columns: Vec<Range<usize>>,
+    /// What is slow for want of memory: a sentence for the reader.
+    pub note: Option<String>,
+}
+
+/// Cuts a scene into columns and sets how many decoded blocks are kept: those under a row of windows, `strip_bytes` (see
+/// [`SceneReader::strip_bytes`](crate::raster::SceneReader::strip_bytes)), as far as the limit allows.
+pub(super) fn layout(
     engine: &Engine<'_>,
     segmenter: &mut dyn Segmenter,
     layers: &[Layer],
-) -> Result<Vec<Range<usize>>> {
+    strip_bytes: Option<usize>,
+) -> Result<Layout> {
+    // Room for what lies in the cache beside the strips, so that none of them is lost before its row is done.
+    let strips = strip_bytes.map_or(0, |bytes| bytes + bytes / 16 + (16 << 20));
     let (size, tiling) = (engine.scene.info.size, engine.plan.tiling);
     let (queries, classes) = (segmenter.queries(), engine.classes.len());
     let bytes: usize = layers.iter().map(Layer::bytes).sum();
@@ -82,14 +98,23 @@ pub(super) fn columns(
     let waiting = batch(engine, segmenter) as f64 * per_window(tiling.window, queries);
     let narrowest = (NARROWEST * tiling.window).min(size.width);
     let fewest = waiting + narrowest as f64 * column;
+    let kept_blocks;
     let (given, needed, room) = match engine.options.memory {
-        None => (SHARE * available() + resident(), resident() + fewest, SHARE * available() - waiting),
+        None => {
+            kept_blocks = raster::set_cache_limit(strips.min((STRIPS * available()) as usize).max(raster::BLOCK_CACHE));
+            (SHARE * available() + resident(), resident() + fewest, SHARE * available() - waiting)
+        }
         Some(limit) => {
             let limit = limit as f64;
             // Once for all scenes: what earlier ones took is used again, whether it was given back or not.
             let with_model = *engine.with_model.get_or_init(|| with_model(engine, segmenter));
-            let blocks = raster::keep_at_most((BLOCKS * limit) as usize) as f64;
-            let room = (1.0 - SPARE) * limit - blocks - with_model - waiting;
+            let least = raster::BLOCK_CACHE.min((BLOCKS * limit) as usize);
+            let left = |blocks: usize| (1.0 - SPARE) * limit - blocks as f64 - with_model - waiting;
+            // Reading slowly is better than refusing.
+            let most = strips.min((STRIPS * limit) as usize).max(least);
+            let blocks = if left(most) < narrowest as f64 * column { least } else { most };
+            kept_blocks = raster::set_cache_limit(blocks);
+            let room = left(kept_blocks);
             // Slower is better than refused.
             let kept = (KEPT * room).min(room - narrowest as f64 * column).max(0.0);
             (limit, (with_model + fewest) / (1.0 - BLOCKS - SPARE), room - segmenter.keep_at_most(kept as usize) as f64)
@@ -119,7 +144,19 @@ pub(super) fn columns(
     }
     // As even as can be.
     let start = |number: usize| number * size.width / count;
-    Ok((0..count).map(|number| start(number)..start(number + 1)).collect())
+    let columns = (0..count).map(|number| start(number)..start(number + 1)).collect();
+    let note = strip_bytes.filter(|bytes| *bytes > kept_blocks).map(|bytes| {
+        let megabytes = |bytes: usize| format!("{:.0} MB", bytes as f64 / 1e6);
+        format!(
+            "{} is stored in strips as wide as the scene, and those under a row of windows take {}, of which {} can be kept in \
+             memory: they are decoded again for every window. Give more with --memory, or write it in tiles first \
+             (gdal_translate -co TILED=YES).",
+            engine.scene.name(),
+            megabytes(bytes),
+            megabytes(kept_blocks)
+        )
+    });
+    Ok(Layout { columns, note })
 }
 
 /// Bytes that the rows of the narrowest columns take, before anything is known of the model.

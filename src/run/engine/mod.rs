@@ -118,6 +118,8 @@ pub struct Engine<'a> {
     pub tags: Vec<(String, String)>,
     /// All that decides the results, but the stretch.
     pub identity: Identity,
+    /// What the reader should know of that: sentences.
+    pub notes: Vec<String>,
 }
 
 /// Who watches a run, and who may end it.
@@ -201,7 +203,8 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
     let survey = raster::survey(&scene.info, scene.bands).unwrap_or_default();
     survey.notes.iter().for_each(|note| reporter.note(note));
     let layers = layers::of(engine);
-    let division = divide::divide(engine, &reader, segmenter, &layers)?;
+    let (division, note) = divide::divide(engine, &reader, segmenter, &layers)?;
+    note.iter().for_each(|note| reporter.note(note));
     let journal = Journal::open(&folder, &identity, &layers, scene.info.size, &division)?;
     let mine = match engine.share {
         Share::All => journal.parts().to_vec(),

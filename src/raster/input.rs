@@ -1,0 +1,213 @@
+//! A raster open for reading, such that a read that failed leaves nothing behind.
+//!
+//! GDAL keeps decoded blocks, and of a read that failed it keeps blocks that nobody has filled: a second read would take them for
+//! pixels. After every failure the dataset is therefore closed, with all that lies below it, and the next read opens it anew.
+
+use std::cell::RefCell;
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+
+use gdal::Dataset;
+
+use super::messages::{self, Cause};
+use super::{ffi, open, remote, stamp, vrt};
+use crate::error::{Error, Result};
+use crate::geom::Size;
+use crate::location::is_remote;
+
+/// Files of which it is checked, when they are opened anew, that they are still the same.
+const MOST_CHECKED: usize = 16;
+
+/// GDAL's option for what it looks for beside a file that it opens.
+const FOLDERS: &str = "GDAL_DISABLE_READDIR_ON_OPEN";
+
+/// A raster that is opened anew after a failed read. One thread at a time may use it.
+pub(super) struct Input {
+    name: PathBuf,
+    options: Vec<String>,
+    /// GDAL's names of all files behind it.
+    files: Vec<PathBuf>,
+    remote: bool,
+    is_virtual: bool,
+    /// No neighbours are looked for of the files that are opened while it is read.
+    alone: bool,
+    size: Size,
+    bands: usize,
+    /// By what the files are known again; none of too many files.
+    stamps: Vec<Option<String>>,
+    /// `None` after a failure.
+    dataset: RefCell<Option<Dataset>>,
+}
+
+/// Why a read came to nothing.
+pub(super) enum Failure {
+    Read(Cause),
+    /// It cannot be opened any more.
+    Open(Error),
+}
+
+impl From<Failure> for Box<dyn StdError + Send + Sync> {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Read(cause) => cause.into(),
+            Failure::Open(error) => error.into(),
+        }
+    }
+}
+
+impl Input {
+    /// Opens a raster by GDAL's name, with driver options of the form `KEY=value`. `files` are those known to lie behind it.
+    pub(super) fn open(name: &Path, options: &[&str], files: &[PathBuf]) -> Result<Self> {
+        Ok(Self::of(open::open_with(name, options)?, name, options, files))
+    }
+
+    /// A raster that was opened as [`open`](Self::open) does.
+    pub(super) fn of(dataset: Dataset, name: &Path, options: &[&str], files: &[PathBuf]) -> Self {
+        let (width, height) = dataset.raster_size();
+        let mut all = files.to_vec();
+        all.extend(ffi::files(&dataset).into_iter().filter(|file| !files.contains(file)));
+        Self {
+            stamps: quick_stamps(&all),
+            remote: all.iter().any(|file| is_remote(file)),
+            alone: all.iter().all(|file| is_remote(file) || vrt::is_own(file)) && std::env::var_os(FOLDERS).is_none(),
+            is_virtual: dataset.driver().short_name() == "VRT",
+            name: name.to_owned(),
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            files: all,
+            size: Size::new(width, height),
+            bands: dataset.raster_count(),
+            dataset: RefCell::new(Some(dataset)),
+        }
+    }
+
+    pub(super) fn size(&self) -> Size {
+        self.size
+    }
+
+    pub(super) fn bands(&self) -> usize {
+        self.bands
+    }
+
+    /// Whether its pixels are those of other rasters, which have blocks of their own.
+    pub(super) fn is_virtual(&self) -> bool {
+        self.is_virtual
+    }
+
+    /// Whether it, or something behind it, comes over a network.
+    pub(super) fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// Calls GDAL once. Whatever fails on the way, and be it unsaid, is a failure, after which the dataset is closed.
+    pub(super) fn attempt<T>(
+        &self,
+        call: impl FnOnce(&Dataset) -> gdal::errors::Result<T>,
+    ) -> std::result::Result<T, Failure> {
+        let mut slot = self.dataset.borrow_mut();
+        let dataset = match slot.take() {
+            Some(dataset) => dataset,
+            None => self.reopen().map_err(Failure::Open)?,
+        };
+        let is_asked = |host: &str| self.files.iter().any(|file| file.to_string_lossy().contains(host));
+        let _alone = self.alone.then(Alone::begin);
+        match messages::attempt_read(|host| self.remote && is_asked(host), || call(&dataset)) {
+            Ok(value) => {
+                *slot = Some(dataset);
+                Ok(value)
+            }
+            Err(cause) => {
+                // What it lies on is closed with it; of blocks without a place to go nothing is lost.
+                let _ = dataset.close();
+                Err(Failure::Read(cause))
+            }
+        }
+    }
+
+    /// Looks at the dataset itself, not at its pixels.
+    pub(super) fn look<T>(&self, call: impl FnOnce(&Dataset) -> T) -> Result<T> {
+        let mut slot = self.dataset.borrow_mut();
+        let dataset = match slot.take() {
+            Some(dataset) => dataset,
+            None => self.reopen()?,
+        };
+        let value = call(&dataset);
+        *slot = Some(dataset);
+        Ok(value)
+    }
+
+    /// Calls GDAL, and again where a second try may succeed.
+    pub(super) fn read<T>(
+        &self,
+        mut call: impl FnMut(&Dataset) -> gdal::errors::Result<T>,
+    ) -> std::result::Result<T, Failure> {
+        let mut tried = 1;
+        loop {
+            match self.attempt(&mut call) {
+                Err(Failure::Read(cause)) => self.recover(cause, tried)?,
+                other => return other,
+            }
+            tried += 1;
+        }
+    }
+
+    /// Prepares for another try after one that failed as the `tried`-th; fails where there is to be none.
+    pub(super) fn recover(&self, mut cause: Cause, tried: u32) -> std::result::Result<(), Failure> {
+        cause.tried = tried;
+        match remote::next_try(&self.files, &cause) {
+            None => {
+                // The next read is to ask anew.
+                remote::wait_and_forget(&self.files, std::time::Duration::ZERO);
+                Err(Failure::Read(cause))
+            }
+            Some(wait) => {
+                messages::warn(&format!("Reading {} again: {cause}.", self.name.display()));
+                remote::wait_and_forget(&self.files, wait);
+                Ok(())
+            }
+        }
+    }
+
+    fn reopen(&self) -> Result<Dataset> {
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        let dataset = open::open_with(&self.name, &options)?;
+        let (width, height) = dataset.raster_size();
+        let changed = |was: String, is: String| {
+            Err(Error::input(format!("{} changed while it was in use: it was {was} and is {is}", self.name.display()))
+                .with_hint("Run it again when nobody writes to it any more."))
+        };
+        let size = Size::new(width, height);
+        if (size, dataset.raster_count()) != (self.size, self.bands) {
+            let shown = |size: Size, bands: usize| format!("{size} with {bands} bands");
+            return changed(shown(self.size, self.bands), shown(size, dataset.raster_count()));
+        }
+        let now = quick_stamps(&self.files);
+        let pairs = self.stamps.iter().zip(&now).filter_map(|(was, is)| Some((was.as_ref()?, is.as_ref()?)));
+        match pairs.into_iter().find(|(was, is)| was != is) {
+            Some((was, is)) => changed(was.clone(), is.clone()),
+            None => Ok(dataset),
+        }
+    }
+}
+
+/// While it lives, this thread's GDAL looks for no neighbours of the files that it opens: of tiles on a server each look is a
+/// question more.
+struct Alone;
+
+impl Alone {
+    fn begin() -> Self {
+        // Keys and values without a zero byte cannot be refused.
+        let _ = gdal::config::set_thread_local_config_option(FOLDERS, "EMPTY_DIR");
+        Self
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        let _ = gdal::config::clear_thread_local_config_option(FOLDERS);
+    }
+}
+
+/// By what files are known again, those of which something is known; none of too many.
+fn quick_stamps(files: &[PathBuf]) -> Vec<Option<String>> {
+    if files.len() > MOST_CHECKED { Vec::new() } else { files.iter().map(|name| stamp::quick(name)).collect() }
+}
