@@ -125,7 +125,8 @@ fn a_server_that_fails_now_and_then_gives_the_same_pixels() {
                         let tile = there.read(window).unwrap_or_else(|error| panic!("{}: {error:#?}", place()));
                         assert!(tile == here.read(window).unwrap(), "{}", place());
                     }
-                    assert!(server.requests().len() > 5);
+                    // Strips that follow each other come in few requests.
+                    assert!(which == 2 || server.requests().len() > 5);
                 });
             }
         }
