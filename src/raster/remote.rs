@@ -137,7 +137,7 @@ pub(super) fn read_json(name: &Path, most: usize) -> Result<Option<Value>> {
                 let told = stream == name || cause.status.is_some();
                 if told { cause } else { open::complaint(name).unwrap_or(cause) }
             })?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = String::from_utf8(bytes).map_err(|error| Cause::said(error.to_string()))?;
         match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
             Ok(json) => Ok(Some(json)),
             // What comes over a network may be cut.
