@@ -135,8 +135,7 @@ pub fn remote_file(name: &Path) -> Option<PathBuf> {
         // Inside an archive's name, or one that a driver's own spelling quotes: `NETCDF:"/vsicurl/…":ndvi`.
         Some(before) => {
             (before.starts_with("/vsi") && before.ends_with(['/', '{']))
-                || (before.split_once(':').is_some_and(|(driver, _)| is_driver_name(driver))
-                    && before.ends_with(['"', ':', '/', '{']))
+                || (inside_file(before).is_some() && before.ends_with(['"', ':', '/', '{']))
         }
     };
     let at =

@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use gdal::Dataset;
+
 use super::class_names::{self, Legend};
 use super::input::Input;
 use super::{ffi, metadata, open};
