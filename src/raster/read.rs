@@ -187,10 +187,6 @@ impl Source {
         }
     }
 
-    pub(super) fn input(&self) -> &Input {
-        &self.input
-    }
-
     /// Reads a window; where a read over a network fails, in smaller and smaller parts: what has come once is not asked for
     /// again.
     pub(super) fn raw(&self, window: Window) -> Result<Raw> {
