@@ -89,6 +89,18 @@ impl SceneInfo {
         if self.access.files.is_empty() { std::slice::from_ref(&self.path) } else { &self.access.files }
     }
 
+    /// What to do about a scene that has to lie on the map and has no georeference.
+    pub fn placing_hint(&self, otherwise: &str) -> String {
+        match &self.access.control {
+            Some(control) => format!(
+                "It has {}: warp it first, `{}`. {otherwise}",
+                control.what,
+                control.warp_line(&self.path, "bilinear")
+            ),
+            None => otherwise.to_owned(),
+        }
+    }
+
     /// The grid in which the scene is stored, whatever the one that it is read on.
     pub fn native(&self) -> (Size, Option<&Georeference>) {
         match &self.access.native {
@@ -107,6 +119,8 @@ pub struct Access {
     pub files: Vec<PathBuf>,
     /// What outputs are named after; `None`: the path's last part.
     pub name: Option<String>,
+    /// What places the scene on the earth in place of a geotransform.
+    pub control: Option<GroundControl>,
     /// The scene's own grid, where it is read on a finer or coarser one.
     pub native: Option<NativeGrid>,
     /// The pixels that are wanted, on the grid that the scene is read on; `None`: all.
@@ -127,6 +141,35 @@ pub struct Access {
     pub conversion: Option<String>,
     /// What is to be said of how the scene was found and put together: whole sentences.
     pub notes: Vec<String>,
+}
+
+/// What places a raster on the earth that has no geotransform: GDAL's tools can make one of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroundControl {
+    /// `4 ground control points`
+    pub what: String,
+    /// Options of `gdalwarp` that choose it, with a space behind them.
+    pub options: &'static str,
+    /// A CRS that suits the place: `EPSG:32632`.
+    pub target: String,
+}
+
+impl GroundControl {
+    /// The command that makes a raster with a geotransform of it; `resampling` as GDAL calls it.
+    pub fn warp_line(&self, raster: &Path, resampling: &str) -> String {
+        let name = |path: &Path| {
+            let text = path.display().to_string();
+            let plain = text.chars().all(|c| c.is_alphanumeric() || "/._-:=,+@%".contains(c));
+            if plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+        };
+        let stem = raster.file_stem().unwrap_or_default().to_string_lossy();
+        let warped = format!("{stem}_warped.tif");
+        let text = raster.to_string_lossy();
+        // What is read from a server or an archive is written here.
+        let is_local = !text.contains("://") && !text.starts_with("/vsi");
+        let warped = if is_local { raster.with_file_name(warped) } else { warped.into() };
+        format!("gdalwarp {}-r {resampling} -t_srs {} {} {}", self.options, self.target, name(raster), name(&warped))
+    }
 }
 
 /// The grid in which a scene is stored, and how many of its pixels a pixel of the other grid is wide and high.

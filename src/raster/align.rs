@@ -125,16 +125,21 @@ fn mapping(onto: &SceneInfo, other: &SceneInfo) -> Result<Mapping> {
                 "{first} has {} pixels and {second} {}, and neither has a georeference by which to lay one on the other",
                 onto.size, other.size
             ))
-            .with_hint("Compare images of one size, or georeference both."));
+            .with_hint(other.placing_hint("Compare images of one size, or georeference both.")));
         }
         (Some(here), Some(there)) => (here, there),
         (here, _) => {
             let (first, second) = names();
+            let bare = if here.is_some() { other } else { onto };
             let (with, without) = if here.is_some() { (first, second) } else { (second, first) };
             return Err(Error::input(format!(
                 "{with} has a georeference and {without} has none, so they cannot be laid on each other"
             ))
-            .with_hint("Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …"));
+            .with_hint(
+                bare.placing_hint(
+                    "Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …",
+                ),
+            ));
         }
     };
     let crs = transform_between(here, there).input(|| {

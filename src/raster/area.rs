@@ -34,7 +34,7 @@ pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> 
     let shown = info.path.display();
     let Some(place) = &info.georeference else {
         return Err(Error::input(format!("{shown} has no georeference: an area of interest cannot be found in it"))
-            .with_hint("Leave `aoi` out, or give the scene its place first."));
+            .with_hint(info.placing_hint("Leave `aoi` out, or georeference the scene.")));
     };
     let area = match request {
         AreaRequest::File { path, layer } => from_file(path, layer.as_deref())?,

@@ -72,7 +72,8 @@ impl BurntVector {
             return Err(Error::input(format!(
                 "{} has no georeference, so the polygons of {shown} cannot be laid on it",
                 onto.path.display()
-            )));
+            ))
+            .with_hint(onto.placing_hint("Give labels that lie on the map.")));
         };
         let options = DatasetOptions {
             open_flags: GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY,

@@ -5,7 +5,7 @@ use std::path::Path;
 use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand};
 use gdal::{Dataset, Metadata};
 
-use super::{ffi, hollow, messages};
+use super::{control, ffi, hollow, messages};
 use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
 use crate::scene::{
@@ -29,17 +29,10 @@ pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
     });
     let bands = bands.collect::<Result<_>>()?;
     let georeference = georeference(dataset);
-    let points = ffi::control_points(dataset);
-    if georeference.is_none() && points > 0 {
-        messages::warn(&format!(
-            "{} is placed by {points} ground control points alone; results lie in pixel coordinates. \
-             Warp the scene first (gdalwarp) to have them on the map.",
-            path.display()
-        ));
-    }
     let size = Size::new(width, height);
     let (mask_band, nodata_values) = masks(dataset);
-    let access = Access { mask_band, nodata_values, lossy: lossy(dataset), ..Access::default() };
+    let control = if georeference.is_none() { control::control(dataset) } else { None };
+    let access = Access { mask_band, nodata_values, lossy: lossy(dataset), control, ..Access::default() };
     let info = SceneInfo { path: path.to_owned(), size, bands, georeference, access };
     hollow::refuse(dataset, path, &info)?;
     Ok(info)
@@ -207,7 +200,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::test_scenes::{georeference, make};
-    use super::super::{LabelWriter, inspect, take_warnings};
+    use super::super::{LabelWriter, inspect};
     use super::*;
     use crate::scene::{LabelType, RasterLayout};
     use crate::testing::shared;
@@ -337,17 +330,6 @@ mod tests {
         assert_eq!(of(&format!("/d/{}/{band}", within.replace("N0400", "N0301"))), Some((0.0001, 0.0)));
         assert_eq!(of(&format!("/d/{within}/T32ULC_20220130T103241_AOT_10m.jp2")), None);
         assert_eq!(of(&format!("/d/R10m/{band}")), None);
-    }
-
-    #[test]
-    fn ground_control_points_alone_are_no_georeference_and_that_is_said() {
-        let vrt = "<VRTDataset rasterXSize=\"4\" rasterYSize=\"4\"><GCPList Projection=\"EPSG:4326\">\
-            <GCP Id=\"a\" Pixel=\"0\" Line=\"0\" X=\"5\" Y=\"50\"/><GCP Id=\"b\" Pixel=\"4\" Line=\"0\" X=\"6\" Y=\"50.3\"/>\
-            <GCP Id=\"c\" Pixel=\"0\" Line=\"4\" X=\"5\" Y=\"49\"/></GCPList>\
-            <VRTRasterBand dataType=\"Byte\" band=\"1\"/></VRTDataset>";
-        gdal::vsi::create_mem_file("/vsimem/points.vrt", vrt.as_bytes().to_vec()).unwrap();
-        assert_eq!(inspect("/vsimem/points.vrt").unwrap().georeference, None);
-        assert!(take_warnings().iter().any(|warning| warning.contains("3 ground control points")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod burn;
 mod class_names;
 mod coded;
 mod containers;
+mod control;
 mod ffi;
 mod fill;
 mod hollow;

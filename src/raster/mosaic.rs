@@ -260,7 +260,7 @@ fn placed(info: &SceneInfo) -> Result<&Georeference> {
             "{} has no georeference: nobody knows its place among others",
             info.path.display()
         ))
-        .with_hint("Run it as a scene of its own."));
+        .with_hint(info.placing_hint("Run it as a scene of its own.")));
     };
     let [_, a, b, _, c, d] = place.transform.coefficients;
     if b != 0.0 || c != 0.0 || a == 0.0 || d == 0.0 || !(a * d).is_finite() {
