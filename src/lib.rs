@@ -18,7 +18,8 @@
 //!
 //! **Conventions.** Rectangles are half-open with named fields (`col`, `row`, `width`, `height`). Arrays are row-major and
 //! ordered (channel, row, column), with a batch in front where there is one. Pixel values are red, green, blue in 0..=255
-//! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres.
+//! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres on
+//! the ellipsoid ([`geom::ground`] says how they are measured).
 
 // An index that is not sure is a panic that somebody outside may cause: each has its reason, or its room has.
 #![warn(clippy::indexing_slicing)]
@@ -26,6 +27,7 @@
 pub mod atomic;
 pub mod change;
 pub mod cli;
+pub mod crs;
 pub mod error;
 pub mod evaluate;
 pub mod geom;

@@ -1,7 +1,6 @@
 //! What the program knows of a scene, and a piece of its pixels: plain data, no GDAL.
 
 mod class_names;
-mod ground;
 mod mask;
 mod product;
 mod scaling;
@@ -10,10 +9,10 @@ mod spectrum;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use crate::geom::ScaleBar;
 use crate::geom::{GeoTransform, Region, Size, Window};
 
 pub use class_names::{ClassNames, same_name};
-pub use ground::ScaleBar;
 pub use mask::{MaskRequest, MaskRule, MaskSource, NodataValue, range};
 pub use product::{Misfit, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
 pub use scaling::{Conversion, Scaling, conversions};
@@ -60,7 +59,8 @@ pub struct Georeference {
     pub crs_name: Option<String>,
     /// World coordinates are longitude and latitude in degrees.
     pub geographic: bool,
-    /// Metres in one unit of a projected CRS; 1 where unknown.
+    /// Metres in one unit of a projected CRS, as its definition names them: on the ground it may be more or less (see
+    /// [`geom::ground`](crate::geom::ground)). 1 where unknown.
     pub metres_per_unit: f64,
     /// The file ties its coordinates to pixel centres (GeoTIFF's `AREA_OR_POINT=Point`); `transform` is already that of
     /// corners, this is only to be handed on.

@@ -19,6 +19,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use crate::crs;
 use crate::error::{Error, Result};
 use crate::evaluate::ClassMap;
 use crate::geom::Window;
@@ -113,6 +114,7 @@ impl Comparison {
     pub fn run(&self, raster: &Path, mut done: impl FnMut(usize)) -> Result<Change> {
         let info = self.after.info();
         let (size, place) = (info.size, info.georeference.as_ref());
+        let ground = crs::ground_of(size, place);
         let transitions = self.transitions();
         let kind = LabelType::for_classes(transitions.len());
         let name = |path: &Path| {
@@ -139,11 +141,12 @@ impl Comparison {
                 let (from, to) = (self.before.read(window)?, self.after.read(window)?);
                 for (row, (from, to)) in from.chunks_exact(window.width).zip(to.chunks_exact(window.width)).enumerate()
                 {
-                    let area = place.and_then(|place| place.pixel_area(size.width, first + row)).unwrap_or(0.0);
+                    let areas = ground.as_ref().map(|ground| ground.row(first + row));
                     let out = &mut strip[row * size.width + col..][..window.width];
                     for (at, ((&from, &to), out)) in from.iter().zip(to).zip(out).enumerate() {
                         let here = || (col + at, first + row);
                         let (from, to) = (before.label(from, here)?, after.label(to, here)?);
+                        let area = || areas.as_ref().map_or(0.0, |areas| areas.run(col + at..col + at + 1));
                         if let Some(cell) = counts.add(from, to, classes, area) {
                             *out = cell as u16;
                         }
@@ -178,9 +181,12 @@ impl Comparison {
                 info.path.display()
             ));
         }
-        let has_areas = info.georeference.as_ref().is_some_and(|place| place.pixel_area(info.size.width, 0).is_some());
+        let has_areas = info.georeference.as_ref().is_some_and(|place| place.crs_wkt.is_some());
         if !has_areas {
-            notes.push(format!("{} does not say how large its pixels are: there are no areas.", info.path.display()));
+            notes.push(format!(
+                "{} has no CRS: changes are counted in pixels, and there are no areas in m².",
+                info.path.display()
+            ));
         }
         Change {
             before: first.path.clone(),
@@ -202,7 +208,7 @@ struct Counts {
 
 impl Counts {
     /// Counts a pixel; gives its transition where it has one.
-    fn add(&mut self, from: Label, to: Label, classes: usize, area: f64) -> Option<usize> {
+    fn add(&mut self, from: Label, to: Label, classes: usize, area: impl Fn() -> f64) -> Option<usize> {
         match (from, to) {
             (_, Label::Absent) => self.tally.without_after += 1,
             (Label::Absent, _) => self.tally.without_before += 1,
@@ -212,7 +218,7 @@ impl Counts {
                 let cell = self.cells.get_mut(value)?;
                 self.tally.compared += 1;
                 cell.pixels += 1;
-                cell.area += area;
+                cell.area += area();
                 return Some(value);
             }
         }

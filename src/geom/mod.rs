@@ -1,14 +1,21 @@
 //! Pixels and world: plain geometry that knows no file, no model and no library.
 
-pub mod area;
 mod blend;
+mod ellipsoid;
 mod grid;
+pub mod ground;
+mod lattice;
+mod pixel_ground;
 mod region;
 mod transform;
 mod window;
 
 pub use blend::Blend;
+pub use ellipsoid::Ellipsoid;
 pub use grid::{Grid, axis_starts};
+pub use ground::Ground;
+pub use lattice::{Lattice, Metric};
+pub use pixel_ground::{PixelGround, ScaleBar};
 pub use region::{Coverage, FARTHEST, Polygon, Region};
 pub use transform::{GeoTransform, WorldPoint};
 pub use window::{MAX_WINDOW, Size, Window};

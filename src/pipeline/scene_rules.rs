@@ -14,11 +14,17 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3], stretch: &StretchPlan) 
     let scene = info.path.display();
     let mut notes = Vec::new();
     match &info.georeference {
-        None => {
-            notes.push(format!("{scene} has no georeference: results lie in pixel coordinates, areas are in pixels."))
-        }
+        None => notes.push(match &info.access.control {
+            None => format!("{scene} has no georeference: results lie in pixel coordinates, areas are in pixels."),
+            Some(control) => format!(
+                "{scene} has {} and no geotransform: results lie in pixel coordinates, areas are in pixels. Warp it first to \
+                 have them on the map: {}",
+                control.what,
+                control.warp_line(&info.path, "bilinear")
+            ),
+        }),
         Some(georeference) if georeference.crs_wkt.is_none() => {
-            notes.push(format!("{scene} has coordinates but no reference system: its units are taken as metres."));
+            notes.push(format!("{scene} has coordinates but no CRS: areas and lengths are in pixels. Give it one with `gdal_edit.py -a_srs EPSG:… FILE`."));
         }
         Some(_) => {}
     }

@@ -30,8 +30,9 @@ pub struct Spec {
     /// The assets of STAC items that are read, by key, role or colour; several become the bands of one scene. By default those
     /// that hold the bands named by `bands`, else the one that is called `visual` or has this role.
     pub assets: Option<OneOrMany>,
-    /// The side of a pixel as the model is to see it: `0.5` (metres on the ground, also where a scene counts in degrees), or
-    /// `0.00001 crs` (in the units of the scene's reference system). By default the scene's own.
+    /// The side of a pixel as the model is to see it: `0.5` (metres on the ground, whatever the scene's CRS; where that is
+    /// true to scale within 0.5 %, its own metres), or `0.00001 crs` (in the units of the scene's CRS). By default the scene's
+    /// own.
     pub resolution: Option<ResolutionForm>,
     /// On which pixels results lie if `resolution` is given: `model` (those that the model saw, the default) or `scene` (the
     /// scene's own).
@@ -248,8 +249,8 @@ pub enum PolygonsForm {
     Long(Box<PolygonsKeys>),
 }
 
-/// A vector product. Lengths are metres, areas square metres (pixels where the scene has no georeference); what is left out
-/// is the recipe's own value.
+/// A vector product. Lengths are metres and areas square metres on the ground, whatever the CRS (pixels where the scene has no
+/// CRS); what is left out is the recipe's own value.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `recipe: buildings`")]
 pub struct PolygonsKeys {

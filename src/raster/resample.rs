@@ -42,9 +42,10 @@ impl Resampler {
         Self { native, scale }
     }
 
-    /// The grid's size: all of the scene is in it, its last pixels may reach beyond.
+    /// The grid's size. Its last pixels may reach beyond the scene, or leave up to half of their side out, as those of
+    /// gdalwarp do.
     pub(super) fn size(native: Size, scale: [f64; 2]) -> Size {
-        let count = |native: usize, scale: f64| ((native as f64 / scale - 1e-6).ceil() as usize).max(1);
+        let count = |native: usize, scale: f64| ((native as f64 / scale).round() as usize).max(1);
         Size::new(count(native.width, scale[0]), count(native.height, scale[1]))
     }
 

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use super::containers::inspect_scene;
 use super::resample::Resampler;
 use super::{alpha, area, inspect, mosaic, stac};
+use crate::crs;
 use crate::error::{Error, Result};
-use crate::geom::Size;
-use crate::geom::area::metres_per_degree;
 use crate::scene::{BandFiles, Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
 
 /// How many times smaller pixels may become: a resolution in the wrong unit would ask for a scene that never ends.
@@ -16,6 +15,10 @@ const FINEST: f64 = 64.0;
 
 /// Pixels of two grids that differ by less than this share over the whole scene are the same.
 const SAME_GRID: f64 = 1e-6;
+
+/// Scales that differ from 1 by less belong to projections that are made to keep lengths: UTM is up to 0.1 % off, the grids of
+/// countries mostly less.
+const TRUE_TO_SCALE: f64 = 0.005;
 
 /// Finds the scenes of a request: one for each STAC item, a single one for a mosaic; reads headers only.
 ///
@@ -131,10 +134,10 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     let shown = scene.path.display();
     let Some(place) = &scene.georeference else {
         return Err(Error::input(format!("{shown} has no georeference: nobody knows how large its pixels are"))
-            .with_hint("Leave `resolution` out."));
+            .with_hint(scene.placing_hint("Leave `resolution` out.")));
     };
     let (side, pixel) = match resolution {
-        Resolution::Metres(side) => (side, pixel_in_metres(place, scene.size)),
+        Resolution::Metres(side) => (side, pixel_in_metres(&scene, place)?),
         Resolution::CrsUnits(side) => (side, [place.transform.pixel_width(), place.transform.pixel_height()]),
     };
     let scale = pixel.map(|pixel| side / pixel);
@@ -160,15 +163,26 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     Ok(scene)
 }
 
-/// How wide and high a pixel is on the ground in the middle of the scene.
-fn pixel_in_metres(place: &Georeference, size: Size) -> [f64; 2] {
-    let [east, north] = if place.geographic {
-        metres_per_degree(place.transform.to_world(size.width as f64 / 2.0, size.height as f64 / 2.0).y)
-    } else {
-        [place.metres_per_unit; 2]
+/// How wide and high a pixel is on the ground in the middle of the scene, in metres.
+///
+/// Where the projection is as good as true to scale there, the CRS' own metres count: pixels of 0.5 m in UTM are taken as
+/// 0.5 m, though they have 0.4998 m on the ground, and are not resampled for that.
+fn pixel_in_metres(scene: &SceneInfo, place: &Georeference) -> Result<[f64; 2]> {
+    let Some(ground) = crs::ground_of(scene.size, Some(place)) else {
+        return Err(Error::input(format!(
+            "{} has no CRS: nobody knows how many metres its pixels have",
+            scene.path.display()
+        ))
+        .with_hint(
+            "Give the side of a pixel in the scene's own units, `resolution: 0.5 crs`, or give the scene its CRS: \
+             `gdal_edit.py -a_srs EPSG:… FILE`.",
+        ));
     };
-    let [_, a, b, _, c, d] = place.transform.coefficients;
-    [(a * east).hypot(c * north), (b * east).hypot(d * north)]
+    let pixel = ground.steps();
+    let named =
+        [place.transform.pixel_width(), place.transform.pixel_height()].map(|side| side * place.metres_per_unit);
+    let is_true = pixel.iter().zip(named).all(|(pixel, named)| (named / pixel - 1.0).abs() < TRUE_TO_SCALE);
+    Ok(if is_true && !place.geographic { named } else { pixel })
 }
 
 #[cfg(test)]
@@ -176,6 +190,7 @@ mod tests {
     use super::super::SceneReader;
     use super::super::test_scenes::{as_it_is, georeference, make, plane};
     use super::*;
+    use crate::geom::Size;
     use crate::scene::AreaRequest;
 
     fn request(name: &str, resolution: Resolution) -> SceneRequest {

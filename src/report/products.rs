@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Reporter;
 use super::log::{self, Level};
-use super::text::{AreaScale, grouped, left, printable, right};
+use super::text::{AreaScale, grouped, left, printable, right, to_millimetres};
 use crate::vector::Summary;
 
 impl Reporter {
@@ -39,7 +39,7 @@ fn object(summary: &Summary, path: &Path) -> String {
     let classes = summary.classes.iter().map(|class| Class {
         name: class.name.clone(),
         polygons: class.polygons,
-        square_metres: (!summary.in_pixels).then_some(class.area),
+        square_metres: (!summary.in_pixels).then(|| to_millimetres(class.area)),
         pixels: summary.in_pixels.then_some(class.area),
     });
     let path = path.display().to_string();

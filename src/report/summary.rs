@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::log::{self, Level};
-use super::text::{AreaScale, Paint, duration, grouped, left, printable_line, right};
+use super::text::{AreaScale, Paint, duration, grouped, left, printable_line, right, to_millimetres};
 use crate::geom::Size;
 use crate::scene::ClassInfo;
 
@@ -18,8 +18,8 @@ const ROWS: usize = 40;
 pub struct Summary<'a> {
     pub scene: &'a Path,
     pub size: Size,
-    /// Square metres of a pixel (its mean where the CRS is geographic); `None` without georeference.
-    pub pixel_area: Option<f64>,
+    /// Square metres of the scene; `None` without a CRS, as for the other areas.
+    pub area: Option<f64>,
     /// Windows computed, by whichever run or process, each counted once.
     pub windows: usize,
     /// Windows left out because they hold no data.
@@ -30,6 +30,7 @@ pub struct Summary<'a> {
     pub device: &'a str,
     pub classes: Vec<ClassShare<'a>>,
     pub nodata_pixels: u64,
+    pub nodata_area: Option<f64>,
     pub outputs: Vec<Output<'a>>,
 }
 
@@ -48,6 +49,8 @@ pub enum Work {
 pub struct ClassShare<'a> {
     pub class: &'a ClassInfo,
     pub pixels: u64,
+    /// Square metres.
+    pub area: Option<f64>,
 }
 
 /// A file that was written.
@@ -99,11 +102,10 @@ struct Written<'a> {
 impl Summary<'_> {
     /// As an object on one line.
     pub(super) fn object(&self) -> String {
-        let area = |pixels: u64| self.pixel_area.map(|pixel| pixels as f64 * pixel);
-        let classes = self.classes.iter().map(|ClassShare { class, pixels }| {
+        let classes = self.classes.iter().map(|ClassShare { class, pixels, area }| {
             let [red, green, blue] = class.colour;
             let colour = format!("#{red:02x}{green:02x}{blue:02x}");
-            Class { name: &class.name, colour, pixels: *pixels, square_metres: area(*pixels) }
+            Class { name: &class.name, colour, pixels: *pixels, square_metres: area.map(to_millimetres) }
         });
         let outputs = self.outputs.iter().map(|output| Written {
             what: output.what,
@@ -131,16 +133,16 @@ impl Summary<'_> {
             device: self.device,
             classes: classes.collect(),
             nodata_pixels: self.nodata_pixels,
-            nodata_square_metres: area(self.nodata_pixels),
+            nodata_square_metres: self.nodata_area.map(to_millimetres),
             outputs: outputs.collect(),
         };
         log::object(SystemTime::now(), Level::Info, "summary", &message, fields)
     }
 
-    fn extent(&self, pixels: u64) -> String {
-        match self.pixel_area {
-            Some(pixel_area) => AreaScale::new(self.size.pixels() as f64 * pixel_area).show(pixels as f64 * pixel_area),
-            None => format!("{} px", grouped(pixels)),
+    fn extent(&self, pixels: u64, area: Option<f64>) -> String {
+        match (self.area, area) {
+            (Some(whole), Some(area)) => AreaScale::new(whole).show(area),
+            _ => format!("{} px", grouped(pixels)),
         }
     }
 
@@ -155,7 +157,7 @@ impl Summary<'_> {
             "{}: {} pixels, {}",
             paint.bold(&printable_line(&self.scene.display().to_string())),
             self.size,
-            self.extent(self.size.pixels() as u64)
+            self.extent(self.size.pixels() as u64, self.area)
         );
         let _ = writeln!(text, "{} windows{empty}{}\n", grouped(self.windows as u64), self.time());
         self.table(&mut text, paint);
@@ -204,13 +206,18 @@ impl Summary<'_> {
                     paint.swatch(share.class.colour),
                     printable_line(&share.class.name),
                     format!("{percent:.1} %"),
-                    self.extent(share.pixels),
+                    self.extent(share.pixels, share.area),
                 )
             })
             .collect();
         if self.nodata_pixels > 0 {
             let blank = if paint.swatch([0; 3]).is_empty() { "" } else { "  " };
-            rows.push((blank.into(), "(no data)".into(), String::new(), self.extent(self.nodata_pixels)));
+            rows.push((
+                blank.into(),
+                "(no data)".into(),
+                String::new(),
+                self.extent(self.nodata_pixels, self.nodata_area),
+            ));
         }
         let widest = |of: fn(&(String, String, String, String)) -> &str| {
             rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
@@ -239,17 +246,18 @@ mod tests {
         let summary = Summary {
             scene: Path::new("koeln.tif"),
             size: Size::new(1000, 1000),
-            pixel_area: Some(0.04),
+            area: Some(40_000.0),
             windows: 64,
             empty_windows: 0,
             work: Work::Run { windows: 64 },
             elapsed: Duration::from_millis(12_300),
             device: "cpu",
             classes: vec![
-                ClassShare { class: &classes[0], pixels: 123_000 },
-                ClassShare { class: &classes[1], pixels: 777_000 },
+                ClassShare { class: &classes[0], pixels: 123_000, area: Some(4_920.0) },
+                ClassShare { class: &classes[1], pixels: 777_000, area: Some(31_080.0) },
             ],
             nodata_pixels: 100_000,
+            nodata_area: Some(4_000.0),
             outputs: vec![
                 Output { what: "labels", path: Path::new("out/koeln_labels.tif"), remark: String::new() },
                 Output {
@@ -270,7 +278,7 @@ mod tests {
         labels    out/koeln_labels.tif
         polygons  out/koeln_polygons.gpkg  (1,204 polygons)
         ");
-        let without = Summary { pixel_area: None, classes: Vec::new(), empty_windows: 3, ..summary };
+        let without = Summary { area: None, nodata_area: None, classes: Vec::new(), empty_windows: 3, ..summary };
         assert!(without.render(Paint::new(false)).contains("1,000,000 px"));
         // 64 windows in 12.3 s; 16 in the same time.
         for (work, said) in [

@@ -61,6 +61,11 @@ pub(super) fn printable_line(text: &str) -> String {
     printable(text).replace('\n', "\u{fffd}")
 }
 
+/// Square metres with as many digits as anybody can know.
+pub(super) fn to_millimetres(square_metres: f64) -> f64 {
+    (square_metres * 1e3).round() / 1e3
+}
+
 /// Areas of one table: all in the unit, and with the digits, that suit the whole of it.
 #[derive(Clone, Copy, Debug)]
 pub struct AreaScale {

@@ -14,7 +14,7 @@ use crate::outputs::{Existing, Product};
 use crate::preview::{self, Panel};
 use crate::report::{AreaScale, Output, Reporter, grouped};
 use crate::scene::{ClassInfo, ClassNames, ProductOptions, Recipe};
-use crate::{raster, vector};
+use crate::{crs, raster, vector};
 
 /// Changes in the legend of the picture.
 const LISTED: usize = 16;
@@ -162,7 +162,7 @@ impl Paths {
 /// The map of transitions with a legend: the largest changes, then what stayed.
 fn picture(change: &Change, transitions: &[ClassInfo], paths: &Paths) -> Result<()> {
     let info = raster::inspect(&paths.raster)?;
-    let scale = info.georeference.as_ref().and_then(|place| place.scale_bar(info.size));
+    let scale = crs::ground_of(info.size, info.georeference.as_ref()).and_then(|ground| ground.scale_bar());
     let classes = change.classes.len().max(1);
     let mut values = change.largest();
     values.truncate(LISTED);

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::deal::deal;
-use super::engine::{self, Counts, Engine, Finished, Options, Outcome, Share, Watch};
+use super::engine::{self, Areas, Counts, Engine, Finished, Options, Outcome, Share, Watch};
 use super::look::Look;
 use super::prompts::{self, Prompts};
 use super::results::{self, Results, VECTORS};
@@ -528,7 +528,7 @@ fn finish(
     for hole in &counts.holes {
         reporter.note(&format!("{} has a hole: {hole} could not be computed.", scene.name()));
     }
-    let (size, place) = scene.output_grid();
+    let (size, _) = scene.output_grid();
     if counts.nodata == size.pixels() as u64 && counts.all_windows.computed == 0 && counts.all_windows.empty > 0 {
         let within = if scene.info.access.area.is_some() { " in the area of interest" } else { "" };
         reporter.note(&without_data(scene, &format!("no pixel{within} holds data, and none has a class")));
@@ -536,7 +536,7 @@ fn finish(
     reporter.summary(&Summary {
         scene: &scene.info.path,
         size,
-        pixel_area: place.and_then(|place| place.mean_pixel_area(size)),
+        area: counts.areas.as_ref().map(Areas::whole),
         windows: counts.all_windows.computed,
         empty_windows: counts.all_windows.empty,
         work: match by {
@@ -548,6 +548,7 @@ fn finish(
         device: &device,
         classes: shares(&engine.classes, &counts),
         nodata_pixels: counts.nodata,
+        nodata_area: counts.areas.as_ref().map(|areas| areas.nodata),
         outputs,
     });
     tally.scenes_finished.add(1);
@@ -565,7 +566,9 @@ fn output<'a>(what: &'a str, path: &'a std::path::Path) -> Output<'a> {
 }
 
 fn shares<'a>(classes: &'a [ClassInfo], counts: &Counts) -> Vec<ClassShare<'a>> {
-    classes.iter().zip(&counts.classes).map(|(class, &pixels)| ClassShare { class, pixels }).collect()
+    let area = |index: usize| counts.areas.as_ref().and_then(|areas| areas.classes.get(index)).copied();
+    let classes = classes.iter().zip(&counts.classes).enumerate();
+    classes.map(|(index, (class, &pixels))| ClassShare { class, pixels, area: area(index) }).collect()
 }
 
 pub(super) fn classes(plan: &Plan) -> Vec<ClassInfo> {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::engine::{Counts, Engine, WindowCounts};
+use super::engine::{Areas, Counts, Engine, WindowCounts};
+use crate::crs;
 use crate::error::Result;
-use crate::geom::Size;
+use crate::geom::{ScaleBar, Size};
 use crate::page::{Amount, Layers, Page, Share};
 use crate::pipeline::{band_label, without_credentials};
 use crate::preview::{self, Panel};
@@ -52,8 +53,7 @@ impl<'a> Look<'a> {
                 preview::Entry { class, text: format!("{} {:.1} %{area}", class.name, 100.0 * share) }
             })
             .collect();
-        let (size, place) = self.grid();
-        let scale = place.and_then(|place| place.scale_bar(size));
+        let scale = self.scale_bar();
         preview::write(path, &panels, &legend, scale.as_ref(), &self.engine.scene.title())
     }
 
@@ -61,9 +61,9 @@ impl<'a> Look<'a> {
         let (engine, (size, place)) = (self.engine, self.grid());
         let scene = engine.scene;
         let layers = Layers::read(reader, &scene.outputs.labels, &engine.classes, &self.counts.classes)?;
-        let scale = place.and_then(|place| place.scale_bar(size));
+        let scale = self.scale_bar();
         let mut subtitle = format!("{size} pixels");
-        if let Some(area) = self.amount(size.pixels() as u64).area {
+        if let Some(area) = self.amount(size.pixels() as u64, Areas::whole).area {
             subtitle += &format!(", {area}");
         }
         if let Some(name) = place.and_then(|place| place.crs_name.as_deref()) {
@@ -75,7 +75,7 @@ impl<'a> Look<'a> {
             layers: &layers,
             scale: scale.as_ref(),
             classes: &self.shares(),
-            nodata: (self.counts.nodata > 0).then(|| self.amount(self.counts.nodata)),
+            nodata: (self.counts.nodata > 0).then(|| self.amount(self.counts.nodata, |areas| areas.nodata)),
             provenance: &self.provenance(),
             job: self.job,
             settled: &without_credentials(&report::settled(engine.plan, scene)),
@@ -91,19 +91,24 @@ impl<'a> Look<'a> {
         let valid: u64 = self.counts.classes.iter().sum();
         let classes = self.engine.classes.iter().zip(&self.counts.classes);
         classes
-            .map(|(class, &pixels)| Share {
+            .enumerate()
+            .map(|(index, (class, &pixels))| Share {
                 class,
                 share: pixels as f64 / valid.max(1) as f64,
-                amount: self.amount(pixels),
+                amount: self.amount(pixels, |areas| areas.classes.get(index).copied().unwrap_or(0.0)),
             })
             .collect()
     }
 
-    fn amount(&self, pixels: u64) -> Amount {
+    /// `None` where no CRS says how large the scene is.
+    fn scale_bar(&self) -> Option<ScaleBar> {
         let (size, place) = self.grid();
-        let pixel = place.and_then(|place| place.mean_pixel_area(size));
-        let shown = |pixel: f64| AreaScale::new(size.pixels() as f64 * pixel).show(pixels as f64 * pixel);
-        Amount { pixels: grouped(pixels), area: pixel.map(shown) }
+        crs::ground_of(size, place)?.scale_bar()
+    }
+
+    fn amount(&self, pixels: u64, area: impl Fn(&Areas) -> f64) -> Amount {
+        let shown = |areas: &Areas| AreaScale::new(areas.whole()).show(area(areas));
+        Amount { pixels: grouped(pixels), area: self.counts.areas.as_ref().map(shown) }
     }
 
     /// What the results' tags say, and what depends on the scene.

@@ -100,7 +100,7 @@ pub fn is_background(name: &str) -> bool {
     name.trim().eq_ignore_ascii_case("background")
 }
 
-/// Every length in metres, every area in m² (pixels without a georeference). `None`: the recipe's own value.
+/// Every length in metres, every area in m² (pixels without a CRS). `None`: the recipe's own value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProductOptions {
     /// Names or values of the classes to take; empty: what the recipe looks for.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::bits::BitGrid;
 use super::coverage::PixelSize;
-use super::mask::{self, Disc, Sizes};
+use super::mask::{self, Disc};
 use super::output::{Layers, Names, PolygonOutput};
 use super::place::Place;
 use super::shape::Region;
@@ -12,6 +12,7 @@ use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use super::write::Field;
 use crate::error::Result;
+use crate::geom::PixelGround;
 use crate::scene::ProductOptions;
 
 /// A product of single classes.
@@ -49,16 +50,34 @@ impl ClassProduct<'_> {
         let disc = |metres: f64| Disc { cols: metres / self.pixel.width, rows: metres / self.pixel.height };
         mask::close(&mut mask, disc(self.options.closing.unwrap_or(closing)));
         mask::open(&mut mask, disc(self.options.opening.unwrap_or(0.0)));
-        mask::clean(&mut mask, self.sizes(min_area, max_hole));
+        self.clean(&mut mask, min_area, max_hole);
         Ok(mask)
     }
 
-    /// Which parts and holes of a mask are too small, in m² where the options say nothing.
-    pub fn sizes(&self, min_area: f64, max_hole: f64) -> Sizes {
-        Sizes {
-            smallest_part: pixels(self.options.min_area.unwrap_or(min_area), self.pixel),
-            largest_hole: (self.options.max_hole.unwrap_or(max_hole) / (self.pixel.width * self.pixel.height)) as u64,
+    /// Fills small holes, then drops small parts: measured where they lie. Areas are what the recipe takes where the options
+    /// say nothing.
+    pub fn clean(&self, mask: &mut BitGrid, min_area: f64, max_hole: f64) {
+        let ground = &self.source.placement.ground;
+        let area = |region: &Region| {
+            // Whatever is near a threshold is small enough for one pixel to stand for all.
+            let corner = region.parts.first().and_then(|part| part.outer.first()).map_or((0, 0), |at| (at.col, at.row));
+            region.pixels as f64 * ground.pixel_area(f64::from(corner.0), f64::from(corner.1))
+        };
+        let [smallest, _] = ground.pixel_area_range();
+        let max_hole = self.options.max_hole.unwrap_or(max_hole) * (1.0 + ROUNDING);
+        if max_hole >= smallest {
+            mask::fill_holes(mask, |region| area(region) <= max_hole);
         }
+        let min_area = self.options.min_area.unwrap_or(min_area) * (1.0 - ROUNDING);
+        if min_area > smallest {
+            mask::drop_parts(mask, |region| area(region) < min_area);
+        }
+    }
+
+    /// How many pixels in the middle of the raster make the largest hole that is filled.
+    pub fn largest_hole(&self, max_hole: f64) -> u64 {
+        let pixel = self.source.placement.ground.middle_pixel_area();
+        (self.options.max_hole.unwrap_or(max_hole) / pixel * (1.0 + ROUNDING)) as u64
     }
 
     /// The regions of a mask with the scores of `class`, and every row as the sweep sees it.
@@ -96,7 +115,10 @@ impl ClassProduct<'_> {
     }
 }
 
-/// How many pixels an area in m² takes.
-pub fn pixels(area: f64, pixel: PixelSize) -> u64 {
-    (area / (pixel.width * pixel.height)).ceil().max(0.0) as u64
+/// What the measuring of an area may add or take away without a word.
+const ROUNDING: f64 = 1e-9;
+
+/// How many pixels in the middle of a raster an area in m² takes.
+pub fn pixels(area: f64, ground: &PixelGround) -> u64 {
+    (area / ground.middle_pixel_area() * (1.0 - ROUNDING)).ceil().max(0.0) as u64
 }

@@ -164,7 +164,7 @@ impl Coverage {
     }
 
     /// Simplifies all borders, and hands out the regions.
-    pub fn finish(self, pixel: PixelSize, tolerance: f64, smooth: bool) -> Simplified {
+    pub fn finish(self, pixel: impl Fn(Corner) -> PixelSize, tolerance: f64, smooth: bool) -> Simplified {
         let Self { nodes, corners, starts, faces, .. } = self;
         let mut live = nodes;
         for &corner in &corners {

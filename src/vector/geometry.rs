@@ -6,10 +6,11 @@ use gdal::Dataset;
 use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
 use gdal::vector::{FieldValue, Geometry, LayerAccess};
 
-use super::measure::Measure;
 use super::wkb::polygon_wkb;
+use crate::crs;
 use crate::error::{Context, Error, Result};
-use crate::geom::WorldPoint;
+use crate::geom::ground::plane_area;
+use crate::geom::{Ground, WorldPoint};
 
 /// Rings of one polygon, the outer one first.
 pub type Rings = Vec<Vec<WorldPoint>>;
@@ -86,6 +87,16 @@ impl Area {
     }
 }
 
+/// The ground under all areas together; `None` without a CRS.
+pub fn ground_under(areas: &[Area], crs_wkt: Option<&str>) -> Option<Ground> {
+    let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    let [left, bottom, right, top] = areas.iter().fold(start, |b, area| {
+        let [left, bottom, right, top] = area.envelope;
+        [b[0].min(left), b[1].min(bottom), b[2].max(right), b[3].max(top)]
+    });
+    Some(crs::ground(crs_wkt?, WorldPoint { x: left, y: bottom }, [right - left, 0.0], [0.0, top - bottom]))
+}
+
 fn bounds(rings: &Rings) -> [f64; 4] {
     let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
     rings.iter().flatten().fold(start, |b, p| [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)])
@@ -116,7 +127,7 @@ pub fn subtract(rings: Rings, areas: &[Area]) -> Result<Vec<Rings>> {
 }
 
 /// Area in m² of what a polygon has in common with an area.
-pub fn common_area(rings: &Rings, area: &Area, measure: &Measure) -> Result<f64> {
+pub fn common_area(rings: &Rings, area: &Area, measure: &Ground) -> Result<f64> {
     if !area.meets(&bounds(rings)) {
         return Ok(0.0);
     }
@@ -124,7 +135,7 @@ pub fn common_area(rings: &Rings, area: &Area, measure: &Measure) -> Result<f64>
     Ok(common.map_or(0.0, |common| area_of(&common, measure)))
 }
 
-pub fn area_of(geometry: &Geometry, measure: &Measure) -> f64 {
+pub fn area_of(geometry: &Geometry, measure: &Ground) -> f64 {
     polygons_of(geometry).iter().flatten().map(|ring| measure.area(ring)).sum()
 }
 
@@ -145,8 +156,7 @@ fn collect(geometry: &Geometry, found: &mut Vec<Rings>) {
             geometry.get_geometry(index).get_points(&mut points);
             let mut ring: Vec<WorldPoint> = points.into_iter().map(|(x, y, _)| WorldPoint { x, y }).collect();
             ring.pop();
-            let plane = Measure::Plane { metres_per_unit: 1.0 };
-            if (plane.area(&ring) > 0.0) != (index == 0) {
+            if (plane_area(&ring) > 0.0) != (index == 0) {
                 ring.reverse();
             }
             if ring.len() >= 3 {

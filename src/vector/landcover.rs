@@ -6,7 +6,7 @@ use super::coverage::Coverage;
 use super::format::Format;
 use super::output::{Layers, Names, PolygonOutput, Summary};
 use super::place::Place;
-use super::shape::Region;
+use super::shape::{Corner, Region};
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
@@ -55,9 +55,10 @@ pub fn landcover(
     coverage.end();
     tracer.finish(&mut |region| finished.push(region));
     finished.drain(..).for_each(|region| coverage.region(region));
-    let pixel = source.placement.pixel_size(source.size);
+    let pixel = source.placement.pixel_size();
     let tolerance = options.tolerance.unwrap_or((pixel.width * pixel.height).sqrt());
-    for region in coverage.finish(pixel, tolerance, options.smooth).regions() {
+    let at = |corner: Corner| options.tolerance.map_or(pixel, |_| source.placement.pixel_size_at(corner));
+    for region in coverage.finish(at, tolerance, options.smooth).regions() {
         let parts = region
             .parts
             .into_iter()
@@ -90,7 +91,7 @@ mod tests {
         coverage.end();
         tracer.finish(&mut |region| finished.push(region));
         finished.drain(..).for_each(|region| coverage.region(region));
-        coverage.finish(PixelSize { width: 1.0, height: 1.0 }, tolerance, smooth).regions().collect()
+        coverage.finish(|_| PixelSize { width: 1.0, height: 1.0 }, tolerance, smooth).regions().collect()
     }
 
     fn twice_area(ring: &[(f64, f64)]) -> f64 {

@@ -87,6 +87,7 @@ fn spread(row: &mut [u64], scratch: &mut [u64], distance: usize) {
 }
 
 /// Smallest part and largest hole, in pixels.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sizes {
     /// Parts with fewer pixels go; 0 keeps all.
@@ -96,15 +97,24 @@ pub struct Sizes {
 }
 
 /// Fills small holes, then drops small parts. What touches the frame is no hole.
+#[cfg(test)]
 pub fn clean(mask: &mut BitGrid, sizes: Sizes) {
     if sizes.largest_hole > 0 {
-        paint_regions(mask, false, |region, width, height| {
-            region.pixels <= sizes.largest_hole && !touches_frame(region, width, height)
-        });
+        fill_holes(mask, |region| region.pixels <= sizes.largest_hole);
     }
     if sizes.smallest_part > 1 {
-        paint_regions(mask, true, |region, _, _| region.pixels < sizes.smallest_part);
+        drop_parts(mask, |region| region.pixels < sizes.smallest_part);
     }
+}
+
+/// Fills the holes that are small; what touches the frame is no hole.
+pub fn fill_holes(mask: &mut BitGrid, is_small: impl Fn(&Region) -> bool) {
+    paint_regions(mask, false, |region, width, height| is_small(region) && !touches_frame(region, width, height));
+}
+
+/// Drops the parts that are small.
+pub fn drop_parts(mask: &mut BitGrid, is_small: impl Fn(&Region) -> bool) {
+    paint_regions(mask, true, |region, _, _| is_small(region));
 }
 
 fn touches_frame(region: &Region, width: usize, height: usize) -> bool {

@@ -24,7 +24,6 @@ pub mod geopackage;
 mod geoparquet;
 mod landcover;
 mod mask;
-mod measure;
 mod neighbours;
 mod network;
 mod ogr;

@@ -10,6 +10,7 @@ use super::square::Point;
 use lines::{averaged, thinned};
 
 pub use lines::{distance, heading, length, nearest, off};
+pub use width::Frame;
 
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -30,7 +31,7 @@ pub struct Edge {
     pub gap: f64,
 }
 
-/// Removed nodes and edges stay as holes until `compact`.
+/// Removed nodes and edges stay as holes until `compact`. Positions are those of a `Frame`.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     pub nodes: Vec<Node>,

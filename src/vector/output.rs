@@ -32,7 +32,7 @@ pub struct ClassSummary {
     pub value: i64,
     pub name: String,
     pub polygons: u64,
-    /// Square metres; pixels without a CRS.
+    /// Square metres on the ellipsoid; pixels without a CRS.
     pub area: f64,
 }
 

@@ -3,17 +3,16 @@
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 
 use super::format::Format;
-use super::measure::Measure;
 use super::shape::Corner;
 use super::source::Placement;
 use crate::error::{Context, Error, Result};
-use crate::geom::{GeoTransform, WorldPoint};
+use crate::geom::{GeoTransform, Ground, WorldPoint};
 use crate::scene::is_crs_text;
 
 /// Where positions in pixels end up.
 pub struct Place {
     transform: GeoTransform,
-    measure: Measure,
+    measure: Ground,
     mirrored: bool,
     reprojection: Option<CoordTransform>,
     /// The CRS of the output.
@@ -28,14 +27,14 @@ impl Place {
         let (reprojection, crs_wkt) = reprojection(source.crs_wkt.as_deref(), target_crs, format)?;
         Ok(Self {
             transform: source.transform,
-            measure: source.measure,
+            measure: source.ground.ground.clone(),
             mirrored: determinant < 0.0,
             reprojection,
             crs_wkt,
         })
     }
 
-    pub fn measure(&self) -> &Measure {
+    pub fn measure(&self) -> &Ground {
         &self.measure
     }
 

@@ -8,7 +8,6 @@ use super::blocks;
 use super::buildings::{self, SquareOptions};
 use super::class_product::ClassProduct;
 use super::ffi::Value;
-use super::mask;
 use super::neighbours;
 use super::output::Summary;
 use super::write::{Field, FieldKind};
@@ -36,13 +35,13 @@ impl ClassProduct<'_> {
             let mut mask = self.mask(class, MIN_AREA, MAX_HOLE, 0.0)?;
             // Closing and filling may have taken what is another class's already.
             if mask.remove(&claimed) {
-                mask::clean(&mut mask, self.sizes(MIN_AREA, 0.0));
+                self.clean(&mut mask, MIN_AREA, 0.0);
             }
             claimed.add(&mask);
             self.regions(&mask, class, |_| {}, |region| all.extend(buildings::outline(region, &square)))?;
         }
         drop(claimed);
-        blocks::square_blocks(&mut all, &square, self.sizes(MIN_AREA, MAX_HOLE).largest_hole);
+        blocks::square_blocks(&mut all, &square, self.largest_hole(MAX_HOLE));
         neighbours::separate(&mut all);
         for building in all {
             let mut rings = Vec::with_capacity(building.rings.len());
@@ -65,8 +64,7 @@ impl ClassProduct<'_> {
         let ring = self.place.ring(building.rings[0].iter().copied());
         let mut walls: BTreeMap<i64, (f64, f64, f64)> = BTreeMap::new();
         for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
-            let (sx, sy) = self.place.measure().scale(*a);
-            let (dx, dy) = ((b.x - a.x) * sx, (b.y - a.y) * sy);
+            let (dx, dy) = self.place.measure().metric(*a).across_and_along(b.x - a.x, b.y - a.y);
             let length = dx.hypot(dy);
             let azimuth = dx.atan2(dy).to_degrees().rem_euclid(180.0);
             // Walls of one direction count together; doubled angles make 179° and 1° neighbours.

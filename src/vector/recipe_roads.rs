@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::class_product::ClassProduct;
-use super::network::Rules;
+use super::network::{Frame, Rules};
 use super::output::Summary;
 use super::road_output::RoadOutput;
 use crate::error::Result;
@@ -22,8 +22,9 @@ impl ClassProduct<'_> {
                 shortest_part: self.options.min_length.unwrap_or(25.0) / metre,
                 tolerance: self.options.tolerance.map_or(0.7, |metres| metres / metre),
             };
-            let (nodes, edges) = super::roads::centre_lines(&mask, &rules);
-            output.network(class, &nodes, &edges, metre)?;
+            let (nodes, edges) =
+                super::roads::centre_lines(&mask, Frame::of(self.pixel.width, self.pixel.height), &rules);
+            output.network(class, &nodes, &edges, &self.source.placement.ground)?;
             let mut fault = Ok(());
             self.regions(
                 &mask,

@@ -6,6 +6,7 @@ use super::class_product::ClassProduct;
 use super::coverage::Coverage;
 use super::geometry::{self, Rings};
 use super::output::Summary;
+use super::shape::Corner;
 use super::vectorize::beside;
 use crate::atomic;
 use crate::error::Result;
@@ -40,7 +41,10 @@ impl ClassProduct<'_> {
             )?;
             coverage.end();
             let smooth = self.options.smooth.unwrap_or(true);
-            for region in coverage.finish(self.pixel, tolerance, smooth).regions() {
+            let at = |corner: Corner| {
+                self.options.tolerance.map_or(self.pixel, |_| self.source.placement.pixel_size_at(corner))
+            };
+            for region in coverage.finish(at, tolerance, smooth).regions() {
                 for part in region.parts {
                     let rings: Rings = part.into_iter().map(|ring| self.place.ring(ring.into_iter())).collect();
                     for rings in geometry::subtract(rings, &permanent)? {
@@ -59,8 +63,10 @@ impl ClassProduct<'_> {
         let mut summary = output.finish(&self.source)?;
         if !zones.is_empty() {
             let table = self.options.zone_table.clone().unwrap_or_else(|| beside(out, "_zones", "csv"));
+            // Zones may reach far beyond the scene.
+            let ground = geometry::ground_under(&zones, crs).unwrap_or_else(|| self.place.measure().clone());
             let rows = zones.iter().zip(&wet).map(|(zone, &wet)| {
-                let whole = geometry::area_of(&zone.geometry, self.place.measure());
+                let whole = geometry::area_of(&zone.geometry, &ground);
                 (zone.name.as_str(), whole, wet)
             });
             atomic::write_file(&table, zone_table(rows, self.source.placement.in_pixels()).as_bytes())?;

@@ -15,7 +15,7 @@ use super::wkb::{line_wkb, point_wkb, polygon_wkb};
 use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
 use crate::atomic;
 use crate::error::Result;
-use crate::geom::WorldPoint;
+use crate::geom::{PixelGround, WorldPoint};
 
 const LINES: usize = 0;
 const NODES: usize = 1;
@@ -98,8 +98,8 @@ impl<'a> RoadOutput<'a> {
         self.writers[writer].write(features)
     }
 
-    /// Writes a class's network; `metre`: metres of a pixel.
-    pub fn network(&mut self, class: u16, nodes: &[Node], edges: &[Edge], metre: f64) -> Result<()> {
+    /// Writes a class's network.
+    pub fn network(&mut self, class: u16, nodes: &[Node], edges: &[Edge], ground: &PixelGround) -> Result<()> {
         let mut degree = vec![0i64; nodes.len()];
         for edge in edges {
             degree[edge.from] += 1;
@@ -122,7 +122,9 @@ impl<'a> RoadOutput<'a> {
             self.place.project(&mut line)?;
             total += length;
             let (from, to) = (self.nodes + edge.from as i64, self.nodes + edge.to as i64);
-            self.graph.edge(from, to, length, edge.width * metre, &line);
+            let metre = pixel_side(edge, ground);
+            let width = edge.width * metre;
+            self.graph.edge(from, to, length, width, &line);
             let values = vec![
                 Value::Integer(self.edges),
                 Value::Integer(from),
@@ -130,7 +132,7 @@ impl<'a> RoadOutput<'a> {
                 Value::Integer(self.names.value(class)),
                 Value::Text(self.names.get(class)),
                 Value::Real(length),
-                Value::Real(edge.width * metre),
+                Value::Real(width),
                 Value::Real(edge.gap * metre),
             ];
             self.edges += 1;
@@ -202,6 +204,11 @@ impl<'a> RoadOutput<'a> {
         let polygons = self.classes.iter().map(|class| class.polygons).sum();
         Ok(Summary { polygons, classes: self.classes, in_pixels: source.placement.in_pixels(), notes })
     }
+}
+
+/// The side of a square of a pixel's area, in metres, in the middle of a line.
+fn pixel_side(edge: &Edge, ground: &PixelGround) -> f64 {
+    edge.line.get(edge.line.len() / 2).map_or(0.0, |middle| ground.pixel_area(middle.0, middle.1).sqrt())
 }
 
 /// GraphML as networkx, igraph and Gephi read it.

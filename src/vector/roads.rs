@@ -2,26 +2,30 @@
 
 use super::bits::BitGrid;
 use super::bridge::bridge;
-use super::network::{Edge, Network, Node, Rules};
+use super::network::{Edge, Frame, Network, Node, Rules};
 use super::thin::thin;
 
-/// The centre lines of a mask as a graph, in pixels. Call it on a cleaned mask: every hole becomes a ring road.
-pub fn centre_lines(mask: &BitGrid, rules: &Rules) -> (Vec<Node>, Vec<Edge>) {
+/// The centre lines of a mask as a graph, with positions in pixels; lengths and widths are counted in sides of a square of a
+/// pixel's area, as the rules are. Call it on a cleaned mask: every hole becomes a ring road.
+pub fn centre_lines(mask: &BitGrid, frame: Frame, rules: &Rules) -> (Vec<Node>, Vec<Edge>) {
     let mut skeleton = mask.clone();
     thin(&mut skeleton);
-    let mut network = Network::of(&skeleton, mask);
+    let mut network = Network::of(&skeleton, mask, frame);
     drop(skeleton);
     network.cut_spurs(rules.shortest_spur);
     network.merge_junctions();
     network.cut_spurs(rules.shortest_spur);
-    network.reach_ends(mask);
+    network.reach_ends(mask, frame);
     bridge(&mut network, rules.widest_gap);
     network.merge_junctions();
     network.drop_short_parts(rules.shortest_part);
     network.dissolve();
     network.smooth(rules.tolerance);
-    network.measure_widths(mask);
-    network.compact()
+    network.measure_widths(mask, frame);
+    let (mut nodes, mut edges) = network.compact();
+    nodes.iter_mut().for_each(|node| node.at = frame.position(node.at));
+    edges.iter_mut().flat_map(|edge| &mut edge.line).for_each(|point| *point = frame.position(*point));
+    (nodes, edges)
 }
 
 #[cfg(test)]
@@ -207,7 +211,7 @@ mod tests {
             close(&mut mask, Disc { cols: 1.0, rows: 1.0 });
             clean(&mut mask, Sizes { smallest_part: 60, largest_hole: 40 });
             let rules = Rules { shortest_spur: 10.0, widest_gap: 30.0, shortest_part: 40.0, tolerance: 0.7 };
-            let (nodes, edges) = centre_lines(&mask, &rules);
+            let (nodes, edges) = centre_lines(&mask, Frame::SQUARE, &rules);
             let found: Lines = edges.iter().map(|edge| edge.line.clone()).collect();
             let total: f64 = lines.iter().map(|line| length(line)).sum();
             let near = samples(&lines).iter().filter(|&&at| off_lines(at, &found) <= 3.0).count();

@@ -52,8 +52,15 @@ impl Positions {
     }
 }
 
-/// `live` has a bit for every corner of every arc; the bits of corners that go are cleared. `tolerance` in metres.
-pub fn simplify(corners: &[Corner], starts: &[usize], live: &mut BitGrid, pixel: PixelSize, tolerance: f64) -> Arcs {
+/// `live` has a bit for every corner of every arc; the bits of corners that go are cleared. `tolerance` in metres, of which
+/// `pixel` tells how many a pixel has where an arc begins.
+pub fn simplify(
+    corners: &[Corner],
+    starts: &[usize],
+    live: &mut BitGrid,
+    pixel: impl Fn(Corner) -> PixelSize,
+    tolerance: f64,
+) -> Arcs {
     let mut straight = HashSet::new();
     for ends in starts.windows(2) {
         if ends[1] - ends[0] == 2 {
@@ -67,7 +74,7 @@ pub fn simplify(corners: &[Corner], starts: &[usize], live: &mut BitGrid, pixel:
         if arc.len() <= 2 || tolerance <= 0.0 {
             result.corners.extend_from_slice(arc);
         } else {
-            work.arc(arc, live, &mut straight, pixel, tolerance);
+            work.arc(arc, live, &mut straight, pixel(arc[0]), tolerance);
             let kept = arc.iter().zip(&work.gone).filter(|(_, gone)| !**gone).map(|(corner, _)| *corner);
             result.corners.extend(kept);
         }

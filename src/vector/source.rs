@@ -8,9 +8,10 @@ use gdal::raster::{Buffer, RasterBand};
 use gdal::{Dataset, Metadata as _};
 
 use super::coverage::PixelSize;
-use super::measure::{Earth, Measure};
+use super::shape::Corner;
+use crate::crs;
 use crate::error::{Context, Error, Result};
-use crate::geom::{GeoTransform, Size, Window};
+use crate::geom::{GeoTransform, Ground, PixelGround, Size, Window};
 use crate::raster::{ABSENT, CodedRaster, Coding};
 use crate::scene::{ClassInfo, ClassNames, ColourRole};
 
@@ -26,13 +27,17 @@ pub struct Placement {
     pub transform: GeoTransform,
     pub georeferenced: bool,
     pub crs_wkt: Option<String>,
-    pub measure: Measure,
+    /// Areas and lengths: square metres and metres, or pixels where there is no CRS.
+    pub ground: PixelGround,
 }
 
 impl Placement {
     /// What a reader of the results should know about their coordinates.
     pub fn notes(&self, name: &str) -> Vec<String> {
         match (&self.crs_wkt, self.georeferenced) {
+            (Some(_), _) if matches!(self.ground.ground, Ground::Flat(_)) => vec![format!(
+                "nothing leads from the CRS of {name} to the earth: areas and lengths are those of its own plane"
+            )],
             (Some(_), _) => Vec::new(),
             (None, true) => vec![format!(
                 "{name} has no CRS: the result has its coordinates, and no CRS either; areas and lengths are in pixels"
@@ -43,19 +48,21 @@ impl Placement {
         }
     }
 
-    /// Whether areas and lengths are in pixels, a length's unit being the side of a square pixel of their area.
+    /// Whether areas and lengths are in pixels.
     pub fn in_pixels(&self) -> bool {
         self.crs_wkt.is_none()
     }
 
     /// Metres of a step to the next column and to the next row, in the middle of the raster.
-    pub fn pixel_size(&self, size: Size) -> PixelSize {
-        let (col, row) = (size.width as f64 / 2.0, size.height as f64 / 2.0);
-        let middle = self.transform.to_world(col, row);
-        PixelSize {
-            width: self.measure.distance(middle, self.transform.to_world(col + 1.0, row)),
-            height: self.measure.distance(middle, self.transform.to_world(col, row + 1.0)),
-        }
+    pub fn pixel_size(&self) -> PixelSize {
+        let [width, height] = self.ground.steps();
+        PixelSize { width, height }
+    }
+
+    /// The same at a corner of pixels.
+    pub fn pixel_size_at(&self, corner: Corner) -> PixelSize {
+        let metric = self.ground.metric(f64::from(corner.col), f64::from(corner.row));
+        PixelSize { width: metric.xx.sqrt(), height: metric.yy.sqrt() }
     }
 }
 
@@ -404,25 +411,8 @@ fn placement(dataset: &Dataset) -> Placement {
     let transform = coefficients.map_or(GeoTransform::IDENTITY, |coefficients| GeoTransform { coefficients });
     // Without a geotransform a CRS places nothing.
     let crs = coefficients.and_then(|_| dataset.spatial_ref().ok());
-    let measure = match &crs {
-        Some(crs) if crs.is_geographic() => {
-            let earth = match (crs.semi_major(), crs.semi_minor()) {
-                (Ok(major), Ok(minor)) if major > 0.0 && minor > 0.0 => Earth::new(major, minor),
-                _ => Earth::WGS84,
-            };
-            let degree = crs.angular_units();
-            Measure::Ellipsoid { earth, radians_per_unit: if degree > 0.0 { degree } else { 1f64.to_radians() } }
-        }
-        Some(crs) => {
-            let metres = crs.linear_units();
-            Measure::Plane { metres_per_unit: if metres > 0.0 { metres } else { 1.0 } }
-        }
-        // In pixels: nobody knows the unit of the coordinates.
-        None => {
-            let side = transform.pixel_area().sqrt();
-            Measure::Plane { metres_per_unit: if side > 0.0 { side.recip() } else { 1.0 } }
-        }
-    };
     let crs_wkt = crs.and_then(|crs| crs.to_wkt().ok()).filter(|wkt| !wkt.is_empty());
-    Placement { transform, georeferenced: coefficients.is_some(), crs_wkt, measure }
+    let (width, height) = dataset.raster_size();
+    let ground = crs::pixel_ground(crs_wkt.as_deref(), transform, Size::new(width, height));
+    Placement { transform, georeferenced: coefficients.is_some(), crs_wkt, ground }
 }

@@ -10,6 +10,10 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field as Cell;
 use tempfile::TempDir;
 
+/// Square metres on the ellipsoid in a square metre of the plane, along the central meridian of a UTM zone: its scale there is
+/// 0.9996 by definition.
+pub const UTM_CENTRE: f64 = 1.0 / (0.9996 * 0.9996);
+
 /// A label raster in a folder of its own.
 pub struct Scene {
     folder: TempDir,

@@ -15,6 +15,9 @@ use super::trace::Connectedness;
 use crate::error::{Error, Result};
 use crate::scene::{ClassInfo, ProductOptions, Recipe, is_background};
 
+/// Sides of pixels that differ by more, as a factor, are worth a word.
+const UNEVEN: f64 = 1.02;
+
 /// Makes one product of a label raster. `classes`: those of the labels; empty: as the raster names them.
 ///
 /// # Errors
@@ -54,18 +57,43 @@ pub fn vectorize(
     };
     let taken = taken.into_iter().map(label).collect::<Result<_>>()?;
     let product = ClassProduct {
-        pixel: source.placement.pixel_size(source.size),
+        pixel: source.placement.pixel_size(),
         taken,
         place: Place::new(&source.placement, options.t_srs.as_deref(), format)?,
         source,
         scores,
         options,
     };
-    match recipe {
+    let mut summary = match recipe {
         Recipe::Buildings => product.buildings(out),
         Recipe::Roads => product.roads(out),
         Recipe::Water | Recipe::Plain | Recipe::Landcover => product.water(out),
+    }?;
+    if recipe == Recipe::Roads || options.opening.is_some() || options.closing.is_some() {
+        summary.notes.extend(uneven(&product.source, "widths and distances"));
     }
+    Ok(summary)
+}
+
+/// What a user should know where metres become pixels once for a whole raster, and pixels are not of one size.
+fn uneven(source: &LabelSource, what: &str) -> Option<String> {
+    let [least, most] = source.placement.ground.pixel_area_range().map(f64::sqrt);
+    let middle = source.placement.ground.middle_pixel_area().sqrt();
+    (source.placement.crs_wkt.is_some() && most > UNEVEN * least).then(|| {
+        format!(
+            "{}: a pixel's side is {} to {} m on the ground: {what} to work with are right in the middle, for {} m",
+            source.name(),
+            short(least),
+            short(most),
+            short(middle)
+        )
+    })
+}
+
+/// A length with three digits or so.
+fn short(metres: f64) -> String {
+    let decimals = (2.0 - metres.abs().max(1e-9).log10().floor()).clamp(0.0, 9.0) as usize;
+    format!("{metres:.decimals$}")
 }
 
 /// Whether a product could be made of labels that are still to come, as far as their CRS and the other files tell.
@@ -122,20 +150,21 @@ fn whole_map(
     out: &Path,
     options: &ProductOptions,
 ) -> Result<Summary> {
-    let pixel = source.placement.pixel_size(source.size);
     let landcover_options = LandcoverOptions {
         tolerance: options.tolerance,
         smooth: options.smooth.unwrap_or(false),
         target_crs: options.t_srs.clone(),
         layer_per_class: options.layer_per_class,
     };
-    let smallest = pixels(options.min_area.unwrap_or(0.0), pixel);
+    let smallest = pixels(options.min_area.unwrap_or(0.0), &source.placement.ground);
     if smallest <= 1 {
         return landcover(source, scores, skip, out, &landcover_options);
     }
     let folder = Hidden::beside(out, "sieved")?;
     let sieved = source.sieved(&folder.path().join("labels.tif"), smallest)?;
-    landcover(&sieved, scores, skip, out, &landcover_options)
+    let mut summary = landcover(&sieved, scores, skip, out, &landcover_options)?;
+    summary.notes.extend(uneven(source, "least areas"));
+    Ok(summary)
 }
 
 /// `NAME_suffix.extension` beside `NAME.…`.

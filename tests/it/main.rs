@@ -18,6 +18,7 @@ mod logs;
 mod look;
 mod masks;
 mod meaning;
+mod metres;
 mod mutations;
 mod outputs;
 mod parity_binary;

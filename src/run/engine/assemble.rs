@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::areas::AreaSums;
 use super::windows::DataWindows;
 use super::{Counts, Engine, IDENTITY_TAG, ROWS_AT_ONCE, layers};
 use crate::error::{Context, Error, Result};
@@ -53,6 +54,7 @@ pub(super) fn assemble(
     }
     counts.classes = writers.labels.counts().to_vec();
     counts.nodata = engine.scene.output_grid().0.pixels() as u64 - counts.classes.iter().sum::<u64>();
+    counts.areas = writers.areas.take().map(AreaSums::finish);
     writers.finish()?;
     Ok(windows)
 }
@@ -63,6 +65,7 @@ struct Writers {
     scores: Option<ScoreWriter>,
     confidence: Option<ScoreWriter>,
     margin: Option<ScoreWriter>,
+    areas: Option<AreaSums>,
     /// From the model's grid to that of the results, where they differ.
     regrid: Option<Regrid>,
 }
@@ -103,6 +106,7 @@ impl Writers {
             scores: scores(&outputs.scores, &names, rasters.scores)?,
             confidence: scores(&outputs.confidence, &["confidence"], rasters.certainty)?,
             margin: scores(&outputs.margin, &["margin"], rasters.certainty)?,
+            areas: AreaSums::new(engine.scene, engine.classes.len()),
             regrid,
         })
     }
@@ -147,7 +151,12 @@ impl Writers {
     /// Writes rows of the results' grid.
     fn write_values(&mut self, first_row: usize, values: &Values) -> Result<()> {
         match values {
-            Values::Labels(labels) => self.labels.write_rows(first_row, labels),
+            Values::Labels(labels) => {
+                if let Some(areas) = &mut self.areas {
+                    areas.add(first_row, labels);
+                }
+                self.labels.write_rows(first_row, labels)
+            }
             Values::Scores(name, scores) => {
                 let writer = match name.as_str() {
                     layers::SCORES => &mut self.scores,

@@ -9,6 +9,7 @@
 //! a part's border are computed for each part that they reach, so that every pixel blends the same windows in the same
 //! order, however the scene was cut and wherever an earlier run was stopped.
 
+mod areas;
 mod assemble;
 mod compute;
 mod divide;
@@ -23,6 +24,7 @@ mod windows;
 use std::sync::OnceLock;
 use std::thread;
 
+pub use areas::Areas;
 pub use memory::least as least_memory;
 use meter::Meter;
 use queue::queue;
@@ -142,6 +144,8 @@ pub struct Counts {
     /// Pixels of each class.
     pub classes: Vec<u64>,
     pub nodata: u64,
+    /// Square metres of both; `None` where no CRS says how large pixels are.
+    pub areas: Option<Areas>,
 }
 
 /// How far a scene has come.

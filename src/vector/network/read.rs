@@ -4,12 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::super::bits::BitGrid;
 use super::super::thin::AROUND;
-use super::width::radius;
+use super::width::{Frame, radius};
 use super::{Network, Node};
 
 impl Network {
     /// Reads the graph off a skeleton. `mask` is what it was thinned from.
-    pub fn of(skeleton: &BitGrid, mask: &BitGrid) -> Self {
+    pub fn of(skeleton: &BitGrid, mask: &BitGrid, frame: Frame) -> Self {
         let mut network = Self::default();
         let degree = |col: i64, row: i64| AROUND.iter().filter(|(dc, dr)| skeleton.at(col + dc, row + dr)).count();
         // Junction pixels that touch are one node.
@@ -39,8 +39,8 @@ impl Network {
                 }
                 let n = pixels.len() as f64;
                 let sum = pixels.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 as f64, sum.1 + p.1 as f64));
-                let at = (sum.0 / n + 0.5, sum.1 / n + 0.5);
-                network.nodes.push(Node { at, radius: radius(mask, at) });
+                let at = ((sum.0 / n + 0.5) * frame.col, (sum.1 / n + 0.5) * frame.row);
+                network.nodes.push(Node { at, radius: radius(mask, frame, at) });
                 starts.extend(pixels);
             }
         }
@@ -52,7 +52,7 @@ impl Network {
                     && !node_of.contains_key(&first)
                     && !walked.get(first.0 as usize, first.1 as usize)
                 {
-                    network.walk(skeleton, &node_of, &mut walked, (col, row), first);
+                    network.walk(skeleton, frame, &node_of, &mut walked, (col, row), first);
                 }
             }
         }
@@ -71,13 +71,14 @@ impl Network {
             let line = vec![network.nodes[node].at, network.nodes[other].at];
             network.add(node, other, line, 0.0);
         }
-        network.rings(skeleton, &node_of, &mut walked, mask);
+        network.rings(skeleton, frame, &node_of, &mut walked, mask);
         network
     }
 
     fn walk(
         &mut self,
         skeleton: &BitGrid,
+        frame: Frame,
         node_of: &HashMap<(i64, i64), usize>,
         walked: &mut BitGrid,
         start: (i64, i64),
@@ -88,7 +89,7 @@ impl Network {
         let (mut before, mut at) = (start, first);
         let to = loop {
             walked.set(at.0 as usize, at.1 as usize, true);
-            line.push((at.0 as f64 + 0.5, at.1 as f64 + 0.5));
+            line.push(frame.middle(at.0, at.1));
             let ahead = |near: &(i64, i64)| *near != before && skeleton.at(near.0, near.1);
             let near = AROUND.map(|(dc, dr)| (at.0 + dc, at.1 + dr));
             // Not back into the node we just left, unless there is nothing else.
@@ -108,7 +109,7 @@ impl Network {
         };
         let to = to.unwrap_or_else(|| {
             // A hair that ends without an end pixel of its own.
-            self.nodes.push(Node { at: (at.0 as f64 + 0.5, at.1 as f64 + 0.5), radius: 1.0 });
+            self.nodes.push(Node { at: frame.middle(at.0, at.1), radius: 1.0 });
             self.nodes.len() - 1
         });
         line.push(self.nodes[to].at);
@@ -122,6 +123,7 @@ impl Network {
     fn rings(
         &mut self,
         skeleton: &BitGrid,
+        frame: Frame,
         node_of: &HashMap<(i64, i64), usize>,
         walked: &mut BitGrid,
         mask: &BitGrid,
@@ -132,7 +134,7 @@ impl Network {
                 if walked.get(col, row) || node_of.contains_key(&start) {
                     continue;
                 }
-                let at = (col as f64 + 0.5, row as f64 + 0.5);
+                let at = frame.middle(col as i64, row as i64);
                 let node = self.nodes.len();
                 let mut line = vec![at];
                 let mut here = start;
@@ -143,12 +145,12 @@ impl Network {
                     .find(|next| skeleton.at(next.0, next.1) && !walked.get(next.0 as usize, next.1 as usize))
                 {
                     walked.set(next.0 as usize, next.1 as usize, true);
-                    line.push((next.0 as f64 + 0.5, next.1 as f64 + 0.5));
+                    line.push(frame.middle(next.0, next.1));
                     here = next;
                 }
                 if line.len() > 3 {
                     line.push(at);
-                    self.nodes.push(Node { at, radius: radius(mask, at) });
+                    self.nodes.push(Node { at, radius: radius(mask, frame, at) });
                     self.add(node, node, line, 0.0);
                 }
             }

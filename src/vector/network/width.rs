@@ -5,10 +5,44 @@ use super::super::square::Point;
 use super::Network;
 use super::lines::{back_from_end, cut_end, distance, heading, length};
 
+/// Pixels as they lie on the ground: steps to the next column and row, in sides of a square of a pixel's area. Lengths
+/// that are measured in it are the same in all directions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Frame {
+    pub col: f64,
+    pub row: f64,
+}
+
+impl Frame {
+    pub const SQUARE: Self = Self { col: 1.0, row: 1.0 };
+
+    /// Of pixels that are so many metres wide and high.
+    pub fn of(width: f64, height: f64) -> Self {
+        let aspect = (width / height).sqrt();
+        // A projection stretches pixels a little; that is no reason to move points off the middles of pixels.
+        let square = (aspect - 1.0).abs() < 0.005 || !aspect.is_normal();
+        if square { Self::SQUARE } else { Self { col: aspect, row: 1.0 / aspect } }
+    }
+
+    /// The middle of a pixel.
+    pub(super) fn middle(self, col: i64, row: i64) -> Point {
+        ((col as f64 + 0.5) * self.col, (row as f64 + 0.5) * self.row)
+    }
+
+    pub(super) fn pixel(self, at: Point) -> (i64, i64) {
+        ((at.0 / self.col).floor() as i64, (at.1 / self.row).floor() as i64)
+    }
+
+    /// A position in pixels.
+    pub fn position(self, at: Point) -> Point {
+        (at.0 / self.col, at.1 / self.row)
+    }
+}
+
 impl Network {
     /// Lets dead ends run straight on to the end of their road: thinning stops about half a width before it, and often
     /// turns into one of the end's corners on the way.
-    pub fn reach_ends(&mut self, mask: &BitGrid) {
+    pub fn reach_ends(&mut self, mask: &BitGrid, frame: Frame) {
         let incidence = self.incidence();
         for index in 0..self.edges.len() {
             for last in [false, true] {
@@ -21,13 +55,15 @@ impl Network {
                     edge.line.reverse();
                 }
                 let total = length(&edge.line);
-                let half = radius(mask, back_from_end(&edge.line, (total / 2.0).min(10.0)));
+                let half = radius(mask, frame, back_from_end(&edge.line, (total / 2.0).min(10.0)));
                 cut_end(&mut edge.line, (half + 1.0).min(total / 3.0));
                 if let Some((dx, dy)) = heading(&edge.line, true, 8.0 + 2.0 * half) {
                     let at = edge.line[edge.line.len() - 1];
                     let most = 4.0 * half + 4.0;
                     let mut reached = 0.0;
-                    while reached < most && inside(mask, (at.0 + dx * (reached + 0.5), at.1 + dy * (reached + 0.5))) {
+                    while reached < most
+                        && inside(mask, frame, (at.0 + dx * (reached + 0.5), at.1 + dy * (reached + 0.5)))
+                    {
                         reached += 0.5;
                     }
                     edge.line.push((at.0 + dx * reached, at.1 + dy * reached));
@@ -43,7 +79,7 @@ impl Network {
     }
 
     /// Measures every edge's width across the road, away from its junctions.
-    pub fn measure_widths(&mut self, mask: &BitGrid) {
+    pub fn measure_widths(&mut self, mask: &BitGrid, frame: Frame) {
         for edge in self.edges.iter_mut().flatten() {
             let total = length(&edge.line);
             let margin = (self.nodes[edge.from].radius.max(self.nodes[edge.to].radius) * 1.5).min(total * 0.4);
@@ -60,8 +96,8 @@ impl Network {
                     let here = run + along;
                     if here >= margin && here <= total - margin {
                         let at = (pair[0].0 + dx * along, pair[0].1 + dy * along);
-                        if inside(mask, at) {
-                            widths.push(reach(mask, at, (-dy, dx)) + reach(mask, at, (dy, -dx)));
+                        if inside(mask, frame, at) {
+                            widths.push(reach(mask, frame, at, (-dy, dx)) + reach(mask, frame, at, (dy, -dx)));
                         }
                     }
                     along += 2.0;
@@ -77,32 +113,35 @@ impl Network {
     }
 }
 
-fn inside(mask: &BitGrid, at: Point) -> bool {
-    mask.at(at.0.floor() as i64, at.1.floor() as i64)
+fn inside(mask: &BitGrid, frame: Frame, at: Point) -> bool {
+    let (col, row) = frame.pixel(at);
+    mask.at(col, row)
 }
 
 /// How far the mask goes from a point in a direction; at most 200 pixels.
-fn reach(mask: &BitGrid, from: Point, towards: Point) -> f64 {
+fn reach(mask: &BitGrid, frame: Frame, from: Point, towards: Point) -> f64 {
     let mut run = 0.0;
-    while run < 200.0 && inside(mask, (from.0 + towards.0 * (run + 0.25), from.1 + towards.1 * (run + 0.25))) {
+    while run < 200.0 && inside(mask, frame, (from.0 + towards.0 * (run + 0.25), from.1 + towards.1 * (run + 0.25))) {
         run += 0.25;
     }
     run
 }
 
 /// Distance to the nearest pixel outside the mask, less half a pixel; the frame is no border. At most 100 pixels.
-pub fn radius(mask: &BitGrid, at: Point) -> f64 {
-    let (col, row) = (at.0.floor() as i64, at.1.floor() as i64);
-    let mut best = 100i64 * 100;
+pub fn radius(mask: &BitGrid, frame: Frame, at: Point) -> f64 {
+    let (col, row) = frame.pixel(at);
+    let mut best = 100.0 * 100.0;
     let known = |col: i64, row: i64| {
         (0..mask.width() as i64).contains(&col) && (0..mask.height() as i64).contains(&row) && !mask.at(col, row)
     };
-    for dy in 0..100 {
-        if dy * dy >= best {
+    let square_of = |steps: i64, side: f64| (steps as f64 * side) * (steps as f64 * side);
+    for dy in 0.. {
+        let down = square_of(dy, frame.row);
+        if down >= best {
             break;
         }
-        for dx in 0..100 {
-            let square = dx * dx + dy * dy;
+        for dx in 0.. {
+            let square = square_of(dx, frame.col) + down;
             if square >= best {
                 break;
             }
@@ -111,5 +150,5 @@ pub fn radius(mask: &BitGrid, at: Point) -> f64 {
             }
         }
     }
-    ((best as f64).sqrt() - 0.5).max(0.5)
+    (best.sqrt() - 0.5).max(0.5)
 }
