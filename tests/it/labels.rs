@@ -20,7 +20,10 @@ fn scene(path: &Path) {
     write_scene(path, 60, 40, &(0..60 * 40).flat_map(pixel).collect::<Vec<u8>>());
 }
 
-/// Class, class_id and area (m², of 0.25 m² a pixel) of the polygons in the layers that have areas.
+/// Square metres on the ellipsoid in one of the plane of UTM where the scene lies, by PROJ and GeographicLib.
+const UTM: f64 = 1.000_247_06;
+
+/// Class, class_id and area (m² in the plane, of 0.25 m² a pixel) of the polygons in the layers that have areas.
 fn polygons(path: &Path) -> Vec<(String, i64, f64)> {
     let dataset = Dataset::open(path).expect("polygons");
     let mut found = Vec::new();
@@ -34,8 +37,7 @@ fn polygons(path: &Path) -> Vec<(String, i64, f64)> {
             found.push((
                 feature.field_as_string(class).expect("text").expect("a class"),
                 feature.field_as_integer64(id).expect("a number").expect("a value"),
-                // The scene is rotated: corners are not exact.
-                (feature.field_as_double(area).expect("a number").expect("an area") * 1e3).round() / 1e3,
+                (feature.field_as_double(area).expect("a number").expect("an area") / UTM * 1e3).round() / 1e3,
             ));
         }
     }
