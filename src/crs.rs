@@ -1,6 +1,7 @@
 //! Coordinate reference systems: what PROJ, by way of GDAL, knows of the ground under a raster.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+use geo::{Distance as _, Point};
 
 use crate::geom::{Ellipsoid, GeoTransform, Ground, Lattice, Metric, PixelGround, Size, WorldPoint};
 use crate::scene::Georeference;
@@ -76,7 +77,7 @@ fn inverse(crs: &SpatialRef) -> Option<(CoordTransform, f64)> {
     Some((CoordTransform::new(crs, &degrees).ok()?, radians(&degrees)))
 }
 
-/// The metric of places: how their surroundings, a step away in the CRS' units, lie on the earth.
+/// The metric of places: how far apart their neighbours, a step away in the CRS' units, lie by geodesics of the ellipsoid.
 fn metrics(
     inverse: &CoordTransform,
     radians: f64,
@@ -89,17 +90,22 @@ fn metrics(
         places.iter().flat_map(|place| steps.map(|(dx, dy)| (place.x + dx, place.y + dy))).unzip();
     // Places that the projection does not have come back as no numbers; the others are right.
     let _ = inverse.transform_coords(&mut x, &mut y, &mut []);
+    let geodesics = earth.geodesics();
+    let degrees = radians.to_degrees();
     let on_earth = |longitude: f64, latitude: f64| {
-        (longitude.is_finite() && latitude.is_finite()).then(|| earth.position(longitude * radians, latitude * radians))
+        (longitude.is_finite() && latitude.is_finite()).then(|| Point::new(longitude * degrees, latitude * degrees))
     };
-    let apart = |a: [f64; 3], b: [f64; 3]| [a[0] - b[0], a[1] - b[1], a[2] - b[2]].map(|part| part / (2.0 * step));
+    let square = |from: Point, to: Point| (geodesics.distance(from, to) / (2.0 * step)).powi(2);
     x.chunks_exact(4)
         .zip(y.chunks_exact(4))
         .map(|(x, y)| match (x, y) {
             (&[e, w, n, s], &[e_y, w_y, n_y, s_y]) => {
                 let (east, west) = (on_earth(e, e_y)?, on_earth(w, w_y)?);
                 let (north, south) = (on_earth(n, n_y)?, on_earth(s, s_y)?);
-                Some(Metric::of_steps(apart(east, west), apart(north, south)))
+                // |x + y|² - |x - y|² = 4 x·y, with the sides of the square that the four places are corners of.
+                let falling = square(north, west) + square(south, east);
+                let rising = square(north, east) + square(south, west);
+                Some(Metric { xx: square(east, west), xy: (falling - rising) / 2.0, yy: square(north, south) })
             }
             _ => None,
         })
