@@ -91,9 +91,9 @@ fn a_collar_that_no_tag_names_is_noted_and_a_key_takes_it_out_of_labels_and_stre
     work.ok(["run", "job.yaml"]);
     let again = work.ok(["run", "job.yaml"]);
     assert!(again.stderr.contains("finished, by an earlier run"), "{}", again.stderr);
-    let other = work.run(["run", "job.yaml", "--set", "nodata.tolerance=950"]);
+    let other = work.ok(["run", "job.yaml", "--set", "nodata.tolerance=950", "--overwrite"]);
     assert!(!other.stderr.contains("finished, by an earlier run"), "{}", other.stderr);
-    let noted = work.ok(["check", "job.yaml", "--set", "nodata=1"]);
+    let noted = work.ok(["check", "job.yaml", "--set", "nodata=1", "--set", "outputs.labels=other.tif"]);
     assert_eq!(noted.stderr, "", "who names a value needs no advice");
 }
 
