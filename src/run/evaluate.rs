@@ -20,6 +20,7 @@ pub fn run(args: &EvaluateArgs, reporter: &Reporter) -> Result<()> {
         None => None,
     };
     let evaluation = evaluate(&request, &|pair| reporter.detail(&format!("{} is compared.", pair.display())))?;
+    evaluation.notes.iter().for_each(|note| reporter.note(note));
     for path in &evaluation.without_partner {
         reporter.note(&format!("{} has no partner and is left out.", path.display()));
     }

@@ -218,9 +218,9 @@ fn tokenizers_upsamplers_and_windows_that_do_not_fit() {
         work.refused(&format!("model import --clip clip.pt --tokenizer merges.txt --upsampler none -o {folder}"))
     };
     assert_snapshot!(into("file"), @r"
-    error: file is there already
+    error: file is there already and is no folder
 
-    hint: Name a folder that does not exist yet, or remove this one first.
+    hint: Name a folder that does not exist yet.
     ");
     assert_snapshot!(into("file/models/new"), @r"
     error: cannot make the folder file/models/new: file is a file

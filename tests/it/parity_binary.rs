@@ -142,6 +142,7 @@ fn full_scene_from_geotiff_to_geotiff() {
             "labels.tif",
             "--scores",
             "scores.tif",
+            "--overwrite",
         ]);
         assert_labels(&work.path("labels.tif"), &work.path("scores.tif"), 9, &expected[name]);
         let scores = Dataset::open(work.path("scores.tif")).expect("scores");

@@ -24,7 +24,7 @@ fn seed(name: &str) -> &'static [u8] {
         noise_scene(&work.path("noise.tif"), 60, 40);
         let words = "--model fake:identity -c land;water;road --scores scores.tif -o";
         work.ok(format!("segment scene.tif {words} labels.tif").split_whitespace());
-        work.ok(format!("segment noise.tif {words} noisy.tif").split_whitespace());
+        work.ok(format!("segment noise.tif {words} noisy.tif --overwrite").split_whitespace());
         let names = ["scene.tif", "labels.tif", "scores.tif", "noisy.tif"];
         names.into_iter().map(|name| (name, std::fs::read(work.path(name)).expect(name))).collect()
     });
