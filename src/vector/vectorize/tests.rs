@@ -215,6 +215,7 @@ fn plain_drops_what_is_smaller_than_its_least_area() {
     let out = scene.path("plain.gpkg");
     let areas = |min_area: Option<f64>| {
         let options = ProductOptions { min_area, ..options() };
+        let _ = std::fs::remove_file(&out);
         let summary = vectorize(&scene.labels, None, &classes(), Recipe::Plain, &out, &options).unwrap();
         let mut areas: Vec<f64> = read_back(&out).iter().map(|found| in_plane(found.real("area_m2"))).collect();
         areas.sort_by(f64::total_cmp);
@@ -228,6 +229,7 @@ fn plain_drops_what_is_smaller_than_its_least_area() {
     assert!(notes[0].contains("all 2 polygons of ") && notes[0].ends_with("the layer is empty"), "{notes:?}");
     // The ground around what is left out keeps its hole: 17 pixels of 4 m².
     let all = ProductOptions { min_area: Some(30.0), keep_background: true, ..options() };
+    std::fs::remove_file(&out).unwrap();
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Plain, &out, &all).unwrap();
     assert_eq!((summary.polygons, in_plane(summary.classes[0].area)), (1, 17.0 * 4.0));
 }
@@ -261,6 +263,7 @@ fn values_of_every_type_are_labels_and_keep_their_numbers() {
         // Land cover keeps every corner, so that areas are those of the pixels.
         let tolerance = (recipe == Recipe::Landcover).then_some(0.0);
         let options = ProductOptions { classes, tolerance, min_area: Some(0.0), ..options() };
+        let _ = std::fs::remove_file(&out);
         vectorize(labels, None, &[], recipe, &out, &options).unwrap();
         let mut found: Vec<(i64, f64)> =
             read_back(&out).iter().map(|found| (found.integer("class_id"), in_plane(found.real("area_m2")))).collect();
@@ -334,7 +337,7 @@ fn scores_of_other_classes_are_refused() {
             Some(&scores),
             &classes(),
             Recipe::Plain,
-            &scene.path("a.gpkg"),
+            &scene.path(&format!("{}.gpkg", names[0])),
             &ProductOptions::default(),
         )
     };
