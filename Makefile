@@ -39,10 +39,10 @@ demo: build ## the sample scene into land cover: labels, scores, polygons and a 
 
 evaluate: setup ## the built-in model's figures on held-out pictures; DATA=FOLDER as models/README.md lays it out
 	@test -d "$(DATA)/ucmerced" -a -d "$(DATA)/dubai" || { echo "DATA=$(DATA) holds no ucmerced and dubai: see models/README.md" >&2; exit 1; }
-	@scripts/timed.sh cargo run --release $(CARGOFLAGS) --example mini figures "$(DATA)"
+	@scripts/timed.sh cargo run --release $(CARGOFLAGS) -p segearth-train -- figures "$(DATA)"
 
 test: setup ## every test
-	@scripts/timed.sh cargo test $(CARGOFLAGS)
+	@scripts/timed.sh cargo test --workspace $(CARGOFLAGS)
 
 test-slurm: setup ## a job on a real Slurm of two nodes, one of them lost on the way (as root; installs Slurm with apt)
 	@cargo build $(CARGOFLAGS)
@@ -65,8 +65,8 @@ audit: ## the dependencies' licences, sources and known faults, where cargo-deny
 	@scripts/audit.sh
 
 lint: setup ## formatting and clippy, warnings are errors
-	cargo fmt --check
-	cargo clippy --all-targets $(CARGOFLAGS) -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(CARGOFLAGS) -- -D warnings
 
 fmt: ## formats the code
 	cargo fmt

@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use segearth::geom::{Blend, Grid, Size};
 use segearth::scene::Classifier;
 use segearth::stitch::Accumulator;
-use segearth::upsample::{Precision, Targets, Upsampler, Windows};
+use segearth_upsample::{Precision, Targets, Upsampler, Windows};
 
 const WINDOW: usize = 224;
 const PATCH: usize = 16;

@@ -24,11 +24,12 @@
 // An index that is not sure is a panic that somebody outside may cause: each has its reason, or its room has.
 #![warn(clippy::indexing_slicing)]
 
+pub use segearth_error as error;
+
 pub mod atomic;
 pub mod change;
 pub mod cli;
 pub mod crs;
-pub mod error;
 pub mod evaluate;
 pub mod geom;
 pub mod hash;
@@ -46,8 +47,5 @@ pub mod report;
 pub mod run;
 pub mod scene;
 pub mod stitch;
-#[cfg(test)]
-mod testing;
 pub mod train;
-pub mod upsample;
 pub mod vector;

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use segearth_testing::shared;
+
 use super::*;
 use crate::geom::{GeoTransform, Size, Window};
 use crate::raster::{CodedRaster, LabelWriter};
 use crate::scene::{ClassInfo, Georeference, LabelType, RasterLayout};
-use crate::testing::shared;
 
 const SIZE: Size = Size { width: 61, height: 43 };
 

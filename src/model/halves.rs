@@ -2,14 +2,15 @@
 //!
 //! libtorch runs the whole trace anywhere, but the half after the transformer costs several times the transformer in its
 //! operations. Of a bundle that holds the two halves apart, the second is done by kernels of our own: on the CPU those of
-//! [`crate::upsample`], on a GPU those of [`super::torch`].
+//! [`segearth_upsample`], on a GPU those of [`super::torch`].
+
+use segearth_upsample::{Precision, Shortcuts, Targets, Upsampler, Windows};
 
 use super::bundle::Bundle;
 use super::torch::{Device, HalvesFiles, TorchPatchEncoder, TorchSegmenter, threads};
 use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
 use crate::network::export;
-use crate::upsample::{Precision, Shortcuts, Targets, Upsampler, Windows};
 
 /// The image encoder of a bundle with the queries of one job. `debias`: how much of the [CLS] similarity is subtracted (0.3
 /// in the paper).
@@ -76,8 +77,8 @@ impl Segmenter for Halves {
         self.encoder.batch()
     }
 
-    fn keep_at_most(&mut self, bytes: usize) -> usize {
-        self.upsampler.keep_at_most(bytes)
+    fn set_cache_limit(&mut self, bytes: usize) -> usize {
+        self.upsampler.set_cache_limit(bytes)
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use segearth_checkpoint::{self, Activation, ClipWeights, KnownActivation, PixelStatistics, read_clip, read_upsampler};
+
 use super::Normalisation;
 use super::bundle::{self, Bundle, Card, CardNormalisation, Method, Provenance, Sizes, SourceFile};
 use super::fetch;
@@ -12,11 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
 use crate::hash;
 use crate::network::Attention;
-use crate::network::checkpoint::{
-    self, Activation, ClipWeights, KnownActivation, PixelStatistics, read_clip, read_upsampler,
-};
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision};
-use crate::upsample;
 
 /// What to make a bundle of, and how.
 #[derive(Clone, Debug)]
@@ -140,7 +138,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     let [whole, patch_encoder, weights] =
         [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::UPSAMPLER].map(|name| folder.join(name));
     let halves = Halves { patch_encoder: &patch_encoder, upsampler: &weights };
-    let halves = upsample::serves(sizes.patch).then_some(halves);
+    let halves = segearth_upsample::serves(sizes.patch).then_some(halves);
     export::image_encoder(&clip, upsampler.as_ref(), &options, &ImageFiles { whole: &whole, halves })?;
     export::text_encoder(&clip, activation, &folder.join(bundle::TEXT_ENCODER))?;
     fs::write(folder.join(bundle::TOKENIZER), tokenizer.to_json()?)
@@ -265,7 +263,7 @@ fn fits_half(clip: &ClipWeights) -> Result<()> {
 
 /// The files that a checkpoint is made of: the one given first, under its role.
 fn sources(role: &str, path: &Path) -> Result<Vec<SourceFile>> {
-    let files = checkpoint::files(path)?;
+    let files = segearth_checkpoint::files(path)?;
     let roles = std::iter::once(role.to_owned()).chain(std::iter::repeat(format!("{role}-part")));
     files.iter().zip(roles).map(|(path, role)| source(&role, path)).collect()
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A window's tensors are tens of megabytes each. By default glibc maps each anew and unmaps it when it is freed, and the
 /// system clears every page again and again: a tenth of a window's time on the CPU. The price is that the process stays as
 /// large as it once was.
-pub(crate) fn keep() {
+pub fn tune_malloc() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: mallopt only sets numbers of the allocator, under its own lock; these two are documented and allowed at any
@@ -24,8 +24,8 @@ pub(crate) fn keep() {
 ///
 /// With a heap for each thread some runs come to take a fifth more than others. It costs about 4 % of a window's time, and must be
 /// asked for before there are threads.
-pub fn share_heap() {
-    // SAFETY: as in `keep`: a documented number of the allocator, set under its own lock.
+pub fn use_single_arena() {
+    // SAFETY: as in `tune_malloc`: a documented number of the allocator, set under its own lock.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
@@ -38,7 +38,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// What outlives a scene is small, and comes to lie between its large buffers: over thousands of scenes the heap is torn into
 /// ever more pieces of which none fits the next scene. To be called between scenes, which then take their pages anew.
-pub fn give_back() {
+pub fn trim_heap() {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if last.get_or_insert_with(Instant::now).elapsed() < INTERVAL {

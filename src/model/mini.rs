@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use segearth_checkpoint::{Activation, KnownActivation};
+
 use super::bundle::{Bundle, Trust};
 use super::folders;
 use super::import::{Import, import};
@@ -12,7 +14,6 @@ use super::text::Tokenizer;
 use crate::error::{Context, Error, Result};
 use crate::hash;
 use crate::network::Attention;
-use crate::network::checkpoint::{Activation, KnownActivation};
 use crate::network::export::Precision;
 
 /// The name under which it is asked for.

@@ -7,7 +7,7 @@ pub mod fetch;
 mod folders;
 mod halves;
 pub mod import;
-pub(crate) mod memory;
+pub mod memory;
 pub mod mini;
 mod preprocess;
 pub mod queries;
@@ -17,9 +17,9 @@ pub mod torch;
 pub mod tta;
 pub mod weights;
 
-pub use crate::upsample::Shortcuts;
 pub use halves::segmenter;
 pub use preprocess::{Normalisation, Padding, normalise};
+pub use segearth_upsample::Shortcuts;
 
 use crate::error::{Error, Result};
 use crate::geom::{Size, Window};
@@ -58,7 +58,7 @@ pub trait Segmenter: Send {
 
     /// Keeps at most so many bytes, between batches, of what it computed for one and may need for another; gives how many it may come
     /// to keep.
-    fn keep_at_most(&mut self, _bytes: usize) -> usize {
+    fn set_cache_limit(&mut self, _bytes: usize) -> usize {
         0
     }
 

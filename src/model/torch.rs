@@ -76,7 +76,7 @@ enum Encoder {
 impl TorchSegmenter {
     /// `debias`: how much of the [CLS] similarity is subtracted (0.3 in the paper).
     pub fn load(path: &Path, device: Device, queries: &Queries, debias: f32) -> Result<Self> {
-        super::memory::keep();
+        super::memory::tune_malloc();
         let device = TorchDevice::from(device);
         let features = Tensor::f_from_slice(&queries.features)?
             .f_reshape([queries.count as i64, queries.width as i64])?
@@ -209,7 +209,7 @@ pub struct TorchPatchEncoder {
 
 impl TorchPatchEncoder {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
-        super::memory::keep();
+        super::memory::tune_malloc();
         let device = TorchDevice::from(device);
         Ok(Self { module: load_module(path, device)?, device, crew: crew(device)? })
     }

@@ -29,8 +29,8 @@ impl Segmenter for EightSides {
         self.inner.batch()
     }
 
-    fn keep_at_most(&mut self, bytes: usize) -> usize {
-        self.inner.keep_at_most(bytes)
+    fn set_cache_limit(&mut self, bytes: usize) -> usize {
+        self.inner.set_cache_limit(bytes)
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {

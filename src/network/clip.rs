@@ -5,10 +5,10 @@
 
 #![expect(clippy::indexing_slicing, reason = "the last of the blocks, of which there is one at least")]
 
+use segearth_checkpoint::Activation;
 use tch::{Kind, TchError, Tensor};
 
-use super::checkpoint::Activation;
-use super::layers::{LayerNorm, Linear, QUICK_GELU_SCALE, Tensors, count, positions, weight};
+use super::layers::{LayerNorm, Linear, QUICK_GELU_SCALE, Tensors, activate, count, positions, weight};
 use crate::error::Result;
 
 /// The self-attention of the image tower's last block, by the method that proposed it.
@@ -106,7 +106,7 @@ impl Block {
 
     fn mlp(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let hidden = self.expand.forward(&self.ln_2.forward(x)?)?;
-        let active = if self.folded { hidden.f_silu()? } else { self.activation.forward(&hidden)? };
+        let active = if self.folded { hidden.f_silu()? } else { activate(self.activation, &hidden)? };
         self.shrink.forward(&active)
     }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use segearth_checkpoint::{Activation, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
 use tch::{CModule, Kind, Tensor};
 
-use super::checkpoint::{Activation, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
 use super::clip::{Attention, ImageTower, TextTower, TowerOptions};
 use super::layers::Tensors;
 use super::segment::{ImageEncoder, Upsampling};

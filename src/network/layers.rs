@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use segearth_checkpoint::Activation;
 use tch::{Kind, TchError, Tensor};
-
-use super::checkpoint::Activation;
 
 use crate::error::{Error, Result};
 
@@ -19,12 +18,10 @@ pub(super) const QUICK_GELU_SCALE: f64 = 1.702;
 /// Epsilon of every layer norm in CLIP (the default of `torch.nn.LayerNorm`).
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
-impl Activation {
-    pub(super) fn forward(self, x: &Tensor) -> Result<Tensor, TchError> {
-        match self {
-            Self::QuickGelu => x.f_multiply(&x.f_mul_scalar(QUICK_GELU_SCALE)?.f_sigmoid()?),
-            Self::Gelu => x.f_gelu("none"),
-        }
+pub(super) fn activate(activation: Activation, x: &Tensor) -> Result<Tensor, TchError> {
+    match activation {
+        Activation::QuickGelu => x.f_multiply(&x.f_mul_scalar(QUICK_GELU_SCALE)?.f_sigmoid()?),
+        Activation::Gelu => x.f_gelu("none"),
     }
 }
 

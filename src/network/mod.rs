@@ -1,10 +1,8 @@
-//! CLIP and SimFeatUp as tch modules: weights in (`checkpoint`), the network (`clip`, `simfeatup`, `segment`), TorchScript
+//! CLIP and SimFeatUp as tch modules: weights in (`segearth_checkpoint`), the network (`clip`, `simfeatup`, `segment`), TorchScript
 //! out (`export`, `trace`).
 
-pub mod checkpoint;
 mod clip;
 pub mod export;
-mod fault;
 mod layers;
 pub mod random;
 mod segment;

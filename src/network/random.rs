@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::checkpoint::{ClipSizes, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
+use segearth_checkpoint::{ClipSizes, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
+
 use crate::error::Result;
 
 /// Spread of the weights: small enough for sums of thousands to stay near 1.
@@ -10,7 +11,7 @@ const SPREAD: f32 = 0.03;
 
 /// CLIP ViT-B/16.
 pub fn vit_b_16() -> Result<ClipWeights> {
-    let sizes = ClipSizes {
+    clip(ClipSizes {
         patch: 16,
         image_grid: 14,
         vision_width: 768,
@@ -24,7 +25,11 @@ pub fn vit_b_16() -> Result<ClipWeights> {
         text_hidden: 2048,
         vocab: 49408,
         context: 77,
-    };
+    })
+}
+
+/// A CLIP of any sizes.
+pub fn clip(sizes: ClipSizes) -> Result<ClipWeights> {
     let tensors = fill(&sizes.tensors())?;
     Ok(ClipWeights { sizes, activation: None, pixels: None, notes: Vec::new(), tensors })
 }

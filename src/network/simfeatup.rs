@@ -17,9 +17,9 @@
 
 #![expect(clippy::indexing_slicing, reason = "the one tensor that an operation gives, and cells of a matrix made here")]
 
+use segearth_checkpoint::UpsamplerKind;
 use tch::{Kind, TchError, Tensor};
 
-use super::checkpoint::UpsamplerKind;
 use super::layers::{Linear, Tensors, count, positions, weight};
 use crate::error::{Error, Result};
 

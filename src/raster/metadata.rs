@@ -203,7 +203,7 @@ mod tests {
     use super::super::{LabelWriter, inspect};
     use super::*;
     use crate::scene::{LabelType, RasterLayout};
-    use crate::testing::shared;
+    use segearth_testing::shared;
 
     /// Writes a raster with this georeference and reads it back.
     fn through_a_file(path: &Path, georeference: Option<&Georeference>) -> Option<Georeference> {

@@ -390,7 +390,7 @@ mod tests {
     use super::*;
     use crate::error::Kind;
     use crate::scene::{MaskRequest, MaskSource, NodataValue, SceneRequest};
-    use crate::testing::shared;
+    use segearth_testing::shared;
 
     fn reader(path: &str, bands: [usize; 3]) -> SceneReader {
         SceneReader::open(&super::super::inspect(path).unwrap(), bands, &as_it_is()).unwrap()

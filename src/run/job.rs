@@ -71,7 +71,7 @@ pub fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     if options.memory.is_some() {
-        model::memory::share_heap();
+        model::memory::use_single_arena();
     }
     let prepared = prepare(spec, trust, Folders::Make, options.existing(shard.is_some()), reporter)?;
     let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
@@ -103,7 +103,7 @@ pub(super) fn run_prepared(
         let started = Instant::now();
         let outcome = stop.orderly(|| engine::run(&engine, segmenter, watch))?;
         holes += finish(&engine, outcome, (started, By::Run), prepared, tally, reporter)?;
-        model::memory::give_back();
+        model::memory::trim_heap();
     }
     without_holes(holes)
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use segearth_checkpoint::KnownActivation;
+
 use crate::cli::{Activation, Attention, FetchArgs, ImportArgs, ImportOptions, ModelCommand, Precision};
 use crate::error::{Error, Result};
 use crate::model::bundle::{Bundle, Trust};
@@ -9,7 +11,6 @@ use crate::model::fetch::{self, Checked, Client, Fetched};
 use crate::model::import::{Import, import, prove_free};
 use crate::model::registry::{self, Model};
 use crate::network;
-use crate::network::checkpoint::{self, KnownActivation};
 use crate::network::export;
 use crate::pipeline::ModelChoice;
 use crate::report::Reporter;
@@ -138,8 +139,8 @@ fn request(
         upsampler,
         activation: options.activation.map(|activation| KnownActivation {
             activation: match activation {
-                Activation::Quickgelu => checkpoint::Activation::QuickGelu,
-                Activation::Gelu => checkpoint::Activation::Gelu,
+                Activation::Quickgelu => segearth_checkpoint::Activation::QuickGelu,
+                Activation::Gelu => segearth_checkpoint::Activation::Gelu,
             },
             from: "--activation".to_owned(),
         }),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use segearth_checkpoint::{Activation, KnownActivation, read_clip};
 use serde::{Deserialize, Serialize};
 
 use super::process;
@@ -13,17 +14,18 @@ use crate::model::bundle::{Bundle, Trust};
 use crate::model::import::{self, Import};
 use crate::model::registry::Model;
 use crate::model::weights;
-use crate::network::checkpoint::{Activation, KnownActivation, read_clip};
 use crate::network::export::{self, Precision};
 use crate::network::{Attention, ImageTower, Tensors};
 use crate::pipeline::{self, ModelChoice};
 use crate::raster;
 use crate::report::{Reporter, duration};
 use crate::scene::SceneInfo;
-use crate::train::data::Picture;
+use crate::train::pyramid::Pyramid;
 use crate::train::upsampler::{self, Ended, UpsamplerPlan, UpsamplerProgress};
-use crate::train::{files, scenes};
+use crate::train::{scenes, weights as tensor_files};
 
+/// The trained upsampler's file.
+const UPSAMPLER: &str = "upsampler.safetensors";
 /// Fewest and most patches along a view's side, and most of everything else that costs time or memory.
 const PATCHES: (usize, usize) = (6, 64);
 const MOST_STEPS: usize = 1_000_000;
@@ -68,8 +70,8 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
         reporter.note(&format!("The training resumes after step {done}."));
     }
     let tensors = trained(&tower, width, &pictures, &plan, done, reporter)?;
-    let path = folder.join(files::UPSAMPLER);
-    files::write(&path, &tensors)?;
+    let path = folder.join(UPSAMPLER);
+    tensor_files::write(&path, &tensors)?;
     let request = Import {
         clip,
         tokenizer: bundle.tokenizer(),
@@ -97,7 +99,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
 fn trained(
     tower: &ImageTower,
     width: usize,
-    pictures: &[Picture],
+    pictures: &[Pyramid],
     plan: &UpsamplerPlan,
     done: usize,
     reporter: &Reporter,

@@ -1,6 +1,6 @@
-//! Any rasters as pictures to train on, without labels.
+//! Pieces of rasters to train on, without labels.
 
-use super::data::{Picture, Raster, Truth, pyramid};
+use super::pyramid::{Pyramid, Raster};
 use super::random::Random;
 use crate::error::{Error, Result};
 use crate::geom::Window;
@@ -25,7 +25,7 @@ pub fn pieces(scenes: &[Scene], least: usize) -> usize {
 ///
 /// # Errors
 /// A scene that cannot be read, or no piece in all of them.
-pub fn pictures(scenes: &[Scene], least: usize, seed: u64, mut watch: impl FnMut()) -> Result<Vec<Picture>> {
+pub fn pictures(scenes: &[Scene], least: usize, seed: u64, mut watch: impl FnMut()) -> Result<Vec<Pyramid>> {
     let mut places = places(scenes, least);
     let mut random = Random::new(seed);
     if places.len() > MOST {
@@ -58,8 +58,7 @@ pub fn pictures(scenes: &[Scene], least: usize, seed: u64, mut watch: impl FnMut
         let area = window.width * window.height;
         let rgb =
             (0..area).flat_map(|at| [0, 1, 2].map(|channel| tile.rgb[channel * area + at].round() as u8)).collect();
-        let levels = pyramid(Raster { width: window.width, height: window.height, rgb });
-        pictures.push(Picture { path: info.path.clone(), levels, truth: Truth::Unknown });
+        pictures.push(Pyramid::new(Raster { width: window.width, height: window.height, rgb }));
     }
     if pictures.is_empty() {
         return Err(Error::input(format!(

@@ -14,16 +14,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use segearth_checkpoint::UpsamplerKind;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::augment::{self, Camera};
-use super::data::Picture;
-use super::files;
 use super::parameters::{AdamW, Parameters};
+use super::pyramid::{Camera, Pyramid};
 use super::random::Random;
+use super::weights;
 use crate::error::{Context, Error, Result};
 use crate::model::Normalisation;
-use crate::network::checkpoint::UpsamplerKind;
 use crate::network::{ImageTower, Spanned, Tensors, Upsampler};
 
 /// Width of the projected guidance (K) and reach of the kernel, as SimFeatUp's authors have them.
@@ -147,7 +146,7 @@ pub fn steps_done(plan: &UpsamplerPlan) -> Result<usize> {
 pub fn train(
     tower: &ImageTower,
     width: usize,
-    pictures: &[Picture],
+    pictures: &[Pyramid],
     plan: &UpsamplerPlan,
     stopped: &dyn Fn() -> bool,
     mut watch: impl FnMut(UpsamplerProgress) -> Result<()>,
@@ -155,7 +154,7 @@ pub fn train(
     if pictures.is_empty() {
         return Err(Error::input("there are no pictures to train on"));
     }
-    crate::model::memory::keep();
+    crate::model::memory::tune_malloc();
     let random = Random::new(plan.seed);
     let (mut parameters, mut optimiser) = begin(tower, width, plan)?;
     let mut first = 0;
@@ -196,7 +195,7 @@ pub fn train(
 pub fn trial(
     tower: &ImageTower,
     width: usize,
-    pictures: &[Picture],
+    pictures: &[Pyramid],
     plan: &UpsamplerPlan,
     stopped: &dyn Fn() -> bool,
 ) -> Result<Option<Duration>> {
@@ -216,7 +215,7 @@ fn begin(tower: &ImageTower, width: usize, plan: &UpsamplerPlan) -> Result<(Para
     Ok((parameters, optimiser))
 }
 
-fn views(pictures: &[Picture], plan: &UpsamplerPlan, random: &mut Random) -> Result<Tensor> {
+fn views(pictures: &[Pyramid], plan: &UpsamplerPlan, random: &mut Random) -> Result<Tensor> {
     let side = plan.side;
     let Normalisation { mean, std } = plan.normalisation;
     let mut values = Vec::with_capacity(plan.batch * 3 * side * side);
@@ -225,10 +224,14 @@ fn views(pictures: &[Picture], plan: &UpsamplerPlan, random: &mut Random) -> Res
         let full = picture.full();
         let centre = [full.width, full.height].map(|size| size as f32 * random.between(0.15, 0.85));
         let scale = random.log_between(0.6, 2.0);
-        let view = augment::look(picture, Camera::random(random, centre, scale), side);
-        for (channel, pixels) in view.pixels.chunks_exact(side * side).enumerate() {
-            values.extend(pixels.iter().map(|value| (value - mean[channel]) / std[channel]));
-        }
+        let start = values.len();
+        values.resize(start + 3 * side * side, 0.0);
+        let view = &mut values[start..];
+        picture.sample(Camera::random(random, centre, scale), 0..side, 0..side, |col, row, colour, _| {
+            for (channel, value) in colour.into_iter().enumerate() {
+                view[(channel * side + row) * side + col] = (value - mean[channel]) / std[channel];
+            }
+        });
     }
     Ok(Tensor::f_from_slice(&values)?.f_reshape([plan.batch as i64, 3, side as i64, side as i64])?)
 }
@@ -400,7 +403,7 @@ fn keep(path: &Path, step: usize, parameters: &Parameters, optimiser: &AdamW) ->
     state.push(("values", parameters.values.shallow_clone()));
     state.push(("done", Tensor::from_slice(&[step as i64])));
     let state: Vec<(String, Tensor)> = state.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect();
-    files::replace(path, &state)
+    weights::replace(path, &state)
 }
 
 fn read_state(path: &Path) -> Result<Tensors> {
@@ -429,18 +432,33 @@ fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::clip;
-    use crate::train::data::{Raster, Truth, pyramid};
-    use crate::train::initial::{self, Shape};
+    use segearth_checkpoint::{Activation, ClipSizes};
 
-    fn tower_and_pictures() -> (ImageTower, i64, [Picture; 1]) {
-        let shape =
-            Shape { width: 64, layers: 2, heads: 1, joint: 16, vocabulary: 8, text_layers: 1, ..Shape::default() };
-        let tensors = initial::initial(&shape, &mut Random::new(1)).unwrap();
-        let (tower, _) = clip::towers(&tensors, &shape).unwrap();
+    use super::super::pyramid::Raster;
+    use crate::network::{Attention, TowerOptions, export, random};
+
+    fn tower_and_pictures() -> (ImageTower, i64, [Pyramid; 1]) {
+        let sizes = ClipSizes {
+            patch: 8,
+            image_grid: 16,
+            vision_width: 64,
+            vision_layers: 2,
+            vision_heads: 1,
+            vision_hidden: 256,
+            embed_dim: 16,
+            text_width: 64,
+            text_layers: 1,
+            text_heads: 1,
+            text_hidden: 256,
+            vocab: 8,
+            context: 8,
+        };
+        let clip = random::clip(sizes.clone()).unwrap();
+        let tensors = export::tensors(&clip.tensors, "", Kind::Float).unwrap();
+        let options = TowerOptions { layers: 2, heads: 1, activation: Activation::Gelu };
+        let tower = ImageTower::load(&tensors, options, Attention::SegEarth, false).unwrap();
         let rgb = (0..80 * 80 * 3).map(|at| (at * at % 251) as u8).collect();
-        let levels = pyramid(Raster { width: 80, height: 80, rgb });
-        (tower, shape.joint as i64, [Picture { path: Default::default(), levels, truth: Truth::Unknown }])
+        (tower, sizes.embed_dim as i64, [Pyramid::new(Raster { width: 80, height: 80, rgb })])
     }
 
     fn weights(ended: Result<Ended>) -> Tensors {

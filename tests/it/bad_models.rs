@@ -4,8 +4,8 @@ use std::fs;
 
 use insta::assert_snapshot;
 use segearth::model::torch::cuda_devices;
-use segearth::network::checkpoint::read_clip;
 use segearth::network::export::tensors;
+use segearth_checkpoint::read_clip;
 use tch::{Kind, Tensor};
 
 use crate::archives::zip;

@@ -4,9 +4,9 @@ use std::fs;
 
 use gdal::Dataset;
 use insta::assert_snapshot;
-use segearth::network::checkpoint::{Activation, read_clip};
 use segearth::network::export::tensors;
 use segearth::network::{TextTower, TowerOptions};
+use segearth_checkpoint::{Activation, read_clip};
 use tch::{Kind, Tensor};
 
 use crate::bundles::{Upsampler, small_bundle, small_clip, write_merges};

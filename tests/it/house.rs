@@ -9,7 +9,6 @@ use crate::workdir::repository;
 /// Which of the crate's own rooms each room may name. `error` is everybody's.
 const ROOMS: &[(&str, &[&str])] = &[
     ("atomic", &[]),
-    ("error", &[]),
     ("geom", &[]),
     ("hash", &[]),
     ("held", &[]),
@@ -27,16 +26,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pipeline", &["geom", "hash", "scene", "location"]),
     ("network", &["geom"]),
     // import.rs hands checkpoints to the network; torch.rs runs what it traced.
-    ("model", &["atomic", "geom", "hash", "held", "scene", "network", "upsample"]),
-    ("upsample", &[]),
+    ("model", &["atomic", "geom", "hash", "held", "scene", "network"]),
     ("evaluate", &["atomic", "geom", "scene", "raster"]),
     ("preview", &["geom", "scene", "raster"]),
     ("page", &["atomic", "geom", "scene", "raster"]),
     ("change", &["crs", "evaluate", "geom", "location", "scene", "raster"]),
     // Plans, downloads and products are shown as they are.
     ("report", &["change", "geom", "scene", "pipeline", "model", "vector"]),
-    // Makes what the program embeds, and upsamplers for users' models.
-    ("train", &["evaluate", "geom", "model", "network", "raster", "scene"]),
+    // Upsamplers for users' models.
+    ("train", &["geom", "model", "network", "raster", "scene"]),
     // Arguments become the requests that these take.
     ("cli", &["pipeline", "evaluate", "scene", "vector"]),
     (
@@ -59,8 +57,6 @@ const UNSAFE: &[&str] = &[
     "model/torch/kernels/launch.rs",
     "raster/ffi.rs",
     "run/workers.rs",
-    "upsample/lanes.rs",
-    "upsample/tiles/unit.rs",
     "vector/ffi.rs",
 ];
 

@@ -5,11 +5,11 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use segearth::network::checkpoint::{Activation, UpsamplerKind, read_upsampler};
 use segearth::network::export::tensors;
 use segearth::network::{
     Attention, Basis, ImageEncoder, ImageTower, Tensors, TowerOptions, Upsampler, Upsampling, trace,
 };
+use segearth_checkpoint::{Activation, UpsamplerKind, read_upsampler};
 use tch::{Device, Kind, Tensor};
 
 use crate::workdir::shared;

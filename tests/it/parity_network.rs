@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use segearth::geom::{Blend, Grid, Size};
-use segearth::network::checkpoint::{Activation, ClipWeights, UpsamplerWeights, read_clip, read_upsampler};
 use segearth::network::export::tensors;
 use segearth::network::{Attention, Basis, ImageEncoder, ImageTower, TextTower, TowerOptions, Upsampler, Upsampling};
 use segearth::scene::{Classifier, Labelled};
 use segearth::stitch::{Accumulator, Row};
-use segearth::upsample::{Precision, Targets, Windows};
+use segearth_checkpoint::{Activation, ClipWeights, UpsamplerWeights, read_clip, read_upsampler};
+use segearth_upsample::{Precision, Targets, Windows};
 use tch::{Kind, Tensor};
 
 use crate::workdir::{repository, shared};
@@ -114,7 +114,7 @@ fn logits_by_kernels(
     let size = images.size();
     let (height, width) = (size[2] as usize, size[3] as usize);
     let (pixels, tokens) = (numbers(images), numbers(&encoder.features(images).expect("features")));
-    let logits = segearth::upsample::Upsampler::from_tensors(&tensors, 16, 2, Precision::Float32)
+    let logits = segearth_upsample::Upsampler::from_tensors(&tensors, 16, 2, Precision::Float32)
         .expect("an upsampler")
         .logits(
             &Windows { count: 1, height, width, pixels: &pixels, tokens: &tokens },

@@ -3,8 +3,9 @@
 //! A hash is pinned only where it is known for certain: OpenAI's addresses contain the SHA-256 of what they lead to, RemoteCLIP's
 //! are those that several public repositories note for the files. Where no publisher says the activation, the model has a note.
 
+use segearth_checkpoint::{Activation, KnownActivation};
+
 use crate::model::bundle;
-use crate::network::checkpoint::{Activation, KnownActivation};
 
 /// One published file.
 #[derive(Debug)]

@@ -4,8 +4,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use segearth_checkpoint::Activation;
+
 use super::*;
-use crate::network::checkpoint::Activation;
 
 /// What the server does with one request.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,8 @@
 //! Equal to OpenAI's own tokenizer and templates, where the files to compare with are at hand.
 
+use segearth_testing::shared;
+
 use super::*;
-use crate::testing::shared;
 
 #[derive(serde::Deserialize)]
 struct Tokens {

@@ -3,13 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use segearth_upsample::tables::Tables;
 use tch::{Device as TorchDevice, Kind as Number, Tensor};
 
 use super::kernels::{DeviceUpsampler, LIBRARY};
 use super::{Device, TorchPatchEncoder, sizes_of, to_vec};
 use crate::error::{Error, Result};
 use crate::network::export::Precision;
-use crate::upsample::tables::Tables;
 
 /// Set to 0, it leaves the kernels out.
 pub const KERNELS_VARIABLE: &str = "SEGEARTH_GPU_KERNELS";
@@ -139,11 +139,11 @@ mod tests {
     use crate::geom::Window;
     use crate::model::{Normalisation, Padding, Queries, Segmenter as _, normalise};
     use crate::network::Attention;
-    use crate::network::checkpoint::{Activation, read_clip, read_upsampler};
     use crate::network::export::{self, ExportOptions, ImageFiles};
     use crate::raster::SceneReader;
     use crate::scene::{StretchMethod, StretchPlan};
-    use crate::testing::shared;
+    use segearth_checkpoint::{Activation, read_clip, read_upsampler};
+    use segearth_testing::shared;
 
     const OPTIONS: ExportOptions = ExportOptions {
         activation: Activation::QuickGelu,

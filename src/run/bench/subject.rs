@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use segearth_checkpoint::Activation;
+
 use crate::cli::{BenchArgs, Precision, RANDOM};
 use crate::error::{Context, Result};
 use crate::geom::Size;
@@ -10,7 +12,6 @@ use crate::model::bundle::{self, Bundle, Card, Method, Sizes, Trust};
 use crate::model::registry::Model;
 use crate::model::torch::Device;
 use crate::model::{Normalisation, Queries, mini};
-use crate::network::checkpoint::Activation;
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles};
 use crate::network::{Attention, random};
 use crate::pipeline::ModelChoice;

@@ -117,7 +117,11 @@ pub(super) fn layout(
             let room = left(kept_blocks);
             // Slower is better than refused.
             let kept = (KEPT * room).min(room - narrowest as f64 * column).max(0.0);
-            (limit, (with_model + fewest) / (1.0 - BLOCKS - SPARE), room - segmenter.keep_at_most(kept as usize) as f64)
+            (
+                limit,
+                (with_model + fewest) / (1.0 - BLOCKS - SPARE),
+                room - segmenter.set_cache_limit(kept as usize) as f64,
+            )
         }
     };
     let widest = (room / column).max(0.0) as usize;

@@ -1,7 +1,7 @@
 use segearth::error::Result;
 use segearth::model::bundle::{Bundle, IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER, Trust, UPSAMPLER};
 use segearth::model::text::{CONTEXT, Tokenizer};
-use segearth::upsample::{Precision, Shortcuts, Upsampler};
+use segearth_upsample::{Precision, Shortcuts, Upsampler};
 
 use super::{Folder, parts, refused};
 

@@ -1,4 +1,4 @@
-use segearth::network::checkpoint::{read_clip, read_upsampler};
+use segearth_checkpoint::{read_clip, read_upsampler};
 
 use super::{Folder, parts, refused};
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::sync::OnceLock;
 
-use segearth::network::checkpoint::read_clip;
 use segearth::network::export::tensors;
+use segearth_checkpoint::read_clip;
 use tch::{Kind, Tensor};
 
 use super::dice::Dice;

@@ -1,4 +1,4 @@
-//! SimFeatUp on a GPU: the same steps as [`crate::upsample`] does on the CPU, with kernels of our own.
+//! SimFeatUp on a GPU: the same steps as [`segearth_upsample`] does on the CPU, with kernels of our own.
 //!
 //! libtorch does what is a product of large matrices (the channels, the corrections of the neighbours' weights); the kernels do
 //! the rest, so that neither neighbours nor features of full resolution are ever stored. They are compiled for the card when a
@@ -12,11 +12,11 @@
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use segearth_upsample::tables::{AxisTables, Layer, StepTables, Tables};
 use tch::{Device as TorchDevice, Kind as Number, Tensor};
 
 use super::sizes_of;
 use crate::error::{Error, Result};
-use crate::upsample::tables::{AxisTables, Layer, StepTables, Tables};
 
 mod driver;
 mod launch;

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use segearth_testing::random::{Numbers, tensors};
+use segearth_upsample::{Precision, Targets, Upsampler, Windows};
+
 use super::*;
-use crate::upsample::tests::{Numbers, tensors};
-use crate::upsample::{Precision, Targets, Upsampler, Windows};
 
 /// What stands in for NVRTC and the driver.
 pub(crate) fn emulator(folder: &Path) -> PathBuf {

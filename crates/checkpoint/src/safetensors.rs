@@ -1,0 +1,72 @@
+//! Safetensors: a JSON header of names, types, shapes and places, then the numbers.
+
+use ::safetensors::tensor::{Dtype as Stored, Metadata};
+use segearth_error::{Context, Error, Result};
+
+use super::source::Source;
+use super::storage::check_name;
+use super::tensor::{Dtype, TensorData};
+use super::{Checkpoint, Layout, MAX_TENSOR_BYTES};
+
+/// The header of a ViT-L CLIP has 70 kB.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// The header's length as a number, then the header's brace (blanks may come before it).
+pub fn looks_like(head: &[u8]) -> bool {
+    let Some((len, header)) = head.split_first_chunk::<8>() else { return false };
+    let len = u64::from_le_bytes(*len);
+    (2..=100_000_000).contains(&len) && header.trim_ascii_start().first() == Some(&b'{')
+}
+
+pub fn read(source: &Source) -> Result<Checkpoint> {
+    let len = source.read_vec(0, 8)?;
+    let len = <[u8; 8]>::try_from(len).map(u64::from_le_bytes).map_err(|_| Error::internal("8 bytes are not 8"))?;
+    if len > MAX_HEADER {
+        return Err(Error::input(format!("its header claims {len} bytes, {MAX_HEADER} are allowed")));
+    }
+    let header = source.read_vec(8, len)?;
+    let header: Metadata = serde_json::from_slice(&header).input(|| "its header is damaged".into())?;
+    let start = 8 + len;
+    let claimed = header.data_len() as u64;
+    if source.extent(start, claimed).is_none() {
+        return Err(Error::input(format!(
+            "its header describes {claimed} bytes of numbers, the file has {}",
+            source.len() - start
+        ))
+        .with_hint("The file is cut short: download it again."));
+    }
+    if claimed > MAX_TENSOR_BYTES {
+        return Err(Error::input(format!("it has {claimed} bytes of numbers, {MAX_TENSOR_BYTES} are allowed")));
+    }
+    let mut checkpoint = Checkpoint::new(Layout::Safetensors);
+    for (name, info) in header.tensors() {
+        check_name(&name)?;
+        let Some(dtype) = dtype(info.dtype) else {
+            checkpoint.others.insert(name, format!("a tensor of {:?}", info.dtype));
+            continue;
+        };
+        // The header is valid: the ends are in order and as far apart as type and shape say.
+        let (first, last) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+        let bytes = source.read_vec(start + first, last - first)?;
+        let data =
+            TensorData::new(dtype, info.shape.clone(), bytes).input(|| format!("the tensor {name:?} is damaged"))?;
+        checkpoint.tensors.insert(name, data);
+    }
+    Ok(checkpoint)
+}
+
+fn dtype(stored: Stored) -> Option<Dtype> {
+    Some(match stored {
+        Stored::BOOL => Dtype::Bool,
+        Stored::U8 => Dtype::U8,
+        Stored::I8 => Dtype::I8,
+        Stored::I16 => Dtype::I16,
+        Stored::I32 => Dtype::I32,
+        Stored::I64 => Dtype::I64,
+        Stored::F16 => Dtype::F16,
+        Stored::BF16 => Dtype::Bf16,
+        Stored::F32 => Dtype::F32,
+        Stored::F64 => Dtype::F64,
+        _ => return None,
+    })
+}

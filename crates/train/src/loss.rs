@@ -1,0 +1,236 @@
+//! Region–text contrast: what a batch's patches and pictures must resemble, and what they must not.
+//!
+//! For a patch of label ℓ every affirmed concept competes only with the denied ones, not with the others that hold too:
+//!
+//! ```text
+//! loss(ℓ) = Σ_c w[ℓ, c] · softplus(log Σ_{denied d} exp s[d] - s[c]),    s = 50 · (f·t + λ ĉ·t)
+//! ```
+//!
+//! so that "building", "house" and "built-up area" can be near one region at once. λ is drawn per picture: the features
+//! are used with the [CLS] share subtracted, and are trained so.
+
+use segearth::error::{Error, Result};
+use segearth::train::random::Random;
+use tch::{Kind, TchError, Tensor};
+
+use super::words::{self, ABSENT, CONCEPTS, LABELS, PICTURE_LABELS, TEMPLATES};
+use crate::evaluate::MERCED_CLASSES;
+
+/// Factor on cosines before the soft-max: the one that jobs use.
+pub const LOGIT_SCALE: f64 = 50.0;
+/// Absent words in a step.
+const ABSENT_PER_STEP: usize = 10;
+/// Templates of a class's name in a step, whose mean stands for the mean of all of them.
+const SPOKEN: usize = 2;
+/// Weight of "one of what the label affirms or allows".
+const ALLOWED_WEIGHT: f64 = 0.3;
+
+/// The words of one step and the labels' rules over them.
+#[derive(Debug)]
+pub struct Step {
+    /// A text for each concept, then the absent words, then [`SPOKEN`] for each of UC Merced's classes.
+    pub texts: Vec<String>,
+    /// Of the texts, those that the rules know.
+    ruled: i64,
+    patches: Rules,
+    pictures: Rules,
+}
+
+/// Affirmed, allowed and denied concepts of every label, as matrices.
+#[derive(Debug)]
+struct Rules {
+    /// (text, label), 1 where denied.
+    denied: Tensor,
+    /// (text, label), 1 where affirmed or allowed.
+    possible: Tensor,
+    /// Pairs of label and affirmed text, with their weights.
+    labels: Tensor,
+    texts: Tensor,
+    weights: Tensor,
+}
+
+impl Step {
+    /// Draws the words of a step. Now and then a label's own words are left out and "background" is affirmed in their
+    /// place: what a job does not name must be nearer to it than to the job's other classes.
+    pub fn draw(random: &mut Random, templates: &[String]) -> Result<Self> {
+        let own: Vec<String> = TEMPLATES.iter().map(|template| (*template).to_owned()).collect();
+        let speak = |random: &mut Random, word: &str| {
+            let template = random.chance(0.5).then(|| random.pick(templates)).flatten().or(random.pick(&own));
+            template.map_or_else(|| word.to_owned(), |template| template.replace("{}", word))
+        };
+        let mut texts: Vec<String> = Vec::new();
+        for words in CONCEPTS {
+            // The name itself as often as all its synonyms.
+            let word = if random.chance(0.3) { words.first() } else { random.pick(words) };
+            texts.push(speak(random, word.copied().unwrap_or_default()));
+        }
+        for _ in 0..ABSENT_PER_STEP {
+            let word = match random.chance(0.5) {
+                true => random.pick(ABSENT).map(|word| (*word).to_owned()).unwrap_or_default(),
+                false => words::made_up(random),
+            };
+            texts.push(speak(random, &word));
+        }
+        let unnamed: Vec<bool> = LABELS.iter().map(|_| random.chance(0.06)).collect();
+        let ruled = texts.len();
+        for name in MERCED_CLASSES {
+            for _ in 0..SPOKEN {
+                let template = random.pick(templates).map_or("{}", String::as_str);
+                texts.push(template.replace("{}", name));
+            }
+        }
+        Ok(Self {
+            patches: Rules::new(ruled, &unnamed, false)?,
+            pictures: Rules::new(ruled, &unnamed, true)?,
+            texts,
+            ruled: ruled as i64,
+        })
+    }
+
+    /// `patches` (batch, patch, D) and `cls` (batch, D), any length; `queries` (text, D) of [`Step::texts`]. Gives the
+    /// patches' and the pictures' loss, and that of the classes' names against each other, as a zero-shot choice has them.
+    pub fn loss(&self, batch: &Batch, patches: &Tensor, cls: &Tensor, queries: &Tensor) -> Result<[Tensor; 3]> {
+        let unit = |x: &Tensor| -> Result<Tensor, TchError> {
+            let x = x.f_to_kind(Kind::Float)?;
+            x.f_div(&x.f_linalg_norm(2.0, Some(&[-1i64][..]), true, None)?.f_clamp_min(1e-6)?)
+        };
+        let queries = unit(queries)?;
+        let texts = queries.f_narrow(0, 0, self.ruled)?.f_transpose(0, 1)?;
+        let cls = unit(cls)?;
+        let of_cls = cls.f_matmul(&texts)?.f_unsqueeze(1)?;
+        let of_patches = unit(patches)?.f_matmul(&texts)?.f_add(&of_cls.f_multiply(&batch.lambda)?)?;
+        let dense = self.patches.loss(&of_patches.f_mul_scalar(LOGIT_SCALE)?, &batch.shares)?;
+        let global = self.pictures.loss(&of_cls.f_mul_scalar(LOGIT_SCALE)?, &batch.whole.f_unsqueeze(1)?)?;
+        let names = queries.f_slice(0, self.ruled, None, 1)?.f_unflatten(0, [PICTURE_LABELS as i64, SPOKEN as i64])?;
+        let names = unit(&names.f_mean_dim(Some(&[1i64][..]), false, Kind::Float)?)?.f_transpose(0, 1)?;
+        let chosen = cls.f_matmul(&names)?.f_mul_scalar(LOGIT_SCALE)?.f_log_softmax(-1, Kind::Float)?;
+        let all = batch.named.f_sum(Kind::Float)?.f_clamp_min(1e-6)?;
+        let zero_shot = chosen.f_multiply(&batch.named)?.f_sum(Kind::Float)?.f_neg()?.f_div(&all)?;
+        Ok([dense, global, zero_shot])
+    }
+}
+
+/// Views as tensors.
+#[derive(Debug)]
+pub struct Batch {
+    /// Normalised, (batch, 3, side, side).
+    pub images: Tensor,
+    /// (batch, patch, label)
+    pub shares: Tensor,
+    /// (batch, label)
+    pub whole: Tensor,
+    /// (batch, one of UC Merced's classes): what a view of its pictures shows, nothing for other views.
+    pub named: Tensor,
+    /// (batch, 1, 1)
+    pub lambda: Tensor,
+    /// (batch, 1, label): labels that may be true of some patch of a view without labels; see [`views::batch`].
+    ///
+    /// [`views::batch`]: super::views::batch
+    pub possible: Tensor,
+}
+
+impl Rules {
+    fn new(texts: usize, unnamed: &[bool], whole: bool) -> Result<Self> {
+        let labels = LABELS.len();
+        let mut denied = vec![1f32; texts * labels];
+        let mut possible = vec![0f32; texts * labels];
+        let mut pairs: Vec<(i64, i64, f32)> = Vec::new();
+        let find = |name: &str| words::concept(name).ok_or_else(|| Error::internal(format!("no concept {name:?}")));
+        let background = find("background")?;
+        for (label, rule) in LABELS.iter().enumerate() {
+            for (name, weight) in rule.affirms {
+                let text = find(name)?;
+                denied[text * labels + label] = 0.0;
+                if !unnamed[label] {
+                    possible[text * labels + label] = 1.0;
+                    pairs.push((label as i64, text as i64, *weight));
+                }
+            }
+            for name in rule.allows {
+                let text = find(name)?;
+                // A whole picture has one of the folders' names only, and is no single building.
+                let rival = whole && label < PICTURE_LABELS && (is_folder(name) || *name == "building");
+                denied[text * labels + label] = f32::from(u8::from(rival));
+                possible[text * labels + label] = f32::from(u8::from(!rival && !unnamed[label]));
+            }
+            if unnamed[label] {
+                denied[background * labels + label] = 0.0;
+                possible[background * labels + label] = 1.0;
+                pairs.push((label as i64, background as i64, 1.0));
+            }
+        }
+        let matrix = |values: &[f32]| Tensor::f_from_slice(values)?.f_reshape([texts as i64, labels as i64]);
+        Ok(Self {
+            denied: matrix(&denied)?,
+            possible: matrix(&possible)?,
+            labels: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>())?,
+            texts: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>())?,
+            weights: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.2).collect::<Vec<_>>())?,
+        })
+    }
+
+    /// `logits` (batch, patch, text), `shares` (batch, patch, label): their weighted mean loss.
+    fn loss(&self, logits: &Tensor, shares: &Tensor) -> Result<Tensor, TchError> {
+        let largest = logits.f_amax([-1i64], true)?.f_detach()?;
+        let odds = logits.f_sub(&largest)?.f_exp()?;
+        let log_sum = |of: &Tensor| odds.f_matmul(of)?.f_clamp_min(1e-30)?.f_log()?.f_add(&largest);
+        let denied = log_sum(&self.denied)?; // (batch, patch, label)
+        let allowed = denied.f_sub(&log_sum(&self.possible)?)?.f_softplus()?;
+        let affirmed = denied.f_index_select(2, &self.labels)?.f_sub(&logits.f_index_select(2, &self.texts)?)?;
+        let weights = shares.f_index_select(2, &self.labels)?.f_multiply(&self.weights)?;
+        let sum = |x: &Tensor| x.f_sum(Kind::Float);
+        let affirmed = sum(&affirmed.f_softplus()?.f_multiply(&weights)?)?.f_div(&sum(&weights)?.f_clamp_min(1e-6)?)?;
+        let allowed = sum(&allowed.f_multiply(shares)?)?.f_div(&sum(shares)?.f_clamp_min(1e-6)?)?;
+        affirmed.f_add(&allowed.f_mul_scalar(ALLOWED_WEIGHT)?)
+    }
+}
+
+/// Whether a concept is what one of UC Merced's folders shows.
+fn is_folder(concept: &str) -> bool {
+    LABELS[..PICTURE_LABELS].iter().any(|label| label.affirms.first().is_some_and(|(name, _)| *name == concept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{WATER, label_named};
+    use segearth::model::text::imagenet_templates;
+
+    /// The loss of one view of one patch of water, named a river, whose features are those of two concepts.
+    fn loss(step: &Step, queries: &Tensor, patch: &str, picture: &str) -> [f64; 3] {
+        let labels = LABELS.len() as i64;
+        let one = |at: usize, count: i64| {
+            let mut values = vec![0f32; count as usize];
+            values[at] = 1.0;
+            Tensor::from_slice(&values)
+        };
+        let river = label_named("river").unwrap();
+        let batch = Batch {
+            images: Tensor::zeros([1, 3, 8, 8], (Kind::Float, tch::Device::Cpu)),
+            shares: one(WATER, labels).view([1, 1, labels]),
+            whole: one(river, labels).view([1, labels]),
+            named: one(river, PICTURE_LABELS as i64).view([1, PICTURE_LABELS as i64]),
+            lambda: Tensor::zeros([1, 1, 1], (Kind::Float, tch::Device::Cpu)),
+            possible: Tensor::zeros([1, 1, labels], (Kind::Float, tch::Device::Cpu)),
+        };
+        let feature = |name: &str| queries.narrow(0, words::concept(name).unwrap() as i64, 1);
+        let losses = step.loss(&batch, &feature(patch).unsqueeze(0), &feature(picture), queries).unwrap();
+        losses.map(|loss| f64::try_from(loss).unwrap())
+    }
+
+    #[test]
+    fn what_resembles_its_own_words_loses_least() {
+        let step = Step::draw(&mut Random::new(2), &imagenet_templates()).unwrap();
+        tch::manual_seed(1);
+        let queries = Tensor::randn([step.texts.len() as i64, 64], (Kind::Float, tch::Device::Cpu));
+        let right = loss(&step, &queries, "water", "river");
+        let wrong = loss(&step, &queries, "forest", "airport");
+        assert!(right[0] < wrong[0] && right[1] < wrong[1], "{right:?} {wrong:?}");
+        // A river's name, spoken for the zero-shot choice, is made to be what the picture resembles.
+        let rivers = MERCED_CLASSES.iter().position(|name| *name == "river").unwrap() as i64;
+        let spoken = queries.narrow(0, step.ruled + SPOKEN as i64 * rivers, SPOKEN as i64);
+        let water = queries.narrow(0, words::concept("river").unwrap() as i64, 1);
+        spoken.shallow_clone().copy_(&water.expand([SPOKEN as i64, 64], false));
+        assert!(loss(&step, &queries, "water", "river")[2] < 1e-3);
+    }
+}

@@ -1,0 +1,29 @@
+//! Files of named tensors: weights in training, and trained weights.
+
+use std::fs;
+use std::path::Path;
+
+use tch::{Kind, Tensor};
+
+use crate::error::{Context, Result};
+use crate::network::Tensors;
+
+/// Reads tensors as float32.
+pub fn read(path: &Path) -> Result<Tensors> {
+    let tensors = Tensor::read_safetensors(path).input(|| format!("cannot read {}", path.display()))?;
+    tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.f_to_kind(Kind::Float)?))).collect()
+}
+
+/// Writes tensors as they are; an earlier file is replaced only by a complete one.
+pub fn replace(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    Tensor::write_safetensors(tensors, &partial).input(|| format!("cannot write {}", partial.display()))?;
+    fs::rename(&partial, path).input(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes tensors in float16.
+pub fn write(path: &Path, tensors: &Tensors) -> Result<()> {
+    let half = tensors.iter().map(|(name, tensor)| Ok((name, tensor.f_to_kind(Kind::Half)?)));
+    let half = half.collect::<Result<Vec<_>>>()?;
+    Tensor::write_safetensors(&half, path).input(|| format!("cannot write {}", path.display()))
+}
