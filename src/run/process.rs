@@ -39,7 +39,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_has_memory() {
-        assert!(resident() > 1e6 && peak() > 1e6 && available() > 1e6);
+    fn resident_and_peak_grow_with_memory_in_use() {
+        const SIZE: usize = 256 << 20;
+        // Other tests take and release memory at the same time, far less than this.
+        let least = SIZE as f64 / 2.0;
+        let before = resident();
+        let block = std::hint::black_box(vec![1u8; SIZE]);
+        let during = resident();
+        assert!(during - before > least, "{before} bytes became {during}");
+        drop(block);
+        let after = resident();
+        assert!(during - after > least, "{during} bytes became {after}");
+        assert!(peak() >= during.min(before + least), "peak {} of {during} bytes", peak());
+    }
+
+    #[test]
+    fn available_memory_is_that_of_the_system_or_less() {
+        let total = kilobytes("/proc/meminfo", "MemTotal:").unwrap();
+        assert!((1e6..=total).contains(&available()), "{} of {total} bytes", available());
+        assert_eq!(kilobytes("/proc/meminfo", "NoSuchKey:"), None);
+        assert_eq!(kilobytes("/no/such/file", "MemTotal:"), None);
     }
 }

@@ -43,11 +43,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_can_be_cleaned(text in "\\PC{0,60}", bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            clean(&text);
-            clean(&String::from_utf8_lossy(&bytes));
+        fn cleaned_text_has_single_spaces_and_no_capitals(
+            text in "\\PC{0,60}",
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
             // The same bytes read as Latin-1: what broken encodings look like.
-            clean(&bytes.iter().map(|&byte| char::from(byte)).collect::<String>());
+            let latin: String = bytes.iter().map(|&byte| char::from(byte)).collect();
+            for dirty in [text, String::from_utf8_lossy(&bytes).into_owned(), latin] {
+                let clean = clean(&dirty);
+                prop_assert_eq!(clean.split_whitespace().collect::<Vec<_>>().join(" "), clean.as_str(), "{:?}", dirty);
+                prop_assert_eq!(clean.to_lowercase(), clean.as_str(), "{:?}", dirty);
+            }
+        }
+
+        #[test]
+        fn plain_words_stay(words in prop::collection::vec("[a-z0-9]{1,8}", 1..6), gap in "[ \t\n]{1,3}") {
+            prop_assert_eq!(clean(&words.join(&gap)), words.join(" "));
         }
     }
 }

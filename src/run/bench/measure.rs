@@ -68,8 +68,18 @@ mod tests {
     }
 
     #[test]
-    fn work_takes_time() {
-        let (sample, sum) = Sample::of::<_, ()>(2, || Ok((0..50_000_000u64).fold(0, |a, b| a ^ (b * b)))).unwrap();
-        assert!(sample.wall > 0.0 && sample.processor >= 0.0 && sum != 1);
+    fn sample_is_time_per_unit() {
+        // Work until the processor's clock has moved by ten ticks, whatever the machine's speed.
+        let busy = || {
+            let begun = (Instant::now(), processor_seconds());
+            while processor_seconds() - begun.1 < 10.0 / TICKS {
+                std::hint::spin_loop();
+            }
+            Ok::<_, ()>(begun.0.elapsed().as_secs_f64())
+        };
+        let (sample, wall) = Sample::of(2, busy).unwrap();
+        assert!(sample.processor >= 5.0 / TICKS, "{sample:?}");
+        assert!(sample.wall >= wall / 2.0, "{sample:?} of {wall} s");
+        assert_eq!(Sample::of(1, || Err::<(), _>("failed")), Err("failed"));
     }
 }
