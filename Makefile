@@ -41,8 +41,8 @@ evaluate: setup ## the built-in model's figures on held-out pictures; DATA=FOLDE
 	@test -d "$(DATA)/ucmerced" -a -d "$(DATA)/dubai" || { echo "DATA=$(DATA) holds no ucmerced and dubai: see models/README.md" >&2; exit 1; }
 	@scripts/timed.sh cargo run --release $(CARGOFLAGS) -p segearth-train -- figures "$(DATA)"
 
-test: setup ## every test
-	@scripts/timed.sh cargo test --workspace $(CARGOFLAGS)
+test: setup ## every test; the last line says how many could not run here, and why
+	@scripts/test.sh $(CARGOFLAGS)
 
 test-slurm: setup ## a job on a real Slurm of two nodes, one of them lost on the way (as root; installs Slurm with apt)
 	@cargo build $(CARGOFLAGS)

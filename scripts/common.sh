@@ -23,6 +23,19 @@ find_pip() {
   return 1
 }
 
+# skipped REASON: says that something cannot run here, and records it in the file SEGEARTH_SKIPPED, as tests in Rust do.
+skipped() {
+  printf 'skipped %s: %s\n' "$name" "$1" >&2
+  [ -z "${SEGEARTH_SKIPPED:-}" ] || printf '%s\t%s\n' "$1" "$name" >>"$SEGEARTH_SKIPPED"
+}
+
+# Prints `N skipped: reason (count), …` from the file SEGEARTH_SKIPPED, in which a test may stand more than once.
+print_skipped() {
+  sort -u "$SEGEARTH_SKIPPED" | cut -f 1 | sort | uniq -c | sort -k 1,1nr -k 2 | awk '
+    { count = $1; sub(/^ *[0-9]+ /, ""); total += count; reasons = reasons (NR > 1 ? ", " : ": ") $0 " (" count ")" }
+    END { print total + 0 " skipped" reasons }'
+}
+
 # need_disk FOLDER MIB WHAT
 need_disk() {
   local free

@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use segearth::model::torch::cuda_devices;
 use segearth::network::export::tensors;
 use segearth_checkpoint::read_clip;
+use segearth_testing::skipped;
 use tch::{Kind, Tensor};
 
 use crate::archives::zip;
@@ -416,7 +417,7 @@ fn cuda_is_had_or_refused_and_auto_says_what_it_took() {
     let ran = job.work.ok(Job::words("--device auto").split_whitespace());
     if cuda_devices() > 0 {
         assert!(ran.stderr.contains("note: device: auto took cuda:0."), "{}", ran.stderr);
-        eprintln!("SKIPPED: there is a CUDA device, so asking for one cannot be refused");
+        skipped("a CUDA device is present");
         return;
     }
     assert_snapshot!(ran.stderr, @r"note: device: auto took cpu.");

@@ -7,11 +7,12 @@ use insta::assert_snapshot;
 use segearth::network::export::tensors;
 use segearth::network::{TextTower, TowerOptions};
 use segearth_checkpoint::{Activation, read_clip};
+use segearth_testing::shared;
 use tch::{Kind, Tensor};
 
 use crate::bundles::{Upsampler, small_bundle, small_clip, write_merges};
 use crate::scenes::{noise_scene, read_band};
-use crate::workdir::{Ran, Workdir, shared};
+use crate::workdir::{Ran, Workdir};
 
 /// A folder with `weights/clip.pt` and `merges.txt`.
 fn with_weights() -> Workdir {

@@ -3,9 +3,11 @@
 use std::fs;
 use std::sync::Mutex;
 
+use segearth_testing::shared;
+
 use crate::scenes::noise_scene;
 use crate::server::{File, Reply, Request, Server};
-use crate::workdir::{Workdir, shared};
+use crate::workdir::Workdir;
 
 /// Serves these files; the first answer about one whose name is in `cut` ends half-way.
 fn serve(files: Vec<(&'static str, Vec<u8>)>, cut: &'static str) -> Server {

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use segearth_testing::skipped;
+
 use crate::scenes::noise_scene;
 use crate::workdir::Workdir;
 
@@ -96,13 +98,13 @@ fn a_browser_swipes_and_toggles() {
     assert!(path.exists());
 }
 
-/// Debian's Chromium, or another one that is installed; none is said loudly.
+/// Returns Chromium or Chrome where one is installed (Debian: `apt install chromium`); else records the test as skipped.
 fn browser() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let found = folders.iter().flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file());
     if found.is_none() {
-        eprintln!("SKIPPED: no Chromium is installed (Debian: apt install chromium); the page's script was not tried");
+        skipped("no Chromium");
     }
     found
 }

@@ -10,9 +10,8 @@ use segearth::network::{
     Attention, Basis, ImageEncoder, ImageTower, Tensors, TowerOptions, Upsampler, Upsampling, trace,
 };
 use segearth_checkpoint::{Activation, UpsamplerKind, read_upsampler};
+use segearth_testing::shared;
 use tch::{Device, Kind, Tensor};
-
-use crate::workdir::shared;
 
 /// Random weights are rougher than trained ones: two ways of adding in float32 part further than on the authors' numbers.
 /// What is tested here would be off by a hundredth and more if it were wrong.

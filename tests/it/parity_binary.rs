@@ -6,11 +6,12 @@ use gdal::{Dataset, Metadata};
 use segearth::model::Queries;
 use segearth::model::bundle::{Bundle, Trust};
 use segearth::model::queries::{QueryCache, Wording};
+use segearth_testing::shared;
 use tch::Tensor;
 
 use crate::bundles::{Upsampler, small_bundle};
 use crate::scenes::{TRANSFORM, read_band, write_scene};
-use crate::workdir::{Workdir, repository, shared};
+use crate::workdir::{Workdir, repository};
 
 const FEATURES: f32 = 5e-5;
 const TIE: f32 = 1e-5;

@@ -12,10 +12,11 @@ use segearth::network::{Attention, Basis, ImageEncoder, ImageTower, TextTower, T
 use segearth::scene::{Classifier, Labelled};
 use segearth::stitch::{Accumulator, Row};
 use segearth_checkpoint::{Activation, ClipWeights, UpsamplerWeights, read_clip, read_upsampler};
+use segearth_testing::shared;
 use segearth_upsample::{Precision, Targets, Windows};
 use tch::{Kind, Tensor};
 
-use crate::workdir::{repository, shared};
+use crate::workdir::repository;
 
 const FEATURES: f64 = 5e-5;
 const LOGITS: f64 = 5e-6;

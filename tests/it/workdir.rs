@@ -124,14 +124,3 @@ pub fn without_causes(said: &str) -> String {
 pub fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
-
-/// Material beside the checkout (`$SEGEARTH_SHARED`, else `../shared`); `None`, said loudly, where it is not there.
-pub fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("SEGEARTH_SHARED").map_or_else(|| repository("../shared"), PathBuf::from);
-    let path = folder.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {} is not there", path.display());
-    None
-}

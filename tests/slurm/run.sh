@@ -7,13 +7,15 @@ set -euo pipefail
 
 program=$(realpath "${1:?usage: tests/slurm/run.sh PROGRAM}")
 repository=$(cd "$(dirname "$0")/../.." && pwd)
-skip() { echo "SKIPPED: the Slurm test: $1" >&2; exit 0; }
+name=test-slurm
+. "$repository/scripts/common.sh"
+skip() { skipped "$1"; exit 0; }
 
-[ "$(id -u)" = 0 ] || skip "it starts daemons that want to be root"
+[ "$(id -u)" = 0 ] || skip "Slurm: not root"
 if ! command -v slurmctld slurmd sbatch munged >/dev/null; then
-    command -v apt-get >/dev/null || skip "there is no Slurm and no apt to install it"
+    command -v apt-get >/dev/null || skip "Slurm: not installed, and no apt"
     { apt-get -qq update && apt-get -qq install -y --no-install-recommends slurmctld slurmd slurm-client munge; } \
-        >/dev/null 2>&1 || skip "Slurm cannot be installed"
+        >/dev/null 2>&1 || skip "Slurm: apt cannot install it"
 fi
 
 work=$(mktemp -d)

@@ -5,7 +5,7 @@ use super::*;
 fn tiles(case: &Case, shortcuts: Shortcuts) -> Option<Upsampler> {
     let form = Form::new(&Weights::new(&case.tensors).unwrap(), Precision::Bfloat16);
     if matches!(form, Form::Float32(_)) {
-        eprintln!("SKIPPED: this processor has no tiles of bfloat16");
+        segearth_testing::skipped("no AMX");
         return None;
     }
     Some(case.with_form(form, shortcuts))

@@ -27,7 +27,7 @@ impl TileKernel for Twice<'_> {
 #[test]
 fn products_are_sums_of_rounded_numbers() {
     let Some(tiles) = Tiles::detect() else {
-        eprintln!("SKIPPED: this processor has no tiles of bfloat16");
+        segearth_testing::skipped("no AMX");
         return;
     };
     for count in [1, 2, 5] {

@@ -255,7 +255,7 @@ impl<const COUNT: usize> Program<COUNT> {
 mod tests {
     use super::*;
 
-    /// NVRTC of CUDA 13 or 12, where it can be found without a driver.
+    /// Returns NVRTC of CUDA 13 or 12 where its library is on LD_LIBRARY_PATH.
     fn nvrtc() -> Option<(Library, Compiler)> {
         let open = |name: &str| {
             // SAFETY: NVRTC's initialisers, and functions with the types of its header, used while it is open.
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn kernels_compile_for_cards_from_turing_on() {
         let Some((_library, compiler)) = nvrtc() else {
-            eprintln!("SKIPPED: there is no libnvrtc.so.13 or .12 on LD_LIBRARY_PATH; no kernel was compiled");
+            segearth_testing::skipped("no NVRTC");
             return;
         };
         let source = CString::new(include_str!("upsample.cu")).unwrap();
