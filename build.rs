@@ -6,9 +6,9 @@
 const RELATIVE: [&str; 4] = ["../../.libtorch/lib", "../../../.libtorch/lib", "lib", "../lib"];
 
 fn main() {
-    // torch-sys says where it found libtorch, by whichever of its variables; a change of that reruns this script.
+    // segearth-error hands on where torch-sys found libtorch; a change of that reruns this script.
     println!("cargo:rerun-if-changed=build.rs");
-    if let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") {
+    if let Some(lib) = std::env::var_os("DEP_SEGEARTH_ERROR_LIBTORCH") {
         let lib = std::path::PathBuf::from(lib);
         let lib = lib.canonicalize().unwrap_or(lib);
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
