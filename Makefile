@@ -23,7 +23,7 @@ COUNT ?= 10000
 FUZZ_SECONDS := $(or $(SECONDS),60)
 unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint fmt bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint fmt docs reference bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -71,13 +71,19 @@ lint: setup ## formatting and clippy, warnings are errors
 fmt: ## formats the code
 	cargo fmt
 
+docs: ## guides and reference as a book in docs/book/; installs mdBook in .tools/ where it is missing
+	@scripts/docs.sh
+
+reference: setup ## renew the pages of the reference that the program prints, and the output that guides show
+	@SEGEARTH_RENEW_DOCS=1 cargo test $(CARGOFLAGS) --test it docs::
+
 bench: build ## a window and a scene beside the bare transformer; then kernels and stitching alone
 	@scripts/timed.sh target/release/segearth bench
 	@scripts/timed.sh cargo bench $(CARGOFLAGS)
 
 clean: ## what cargo and the demo made; libtorch stays
 	cargo clean
-	rm -rf $(DEMO_OUTPUT)
+	rm -rf $(DEMO_OUTPUT) docs/book
 
-distclean: clean ## libtorch too
-	rm -rf .libtorch .libtorch.partial
+distclean: clean ## libtorch and mdBook too
+	rm -rf .libtorch .libtorch.partial .tools

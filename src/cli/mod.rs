@@ -5,6 +5,7 @@ mod change;
 mod evaluate;
 mod log;
 mod options;
+mod reference;
 mod shard;
 mod submit;
 mod upsampler;
@@ -22,6 +23,7 @@ pub use change::ChangeArgs;
 pub use evaluate::EvaluateArgs;
 pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
+pub use reference::{ReferencePage, command_reference};
 pub use shard::Shard;
 pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
 pub use upsampler::TrainUpsamplerArgs;
@@ -125,6 +127,9 @@ pub enum Command {
     #[command(after_help = "Name it in the first line of a job, and editors complete and check while you type:\n  \
         # yaml-language-server: $schema=job.schema.json")]
     Schema,
+    /// Print a page of the reference in Markdown
+    #[command(hide = true)]
+    Reference(reference::ReferenceArgs),
     /// Import, inspect and fetch models
     #[command(subcommand)]
     Model(ModelCommand),

@@ -16,6 +16,7 @@ mod classes;
 mod decode;
 mod fault;
 mod forms;
+mod key_reference;
 pub mod load;
 mod masks;
 mod node;
@@ -38,6 +39,7 @@ mod words;
 mod yaml;
 
 pub use bands::label as band_label;
+pub use key_reference::key_reference;
 pub use load::{Override, from_flags, load};
 pub use plan::{
     ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use tally::Tally;
 
-use crate::cli::{Cli, Command, MetricsOption, RunOptions, Unread};
+use crate::cli::{Cli, Command, MetricsOption, ReferencePage, RunOptions, Unread, command_reference};
 use crate::error::{Error, Result};
 use crate::outputs::Existing;
 use crate::report::{Manner, Reporter};
@@ -89,6 +89,14 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Submit(command) => submit::run(command, trust, reporter),
         Command::Schema => {
             reporter.print(&pipeline::json_schema());
+            Ok(())
+        }
+        Command::Reference(args) => {
+            let page = match args.page {
+                ReferencePage::Jobs => pipeline::key_reference(),
+                ReferencePage::Commands => command_reference(),
+            };
+            reporter.print(&page);
             Ok(())
         }
         Command::Model(command) => models::run(command, trust, reporter),

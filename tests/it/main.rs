@@ -9,6 +9,7 @@ mod bundles;
 mod change;
 mod checkpoints;
 mod corpus;
+mod docs;
 mod fetch;
 mod flow;
 mod house;

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Builds the guides and the reference as a book in docs/book. mdBook is installed into .tools where it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=0.5.4
+mdbook=.tools/bin/mdbook
+if [ "$("$mdbook" --version 2>/dev/null || true)" != "mdbook v$version" ]; then
+    cargo install --locked mdbook --version "$version" --no-default-features --features search --root .tools
+fi
+"$mdbook" build docs
+echo "docs/book/index.html" >&2

@@ -1,0 +1,171 @@
+//! The reference page of all commands in Markdown, made from the types of the command line.
+
+use std::fmt::Write as _;
+
+use clap::{Arg, Args, Command, CommandFactory as _, ValueEnum};
+
+use super::Cli;
+
+#[derive(Args, Debug)]
+pub struct ReferenceArgs {
+    /// The page to print
+    #[arg(value_enum)]
+    pub page: ReferencePage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReferencePage {
+    /// All keys of a job file
+    Jobs,
+    /// All commands and their options
+    Commands,
+}
+
+const INTRODUCTION: &str = "# Commands
+
+`segearth COMMAND --help` prints the same in the terminal. All commands take the [global options](#global-options).
+[Exit codes](exit-codes.md) and [environment variables](environment.md) have pages of their own.
+
+<!-- Printed by `segearth reference commands`. `make reference` renews this page. -->
+";
+
+/// Returns the page in Markdown: a list of all commands, a section for each, then the options that all of them take.
+pub fn command_reference() -> String {
+    let mut root = Cli::command();
+    root.build();
+    let mut commands = Vec::new();
+    leaves(&root, &mut commands);
+    let mut text = format!("{INTRODUCTION}\n| command | |\n|---|---|\n");
+    for command in &commands {
+        let name = name(command);
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(text, "| [`{name}`](#{}) | {} |", name.replace(' ', "-"), cell(&about));
+    }
+    for command in &commands {
+        section(command, &mut text);
+    }
+    text.push_str("\n## Global options\n");
+    options(root.get_arguments().filter(|arg| arg.is_global_set()), &mut text);
+    text
+}
+
+/// The commands that do something themselves, in the order of the help.
+fn leaves<'a>(command: &'a Command, found: &mut Vec<&'a Command>) {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set() && command.get_name() != "help") {
+        if command.has_subcommands() {
+            leaves(command, found);
+        } else {
+            found.push(command);
+        }
+    }
+}
+
+fn name(command: &Command) -> &str {
+    command.get_bin_name().unwrap_or_else(|| command.get_name())
+}
+
+fn section(command: &Command, text: &mut String) {
+    let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ");
+    let _ = write!(text, "\n## `{}`\n\n{about}\n\n```text\n{usage}\n```\n", name(command));
+    let shown = || command.get_arguments().filter(|arg| !(arg.is_global_set() || arg.is_hide_set() || is_help(arg)));
+    let positionals: Vec<&Arg> = shown().filter(|arg| arg.is_positional()).collect();
+    if !positionals.is_empty() {
+        text.push_str("\n| argument | |\n|---|---|\n");
+        for arg in positionals {
+            let _ = writeln!(text, "| `{arg}` | {} |", meaning(arg));
+        }
+    }
+    let mut headings = Vec::new();
+    for heading in shown().filter(|arg| !arg.is_positional()).map(Arg::get_help_heading) {
+        if !headings.contains(&heading) {
+            headings.push(heading);
+        }
+    }
+    headings.sort();
+    for heading in headings {
+        if let Some(heading) = heading {
+            let _ = write!(text, "\n{heading}:\n");
+        }
+        options(shown().filter(|arg| !arg.is_positional() && arg.get_help_heading() == heading), text);
+    }
+    if let Some(after) = command.get_after_help() {
+        let _ = write!(text, "\n```text\n{after}\n```\n");
+    }
+}
+
+fn is_help(arg: &Arg) -> bool {
+    matches!(arg.get_id().as_str(), "help" | "version")
+}
+
+fn options<'a>(args: impl Iterator<Item = &'a Arg>, text: &mut String) {
+    text.push_str("\n| option | |\n|---|---|\n");
+    for arg in args {
+        let short = arg.get_short().map(|short| format!("`-{short}`, ")).unwrap_or_default();
+        // With the value's name, as clap writes it in the help.
+        let long = cell(&format!("`{arg}`"));
+        let _ = writeln!(text, "| {short}{long} | {} |", meaning(arg));
+    }
+}
+
+/// The help of an argument, its default and the values that it takes.
+fn meaning(arg: &Arg) -> String {
+    let mut text = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    let values: Vec<_> = arg.get_possible_values().into_iter().filter(|value| !value.is_hide_set()).collect();
+    let takes_values = arg.get_action().takes_values() && !arg.is_hide_possible_values_set();
+    if takes_values && !values.is_empty() {
+        let values: Vec<String> = values
+            .iter()
+            .map(|value| match value.get_help() {
+                Some(help) => format!("`{}` ({help})", value.get_name()),
+                None => format!("`{}`", value.get_name()),
+            })
+            .collect();
+        let _ = write!(text, ". Values: {}", values.join(", "));
+    }
+    let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    if takes_values && !defaults.is_empty() {
+        let _ = write!(text, " [default: {}]", defaults.join(", "));
+    }
+    cell(&text)
+}
+
+/// Text that may stand in a cell of a table.
+fn cell(text: &str) -> String {
+    let mut shown = String::new();
+    let mut code = false;
+    for c in text.chars() {
+        code ^= c == '`';
+        match c {
+            '|' => shown.push_str("\\|"),
+            '\n' => shown.push(' '),
+            '<' if !code => shown.push_str("&lt;"),
+            '*' if !code => shown.push_str("\\*"),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_reference_lists_every_option() {
+        let page = command_reference();
+        for part in [
+            "| [`segearth model train-upsampler`](#segearth-model-train-upsampler) | ",
+            "## `segearth submit k8s`\n",
+            "| `<JOB.yaml>` | ",
+            "| `-i`, `--input <PATH>...` | ",
+            "Run options:\n",
+            "| `--recipe <RECIPE>` | ",
+            "## Global options\n",
+        ] {
+            assert!(page.contains(part), "{part} is not on the page:\n{page}");
+        }
+        assert!(!page.contains("## `segearth reference`"), "hidden commands are left out");
+    }
+}

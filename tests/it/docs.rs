@@ -1,0 +1,611 @@
+//! README and guides: their commands run, their jobs are valid, their links lead somewhere, and the pages that the program
+//! prints are up to date.
+//!
+//! A fenced block needs no mark. One in `sh` is run, one in `yaml` is a job or the keys of one and is checked, one in `json` is
+//! parsed, one in `text` is shown. A comment on the line above the fence says otherwise:
+//!
+//! | comment | meaning |
+//! |---|---|
+//! | `<!-- not run: REASON -->` | commands are parsed only: they need a download, a GPU, Slurm … |
+//! | `<!-- exit N -->` | commands end with this exit code |
+//! | `<!-- prints -->` | the text is what the commands before it print; `make reference` renews it |
+//! | `<!-- file NAME -->` | the block is this file, and later commands of the page name it |
+//! | `<!-- given: NAME … -->` | (anywhere) the page's commands find these files, see [`given`] |
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::{CommandFactory as _, Parser as _};
+use gdal::{Dataset, DriverManager};
+use rayon::prelude::*;
+use segearth::cli::Cli;
+
+use crate::workdir::{Workdir, repository};
+
+/// With it, the tests write what they would compare.
+const RENEW: &str = "SEGEARTH_RENEW_DOCS";
+const STALE: &str = "is not what the program prints: `make reference` renews it";
+
+/// Pages that the program prints, and with which arguments.
+const GENERATED: [(&str, [&str; 2]); 2] = [
+    ("docs/src/reference/jobs.md", ["reference", "jobs"]),
+    ("docs/src/reference/commands.md", ["reference", "commands"]),
+];
+
+/// Programs that commands of the pages may call without being run.
+const OTHERS: &[&str] = &[
+    "cd",
+    "export",
+    "git",
+    "sudo",
+    "make",
+    "cargo",
+    "kubectl",
+    "qgis",
+    "gdalinfo",
+    "gdalwarp",
+    "gdal_translate",
+    "docker",
+];
+
+fn renewing() -> bool {
+    std::env::var_os(RENEW).is_some()
+}
+
+fn is_generated(page: &Path) -> bool {
+    GENERATED.iter().any(|(name, _)| page == repository(name))
+}
+
+/// All Markdown files below a folder.
+fn markdown(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder of pages") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            markdown(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// README and all pages of the book.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![repository("README.md")];
+    markdown(&repository("docs/src"), &mut pages);
+    pages.sort();
+    pages
+}
+
+fn shown(page: &Path) -> String {
+    page.strip_prefix(repository("")).unwrap_or(page).display().to_string()
+}
+
+/// A fenced block.
+struct Block {
+    /// Of the opening fence, from 1.
+    line: usize,
+    language: String,
+    /// What the comment above it says.
+    mark: Option<String>,
+    body: String,
+}
+
+/// The text between `<!--` and `-->` of a line that is a comment.
+fn comment(line: &str) -> Option<&str> {
+    Some(line.trim().strip_prefix("<!--")?.strip_suffix("-->")?.trim())
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let (mut above, mut open) = ("", false);
+    for (index, line) in text.lines().enumerate() {
+        match line.trim_start().strip_prefix("```") {
+            Some(_) if open => open = false,
+            Some(language) => {
+                open = true;
+                let mark = comment(above).map(str::to_owned);
+                blocks.push(Block { line: index + 1, language: language.trim().to_owned(), mark, body: String::new() });
+            }
+            None if open => {
+                if let Some(block) = blocks.last_mut() {
+                    block.body.push_str(line);
+                    block.body.push('\n');
+                }
+            }
+            None => {}
+        }
+        above = line;
+    }
+    blocks
+}
+
+/// Lines of a shell, joined where they end in a backslash, without comments.
+fn lines(body: &str) -> Vec<String> {
+    let whole = body.replace("\\\n", " ");
+    let lines = whole.lines().map(|line| line.split(" # ").next().unwrap_or(line).trim().to_owned());
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+/// The words of the commands in a line of shell, as far as the pages use it: quotes, `;`, `&`, `|`, and no redirection.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let (mut commands, mut words, mut word) = (Vec::new(), Vec::new(), None::<String>);
+    let (mut quote, mut to_file) = (None, false);
+    for c in line.chars().chain([';']) {
+        if quote == Some(c) {
+            quote = None;
+        } else if quote.is_none() && matches!(c, '\'' | '"') {
+            quote = Some(c);
+            word.get_or_insert_default();
+        } else if quote.is_some() || !" ;&|>".contains(c) {
+            word.get_or_insert_default().push(c);
+        } else {
+            if let Some(word) = word.take()
+                && !std::mem::take(&mut to_file)
+            {
+                words.push(word);
+            }
+            to_file |= c == '>';
+            if matches!(c, ';' | '&' | '|') && !words.is_empty() {
+                commands.push(std::mem::take(&mut words));
+            }
+        }
+    }
+    commands
+}
+
+/// What is wrong with a line that is not run.
+fn parse(line: &str, targets: &BTreeSet<String>) -> Result<(), String> {
+    for words in commands(line) {
+        let first = words.first().map(String::as_str).unwrap_or_default();
+        match first {
+            "segearth" => drop(Cli::try_parse_from(&words).map_err(|error| error.to_string())?),
+            "segearth-model-bench" => {
+                let all = ["segearth", "bench", "--model-only"].into_iter().map(str::to_owned);
+                drop(Cli::try_parse_from(all.chain(words.into_iter().skip(1))).map_err(|error| error.to_string())?);
+            }
+            "make" => {
+                for word in words.iter().skip(1).filter(|word| !word.contains('=')) {
+                    if !targets.contains(word) {
+                        return Err(format!("the Makefile has no target {word}"));
+                    }
+                }
+            }
+            first if OTHERS.contains(&first) || first.contains('=') => {}
+            other => return Err(format!("{other} is a program that the pages do not use elsewhere")),
+        }
+    }
+    Ok(())
+}
+
+/// The targets of the Makefile.
+fn targets() -> BTreeSet<String> {
+    let text = fs::read_to_string(repository("Makefile")).expect("the Makefile");
+    let names = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name);
+    names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')).map(str::to_owned).collect()
+}
+
+/// Files that pages are given, made once: a scene of each name, and what one run makes of it.
+fn given() -> Workdir {
+    let work = Workdir::new();
+    // Lake, forest, fields and a little of the city; the second date is a piece beside it in the same place.
+    for (name, col, row) in [("scene.tif", 250, 800), ("before.tif", 250, 800), ("after.tif", 270, 790)] {
+        cut(&work.path(name), col, row);
+    }
+    work.ok([
+        "segment",
+        "scene.tif",
+        "--classes",
+        "water,lake; forest,trees; fields,farmland; building,city; road",
+        "-o",
+        "labels.tif",
+        "--scores",
+        "scores.tif",
+    ]);
+    fs::copy(work.path("labels.tif"), work.path("truth.tif")).expect("a copy of the labels");
+    for (name, feature) in [("area.geojson", ""), ("rivers.geojson", ""), ("districts.geojson", "\"name\":\"north\"")] {
+        let ring = "[[-54.63,-25.38],[-54.60,-25.38],[-54.60,-25.36],[-54.63,-25.36],[-54.63,-25.38]]";
+        let text = format!(
+            "{{\"type\":\"FeatureCollection\",\"features\":[{{\"type\":\"Feature\",\"properties\":{{{feature}}},\
+                 \"geometry\":{{\"type\":\"Polygon\",\"coordinates\":[{ring}]}}}}]}}"
+        );
+        work.write(name, text);
+    }
+    work
+}
+
+/// A piece of 192 × 160 pixels of the sample scene, at the place of the first one.
+fn cut(path: &Path, col: usize, row: usize) {
+    let source = repository("sample_data/itaipu.tif");
+    let scene = Dataset::open(&source).expect("the sample scene");
+    let [left, width, _, top, _, height] = scene.geo_transform().expect("a geotransform");
+    let (left, top) = (left + 250.0 * width, top + 800.0 * height);
+    let mut bands = String::new();
+    for (index, colour) in ["Blue", "Green", "Red"].into_iter().enumerate() {
+        let _ = write!(
+            bands,
+            "<VRTRasterBand dataType=\"UInt16\" band=\"{band}\"><NoDataValue>0</NoDataValue><ColorInterp>{colour}</ColorInterp>\
+             <SimpleSource><SourceFilename>{}</SourceFilename><SourceBand>{band}</SourceBand>\
+             <SrcRect xOff=\"{col}\" yOff=\"{row}\" xSize=\"192\" ySize=\"160\"/>\
+             <DstRect xOff=\"0\" yOff=\"0\" xSize=\"192\" ySize=\"160\"/></SimpleSource></VRTRasterBand>",
+            source.display(),
+            band = index + 1
+        );
+    }
+    let vrt = format!(
+        "<VRTDataset rasterXSize=\"192\" rasterYSize=\"160\"><SRS>EPSG:32621</SRS>\
+         <GeoTransform>{left},{width},0,{top},0,{height}</GeoTransform>{bands}</VRTDataset>"
+    );
+    let piece = Dataset::open(vrt).expect("a piece of the sample scene");
+    let driver = DriverManager::get_driver_by_name("GTiff").expect("the GeoTIFF driver");
+    piece.create_copy(&driver, path, &Default::default()).expect("a copy").close().expect("a whole scene");
+}
+
+/// A page with a folder of its own, in which its commands are run one after another.
+struct Run<'a> {
+    page: &'a Path,
+    given: &'a Workdir,
+    text: String,
+    work: Workdir,
+    /// What the last commands printed.
+    printed: Option<String>,
+    faults: String,
+    /// Lines of the page that are to be replaced: the first, how many, by what.
+    renewed: Vec<(usize, usize, String)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(page: &'a Path, given: &'a Workdir) -> Self {
+        let text = fs::read_to_string(page).expect("a page");
+        let work = Workdir::new();
+        for folder in ["sample_data", "pipelines"] {
+            std::os::unix::fs::symlink(repository(folder), work.path(folder)).expect("a link");
+        }
+        let mut run = Run { page, given, text, work, printed: None, faults: String::new(), renewed: Vec::new() };
+        let names = run.text.lines().filter_map(comment).filter_map(|comment| comment.strip_prefix("given:"));
+        let names: Vec<String> = names.flat_map(str::split_whitespace).map(str::to_owned).collect();
+        for name in names.iter().map(String::as_str).chain(["scene.tif"]) {
+            let from = given.path(name);
+            if from.is_file() {
+                fs::copy(&from, run.work.path(name)).expect("a copy of what is given");
+            } else {
+                run.fault(1, &format!("the tests give no file {name}"));
+            }
+        }
+        run
+    }
+
+    fn fault(&mut self, line: usize, what: &str) {
+        let _ = writeln!(self.faults, "{}:{line}: {what}", shown(self.page));
+    }
+
+    /// Runs, checks or parses every block.
+    fn blocks(&mut self) {
+        let blocks = blocks(&self.text);
+        let targets = targets();
+        for (index, block) in blocks.iter().enumerate() {
+            let mark = block.mark.as_deref().unwrap_or_default();
+            let mark = if mark.starts_with("given:") { "" } else { mark };
+            let (kind, rest) = mark.split_once([' ', ':']).unwrap_or((mark, ""));
+            match (block.language.as_str(), kind) {
+                ("sh", "not") => {
+                    for line in lines(&block.body) {
+                        if let Err(error) = parse(&line, &targets) {
+                            self.fault(block.line, &format!("{line}\n{error}"));
+                        }
+                    }
+                }
+                ("sh", "") => self.shell(block, 0),
+                ("sh", "exit") => self.shell(block, rest.trim().parse().unwrap_or(-1)),
+                ("text", "prints") => self.prints(block),
+                ("text" | "yaml" | "json", "file") => {
+                    self.work.write(rest, &block.body);
+                    let later = blocks.get(index + 1..).unwrap_or_default();
+                    let run = |block: &&Block| {
+                        block.language == "sh" && !block.mark.as_deref().is_some_and(|mark| mark.starts_with("not"))
+                    };
+                    if !later.iter().filter(run).any(|block| block.body.contains(rest)) {
+                        self.fault(block.line, &format!("no command that is run names the file {rest}"));
+                    }
+                }
+                ("yaml", "") => self.job(block),
+                ("json", "") => {
+                    if let Err(error) = serde_json::from_str::<serde_json::Value>(&block.body) {
+                        self.fault(block.line, &format!("not JSON: {error}"));
+                    }
+                }
+                ("text", "") => {
+                    let command =
+                        |line: &str| ["segearth ", "make ", "$ "].iter().any(|start| line.trim().starts_with(start));
+                    if block.body.lines().any(command) {
+                        self.fault(block.line, "a command in a block of text is not run: make it `sh`");
+                    }
+                }
+                (language, _) => {
+                    let message = format!(
+                        "a block in {language:?} marked {mark:?} is not known to tests/it/docs.rs: it is `sh`, `yaml`, `json` or `text`"
+                    );
+                    self.fault(block.line, &message);
+                }
+            }
+        }
+    }
+
+    fn shell(&mut self, block: &Block, code: i32) {
+        let mut command = Command::new("bash");
+        let model = self.work.command(["--version"]);
+        command.current_dir(self.work.path("")).args(["-euo", "pipefail", "-c", &block.body]);
+        command.envs(model.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        for (name, _) in model.get_envs().filter(|(_, value)| value.is_none()) {
+            command.env_remove(name);
+        }
+        // One cache for all pages: the model is unpacked once.
+        command.env("SEGEARTH_CACHE", self.given.path("cache"));
+        let binary = Path::new(env!("CARGO_BIN_EXE_segearth"));
+        let folders = binary.parent().map(Path::to_owned).into_iter();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = folders.chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(folders).expect("folders of programs"));
+        let output = command.output().expect("bash starts");
+        let text =
+            |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&self.work.path("").display().to_string(), "/data/");
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        if output.status.code() != Some(code) {
+            let message = format!("exit code {:?} in place of {code}\n{}{printed}", output.status.code(), block.body);
+            self.fault(block.line, &message);
+        }
+        self.printed = Some(printed);
+    }
+
+    /// The text is what was printed, but for times.
+    fn prints(&mut self, block: &Block) {
+        let Some(printed) = self.printed.clone() else {
+            return self.fault(block.line, "no commands before this print anything");
+        };
+        if timeless(&printed) == timeless(&block.body) {
+            return;
+        }
+        if renewing() {
+            let text = printed.trim_end_matches('\n').to_owned();
+            self.renewed.push((block.line, block.body.lines().count(), text));
+        } else {
+            self.fault(block.line, &format!("this {STALE}\n{printed}"));
+        }
+    }
+
+    /// Keys that a block leaves out are those of a small job.
+    fn job(&mut self, block: &Block) {
+        let mut job = block.body.clone();
+        for (key, line) in [
+            ("model", "model: mini"),
+            ("scene", "scene: scene.tif"),
+            ("classes", "classes: [water, 'forest,trees', fields, road, 'building,roof']"),
+        ] {
+            if !block.body.lines().any(|line| line.starts_with(&format!("{key}:"))) {
+                let _ = writeln!(job, "{line}");
+            }
+        }
+        self.work.write("block.yaml", job);
+        let ran = self
+            .work
+            .run_with(["check", "block.yaml"], &[("SEGEARTH_CACHE", &self.given.path("cache").display().to_string())]);
+        if ran.code != 0 {
+            self.fault(block.line, &format!("not a valid job\n{}", ran.stderr));
+        }
+    }
+
+    fn renew(&self) {
+        if self.renewed.is_empty() {
+            return;
+        }
+        let mut lines: Vec<&str> = self.text.lines().collect();
+        for (first, count, text) in self.renewed.iter().rev() {
+            lines.splice(*first..*first + *count, [text.as_str()]);
+        }
+        fs::write(self.page, lines.join("\n") + "\n").expect("a page");
+    }
+}
+
+/// A text without what differs from run to run: times, rates and the blanks around them.
+fn timeless(text: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in text.split_whitespace() {
+        let unit = word.trim_end_matches([',', '.', ';', ')']);
+        if matches!(unit, "s" | "ms" | "min" | "windows/s")
+            && words.last().is_some_and(|last| last.parse::<f64>().is_ok())
+        {
+            words.pop();
+        }
+        words.push(word);
+    }
+    words.join(" ")
+}
+
+#[test]
+fn pages_run_as_written() {
+    let pages: Vec<PathBuf> = pages().into_iter().filter(|page| !is_generated(page)).collect();
+    let given = given();
+    let runs: Vec<Run<'_>> = pages
+        .par_iter()
+        .map(|page| {
+            let mut run = Run::new(page, &given);
+            run.blocks();
+            run
+        })
+        .collect();
+    runs.iter().for_each(Run::renew);
+    let faults: String = runs.iter().map(|run| run.faults.as_str()).collect();
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+#[test]
+fn generated_pages_are_current() {
+    let work = Workdir::new();
+    for (page, args) in GENERATED {
+        let printed = work.ok(args).stdout;
+        if renewing() {
+            fs::write(repository(page), &printed).expect("a page");
+        }
+        let committed = fs::read_to_string(repository(page)).unwrap_or_default();
+        assert!(committed == printed, "{page} {STALE}");
+    }
+}
+
+/// Every variable that the program reads is on the page, and no other of its own.
+#[test]
+fn environment_page_lists_every_variable() {
+    let page = fs::read_to_string(repository("docs/src/reference/environment.md")).expect("the page");
+    let listed: BTreeSet<String> = own_variables(&page);
+    let mut sources = Vec::new();
+    for folder in ["src", "crates"] {
+        rust(&repository(folder), &mut sources);
+    }
+    let mut read = BTreeSet::new();
+    for text in sources {
+        // Tags of results have the same beginning and stand in the page of files.
+        let program = text.split("#[cfg(test)]").next().unwrap_or(&text).to_owned();
+        read.extend(own_variables(&program));
+    }
+    let tags = fs::read_to_string(repository("docs/src/reference/files.md")).expect("the page");
+    let tags = own_variables(&tags);
+    let missing: Vec<&String> = read.iter().filter(|name| !(listed.contains(*name) || tags.contains(*name))).collect();
+    assert!(missing.is_empty(), "neither a variable nor a tag of the reference: {missing:?}");
+    let gone: Vec<&String> = listed.iter().filter(|name| !read.contains(*name)).collect();
+    assert!(gone.is_empty(), "the program reads none of {gone:?}");
+}
+
+/// All names such as `SEGEARTH_CACHE` in a text.
+fn own_variables(text: &str) -> BTreeSet<String> {
+    let name = |rest: &str| -> String {
+        let end =
+            rest.find(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default().to_owned()
+    };
+    let names = text.match_indices("SEGEARTH_").map(|(at, _)| name(text.get(at..).unwrap_or_default()));
+    names.filter(|name| !name.ends_with('_')).collect()
+}
+
+/// The texts of all Rust files below a folder, tests left out.
+fn rust(folder: &Path, found: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "tests" {
+                rust(&path, found);
+            }
+        } else if name.ends_with(".rs") && !["tests.rs", "testing.rs"].contains(&name.as_str()) {
+            found.push(fs::read_to_string(&path).expect("a source"));
+        }
+    }
+}
+
+/// Links to files and to headings, in the pages and in the other papers of the repository.
+#[test]
+fn links_lead_somewhere() {
+    let mut all = pages();
+    for name in ["CONTRIBUTING.md", "ARCHITECTURE.md", "BENCHMARKS.md", "CHANGELOG.md", "models/README.md"] {
+        all.extend(Some(repository(name)).filter(|path| path.exists()));
+    }
+    let mut faults = String::new();
+    let summary = fs::read_to_string(repository("docs/src/SUMMARY.md")).expect("the summary");
+    for page in &all {
+        let text = fs::read_to_string(page).expect("a page");
+        for link in links(&text) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            let Ok(there) = fs::read_to_string(&target).or_else(|_| fs::metadata(&target).map(|_| String::new()))
+            else {
+                let _ = writeln!(faults, "{}: {link} leads nowhere", shown(page));
+                continue;
+            };
+            if !anchor.is_empty() && !there.lines().any(|line| line.starts_with('#') && heading(line) == anchor) {
+                let _ = writeln!(faults, "{}: {link} names no heading", shown(page));
+            }
+        }
+        let of_book = page.strip_prefix(repository("docs/src")).ok().filter(|page| !page.ends_with("SUMMARY.md"));
+        if let Some(page) = of_book
+            && !summary.contains(&format!("({})", page.display()))
+        {
+            let _ = writeln!(faults, "docs/src/SUMMARY.md does not list {}", page.display());
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+/// Targets of `[…](…)` outside of fenced blocks and inline code.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            open = !open;
+        }
+        let mut rest = if open { "" } else { line };
+        while let Some((_, after)) = rest.split_once("](") {
+            let Some((link, after)) = after.split_once(')') else { break };
+            found.push(link.to_owned());
+            rest = after;
+        }
+    }
+    found
+}
+
+/// The anchor of a heading, as mdBook and GitHub make it.
+fn heading(line: &str) -> String {
+    let text = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|c| c.is_alphanumeric() || "_-".contains(*c)).collect()
+}
+
+/// Options in inline code exist, and commands there have a name.
+#[test]
+fn inline_options_exist() {
+    let mut known = BTreeSet::new();
+    options(&Cli::command(), &mut known);
+    known.insert("--allow-failed-windows".to_owned());
+    let mut faults = String::new();
+    for page in pages().iter().filter(|page| !is_generated(page)) {
+        let text = fs::read_to_string(page).expect("a page");
+        let mut open = false;
+        for (index, line) in text.lines().enumerate() {
+            if line.trim_start().starts_with("```") {
+                open = !open;
+            }
+            let codes = if open { "" } else { line }.split('`').skip(1).step_by(2);
+            for code in codes.filter(|code| code.starts_with("--") || code.starts_with("segearth ")) {
+                let used = code.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2);
+                for option in used.map(|word| word.split(['=', '…', ',']).next().unwrap_or(word)) {
+                    if !known.contains(option) {
+                        let _ = writeln!(faults, "{}:{}: there is no option {option}", shown(page), index + 1);
+                    }
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+fn options(command: &clap::Command, found: &mut BTreeSet<String>) {
+    found.extend(command.get_arguments().filter_map(|arg| Some(format!("--{}", arg.get_long()?))));
+    found.extend(["--help", "--version"].map(str::to_owned));
+    command.get_subcommands().for_each(|command| options(command, found));
+}
+
+#[test]
+fn blocks_are_told_by_language_and_mark() {
+    let text = "a\n<!-- exit 1 -->\n```sh\nx\ny\n```\n\n```yaml\nk: v\n```\n";
+    let found: Vec<_> =
+        blocks(text).into_iter().map(|block| (block.line, block.language, block.mark, block.body)).collect();
+    let expected = [
+        (3, "sh".to_owned(), Some("exit 1".to_owned()), "x\ny\n".to_owned()),
+        (8, "yaml".to_owned(), None, "k: v\n".to_owned()),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(commands("segearth a 'b; c' > out.yaml & make x"), [vec!["segearth", "a", "b; c"], vec!["make", "x"]]);
+    assert_eq!(timeless("in 3.3 s, 94.5 windows/s on cpu"), timeless("in 7 s, 8 windows/s on cpu"));
+}
