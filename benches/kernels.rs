@@ -1,6 +1,8 @@
 //! The upsampler's kernels and the stitcher, each alone: `cargo bench --bench kernels`. Deterministic inputs, one thread for
 //! the kernels; what they come to beside the transformer is what `segearth bench` shows.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 

@@ -3,6 +3,13 @@
 //! `cargo bench --bench scene` runs a scene of 10,000 × 10,000 pixels; `cargo bench --bench scene -- 10000x10000 30000x3000`
 //! those sizes. Fourteen queries, windows of 224 at stride 112.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark fails by panicking, and prints"
+)]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;

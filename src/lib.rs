@@ -21,9 +21,6 @@
 //! until the model's own normalisation. World coordinates are those of the scene's CRS; areas are square metres on
 //! the ellipsoid ([`geom::ground`] says how they are measured).
 
-// An index that is not sure is a panic that somebody outside may cause: each has its reason, or its room has.
-#![warn(clippy::indexing_slicing)]
-
 pub use segearth_error as error;
 
 pub mod atomic;

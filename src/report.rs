@@ -3,6 +3,8 @@
 //! Results go to standard output, everything about the work to standard error: in words, or as a JSON object a line. Colour
 //! adds nothing that is not in the words, and appears on terminals only.
 
+#![expect(clippy::disallowed_methods, reason = "the only printer")]
+
 mod bench;
 mod change;
 mod download;

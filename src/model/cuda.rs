@@ -3,6 +3,8 @@
 //! The program links libtorch's CPU half alone, so that it starts on machines without CUDA. The CUDA half registers itself
 //! with the CPU half when it is loaded: that is all it takes.
 
+#![expect(unsafe_code, reason = "opens a library")]
+
 use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};

@@ -1,5 +1,7 @@
 //! How the C library gives memory to libtorch, and gets it back.
 
+#![expect(unsafe_code, reason = "calls to the C library's allocator")]
+
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
 //! All `unsafe` of the raster room: what GDAL's C interface offers and the bindings do not wrap.
-#![allow(unsafe_code)]
+
+#![expect(unsafe_code, reason = "calls to GDAL that its crate does not wrap")]
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};

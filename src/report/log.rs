@@ -2,6 +2,8 @@
 //!
 //! Whatever the form, addresses are shown without what opens them.
 
+#![expect(clippy::disallowed_methods, reason = "the only printer")]
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -3,6 +3,7 @@
 //! Each worker is this program with the same words and a shard of the job; what is left to join is joined here. A process of
 //! its own, rather than a thread: a GPU that fails takes one worker with it, and libtorch's threads do not meet.
 
+#![expect(unsafe_code, reason = "a call between fork and exec")]
 #![expect(clippy::indexing_slicing, reason = "a remainder by the list's own length")]
 
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
 //! The few calls of GDAL that its Rust crate does not wrap.
-#![allow(unsafe_code)]
+
+#![expect(unsafe_code, reason = "calls to GDAL that its crate does not wrap")]
 
 use std::ffi::CStr;
 use std::sync::Arc;

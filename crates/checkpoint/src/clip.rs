@@ -19,16 +19,23 @@ pub struct ClipSizes {
     pub patch: usize,
     /// Patches along a side of the image that the positional embedding was made for.
     pub image_grid: usize,
+    /// Width of the image tower.
     pub vision_width: usize,
+    /// Blocks of the image tower.
     pub vision_layers: usize,
+    /// Attention heads of each of its blocks.
     pub vision_heads: usize,
     /// Width of the hidden layer of the blocks' MLPs.
     pub vision_hidden: usize,
     /// Width of the joint space of images and texts.
     pub embed_dim: usize,
+    /// Width of the text tower.
     pub text_width: usize,
+    /// Blocks of the text tower.
     pub text_layers: usize,
+    /// Attention heads of each of its blocks.
     pub text_heads: usize,
+    /// Width of the hidden layer of its blocks' MLPs.
     pub text_hidden: usize,
     /// Rows of the token embedding.
     pub vocab: usize,
@@ -39,6 +46,7 @@ pub struct ClipSizes {
 /// A complete CLIP under canonical names: every tensor of [`ClipSizes::tensors`] is there, with that shape.
 #[derive(Debug)]
 pub struct ClipWeights {
+    /// Every size, read off the tensors' shapes.
     pub sizes: ClipSizes,
     /// What a configuration beside the weights says, or their file; the tensors do not tell.
     pub activation: Option<KnownActivation>,

@@ -39,6 +39,7 @@ impl Activation {
 /// An activation, and where it is known from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownActivation {
+    /// The activation of both towers' MLPs.
     pub activation: Activation,
     /// Such as `config.json`; empty where nobody recorded it.
     pub from: String,
@@ -47,7 +48,9 @@ pub struct KnownActivation {
 /// Mean and standard deviation of red, green and blue, for pixels in 0..=1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PixelStatistics {
+    /// Mean of red, green and blue.
     pub mean: [f64; 3],
+    /// Standard deviation of red, green and blue.
     pub std: [f64; 3],
 }
 

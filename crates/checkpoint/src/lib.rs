@@ -14,6 +14,8 @@
 //! anything is allocated; nothing is ever decompressed. The tensors are read one by one, so the memory needed is that of the
 //! tensors themselves.
 
+#![warn(missing_docs)]
+
 mod clip;
 mod config;
 mod foreign;
@@ -55,6 +57,7 @@ pub enum Layout {
     TorchLegacy,
     /// What `torch.jit.save` writes: OpenAI distributes CLIP so.
     TorchScript,
+    /// A header in JSON, then the tensors' bytes.
     Safetensors,
 }
 
@@ -72,7 +75,9 @@ impl fmt::Display for Layout {
 /// The named tensors of a checkpoint, as the file names them but for a `module.` before every name.
 #[derive(Debug)]
 pub struct Checkpoint {
+    /// How the file stores its tensors.
     pub layout: Layout,
+    /// The tensors by name.
     pub tensors: BTreeMap<String, TensorData>,
     /// Entries of the state dict that are no tensors we can read, and what they are instead: only for messages.
     pub others: BTreeMap<String, String>,

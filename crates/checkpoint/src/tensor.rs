@@ -8,15 +8,25 @@ use segearth_error::{Error, Result};
 /// The types of numbers that checkpoints hold and that we can turn into float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
+    /// One byte, 0 or 1.
     Bool,
+    /// Unsigned, 8 bits.
     U8,
+    /// Signed, 8 bits.
     I8,
+    /// Signed, 16 bits.
     I16,
+    /// Signed, 32 bits.
     I32,
+    /// Signed, 64 bits.
     I64,
+    /// IEEE 754, half precision.
     F16,
+    /// The upper half of a float32.
     Bf16,
+    /// IEEE 754, single precision.
     F32,
+    /// IEEE 754, double precision.
     F64,
 }
 
@@ -31,6 +41,7 @@ impl Dtype {
         }
     }
 
+    /// Whether it is one of the floating-point types.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
     }
@@ -62,6 +73,8 @@ pub struct TensorData {
 }
 
 impl TensorData {
+    /// Returns the tensor with this type, shape and content.
+    ///
     /// # Errors
     /// The bytes are not as many as the shape and the type need.
     pub fn new(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self> {
@@ -88,6 +101,7 @@ impl TensorData {
         Self::new(Dtype::F32, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
 
+    /// Returns the type of the numbers.
     pub fn dtype(&self) -> Dtype {
         self.dtype
     }
@@ -107,6 +121,7 @@ impl TensorData {
         self.bytes.len() / self.dtype.size()
     }
 
+    /// Whether there are no numbers: a side of the shape is 0.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -24,6 +24,7 @@ const SUPPORTED: &str =
     "The upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp) are supported, as their authors save them.";
 const MAX_RADIUS: usize = 15;
 
+/// Which upsampler the weights belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpsamplerKind {
     /// The same doubling for every step.
@@ -53,6 +54,7 @@ impl UpsamplerKind {
 /// A complete upsampler under canonical names: every tensor of [`UpsamplerWeights::shapes`] is there, with that shape.
 #[derive(Debug)]
 pub struct UpsamplerWeights {
+    /// Which upsampler it is.
     pub kind: UpsamplerKind,
     /// Reach of the kernel, in pixels of the doubled grid: it has 2 · radius + 1 of them on a side.
     pub radius: usize,
@@ -60,6 +62,7 @@ pub struct UpsamplerWeights {
     pub features: usize,
     /// Width of the projected guidance, K.
     pub key: usize,
+    /// The tensors by canonical name.
     pub tensors: BTreeMap<String, TensorData>,
 }
 

@@ -3,12 +3,15 @@
 //! A message states only its own layer's fact, with the place, the value found and the values allowed; the cause goes into
 //! `source`, never into the message as well. The hint is a full sentence that says what to do next.
 
+#![warn(missing_docs)]
+
 #[cfg(feature = "tch")]
 mod torch;
 
 use std::error::Error as StdError;
 use std::fmt;
 
+/// A result with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Whose fault it is, and with it what the caller may do.
@@ -23,9 +26,13 @@ pub enum Kind {
     /// The results are complete but for windows that could not be computed, as the user allowed. Exit code 3.
     Holes,
     /// Somebody stopped the program; what is finished is kept. Exit code 128 and the signal's number, as shells have it.
-    Stopped { signal: u8 },
+    Stopped {
+        /// The number of the signal.
+        signal: u8,
+    },
 }
 
+/// An error with a kind, a message, and where there are ones a hint and a cause.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -35,18 +42,22 @@ pub struct Error {
 }
 
 impl Error {
+    /// Returns an error of [`Kind::Input`].
     pub fn input(message: impl Into<String>) -> Self {
         Self::new(Kind::Input, message)
     }
 
+    /// Returns an error of [`Kind::Internal`].
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Kind::Internal, message)
     }
 
+    /// Returns an error of [`Kind::OutOfMemory`].
     pub fn out_of_memory(message: impl Into<String>) -> Self {
         Self::new(Kind::OutOfMemory, message)
     }
 
+    /// Returns an error without hint and cause. The message begins in lower case and has no full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, source: None }
     }
@@ -58,12 +69,14 @@ impl Error {
         self
     }
 
+    /// Adds the cause, which is shown below the message.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
+    /// Returns the kind, which decides the exit code.
     pub fn kind(&self) -> Kind {
         self.kind
     }

@@ -6,6 +6,9 @@
 //! | `SEGEARTH_REQUIRE_SHARED` | `1`: a test fails where its reference material is missing |
 //! | `SEGEARTH_SKIPPED` | file to which [`skipped`] appends a line per test and reason; `make test` sums it up |
 
+#![warn(missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a skipped test is shown past the harness")]
+
 pub mod random;
 
 use std::collections::BTreeSet;

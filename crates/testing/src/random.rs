@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 pub struct Numbers(pub u64);
 
 impl Numbers {
+    /// Returns the next number, in −1..1.
     pub fn next_value(&mut self) -> f32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 40) as f32 / (1u64 << 24) as f32) * 2.0 - 1.0
     }
 
+    /// Returns the next `count` numbers, multiplied by `scale`.
     pub fn take(&mut self, count: usize, scale: f32) -> Vec<f32> {
         (0..count).map(|_| scale * self.next_value()).collect()
     }

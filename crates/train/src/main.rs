@@ -15,6 +15,7 @@
 //! segearth-train tiles DATA MODEL BLEND
 //! ```
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its figures")]
 #![expect(clippy::indexing_slicing, reason = "pictures and batches of sizes that this crate decides")]
 
 mod augment;

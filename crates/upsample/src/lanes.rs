@@ -4,6 +4,8 @@
 //! detection alone. Kernels take it as an argument and run inside [`Simd::run`], where the compiler may use them; for that,
 //! everything on the way from there to these methods has to be `#[inline(always)]`, and none of it a closure.
 
+#![expect(unsafe_code, reason = "vector instructions of the processor")]
+
 use std::array;
 
 /// Something to compute with whatever vectors there are.

@@ -17,6 +17,7 @@
 //! Two engines do this: `float32` anywhere, and `tiles` in bfloat16 for models that are computed in it themselves, where the
 //! processor multiplies tiles of it (AMX).
 
+#![warn(missing_docs)]
 #![expect(
     clippy::indexing_slicing,
     reason = "kernels over arrays whose lengths `logits` checks and the plan decides; bounds are checked all the same"
@@ -55,8 +56,11 @@ use weights::{Step, Weights};
 /// A batch of windows of one size.
 #[derive(Clone, Copy, Debug)]
 pub struct Windows<'a> {
+    /// Number of windows.
     pub count: usize,
+    /// Rows of a window, in pixels.
     pub height: usize,
+    /// Columns of a window, in pixels.
     pub width: usize,
     /// Normalised, (window, 3, row, column).
     pub pixels: &'a [f32],
@@ -94,6 +98,7 @@ enum Form {
 /// What the model computes in, and the upsampler may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
+    /// Float32 throughout.
     #[default]
     Float32,
     /// Products of bfloat16 where the processor has tiles for them, summed in float32; float32 elsewhere.

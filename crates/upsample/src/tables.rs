@@ -16,10 +16,12 @@ pub struct Tables {
     patch: usize,
 }
 
-/// A layer: `matrix` (out, in), `bias` (out).
+/// A linear layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
+    /// (out, in), row-major.
     pub matrix: Vec<f32>,
+    /// (out).
     pub bias: Vec<f32>,
 }
 

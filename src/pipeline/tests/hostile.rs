@@ -118,11 +118,15 @@ proptest! {
 
     #[test]
     fn any_set_is_applied_or_refused(set in "[a-z\\[\\]0-9.=,:{}]{0,30}") {
-        let _ = plan("model: m\nscene: a.tif\nclasses: [a, b]\n", &[&set], vec![rgb("a.tif")]);
+        if let Err(error) = plan("model: m\nscene: a.tif\nclasses: [a, b]\n", &[&set], vec![rgb("a.tif")]) {
+            prop_assert_eq!(error.exit_code(), 1, "{}", error);
+        }
     }
 
     #[test]
     fn any_class_text_is_read_or_refused(classes in "\\PC{0,60}") {
-        let _ = crate::pipeline::from_flags(&[Override::classes("--classes", &classes)]);
+        if let Err(error) = crate::pipeline::from_flags(&[Override::classes("--classes", &classes)]) {
+            prop_assert_eq!(error.exit_code(), 1, "{}", error);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The real binary as a child that is watched: how it ended, the processor time and memory it took, what it said.
 
+#![expect(unsafe_code, reason = "wait4, which tells what a child used")]
+
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -6,6 +6,8 @@
 //! All tiles have the same shape. A *line* holds 32 numbers of a row on the left side of a product, or two rows of 16 numbers
 //! interleaved on its right side; sums are sixteen rows of 16 float32.
 
+#![expect(unsafe_code, reason = "AMX instructions and the system call that allows them")]
+
 use std::arch::asm;
 use std::arch::x86_64::*;
 use std::cell::Cell;

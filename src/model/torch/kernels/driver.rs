@@ -3,6 +3,8 @@
 //! Both come by way of the library through which libtorch's CUDA half reaches them itself. It lies beside that half wherever
 //! there is one, and knows where the others are.
 
+#![expect(unsafe_code, reason = "calls to NVRTC and the CUDA driver")]
+
 use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_uint, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;

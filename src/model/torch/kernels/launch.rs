@@ -1,5 +1,7 @@
 //! The kernels as functions of tensors: what they take is looked at before they run.
 
+#![expect(unsafe_code, reason = "launches kernels on tensors' memory")]
+
 use std::ffi::CStr;
 use std::sync::Arc;
 

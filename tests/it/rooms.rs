@@ -1,0 +1,61 @@
+//! Which module of `src` may name which, and which libraries: read off the paths in the sources. Lints hold the other rules
+//! (`[workspace.lints]` in Cargo.toml, `clippy.toml`), and crates hold their own borders.
+
+use std::fs;
+
+use fancy_regex::Regex;
+
+use crate::workdir::repository;
+
+/// A module, or files of it, and what may be named there: modules and libraries below. All may name `error`.
+const ROOMS: &str = "
+atomic: | geom: | hash: | held: | location: | lib: | main: | bin:
+scene: geom
+crs: geom scene gdal
+stitch: geom scene
+journal: geom hash held
+raster: atomic crs geom hash scene location gdal gdal_sys
+vector: atomic crs geom hash scene raster gdal gdal_sys
+outputs: atomic hash held journal raster scene vector
+pipeline: geom hash scene location
+network: geom tch
+model/torch: atomic geom hash held scene network tch torch_sys
+model: atomic geom hash held scene network
+evaluate: atomic geom scene raster
+preview: geom scene raster
+page: atomic geom scene raster
+change: crs evaluate geom location scene raster
+report: change geom scene pipeline model vector
+train: geom model network raster scene tch
+cli: pipeline evaluate scene vector clap
+run: atomic change cli crs evaluate geom hash journal model network outputs page pipeline preview raster report scene stitch \
+    train vector
+";
+
+#[test]
+fn modules_name_only_what_is_below_them() {
+    let lines = ROOMS.split(['\n', '|']).filter_map(|line| line.trim().split_once(':'));
+    let rooms: Vec<_> =
+        lines.map(|(room, below)| (room, below.split(' ').chain(["error"]).collect::<Vec<_>>())).collect();
+    let known = |name: &&str| rooms.iter().any(|(room, below)| room == name || below.contains(name));
+    let named =
+        Regex::new(r"\bcrate::(\{[^}]*|\w+)|(?<![\w:])(tch|torch_sys|gdal|gdal_sys|clap)::").expect("a pattern");
+    let mut wrong = Vec::new();
+    for file in glob::glob(&repository("src/**/*.rs").display().to_string()).expect("a pattern").flatten() {
+        let path = file.strip_prefix(repository("src")).expect("a file of src").display().to_string();
+        if path.contains("test") || path.ends_with("parity.rs") {
+            continue;
+        }
+        let room = rooms.iter().find(|(room, _)| path.starts_with(room));
+        let (room, below) = room.unwrap_or_else(|| panic!("src/{path}: ROOMS has no line for it"));
+        let text = fs::read_to_string(&file).expect("a source file");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let found = named.captures_iter(line).flatten().filter_map(|found| found.get(1).or(found.get(2)));
+            let names = found.flat_map(|names| names.as_str().split(|c: char| !c.is_alphanumeric() && c != '_'));
+            let names = names.filter(|name| known(name) && !room.starts_with(name) && !below.contains(name));
+            wrong.extend(names.map(|name| format!("src/{path}: {name} is not below {room}: {line}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
