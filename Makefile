@@ -23,7 +23,7 @@ COUNT ?= 10000
 FUZZ_SECONDS := $(or $(SECONDS),60)
 unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint fmt docs reference bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint words fmt-check clippy rustdoc fmt docs reference bench clean distclean
 
 help: ## these lines
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -61,15 +61,25 @@ fuzz: setup ## libFuzzer on everything that reads what others wrote, SECONDS=60 
 sanitize: setup ## the unit tests under AddressSanitizer
 	@CARGOFLAGS="$(CARGOFLAGS)" scripts/timed.sh scripts/sanitize.sh
 
-audit: ## the dependencies' licences, sources and known faults, where cargo-deny is installed
+audit: ## licences, sources and advisories of the dependencies; installs cargo-deny in .tools/ where it is missing
 	@scripts/audit.sh
 
-lint: setup ## formatting and clippy, warnings are errors
+lint: words fmt-check clippy rustdoc ## spelling, formatting, clippy and the code's documentation; warnings are errors
+
+words: ## spelling, and words that the project does not use; installs typos in .tools/ where it is missing
+	@scripts/words.sh
+
+fmt-check:
 	cargo fmt --all --check
+
+clippy: setup
 	cargo clippy --workspace --all-targets $(CARGOFLAGS) -- -D warnings
 
+rustdoc: setup
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps --workspace $(CARGOFLAGS)
+
 fmt: ## formats the code
-	cargo fmt
+	cargo fmt --all
 
 docs: ## guides and reference as a book in docs/book/; installs mdBook in .tools/ where it is missing
 	@scripts/docs.sh
@@ -85,5 +95,5 @@ clean: ## what cargo and the demo made; libtorch stays
 	cargo clean
 	rm -rf $(DEMO_OUTPUT) docs/book
 
-distclean: clean ## libtorch and mdBook too
+distclean: clean ## libtorch and tools too
 	rm -rf .libtorch .libtorch.partial .tools

@@ -81,7 +81,7 @@ impl Comparison {
     ///
     /// # Errors
     /// Input that is no class map, whose classes nobody names, or that nothing lays on the other; more than
-    /// [`legend::MOST`] classes.
+    /// `legend::MOST` classes.
     pub fn open(before: &Path, after: &Path, map: Option<&ClassMap>) -> Result<Self> {
         let (before, after) = (CodedRaster::open(before)?, CodedRaster::open(after)?);
         let (legend, before, after) = Legend::settle(before, after, map)?;

@@ -1,5 +1,7 @@
 //! The command line: clap's types, and which key of a job each flag stands for.
 
+#![expect(rustdoc::broken_intra_doc_links, reason = "help texts, in which brackets are brackets")]
+
 mod bench;
 mod change;
 mod evaluate;

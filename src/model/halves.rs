@@ -12,7 +12,7 @@ use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
 use crate::network::export;
 
-/// The image encoder of a bundle with the queries of one job. `debias`: how much of the [CLS] similarity is subtracted (0.3
+/// The image encoder of a bundle with the queries of one job. `debias`: how much of the `[CLS]` similarity is subtracted (0.3
 /// in the paper).
 ///
 /// # Errors

@@ -74,7 +74,7 @@ enum Encoder {
 }
 
 impl TorchSegmenter {
-    /// `debias`: how much of the [CLS] similarity is subtracted (0.3 in the paper).
+    /// `debias`: how much of the `[CLS]` similarity is subtracted (0.3 in the paper).
     pub fn load(path: &Path, device: Device, queries: &Queries, debias: f32) -> Result<Self> {
         super::memory::tune_malloc();
         let device = TorchDevice::from(device);

@@ -148,7 +148,7 @@ fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor, Tc
 /// What the image tower says of a batch of images; D is CLIP's joint width.
 #[derive(Debug)]
 pub struct ImageFeatures {
-    /// The [CLS] feature, (batch, D).
+    /// The `[CLS]` feature, (batch, D).
     pub cls: Tensor,
     /// (batch, patch, D), patches row by row.
     pub patches: Tensor,

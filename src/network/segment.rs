@@ -30,7 +30,7 @@ impl ImageEncoder {
         &self.tower
     }
 
-    /// What the upsampler of our own kernels takes: (batch, 1 + patch, D), the [CLS] feature and the patches', these after
+    /// What the upsampler of our own kernels takes: (batch, 1 + patch, D), the `[CLS]` feature and the patches', these after
     /// the last fixup but for its constant. Float32.
     pub fn features(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let ImageFeatures { cls, patches, .. } = self.tower.forward(images)?;
@@ -42,7 +42,7 @@ impl ImageEncoder {
     }
 
     /// `images`: normalised, (batch, 3, row, column), sides multiples of the patch; `queries`: unit length, (Q, D);
-    /// `lambda`: the share of the [CLS] similarity that is added, one number (-0.3 in the paper). Gives logits in float32,
+    /// `lambda`: the share of the `[CLS]` similarity that is added, one number (-0.3 in the paper). Gives logits in float32,
     /// (batch, Q, row, column).
     pub fn forward(&self, images: &Tensor, queries: &Tensor, lambda: &Tensor) -> Result<Tensor, TchError> {
         let ImageFeatures { cls, patches, grid } = self.tower.forward(images)?;

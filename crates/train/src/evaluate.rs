@@ -222,7 +222,7 @@ pub fn dubai(
     Ok(confusions)
 }
 
-/// Zero-shot by the [CLS] feature of the whole picture, resized to the window.
+/// Zero-shot by the `[CLS]` feature of the whole picture, resized to the window.
 pub fn merced(tower: &ImageTower, queries: &Queries, pictures: &[Picture], window: usize) -> Result<ConfusionMatrix> {
     let _plain = tch::no_grad_guard();
     let mut confusion = ConfusionMatrix::new(MERCED_CLASSES.len());

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! so that "building", "house" and "built-up area" can be near one region at once. λ is drawn per picture: the features
-//! are used with the [CLS] share subtracted, and are trained so.
+//! are used with the `[CLS]` share subtracted, and are trained so.
 
 use segearth::error::{Error, Result};
 use segearth::train::random::Random;

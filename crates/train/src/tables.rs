@@ -54,7 +54,7 @@ pub fn print_tiles(root: &Path, model: &str, blend: &str) -> Result<()> {
     Ok(())
 }
 
-/// The [CLS] feature's cosines with the prompts, (picture, prompt). The image encoder adds λ times them to all logits:
+/// The `[CLS]` feature's cosines with the prompts, (picture, prompt). The image encoder adds λ times them to all logits:
 /// two runs that differ by 1 in λ differ by just them.
 fn cosines(bundle: &Bundle, pictures: &[Picture], halvings: usize, prompts: &[String]) -> Result<Vec<Vec<f32>>> {
     let tokenizer = Tokenizer::from_file(&bundle.tokenizer())?;

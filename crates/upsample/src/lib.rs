@@ -64,7 +64,7 @@ pub struct Windows<'a> {
     pub width: usize,
     /// Normalised, (window, 3, row, column).
     pub pixels: &'a [f32],
-    /// (window, 1 + patch, D): [CLS], then the patches row by row, multiplied by I + 0.1 Wᵀ with the last fixup's W.
+    /// (window, 1 + patch, D): `[CLS]`, then the patches row by row, multiplied by I + 0.1 Wᵀ with the last fixup's W.
     pub tokens: &'a [f32],
 }
 
@@ -73,7 +73,7 @@ pub struct Windows<'a> {
 pub struct Targets<'a> {
     /// Of unit length, (query, D).
     pub queries: &'a [f32],
-    /// The share of the [CLS] feature's similarity that is added (-0.3 in the paper).
+    /// The share of the `[CLS]` feature's similarity that is added (-0.3 in the paper).
     pub lambda: f32,
 }
 
