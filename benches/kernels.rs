@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use segearth::geom::{Blend, Grid, Size};
 use segearth::scene::Classifier;
 use segearth::stitch::Accumulator;
-use segearth_upsample::{Precision, Targets, Upsampler, Windows};
+use segearth_upsample::{KernelPrecision, Targets, Upsampler, Windows};
 
 const WINDOW: usize = 224;
 const PATCH: usize = 16;
@@ -28,7 +28,7 @@ fn numbers(count: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
-fn upsampler(precision: Precision) -> Upsampler {
+fn upsampler(precision: KernelPrecision) -> Upsampler {
     let mut tensors: BTreeMap<String, Vec<f32>> = [
         ("range_proj.0.weight", KEYS * 3),
         ("range_proj.0.bias", KEYS),
@@ -64,7 +64,7 @@ fn upsampling(criterion: &mut Criterion) {
                 step => scene.chunks_exact(width).flat_map(|row| &row[index * step..][..WINDOW]).copied().collect(),
             })
             .collect();
-        for (kind, precision) in [("float32", Precision::Float32), ("bfloat16", Precision::Bfloat16)] {
+        for (kind, precision) in [("float32", KernelPrecision::Float32), ("bfloat16", KernelPrecision::Bfloat16)] {
             let mut upsampler = upsampler(precision);
             let mut turn = 0;
             group.bench_function(format!("{name}, {kind}"), |bencher| {

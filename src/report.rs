@@ -34,7 +34,7 @@ pub use text::{AreaScale, duration, grouped};
 
 /// How the user wants to be told.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Manner {
+pub struct ReporterOptions {
     /// Nothing but errors, and what was asked for.
     pub quiet: bool,
     /// How often `-v` was given.
@@ -54,8 +54,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    pub fn new(manner: Manner) -> Self {
-        let Manner { quiet, verbosity, no_colour, json } = manner;
+    pub fn new(manner: ReporterOptions) -> Self {
+        let ReporterOptions { quiet, verbosity, no_colour, json } = manner;
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let plain = no_colour || set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let shown = !quiet && !json && io::stderr().is_terminal();
@@ -72,7 +72,7 @@ impl Reporter {
 
     /// One that says errors alone.
     pub fn silent() -> Self {
-        Self::new(Manner { quiet: true, no_colour: true, ..Manner::default() })
+        Self::new(ReporterOptions { quiet: true, no_colour: true, ..ReporterOptions::default() })
     }
 
     /// What a command was asked for: to standard output, whatever `--quiet` says.
@@ -108,7 +108,7 @@ impl Reporter {
     }
 
     /// Takes what a library says, for those who asked with `-vv`.
-    pub fn listener(&self) -> Option<impl Fn(&str) + Send + Sync + 'static> {
+    pub fn gdal_message_handler(&self) -> Option<impl Fn(&str) + Send + Sync + 'static> {
         let log = self.log.clone();
         (self.verbosity > 1).then_some(move |words: &str| log.overheard(words))
     }

@@ -14,7 +14,7 @@ use crate::geom::{GeoTransform, Region, Size, Window};
 
 pub use class_names::{ClassNames, same_name};
 pub use mask::{MaskRequest, MaskRule, MaskSource, NodataValue, range};
-pub use product::{Misfit, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
+pub use product::{InvalidOption, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
 pub use scaling::{Conversion, Scaling, conversions};
 pub use spectrum::{
     Described, Designation, Evidence, Sensor, Spectral, Spectrum, described, designation, micrometres, sensor,

@@ -47,7 +47,7 @@ pub struct Change {
     pub classes: Vec<ClassInfo>,
     /// Row: the class before; column: the class after.
     pub cells: Vec<Cell>,
-    pub tally: Tally,
+    pub counts: PixelCounts,
     /// The first map was laid on the grid of the second.
     pub warped: bool,
     /// Whether areas are known: the maps say how large their pixels are.
@@ -66,7 +66,7 @@ pub struct Cell {
 
 /// What became of the pixels of the second map's grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Tally {
+pub struct PixelCounts {
     pub compared: u64,
     /// Of a value that the class map leaves out.
     pub ignored: u64,
@@ -128,7 +128,7 @@ impl Comparison {
         ];
         let mut writer = LabelWriter::create(raster, size, place, &transitions, kind, RasterLayout::default(), &tags)?;
         let classes = self.legend.classes.len();
-        let mut counts = Counts { cells: vec![Cell::default(); classes * classes], tally: Tally::default() };
+        let mut counts = Counts { cells: vec![Cell::default(); classes * classes], counts: PixelCounts::default() };
         let mut before = Side::new(&self.legend.before, self.before.raster());
         let mut after = Side::new(&self.legend.after, &self.after);
         let mut strip = Vec::new();
@@ -157,7 +157,7 @@ impl Comparison {
             done(height);
         }
         let change = self.change(counts);
-        if change.tally.compared == 0 {
+        if change.counts.compared == 0 {
             return Err(Error::input(format!(
                 "{} and {} have no pixel with a label in both",
                 change.before.display(),
@@ -169,7 +169,7 @@ impl Comparison {
         Ok(change)
     }
 
-    fn change(&self, Counts { cells, tally }: Counts) -> Change {
+    fn change(&self, Counts { cells, counts }: Counts) -> Change {
         let (first, info) = (self.before.raster().info(), self.after.info());
         let mut notes = self.before.raster().notes().to_vec();
         notes.extend_from_slice(self.after.notes());
@@ -193,7 +193,7 @@ impl Comparison {
             after: info.path.clone(),
             classes: self.legend.classes.clone(),
             cells,
-            tally,
+            counts,
             warped: self.before.is_warped(),
             has_areas,
             notes,
@@ -203,20 +203,20 @@ impl Comparison {
 
 struct Counts {
     cells: Vec<Cell>,
-    tally: Tally,
+    counts: PixelCounts,
 }
 
 impl Counts {
     /// Counts a pixel; gives its transition where it has one.
     fn add(&mut self, from: Label, to: Label, classes: usize, area: impl Fn() -> f64) -> Option<usize> {
         match (from, to) {
-            (_, Label::Absent) => self.tally.without_after += 1,
-            (Label::Absent, _) => self.tally.without_before += 1,
-            (Label::Ignored, _) | (_, Label::Ignored) => self.tally.ignored += 1,
+            (_, Label::Absent) => self.counts.without_after += 1,
+            (Label::Absent, _) => self.counts.without_before += 1,
+            (Label::Ignored, _) | (_, Label::Ignored) => self.counts.ignored += 1,
             (Label::Class(from), Label::Class(to)) => {
                 let value = from * classes + to;
                 let cell = self.cells.get_mut(value)?;
-                self.tally.compared += 1;
+                self.counts.compared += 1;
                 cell.pixels += 1;
                 cell.area += area();
                 return Some(value);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Change, Tally};
+use super::{Change, PixelCounts};
 use crate::error::{Context, Result};
 
 const HEAD: &str = "from,to,value,pixels,area_m2,area_ha,area_km2,share_of_from\n";
@@ -34,7 +34,7 @@ struct Everything<'a> {
     warped: bool,
     classes: Vec<&'a str>,
     #[serde(flatten)]
-    tally: Tally,
+    counts: PixelCounts,
     changed: u64,
     changed_area_m2: Option<f64>,
     transitions: Vec<Transition<'a>>,
@@ -77,7 +77,7 @@ pub fn json(change: &Change) -> Result<String> {
         after: &change.after,
         warped: change.warped,
         classes: change.classes.iter().map(|class| class.name.as_str()).collect(),
-        tally: change.tally,
+        counts: change.counts,
         changed: changed.pixels,
         changed_area_m2: change.has_areas.then_some(changed.area),
         transitions: transitions(change),

@@ -70,19 +70,19 @@ fn classes_join_by_name_and_every_pixel_is_counted_once() {
 
     let class = |name: &str| names.iter().position(|known| known.eq_ignore_ascii_case(name.trim()));
     let mut expected = vec![Cell::default(); 9];
-    let (mut tally, mut values) = (Tally::default(), Vec::new());
+    let (mut counts, mut values) = (PixelCounts::default(), Vec::new());
     for (col, row) in (0..SIZE.height).flat_map(|row| (0..SIZE.width).map(move |col| (col, row))) {
         let value = match (class(before(col, row)), class(after(col, row))) {
             (_, None) => {
-                tally.without_after += 1;
+                counts.without_after += 1;
                 None
             }
             (None, _) => {
-                tally.without_before += 1;
+                counts.without_before += 1;
                 None
             }
             (Some(from), Some(to)) => {
-                tally.compared += 1;
+                counts.compared += 1;
                 expected[from * 3 + to].pixels += 1;
                 expected[from * 3 + to].area += 4.0;
                 Some(from * 3 + to)
@@ -90,7 +90,7 @@ fn classes_join_by_name_and_every_pixel_is_counted_once() {
         };
         values.push(value.map_or(ABSENT_IN_RESULT, |value| value as i64));
     }
-    assert_eq!((change.cells.as_slice(), change.tally), (expected.as_slice(), tally));
+    assert_eq!((change.cells.as_slice(), change.counts), (expected.as_slice(), counts));
     let written = CodedRaster::open(&raster).unwrap();
     let found = written.read(SIZE.window()).unwrap();
     assert!(found == values, "the raster holds what was counted");
@@ -118,7 +118,7 @@ fn a_class_map_reads_each_file_in_its_own_words() {
     let change = open(map, &second).unwrap().run(&raster, |_| ()).unwrap();
     let row = SIZE.height as u64;
     assert_eq!(change.cells.iter().map(|cell| cell.pixels).collect::<Vec<_>>(), [100 * row, 0, 50 * row, 0]);
-    assert_eq!(change.tally.ignored, 550 * row);
+    assert_eq!(change.counts.ignored, 550 * row);
 
     // Without a georeference nothing lays it on the other; its values are read all the same.
     let refused = open(map, &picture).err().unwrap().to_string();

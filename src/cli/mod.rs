@@ -45,7 +45,7 @@ use crate::pipeline::Override;
     after_help = "Examples:\n  \
         segearth segment scene.tif --model models/vit-b-16 --classes 'background; building,roof,house; road' -o labels.tif\n  \
         segearth run pipelines/landcover.yaml --input scene.tif --output results\n\n\
-        Exit codes: 0 success, 1 something in the input, 2 a defect of the program, 3 results with holes that were allowed, \
+        Exit codes: 0 success, 1 an error in the input, 2 a defect of the program, 3 results with failed windows that were allowed, \
         128 + n stopped by the signal n."
 )]
 pub struct Cli {
@@ -387,37 +387,37 @@ impl std::fmt::Display for Precision {
 }
 
 /// Why there is no command to run.
-pub enum Unread {
+pub enum CliExit {
     /// clap has said what there is to say: help, the version, what is wrong. The exit code is that of the program's own faults
     /// of input, 1, in place of clap's 2.
-    Said(ExitCode),
+    Printed(ExitCode),
     /// Something is wrong and is yet to be said.
-    Fault { error: Error, json: bool },
+    Error { error: Error, json: bool },
 }
 
 impl Cli {
     /// Reads the command line of this process, and what the environment adds to it.
-    pub fn read() -> Result<Self, Unread> {
+    pub fn read() -> Result<Self, CliExit> {
         Self::read_words(std::env::args_os())
     }
 
     /// As [`read`](Self::read), for the program that is `segearth bench --model-only` alone.
-    pub fn read_model_bench() -> Result<Self, Unread> {
+    pub fn read_model_bench() -> Result<Self, CliExit> {
         let words = ["segearth", "bench", "--model-only"].map(OsString::from);
         Self::read_words(words.into_iter().chain(std::env::args_os().skip(1)))
     }
 
-    fn read_words(words: impl Iterator<Item = OsString>) -> Result<Self, Unread> {
+    fn read_words(words: impl Iterator<Item = OsString>) -> Result<Self, CliExit> {
         let mut cli = Self::try_parse_from(words).map_err(|error| {
             let error = if error.kind() == ErrorKind::InvalidUtf8 { not_utf8() } else { error };
             if error.use_stderr() && LogFormat::foreseen(std::env::args_os()) == LogFormat::Json {
-                return Unread::Fault { error: log::fault(&error), json: true };
+                return CliExit::Error { error: log::fault(&error), json: true };
             }
             let _ = error.print();
-            Unread::Said(if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+            CliExit::Printed(if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS })
         })?;
         if cli.global.log.is_none() {
-            cli.global.log = LogFormat::of_environment().map_err(|error| Unread::Fault { error, json: false })?;
+            cli.global.log = LogFormat::of_environment().map_err(|error| CliExit::Error { error, json: false })?;
         }
         Ok(cli)
     }

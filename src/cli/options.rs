@@ -15,9 +15,9 @@ pub struct RunOptions {
     /// Replace outputs that exist, discard what an unfinished run has left, and restart
     #[arg(long, help_heading = "Run options")]
     pub overwrite: bool,
-    /// Leave out windows that cannot be computed: exit code 3, and nodata where nothing else reaches
-    #[arg(long, help_heading = "Run options")]
-    pub allow_holes: bool,
+    /// Continue where windows cannot be computed: exit code 3, and nodata where no other window reaches
+    #[arg(long, alias = "allow-holes", help_heading = "Run options")]
+    pub allow_failed_windows: bool,
     /// Compute the I-th of N parts of the job, scenes or their rows, for `segearth merge`; auto: as Slurm, Kubernetes or another engine says
     #[arg(long, value_name = "I/N|auto", conflicts_with = "overwrite", help_heading = "Run options")]
     pub shard: Option<Shard>,

@@ -14,7 +14,7 @@ const MOST: usize = 10_000;
 
 /// What an engine tells its tasks: its name, the index, the first index and the step (where they are told), the count or the
 /// last index.
-struct Engine {
+struct Scheduler {
     name: &'static str,
     index: &'static str,
     first: Result<&'static str, usize>,
@@ -26,8 +26,8 @@ struct Engine {
 /// The count where the engine tells none.
 const COUNT: &str = "SEGEARTH_SHARDS";
 
-const ENGINES: &[Engine] = &[
-    Engine {
+const ENGINES: &[Scheduler] = &[
+    Scheduler {
         name: "Slurm",
         index: "SLURM_ARRAY_TASK_ID",
         first: Ok("SLURM_ARRAY_TASK_MIN"),
@@ -35,7 +35,7 @@ const ENGINES: &[Engine] = &[
         count: Some("SLURM_ARRAY_TASK_COUNT"),
         last: Some("SLURM_ARRAY_TASK_MAX"),
     },
-    Engine {
+    Scheduler {
         name: "AWS Batch",
         index: "AWS_BATCH_JOB_ARRAY_INDEX",
         first: Err(0),
@@ -43,8 +43,8 @@ const ENGINES: &[Engine] = &[
         count: Some("AWS_BATCH_JOB_ARRAY_SIZE"),
         last: None,
     },
-    Engine { name: "Kubernetes", index: "JOB_COMPLETION_INDEX", first: Err(0), step: None, count: None, last: None },
-    Engine {
+    Scheduler { name: "Kubernetes", index: "JOB_COMPLETION_INDEX", first: Err(0), step: None, count: None, last: None },
+    Scheduler {
         name: "Google Batch",
         index: "BATCH_TASK_INDEX",
         first: Err(0),
@@ -52,15 +52,15 @@ const ENGINES: &[Engine] = &[
         count: Some("BATCH_TASK_COUNT"),
         last: None,
     },
-    Engine {
-        name: "Grid Engine",
+    Scheduler {
+        name: "Grid Scheduler",
         index: "SGE_TASK_ID",
         first: Ok("SGE_TASK_FIRST"),
         step: Some("SGE_TASK_STEPSIZE"),
         count: None,
         last: Some("SGE_TASK_LAST"),
     },
-    Engine { name: "PBS", index: "PBS_ARRAY_INDEX", first: Err(0), step: None, count: None, last: None },
+    Scheduler { name: "PBS", index: "PBS_ARRAY_INDEX", first: Err(0), step: None, count: None, last: None },
 ];
 
 impl FromStr for Shard {

@@ -23,7 +23,7 @@ const BURNT_NOTHING: i32 = -1;
 
 /// What became of the pixels of the prediction's grid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tally {
+pub struct PixelCounts {
     /// In the confusion matrix.
     pub counted: u64,
     /// Of a code or class that is left out.
@@ -34,7 +34,7 @@ pub struct Tally {
     pub without_prediction: u64,
 }
 
-impl Tally {
+impl PixelCounts {
     pub fn add(&mut self, other: &Self) {
         self.counted += other.counted;
         self.ignored += other.ignored;
@@ -47,7 +47,7 @@ impl Tally {
 pub(super) struct Compared {
     pub names: Vec<String>,
     pub confusion: ConfusionMatrix,
-    pub tally: Tally,
+    pub counts: PixelCounts,
     pub warped: bool,
     pub notes: Vec<String>,
 }
@@ -96,7 +96,7 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
     };
 
     let mut confusion = ConfusionMatrix::new(classes.names.len());
-    let mut tally = Tally::default();
+    let mut counts = PixelCounts::default();
     let mut predicted = Translator::new(Side::Prediction, &classes.prediction, prediction.coding(), &pair.prediction);
     let mut truth = match &reference {
         Reference::Raster(raster) => {
@@ -109,17 +109,17 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
         for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
             let place = || (window.col + index % window.width, window.row + index / window.width);
             match (truth.label(expected, place)?, predicted.label(found, place)?) {
-                (Label::Absent, _) => tally.without_reference += 1,
-                (Label::Ignored, _) | (_, Label::Ignored) => tally.ignored += 1,
-                (_, Label::Absent) => tally.without_prediction += 1,
+                (Label::Absent, _) => counts.without_reference += 1,
+                (Label::Ignored, _) | (_, Label::Ignored) => counts.ignored += 1,
+                (_, Label::Absent) => counts.without_prediction += 1,
                 (Label::Class(expected), Label::Class(found)) => {
-                    tally.counted += 1;
+                    counts.counted += 1;
                     confusion.add(expected, found, 1);
                 }
             }
         }
     }
-    if tally.without_reference == prediction.info().size.pixels() as u64 {
+    if counts.without_reference == prediction.info().size.pixels() as u64 {
         return Err(Error::input(format!(
             "{} has no label on a single pixel of {}",
             pair.reference.display(),
@@ -128,7 +128,7 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
         .with_hint("Compare their extents with gdalinfo or ogrinfo: they do not overlap, or all is nodata."));
     }
     let warped = matches!(&reference, Reference::Raster(raster) if raster.is_warped());
-    Ok(Compared { names: classes.names, confusion, tally, warped, notes })
+    Ok(Compared { names: classes.names, confusion, counts, warped, notes })
 }
 
 /// What a prediction is measured against, on its own pixels.

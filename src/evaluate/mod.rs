@@ -25,7 +25,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 pub use code::Code;
-pub use compare::Tally;
+pub use compare::PixelCounts;
 pub use confusion::{ClassScore, ConfusionMatrix, Means};
 pub use map::ClassMap;
 
@@ -65,7 +65,7 @@ pub struct Evaluation {
     pub classes: Vec<ClassScore>,
     #[serde(flatten)]
     pub means: Means,
-    pub pixels: Tally,
+    pub pixels: PixelCounts,
     /// Rows: the reference's classes; columns: the predicted ones; pixel counts.
     #[serde(serialize_with = "rows")]
     pub confusion: ConfusionMatrix,
@@ -83,7 +83,7 @@ pub struct PairResult {
     pub reference: PathBuf,
     /// The reference was laid on another grid than its own.
     pub warped: bool,
-    pub pixels: Tally,
+    pub pixels: PixelCounts,
     pub miou: Option<f64>,
     pub overall_accuracy: Option<f64>,
 }
@@ -113,14 +113,14 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
         .with_hint("Compare maps of one job at a time."));
     }
     let mut confusion = ConfusionMatrix::new(names.len());
-    let mut pixels = Tally::default();
+    let mut pixels = PixelCounts::default();
     let mut results = Vec::with_capacity(compared.len());
     let mut notes = Vec::new();
     for (pair, one) in pairs.pairs.into_iter().zip(compared) {
         confusion.merge(&one.confusion);
-        pixels.add(&one.tally);
+        pixels.add(&one.counts);
         let Means { miou, overall_accuracy, .. } = one.confusion.means();
-        let Compared { warped, tally: pixels, notes: said, .. } = one;
+        let Compared { warped, counts: pixels, notes: said, .. } = one;
         notes.extend(said.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
         results.push(PairResult {
             prediction: pair.prediction,

@@ -3,14 +3,14 @@
 //!
 //! ```text
 //!  itaipu_labels.tif.unfinished/
-//!    journal.yaml                         identity, layers and parts; written once, compared by every later run
+//!    journal.yaml                         fingerprint, layers and parts; written once, compared by every later run
 //!    rows-0-4096-columns-0-10980.rows     records of finished rows, one after another, each with its checksum
 //! ```
 //!
 //! Rows lie here as plain bytes, whatever the rasters that are made of them: a record that was being written when the
 //! machine stopped is told by its checksum and computed again. The parts' files are locked while somebody works on them.
 
-mod identity;
+mod fingerprint;
 mod parts;
 mod record;
 mod rows;
@@ -20,7 +20,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-pub use identity::{Difference, Identity};
+pub use fingerprint::{Difference, Fingerprint};
 pub use record::{Layer, Sample, Strip};
 pub use rows::{RowFile, Rows};
 
@@ -43,7 +43,7 @@ pub struct Journal {
     first: usize,
     parts: Vec<Window>,
     /// The hash of what it was run on.
-    identity: String,
+    fingerprint: String,
     /// This run began it.
     new: bool,
 }
@@ -53,7 +53,7 @@ pub struct Journal {
 struct Written {
     format: u32,
     /// What it was run on.
-    run: Identity,
+    run: Fingerprint,
     layers: Vec<Layer>,
     /// Processes that share the job, and which of them, from 0, has the scene's first band.
     shards: usize,
@@ -101,7 +101,7 @@ impl Journal {
     /// # Errors
     /// The journal there was begun on something else (which of its facts differ is said), is shared by another number of
     /// processes, cannot be read, or has parts that are not the scene's.
-    pub fn open(folder: &Path, run: &Identity, layers: &[Layer], scene: Size, division: &Division) -> Result<Self> {
+    pub fn open(folder: &Path, run: &Fingerprint, layers: &[Layer], scene: Size, division: &Division) -> Result<Self> {
         fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
         let parts = division.parts.iter().map(|part| [part.col, part.row, part.width, part.height]).collect();
         let (shards, first) = (division.shards, division.first);
@@ -147,7 +147,7 @@ impl Journal {
             shards: found.shards,
             first: found.first,
             parts,
-            identity: run.hash(),
+            fingerprint: run.hash(),
             new,
         })
     }
@@ -184,8 +184,8 @@ impl Journal {
     }
 
     /// The hash of what it was run on: by it a finished result is known.
-    pub fn identity(&self) -> &str {
-        &self.identity
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     /// Whether this run began it.

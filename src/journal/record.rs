@@ -53,7 +53,7 @@ pub struct Strip {
 /// What stands before a record's payload.
 pub(super) struct Head {
     pub kind: Kind,
-    /// Rows of a strip; 0 for a hole.
+    /// Rows of a strip; 0 for a failed window.
     pub rows: usize,
     /// Bytes of the payload as it lies in the file.
     pub length: usize,
@@ -65,7 +65,7 @@ pub(super) enum Kind {
     /// Finished rows, compressed with LZ4.
     Rows,
     /// A window that could not be computed: column, row, width and height, eight bytes each, little endian.
-    Hole,
+    FailedWindow,
 }
 
 /// "SEGR", kind, rows, length, the payload's checksum, and the checksum of these.
@@ -76,7 +76,7 @@ impl Head {
     pub fn bytes(&self) -> [u8; HEAD] {
         let kind: u32 = match self.kind {
             Kind::Rows => 1,
-            Kind::Hole => 2,
+            Kind::FailedWindow => 2,
         };
         let mut bytes = [0; HEAD];
         bytes[..4].copy_from_slice(MAGIC);
@@ -100,7 +100,7 @@ impl Head {
         let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let kind = match number(4) {
             1 => Kind::Rows,
-            2 => Kind::Hole,
+            2 => Kind::FailedWindow,
             _ => return Ok(None),
         };
         if &bytes[..4] != MAGIC || number(24) != crc32fast::hash(&bytes[..24]) {
@@ -112,13 +112,13 @@ impl Head {
     }
 }
 
-pub(super) fn hole_bytes(window: Window) -> Vec<u8> {
+pub(super) fn failed_window_bytes(window: Window) -> Vec<u8> {
     let numbers = [window.col, window.row, window.width, window.height];
     numbers.into_iter().flat_map(|number| (number as u64).to_le_bytes()).collect()
 }
 
 /// `None`: these are not the numbers of a window of any raster.
-pub(super) fn hole(bytes: &[u8]) -> Option<Window> {
+pub(super) fn failed_window(bytes: &[u8]) -> Option<Window> {
     let mut numbers = bytes.chunks_exact(8).map(|bytes| {
         let bytes = <[u8; 8]>::try_from(bytes).ok()?;
         u32::try_from(u64::from_le_bytes(bytes)).ok().map(|number| number as usize)

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::record::{self, HEAD, Head, Kind, Layer, Strip};
 use crate::error::{Context, Error, Result};
+use crate::file_lock::FileLock;
 use crate::geom::Window;
-use crate::held::Held;
 
 /// What a crash of the whole machine may cost; a kill of the program costs nothing that was written.
 const SYNC: Duration = Duration::from_secs(5);
@@ -18,13 +18,13 @@ const LZ4_RATIO: usize = 255;
 /// A part's finished rows, held by this run alone.
 #[derive(Debug)]
 pub struct RowFile {
-    file: Held,
+    file: FileLock,
     path: PathBuf,
     part: Window,
     layers: Vec<Layer>,
     /// Rows that are there, from the part's first on.
     rows: usize,
-    holes: Vec<Window>,
+    failed_windows: Vec<Window>,
     /// Bytes up to the end of the last whole record.
     end: u64,
     synced: Instant,
@@ -41,7 +41,7 @@ impl RowFile {
             part,
             layers: layers.to_vec(),
             rows: 0,
-            holes: Vec::new(),
+            failed_windows: Vec::new(),
             end: 0,
             synced: Instant::now(),
         };
@@ -54,21 +54,21 @@ impl RowFile {
         let limit = self.longest();
         let mut from = BufReader::with_capacity(1 << 20, &*self.file);
         let (mut payload, mut end) = (Vec::new(), 0);
-        let (mut rows, mut holes) = (0, Vec::new());
+        let (mut rows, mut failed_windows) = (0, Vec::new());
         while let Some(head) = Head::read(&mut from)? {
             if head.length > limit || rows + head.rows > self.part.height || !whole(&mut from, &head, &mut payload)? {
                 break;
             }
             match head.kind {
                 Kind::Rows => rows += head.rows,
-                Kind::Hole => match record::hole(&payload) {
-                    Some(window) => holes.push(window),
+                Kind::FailedWindow => match record::failed_window(&payload) {
+                    Some(window) => failed_windows.push(window),
                     None => break,
                 },
             }
             end += (HEAD + head.length) as u64;
         }
-        (self.rows, self.holes, self.end) = (rows, holes, end);
+        (self.rows, self.failed_windows, self.end) = (rows, failed_windows, end);
         if self.file.metadata()?.len() > end {
             self.file.set_len(end)?;
         }
@@ -101,13 +101,13 @@ impl RowFile {
     }
 
     /// The windows that could not be computed.
-    pub fn holes(&self) -> &[Window] {
-        &self.holes
+    pub fn failed_windows(&self) -> &[Window] {
+        &self.failed_windows
     }
 
     /// Fails where a window that could not be computed is none of the scene's.
-    pub fn check_holes(&self, is_window: impl Fn(&Window) -> bool) -> Result<()> {
-        if self.holes.iter().all(is_window) { Ok(()) } else { Err(damaged(&self.path)) }
+    pub fn check_failed_windows(&self, is_window: impl Fn(&Window) -> bool) -> Result<()> {
+        if self.failed_windows.iter().all(is_window) { Ok(()) } else { Err(damaged(&self.path)) }
     }
 
     /// Adds the rows after those that are there.
@@ -126,9 +126,9 @@ impl RowFile {
     }
 
     /// Notes that a window could not be computed: before the rows that lack it.
-    pub fn append_hole(&mut self, window: Window) -> Result<()> {
-        self.write(Kind::Hole, 0, &record::hole_bytes(window))?;
-        self.holes.push(window);
+    pub fn append_failed_window(&mut self, window: Window) -> Result<()> {
+        self.write(Kind::FailedWindow, 0, &record::failed_window_bytes(window))?;
+        self.failed_windows.push(window);
         Ok(())
     }
 
@@ -183,8 +183,8 @@ fn whole(from: &mut impl io::Read, head: &Head, payload: &mut Vec<u8>) -> io::Re
 }
 
 /// Takes the file for this run alone.
-pub(super) fn hold(file: File, path: &Path) -> Result<Held> {
-    Held::take(file).ok_or_else(|| {
+pub(super) fn hold(file: File, path: &Path) -> Result<FileLock> {
+    FileLock::take(file).ok_or_else(|| {
         let folder = path.parent().unwrap_or(path);
         Error::input(format!("another run is at work on the same results: it holds {}", folder.display()))
             .with_hint("Wait until it has finished, or give this one another output.")
@@ -218,7 +218,7 @@ impl Rows<'_> {
             if head.length > self.longest || !whole(&mut self.from, &head, &mut payload).input(cannot)? {
                 return Err(damaged());
             }
-            if head.kind == Kind::Hole {
+            if head.kind == Kind::FailedWindow {
                 continue;
             }
             let bytes = |layer: &Layer| layer.bytes().checked_mul(head.rows)?.checked_mul(self.part.width);

@@ -9,11 +9,11 @@ fn layers() -> Vec<Layer> {
     ]
 }
 
-fn identity(stride: &str) -> Identity {
-    let mut identity = Identity::default();
-    identity.set("scene", "a.tif");
-    identity.set("stride", stride);
-    identity
+fn fingerprint(stride: &str) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.set("scene", "a.tif");
+    fingerprint.set("stride", stride);
+    fingerprint
 }
 
 const PART: Window = Window { col: 0, row: 0, width: 4, height: 9 };
@@ -60,21 +60,21 @@ fn all(file: &mut RowFile) -> Vec<Vec<u8>> {
 fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("labels.tif.unfinished");
-    let journal = Journal::open(&folder, &identity("112"), &layers(), SCENE, &whole()).unwrap();
+    let journal = Journal::open(&folder, &fingerprint("112"), &layers(), SCENE, &whole()).unwrap();
     assert!(journal.is_new());
     let mut file = journal.part(PART).unwrap();
     file.append(&strip(0, 4)).unwrap();
-    file.append_hole(PART).unwrap();
+    file.append_failed_window(PART).unwrap();
     file.append(&strip(4, 3)).unwrap();
     assert!(file.append(&strip(7, 3)).is_err(), "more rows than the part has");
-    let again = Journal::open(&folder, &identity("112"), &layers(), SCENE, &Division::whole(Vec::new())).unwrap();
+    let again = Journal::open(&folder, &fingerprint("112"), &layers(), SCENE, &Division::whole(Vec::new())).unwrap();
     assert!(!again.is_new());
     assert_eq!(again.parts(), [PART], "the parts are those of the first run");
     assert!(again.part(PART).unwrap_err().to_string().contains("another run"));
     assert!(remove(&folder).unwrap_err().to_string().contains("another run"));
     drop(file);
     let mut file = again.part(PART).unwrap();
-    assert_eq!((file.rows(), file.is_complete(), file.holes()), (7, false, &[PART][..]));
+    assert_eq!((file.rows(), file.is_complete(), file.failed_windows()), (7, false, &[PART][..]));
     assert_eq!(all(&mut file)[0], strip(0, 7).layers[0]);
     file.append(&strip(7, 2)).unwrap();
     assert_eq!(all(&mut file)[0], strip(0, 9).layers[0]);
@@ -87,7 +87,7 @@ fn processes_share_the_bands_of_one_journal() {
     let parts = vec![part(0, 0), part(0, 4), part(3, 0), part(3, 4)];
     let open = |shards| {
         let division = Division { shards, first: 0, parts: parts.clone() };
-        Journal::open(folder.path(), &identity("112"), &layers(), Size::new(8, 6), &division)
+        Journal::open(folder.path(), &fingerprint("112"), &layers(), Size::new(8, 6), &division)
     };
     let first = open(3).unwrap();
     assert_eq!((first.band(0), first.band(1), first.band(2)), (parts[..2].to_vec(), parts[2..].to_vec(), vec![]));
@@ -99,14 +99,14 @@ fn processes_share_the_bands_of_one_journal() {
 #[test]
 fn another_job_is_told_what_differs() {
     let folder = tempfile::tempdir().unwrap();
-    drop(Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap());
-    let error = Journal::open(folder.path(), &identity("56"), &layers(), SCENE, &whole()).unwrap_err();
+    drop(Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap());
+    let error = Journal::open(folder.path(), &fingerprint("56"), &layers(), SCENE, &whole()).unwrap_err();
     assert!(error.to_string().ends_with("stride: was 112, is 56"), "{error}");
     assert!(error.hint().unwrap().contains("--overwrite"));
-    let error = Journal::open(folder.path(), &identity("112"), &layers()[..1], SCENE, &whole()).unwrap_err();
+    let error = Journal::open(folder.path(), &fingerprint("112"), &layers()[..1], SCENE, &whole()).unwrap_err();
     assert!(error.to_string().contains("another version"), "{error}");
     fs::write(folder.path().join(NAME), "format: [").unwrap();
-    let error = Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap_err();
+    let error = Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap_err();
     assert!(error.to_string().contains("cannot read the journal"), "{error}");
     fs::write(folder.path().join("notes.txt"), "mine").unwrap();
     remove(folder.path()).unwrap();
@@ -116,7 +116,7 @@ fn another_job_is_told_what_differs() {
 #[test]
 fn parts_that_are_not_the_scenes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    drop(Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap());
+    drop(Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap());
     let path = folder.path().join(NAME);
     let written = fs::read_to_string(&path).unwrap();
     let part = written.split_once("parts:\n").unwrap().1;
@@ -134,7 +134,7 @@ fn parts_that_are_not_the_scenes_are_refused() {
     ] {
         assert!(written.contains(from), "{from}");
         fs::write(&path, written.replace(from, &to)).unwrap();
-        let error = Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap_err();
+        let error = Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap_err();
         assert!(error.to_string().ends_with("is not that of a scene of 4 × 9 pixels"), "{to}: {error}");
         assert!(error.hint().unwrap().contains("--overwrite"));
     }
@@ -143,7 +143,7 @@ fn parts_that_are_not_the_scenes_are_refused() {
         written.replace(part, "- [0, 0, 3, 5]\n- [3, 0, 1, 5]\n- [0, 5, 4, 4]\n").replace("shards: 1", "shards: 2"),
     )
     .unwrap();
-    assert_eq!(Journal::open(folder.path(), &identity("112"), &layers(), SCENE, &whole()).unwrap().parts().len(), 3);
+    assert_eq!(Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap().parts().len(), 3);
 }
 
 /// A record as this program writes it, whatever it holds.
@@ -162,16 +162,20 @@ fn a_record_that_claims_what_it_cannot_hold_is_refused_before_memory_is_taken() 
     let error = file.read().unwrap().ready().unwrap_err();
     assert!(error.to_string().ends_with("is damaged"), "{error}");
     drop(file);
-    let holes =
-        [[u64::MAX, 1, 1, 1], [3, 5, 4, u64::MAX], [1, 2, 3, 4]].map(|hole| hole.map(u64::to_le_bytes).concat());
-    fs::write(&path, record(Kind::Hole, 0, &holes[2])).unwrap();
+    let failed_windows = [[u64::MAX, 1, 1, 1], [3, 5, 4, u64::MAX], [1, 2, 3, 4]]
+        .map(|failed_window| failed_window.map(u64::to_le_bytes).concat());
+    fs::write(&path, record(Kind::FailedWindow, 0, &failed_windows[2])).unwrap();
     assert_eq!(
-        RowFile::open(&path, PART, &layers()).unwrap().holes(),
+        RowFile::open(&path, PART, &layers()).unwrap().failed_windows(),
         [Window { col: 1, row: 2, width: 3, height: 4 }]
     );
-    for hole in &holes[..2] {
-        fs::write(&path, record(Kind::Hole, 0, hole)).unwrap();
-        assert_eq!(RowFile::open(&path, PART, &layers()).unwrap().holes(), [], "the record counts as not whole");
+    for failed_window in &failed_windows[..2] {
+        fs::write(&path, record(Kind::FailedWindow, 0, failed_window)).unwrap();
+        assert_eq!(
+            RowFile::open(&path, PART, &layers()).unwrap().failed_windows(),
+            [],
+            "the record counts as not whole"
+        );
     }
 }
 

@@ -198,7 +198,7 @@ impl Bundle {
     }
 
     /// What queries depend on: the text tower's and the tokenizer's content, and how many tokens are taken.
-    pub fn text_identity(&self) -> Result<String> {
+    pub fn text_fingerprint(&self) -> Result<String> {
         let hash = |name: &str| match self.card.files.get(name) {
             Some(hash) => Ok(hash.clone()),
             None => hash::of_file(&self.folder.join(name)),

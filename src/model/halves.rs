@@ -4,7 +4,7 @@
 //! operations. Of a bundle that holds the two halves apart, the second is done by kernels of our own: on the CPU those of
 //! [`segearth_upsample`], on a GPU those of [`super::torch`].
 
-use segearth_upsample::{Precision, Shortcuts, Targets, Upsampler, Windows};
+use segearth_upsample::{KernelPrecision, Shortcuts, Targets, Upsampler, Windows};
 
 use super::bundle::Bundle;
 use super::torch::{Device, HalvesFiles, TorchPatchEncoder, TorchSegmenter, threads};
@@ -38,8 +38,8 @@ pub fn segmenter(
         (Device::Cpu, Some((patch_encoder, upsampler))) => {
             // Whoever chose a transformer of eight bits' accuracy gains nothing by more after it.
             let precision = match computed {
-                export::Precision::Bf16 => Precision::Bfloat16,
-                _ => Precision::Float32,
+                export::Precision::Bf16 => KernelPrecision::Bfloat16,
+                _ => KernelPrecision::Float32,
             };
             Box::new(Halves {
                 encoder: TorchPatchEncoder::load(&patch_encoder, Device::Cpu)?,

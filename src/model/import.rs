@@ -35,7 +35,7 @@ pub struct Import {
 }
 
 /// Refuses a folder that is there and holds anything, but a bundle that may be replaced.
-pub fn prove_free(output: &Path, overwrite: bool) -> Result<()> {
+pub fn check_free(output: &Path, overwrite: bool) -> Result<()> {
     if fs::symlink_metadata(output).is_err() {
         return Ok(());
     }
@@ -74,7 +74,7 @@ pub fn prove_free(output: &Path, overwrite: bool) -> Result<()> {
 /// A file that is not what it should be; files that do not belong together; a folder that is there or cannot be written.
 /// Nothing is left behind then.
 pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Result<Bundle> {
-    prove_free(output, request.overwrite)?;
+    check_free(output, request.overwrite)?;
     let clip = read_clip(&request.clip)?;
     let sizes = &clip.sizes;
     let tokenizer = Tokenizer::from_file(&request.tokenizer)?;
@@ -177,7 +177,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     };
     let written = bundle::write_card(folder, card)?;
     // Meanwhile somebody may have put something there.
-    prove_free(output, request.overwrite)?;
+    check_free(output, request.overwrite)?;
     if output.exists() {
         atomic::exchange(folder, output)?;
     } else {

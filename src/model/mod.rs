@@ -66,7 +66,7 @@ pub trait Segmenter: Send {
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>>;
 
     /// What is to be known of the way it computes here, where it is not the usual one.
-    fn remark(&self) -> Option<&str> {
+    fn warning(&self) -> Option<&str> {
         None
     }
 

@@ -15,14 +15,14 @@ use super::{Blender, Images, Queries, Region, Segmenter, TextEncoder};
 use crate::error::{Context, Error, Kind, Result};
 
 mod blend;
-mod crew;
 mod halves;
 mod kernels;
+mod worker_pool;
 
 use blend::DeviceBlender;
-use crew::Crew;
-use halves::{DeviceHalves, Place};
+use halves::{DeviceHalves, KernelDevice};
 pub use halves::{HalvesFiles, KERNELS_VARIABLE};
+use worker_pool::WorkerPool;
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub struct TorchSegmenter {
     queries: Tensor,
     lambda: Tensor,
     /// On the CPU.
-    crew: Option<Crew>,
-    remark: Option<String>,
+    pool: Option<WorkerPool>,
+    warning: Option<String>,
 }
 
 enum Encoder {
@@ -83,19 +83,19 @@ impl TorchSegmenter {
             .f_to_device(device)?;
         let lambda = Tensor::f_from_slice(&[-debias])?.f_to_device(device)?;
         let encoder = Encoder::Whole(load_module(path, device)?);
-        Ok(Self { encoder, device, queries: features, lambda, crew: crew(device)?, remark: None })
+        Ok(Self { encoder, device, queries: features, lambda, pool: pool(device)?, warning: None })
     }
 
     /// On a GPU, goes over to kernels of our own for the half after the transformer, once they have given what the trace gives.
     /// Where they cannot be had it stays as it is, and remarks on it.
     pub fn with_halves(self, files: &HalvesFiles<'_>, device: Device) -> Self {
-        match Place::of(device) {
+        match KernelDevice::of(device) {
             Some(place) => self.with_halves_at(files, &place),
             None => self,
         }
     }
 
-    fn with_halves_at(self, files: &HalvesFiles<'_>, place: &Place) -> Self {
+    fn with_halves_at(self, files: &HalvesFiles<'_>, place: &KernelDevice) -> Self {
         let halves = DeviceHalves::load(files, place).and_then(|halves| {
             let trace = |pixels: &Tensor| self.logits_of(pixels);
             halves.agree(trace, &self.queries, &self.lambda, files.precision).map(|()| halves)
@@ -104,12 +104,12 @@ impl TorchSegmenter {
             Ok(halves) => Self { encoder: Encoder::Halves(halves), ..self },
             Err(error) => {
                 let why = [vec![error.to_string()], error.causes()].concat().join(": ");
-                let remark = format!(
+                let warning = format!(
                     "The upsampler runs in libtorch's own operations on {}, slower than it could: {why} \
                      ({KERNELS_VARIABLE}=0 asks for that).",
                     place.device
                 );
-                Self { remark: Some(remark), ..self }
+                Self { warning: Some(warning), ..self }
             }
         }
     }
@@ -145,13 +145,13 @@ fn forward(module: &CModule, pixels: &Tensor, [queries, lambda]: &[&Tensor; 2]) 
 }
 
 /// Threads for windows, where there is no device that takes many at a time.
-fn crew(device: TorchDevice) -> Result<Option<Crew>> {
-    if device == TorchDevice::Cpu { Crew::new().map(Some) } else { Ok(None) }
+fn pool(device: TorchDevice) -> Result<Option<WorkerPool>> {
+    if device == TorchDevice::Cpu { WorkerPool::new().map(Some) } else { Ok(None) }
 }
 
 /// Windows that keep all threads busy, or fill a GPU; one with too little memory says so, and gets fewer.
-fn batch(crew: Option<&Crew>) -> usize {
-    crew.map_or(32, Crew::batch)
+fn batch(pool: Option<&WorkerPool>) -> usize {
+    pool.map_or(32, WorkerPool::batch)
 }
 
 impl Segmenter for TorchSegmenter {
@@ -160,23 +160,23 @@ impl Segmenter for TorchSegmenter {
     }
 
     fn batch(&self) -> usize {
-        batch(self.crew.as_ref())
+        batch(self.pool.as_ref())
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
-        let (Some(crew), Encoder::Whole(module)) = (&self.crew, &self.encoder) else {
+        let (Some(pool), Encoder::Whole(module)) = (&self.pool, &self.encoder) else {
             return to_vec(&self.logits(images)?);
         };
         let device = self.device;
         let given = |images| (images, self.queries.shallow_clone(), self.lambda.shallow_clone());
-        let work = crew.portions(images).map(given).collect();
-        crew.each(work, |(images, queries, lambda)| {
+        let work = pool.chunks(images).map(given).collect();
+        pool.each(work, |(images, queries, lambda)| {
             to_vec(&forward(module, &upload(&images, device)?, &[&queries, &lambda])?)
         })
     }
 
-    fn remark(&self) -> Option<&str> {
-        self.remark.as_deref()
+    fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     fn blends(&self) -> bool {
@@ -204,24 +204,24 @@ pub struct TorchPatchEncoder {
     module: CModule,
     device: TorchDevice,
     /// On the CPU, unless a batch is to be computed as a whole.
-    crew: Option<Crew>,
+    pool: Option<WorkerPool>,
 }
 
 impl TorchPatchEncoder {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
         super::memory::tune_malloc();
         let device = TorchDevice::from(device);
-        Ok(Self { module: load_module(path, device)?, device, crew: crew(device)? })
+        Ok(Self { module: load_module(path, device)?, device, pool: pool(device)? })
     }
 
     /// Leaves it to libtorch how a batch is shared out among threads.
     pub fn as_a_whole(self) -> Self {
-        Self { crew: None, ..self }
+        Self { pool: None, ..self }
     }
 
     /// How many windows it likes at a time.
     pub fn batch(&self) -> usize {
-        batch(self.crew.as_ref())
+        batch(self.pool.as_ref())
     }
 
     /// Features (image, 1 + patch, `width`).
@@ -229,9 +229,9 @@ impl TorchPatchEncoder {
     /// # Errors
     /// The model cannot be run on these images, or gives features of another shape.
     pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
-        let portion = |images: Images| to_vec(&self.features(&upload(&images, self.device)?, patch, width)?);
-        match &self.crew {
-            Some(crew) => crew.each(crew.portions(images).collect(), portion),
+        let chunk = |images: Images| to_vec(&self.features(&upload(&images, self.device)?, patch, width)?);
+        match &self.pool {
+            Some(pool) => pool.each(pool.chunks(images).collect(), chunk),
             None => to_vec(&self.features(&upload(images, self.device)?, patch, width)?),
         }
     }
@@ -271,7 +271,7 @@ pub struct TorchTextEncoder {
     module: CModule,
     device: TorchDevice,
     /// On the CPU.
-    crew: Option<Crew>,
+    pool: Option<WorkerPool>,
 }
 
 /// Texts that a thread encodes at once: enough that the weights are read for many tokens.
@@ -280,17 +280,17 @@ const TEXTS: usize = 10;
 impl TorchTextEncoder {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
         let device = TorchDevice::from(device);
-        Ok(Self { module: load_module(path, device)?, device, crew: crew(device)? })
+        Ok(Self { module: load_module(path, device)?, device, pool: pool(device)? })
     }
 }
 
 impl TextEncoder for TorchTextEncoder {
     fn encode(&mut self, tokens: &TokenBatch) -> Result<Vec<f32>> {
-        let Some(crew) = &self.crew else { return self.features(tokens) };
+        let Some(pool) = &self.pool else { return self.features(tokens) };
         let columns = tokens.columns;
         let some = tokens.ids.chunks((TEXTS * columns).max(1));
         let work = some.map(|ids| TokenBatch { rows: ids.len() / columns.max(1), columns, ids: ids.to_vec() });
-        crew.each(work.collect(), |tokens| self.features(&tokens))
+        pool.each(work.collect(), |tokens| self.features(&tokens))
     }
 }
 

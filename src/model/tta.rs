@@ -10,17 +10,17 @@ use crate::error::{Error, Result};
 use crate::geom::Size;
 
 /// A model that sees every image from all eight sides.
-pub struct EightSides {
+pub struct D4 {
     inner: Box<dyn Segmenter>,
 }
 
-impl EightSides {
+impl D4 {
     pub fn new(inner: Box<dyn Segmenter>) -> Self {
         Self { inner }
     }
 }
 
-impl Segmenter for EightSides {
+impl Segmenter for D4 {
     fn queries(&self) -> usize {
         self.inner.queries()
     }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(seen[0], images);
         seen.dedup_by(|a, b| a == b);
         assert_eq!(seen.len(), 8);
-        let mut identity = EightSides::new(Box::new(Fake { answer: Answer::Identity, queries: 3 }));
+        let mut identity = D4::new(Box::new(Fake { answer: Answer::Identity, queries: 3 }));
         let answers = identity.segment(&images).unwrap();
         assert!(answers.iter().zip(&images.pixels).all(|(answer, pixel)| (answer - pixel).abs() < 1e-4));
     }
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn what_depends_on_how_a_picture_lies_is_averaged_away() {
         // Columns 0..=4 from the left and from the right, rows 0..=2 from above and from below.
-        let answers = EightSides::new(Box::new(Columns)).segment(&images(1, Size::new(5, 3))).unwrap();
+        let answers = D4::new(Box::new(Columns)).segment(&images(1, Size::new(5, 3))).unwrap();
         assert!(answers.iter().all(|answer| (answer - 1.5).abs() < 1e-6), "{answers:?}");
     }
 }

@@ -7,7 +7,7 @@ use super::content::{Piece, is_computed};
 use super::product::Product;
 use super::record::{Record, Write};
 use crate::error::{Error, Result};
-use crate::journal::{Difference, Identity};
+use crate::journal::{Difference, Fingerprint};
 use crate::raster;
 use crate::vector::{self, geopackage};
 
@@ -229,7 +229,7 @@ fn pieces<'a>(
 }
 
 /// `layer`: none for a file; for a layer its name in the file, or that it is not there.
-fn state(path: &Path, layer: Option<Option<&str>>, record: &Record, run: &Identity) -> State {
+fn state(path: &Path, layer: Option<Option<&str>>, record: &Record, run: &Fingerprint) -> State {
     let absent = match layer {
         Some(layer) => layer.is_none(),
         None => !path.exists(),
@@ -264,7 +264,7 @@ fn state(path: &Path, layer: Option<Option<&str>>, record: &Record, run: &Identi
 const DEVICE: &str = "device";
 
 /// Whether two runs are on the same facts, and whether on the same kind of device too.
-fn same(before: &Identity, now: &Identity) -> (bool, bool) {
+fn same(before: &Fingerprint, now: &Fingerprint) -> (bool, bool) {
     let differences = before.differences(now);
     (differences.iter().all(|it| it.name == DEVICE), differences.is_empty())
 }

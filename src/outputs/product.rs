@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
-use crate::journal::Identity;
+use crate::journal::Fingerprint;
 use crate::scene::{ClassNames, ProductOptions, Recipe};
 use crate::vector::Targets;
 
@@ -20,24 +20,24 @@ pub struct Product {
     /// Layers of a GeoPackage; empty: the whole file is written.
     pub(super) layers: Vec<String>,
     /// What decides its content.
-    pub(super) run: Identity,
+    pub(super) run: Fingerprint,
 }
 
 impl Product {
     /// A file that stands alone: a page, a table, a graph.
-    pub fn file(target: &Path, run: Identity) -> Self {
+    pub fn file(target: &Path, run: Fingerprint) -> Self {
         let target = target.to_owned();
         Self { files: vec![target.clone()], target, companions: vec![], stray: vec![], layers: vec![], run }
     }
 
     /// A raster or a picture that GDAL reads, with what GDAL would read beside it.
-    pub fn raster(target: &Path, run: Identity) -> Self {
+    pub fn raster(target: &Path, run: Fingerprint) -> Self {
         let stray = [".aux.xml", ".ovr", ".msk"].iter().map(|suffix| with(target, suffix)).collect();
         Self { stray, ..Self::file(target, run) }
     }
 
     /// A class map with its sidecar and its style.
-    pub fn labels(target: &Path, run: Identity) -> Self {
+    pub fn labels(target: &Path, run: Fingerprint) -> Self {
         let companions = vec![with(target, ".aux.xml"), target.with_extension("qml")];
         let stray = [".ovr", ".msk"].iter().map(|suffix| with(target, suffix)).collect();
         Self { companions, stray, ..Self::file(target, run) }
@@ -52,7 +52,7 @@ impl Product {
         recipe: Recipe,
         options: &ProductOptions,
         names: &ClassNames,
-        run: Identity,
+        run: Fingerprint,
     ) -> Result<Self> {
         let Targets { files, companions, stray, layers } = Targets::of(target, recipe, options, names)?;
         Ok(Self { target: target.to_owned(), files, companions, stray, layers, run })

@@ -31,7 +31,7 @@ pub fn publish(stagings: impl IntoIterator<Item = Staging>, existing: Existing) 
 
 /// A change on the disk after which a kill is recognised by what was done before it.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum PublishStep {
     Record(Record),
     Remove(PathBuf),
     /// `new`: nobody may have the name.
@@ -42,7 +42,7 @@ pub(super) enum Step {
     },
 }
 
-impl Step {
+impl PublishStep {
     pub(super) fn take(self, product: &Product) -> Result<()> {
         match self {
             Self::Record(mut record) => record.write(&product.target),
@@ -67,7 +67,7 @@ impl Step {
 
 /// What is to be done on the disk, in this order: the record says what is coming; what readers would take for a part of the
 /// new file goes; companions get their names, the file that was named last; the record forgets what is gone.
-pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Step>> {
+pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<PublishStep>> {
     let product = &staging.product;
     let names = names(staging)?;
     let main = product.target.file_name().unwrap_or_default();
@@ -124,22 +124,22 @@ pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Step>> 
         record.writes.clear();
     }
     record.announce(product.run.clone(), pieces);
-    let mut steps = vec![Step::Record(record.clone())];
+    let mut steps = vec![PublishStep::Record(record.clone())];
     let gone = product.stray.iter().chain(&product.companions).filter(|path| {
         !kept.contains(path) && !path.file_name().is_some_and(|name| names.contains(name)) && path.exists()
     });
-    steps.extend(gone.cloned().map(Step::Remove));
+    steps.extend(gone.cloned().map(PublishStep::Remove));
     let mut order: Vec<&OsString> = names.iter().filter(|name| *name != main).collect();
     order.extend(names.get(main));
     for name in order {
         let to = place(name);
         if !kept.contains(&to) {
             let new = fs::symlink_metadata(&to).is_err();
-            steps.push(Step::Rename { from: staging.folder().join(name), to, new });
+            steps.push(PublishStep::Rename { from: staging.folder().join(name), to, new });
         }
     }
     record.complete();
-    steps.push(Step::Record(record));
+    steps.push(PublishStep::Record(record));
     Ok(steps)
 }
 

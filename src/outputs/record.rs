@@ -8,7 +8,7 @@ use super::content::Piece;
 use super::folder;
 use crate::atomic;
 use crate::error::{Context, Result};
-use crate::journal::Identity;
+use crate::journal::Fingerprint;
 
 const FORMAT: u32 = 1;
 /// A record lists files and the facts of a run: kilobytes, with many thousands of tiles a few megabytes.
@@ -27,7 +27,7 @@ pub struct Record {
 #[serde(deny_unknown_fields)]
 pub struct Write {
     /// What it was run on.
-    pub run: Identity,
+    pub run: Fingerprint,
     /// Whether the files may not all have their names yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending: bool,
@@ -51,7 +51,7 @@ impl Record {
     }
 
     /// Adds what a run is about to write; what is known of older files stays, for they are there still.
-    pub fn announce(&mut self, run: Identity, pieces: Vec<Piece>) {
+    pub fn announce(&mut self, run: Fingerprint, pieces: Vec<Piece>) {
         self.writes.push(Write { run, pending: true, pieces });
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::folder;
 use super::product::Product;
 use crate::error::{Context, Error, Result};
-use crate::held::Held;
+use crate::file_lock::FileLock;
 use crate::vector::geopackage;
 
 /// An output under way. Dropped before it is published, it leaves nothing behind; what a killed run left goes with the next.
@@ -18,7 +18,7 @@ pub struct Staging {
     /// The GeoPackage that layers are added to, as it was copied.
     pub(super) base: Option<Stamp>,
     // Last: given back when all else is gone.
-    _held: Held,
+    _held: FileLock,
 }
 
 /// By what it is seen that a file was changed or replaced.
@@ -101,7 +101,7 @@ impl Drop for Staging {
 }
 
 /// Makes the folder and takes it for this run alone.
-fn claim(folder: &Path, product: &Product) -> Result<Held> {
+fn claim(folder: &Path, product: &Product) -> Result<FileLock> {
     let cannot = || format!("cannot make the folder {}", folder.display());
     // Another run may remove the folder between the two steps: then they are taken again.
     for _ in 0..100 {
@@ -113,7 +113,7 @@ fn claim(folder: &Path, product: &Product) -> Result<Held> {
         }
         let Ok(opened) = File::open(folder) else { continue };
         let inode = opened.metadata().map(|metadata| metadata.ino()).ok();
-        let Some(held) = Held::take(opened) else { break };
+        let Some(held) = FileLock::take(opened) else { break };
         if fs::metadata(folder).map(|metadata| metadata.ino()).ok() == inode {
             return Ok(held);
         }

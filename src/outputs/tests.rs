@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::publish::steps;
 use super::*;
-use crate::journal::Identity;
+use crate::journal::Fingerprint;
 
-fn run(stride: &str) -> Identity {
-    let mut run = Identity::default();
+fn run(stride: &str) -> Fingerprint {
+    let mut run = Fingerprint::default();
     run.set("tiling.stride", stride);
     run.set("device", "cpu");
     run

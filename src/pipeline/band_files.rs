@@ -205,7 +205,7 @@ fn band_file(path: &Path) -> Option<BandFile<'_>> {
     })
 }
 
-/// The parts of a name between `_`, `-`, `.` and blanks, each with the place where it starts.
+/// The parts of a name between `_`, `-`, `.` and blanks, each with the span where it starts.
 fn parts(stem: &str) -> Vec<(usize, &str)> {
     let mut parts = Vec::new();
     let mut start = 0;

@@ -1,6 +1,6 @@
 //! Which bands the model sees as red, green and blue.
 
-use super::fault::Faults;
+use super::job_error::JobErrors;
 use super::spec::{BandForm, Spec};
 use super::words::{printable, quoted};
 use crate::scene::{BandInfo, ColourRole, Evidence, SceneInfo, Sensor, Spectrum, described, designation, sensor};
@@ -38,25 +38,25 @@ pub(super) fn bands(
     spec: &Spec,
     scene_key: &str,
     info: &SceneInfo,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
     notes: &mut BandNotes,
 ) -> [usize; 3] {
     let bands = match &spec.bands {
-        Some(forms) => chosen(forms, info, faults, notes),
-        None => default_bands(scene_key, info, faults, notes),
+        Some(forms) => chosen(forms, info, errors, notes),
+        None => default_bands(scene_key, info, errors, notes),
     };
     let Some(bands) = bands else { return [1; 3] };
     let key = if spec.bands.is_some() { "bands" } else { scene_key };
     for band in info.bands.iter().enumerate().filter(|(index, _)| bands.contains(&(index + 1))).map(|(_, band)| band) {
         let name = info.path.display();
         if band.pixel_type.starts_with('C') {
-            faults
+            errors
                 .add(key, format!("{name} has complex numbers ({}); the model sees plain ones", band.pixel_type))
                 .hint = Some("Make an amplitude image of it first.".into());
             break;
         }
         if band.role == ColourRole::Palette {
-            faults.add(key, format!("{name} holds colour numbers of a palette, not colours")).hint =
+            errors.add(key, format!("{name} holds colour numbers of a palette, not colours")).hint =
                 Some("Expand it first: gdal_translate -expand rgb IN.tif OUT.tif".into());
             break;
         }
@@ -64,10 +64,15 @@ pub(super) fn bands(
     bands
 }
 
-fn chosen(forms: &[BandForm], info: &SceneInfo, faults: &mut Faults<'_>, notes: &mut BandNotes) -> Option<[usize; 3]> {
+fn chosen(
+    forms: &[BandForm],
+    info: &SceneInfo,
+    errors: &mut JobErrors<'_>,
+    notes: &mut BandNotes,
+) -> Option<[usize; 3]> {
     if forms.len() != 3 {
         let message = format!("{} bands are named; the model needs three, for red, green and blue", forms.len());
-        faults.add("bands", message).hint = Some("A grey scene may be shown as [1, 1, 1].".into());
+        errors.add("bands", message).hint = Some("A grey scene may be shown as [1, 1, 1].".into());
         return None;
     }
     let mut bands = [1; 3];
@@ -82,7 +87,7 @@ fn chosen(forms: &[BandForm], info: &SceneInfo, faults: &mut Faults<'_>, notes: 
                 known.say_rivals(&found, notes);
             }
             Err(message) => {
-                faults.add(&format!("bands[{index}]"), message).hint = Some(format!("Its bands are {}.", listed(info)));
+                errors.add(&format!("bands[{index}]"), message).hint = Some(format!("Its bands are {}.", listed(info)));
                 complete = false;
             }
         }
@@ -264,7 +269,7 @@ impl<'a> Known<'a> {
 fn default_bands(
     scene_key: &str,
     info: &SceneInfo,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
     notes: &mut BandNotes,
 ) -> Option<[usize; 3]> {
     let known = Known::new(info);
@@ -294,7 +299,7 @@ fn default_bands(
         info.path.display(),
         listed(info)
     );
-    faults.add(scene_key, message).hint =
+    errors.add(scene_key, message).hint =
         Some("To show one band to the model three times, ask for it: `bands: [1, 1, 1]`, or --bands 1,1,1.".into());
     None
 }

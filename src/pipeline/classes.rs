@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::fault::Fault;
+use super::job_error::JobError;
 use super::node::{Data, Node};
-use super::place::{Place, Source};
+use super::source_span::{Source, SourceSpan};
 
 /// A prompt and where it begins in its text, in characters.
 #[derive(Debug, PartialEq)]
@@ -75,35 +75,35 @@ fn is_quoted(text: &str) -> bool {
 }
 
 /// `background; building,roof,house; road` as a list of class texts with their places.
-pub(super) fn from_flag(source: &Arc<Source>) -> Result<Node, Fault> {
-    let whole = Place { source: source.clone(), line: 1, col: 0, len: source.text.chars().count() };
+pub(super) fn from_flag(source: &Arc<Source>) -> Result<Node, JobError> {
+    let whole = SourceSpan { source: source.clone(), line: 1, col: 0, len: source.text.chars().count() };
     let mut items = Vec::new();
     for part in split(&source.text, ';') {
         items.push(class_node(&whole, part)?);
     }
-    Ok(Node { place: whole, data: Data::List(items) })
+    Ok(Node { span: whole, data: Data::List(items) })
 }
 
-/// A class a line. Blank lines at the end are none; one in between would shift the numbers and is a fault.
-pub(super) fn from_lines(source: &Arc<Source>) -> Result<Node, Fault> {
+/// A class a line. Blank lines at the end are none; one in between would shift the numbers and is an error.
+pub(super) fn from_lines(source: &Arc<Source>) -> Result<Node, JobError> {
     let mut items = Vec::new();
     let text = source.text.trim_end();
     for (index, line) in text.lines().enumerate() {
-        let place = Place { source: source.clone(), line: index + 1, col: 0, len: line.chars().count() };
+        let span = SourceSpan { source: source.clone(), line: index + 1, col: 0, len: line.chars().count() };
         let lead = line.chars().take_while(|c| c.is_whitespace()).count();
-        items.push(class_node(&place, Part { text: line.trim().to_owned(), offset: lead })?);
+        items.push(class_node(&span, Part { text: line.trim().to_owned(), offset: lead })?);
     }
-    Ok(Node { place: Place::whole(source), data: Data::List(items) })
+    Ok(Node { span: SourceSpan::whole(source), data: Data::List(items) })
 }
 
-fn class_node(line: &Place, part: Part) -> Result<Node, Fault> {
-    let place = Place { col: line.col + part.offset, len: part.text.chars().count(), ..line.clone() };
+fn class_node(line: &SourceSpan, part: Part) -> Result<Node, JobError> {
+    let span = SourceSpan { col: line.col + part.offset, len: part.text.chars().count(), ..line.clone() };
     // Judged here already, so that an empty part is shown where it is and not as a class without a name.
-    if let Err(fault) = prompts(&part.text) {
-        let place = place.part(&part.text, fault.offset, fault.len);
-        return Err(Fault::new(place, fault.message).with_hint(fault.hint));
+    if let Err(error) = prompts(&part.text) {
+        let span = span.part(&part.text, error.offset, error.len);
+        return Err(JobError::new(span, error.message).with_hint(error.hint));
     }
-    Ok(Node::text(place, part.text))
+    Ok(Node::text(span, part.text))
 }
 
 #[cfg(test)]

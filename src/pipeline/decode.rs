@@ -1,4 +1,4 @@
-//! [`Node`]s to the types of `spec` by way of serde, in words for people who write jobs and with the place of the fault.
+//! [`Node`]s to the types of `spec` by way of serde, in words for people who write jobs and with the span of the error.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::fault::Fault;
+use super::job_error::JobError;
 use super::node::{Data, Entry, Node};
-use super::place::Place;
+use super::source_span::SourceSpan;
 use super::words::{nearest, quoted, suggestion, yes_or_no};
 
 /// Reads a value of any type that serde knows.
-pub(super) fn decode<T: de::DeserializeOwned>(node: &Node) -> Result<T, Fault> {
-    T::deserialize(node).map_err(|error| error.into_fault(&node.place))
+pub(super) fn decode<T: de::DeserializeOwned>(node: &Node) -> Result<T, JobError> {
+    T::deserialize(node).map_err(|error| error.into_job_error(&node.span))
 }
 
 /// What serde found wrong, before it is known where.
@@ -22,7 +22,7 @@ pub(super) struct DecodeError {
     what: What,
     /// From the outermost key inwards, as it is written: `classes[2].threshold`.
     path: String,
-    place: Option<Place>,
+    span: Option<SourceSpan>,
 }
 
 #[derive(Debug)]
@@ -36,11 +36,11 @@ enum What {
 
 impl DecodeError {
     fn new(what: What) -> Self {
-        Self { what, path: String::new(), place: None }
+        Self { what, path: String::new(), span: None }
     }
 
-    fn at(mut self, place: &Place) -> Self {
-        self.place.get_or_insert_with(|| place.clone());
+    fn at(mut self, span: &SourceSpan) -> Self {
+        self.span.get_or_insert_with(|| span.clone());
         self
     }
 
@@ -50,32 +50,32 @@ impl DecodeError {
         self
     }
 
-    fn into_fault(self, outermost: &Place) -> Fault {
-        let place = self.place.unwrap_or_else(|| outermost.clone());
+    fn into_job_error(self, outermost: &SourceSpan) -> JobError {
+        let span = self.span.unwrap_or_else(|| outermost.clone());
         let path = self.path;
         let subject = if path.is_empty() { "the job".to_owned() } else { quoted(&path) };
         let inside = if path.is_empty() { String::new() } else { format!(" in {subject}") };
         match self.what {
-            What::UnknownKey { key, allowed } => {
-                Fault::new(place, format!("unknown key {}{inside}", quoted(&key))).with_hint(suggestion(&key, &allowed))
-            }
+            What::UnknownKey { key, allowed } => JobError::new(span, format!("unknown key {}{inside}", quoted(&key)))
+                .with_hint(suggestion(&key, &allowed)),
             What::UnknownChoice { choice, allowed } => {
                 let allowed_text = allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ");
-                let fault = Fault::new(place, format!("{subject} is {}; allowed are {allowed_text}", quoted(&choice)));
+                let error =
+                    JobError::new(span, format!("{subject} is {}; allowed are {allowed_text}", quoted(&choice)));
                 match nearest(&choice, allowed) {
-                    Some(meant) => fault.with_hint(format!("Did you mean `{meant}`?")),
-                    None => fault,
+                    Some(meant) => error.with_hint(format!("Did you mean `{meant}`?")),
+                    None => error,
                 }
             }
-            What::MissingKey(key) => Fault::new(place, format!("{subject} lacks the key `{key}`")),
+            What::MissingKey(key) => JobError::new(span, format!("{subject} lacks the key `{key}`")),
             What::Wrong { found, expected, hint } => {
-                let fault = Fault::new(place, format!("{subject} must be {expected}, not {found}"));
+                let error = JobError::new(span, format!("{subject} must be {expected}, not {found}"));
                 match hint {
-                    Some(hint) => fault.with_hint(hint),
-                    None => fault,
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
                 }
             }
-            What::Other(message) => Fault::new(place, format!("{subject}: {message}")),
+            What::Other(message) => JobError::new(span, format!("{subject}: {message}")),
         }
     }
 }
@@ -182,7 +182,7 @@ impl<'de> Deserializer<'de> for &'de Node {
             Data::List(items) => visitor.visit_seq(Items { items, next: 0 }),
             Data::Map(entries) => visitor.visit_map(Entries { entries, next: 0 }),
         };
-        result.map_err(|error| error.at(&self.place))
+        result.map_err(|error| error.at(&self.span))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
@@ -217,7 +217,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         match &self.data {
             Data::Text(text) => {
                 let choice: StrDeserializer<'_, DecodeError> = text.as_str().into_deserializer();
-                visitor.visit_enum(choice).map_err(|error| error.at(&self.place))
+                visitor.visit_enum(choice).map_err(|error| error.at(&self.span))
             }
             _ => self.deserialize_str(visitor),
         }
@@ -233,7 +233,7 @@ impl<'de> Deserializer<'de> for &'de Node {
         match self.data {
             Data::Null => visitor.visit_map(Entries { entries: &[], next: 0 }),
             // serde would take a list for the values of the keys in their order.
-            Data::List(_) => Err(<DecodeError as de::Error>::invalid_type(Unexpected::Seq, &visitor).at(&self.place)),
+            Data::List(_) => Err(<DecodeError as de::Error>::invalid_type(Unexpected::Seq, &visitor).at(&self.span)),
             _ => self.deserialize_any(visitor),
         }
     }
@@ -263,7 +263,7 @@ impl<'de> de::SeqAccess<'de> for Items<'de> {
         let Some(item) = self.items.get(self.next) else { return Ok(None) };
         let index = self.next;
         self.next += 1;
-        seed.deserialize(item).map(Some).map_err(|error| error.at(&item.place).below(&format!("[{index}]")))
+        seed.deserialize(item).map(Some).map_err(|error| error.at(&item.span).below(&format!("[{index}]")))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -284,7 +284,7 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
         let Some(entry) = self.entries.get(self.next) else { return Ok(None) };
         self.next += 1;
         let key: StrDeserializer<'_, DecodeError> = entry.key.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|error| error.at(&entry.key_place))
+        seed.deserialize(key).map(Some).map_err(|error| error.at(&entry.key_span))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, DecodeError> {
@@ -293,8 +293,8 @@ impl<'de> de::MapAccess<'de> for Entries<'de> {
         };
         seed.deserialize(&entry.value).map_err(|error| match entry.value.data {
             // A key with nothing behind it is shown by the key.
-            Data::Null => DecodeError { place: Some(entry.key_place.clone()), ..error }.below(&entry.key),
-            _ => error.at(&entry.value.place).below(&entry.key),
+            Data::Null => DecodeError { span: Some(entry.key_span.clone()), ..error }.below(&entry.key),
+            _ => error.at(&entry.value.span).below(&entry.key),
         })
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::classes;
 use super::decode::decode;
-use super::fault::{Fault, Faults};
 use super::forms;
+use super::job_error::{JobError, JobErrors};
 use super::node::{Data, Node, parse_path};
 use super::paths;
-use super::place::{Place, Source};
 use super::plan::is_local;
 use super::settings::settings;
+use super::source_span::{Source, SourceSpan};
 use super::spec::Spec;
 use super::words::{printable, quoted, without_credentials};
 use super::yaml;
@@ -98,9 +98,9 @@ impl Override {
     fn apply(&self, root: &mut Node) -> Result<()> {
         let line = |text: &str| {
             let source = self.source(text);
-            Place { len: source.text.chars().count(), source, line: 1, col: 0 }
+            SourceSpan { len: source.text.chars().count(), source, line: 1, col: 0 }
         };
-        let (value, place) = match &self.value {
+        let (value, span) = match &self.value {
             Given::Nothing => {
                 let hint = "Write --set KEY.PATH=VALUE, such as --set tiling.stride=56.";
                 return Err(Error::input(format!("{} gives no value", self.flag)).with_hint(hint));
@@ -117,40 +117,40 @@ impl Override {
             }
             Given::Text(text) => (Node::text(line(text), text), line(text)),
             Given::List(text) => {
-                let place = line(text);
+                let span = line(text);
                 let items = classes::split(text, ',').map(|part| {
-                    let place = place.part(text, part.offset, part.text.chars().count());
+                    let span = span.part(text, part.offset, part.text.chars().count());
                     match part.text.parse::<u64>() {
-                        Ok(number) => Node { place, data: Data::Number(number.into()) },
-                        Err(_) => Node::text(place, part.text),
+                        Ok(number) => Node { span, data: Data::Number(number.into()) },
+                        Err(_) => Node::text(span, part.text),
                     }
                 });
-                (Node { place: place.clone(), data: Data::List(items.collect()) }, place)
+                (Node { span: span.clone(), data: Data::List(items.collect()) }, span)
             }
             Given::Texts(texts) => {
                 let items = texts.iter().map(|text| Node::text(line(text), text)).collect();
-                let place = Place::whole(&self.source(""));
-                (Node { place: place.clone(), data: Data::List(items) }, place)
+                let span = SourceSpan::whole(&self.source(""));
+                (Node { span: span.clone(), data: Data::List(items) }, span)
             }
             Given::Classes(text) => {
                 let value = match text.trim().strip_prefix('@') {
                     Some(file) => classes::from_lines(&class_file(Path::new(file))?)?,
                     None => classes::from_flag(&self.source(text))?,
                 };
-                let place = value.place.clone();
-                (value, place)
+                let span = value.span.clone();
+                (value, span)
             }
         };
-        let key_place = match self.value {
-            Given::Yaml(_) if self.flag.starts_with("--set") => Place::whole(&place.source),
-            _ => place,
+        let key_span = match self.value {
+            Given::Yaml(_) if self.flag.starts_with("--set") => SourceSpan::whole(&span.source),
+            _ => span,
         };
         let Some(path) = parse_path(&self.key) else {
-            let fault = Fault::new(key_place, format!("{} is no key of a job", quoted(&self.key)));
-            return Err(fault.with_hint("Write keys as `tiling.stride` or `classes[0].colour`.").into());
+            let error = JobError::new(key_span, format!("{} is no key of a job", quoted(&self.key)));
+            return Err(error.with_hint("Write keys as `tiling.stride` or `classes[0].colour`.").into());
         };
         forms::lengthen(root, &path);
-        root.set(&path, &key_place, value)?;
+        root.set(&path, &key_span, value)?;
         Ok(())
     }
 }
@@ -212,7 +212,7 @@ pub(super) fn parse(path: &Path, text: String, overrides: &[Override]) -> Result
     let source = source(path, text);
     let mut root = yaml::read(&source)?;
     if matches!(root.data, Data::Null) {
-        root = Node::empty_map(Place::whole(&source));
+        root = Node::empty_map(SourceSpan::whole(&source));
     }
     build(root, overrides)
 }
@@ -222,27 +222,27 @@ pub(super) fn parse(path: &Path, text: String, overrides: &[Override]) -> Result
 /// # Errors
 /// As [`load`].
 pub fn from_flags(overrides: &[Override]) -> Result<Spec> {
-    build(Node::empty_map(Place::default()), overrides)
+    build(Node::empty_map(SourceSpan::default()), overrides)
 }
 
 fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
     for one in overrides {
         one.apply(&mut root)?;
     }
-    if let Some(fault) = colour_in_a_comment(&root) {
-        return Err(fault.into());
+    if let Some(error) = colour_in_a_comment(&root) {
+        return Err(error.into());
     }
     let mut spec: Spec = decode(&root)?;
     spec.origin = Some(root);
     spec.flags = overrides.iter().map(Override::written).collect();
-    let mut faults = Faults::new(&spec);
-    settings(&spec, &mut faults);
-    faults.finish()?;
+    let mut errors = JobErrors::new(&spec);
+    settings(&spec, &mut errors);
+    errors.finish()?;
     Ok(spec)
 }
 
 /// A class's colour that is written as `#ff0000` without quotes: YAML takes it for a comment, and the class would have another.
-fn colour_in_a_comment(root: &Node) -> Option<Fault> {
+fn colour_in_a_comment(root: &Node) -> Option<JobError> {
     let classes = root.nearest("classes");
     let Data::List(classes) = &classes.data else { return None };
     let entries = classes.iter().flat_map(|class| match &class.data {
@@ -250,13 +250,13 @@ fn colour_in_a_comment(root: &Node) -> Option<Fault> {
         _ => &[],
     });
     entries.filter(|entry| entry.key == "colour" && matches!(entry.value.data, Data::Null)).find_map(|entry| {
-        let place = &entry.key_place;
-        let line = place.source.text.lines().nth(place.line.checked_sub(1)?)?;
+        let span = &entry.key_span;
+        let line = span.source.text.lines().nth(span.line.checked_sub(1)?)?;
         let (_, comment) = line.split_once('#')?;
         let is_colour = comment.starts_with(|c: char| c.is_ascii_hexdigit());
         is_colour.then(|| {
             let colour = comment.split_whitespace().next().unwrap_or_default();
-            Fault::new(place.clone(), "the colour is a comment: # begins one, unless it is in quotes")
+            JobError::new(span.clone(), "the colour is a comment: # begins one, unless it is in quotes")
                 .with_hint(format!("Write `colour: '#{}'`.", printable(colour)))
         })
     })
@@ -264,23 +264,23 @@ fn colour_in_a_comment(root: &Node) -> Option<Fault> {
 
 impl Spec {
     /// Where the value at a key path was written, or the nearest thing above it.
-    pub(super) fn place(&self, path: &str) -> Place {
-        let Some(root) = &self.origin else { return Place::default() };
+    pub(super) fn span(&self, path: &str) -> SourceSpan {
+        let Some(root) = &self.origin else { return SourceSpan::default() };
         let node = root.nearest(path);
         // What is nowhere in the job has no line to show.
-        if std::ptr::eq(node, root) { Place::whole(&root.place.source) } else { node.place.clone() }
+        if std::ptr::eq(node, root) { SourceSpan::whole(&root.span.source) } else { node.span.clone() }
     }
 
     /// The path of an input named at `key`: relative ones start from the folder of the file that names them.
     pub(super) fn input_path(&self, key: &str, name: &str) -> PathBuf {
         let name = paths::home(name);
-        if is_local(&name) { self.place(key).source.base.join(&*name) } else { PathBuf::from(&*name) }
+        if is_local(&name) { self.span(key).source.base.join(&*name) } else { PathBuf::from(&*name) }
     }
 
     /// The job as it was given: the text of its file, and below it the flags, each as a comment of a line. For people to
     /// read: of addresses only what names the file, not what opens it (user, password, query).
     pub fn written(&self) -> String {
-        let source = self.origin.as_ref().map(|root| &root.place.source).filter(|source| source.has_lines);
+        let source = self.origin.as_ref().map(|root| &root.span.source).filter(|source| source.has_lines);
         let mut text = source.map(|source| format!("{}\n", source.text.trim_end())).unwrap_or_default();
         for flag in &self.flags {
             text += &format!("# {}\n", flag.replace('\n', " "));
@@ -291,7 +291,7 @@ impl Spec {
     /// The job file's name without its extension; none for a job from flags.
     pub(super) fn job_stem(&self) -> Option<String> {
         let root = self.origin.as_ref()?;
-        let source = &root.place.source;
+        let source = &root.span.source;
         if !source.has_lines {
             return None;
         }

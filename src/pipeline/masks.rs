@@ -1,6 +1,6 @@
 //! What a job says of pixels without data, held against what its scenes' headers say. The rule itself: `scene/mask.rs`.
 
-use super::fault::Faults;
+use super::job_error::JobErrors;
 use super::spec::{NodataForm, Spec};
 use super::words::{nearest, quoted};
 use crate::scene::{MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, range};
@@ -11,17 +11,17 @@ const NAMES: [&str; 5] = ["auto", "none", "alpha", "nodata", "band:N"];
 const USUAL_TOLERANCE: f64 = 8.0;
 
 /// The keys `mask` and `nodata`.
-pub(super) fn request(spec: &Spec, faults: &mut Faults<'_>) -> MaskRequest {
-    let source = source(spec, faults).unwrap_or_default();
-    let nodata = spec.nodata.as_ref().and_then(|form| nodata(form, faults));
+pub(super) fn request(spec: &Spec, errors: &mut JobErrors<'_>) -> MaskRequest {
+    let source = source(spec, errors).unwrap_or_default();
+    let nodata = spec.nodata.as_ref().and_then(|form| nodata(form, errors));
     if source == MaskSource::None && spec.nodata.is_some() {
-        faults.add("nodata", "`mask: none` takes every pixel for data, and `nodata` names some that are none").hint =
+        errors.add("nodata", "`mask: none` takes every pixel for data, and `nodata` names some that are none").hint =
             Some("Leave out one of them; `mask: nodata` looks at the nodata value alone.".into());
     }
     MaskRequest { source, nodata }
 }
 
-fn source(spec: &Spec, faults: &mut Faults<'_>) -> Option<MaskSource> {
+fn source(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<MaskSource> {
     let written = spec.mask.as_deref()?;
     let word = written.trim().to_lowercase();
     let source = match word.as_str() {
@@ -36,7 +36,7 @@ fn source(spec: &Spec, faults: &mut Faults<'_>) -> Option<MaskSource> {
     };
     if source.is_none() {
         let list = "Write `auto`, `none`, `alpha`, `nodata`, or `band:N` with the number of a band, counted from 1.";
-        faults.add("mask", format!("{} is no mask", quoted(written))).hint = Some(match nearest(&word, NAMES) {
+        errors.add("mask", format!("{} is no mask", quoted(written))).hint = Some(match nearest(&word, NAMES) {
             Some(meant) if meant != "band:N" => format!("Did you mean `{meant}`?"),
             _ => list.into(),
         });
@@ -44,7 +44,7 @@ fn source(spec: &Spec, faults: &mut Faults<'_>) -> Option<MaskSource> {
     source
 }
 
-fn nodata(form: &NodataForm, faults: &mut Faults<'_>) -> Option<NodataValue> {
+fn nodata(form: &NodataForm, errors: &mut JobErrors<'_>) -> Option<NodataValue> {
     let (value, tolerance) = match form {
         NodataForm::Value(value) => (*value, 0.0),
         NodataForm::Long(keys) => (keys.value, keys.tolerance.unwrap_or(0.0)),
@@ -55,7 +55,7 @@ fn nodata(form: &NodataForm, faults: &mut Faults<'_>) -> Option<NodataValue> {
                 None => number(text).map(|value| (value, 0.0)),
             };
             let Some(parts) = parts else {
-                faults.add("nodata", format!("{} is no nodata value", quoted(text))).hint =
+                errors.add("nodata", format!("{} is no nodata value", quoted(text))).hint =
                     Some("Write a number, or with a tolerance `0~8` or `{value: 0, tolerance: 8}`.".into());
                 return None;
             };
@@ -63,33 +63,33 @@ fn nodata(form: &NodataForm, faults: &mut Faults<'_>) -> Option<NodataValue> {
         }
     };
     if !value.is_finite() {
-        faults.add("nodata", format!("the nodata value is {value}; it must be a finite number")).hint =
+        errors.add("nodata", format!("the nodata value is {value}; it must be a finite number")).hint =
             Some("What is not a number or infinite never counts as data: leave the key out.".into());
         return None;
     }
     if !(tolerance >= 0.0 && tolerance.is_finite()) {
         let key = if matches!(form, NodataForm::Long(_)) { "nodata.tolerance" } else { "nodata" };
-        faults.add(key, format!("the tolerance is {tolerance}; it must be a finite number from 0 up"));
+        errors.add(key, format!("the tolerance is {tolerance}; it must be a finite number from 0 up"));
         return None;
     }
     Some(NodataValue { value, tolerance })
 }
 
 /// Refuses a mask that a scene cannot have.
-pub(super) fn refuse(info: &SceneInfo, bands: [usize; 3], faults: &mut Faults<'_>) {
+pub(super) fn refuse(info: &SceneInfo, bands: [usize; 3], errors: &mut JobErrors<'_>) {
     let name = info.path.display();
     let request = info.access.mask;
     match request.source {
         MaskSource::Alpha if info.alpha_band().is_none() => {
-            faults.add("mask", format!("{name} has no alpha band")).hint =
+            errors.add("mask", format!("{name} has no alpha band")).hint =
                 Some("Name the band that marks data: `mask: band:N`; or leave the key out.".into());
         }
         MaskSource::Band(number) if number > info.bands.len() => {
             let count = info.bands.len();
-            faults.add("mask", format!("{name} has no band {number}: bands are counted from 1 to {count}"));
+            errors.add("mask", format!("{name} has no band {number}: bands are counted from 1 to {count}"));
         }
         MaskSource::Nodata if request.nodata.is_none() && info.mask_rule(bands) == MaskRule::Unmarked => {
-            faults.add("mask", format!("the bands that are seen of {name} have no nodata value")).hint =
+            errors.add("mask", format!("the bands that are seen of {name} have no nodata value")).hint =
                 Some("Give it: `nodata: 0`; or leave `mask` out.".into());
         }
         _ => {}
@@ -97,7 +97,7 @@ pub(super) fn refuse(info: &SceneInfo, bands: [usize; 3], faults: &mut Faults<'_
     let Some(nodata) = request.nodata else { return };
     let types = || bands.iter().filter_map(|number| info.bands.get(number - 1)).map(|band| band.pixel_type.as_str());
     if let Some(kind) = types().find(|kind| !nodata.can_occur(kind)) {
-        faults.add("nodata", format!("no pixel of {name} can hold {nodata}: they are {}", spanned(kind)));
+        errors.add("nodata", format!("no pixel of {name} can hold {nodata}: they are {}", spanned(kind)));
     }
 }
 

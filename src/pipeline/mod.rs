@@ -1,4 +1,4 @@
-//! A job: what a YAML file or flags say (`spec`), how it is read with the place of every fault (`load`), and what comes of
+//! A job: what a YAML file or flags say (`spec`), how it is read with the span of every error (`load`), and what comes of
 //! it once model and scenes are known (`plan`).
 //!
 //! ```text
@@ -7,15 +7,15 @@
 //!  --flags  ─┘        yaml, node              decode, spec        settings    plan, scene_rules, outputs
 //! ```
 //!
-//! Flags take the same way as files: each is a key of the job with a value, and its own place for faults.
+//! Flags take the same way as files: each is a key of the job with a value, and its own span for errors.
 //! After [`plan::resolve`] nobody asks whether an option is set.
 
 mod band_files;
 mod bands;
 mod classes;
 mod decode;
-mod fault;
 mod forms;
+mod job_error;
 mod key_reference;
 pub mod load;
 mod masks;
@@ -23,7 +23,6 @@ mod node;
 mod outputs;
 mod palette;
 mod paths;
-mod place;
 pub mod plan;
 mod products;
 mod requests;
@@ -31,6 +30,7 @@ mod scene_names;
 mod scene_rules;
 pub mod schema;
 mod settings;
+mod source_span;
 pub mod spec;
 mod stretch;
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! A job's data with the place of every value: the common form of files, `--set` and flags.
+//! A job's data with the span of every value: the common form of files, `--set` and flags.
 
-use super::fault::Fault;
-use super::place::Place;
+use super::job_error::JobError;
+use super::source_span::SourceSpan;
 use super::words::quoted;
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub place: Place,
+    pub span: SourceSpan,
     pub data: Data,
 }
 
@@ -23,13 +23,13 @@ pub(super) enum Data {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub key: String,
-    pub key_place: Place,
+    pub key_span: SourceSpan,
     pub value: Node,
 }
 
 /// A step of a key path such as `classes[1].colour`.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum KeyStep {
     Key(String),
     Index(usize),
 }
@@ -38,7 +38,7 @@ pub(super) enum Step {
 const MAX_STEPS: usize = 32;
 
 /// Reads `tiling.stride`, `classes[1].colour` or `classes.1.colour`.
-pub(super) fn parse_path(path: &str) -> Option<Vec<Step>> {
+pub(super) fn parse_path(path: &str) -> Option<Vec<KeyStep>> {
     let mut steps = Vec::new();
     for part in path.split('.') {
         let (key, mut indices) = part.split_at(part.find('[').unwrap_or(part.len()));
@@ -46,12 +46,12 @@ pub(super) fn parse_path(path: &str) -> Option<Vec<Step>> {
             return None;
         }
         steps.push(match key.parse() {
-            Ok(index) => Step::Index(index),
-            Err(_) => Step::Key(key.to_owned()),
+            Ok(index) => KeyStep::Index(index),
+            Err(_) => KeyStep::Key(key.to_owned()),
         });
         while let Some(rest) = indices.strip_prefix('[') {
             let (index, rest) = rest.split_once(']')?;
-            steps.push(Step::Index(index.parse().ok()?));
+            steps.push(KeyStep::Index(index.parse().ok()?));
             indices = rest;
         }
         if !indices.is_empty() {
@@ -62,26 +62,26 @@ pub(super) fn parse_path(path: &str) -> Option<Vec<Step>> {
 }
 
 impl Node {
-    pub fn empty_map(place: Place) -> Self {
-        Self { place, data: Data::Map(Vec::new()) }
+    pub fn empty_map(span: SourceSpan) -> Self {
+        Self { span, data: Data::Map(Vec::new()) }
     }
 
-    pub fn text(place: Place, text: impl Into<String>) -> Self {
-        Self { place, data: Data::Text(text.into()) }
+    pub fn text(span: SourceSpan, text: impl Into<String>) -> Self {
+        Self { span, data: Data::Text(text.into()) }
     }
 
-    fn child(&self, step: &Step) -> Option<&Node> {
+    fn child(&self, step: &KeyStep) -> Option<&Node> {
         match (&self.data, step) {
-            (Data::Map(entries), Step::Key(key)) => entries.iter().find(|e| e.key == *key).map(|e| &e.value),
-            (Data::List(items), Step::Index(index)) => items.get(*index),
+            (Data::Map(entries), KeyStep::Key(key)) => entries.iter().find(|e| e.key == *key).map(|e| &e.value),
+            (Data::List(items), KeyStep::Index(index)) => items.get(*index),
             _ => None,
         }
     }
 
-    pub fn child_mut(&mut self, step: &Step) -> Option<&mut Node> {
+    pub fn child_mut(&mut self, step: &KeyStep) -> Option<&mut Node> {
         match (&mut self.data, step) {
-            (Data::Map(entries), Step::Key(key)) => entries.iter_mut().find(|e| e.key == *key).map(|e| &mut e.value),
-            (Data::List(items), Step::Index(index)) => items.get_mut(*index),
+            (Data::Map(entries), KeyStep::Key(key)) => entries.iter_mut().find(|e| e.key == *key).map(|e| &mut e.value),
+            (Data::List(items), KeyStep::Index(index)) => items.get_mut(*index),
             _ => None,
         }
     }
@@ -99,45 +99,45 @@ impl Node {
     }
 
     /// Puts `value` at `path`, over what was there. Maps on the way are made where they are missing; list items must exist.
-    #[expect(clippy::indexing_slicing, reason = "the place of an entry that was found or has just been added")]
-    pub fn set(&mut self, path: &[Step], key_place: &Place, value: Node) -> Result<(), Fault> {
+    #[expect(clippy::indexing_slicing, reason = "the span of an entry that was found or has just been added")]
+    pub fn set(&mut self, path: &[KeyStep], key_span: &SourceSpan, value: Node) -> Result<(), JobError> {
         let Some((step, rest)) = path.split_first() else {
             *self = value;
             return Ok(());
         };
         if matches!(self.data, Data::Null) {
-            *self = Self::empty_map(key_place.clone());
+            *self = Self::empty_map(key_span.clone());
         }
         match (&mut self.data, step) {
-            (Data::Map(entries), Step::Key(key)) => {
+            (Data::Map(entries), KeyStep::Key(key)) => {
                 let at = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
-                    let value = Self { place: key_place.clone(), data: Data::Null };
-                    entries.push(Entry { key: key.clone(), key_place: key_place.clone(), value });
+                    let value = Self { span: key_span.clone(), data: Data::Null };
+                    entries.push(Entry { key: key.clone(), key_span: key_span.clone(), value });
                     entries.len() - 1
                 });
                 let entry = &mut entries[at];
                 if rest.is_empty() {
-                    entry.key_place = key_place.clone();
+                    entry.key_span = key_span.clone();
                 }
-                entry.value.set(rest, key_place, value)
+                entry.value.set(rest, key_span, value)
             }
-            (Data::List(items), Step::Index(index)) => {
+            (Data::List(items), KeyStep::Index(index)) => {
                 let count = items.len();
                 match items.get_mut(*index) {
-                    Some(item) => item.set(rest, key_place, value),
-                    None => Err(Fault::new(
-                        key_place.clone(),
+                    Some(item) => item.set(rest, key_span, value),
+                    None => Err(JobError::new(
+                        key_span.clone(),
                         format!("there is no item {index}: the list has {count}, counted from 0"),
                     )),
                 }
             }
-            (Data::Map(entries), Step::Index(index)) => {
-                let fault = Fault::new(key_place.clone(), format!("item {index} of something that is no list"));
+            (Data::Map(entries), KeyStep::Index(index)) => {
+                let error = JobError::new(key_span.clone(), format!("item {index} of something that is no list"));
                 let known = entries.iter().map(|entry| quoted(&entry.key)).collect::<Vec<_>>().join(", ");
-                Err(fault.with_hint(format!("The keys here are {known}.")))
+                Err(error.with_hint(format!("The keys here are {known}.")))
             }
-            (Data::List(items), Step::Key(key)) => Err(Fault::new(
-                key_place.clone(),
+            (Data::List(items), KeyStep::Key(key)) => Err(JobError::new(
+                key_span.clone(),
                 format!(
                     "{} is a key, but a list stands here: give the number of an item, 0 to {}",
                     quoted(key),
@@ -146,10 +146,10 @@ impl Node {
             )),
             (_, step) => {
                 let step = match step {
-                    Step::Key(key) => format!("key {}", quoted(key)),
-                    Step::Index(index) => format!("item {index}"),
+                    KeyStep::Key(key) => format!("key {}", quoted(key)),
+                    KeyStep::Index(index) => format!("item {index}"),
                 };
-                Err(Fault::new(key_place.clone(), format!("there is no {step} inside a single value"))
+                Err(JobError::new(key_span.clone(), format!("there is no {step} inside a single value"))
                     .with_hint("Set the whole value, or write it in its long form in the job file."))
             }
         }
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn paths_name_keys_and_items() {
-        let key = |name: &str| Step::Key(name.to_owned());
-        assert_eq!(parse_path("classes[1].colour"), Some(vec![key("classes"), Step::Index(1), key("colour")]));
+        let key = |name: &str| KeyStep::Key(name.to_owned());
+        assert_eq!(parse_path("classes[1].colour"), Some(vec![key("classes"), KeyStep::Index(1), key("colour")]));
         assert_eq!(parse_path("classes.1.colour"), parse_path("classes[1].colour"));
         for wrong in ["", "a..b", ".a", "a[", "a[x]", "a[1]b"] {
             assert_eq!(parse_path(wrong), None, "{wrong:?}");

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::fault::Faults;
+use super::job_error::JobErrors;
 use super::plan::{OutputPaths, RasterPlan, is_local};
 use super::scene_names::{self, SceneNames};
 use super::spec::{CompressionForm, FormatForm, OutputForm, OverviewsForm, PolygonsForm, ScoreTypeForm, Spec};
@@ -30,13 +30,13 @@ pub(super) fn outputs(
     spec: &Spec,
     scenes: &[SceneInfo],
     notes: &mut Vec<String>,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
 ) -> Vec<OutputPaths> {
     let form = &spec.outputs;
-    let folder = folder(spec, faults);
+    let folder = folder(spec, errors);
     let names = scene_names::names(scenes);
     if let Some(OutputForm::Wanted(false)) = form.labels {
-        faults.add("outputs.labels", "the labels cannot be left out: everything else is made from them");
+        errors.add("outputs.labels", "the labels cannot be left out: everything else is made from them");
     }
     let labels = name(form.labels.as_ref(), LABELS).unwrap_or(LABELS);
     let scores = name(form.scores.as_ref(), SCORES);
@@ -45,19 +45,19 @@ pub(super) fn outputs(
     let product = products::names(spec);
     let preview = name(form.preview.as_ref(), PREVIEW);
     let report = name(form.report.as_ref(), REPORT);
-    let check = |key: &str, name: Option<&str>, allowed: &[&str], faults: &mut Faults<'_>| {
-        name.into_iter().for_each(|name| self::check(key, name, allowed, &names, faults));
+    let check = |key: &str, name: Option<&str>, allowed: &[&str], errors: &mut JobErrors<'_>| {
+        name.into_iter().for_each(|name| self::check(key, name, allowed, &names, errors));
     };
-    check("labels", Some(labels), RASTER_EXTENSIONS, faults);
-    check("scores", scores, RASTER_EXTENSIONS, faults);
-    check("confidence", confidence, RASTER_EXTENSIONS, faults);
-    check("margin", margin, RASTER_EXTENSIONS, faults);
+    check("labels", Some(labels), RASTER_EXTENSIONS, errors);
+    check("scores", scores, RASTER_EXTENSIONS, errors);
+    check("confidence", confidence, RASTER_EXTENSIONS, errors);
+    check("margin", margin, RASTER_EXTENSIONS, errors);
     let polygons = if matches!(form.polygons, Some(PolygonsForm::Long(_))) { "polygons.file" } else { "polygons" };
-    check(polygons, product.polygons.as_deref(), VECTOR_EXTENSIONS, faults);
-    check("polygons.graph", product.graph.as_deref(), &["graphml"], faults);
-    check("polygons.zone_table", product.zones.as_deref(), &["csv"], faults);
-    check("preview", preview, PICTURE_EXTENSIONS, faults);
-    check("report", report, PAGE_EXTENSIONS, faults);
+    check(polygons, product.polygons.as_deref(), VECTOR_EXTENSIONS, errors);
+    check("polygons.graph", product.graph.as_deref(), &["graphml"], errors);
+    check("polygons.zone_table", product.zones.as_deref(), &["csv"], errors);
+    check("preview", preview, PICTURE_EXTENSIONS, errors);
+    check("report", report, PAGE_EXTENSIONS, errors);
 
     let all: Vec<OutputPaths> = names
         .iter()
@@ -76,11 +76,11 @@ pub(super) fn outputs(
             }
         })
         .collect();
-    if no_scene_twice(scenes, faults) {
+    if no_scene_twice(scenes, errors) {
         let products = [&product.polygons, &product.graph, &product.zones].map(Option::as_deref);
         let templates = [Some(labels), scores, confidence, margin, preview, report].into_iter().chain(products);
         let templates: Vec<&str> = templates.flatten().collect();
-        no_path_twice(scenes, &all, templates.iter().all(|name| tells_apart(name, &names)), faults);
+        no_path_twice(scenes, &all, templates.iter().all(|name| tells_apart(name, &names)), errors);
         notes.extend(told_apart(&names, &templates));
     }
     all
@@ -114,7 +114,7 @@ fn told_apart(names: &[SceneNames], templates: &[&str]) -> Option<String> {
 }
 
 /// How rasters are written, whatever the scene.
-pub(super) fn rasters(spec: &Spec, faults: &mut Faults<'_>) -> RasterPlan {
+pub(super) fn rasters(spec: &Spec, errors: &mut JobErrors<'_>) -> RasterPlan {
     let form = &spec.outputs;
     let layout = RasterLayout {
         format: match form.format {
@@ -128,7 +128,7 @@ pub(super) fn rasters(spec: &Spec, faults: &mut Faults<'_>) -> RasterPlan {
         overviews: form.overviews != Some(OverviewsForm::None),
     };
     if layout.format == RasterFormat::Cog && !layout.overviews {
-        faults.add("outputs.overviews", "a COG without overviews is none").hint =
+        errors.add("outputs.overviews", "a COG without overviews is none").hint =
             Some("Leave the key out, or write `format: geotiff`.".into());
     }
     let kind = form.score_type.map(|form| match form {
@@ -139,10 +139,10 @@ pub(super) fn rasters(spec: &Spec, faults: &mut Faults<'_>) -> RasterPlan {
 }
 
 /// `output/` and the job's name, so that two jobs do not overwrite each other; flags name their files from where one is.
-fn folder(spec: &Spec, faults: &mut Faults<'_>) -> PathBuf {
+fn folder(spec: &Spec, errors: &mut JobErrors<'_>) -> PathBuf {
     match (&spec.outputs.folder, spec.job_stem()) {
         (Some(folder), _) => {
-            no_variable("outputs.folder", folder, faults);
+            no_variable("outputs.folder", folder, errors);
             PathBuf::from(&*paths::home(folder))
         }
         (None, Some(stem)) => Path::new("output").join(stem),
@@ -158,27 +158,27 @@ pub(super) fn name<'a>(form: Option<&'a OutputForm>, default: &'a str) -> Option
     }
 }
 
-fn check(key: &str, name: &str, allowed: &[&str], scenes: &[SceneNames], faults: &mut Faults<'_>) {
+fn check(key: &str, name: &str, allowed: &[&str], scenes: &[SceneNames], errors: &mut JobErrors<'_>) {
     let key = format!("outputs.{key}");
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
     if !extension.as_deref().is_some_and(|extension| allowed.contains(&extension)) {
         let allowed = allowed.iter().map(|extension| format!("`.{extension}`")).collect::<Vec<_>>().join(", ");
-        faults.add(&key, format!("the output name {} must end in one of {allowed}", quoted(name))).hint =
+        errors.add(&key, format!("the output name {} must end in one of {allowed}", quoted(name))).hint =
             Some("The ending chooses the format.".into());
     }
     if !is_local(name) {
-        faults.add(&key, format!("{} is no local path; outputs are written to local disks", quoted(name))).hint =
+        errors.add(&key, format!("{} is no local path; outputs are written to local disks", quoted(name))).hint =
             Some("Write to a folder and copy the files to their storage afterwards.".into());
     }
-    no_variable(&key, name, faults);
+    no_variable(&key, name, errors);
     if let Some(unknown) = placeholders(name).find(|placeholder| ![SCENE, FOLDER].contains(placeholder)) {
-        faults.add(&key, format!("{} in {} stands for nothing", quoted(unknown), quoted(name))).hint = Some(
+        errors.add(&key, format!("{} in {} stands for nothing", quoted(unknown), quoted(name))).hint = Some(
             "{scene} stands for the scene's file name without its extension, {folder} for that of its folder.".into(),
         );
     }
     if !tells_apart(name, scenes) {
         let message = format!("{} scenes would all write to {}", scenes.len(), quoted(name));
-        faults.add(&key, message).hint =
+        errors.add(&key, message).hint =
             Some("Put {scene} into the name: it stands for the scene's file name without its extension.".into());
     }
 }
@@ -200,16 +200,16 @@ fn placeholders(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A shell would replace it; here it would become a folder of that name.
-fn no_variable(key: &str, name: &str, faults: &mut Faults<'_>) {
+fn no_variable(key: &str, name: &str, errors: &mut JobErrors<'_>) {
     if let Some(variable) = paths::variable(name) {
-        faults.add(key, format!("{} is an environment variable, which jobs do not read", quoted(variable))).hint =
+        errors.add(key, format!("{} is an environment variable, which jobs do not read", quoted(variable))).hint =
             Some(format!("Give the path where a shell reads it: --set {key}=\"{name}\"."));
     }
 }
 
 /// The same file twice would be computed twice, into the same results.
 #[expect(clippy::indexing_slicing, reason = "indices of scenes")]
-fn no_scene_twice(scenes: &[SceneInfo], faults: &mut Faults<'_>) -> bool {
+fn no_scene_twice(scenes: &[SceneInfo], errors: &mut JobErrors<'_>) -> bool {
     let mut taken: HashMap<(Vec<PathBuf>, Option<&String>), usize> = HashMap::new();
     for (index, scene) in scenes.iter().enumerate() {
         let files = scene.files().iter().map(|file| identity(file)).collect();
@@ -220,7 +220,7 @@ fn no_scene_twice(scenes: &[SceneInfo], faults: &mut Faults<'_>) -> bool {
             true => format!("the scene {second} is named twice"),
             false => format!("{first} and {second} are the same scene"),
         };
-        faults.add(&format!("scene[{index}]"), message).hint =
+        errors.add(&format!("scene[{index}]"), message).hint =
             Some("Name each scene once; patterns and folders may not overlap.".into());
         return false;
     }
@@ -229,7 +229,7 @@ fn no_scene_twice(scenes: &[SceneInfo], faults: &mut Faults<'_>) -> bool {
 
 /// `apart`: all names tell scenes apart; where one does not, that has been said.
 #[expect(clippy::indexing_slicing, reason = "indices of scenes, each of which has its outputs")]
-fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], apart: bool, faults: &mut Faults<'_>) {
+fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], apart: bool, errors: &mut JobErrors<'_>) {
     let inputs: HashSet<PathBuf> = scenes.iter().flat_map(SceneInfo::files).map(|file| identity(file)).collect();
     let mut taken: HashMap<PathBuf, (usize, &str)> = HashMap::new();
     for (index, paths) in outputs.iter().enumerate() {
@@ -237,13 +237,13 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], apart: bool, fau
             let identity = identity(path);
             if inputs.contains(&identity) {
                 let message = format!("the {key} would overwrite the scene {}", path.display());
-                faults.add(&format!("outputs.{}", key_path(key)), message).hint =
+                errors.add(&format!("outputs.{}", key_path(key)), message).hint =
                     Some("Scenes are never written to: give the output another name or folder.".into());
             }
             let Some((before, other)) = taken.insert(identity, (index, key)) else { continue };
             if before == index {
                 let message = format!("{other} and {key} would both write to {}", path.display());
-                faults.add(&format!("outputs.{}", key_path(key)), message).hint =
+                errors.add(&format!("outputs.{}", key_path(key)), message).hint =
                     Some("Give one of them another name.".into());
             } else if apart {
                 let message = format!(
@@ -252,7 +252,7 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], apart: bool, fau
                     scenes[index].path.display(),
                     path.display()
                 );
-                faults.add(&format!("scene[{index}]"), message).hint =
+                errors.add(&format!("scene[{index}]"), message).hint =
                     Some("Put {scene} into the names of all outputs, or run the scenes as two jobs.".into());
                 return;
             }

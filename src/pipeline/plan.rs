@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::bands::{self, BandNotes};
-use super::fault::Faults;
+use super::job_error::JobErrors;
 pub use super::products::Product;
 use super::requests::{self, Requests};
 use super::settings::{Settings, settings};
@@ -228,7 +228,7 @@ pub struct ClassPlan {
     pub colour: [u8; 3],
     /// At least one.
     pub prompts: Vec<String>,
-    /// 0..=1, in place of the method's.
+    /// 0..=1, instead of the method's.
     pub threshold: Option<f32>,
 }
 
@@ -242,7 +242,7 @@ pub struct Method {
     pub threshold: f32,
     pub templates: TemplateChoice,
     /// Average the answers over the eight flips and turns of each window.
-    pub eight_sides: bool,
+    pub d4: bool,
     /// Approximate the lengths of features by so many channels.
     pub channels: Option<usize>,
     /// Approximate the upsampler's last doubling of features by one of logits.
@@ -282,20 +282,20 @@ impl Plan {
 /// # Errors
 /// The job names no scene, or a file that is not there.
 pub fn inputs(spec: &Spec, is_result: &dyn Fn(&Path) -> bool) -> Result<Inputs> {
-    let mut faults = Faults::new(spec);
-    let model = model(spec, &mut faults);
-    let Requests { scenes, notes } = requests::requests(spec, is_result, &mut faults);
-    faults.finish()?;
+    let mut errors = JobErrors::new(spec);
+    let model = model(spec, &mut errors);
+    let Requests { scenes, notes } = requests::requests(spec, is_result, &mut errors);
+    errors.finish()?;
     Ok(Inputs { model, scenes, notes })
 }
 
 /// The embedded model: there without a download.
 const DEFAULT_MODEL: &str = "mini";
 
-fn model(spec: &Spec, faults: &mut Faults<'_>) -> ModelChoice {
+fn model(spec: &Spec, errors: &mut JobErrors<'_>) -> ModelChoice {
     let name = spec.model.as_deref().map_or(DEFAULT_MODEL, str::trim);
     if name.is_empty() {
-        faults.add("model", "the model's name is empty").hint =
+        errors.add("model", "the model's name is empty").hint =
             Some("Name one: `model: FOLDER` of an imported bundle, or a model's name; left out, it is `mini`.".into());
         return ModelChoice::Named(String::new());
     }
@@ -305,20 +305,20 @@ fn model(spec: &Spec, faults: &mut Faults<'_>) -> ModelChoice {
         return choice;
     }
     if name.starts_with(['.', '/']) || name.ends_with('/') {
-        faults.add("model", format!("there is no folder {}", folder.display())).hint =
+        errors.add("model", format!("there is no folder {}", folder.display())).hint =
             Some("Give the folder of a bundle that `segearth model import` or `model fetch` wrote.".into());
     }
     choice
 }
 
-/// The model of a job; `None` where its name is at fault.
+/// The model of a job; `None` where its name is wrong.
 pub fn model_choice(spec: &Spec) -> Option<ModelChoice> {
-    let mut faults = Faults::new(spec);
-    let choice = model(spec, &mut faults);
-    faults.finish().is_ok().then_some(choice)
+    let mut errors = JobErrors::new(spec);
+    let choice = model(spec, &mut errors);
+    errors.finish().is_ok().then_some(choice)
 }
 
-/// What is wrong with a job whose model cannot be had for the reason `error`: that alone, or together with all other faults of the
+/// What is wrong with a job whose model cannot be had for the reason `error`: that alone, or together with all other errors of the
 /// job. `find` looks for a scene.
 pub fn with_other_faults(
     spec: &Spec,
@@ -327,24 +327,24 @@ pub fn with_other_faults(
     find: impl Fn(&SceneRequest) -> Result<Vec<SceneInfo>>,
 ) -> Error {
     let flat = |error: &Error| std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ");
-    let mut faults = Faults::new(spec);
-    faults.add("model", flat(&error)).hint = error.hint().map(str::to_owned);
+    let mut errors = JobErrors::new(spec);
+    errors.add("model", flat(&error)).hint = error.hint().map(str::to_owned);
     let mut scenes = Vec::new();
-    let requests = requests::requests(spec, is_result, &mut faults).scenes;
+    let requests = requests::requests(spec, is_result, &mut errors).scenes;
     // A file that is not there has been named already.
-    let all_there = faults.count() == 1;
+    let all_there = errors.count() == 1;
     for request in requests {
         match find(&request) {
             Ok(found) => scenes.extend(found),
-            Err(error) if all_there => faults.add("scene", flat(&error)).hint = error.hint().map(str::to_owned),
+            Err(error) if all_there => errors.add("scene", flat(&error)).hint = error.hint().map(str::to_owned),
             Err(_) => {}
         }
     }
     // Nothing is known of the model: every window and stride that some model has is fine.
-    settle(spec, &ModelFacts { window: MAX_WINDOW, patch: 1 }, scenes, &mut faults);
-    match faults.count() {
+    settle(spec, &ModelFacts { window: MAX_WINDOW, patch: 1 }, scenes, &mut errors);
+    match errors.count() {
         1 => error,
-        _ => faults.finish().err().unwrap_or(error),
+        _ => errors.finish().err().unwrap_or(error),
     }
 }
 
@@ -358,22 +358,22 @@ pub(super) fn is_local(name: &str) -> bool {
 /// `scenes` are those found for [`Inputs::scenes`], in the same order.
 ///
 /// # Errors
-/// All faults of the job as one error of the user's input, each with its place.
+/// All errors of the job as one error of the user's input, each with its span.
 pub fn resolve(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Result<Plan> {
-    let mut faults = Faults::new(spec);
-    let plan = settle(spec, model, scenes, &mut faults);
-    faults.finish()?;
+    let mut errors = JobErrors::new(spec);
+    let plan = settle(spec, model, scenes, &mut errors);
+    errors.finish()?;
     Ok(plan)
 }
 
-/// As [`resolve`]; the plan is one only if no fault was found.
-fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, faults: &mut Faults<'_>) -> Plan {
-    let model_choice = self::model(spec, faults);
-    let Settings { classes, background, method, device, stretch, blend, mut notes } = settings(spec, faults);
-    let tiling = tiling(spec, model, blend, faults);
-    let outputs = outputs::outputs(spec, &scenes, &mut notes, faults);
-    let rasters = outputs::rasters(spec, faults);
-    let product = products::product(spec, &classes, background, faults);
+/// As [`resolve`]; the plan is one only if no error was found.
+fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, errors: &mut JobErrors<'_>) -> Plan {
+    let model_choice = self::model(spec, errors);
+    let Settings { classes, background, method, device, stretch, blend, mut notes } = settings(spec, errors);
+    let tiling = tiling(spec, model, blend, errors);
+    let outputs = outputs::outputs(spec, &scenes, &mut notes, errors);
+    let rasters = outputs::rasters(spec, errors);
+    let product = products::product(spec, &classes, background, errors);
     let mut plans = Vec::with_capacity(scenes.len());
     // Patterns and item collections make more scenes than the job names.
     let named = matches!(&spec.scene, Some(OneOrMany::Many(names)) if names.len() == scenes.len());
@@ -381,14 +381,14 @@ fn settle(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>, faults: &mut 
     if spec.grid.is_some() && spec.resolution.is_none() {
         notes.push("`grid` says nothing without `resolution`: the model sees the scene's own pixels.".to_owned());
     }
-    let mask = masks::request(spec, faults);
+    let mask = masks::request(spec, errors);
     let mut band_notes = BandNotes::default();
     for (index, (mut info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
         info.access.mask = mask;
         let key = if named { format!("scene[{index}]") } else { "scene".to_owned() };
-        let bands = bands::bands(spec, &key, &info, faults, &mut band_notes);
+        let bands = bands::bands(spec, &key, &info, errors, &mut band_notes);
         let stretch = stretch.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
-        masks::refuse(&info, bands, faults);
+        masks::refuse(&info, bands, errors);
         notes.append(&mut info.access.notes);
         notes.extend(scene_rules::notes(&info, bands, &stretch));
         notes.extend(masks::notes(&info, bands));
@@ -416,19 +416,19 @@ pub type View = (SceneInfo, [usize; 3], StretchPlan);
 /// # Errors
 /// As [`resolve`]'s, for bands and stretch.
 pub fn seen(spec: &Spec, scenes: Vec<SceneInfo>) -> Result<(Vec<View>, Vec<String>)> {
-    let mut faults = Faults::new(spec);
-    let asked = stretch::stretch(spec, &mut faults);
-    let mask = masks::request(spec, &mut faults);
+    let mut errors = JobErrors::new(spec);
+    let asked = stretch::stretch(spec, &mut errors);
+    let mask = masks::request(spec, &mut errors);
     let mut views = Vec::with_capacity(scenes.len());
     let (mut notes, mut band_notes) = (Vec::new(), BandNotes::default());
     for mut info in scenes {
         info.access.mask = mask;
-        let bands = bands::bands(spec, "scene", &info, &mut faults, &mut band_notes);
+        let bands = bands::bands(spec, "scene", &info, &mut errors, &mut band_notes);
         notes.append(&mut info.access.notes);
         let stretch = asked.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
         views.push((info, bands, stretch));
     }
-    faults.finish()?;
+    errors.finish()?;
     notes.extend(band_notes.into_notes());
     let mut compared: Vec<_> = views.iter_mut().map(|(info, bands, stretch)| (&*info, *bands, stretch)).collect();
     notes.extend(scene_rules::compare_values(&mut compared));
@@ -437,28 +437,28 @@ pub fn seen(spec: &Spec, scenes: Vec<SceneInfo>) -> Result<(Vec<View>, Vec<Strin
 
 const MAX_BATCH: usize = 4096;
 
-fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, faults: &mut Faults<'_>) -> Tiling {
+fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, errors: &mut JobErrors<'_>) -> Tiling {
     let form = &spec.tiling;
     let window = form.window.unwrap_or(model.window);
     if form.window.is_some() && (window == 0 || model.patch == 0 || !window.is_multiple_of(model.patch)) {
         let message =
             format!("the window is {window} pixels; it must be a multiple of the model's patch, {}", model.patch);
-        faults.add("tiling.window", message).hint =
+        errors.add("tiling.window", message).hint =
             Some(format!("The model was made for windows of {} pixels: leave the key out to take that.", model.window));
     }
     if window > MAX_WINDOW {
         let message = format!("the window is {window} pixels; at most {MAX_WINDOW} are possible");
-        faults.add("tiling.window", message).hint =
+        errors.add("tiling.window", message).hint =
             Some("A larger window does not show more to the model: it is cut into patches just the same.".into());
     }
     let stride = form.stride.unwrap_or(window.div_ceil(2));
     if stride == 0 || stride > window {
-        faults
+        errors
             .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))
             .hint = Some("Half the window is usual: windows then overlap by half.".into());
     }
     if let Some(batch) = form.batch.filter(|batch| !(1..=MAX_BATCH).contains(batch)) {
-        faults.add("tiling.batch", format!("the batch is {batch} windows; it must be from 1 to {MAX_BATCH}")).hint =
+        errors.add("tiling.batch", format!("the batch is {batch} windows; it must be from 1 to {MAX_BATCH}")).hint =
             Some("Leave the key out to let the device choose.".into());
     }
     Tiling { window, stride, blend, batch: form.batch }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::fault::Faults;
+use super::job_error::JobErrors;
 use super::outputs::name;
 use super::plan::{ClassPlan, is_local};
 use super::spec::{OneOrMany, OutputForm, PolygonsForm, PolygonsKeys, RecipeForm, Spec};
@@ -55,7 +55,7 @@ pub(super) fn product(
     spec: &Spec,
     classes: &[ClassPlan],
     background: Option<usize>,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
 ) -> Option<Product> {
     let keys = match &spec.outputs.polygons {
         None | Some(PolygonsForm::Wanted(false)) => return None,
@@ -86,19 +86,19 @@ pub(super) fn product(
         min_length: keys.min_length,
         min_spur: keys.min_spur,
         graph: (!matches!(keys.graph, None | Some(OutputForm::Wanted(false)))).then(PathBuf::new),
-        subtract: input(spec, "subtract", keys.subtract.as_deref(), faults),
-        zones: input(spec, "zones", keys.zones.as_deref(), faults),
+        subtract: input(spec, "subtract", keys.subtract.as_deref(), errors),
+        zones: input(spec, "zones", keys.zones.as_deref(), errors),
         zone_field: keys.zone_field.clone(),
         zone_table: keys.zone_table.as_ref().map(PathBuf::from),
     };
     for misfit in options.misfits(recipe) {
-        faults.add(&format!("outputs.polygons.{}", misfit.key), misfit.message).hint = Some(misfit.hint);
+        errors.add(&format!("outputs.polygons.{}", misfit.key), misfit.message).hint = Some(misfit.hint);
     }
     let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
     match recipe.classes(&ClassNames::of_indices(&names), &options.classes, "the job") {
         Err(error) if !names.is_empty() => {
             let key = if options.classes.is_empty() { "outputs.polygons.recipe" } else { "outputs.polygons.classes" };
-            faults.add(key, error.to_string()).hint = error.hint().map(str::to_owned);
+            errors.add(key, error.to_string()).hint = error.hint().map(str::to_owned);
         }
         _ => {}
     }
@@ -112,11 +112,11 @@ pub(super) fn product(
     Some(Product { recipe, options })
 }
 
-fn input(spec: &Spec, key: &str, name: Option<&str>, faults: &mut Faults<'_>) -> Option<PathBuf> {
+fn input(spec: &Spec, key: &str, name: Option<&str>, errors: &mut JobErrors<'_>) -> Option<PathBuf> {
     let (name, key) = (name?, format!("outputs.polygons.{key}"));
     let path = spec.input_path(&key, name);
     if is_local(name) && !path.is_file() {
-        faults.add(&key, format!("there is no file {}", path.display())).hint =
+        errors.add(&key, format!("there is no file {}", path.display())).hint =
             Some("Name a vector file with polygons; paths in a job file start from its folder.".into());
     }
     Some(path)

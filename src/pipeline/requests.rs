@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::band_files;
-use super::fault::Faults;
+use super::job_error::JobErrors;
 use super::masks;
 use super::paths;
 use super::spec::{AreaForm, AreaKeys, BandForm, OneOrMany, ResolutionForm, Spec};
@@ -26,26 +26,26 @@ pub(super) struct Requests {
 
 /// One request for each scene, or one for the mosaic of all. Local files must exist. `is_result` tells of a file whether it
 /// is a result of an earlier job: patterns and folders leave those out.
-pub(super) fn requests(spec: &Spec, is_result: &dyn Fn(&Path) -> bool, faults: &mut Faults<'_>) -> Requests {
+pub(super) fn requests(spec: &Spec, is_result: &dyn Fn(&Path) -> bool, errors: &mut JobErrors<'_>) -> Requests {
     let mut notes = Vec::new();
     let mut band_files = Vec::new();
-    let files = files(spec, is_result, &mut band_files, &mut notes, faults);
+    let files = files(spec, is_result, &mut band_files, &mut notes, errors);
     let assets = match &spec.assets {
         None => Vec::new(),
         Some(OneOrMany::One(name)) => vec![name.clone()],
         Some(OneOrMany::Many(names)) => names.clone(),
     };
     if let Some(empty) = assets.iter().position(|name| name.trim().is_empty()) {
-        faults.add(&format!("assets[{empty}]"), "an asset's name is empty");
+        errors.add(&format!("assets[{empty}]"), "an asset's name is empty");
     }
-    let mask = masks::request(spec, faults);
+    let mask = masks::request(spec, errors);
     let request =
         |files, mosaic| SceneRequest { files, mosaic, assets: assets.clone(), mask, ..SceneRequest::default() };
     let mut requests = match spec.mosaic {
         Some(true) if !files.is_empty() => vec![request(files, true)],
         _ => files.into_iter().map(|file| request(vec![file], false)).collect(),
     };
-    let (resolution, area) = (resolution(spec, faults), area(spec, faults));
+    let (resolution, area) = (resolution(spec, errors), area(spec, errors));
     let bands = named_bands(spec);
     for request in &mut requests {
         request.band_files = band_files.iter().filter(|bands| request.files.contains(&bands.scene)).cloned().collect();
@@ -73,7 +73,7 @@ fn one_scene(
     files: &[PathBuf],
     is_folder: bool,
     spec: &Spec,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
 ) -> Option<BandFiles> {
     let wanted = named_bands(spec);
     // Numbers count the bands of one file, and a pattern without names of bands means scenes.
@@ -81,7 +81,7 @@ fn one_scene(
         return None;
     }
     band_files::choose(scene, files, &wanted, is_folder).unwrap_or_else(|error| {
-        faults.add(key, error.message).hint = Some(error.hint);
+        errors.add(key, error.message).hint = Some(error.hint);
         None
     })
 }
@@ -91,7 +91,7 @@ fn files(
     is_result: &dyn Fn(&Path) -> bool,
     band_files: &mut Vec<BandFiles>,
     notes: &mut Vec<String>,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
 ) -> Vec<PathBuf> {
     let written: Vec<(String, &str)> = match &spec.scene {
         None => Vec::new(),
@@ -101,32 +101,32 @@ fn files(
         }
     };
     if written.is_empty() {
-        faults.add("scene", "the job names no scene").hint =
+        errors.add("scene", "the job names no scene").hint =
             Some("Name one: `scene: PATH` in the job, or --input PATH.".into());
     }
     let mut files = Vec::new();
     for (key, written) in written {
         if written.trim().is_empty() {
-            faults.add(&key, "a scene's path is empty").hint = Some("Name a raster file.".into());
+            errors.add(&key, "a scene's path is empty").hint = Some("Name a raster file.".into());
             continue;
         }
         let name = paths::home(written);
-        let base = &spec.place(&key).source.base;
+        let base = &spec.span(&key).source.base;
         let location = Location::read(&name, base);
         let is_folder = matches!(&location, Location::Local(folder) if is_folder_of_scenes(folder));
         let found = match &location {
-            Location::Local(folder) if is_folder => in_folder(&key, folder, faults),
+            Location::Local(folder) if is_folder => in_folder(&key, folder, errors),
             _ if location.file().is_some_and(|file| !file.exists()) => {
                 if paths::is_pattern(&name) {
-                    matching(&key, &name, base, faults)
+                    matching(&key, &name, base, errors)
                 } else {
-                    missing(&key, written, &location, faults);
+                    missing(&key, written, &location, errors);
                     files.push(location.gdal_name());
                     continue;
                 }
             }
             Location::Virtual(_) if paths::is_pattern(&name) && !name.contains('?') && !name.starts_with("/vsi") => {
-                faults
+                errors
                     .add(&key, format!("{} is a pattern on a server, which cannot be looked through", quoted(&name)))
                     .hint = Some("Name its files one by one, or a STAC item collection that lists them.".into());
                 continue;
@@ -136,7 +136,7 @@ fn files(
                 continue;
             }
         };
-        if let Some(bands) = location.file().and_then(|whole| one_scene(&key, whole, &found, is_folder, spec, faults)) {
+        if let Some(bands) = location.file().and_then(|whole| one_scene(&key, whole, &found, is_folder, spec, errors)) {
             files.push(bands.scene.clone());
             band_files.push(bands);
             continue;
@@ -148,7 +148,7 @@ fn files(
             let count = if count == 1 { String::new() } else { format!("{count} ") };
             let message = format!("of {}, {count}{what} of segearth ({first})", quoted(written));
             if scenes.is_empty() {
-                faults.add(&key, format!("{message}: no scene is left")).hint =
+                errors.add(&key, format!("{message}: no scene is left")).hint =
                     Some("Name the scenes themselves, or another folder.".into());
             } else {
                 notes.push(format!("Of {}, {count}{what} of segearth and left out: {first}.", quoted(written)));
@@ -165,32 +165,32 @@ fn is_folder_of_scenes(folder: &Path) -> bool {
 }
 
 /// The rasters in a folder.
-fn in_folder(key: &str, folder: &Path, faults: &mut Faults<'_>) -> Vec<PathBuf> {
+fn in_folder(key: &str, folder: &Path, errors: &mut JobErrors<'_>) -> Vec<PathBuf> {
     match paths::rasters_in(folder, MAX_FILES) {
         Err(error) => {
-            faults.add(key, format!("cannot read the folder {}: {error}", folder.display()));
+            errors.add(key, format!("cannot read the folder {}: {error}", folder.display()));
             Vec::new()
         }
         Ok(found) if found.is_empty() => {
-            faults.add(key, format!("there is no raster in the folder {}", folder.display())).hint = Some(
+            errors.add(key, format!("there is no raster in the folder {}", folder.display())).hint = Some(
                 "Of a folder, the rasters right in it are taken (.tif, .jp2, .img, .vrt, .nc, …). Name a file, or a pattern: \
                  `**/*.tif` looks through the folders below."
                     .into(),
             );
             found
         }
-        Ok(found) => not_too_many(key, found, folder, faults),
+        Ok(found) => not_too_many(key, found, folder, errors),
     }
 }
 
-fn not_too_many(key: &str, found: Vec<PathBuf>, place: &Path, faults: &mut Faults<'_>) -> Vec<PathBuf> {
+fn not_too_many(key: &str, found: Vec<PathBuf>, span: &Path, errors: &mut JobErrors<'_>) -> Vec<PathBuf> {
     if found.len() > MAX_FILES {
-        faults.add(key, format!("{} stands for more than {MAX_FILES} files", place.display()));
+        errors.add(key, format!("{} stands for more than {MAX_FILES} files", span.display()));
     }
     found
 }
 
-fn missing(key: &str, written: &str, location: &Location, faults: &mut Faults<'_>) {
+fn missing(key: &str, written: &str, location: &Location, errors: &mut JobErrors<'_>) {
     let Some(file) = location.file() else { return };
     let hint = if let Some(variable) = paths::variable(written) {
         format!("Environment variables such as {variable} are read by shells, not in jobs: use --input \"{written}\".")
@@ -204,11 +204,11 @@ fn missing(key: &str, written: &str, location: &Location, faults: &mut Faults<'_
             false => "Paths in a job file start from its folder; paths in flags from where you are.".into(),
         }
     };
-    faults.add(key, format!("there is no file {}", file.display())).hint = Some(hint);
+    errors.add(key, format!("there is no file {}", file.display())).hint = Some(hint);
 }
 
 /// The files that match a pattern: those of each of its `{a,b}` in their order, sorted by name.
-fn matching(key: &str, name: &str, base: &Path, faults: &mut Faults<'_>) -> Vec<PathBuf> {
+fn matching(key: &str, name: &str, base: &Path, errors: &mut JobErrors<'_>) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for choice in paths::alternatives(name) {
         let location = Location::read(&choice, base);
@@ -217,7 +217,7 @@ fn matching(key: &str, name: &str, base: &Path, faults: &mut Faults<'_>) -> Vec<
                 found.push(location.gdal_name());
                 continue;
             }
-            faults.add(key, "patterns inside archives cannot be looked through").hint =
+            errors.add(key, "patterns inside archives cannot be looked through").hint =
                 Some("Unpack the archive, or name its files one by one.".into());
             return Vec::new();
         };
@@ -227,13 +227,13 @@ fn matching(key: &str, name: &str, base: &Path, faults: &mut Faults<'_>) -> Vec<
                 Ok(matches) => matches,
                 Err(error) => {
                     let shown = quoted(&pattern.to_string_lossy());
-                    faults.add(key, format!("{shown} is no pattern: {}", error.msg));
+                    errors.add(key, format!("{shown} is no pattern: {}", error.msg));
                     return Vec::new();
                 }
             },
         };
         if matches.is_empty() {
-            faults.add(key, format!("no file matches {}", pattern.display())).hint = Some(
+            errors.add(key, format!("no file matches {}", pattern.display())).hint = Some(
                 "Patterns in a job file start from its folder; `*` stands for a part of a name, `**` for folders, \
                  `{a,b}` for a or b."
                     .into(),
@@ -241,10 +241,10 @@ fn matching(key: &str, name: &str, base: &Path, faults: &mut Faults<'_>) -> Vec<
         }
         found.extend(matches.into_iter().filter(|file| !found.contains(file)).collect::<Vec<_>>());
     }
-    not_too_many(key, found, Path::new(name), faults)
+    not_too_many(key, found, Path::new(name), errors)
 }
 
-fn resolution(spec: &Spec, faults: &mut Faults<'_>) -> Option<Resolution> {
+fn resolution(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<Resolution> {
     let resolution = match spec.resolution.as_ref()? {
         ResolutionForm::Metres(side) => Some(Resolution::Metres(*side)),
         ResolutionForm::Text(text) => in_words(text),
@@ -258,7 +258,7 @@ fn resolution(spec: &Spec, faults: &mut Faults<'_>) -> Option<Resolution> {
             ResolutionForm::Metres(side) => side.to_string(),
             ResolutionForm::Text(text) => text.clone(),
         };
-        faults.add("resolution", format!("{} is no resolution", quoted(&written))).hint = Some(
+        errors.add("resolution", format!("{} is no resolution", quoted(&written))).hint = Some(
             "Write the side of a pixel: `0.5` or `0.5 m` in metres, `0.00001 crs` in units of the scene's CRS.".into(),
         );
         return None;
@@ -276,49 +276,49 @@ fn in_words(text: &str) -> Option<Resolution> {
     }
 }
 
-fn area(spec: &Spec, faults: &mut Faults<'_>) -> Option<AreaRequest> {
+fn area(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<AreaRequest> {
     match spec.aoi.as_ref()? {
-        AreaForm::File(name) => file(spec, "aoi", name, None, faults),
-        AreaForm::Bounds(numbers) => bounds("aoi", numbers, DEGREES, faults),
+        AreaForm::File(name) => file(spec, "aoi", name, None, errors),
+        AreaForm::Bounds(numbers) => bounds("aoi", numbers, DEGREES, errors),
         AreaForm::Long(AreaKeys { file: Some(name), layer, bounds: None, crs: None }) => {
-            file(spec, "aoi.file", name, layer.clone(), faults)
+            file(spec, "aoi.file", name, layer.clone(), errors)
         }
         AreaForm::Long(AreaKeys { file: None, layer: None, bounds: Some(numbers), crs }) => {
-            bounds("aoi.bounds", numbers, crs.as_deref().unwrap_or(DEGREES), faults)
+            bounds("aoi.bounds", numbers, crs.as_deref().unwrap_or(DEGREES), errors)
         }
         AreaForm::Long(_) => {
-            faults.add("aoi", "an area of interest is a file or bounds, not both and not neither").hint =
+            errors.add("aoi", "an area of interest is a file or bounds, not both and not neither").hint =
                 Some("Write `file` (with a `layer`, where it has several), or `bounds` (with their `crs`).".into());
             None
         }
     }
 }
 
-fn file(spec: &Spec, key: &str, name: &str, layer: Option<String>, faults: &mut Faults<'_>) -> Option<AreaRequest> {
+fn file(spec: &Spec, key: &str, name: &str, layer: Option<String>, errors: &mut JobErrors<'_>) -> Option<AreaRequest> {
     if name.trim().is_empty() {
-        faults.add(key, "the path of the area of interest is empty");
+        errors.add(key, "the path of the area of interest is empty");
         return None;
     }
-    let location = Location::read(&paths::home(name), &spec.place(key).source.base);
+    let location = Location::read(&paths::home(name), &spec.span(key).source.base);
     if let Some(path) = location.file()
         && !path.exists()
     {
-        faults.add(key, format!("there is no file {}", path.display())).hint =
+        errors.add(key, format!("there is no file {}", path.display())).hint =
             Some("Name a vector file with polygons, or four numbers: [west, south, east, north].".into());
         return None;
     }
     Some(AreaRequest::File { path: location.gdal_name(), layer })
 }
 
-fn bounds(key: &str, numbers: &[f64], crs: &str, faults: &mut Faults<'_>) -> Option<AreaRequest> {
+fn bounds(key: &str, numbers: &[f64], crs: &str, errors: &mut JobErrors<'_>) -> Option<AreaRequest> {
     let Ok(bounds) = <[f64; 4]>::try_from(numbers) else {
-        faults.add(key, format!("bounds are four numbers, not {}", numbers.len())).hint =
+        errors.add(key, format!("bounds are four numbers, not {}", numbers.len())).hint =
             Some("Write [left, bottom, right, top].".into());
         return None;
     };
     let [left, bottom, right, top] = bounds;
     if !(left < right && bottom < top) || bounds.iter().any(|number| !number.is_finite()) {
-        faults.add(key, format!("the bounds {left}, {bottom}, {right}, {top} enclose nothing")).hint =
+        errors.add(key, format!("the bounds {left}, {bottom}, {right}, {top} enclose nothing")).hint =
             Some("Write [left, bottom, right, top], the smaller number of each pair first.".into());
         return None;
     }

@@ -73,7 +73,7 @@ impl Parts {
         self.folders.first().map_or("scene", String::as_str)
     }
 
-    /// All that the scene may be called in place of its stem, the shortest first.
+    /// All that the scene may be called instead of its stem, the shortest first.
     fn candidates(&self) -> Vec<String> {
         let mut with_folders = vec![self.stem.clone()];
         let mut name = self.stem.clone();

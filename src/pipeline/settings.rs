@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::fault::{Fault, Faults};
+use super::job_error::{JobError, JobErrors};
 use super::plan::{ClassPlan, DeviceChoice, Method, NoDevice, TemplateChoice};
 use super::spec::{BlendForm, ClassForm, OneOrMany, Spec, TtaForm};
 use super::stretch::stretch;
@@ -30,44 +30,44 @@ pub(super) struct Settings {
     pub notes: Vec<String>,
 }
 
-pub(super) fn settings(spec: &Spec, faults: &mut Faults<'_>) -> Settings {
+pub(super) fn settings(spec: &Spec, errors: &mut JobErrors<'_>) -> Settings {
     let mut notes = Vec::new();
-    let classes = all_classes(spec, faults, &mut notes);
-    let background = background(spec, &classes, faults);
-    let method = method(spec, faults);
-    thresholds_need_a_background(spec, &method, &classes, background, faults);
+    let classes = all_classes(spec, errors, &mut notes);
+    let background = background(spec, &classes, errors);
+    let method = method(spec, errors);
+    thresholds_need_a_background(spec, &method, &classes, background, errors);
     let blend = match spec.tiling.blend {
         Some(BlendForm::Average) => Blend::Average,
         Some(BlendForm::Hann) => Blend::Hann,
         Some(BlendForm::Gaussian) => Blend::Gaussian,
         None => Blend::default(),
     };
-    let device = device(spec, faults);
-    let stretch = stretch(spec, faults);
+    let device = device(spec, errors);
+    let stretch = stretch(spec, errors);
     Settings { classes, background, method, device, stretch, blend, notes }
 }
 
-fn all_classes(spec: &Spec, faults: &mut Faults<'_>, notes: &mut Vec<String>) -> Vec<ClassPlan> {
+fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>) -> Vec<ClassPlan> {
     if spec.classes.is_empty() {
-        faults.add("classes", "the job names no classes").hint =
+        errors.add("classes", "the job names no classes").hint =
             Some("List them: `classes:` with a line `- building,roof,house` for each; with flags, --classes.".into());
         return Vec::new();
     }
     if spec.classes.len() > MAX_CLASSES {
-        faults
+        errors
             .add("classes", format!("{} classes are too many: at most {MAX_CLASSES} are possible", spec.classes.len()));
         return Vec::new();
     }
     let mut plans = Vec::with_capacity(spec.classes.len());
     let mut colours = Vec::with_capacity(spec.classes.len());
     for (index, form) in spec.classes.iter().enumerate() {
-        let (class, colour) = one_class(spec, index, form, faults);
+        let (class, colour) = one_class(spec, index, form, errors);
         plans.push(class);
         colours.push(colour);
     }
     let prompts: usize = plans.iter().map(|class| class.prompts.len()).sum();
     if prompts > MAX_PROMPTS {
-        faults.add("classes", format!("{prompts} prompts are too many: all classes together may have {MAX_PROMPTS}"));
+        errors.add("classes", format!("{prompts} prompts are too many: all classes together may have {MAX_PROMPTS}"));
     }
     if let [only] = plans.as_slice() {
         notes.push(format!(
@@ -75,39 +75,39 @@ fn all_classes(spec: &Spec, faults: &mut Faults<'_>, notes: &mut Vec<String>) ->
             quoted(&only.name)
         ));
     }
-    names_differ(&plans, faults);
+    names_differ(&plans, errors);
     say_shared_prompts(&plans, notes);
     say_shared_colours(&plans, &colours, notes);
     palette::colour(&mut plans, &colours);
     plans
 }
 
-fn one_class(spec: &Spec, index: usize, form: &ClassForm, faults: &mut Faults<'_>) -> (ClassPlan, Option<[u8; 3]>) {
+fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors<'_>) -> (ClassPlan, Option<[u8; 3]>) {
     let key = format!("classes[{index}]");
     let (name, prompts, colour, threshold) = match form {
         ClassForm::Short(text) => {
-            let prompts = short_prompts(spec, &key, text, faults);
+            let prompts = short_prompts(spec, &key, text, errors);
             (prompts.first().cloned().unwrap_or_default(), prompts, None, None)
         }
         ClassForm::Long(keys) => {
             let name = keys.name.trim().to_owned();
             let prompts = match &keys.prompts {
                 None => vec![name.clone()],
-                Some(OneOrMany::One(text)) => short_prompts(spec, &format!("{key}.prompts"), text, faults),
+                Some(OneOrMany::One(text)) => short_prompts(spec, &format!("{key}.prompts"), text, errors),
                 Some(OneOrMany::Many(prompts)) => {
                     if prompts.is_empty() {
-                        faults.add(&format!("{key}.prompts"), "the class has no prompts").hint =
+                        errors.add(&format!("{key}.prompts"), "the class has no prompts").hint =
                             Some("Leave the key out to take the class's name.".into());
                     }
                     prompts.iter().map(|prompt| prompt.trim().to_owned()).collect()
                 }
             };
             if name.is_empty() {
-                faults.add(&format!("{key}.name"), "a class's name is empty");
+                errors.add(&format!("{key}.name"), "a class's name is empty");
             }
-            let colour = keys.colour.as_deref().and_then(|text| colour(&key, text, faults));
+            let colour = keys.colour.as_deref().and_then(|text| colour(&key, text, errors));
             if let Some(threshold) = keys.threshold {
-                in_range(&format!("{key}.threshold"), "the threshold", threshold, 0.0..=1.0, faults);
+                in_range(&format!("{key}.threshold"), "the threshold", threshold, 0.0..=1.0, errors);
             }
             (name, prompts, colour, keys.threshold.map(|threshold| threshold as f32))
         }
@@ -115,18 +115,18 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, faults: &mut Faults<'_
     if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
         let message =
             format!("the class name {} must have at most {MAX_NAME_CHARS} characters, all printable", quoted(&name));
-        faults.add(&format!("{key}.name"), message);
+        errors.add(&format!("{key}.name"), message);
     }
     for (number, prompt) in prompts.iter().enumerate() {
         let at = format!("{key}.prompts[{number}]");
         if prompt.is_empty()
             && matches!(form, ClassForm::Long(keys) if matches!(keys.prompts, Some(OneOrMany::Many(_))))
         {
-            faults.add(&at, "a prompt is empty");
+            errors.add(&at, "a prompt is empty");
         }
         let length = prompt.chars().count();
         if length > MAX_PROMPT_CHARS {
-            faults.add(
+            errors.add(
                 &at,
                 format!("a prompt of {length} characters is too long: at most {MAX_PROMPT_CHARS} are possible"),
             );
@@ -135,18 +135,18 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, faults: &mut Faults<'_
     (ClassPlan { name, colour: [0; 3], prompts, threshold }, colour)
 }
 
-fn short_prompts(spec: &Spec, key: &str, text: &str, faults: &mut Faults<'_>) -> Vec<String> {
+fn short_prompts(spec: &Spec, key: &str, text: &str, errors: &mut JobErrors<'_>) -> Vec<String> {
     match classes::prompts(text) {
         Ok(parts) => parts.into_iter().map(|part| part.text).collect(),
-        Err(fault) => {
-            let place = spec.place(key).part(text, fault.offset, fault.len);
-            faults.push(Fault::new(place, fault.message).with_hint(fault.hint));
+        Err(error) => {
+            let span = spec.span(key).part(text, error.offset, error.len);
+            errors.push(JobError::new(span, error.message).with_hint(error.hint));
             Vec::new()
         }
     }
 }
 
-fn colour(key: &str, text: &str, faults: &mut Faults<'_>) -> Option<[u8; 3]> {
+fn colour(key: &str, text: &str, errors: &mut JobErrors<'_>) -> Option<[u8; 3]> {
     match csscolorparser::parse(text) {
         Ok(colour) if colour.a >= 1.0 => {
             let [red, green, blue, _] = colour.to_rgba8();
@@ -154,7 +154,7 @@ fn colour(key: &str, text: &str, faults: &mut Faults<'_>) -> Option<[u8; 3]> {
         }
         parsed => {
             let why = if parsed.is_ok() { "is transparent" } else { "is no colour" };
-            faults.add(&format!("{key}.colour"), format!("{} {why}", quoted(text))).hint = Some(
+            errors.add(&format!("{key}.colour"), format!("{} {why}", quoted(text))).hint = Some(
                 "Write it as '#3b82f6' (in quotes, # begins a comment otherwise) or as a CSS name such as steelblue."
                     .into(),
             );
@@ -164,7 +164,7 @@ fn colour(key: &str, text: &str, faults: &mut Faults<'_>) -> Option<[u8; 3]> {
 }
 
 #[expect(clippy::indexing_slicing, reason = "the index of an earlier class")]
-fn names_differ(classes: &[ClassPlan], faults: &mut Faults<'_>) {
+fn names_differ(classes: &[ClassPlan], errors: &mut JobErrors<'_>) {
     let mut first: HashMap<String, usize> = HashMap::new();
     for (index, class) in classes.iter().enumerate().filter(|(_, class)| !class.name.is_empty()) {
         if let Some(before) = first.insert(class.name.to_lowercase(), index) {
@@ -178,7 +178,7 @@ fn names_differ(classes: &[ClassPlan], faults: &mut Faults<'_>) {
                     quoted(&class.name)
                 )
             };
-            faults.add(&format!("classes[{index}]"), message).hint = Some(
+            errors.add(&format!("classes[{index}]"), message).hint = Some(
                 "Classes are counted from 0. Give one another name, or put the prompts of both into one class.".into(),
             );
         }
@@ -214,7 +214,7 @@ fn say_shared_colours(classes: &[ClassPlan], colours: &[Option<[u8; 3]>], notes:
     }
 }
 
-fn background(spec: &Spec, classes: &[ClassPlan], faults: &mut Faults<'_>) -> Option<usize> {
+fn background(spec: &Spec, classes: &[ClassPlan], errors: &mut JobErrors<'_>) -> Option<usize> {
     let find = |name: &str| classes.iter().position(|class| class.name.to_lowercase() == name.trim().to_lowercase());
     let Some(name) = &spec.background else { return find("background") };
     let found = find(name);
@@ -224,33 +224,33 @@ fn background(spec: &Spec, classes: &[ClassPlan], faults: &mut Faults<'_>) -> Op
             Some(meant) => format!("Did you mean `{meant}`?"),
             None => format!("The classes are {}.", names().take(20).map(quoted).collect::<Vec<_>>().join(", ")),
         };
-        faults.add("background", format!("the background {} is no class of this job", quoted(name))).hint = Some(hint);
+        errors.add("background", format!("the background {} is no class of this job", quoted(name))).hint = Some(hint);
     }
     found
 }
 
-fn method(spec: &Spec, faults: &mut Faults<'_>) -> Method {
+fn method(spec: &Spec, errors: &mut JobErrors<'_>) -> Method {
     let form = &spec.method;
     let debias = form.debias.unwrap_or(0.3);
-    if !in_range("method.debias", "the debiasing", debias, 0.0..=1.0, faults) && (-1.0..0.0).contains(&debias) {
-        faults.hint(format!("The paper's λ = {debias} is `debias: {}` here.", -debias));
+    if !in_range("method.debias", "the debiasing", debias, 0.0..=1.0, errors) && (-1.0..0.0).contains(&debias) {
+        errors.hint(format!("The paper's λ = {debias} is `debias: {}` here.", -debias));
     }
     let logit_scale = form.logit_scale.unwrap_or(50.0);
-    if in_range("method.logit_scale", "the logit scale", logit_scale, 0.0..=1000.0, faults) && logit_scale == 0.0 {
-        faults.add("method.logit_scale", "the logit scale is 0: all classes would score the same").hint =
+    if in_range("method.logit_scale", "the logit scale", logit_scale, 0.0..=1000.0, errors) && logit_scale == 0.0 {
+        errors.add("method.logit_scale", "the logit scale is 0: all classes would score the same").hint =
             Some("The paper's value is 50.".into());
     }
     let threshold = form.threshold.unwrap_or(0.0);
-    in_range("method.threshold", "the threshold", threshold, 0.0..=1.0, faults);
+    in_range("method.threshold", "the threshold", threshold, 0.0..=1.0, errors);
     if let Some(channels) = form.channels {
-        in_range("method.channels", "the number of channels", channels.into(), 1.0..=4096.0, faults);
+        in_range("method.channels", "the number of channels", channels.into(), 1.0..=4096.0, errors);
     }
     Method {
         debias: debias as f32,
         logit_scale: logit_scale as f32,
         threshold: threshold as f32,
-        templates: templates(spec, faults),
-        eight_sides: form.tta == Some(TtaForm::D4),
+        templates: templates(spec, errors),
+        d4: form.tta == Some(TtaForm::D4),
         channels: form.channels.map(|channels| channels as usize),
         half_resolution: form.half_resolution == Some(true),
     }
@@ -261,16 +261,16 @@ fn in_range(
     what: &str,
     value: f64,
     allowed: std::ops::RangeInclusive<f64>,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
 ) -> bool {
     let inside = allowed.contains(&value);
     if !inside {
-        faults.add(key, format!("{what} is {value}; it must be from {} to {}", allowed.start(), allowed.end()));
+        errors.add(key, format!("{what} is {value}; it must be from {} to {}", allowed.start(), allowed.end()));
     }
     inside
 }
 
-fn templates(spec: &Spec, faults: &mut Faults<'_>) -> TemplateChoice {
+fn templates(spec: &Spec, errors: &mut JobErrors<'_>) -> TemplateChoice {
     match spec.method.templates.as_deref() {
         None | Some("imagenet80") => TemplateChoice::ImageNet80,
         Some("none") => TemplateChoice::None,
@@ -278,7 +278,7 @@ fn templates(spec: &Spec, faults: &mut Faults<'_>) -> TemplateChoice {
             let path = spec.input_path("method.templates", file);
             if !path.is_file() {
                 let message = format!("{} is neither `imagenet80` nor `none`, nor a file", quoted(file));
-                faults.add("method.templates", message).hint = match nearest(file, ["imagenet80", "none"]) {
+                errors.add("method.templates", message).hint = match nearest(file, ["imagenet80", "none"]) {
                     Some(meant) => Some(format!("Did you mean `{meant}`?")),
                     None => Some("A template file has a sentence a line, in which {} stands for the prompt.".into()),
                 };
@@ -294,7 +294,7 @@ fn thresholds_need_a_background(
     method: &Method,
     classes: &[ClassPlan],
     background: Option<usize>,
-    faults: &mut Faults<'_>,
+    errors: &mut JobErrors<'_>,
 ) {
     if background.is_some() || spec.background.is_some() {
         return;
@@ -305,17 +305,17 @@ fn thresholds_need_a_background(
         Some(index) => format!("classes[{index}].threshold"),
         None => return,
     };
-    faults.add(&key, "a threshold is set, but no class takes the pixels below it").hint =
+    errors.add(&key, "a threshold is set, but no class takes the pixels below it").hint =
         Some("Name that class: `background: NAME` (--background NAME), or add a class `background`.".into());
 }
 
-fn device(spec: &Spec, faults: &mut Faults<'_>) -> DeviceChoice {
+fn device(spec: &Spec, errors: &mut JobErrors<'_>) -> DeviceChoice {
     let text = spec.device.as_deref().unwrap_or("auto");
     text.parse().unwrap_or_else(|NoDevice| {
         let message = format!("{} is no device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`", quoted(text));
-        let fault = faults.add("device", message);
+        let error = errors.add("device", message);
         if text.trim().eq_ignore_ascii_case("gpu") {
-            fault.hint = Some("Did you mean `cuda`?".into());
+            error.hint = Some("Did you mean `cuda`?".into());
         }
         DeviceChoice::Auto
     })

@@ -49,7 +49,7 @@ pub struct Spec {
     /// values), `none` (every pixel holds data), `alpha`, `nodata`, or `band:N` (data where band N is above 0). An alpha band
     /// that holds a picture, such as infrared, counts for `alpha` only. What is not a number never holds data.
     pub mask: Option<String>,
-    /// The value of pixels without data, in place of the file's own; beside a mask or alpha band it counts as well. A number,
+    /// The value of pixels without data, instead of the file's own; beside a mask or alpha band it counts as well. A number,
     /// `{value: 0, tolerance: 8}` or `0~8`: lossy compression changes values. What could be data too (0, the largest value of an
     /// unsigned type, any 8-bit value, any value with a tolerance) counts only where all three bands hold it.
     pub nodata: Option<NodataForm>,
@@ -69,11 +69,11 @@ pub struct Spec {
     pub device: Option<String>,
     /// What is written, and where.
     pub outputs: OutputsForm,
-    /// The same with the places of all values, for faults that are found later.
+    /// The same with the places of all values, for errors that are found later.
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) origin: Option<Node>,
-    /// The flags that were given over the job file or in place of one, as a reader would write them.
+    /// The flags that were given over the job file or instead of one, as a reader would write them.
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) flags: Vec<String>,
@@ -163,7 +163,7 @@ pub struct MethodForm {
     /// Test-time augmentation: `none` (the default), or `d4` (the answers over the eight flips and turns of each window,
     /// averaged: steadier, and eight times the work).
     pub tta: Option<TtaForm>,
-    /// An approximation, on the CPU only: lengths of features are made of this many channels, 1 to 4096, in place of all (197
+    /// An approximation, on the CPU only: lengths of features are made of this many channels, 1 to 4096, instead of all (197
     /// for a window of 14 by 14 patches). Faster, and some labels differ.
     #[schemars(range(min = 1, max = 4096))]
     pub channels: Option<u32>,
@@ -254,7 +254,7 @@ pub enum PolygonsForm {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `recipe: buildings`")]
 pub struct PolygonsKeys {
-    /// The file; default `{scene}_polygons.gpkg`, with a recipe its name in place of `polygons`.
+    /// The file; default `{scene}_polygons.gpkg`, with a recipe its name instead of `polygons`.
     pub file: Option<String>,
     /// What is made of the labels: `plain` (every region with the outline of its pixels, the default), `buildings` (squared
     /// outlines), `roads` (centre lines as a graph), `water` (smooth, without permanent water where it is given), or
@@ -287,7 +287,7 @@ pub struct PolygonsKeys {
     pub tolerance: Option<f64>,
     /// Rounded borders; default true for `water`.
     pub smooth: Option<bool>,
-    /// For `buildings`: the outlines of the pixels in place of squared ones; default false.
+    /// For `buildings`: the outlines of the pixels instead of squared ones; default false.
     pub plain_outlines: Option<bool>,
     /// For `buildings`: where a squared outline agrees less with its pixels (intersection over union), theirs is kept.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -372,7 +372,7 @@ pub struct ClassKeys {
     /// Its colour in results: `#3b82f6`, or a CSS colour name; by default after its meaning.
     #[serde(default)]
     pub colour: Option<String>,
-    /// Its own threshold in place of the method's: 0 to 1.
+    /// Its own threshold instead of the method's: 0 to 1.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: Option<f64>,

@@ -1,28 +1,28 @@
 //! How a job's stretch is read: by name, in short text with numbers, or with keys.
 
-use super::fault::Faults;
+use super::job_error::JobErrors;
 use super::node::{Data, Node};
-use super::place::Place;
+use super::source_span::SourceSpan;
 use super::spec::{Spec, StretchForm, StretchKeys, StretchName};
 use super::words::{nearest, quoted};
 use crate::scene::{StretchMethod, StretchPlan, ValueRange};
 
 /// `None`: the job leaves it to the scene's pixel type.
-pub(super) fn stretch(spec: &Spec, faults: &mut Faults<'_>) -> Option<StretchPlan> {
+pub(super) fn stretch(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<StretchPlan> {
     let keys = match spec.stretch.as_ref()? {
         StretchForm::Long(keys) => keys.clone(),
         StretchForm::Short(text) => match short_stretch(text) {
             Ok(keys) => keys,
             Err(hint) => {
-                faults.add("stretch", format!("{} is no stretch", quoted(text))).hint = Some(hint);
+                errors.add("stretch", format!("{} is no stretch", quoted(text))).hint = Some(hint);
                 return None;
             }
         },
     };
-    foreign_numbers(&keys, faults);
+    foreign_numbers(&keys, errors);
     let gamma = keys.gamma.unwrap_or(1.0);
     if !(gamma > 0.0 && gamma <= 10.0) {
-        faults.add("stretch.gamma", format!("gamma is {gamma}; it must be above 0 and at most 10"));
+        errors.add("stretch.gamma", format!("gamma is {gamma}; it must be above 0 and at most 10"));
     }
     let method = match keys.method {
         StretchName::None => StretchMethod::None,
@@ -31,29 +31,29 @@ pub(super) fn stretch(spec: &Spec, faults: &mut Faults<'_>) -> Option<StretchPla
             let [low, high] = keys.percentiles.unwrap_or([2.0, 98.0]);
             if !(0.0 <= low && low < high && high <= 100.0) {
                 let message = format!("the percentiles are {low} and {high}; they must rise and lie from 0 to 100");
-                faults.add("stretch.percentiles", message);
+                errors.add("stretch.percentiles", message);
             }
             StretchMethod::Percentile { low, high }
         }
         StretchName::MeanStd => {
             let k = keys.k.unwrap_or(2.0);
             if !(k > 0.0 && k <= 100.0) {
-                faults.add("stretch.k", format!("k is {k} standard deviations; it must be above 0 and at most 100"));
+                errors.add("stretch.k", format!("k is {k} standard deviations; it must be above 0 and at most 100"));
             }
             StretchMethod::MeanStd { k }
         }
-        StretchName::Values => given_values(&keys, faults)?,
+        StretchName::Values => given_values(&keys, errors)?,
     };
     Some(StretchPlan { method, joint: keys.joint.unwrap_or(false), gamma })
 }
 
-fn given_values(keys: &StretchKeys, faults: &mut Faults<'_>) -> Option<StretchMethod> {
+fn given_values(keys: &StretchKeys, errors: &mut JobErrors<'_>) -> Option<StretchMethod> {
     let ranges = keys.ranges.clone().unwrap_or_default();
     for (index, [low, high]) in ranges.iter().enumerate() {
         if !(low < high && low.is_finite() && high.is_finite()) {
             let message =
                 format!("the values are {low} and {high}; the first becomes 0, the second 255, and they must rise");
-            faults.add(&format!("stretch.ranges[{index}]"), message);
+            errors.add(&format!("stretch.ranges[{index}]"), message);
         }
     }
     let range = |[low, high]: [f64; 2]| ValueRange { low, high };
@@ -62,7 +62,7 @@ fn given_values(keys: &StretchKeys, faults: &mut Faults<'_>) -> Option<StretchMe
         [red, green, blue] => Some(StretchMethod::Given([range(*red), range(*green), range(*blue)])),
         other => {
             let message = format!("the stretch by values has {} pairs of values; it needs one, or three", other.len());
-            faults.add("stretch.ranges", message).hint =
+            errors.add("stretch.ranges", message).hint =
                 Some("Write `ranges: [[0, 3000]]`, or a pair for each band.".into());
             None
         }
@@ -70,7 +70,7 @@ fn given_values(keys: &StretchKeys, faults: &mut Faults<'_>) -> Option<StretchMe
 }
 
 /// Numbers of another method would silently do nothing.
-fn foreign_numbers(keys: &StretchKeys, faults: &mut Faults<'_>) {
+fn foreign_numbers(keys: &StretchKeys, errors: &mut JobErrors<'_>) {
     let foreign = [
         ("percentiles", keys.percentiles.is_some() && keys.method != StretchName::Percentile, "percentile"),
         ("k", keys.k.is_some() && keys.method != StretchName::MeanStd, "mean-std"),
@@ -78,7 +78,7 @@ fn foreign_numbers(keys: &StretchKeys, faults: &mut Faults<'_>) {
     ];
     for (key, is_foreign, method) in foreign {
         if is_foreign {
-            faults.add(&format!("stretch.{key}"), format!("`{key}` belongs to the stretch `{method}` alone"));
+            errors.add(&format!("stretch.{key}"), format!("`{key}` belongs to the stretch `{method}` alone"));
         }
     }
 }
@@ -135,5 +135,5 @@ pub(super) fn short_keys(text: &str) -> Option<Vec<(&'static str, Data)>> {
 }
 
 fn list(items: impl IntoIterator<Item = Data>) -> Data {
-    Data::List(items.into_iter().map(|data| Node { place: Place::default(), data }).collect())
+    Data::List(items.into_iter().map(|data| Node { span: SourceSpan::default(), data }).collect())
 }

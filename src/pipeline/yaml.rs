@@ -9,9 +9,9 @@ use std::sync::Arc;
 use saphyr_parser::{Event, Parser, Span};
 use serde_yaml::Value;
 
-use super::fault::Fault;
+use super::job_error::JobError;
 use super::node::{Data, Entry, Node};
-use super::place::{Place, Source};
+use super::source_span::{Source, SourceSpan};
 use super::words::quoted;
 
 /// Largest YAML text that is read, in bytes.
@@ -22,29 +22,31 @@ const MAX_VALUES: usize = 100_000;
 const MAX_DEPTH: usize = 32;
 
 /// Reads one YAML document.
-pub(super) fn read(source: &Arc<Source>) -> Result<Node, Fault> {
+pub(super) fn read(source: &Arc<Source>) -> Result<Node, JobError> {
     if source.text.len() > MAX_BYTES {
         let message = format!("{} bytes of YAML are too many: at most {MAX_BYTES} are read", source.text.len());
-        return Err(Fault::new(Place::whole(source), message));
+        return Err(JobError::new(SourceSpan::whole(source), message));
     }
     let outline = Outliner::new(source).outline().map_err(quotes_needed)?;
     let value: Value = serde_yaml::from_str(&source.text).map_err(|error| {
-        let place = match error.location() {
-            Some(at) => Place { source: source.clone(), line: at.line(), col: at.column().saturating_sub(1), len: 1 },
-            None => Place::whole(source),
+        let span = match error.location() {
+            Some(at) => {
+                SourceSpan { source: source.clone(), line: at.line(), col: at.column().saturating_sub(1), len: 1 }
+            }
+            None => SourceSpan::whole(source),
         };
-        quotes_needed(Fault::new(place, format!("not valid YAML: {error}")))
+        quotes_needed(JobError::new(span, format!("not valid YAML: {error}")))
     })?;
-    let place = Place::whole(source);
-    join(value, outline.as_ref(), &place)
+    let span = SourceSpan::whole(source);
+    join(value, outline.as_ref(), &span)
 }
 
-/// Says what is to be done where the line of a fault begins a value with what YAML reads otherwise.
-fn quotes_needed(fault: Fault) -> Fault {
-    if fault.hint.is_some() {
-        return fault;
+/// Says what is to be done where the line of an error begins a value with what YAML reads otherwise.
+fn quotes_needed(error: JobError) -> JobError {
+    if error.hint.is_some() {
+        return error;
     }
-    let line = fault.place.source.text.lines().nth(fault.place.line.saturating_sub(1)).unwrap_or_default();
+    let line = error.span.source.text.lines().nth(error.span.line.saturating_sub(1)).unwrap_or_default();
     let hint = if ["{scene}", "{folder}"].iter().any(|name| line.contains(name)) {
         "Put names that begin with {scene} or {folder} into quotes: '{scene}_labels.tif'."
     } else if line.contains('\t') {
@@ -57,26 +59,26 @@ fn quotes_needed(fault: Fault) -> Fault {
     } else if line.contains(": %") || line.contains("- %") || line.contains(": @") || line.contains("- @") {
         "Put text that begins with `%` or `@` into quotes."
     } else {
-        return fault;
+        return error;
     };
-    fault.with_hint(hint)
+    error.with_hint(hint)
 }
 
 /// Where a value and what lies inside it were written.
 struct Outline {
-    place: Place,
+    span: SourceSpan,
     inside: Inside,
 }
 
 enum Inside {
     Nothing,
     Items(Vec<Outline>),
-    Entries(Vec<(Place, Outline)>),
+    Entries(Vec<(SourceSpan, Outline)>),
 }
 
 /// Puts places to data. What has no place of its own (the inside of an alias) takes that of what is around it.
-fn join(value: Value, outline: Option<&Outline>, around: &Place) -> Result<Node, Fault> {
-    let place = outline.map_or(around, |outline| &outline.place).clone();
+fn join(value: Value, outline: Option<&Outline>, around: &SourceSpan) -> Result<Node, JobError> {
+    let span = outline.map_or(around, |outline| &outline.span).clone();
     let data = match value {
         Value::Null => Data::Null,
         Value::Bool(value) => Data::Bool(value),
@@ -87,7 +89,7 @@ fn join(value: Value, outline: Option<&Outline>, around: &Place) -> Result<Node,
                 Some(Inside::Items(items)) => items.as_slice(),
                 _ => &[],
             };
-            let nodes = values.into_iter().enumerate().map(|(index, value)| join(value, items.get(index), &place));
+            let nodes = values.into_iter().enumerate().map(|(index, value)| join(value, items.get(index), &span));
             Data::List(nodes.collect::<Result<_, _>>()?)
         }
         Value::Mapping(mapping) => {
@@ -97,27 +99,27 @@ fn join(value: Value, outline: Option<&Outline>, around: &Place) -> Result<Node,
             };
             let mut entries = Vec::with_capacity(mapping.len());
             for (index, (key, value)) in mapping.into_iter().enumerate() {
-                let (key_place, value_outline) = match places.get(index) {
-                    Some((key_place, outline)) => (key_place.clone(), Some(outline)),
-                    None => (place.clone(), None),
+                let (key_span, value_outline) = match places.get(index) {
+                    Some((key_span, outline)) => (key_span.clone(), Some(outline)),
+                    None => (span.clone(), None),
                 };
                 let Value::String(key) = key else {
-                    return Err(Fault::new(key_place, "a key must be text").with_hint("Put the key into quotes."));
+                    return Err(JobError::new(key_span, "a key must be text").with_hint("Put the key into quotes."));
                 };
-                let value = join(value, value_outline, &key_place)?;
-                entries.push(Entry { key, key_place, value });
+                let value = join(value, value_outline, &key_span)?;
+                entries.push(Entry { key, key_span, value });
             }
             Data::Map(entries)
         }
         Value::Tagged(tagged) => {
             let message = format!("the tag {} has no meaning in a job", quoted(&tagged.tag.to_string()));
-            return Err(Fault::new(place, message).with_hint("Leave it out, or put the text into quotes."));
+            return Err(JobError::new(span, message).with_hint("Leave it out, or put the text into quotes."));
         }
     };
-    Ok(Node { place, data })
+    Ok(Node { span, data })
 }
 
-/// Walks the parser's events: places of values, limits, and the faults that serde_yaml would report without a place.
+/// Walks the parser's events: places of values, limits, and the errors that serde_yaml would report without a span.
 struct Outliner<'a> {
     source: &'a Arc<Source>,
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
@@ -133,63 +135,65 @@ impl<'a> Outliner<'a> {
     }
 
     /// The outline of the single document; `None` where the text is empty.
-    fn outline(mut self) -> Result<Option<Outline>, Fault> {
+    fn outline(mut self) -> Result<Option<Outline>, JobError> {
         let mut root = None;
         loop {
-            let (event, span) = self.next()?;
+            let (event, marker) = self.next()?;
             match event {
                 Event::StreamEnd => return Ok(root),
                 Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
-                event if root.is_none() => root = Some(self.node(event, span, 0)?),
+                event if root.is_none() => root = Some(self.node(event, marker, 0)?),
                 _ => {
                     let message = "a second YAML document begins here: a job is one document";
-                    return Err(Fault::new(self.place(span), message).with_hint("Put each job into a file of its own."));
+                    return Err(
+                        JobError::new(self.span(marker), message).with_hint("Put each job into a file of its own.")
+                    );
                 }
             }
         }
     }
 
-    fn next(&mut self) -> Result<(Event<'a>, Span), Fault> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), JobError> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => {
                 let at = error.marker();
-                let place = Place { source: self.source.clone(), line: at.line(), col: at.col(), len: 1 };
-                Err(Fault::new(place, format!("not valid YAML: {}", error.info())))
+                let span = SourceSpan { source: self.source.clone(), line: at.line(), col: at.col(), len: 1 };
+                Err(JobError::new(span, format!("not valid YAML: {}", error.info())))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
 
-    fn place(&self, span: Span) -> Place {
+    fn span(&self, marker: Span) -> SourceSpan {
         // A value over several lines is shown by its first one.
-        let len = if span.end.line() == span.start.line() { span.len() } else { usize::MAX };
-        Place { source: self.source.clone(), line: span.start.line(), col: span.start.col(), len }
+        let len = if marker.end.line() == marker.start.line() { marker.len() } else { usize::MAX };
+        SourceSpan { source: self.source.clone(), line: marker.start.line(), col: marker.start.col(), len }
     }
 
-    fn count(&mut self, more: usize, place: &Place) -> Result<(), Fault> {
+    fn count(&mut self, more: usize, span: &SourceSpan) -> Result<(), JobError> {
         self.values = self.values.saturating_add(more);
         if self.values > MAX_VALUES {
             let message = format!("too many values: at most {MAX_VALUES} are read, aliases counted at every use");
-            return Err(Fault::new(place.clone(), message));
+            return Err(JobError::new(span.clone(), message));
         }
         Ok(())
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Outline, Fault> {
-        let place = self.place(span);
+    fn node(&mut self, event: Event<'a>, marker: Span, depth: usize) -> Result<Outline, JobError> {
+        let span = self.span(marker);
         if depth > MAX_DEPTH {
-            return Err(Fault::new(place, format!("nested too deeply: at most {MAX_DEPTH} levels are read")));
+            return Err(JobError::new(span, format!("nested too deeply: at most {MAX_DEPTH} levels are read")));
         }
         let before = self.values;
-        self.count(1, &place)?;
+        self.count(1, &span)?;
         let (inside, anchor) = match event {
             Event::Alias(anchor) => {
                 // An anchor that is still open contains this alias.
                 let Some(&values) = self.anchors.get(&anchor) else {
-                    return Err(Fault::new(place, "this alias stands inside what it refers to"));
+                    return Err(JobError::new(span, "this alias stands inside what it refers to"));
                 };
-                self.count(values, &place)?;
+                self.count(values, &span)?;
                 (Inside::Nothing, 0)
             }
             Event::SequenceStart(anchor, _) => {
@@ -197,40 +201,40 @@ impl<'a> Outliner<'a> {
                 loop {
                     match self.next()? {
                         (Event::SequenceEnd, _) => break,
-                        (event, span) => items.push(self.node(event, span, depth + 1)?),
+                        (event, marker) => items.push(self.node(event, marker, depth + 1)?),
                     }
                 }
                 (Inside::Items(items), anchor)
             }
             Event::MappingStart(anchor, _) => (Inside::Entries(self.entries(depth)?), anchor),
             Event::Scalar(_, _, anchor, _) => (Inside::Nothing, anchor),
-            _ => return Err(Fault::new(place, "not valid YAML: the text ends in the middle of a value")),
+            _ => return Err(JobError::new(span, "not valid YAML: the text ends in the middle of a value")),
         };
         if anchor > 0 {
             self.anchors.insert(anchor, self.values - before);
         }
-        Ok(Outline { place, inside })
+        Ok(Outline { span, inside })
     }
 
-    fn entries(&mut self, depth: usize) -> Result<Vec<(Place, Outline)>, Fault> {
-        let mut entries: Vec<(Place, Outline)> = Vec::new();
+    fn entries(&mut self, depth: usize) -> Result<Vec<(SourceSpan, Outline)>, JobError> {
+        let mut entries: Vec<(SourceSpan, Outline)> = Vec::new();
         let mut lines: HashMap<String, usize> = HashMap::new();
         loop {
-            let (event, span) = self.next()?;
-            let key_place = self.place(span);
+            let (event, marker) = self.next()?;
+            let key_span = self.span(marker);
             let key = match event {
                 Event::MappingEnd => return Ok(entries),
                 Event::Scalar(key, _, _, _) => key.into_owned(),
-                _ => return Err(Fault::new(key_place, "a key must be text")),
+                _ => return Err(JobError::new(key_span, "a key must be text")),
             };
-            self.count(1, &key_place)?;
-            if let Some(first) = lines.insert(key.clone(), key_place.line) {
+            self.count(1, &key_span)?;
+            if let Some(first) = lines.insert(key.clone(), key_span.line) {
                 let message = format!("key {} is given twice; the first is on line {first}", quoted(&key));
-                return Err(Fault::new(key_place, message));
+                return Err(JobError::new(key_span, message));
             }
-            let (event, span) = self.next()?;
-            let value = self.node(event, span, depth + 1)?;
-            entries.push((key_place, value));
+            let (event, marker) = self.next()?;
+            let value = self.node(event, marker, depth + 1)?;
+            entries.push((key_span, value));
         }
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Legend {
 }
 
 /// One place that names values: what it is called in messages, and what it says.
-type Place = (&'static str, ClassNames);
+type NameSource = (&'static str, ClassNames);
 
 pub(super) fn read(dataset: &Dataset, band: &RasterBand<'_>, path: &Path) -> Legend {
     // Metadata first: asking for it brings the sidecar in, with which category names come.
@@ -35,7 +35,7 @@ pub(super) fn read(dataset: &Dataset, band: &RasterBand<'_>, path: &Path) -> Leg
     let table = ffi::attribute_table(band);
     let style = style(path);
     let categories = ffi::category_names(band);
-    let places: [Place; 4] = [
+    let places: [NameSource; 4] = [
         ("the tags in the file", tags),
         ("its category names", names((0..).zip(categories.iter().map(String::as_str)))),
         ("its attribute table", names(table.iter().map(|row| (row.value, row.name.as_str())))),
@@ -56,7 +56,7 @@ fn names<'a>(pairs: impl Iterator<Item = (i64, &'a str)>) -> ClassNames {
 }
 
 /// What later places say otherwise than the one that is taken.
-fn contradictions(places: &[Place], path: &Path) -> Vec<String> {
+fn contradictions(places: &[NameSource], path: &Path) -> Vec<String> {
     let mut there = places.iter().filter(|(_, names)| !names.is_empty());
     let Some((taken, names)) = there.next() else { return Vec::new() };
     let differing = there.filter_map(|(place, others)| {

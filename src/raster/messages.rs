@@ -126,8 +126,8 @@ pub(super) fn collect() {
             }
             elsewhere.failures.push_back(heard);
         }
-        if !is_debug && let Some(listener) = LISTENER.get() {
-            listener(text.trim());
+        if !is_debug && let Some(gdal_message_handler) = LISTENER.get() {
+            gdal_message_handler(text.trim());
         }
     });
 }
@@ -161,10 +161,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hands every failure and warning on as it comes, those included that are expected and come to nothing. The first listener
+/// Hands every failure and warning on as it comes, those included that are expected and come to nothing. The first handler
 /// stays.
-pub fn overhear(listener: impl Fn(&str) + Send + Sync + 'static) {
-    let _ = LISTENER.set(Box::new(listener));
+pub fn set_gdal_message_handler(gdal_message_handler: impl Fn(&str) + Send + Sync + 'static) {
+    let _ = LISTENER.set(Box::new(gdal_message_handler));
 }
 
 /// Adds a warning for the user, once however often it comes.

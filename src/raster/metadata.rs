@@ -5,7 +5,7 @@ use std::path::Path;
 use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand};
 use gdal::{Dataset, Metadata};
 
-use super::{control, ffi, hollow, messages};
+use super::{control, ffi, messages, sparse_files};
 use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
 use crate::scene::{
@@ -34,7 +34,7 @@ pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
     let control = if georeference.is_none() { control::control(dataset) } else { None };
     let access = Access { mask_band, nodata_values, lossy: lossy(dataset), control, ..Access::default() };
     let info = SceneInfo { path: path.to_owned(), size, bands, georeference, access };
-    hollow::refuse(dataset, path, &info)?;
+    sparse_files::refuse(dataset, path, &info)?;
     Ok(info)
 }
 

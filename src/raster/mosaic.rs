@@ -2,7 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "bands of the first tile, which all tiles have")]
 
-use super::vrt::{self, Band, Holes, Tile};
+use super::vrt::{self, Band, Missing, VrtSource};
 use super::{messages, metadata, open, tile_mask};
 use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Size, WorldPoint};
@@ -28,7 +28,7 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
         check_pair(first, other)?;
     }
     let tiles = near_each_other(tiles);
-    let grid = Grid::over(&tiles)?;
+    let grid = MosaicGrid::over(&tiles)?;
     let apart = grid.is_apart(&tiles)?;
     let converted: Vec<_> = (0..first.bands.len()).map(|band| to_the_first(&tiles, band)).collect();
     // A converted value may be the nodata value of another tile: masks know what each tile stores.
@@ -43,8 +43,8 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
             conversions: converted.map(|found| found.into_iter().rev().collect()),
         })
         .collect();
-    let holes = if masked { Holes::Mask } else { holes(&tiles) };
-    let mut info = finish(&grid, &bands, holes, &tiles)?;
+    let missing = if masked { Missing::Mask } else { missing(&tiles) };
+    let mut info = finish(&grid, &bands, missing, &tiles)?;
     info.access.masked = masked;
     if masked {
         // They are in the masks already; what there is to say of them is said of the mosaic.
@@ -105,19 +105,19 @@ pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo>
         check_place(first, other)?;
     }
     let layers: Vec<SceneInfo> = layers.iter().zip(names).map(|(layer, name)| named(layer, name)).collect();
-    let grid = Grid::over(&layers)?;
+    let grid = MosaicGrid::over(&layers)?;
     let places = grid.places(&layers)?;
     let bands: Vec<Band<'_>> = places
         .iter()
         .flat_map(|tile| tile.info.bands.iter().enumerate().map(move |(index, info)| (tile, index, info)))
         .map(|(tile, index, info)| Band { info, sources: vec![(tile, index + 1)], conversions: None })
         .collect();
-    let holes = if layers.iter().flat_map(|layer| &layer.bands).any(|band| band.nodata.is_some()) {
-        Holes::Nodata
+    let missing = if layers.iter().flat_map(|layer| &layer.bands).any(|band| band.nodata.is_some()) {
+        Missing::Nodata
     } else {
-        Holes::Mask
+        Missing::Mask
     };
-    finish(&grid, &bands, holes, &layers)
+    finish(&grid, &bands, missing, &layers)
 }
 
 /// A layer whose bands are called as the asset they come from.
@@ -147,8 +147,8 @@ fn named(layer: &SceneInfo, name: &str) -> SceneInfo {
     layer
 }
 
-fn finish(grid: &Grid, bands: &[Band<'_>], holes: Holes, parts: &[SceneInfo]) -> Result<SceneInfo> {
-    let name = vrt::write(grid.size, Some(&grid.georeference), bands, holes)?;
+fn finish(grid: &MosaicGrid, bands: &[Band<'_>], missing: Missing, parts: &[SceneInfo]) -> Result<SceneInfo> {
+    let name = vrt::write(grid.size, Some(&grid.georeference), bands, missing)?;
     let mut info = metadata::describe(&open::open(&name)?, &name)?;
     // The same place by its own account, not by what the virtual format made of it.
     info.georeference = Some(grid.georeference.clone());
@@ -278,16 +278,16 @@ fn near_each_other(tiles: &[SceneInfo]) -> Vec<SceneInfo> {
             place.transform.coefficients[0] += 360.0;
         }
     }
-    let width = |tiles: &[SceneInfo]| Grid::over(tiles).map_or(usize::MAX, |grid| grid.size.width);
+    let width = |tiles: &[SceneInfo]| MosaicGrid::over(tiles).map_or(usize::MAX, |grid| grid.size.width);
     if width(&shifted) < width(tiles) { shifted } else { tiles.to_vec() }
 }
 
-struct Grid {
+struct MosaicGrid {
     size: Size,
     georeference: Georeference,
 }
 
-impl Grid {
+impl MosaicGrid {
     /// The smallest grid over all rasters, with the smallest of their pixels.
     fn over(parts: &[SceneInfo]) -> Result<Self> {
         let mut finest = [f64::INFINITY; 2];
@@ -350,7 +350,7 @@ impl Grid {
         Ok([(left - x) / a, (top - y) / d, size[0], size[1]])
     }
 
-    fn places<'a>(&self, parts: &'a [SceneInfo]) -> Result<Vec<Tile<'a>>> {
+    fn places<'a>(&self, parts: &'a [SceneInfo]) -> Result<Vec<VrtSource<'a>>> {
         let [_, a, _, _, _, d] = self.georeference.transform.coefficients;
         let mut resampled = 0;
         let tiles = parts
@@ -365,7 +365,7 @@ impl Grid {
                 if off_grid || (width / a - 1.0).abs() > SAME_SIZE || (height / d - 1.0).abs() > SAME_SIZE {
                     resampled += 1;
                 }
-                Ok(Tile { info, block: vrt::block_of(info.dataset())?, place: place.map(near) })
+                Ok(VrtSource { info, block: vrt::block_of(info.dataset())?, place: place.map(near) })
             })
             .collect::<Result<Vec<_>>>()?;
         if resampled > 0 {
@@ -379,12 +379,12 @@ impl Grid {
 }
 
 /// How a mosaic of these tiles, which need no masks made for them, can say where it holds data.
-fn holes(tiles: &[SceneInfo]) -> Holes {
+fn missing(tiles: &[SceneInfo]) -> Missing {
     let masked = tiles.iter().all(|tile| tile.access.mask_band);
     match tiles.iter().any(|tile| tile.alpha_band().is_some()) {
-        _ if tile_mask::is_tagged_alike(tiles) => Holes::Nodata,
-        true if !masked => Holes::Alpha,
-        _ => Holes::Mask,
+        _ if tile_mask::is_tagged_alike(tiles) => Missing::Nodata,
+        true if !masked => Missing::Alpha,
+        _ => Missing::Mask,
     }
 }
 
@@ -452,7 +452,7 @@ mod tests {
                 dataset.rasterband(band).unwrap().set_no_data_value(Some(203.0)).unwrap();
             }
         };
-        // The upper one has holes where a pixel's values reach 203.
+        // The upper one has no data where a pixel's values reach 203.
         tile("/vsimem/upper.tif", [0.0, 0.0], size, 200, 32632, nodata);
         tile("/vsimem/lower.tif", [0.0, 0.0], size, 10, 32632, nodata);
         let info = mosaic_of(&["/vsimem/upper.tif", "/vsimem/lower.tif"]).unwrap();

@@ -8,15 +8,15 @@ use crate::atomic;
 use crate::error::{Context, Error, Result};
 
 /// A file under way, hidden beside its target; removed with what belongs to it unless it is committed.
-pub(super) struct Partial {
+pub(super) struct AtomicFile {
     target: PathBuf,
     temporary: PathBuf,
 }
 
-impl Partial {
+impl AtomicFile {
     /// Proves that the target can be written and takes the temporary name `.NAME.part` beside it.
     pub(super) fn new(target: &Path) -> Result<Self> {
-        prove_writable(target)?;
+        check_writable(target)?;
         let partial = Self { target: target.to_owned(), temporary: temporary_name(target)? };
         // What a killed run left behind.
         partial.remove();
@@ -60,7 +60,7 @@ impl Partial {
     }
 }
 
-impl Drop for Partial {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         self.remove();
     }
@@ -73,7 +73,7 @@ const LONGEST_NAME: usize = 200;
 ///
 /// Fails with [`Kind::Input`](crate::error::Kind::Input) where the folder is missing or closed to us, or a folder has the
 /// name.
-pub fn prove_writable(target: &Path) -> Result<()> {
+pub fn check_writable(target: &Path) -> Result<()> {
     let shown = target.display();
     if target.starts_with("/vsi") {
         return Err(Error::input(format!("cannot write {shown}"))
@@ -142,12 +142,12 @@ mod tests {
         };
         fs::write(&target, "old").unwrap();
         fs::write(folder.path().join("labels.tif.ovr"), "old").unwrap();
-        let partial = Partial::new(&target).unwrap();
+        let partial = AtomicFile::new(&target).unwrap();
         fs::write(partial.temporary(), "half").unwrap();
         fs::write(beside(partial.temporary(), ".aux.xml"), "half").unwrap();
         drop(partial);
         assert_eq!(names(), ["labels.tif", "labels.tif.ovr"]);
-        let partial = Partial::new(&target).unwrap();
+        let partial = AtomicFile::new(&target).unwrap();
         fs::write(partial.temporary(), "new").unwrap();
         fs::write(beside(partial.temporary(), ".aux.xml"), "new").unwrap();
         partial.commit().unwrap();
@@ -159,7 +159,7 @@ mod tests {
     fn many_may_ask_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("labels.tif");
-        let ask = || (0..200).try_for_each(|_| prove_writable(&target));
+        let ask = || (0..200).try_for_each(|_| check_writable(&target));
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
             threads.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
@@ -169,13 +169,13 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let message = |path: &Path| prove_writable(path).unwrap_err().to_string();
+        let message = |path: &Path| check_writable(path).unwrap_err().to_string();
         assert!(message(folder.path()).ends_with("it is a folder"));
         assert!(message(&folder.path().join("none/labels.tif")).contains("there is no folder"));
         assert!(message(Path::new("/vsimem/labels.tif")).contains("/vsimem/labels.tif"));
-        assert!(prove_writable(&folder.path().join("labels.tif")).is_ok());
+        assert!(check_writable(&folder.path().join("labels.tif")).is_ok());
         let long = |bytes: usize| folder.path().join("x".repeat(bytes));
-        assert!(prove_writable(&long(200)).is_ok() && message(&long(201)).contains("has 201 bytes, at most 200"));
+        assert!(check_writable(&long(200)).is_ok() && message(&long(201)).contains("has 201 bytes, at most 200"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -4,19 +4,19 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::partial::Partial;
+use super::partial::AtomicFile;
 use crate::error::{Context, Result};
 use crate::scene::ClassInfo;
 
 /// A style under way.
 pub(super) struct Style {
-    partial: Partial,
+    partial: AtomicFile,
 }
 
 impl Style {
     /// Writes the style of `raster` under a hidden name.
     pub(super) fn create(raster: &Path, classes: &[ClassInfo]) -> Result<Self> {
-        let partial = Partial::new(&raster.with_extension("qml"))?;
+        let partial = AtomicFile::new(&raster.with_extension("qml"))?;
         fs::write(partial.temporary(), qml(classes)).map_err(|cause| partial.failed("write", cause))?;
         Ok(Self { partial })
     }

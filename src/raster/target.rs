@@ -6,7 +6,7 @@ use gdal::raster::{GdalType, RasterCreationOptions};
 use gdal::{Dataset, DriverManager, Metadata};
 
 use super::messages;
-use super::partial::Partial;
+use super::partial::AtomicFile;
 use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::scene::{Compression, Georeference, RasterFormat, RasterLayout};
@@ -18,7 +18,7 @@ const CLASSIC_TIFF: usize = 3_500_000_000;
 pub(super) struct Target {
     // Before the file: dropped first, so that GDAL has closed it when it is removed.
     dataset: Dataset,
-    partial: Partial,
+    partial: AtomicFile,
     size: Size,
     bands: usize,
     layout: RasterLayout,
@@ -48,7 +48,7 @@ impl Target {
         super::init();
         can_write(form.layout)?;
         let &Form { size, bands, georeference, layout, block, predictor, resampling, tags } = form;
-        let partial = Partial::new(path)?;
+        let partial = AtomicFile::new(path)?;
         let bigtiff = needs_bigtiff(size, bands * size_of::<T>(), layout);
         let mut options = vec![
             "TILED=YES".to_owned(),
@@ -119,7 +119,7 @@ impl Target {
         let options = self.cog_options();
         let Self { dataset, partial, size, bands, layout, .. } = self;
         messages::attempt_unsaid(|| dataset.close()).map_err(|cause| partial.failed("complete", cause))?;
-        let check = |partial: &Partial, last: bool| {
+        let check = |partial: &AtomicFile, last: bool| {
             if last {
                 messages::attempt_unsaid(|| dress(partial.temporary()))
                     .map_err(|cause| partial.failed("complete", cause))?;

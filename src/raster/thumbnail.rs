@@ -9,7 +9,7 @@ use gdal::{DriverManager, raster::RasterCreationOptions};
 
 use super::input::Input;
 use super::messages;
-use super::partial::Partial;
+use super::partial::AtomicFile;
 use super::read::{Raw, SceneReader};
 use super::resample::Resampler;
 use crate::error::{Context, Result};
@@ -76,7 +76,7 @@ fn shrunk(size: Size, side: usize) -> Size {
 
 /// Writes a picture, (row, column), as PNG.
 pub fn write_png(path: &Path, size: Size, pixels: &[[u8; 3]]) -> Result<()> {
-    let partial = Partial::new(path)?;
+    let partial = AtomicFile::new(path)?;
     messages::attempt(|| {
         let memory = DriverManager::get_driver_by_name("MEM")?;
         let dataset = memory.create_with_band_type::<u8, _>("", size.width, size.height, 3)?;

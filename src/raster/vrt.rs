@@ -11,7 +11,7 @@ use crate::geom::{GeoTransform, Size};
 use crate::scene::{BandInfo, ColourRole, Conversion, Georeference, Scaling, SceneInfo};
 
 /// A raster in its place on the virtual one.
-pub(super) struct Tile<'a> {
+pub(super) struct VrtSource<'a> {
     pub info: &'a SceneInfo,
     pub block: Size,
     /// Left, top, width, height on the virtual raster, in its pixels.
@@ -22,14 +22,14 @@ pub(super) struct Tile<'a> {
 pub(super) struct Band<'a> {
     pub info: &'a BandInfo,
     /// Tiles and the numbers of their bands, from 1.
-    pub sources: Vec<(&'a Tile<'a>, usize)>,
+    pub sources: Vec<(&'a VrtSource<'a>, usize)>,
     /// What becomes of each source's values, where some are converted: the band then holds floating point.
     pub conversions: Option<Vec<Conversion>>,
 }
 
 /// How the virtual raster says which of its pixels hold data.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Holes {
+pub(super) enum Missing {
     /// By the bands' nodata values, which are the tiles' own.
     Nodata,
     /// By an alpha band among the bands.
@@ -51,9 +51,9 @@ pub(super) fn write(
     size: Size,
     georeference: Option<&Georeference>,
     bands: &[Band<'_>],
-    holes: Holes,
+    missing: Missing,
 ) -> Result<PathBuf> {
-    keep(xml(size, georeference, bands, holes))
+    keep(xml(size, georeference, bands, missing))
 }
 
 /// Keeps the text of a virtual raster in memory and gives its name.
@@ -73,7 +73,7 @@ pub(super) fn block_of(path: &Path) -> Result<Size> {
     Ok(Size::new(width, height))
 }
 
-fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], holes: Holes) -> String {
+fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], missing: Missing) -> String {
     let mut text = format!("<VRTDataset rasterXSize=\"{}\" rasterYSize=\"{}\">", size.width, size.height);
     if let Some(Georeference { transform: GeoTransform { coefficients }, crs_wkt, pixel_is_point, .. }) = georeference {
         if let Some(wkt) = crs_wkt {
@@ -92,7 +92,7 @@ fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], hole
         if let Some(name) = &info.name {
             let _ = write!(text, "<Description>{}</Description>", escaped(name));
         }
-        if let (Holes::Nodata, Some(value)) = (holes, info.nodata) {
+        if let (Missing::Nodata, Some(value)) = (missing, info.nodata) {
             let _ = write!(text, "<NoDataValue>{value:?}</NoDataValue>");
         }
         if let Some(Scaling { scale, offset }) = info.scaling {
@@ -100,9 +100,9 @@ fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], hole
         }
         let _ = write!(text, "<ColorInterp>{}</ColorInterp>", role(info.role));
         for (index, (tile, number)) in band.sources.iter().enumerate() {
-            let own = match (holes, info.role) {
-                (Holes::Nodata, _) => info.nodata.map(|value| format!("<NODATA>{value:?}</NODATA>")),
-                (Holes::Alpha, ColourRole::Alpha) => Some("<NODATA>0</NODATA>".to_owned()),
+            let own = match (missing, info.role) {
+                (Missing::Nodata, _) => info.nodata.map(|value| format!("<NODATA>{value:?}</NODATA>")),
+                (Missing::Alpha, ColourRole::Alpha) => Some("<NODATA>0</NODATA>".to_owned()),
                 // Where an upper tile holds nothing, the lower one shows.
                 _ => Some("<UseMaskBand>true</UseMaskBand>".to_owned()),
             };
@@ -118,7 +118,7 @@ fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], hole
         }
         text += "</VRTRasterBand>";
     }
-    if let (Holes::Mask, Some(first)) = (holes, bands.first()) {
+    if let (Missing::Mask, Some(first)) = (missing, bands.first()) {
         text += "<MaskBand><VRTRasterBand dataType=\"Byte\">";
         for (tile, number) in &first.sources {
             source(&mut text, tile, &format!("mask,{number}"), Some("<NODATA>0</NODATA>"));
@@ -128,8 +128,8 @@ fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], hole
     text + "</VRTDataset>"
 }
 
-fn source(text: &mut String, tile: &Tile<'_>, band: &str, own: Option<&str>) {
-    let Tile { info, block, place: [left, top, width, height] } = tile;
+fn source(text: &mut String, tile: &VrtSource<'_>, band: &str, own: Option<&str>) {
+    let VrtSource { info, block, place: [left, top, width, height] } = tile;
     let kind = if own.is_some() { "ComplexSource" } else { "SimpleSource" };
     let pixel_type = info.bands.first().map_or("Byte", |band| band.pixel_type.as_str());
     let _ = write!(

@@ -41,9 +41,9 @@ fn render(change: &Change, outputs: &[Output<'_>]) -> String {
         percent(changed.pixels, all.pixels)
     );
     let left_out = [
-        (change.tally.ignored, "ignored"),
-        (change.tally.without_before, "without a label before"),
-        (change.tally.without_after, "without a label after"),
+        (change.counts.ignored, "ignored"),
+        (change.counts.without_before, "without a label before"),
+        (change.counts.without_after, "without a label after"),
     ];
     let left_out: Vec<String> = left_out
         .iter()
@@ -89,8 +89,8 @@ fn render(change: &Change, outputs: &[Output<'_>]) -> String {
     }
     let width = outputs.iter().map(|output| output.what.len()).max().unwrap_or(0);
     for output in outputs {
-        let remark = if output.remark.is_empty() { String::new() } else { format!("  ({})", output.remark) };
-        let _ = writeln!(text, "{}  {}{remark}", left(output.what, width), file(output.path));
+        let detail = if output.detail.is_empty() { String::new() } else { format!("  ({})", output.detail) };
+        let _ = writeln!(text, "{}  {}{detail}", left(output.what, width), file(output.path));
     }
     text
 }
@@ -120,7 +120,7 @@ fn short(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Tally;
+    use crate::change::PixelCounts;
     use crate::scene::ClassInfo;
 
     fn change(names: &[&str], pixels: &[u64]) -> Change {
@@ -129,7 +129,7 @@ mod tests {
             after: "2017.tif".into(),
             classes: names.iter().map(|name| ClassInfo { name: (*name).into(), colour: [0; 3] }).collect(),
             cells: pixels.iter().map(|&pixels| Cell { pixels, area: pixels as f64 * 25.0 }).collect(),
-            tally: Tally { compared: pixels.iter().sum(), without_before: 934, ..Tally::default() },
+            counts: PixelCounts { compared: pixels.iter().sum(), without_before: 934, ..PixelCounts::default() },
             warped: true,
             has_areas: true,
             notes: Vec::new(),
@@ -140,7 +140,7 @@ mod tests {
     fn a_matrix_with_its_sums_and_the_changes_by_size() {
         let change =
             change(&["water", "dry land", "a class with a long name\n"], &[400, 10, 0, 2000, 30_000, 5, 0, 0, 0]);
-        let outputs = [Output { what: "transitions", path: Path::new("out/change.tif"), remark: String::new() }];
+        let outputs = [Output { what: "transitions", path: Path::new("out/change.tif"), detail: String::new() }];
         insta::assert_snapshot!(render(&change, &outputs), @r"
         2012.tif to 2017.tif: 32,415 pixels compared, 81.04 ha, 6.2 % changed
         left out: 934 without a label before

@@ -141,7 +141,7 @@ impl Failure {
                 Kind::Input => "input",
                 Kind::Internal => "internal",
                 Kind::OutOfMemory => "out_of_memory",
-                Kind::Holes => "holes",
+                Kind::FailedWindows => "failed_windows",
                 Kind::Stopped { .. } => "stopped",
             },
             exit_code: error.exit_code(),

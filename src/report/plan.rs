@@ -67,7 +67,7 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
             method.debias,
             method.logit_scale,
             method.threshold,
-            if method.eight_sides { ", eight flips and turns" } else { "" },
+            if method.d4 { ", eight flips and turns" } else { "" },
             method.channels.map_or(String::new(), |channels| format!(", lengths from {channels} channels")),
             if method.half_resolution { ", upsampled to half the resolution" } else { "" }
         ),

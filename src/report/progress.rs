@@ -135,7 +135,7 @@ pub(super) struct Lines {
 }
 
 #[derive(Serialize)]
-struct HowFar<'a> {
+struct ProgressEvent<'a> {
     label: &'a str,
     done: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,7 +204,7 @@ impl Lines {
         }
         let rounded = |number: f64| (number * 1e3).round() / 1e3;
         let (rate, seconds) = (rounded(rate.unwrap_or(0.0)), rounded(self.mean.begun.elapsed().as_secs_f64()));
-        let fields = HowFar { label, done, total, unit, rate, seconds };
+        let fields = ProgressEvent { label, done, total, unit, rate, seconds };
         self.log.object(Level::Info, "progress", &message, fields);
     }
 }

@@ -59,7 +59,7 @@ pub struct Output<'a> {
     pub what: &'a str,
     pub path: &'a Path,
     /// `1,204 polygons`; empty where there is nothing to add.
-    pub remark: String,
+    pub detail: String,
 }
 
 /// The same for programs.
@@ -96,7 +96,7 @@ struct Written<'a> {
     what: &'a str,
     path: String,
     #[serde(skip_serializing_if = "str::is_empty")]
-    remark: &'a str,
+    detail: &'a str,
 }
 
 impl Summary<'_> {
@@ -110,7 +110,7 @@ impl Summary<'_> {
         let outputs = self.outputs.iter().map(|output| Written {
             what: output.what,
             path: output.path.display().to_string(),
-            remark: &output.remark,
+            detail: &output.detail,
         });
         let scene = self.scene.display().to_string();
         let message = format!("{scene} is finished");
@@ -164,9 +164,9 @@ impl Summary<'_> {
         text.push('\n');
         let width = self.outputs.iter().map(|output| output.what.len()).max().unwrap_or(0);
         for output in &self.outputs {
-            let remark = if output.remark.is_empty() { String::new() } else { format!("  ({})", output.remark) };
+            let detail = if output.detail.is_empty() { String::new() } else { format!("  ({})", output.detail) };
             let path = printable_line(&output.path.display().to_string());
-            let _ = writeln!(text, "{}  {path}{remark}", left(output.what, width));
+            let _ = writeln!(text, "{}  {path}{detail}", left(output.what, width));
         }
         text
     }
@@ -259,11 +259,11 @@ mod tests {
             nodata_pixels: 100_000,
             nodata_area: Some(4_000.0),
             outputs: vec![
-                Output { what: "labels", path: Path::new("out/koeln_labels.tif"), remark: String::new() },
+                Output { what: "labels", path: Path::new("out/koeln_labels.tif"), detail: String::new() },
                 Output {
                     what: "polygons",
                     path: Path::new("out/koeln_polygons.gpkg"),
-                    remark: "1,204 polygons".into(),
+                    detail: "1,204 polygons".into(),
                 },
             ],
         };

@@ -25,7 +25,7 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     let chosen = comparison.select(&args.transitions)?;
     let named = Paths::new(args);
     if let Some(polygons) = &named.polygons {
-        vector::foresee(comparison.crs_wkt(), polygons, &ProductOptions::default())?;
+        vector::validate(comparison.crs_wkt(), polygons, &ProductOptions::default())?;
     }
     named.ready(args)?;
     let staged = named.staged(args)?;
@@ -44,11 +44,11 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     notes.iter().for_each(|note| reporter.note(note));
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
 
-    let output = |what, path| Output { what, path, remark: String::new() };
+    let output = |what, path| Output { what, path, detail: String::new() };
     let mut outputs = vec![output("transitions", named.raster.as_path())];
     if let (Some(path), Some(count)) = (&named.polygons, polygons) {
         let unit = if count == 1 { "polygon" } else { "polygons" };
-        outputs.push(Output { remark: format!("{} {unit}", grouped(count)), ..output("polygons", path) });
+        outputs.push(Output { detail: format!("{} {unit}", grouped(count)), ..output("polygons", path) });
     }
     outputs.extend([output("table", &named.csv), output("figures", &named.json), output("picture", &named.picture)]);
     reporter.change(&change, &outputs);
@@ -155,7 +155,7 @@ impl Paths {
         std::fs::create_dir_all(&self.folder)
             .input(|| format!("cannot make the output folder {}", self.folder.display()))
             .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
-        all.into_iter().chain(&self.polygons).try_for_each(|path| raster::prove_writable(path))
+        all.into_iter().chain(&self.polygons).try_for_each(|path| raster::check_writable(path))
     }
 }
 

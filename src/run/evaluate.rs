@@ -4,7 +4,7 @@ use super::results::{Staged, command_facts, input};
 use crate::cli::EvaluateArgs;
 use crate::error::Result;
 use crate::evaluate::evaluate;
-use crate::journal::Identity;
+use crate::journal::Fingerprint;
 use crate::outputs::{Existing, Product};
 use crate::report::Reporter;
 
@@ -34,7 +34,7 @@ pub fn run(args: &EvaluateArgs, reporter: &Reporter) -> Result<()> {
 }
 
 /// What the command is run on, by its flags.
-fn facts(args: &EvaluateArgs) -> Identity {
+fn facts(args: &EvaluateArgs) -> Fingerprint {
     let ignored: Vec<String> = args.ignore.iter().map(|code| format!("{code:?}")).collect();
     command_facts(
         "evaluate",

@@ -4,23 +4,23 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use super::deal::deal;
 use super::engine::{self, Areas, Counts, Engine, Finished, Options, Outcome, Share, Watch};
-use super::look::Look;
+use super::partition::partition;
 use super::prompts::{self, Prompts};
+use super::report_outputs::ReportOutputs;
 use super::results::{self, Results, VECTORS};
+use super::run_metrics::RunMetrics;
 use super::stop::Stop;
-use super::tally::Tally;
 use super::{process, provenance};
 use crate::cli::Shard;
 use crate::error::{Context, Error, Kind, Result};
-use crate::journal::{Identity, Journal};
+use crate::journal::{Fingerprint, Journal};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fake::Fake;
 use crate::model::queries::{self, QueryCache, Wording};
 use crate::model::registry::Model;
 use crate::model::torch::{Device, TorchTextEncoder, cuda_devices};
-use crate::model::tta::EightSides;
+use crate::model::tta::D4;
 use crate::model::{self, Normalisation, Queries, Segmenter, Shortcuts};
 use crate::outputs::{self, Existing};
 use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec};
@@ -33,7 +33,7 @@ const MOST_SURVEYED: usize = 200;
 
 /// Resolves a job and says what it comes to; computes nothing.
 pub fn check(spec: &Spec, trust: bool, existing: Existing, reporter: &Reporter) -> Result<()> {
-    let prepared = prepare(spec, trust, Folders::Look, existing, reporter)?;
+    let prepared = prepare(spec, trust, Folders::CheckOnly, existing, reporter)?;
     let scenes = &prepared.plan.scenes;
     for scene in scenes.iter().take(MOST_SURVEYED) {
         match raster::survey(&scene.info, scene.bands) {
@@ -61,13 +61,13 @@ pub fn check(spec: &Spec, trust: bool, existing: Existing, reporter: &Reporter) 
 /// Resolves a job and runs it.
 ///
 /// # Errors
-/// [`Kind::Holes`](crate::error::Kind::Holes) where everything is complete but for windows that the user allowed to fail.
+/// [`Kind::FailedWindows`](crate::error::Kind::FailedWindows) where everything is complete but for windows that the user allowed to fail.
 pub fn run(
     spec: &Spec,
     trust: bool,
     options: Options,
     shard: Option<Shard>,
-    tally: &Tally,
+    metrics: &RunMetrics,
     reporter: &Reporter,
 ) -> Result<()> {
     if options.memory.is_some() {
@@ -75,7 +75,7 @@ pub fn run(
     }
     let prepared = prepare(spec, trust, Folders::Make, options.existing(shard.is_some()), reporter)?;
     let mut segmenter = segmenter(&prepared.plan, &prepared.model, prepared.device, reporter)?;
-    run_prepared(&prepared, segmenter.as_mut(), options, shard, Watch { stop: &Stop::listen()?, tally, reporter })
+    run_prepared(&prepared, segmenter.as_mut(), options, shard, Watch { stop: &Stop::listen()?, metrics, reporter })
 }
 
 /// Runs a prepared job, or its part of one, with a model that is loaded.
@@ -86,35 +86,35 @@ pub(super) fn run_prepared(
     shard: Option<Shard>,
     watch: Watch<'_>,
 ) -> Result<()> {
-    let Watch { stop, tally, reporter } = watch;
+    let Watch { stop, metrics, reporter } = watch;
     let plan = &prepared.plan;
     let shares = match shard {
         None => vec![Some(Share::All); plan.scenes.len()],
-        Some(Shard { index, count }) => deal(&prepared.costs(), index, count),
+        Some(Shard { index, count }) => partition(&prepared.costs(), index, count),
     };
     let shares = plan.scenes.iter().zip(shares);
     let mine: Vec<(&ScenePlan, Share)> = shares.filter_map(|(scene, share)| Some((scene, share?))).collect();
-    tally.scenes.add(mine.len());
-    tally.windows.add(mine.iter().map(|(scene, _)| plan.grid(scene).len()).sum());
-    let mut holes = 0;
+    metrics.scenes.add(mine.len());
+    metrics.windows.add(mine.iter().map(|(scene, _)| plan.grid(scene).len()).sum());
+    let mut failed = 0;
     for (scene, share) in mine {
         let engine = prepared.engine(scene, options, share)?;
         engine.notes.iter().for_each(|note| reporter.note(note));
         let started = Instant::now();
         let outcome = stop.orderly(|| engine::run(&engine, segmenter, watch))?;
-        holes += finish(&engine, outcome, (started, By::Run), prepared, tally, reporter)?;
+        failed += finish(&engine, outcome, (started, By::Run), prepared, metrics, reporter)?;
         model::memory::trim_heap();
     }
-    without_holes(holes)
+    check_failed_windows(failed)
 }
 
 /// Makes the outputs of a job whose rows have been computed in shards.
 ///
 /// # Errors
 /// Rows are missing, or as [`run`].
-pub fn merge(spec: &Spec, trust: bool, options: Options, tally: &Tally, reporter: &Reporter) -> Result<()> {
+pub fn merge(spec: &Spec, trust: bool, options: Options, metrics: &RunMetrics, reporter: &Reporter) -> Result<()> {
     let prepared = prepare(spec, trust, Folders::Make, options.existing(false), reporter)?;
-    merge_prepared(&prepared, options, None, tally, reporter)
+    merge_prepared(&prepared, options, None, metrics, reporter)
 }
 
 /// Workers that this process has started and that have ended.
@@ -130,35 +130,35 @@ pub(super) fn merge_prepared(
     prepared: &Prepared,
     options: Options,
     started: Option<&Started>,
-    tally: &Tally,
+    metrics: &RunMetrics,
     reporter: &Reporter,
 ) -> Result<()> {
-    tally.scenes.add(prepared.plan.scenes.len());
-    let mut holes = 0;
+    metrics.scenes.add(prepared.plan.scenes.len());
+    let mut failed = 0;
     for (index, scene) in prepared.plan.scenes.iter().enumerate() {
         let engine = prepared.engine(scene, options, Share::All)?;
         let now = Instant::now();
-        let outcome = engine::merge(&engine, tally)?;
+        let outcome = engine::merge(&engine, metrics)?;
         let by = match started {
             None => (now, By::Shards),
             Some(Started { workers, at, finished_before }) => {
                 let earlier = finished_before.get(index).copied().unwrap_or(false);
                 if matches!(outcome, Outcome::Earlier(_)) && !earlier {
                     // Its worker has told of it.
-                    tally.scenes_finished.add(1);
+                    metrics.scenes_finished.add(1);
                     continue;
                 }
                 (*at, By::Workers(*workers))
             }
         };
-        holes += finish(&engine, outcome, by, prepared, tally, reporter)?;
+        failed += finish(&engine, outcome, by, prepared, metrics, reporter)?;
     }
-    without_holes(holes)
+    check_failed_windows(failed)
 }
 
 /// Whether every scene of a job has been finished, by whichever run. The job is looked at as `check` does.
 pub fn is_finished(spec: &Spec, trust: bool, reporter: &Reporter) -> Result<bool> {
-    Ok(prepare(spec, trust, Folders::Look, Existing::RefuseShared, reporter)?
+    Ok(prepare(spec, trust, Folders::CheckOnly, Existing::RefuseShared, reporter)?
         .finished()?
         .into_iter()
         .all(|finished| finished))
@@ -172,13 +172,13 @@ enum By {
     Workers(usize),
 }
 
-fn without_holes(holes: usize) -> Result<()> {
-    if holes == 0 {
+fn check_failed_windows(failed: usize) -> Result<()> {
+    if failed == 0 {
         return Ok(());
     }
-    let windows = if holes == 1 { "a window".to_owned() } else { format!("{holes} windows") };
-    Err(Error::new(Kind::Holes, format!("the results have holes: {windows} could not be computed")).with_hint(
-        "Pixels that no other window reaches are nodata there. Mend the scene and run again with --overwrite.",
+    let windows = if failed == 1 { "a window".to_owned() } else { format!("{failed} windows") };
+    Err(Error::new(Kind::FailedWindows, format!("the results are incomplete: {windows} could not be computed")).with_hint(
+        "Pixels that no other window reaches are nodata there. Repair the input raster and run again with --overwrite.",
     ))
 }
 
@@ -207,7 +207,7 @@ impl Prepared {
 
     fn engine<'a>(&'a self, scene: &'a ScenePlan, options: Options, share: Share) -> Result<Engine<'a>> {
         let Self { plan, model, device, with_model, .. } = self;
-        let (identity, notes) = provenance::identity(plan, scene, model, *device)?;
+        let (fingerprint, notes) = provenance::fingerprint(plan, scene, model, *device)?;
         Ok(Engine {
             plan,
             scene,
@@ -223,7 +223,7 @@ impl Prepared {
             classifier: classifier(plan),
             classes: classes(plan),
             tags: provenance::tags(plan, model),
-            identity,
+            fingerprint,
             notes,
         })
     }
@@ -253,7 +253,7 @@ pub(super) fn prepare(
     for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {
         folders.ready(path)?;
     }
-    products_foreseen(&plan)?;
+    validate_products(&plan)?;
     let device = device(plan.device, &model, reporter)?;
     inputs.notes.iter().chain(&plan.notes).for_each(|note| reporter.note(note));
     let prepared = Prepared { plan, model, device, job: spec.written(), with_model: OnceLock::new() };
@@ -267,18 +267,18 @@ fn outputs_allowed(prepared: &Prepared, existing: Existing) -> Result<()> {
     let mut products = Vec::new();
     let mut known = Vec::new();
     for scene in &plan.scenes {
-        let there = results::products(plan, scene, &Identity::default())?;
+        let there = results::products(plan, scene, &Fingerprint::default())?;
         if !there.iter().any(|(_, product)| product.exists()) {
             continue;
         }
         // Only what is there has to be compared; that costs the estimate of a stretch.
         let engine = prepared.engine(scene, Options::default(), Share::All)?;
-        let identity = match existing {
-            Existing::Replace => engine.identity.clone(),
-            _ => engine::whole_identity(&engine)?,
+        let fingerprint = match existing {
+            Existing::Replace => engine.fingerprint.clone(),
+            _ => engine::whole_fingerprint(&engine)?,
         };
-        products.extend(results::products(plan, scene, &identity)?);
-        known.push((scene, identity));
+        products.extend(results::products(plan, scene, &fingerprint)?);
+        known.push((scene, fingerprint));
     }
     let begun = plan.scenes.iter().any(|scene| Journal::is_begun(&Journal::folder(&scene.outputs.labels)));
     outputs::check(products.iter().map(|(_, product)| product), existing, false).map_err(|error| match begun && existing == Existing::Refuse {
@@ -287,7 +287,7 @@ fn outputs_allowed(prepared: &Prepared, existing: Existing) -> Result<()> {
         ),
         false => error,
     })?;
-    known.iter().try_for_each(|(scene, identity)| Results::check(plan, scene, identity, existing).map(drop))
+    known.iter().try_for_each(|(scene, fingerprint)| Results::check(plan, scene, fingerprint, existing).map(drop))
 }
 
 /// Says that a model is missing before anything of it is read.
@@ -299,11 +299,11 @@ fn model_is_there(choice: &ModelChoice) -> Result<()> {
 }
 
 /// Refuses vector products that could not be made of the labels in the end.
-fn products_foreseen(plan: &Plan) -> Result<()> {
+fn validate_products(plan: &Plan) -> Result<()> {
     let Some(product) = &plan.product else { return Ok(()) };
     for scene in &plan.scenes {
         let crs = scene.output_grid().1.and_then(|place| place.crs_wkt.as_deref());
-        scene.outputs.polygons.as_deref().map_or(Ok(()), |path| vector::foresee(crs, path, &product.options))?;
+        scene.outputs.polygons.as_deref().map_or(Ok(()), |path| vector::validate(crs, path, &product.options))?;
     }
     Ok(())
 }
@@ -334,7 +334,7 @@ fn memory_suffices(plan: &Plan) -> Result<()> {
 pub(super) enum Folders {
     Make,
     /// Leave no trace.
-    Look,
+    CheckOnly,
 }
 
 impl Folders {
@@ -342,7 +342,7 @@ impl Folders {
     fn ready(self, path: &Path) -> Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if folder.is_dir() {
-            return raster::prove_writable(path);
+            return raster::check_writable(path);
         }
         if let Some(file) = folder.ancestors().find(|above| above.is_file()) {
             return Err(Error::input(format!("cannot write {}: {} is a file", path.display(), file.display()))
@@ -352,11 +352,11 @@ impl Folders {
             std::fs::create_dir_all(folder)
                 .input(|| format!("cannot make the output folder {}", folder.display()))
                 .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
-            return raster::prove_writable(path);
+            return raster::check_writable(path);
         }
         match folder.ancestors().skip(1).find(|above| above.exists()) {
-            Some(above) => raster::prove_writable(&above.join("segearth.probe")),
-            None => raster::prove_writable(Path::new("segearth.probe")),
+            Some(above) => raster::check_writable(&above.join("segearth.probe")),
+            None => raster::check_writable(Path::new("segearth.probe")),
         }
     }
 }
@@ -398,7 +398,7 @@ pub(super) fn usable(choice: DeviceChoice, reporter: &Reporter) -> Result<Device
 
 fn segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Reporter) -> Result<Box<dyn Segmenter>> {
     let plain = plain_segmenter(plan, model, device, reporter)?;
-    Ok(if plan.method.eight_sides { Box::new(EightSides::new(plain)) } else { plain })
+    Ok(if plan.method.d4 { Box::new(D4::new(plain)) } else { plain })
 }
 
 fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Reporter) -> Result<Box<dyn Segmenter>> {
@@ -409,7 +409,7 @@ fn plain_segmenter(plan: &Plan, model: &Model, device: Device, reporter: &Report
             let Method { debias, channels, half_resolution, .. } = plan.method;
             let shortcuts = Shortcuts { channels, half_resolution };
             let segmenter = model::segmenter(bundle, device, &queries, debias, shortcuts)?;
-            segmenter.remark().into_iter().for_each(|remark| reporter.note(remark));
+            segmenter.warning().into_iter().for_each(|warning| reporter.note(warning));
             Ok(segmenter)
         }
     }
@@ -420,9 +420,9 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
     let Prompts { tokenizer, templates, prompts } = Prompts::of(plan, bundle)?;
     prompts::notes(plan, &tokenizer, &templates)?.iter().for_each(|note| reporter.note(note));
     let wording = Wording { prompts: &prompts, templates: &templates };
-    let identity = bundle.text_identity()?;
+    let fingerprint = bundle.text_fingerprint()?;
     let cache = QueryCache::of_user();
-    if let Some(queries) = cache.as_ref().and_then(|cache| cache.get(&identity, wording)) {
+    if let Some(queries) = cache.as_ref().and_then(|cache| cache.get(&fingerprint, wording)) {
         reporter.detail("The prompts' features come from the cache.");
         prompts::same_queries(plan, &tokenizer, &queries)?.iter().for_each(|note| reporter.note(note));
         return Ok(queries);
@@ -440,26 +440,26 @@ fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) ->
         .input(|| format!("cannot use the model in {}", bundle.folder.display()));
     }
     prompts::same_queries(plan, &tokenizer, &queries)?.iter().for_each(|note| reporter.note(note));
-    if let Some(Err(error)) = cache.map(|cache| cache.put(&identity, wording, &queries)) {
+    if let Some(Err(error)) = cache.map(|cache| cache.put(&fingerprint, wording, &queries)) {
         reporter.note(&format!("The prompts' features are not kept for the next job: {error}."));
     }
     Ok(queries)
 }
 
-/// Makes what is made from a scene's rasters, and tells of it. Gives the number of holes.
+/// Makes what is made from a scene's rasters, and tells of it. Gives the number of failed windows.
 fn finish(
     engine: &Engine<'_>,
     outcome: Outcome,
     (started, by): (Instant, By),
     prepared: &Prepared,
-    tally: &Tally,
+    metrics: &RunMetrics,
     reporter: &Reporter,
 ) -> Result<usize> {
     let scene = engine.scene;
     let Finished { counts, stretch, results, journal } = match outcome {
         Outcome::Finished(finished) => *finished,
         Outcome::Earlier(notes) => {
-            tally.scenes_earlier.add(1);
+            metrics.scenes_earlier.add(1);
             let name = scene.name();
             reporter
                 .note(&format!("{name} is finished, by an earlier run of this job; --overwrite computes it again."));
@@ -467,7 +467,7 @@ fn finish(
             return Ok(0);
         }
         Outcome::Shard => {
-            tally.scenes_finished.add(1);
+            metrics.scenes_finished.add(1);
             if let Share::Shard { index, count, .. } = engine.share {
                 reporter.note(&format!(
                     "Shard {index}/{count} of {} is finished; when all are, `segearth merge` makes the results.",
@@ -479,7 +479,7 @@ fn finish(
     };
     let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
     if let Some(path) = &scene.outputs.polygons {
-        let mut remark = String::new();
+        let mut detail = String::new();
         if results.any(&VECTORS) {
             let staged = results.stage(&VECTORS)?;
             let product = engine.plan.product.clone().unwrap_or_default();
@@ -496,10 +496,10 @@ fn finish(
             .map_err(|error| staged.explain(error))?;
             polygons.notes.iter().for_each(|note| reporter.note(&staged.shown(note)));
             let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
-            remark = format!("{} {unit}", polygons.polygons);
+            detail = format!("{} {unit}", polygons.polygons);
             staged.publish()?;
         }
-        outputs.push(Output { remark, ..output("polygons", path) });
+        outputs.push(Output { detail, ..output("polygons", path) });
         let beside = [("graph", &scene.outputs.graph), ("zones", &scene.outputs.zones)];
         outputs.extend(beside.into_iter().filter_map(|(what, path)| Some(output(what, path.as_deref()?))));
     }
@@ -508,7 +508,7 @@ fn finish(
     if results.any(&pictures) {
         let staged = results.stage(&pictures)?;
         let [preview, report] = pictures.map(|key| staged.path(key));
-        let look = Look {
+        let look = ReportOutputs {
             engine,
             counts: &counts,
             stretch: &stretch,
@@ -525,7 +525,7 @@ fn finish(
     let shards = journal.shards();
     journal.remove()?;
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
-    for hole in &counts.holes {
+    for hole in &counts.failed_windows {
         reporter.note(&format!("{} has a hole: {hole} could not be computed.", scene.name()));
     }
     let (size, _) = scene.output_grid();
@@ -551,8 +551,8 @@ fn finish(
         nodata_area: counts.areas.as_ref().map(|areas| areas.nodata),
         outputs,
     });
-    tally.scenes_finished.add(1);
-    Ok(counts.holes.len())
+    metrics.scenes_finished.add(1);
+    Ok(counts.failed_windows.len())
 }
 
 /// What is said of a scene all of which is marked as without data.
@@ -562,7 +562,7 @@ fn without_data(scene: &ScenePlan, found: &str) -> String {
 }
 
 fn output<'a>(what: &'a str, path: &'a std::path::Path) -> Output<'a> {
-    Output { what, path, remark: String::new() }
+    Output { what, path, detail: String::new() }
 }
 
 fn shares<'a>(classes: &'a [ClassInfo], counts: &Counts) -> Vec<ClassShare<'a>> {

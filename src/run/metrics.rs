@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::process;
-use super::tally::{Count, Tally};
+use super::run_metrics::{Count, RunMetrics};
 use crate::atomic;
 use crate::error::{Error, Kind, Result};
 use crate::raster;
@@ -26,14 +26,14 @@ const BEGINNING: &str = "# HELP segearth_";
 /// Those of the work; before it, that the file cannot be written. Later on that is no reason to stop, and a note.
 pub fn watched<T>(
     file: Option<&Path>,
-    tally: &Tally,
+    metrics: &RunMetrics,
     reporter: &Reporter,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let Some(path) = file else { return work() };
-    raster::prove_writable(path)?;
+    raster::check_writable(path)?;
     ours(path)?;
-    let mut metrics = Metrics::new(path, tally);
+    let mut metrics = Metrics::new(path, metrics);
     metrics.write(State::Running)?;
     let result = thread::scope(|scope| {
         let (end, ended) = channel::<()>();
@@ -84,8 +84,8 @@ impl State {
 
     fn of<T>(result: &Result<T>) -> Self {
         match result.as_ref().map_err(Error::kind) {
-            // Holes that were allowed are counted as what they are.
-            Ok(_) | Err(Kind::Holes) => Self::Finished,
+            // Failed windows that were allowed are counted as such.
+            Ok(_) | Err(Kind::FailedWindows) => Self::Finished,
             Err(Kind::Stopped { .. }) => Self::Stopped,
             Err(_) => Self::Failed,
         }
@@ -100,7 +100,7 @@ enum Type {
 
 struct Metrics<'a> {
     path: PathBuf,
-    tally: &'a Tally,
+    metrics: &'a RunMetrics,
     /// What tells this file's numbers from those of another in the same folder.
     run: String,
     begun: SystemTime,
@@ -109,15 +109,15 @@ struct Metrics<'a> {
 }
 
 impl<'a> Metrics<'a> {
-    fn new(path: &Path, tally: &'a Tally) -> Self {
+    fn new(path: &Path, metrics: &'a RunMetrics) -> Self {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let run = stem.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let last = (Instant::now(), tally.windows_computed.get());
-        Self { path: path.to_owned(), tally, run, begun: SystemTime::now(), last }
+        let last = (Instant::now(), metrics.windows_computed.get());
+        Self { path: path.to_owned(), metrics, run, begun: SystemTime::now(), last }
     }
 
     fn write(&mut self, state: State) -> Result<()> {
-        let (now, computed) = (Instant::now(), self.tally.windows_computed.get());
+        let (now, computed) = (Instant::now(), self.metrics.windows_computed.get());
         let seconds = now.duration_since(self.last.0).as_secs_f64();
         let rate = (computed - self.last.1) as f64 / seconds.max(1e-3);
         self.last = (now, computed);
@@ -127,7 +127,7 @@ impl<'a> Metrics<'a> {
     /// `rate`: windows a second.
     fn text(&self, state: State, rate: f64, now: SystemTime) -> String {
         use Type::{Counter, Gauge};
-        let tally = self.tally;
+        let metrics = self.metrics;
         let number = |count: &Count| count.get() as f64;
         let unix = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as f64 / 1e3;
         let mut text = String::new();
@@ -144,28 +144,28 @@ impl<'a> Metrics<'a> {
         };
         let states = State::ALL.map(|(one, name)| (name, f64::from(u8::from(one == state))));
         family("state", Gauge, "1 for the state that the run is in.", "state", &states);
-        family("job_scenes", Gauge, "Scenes of the job.", "", &[("", number(&tally.scenes))]);
-        let scenes = [("finished", number(&tally.scenes_finished)), ("earlier", number(&tally.scenes_earlier))];
+        family("job_scenes", Gauge, "Scenes of the job.", "", &[("", number(&metrics.scenes))]);
+        let scenes = [("finished", number(&metrics.scenes_finished)), ("earlier", number(&metrics.scenes_earlier))];
         family("scenes_total", Counter, "Scenes done, by this run or an earlier one.", "outcome", &scenes);
         family(
             "job_windows",
             Gauge,
             "Windows of the job that this process is to do.",
             "",
-            &[("", number(&tally.windows))],
+            &[("", number(&metrics.windows))],
         );
         let windows = [
-            ("computed", number(&tally.windows_computed)),
-            ("empty", number(&tally.windows_empty)),
-            ("hole", number(&tally.windows_holes)),
-            ("earlier", number(&tally.windows_earlier)),
+            ("computed", number(&metrics.windows_computed)),
+            ("empty", number(&metrics.windows_empty)),
+            ("failed", number(&metrics.windows_failed)),
+            ("earlier", number(&metrics.windows_earlier)),
         ];
         let help = "Windows done: computed, without data, failed and left out, computed by an earlier run.";
         family("windows_total", Counter, help, "outcome", &windows);
         let help = "Windows computed a second since the file was last written.";
         family("windows_per_second", Gauge, help, "", &[("", (rate * 1e3).round() / 1e3)]);
-        family("rows_total", Counter, "Rows of pixels finished by this run.", "", &[("", number(&tally.rows))]);
-        let queues = [("model", number(&tally.for_model)), ("stitcher", number(&tally.for_stitcher))];
+        family("rows_total", Counter, "Rows of pixels finished by this run.", "", &[("", number(&metrics.rows))]);
+        let queues = [("model", number(&metrics.for_model)), ("stitcher", number(&metrics.for_stitcher))];
         family("queue_batches", Gauge, "Batches that wait for the model, and for the stitcher.", "queue", &queues);
         family("resident_memory_bytes", Gauge, "Memory of the process.", "", &[("", process::resident())]);
         family("peak_memory_bytes", Gauge, "The most that it has been.", "", &[("", process::peak())]);
@@ -181,13 +181,13 @@ mod tests {
 
     #[test]
     fn every_family_has_its_help_and_type() {
-        let tally = Tally::default();
-        tally.scenes.add(3);
-        tally.windows.add(12);
-        tally.windows_computed.add(7);
-        tally.for_model.add(2);
-        tally.for_stitcher.take(1);
-        let metrics = Metrics::new(Path::new("metrics/a \"city\".prom"), &tally);
+        let metrics = RunMetrics::default();
+        metrics.scenes.add(3);
+        metrics.windows.add(12);
+        metrics.windows_computed.add(7);
+        metrics.for_model.add(2);
+        metrics.for_stitcher.take(1);
+        let metrics = Metrics::new(Path::new("metrics/a \"city\".prom"), &metrics);
         let text = metrics.text(State::Running, 1.25, UNIX_EPOCH + Duration::from_millis(1_795_450_702_123));
         // What is of this process and moment.
         let kept =
@@ -213,7 +213,7 @@ mod tests {
         # TYPE segearth_windows_total counter
         segearth_windows_total{run="a \"city\"",outcome="computed"} 7
         segearth_windows_total{run="a \"city\"",outcome="empty"} 0
-        segearth_windows_total{run="a \"city\"",outcome="hole"} 0
+        segearth_windows_total{run="a \"city\"",outcome="failed"} 0
         segearth_windows_total{run="a \"city\"",outcome="earlier"} 0
         # HELP segearth_windows_per_second Windows computed a second since the file was last written.
         # TYPE segearth_windows_per_second gauge
@@ -241,13 +241,13 @@ mod tests {
     fn the_file_tells_how_it_ended_and_is_nobody_elses() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.prom");
-        let (tally, reporter) = (Tally::default(), Reporter::silent());
+        let (metrics, reporter) = (RunMetrics::default(), Reporter::silent());
         let state = || {
             let text = std::fs::read_to_string(&path).unwrap();
             text.lines().find(|line| line.starts_with("segearth_state") && line.ends_with(" 1")).unwrap().to_owned()
         };
         let end = |end: Result<()>| {
-            watched(Some(&path), &tally, &reporter, || {
+            watched(Some(&path), &metrics, &reporter, || {
                 assert!(state().contains("running"));
                 end
             })
@@ -255,7 +255,7 @@ mod tests {
         end(Ok(())).unwrap();
         assert!(state().contains("finished"));
         for (kind, word) in [
-            (Kind::Holes, "finished"),
+            (Kind::FailedWindows, "finished"),
             (Kind::Stopped { signal: 15 }, "stopped"),
             (Kind::Input, "failed"),
             (Kind::Internal, "failed"),
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 
         std::fs::write(&path, "scene: a.tif\n").unwrap();
-        let refused = watched(Some(&path), &tally, &reporter, || -> Result<()> { panic!("no work is begun") });
+        let refused = watched(Some(&path), &metrics, &reporter, || -> Result<()> { panic!("no work is begun") });
         assert!(refused.unwrap_err().to_string().contains("is no file of metrics"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "scene: a.tif\n");
     }

@@ -2,46 +2,48 @@
 
 mod bench;
 mod change;
-mod deal;
 mod engine;
 mod evaluate;
 mod job;
-mod look;
 mod metrics;
 mod models;
+mod partition;
 mod process;
 mod prompts;
 mod provenance;
+mod report_outputs;
 mod results;
+mod run_metrics;
 mod stop;
 mod submit;
-mod tally;
 mod upsampler;
 mod vectorize;
 mod workers;
 
 use std::process::ExitCode;
 
-use tally::Tally;
+use run_metrics::RunMetrics;
 
-use crate::cli::{Cli, Command, MetricsOption, ReferencePage, RunOptions, Unread, command_reference};
+use crate::cli::{Cli, CliExit, Command, MetricsOption, ReferencePage, RunOptions, command_reference};
 use crate::error::{Error, Result};
 use crate::outputs::Existing;
-use crate::report::{Manner, Reporter};
+use crate::report::{Reporter, ReporterOptions};
 use crate::{pipeline, raster};
 
 /// A program from its command line to its exit code: `work` does what the command line says.
-pub fn program(read: Result<Cli, Unread>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> ExitCode {
+pub fn program(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> ExitCode {
     let (reporter, outcome) = match read {
         Ok(cli) => {
             let (quiet, verbosity, no_colour) = (cli.global.quiet, cli.global.verbose, cli.global.no_color);
-            let reporter = Reporter::new(Manner { quiet, verbosity, no_colour, json: cli.global.json() });
+            let reporter = Reporter::new(ReporterOptions { quiet, verbosity, no_colour, json: cli.global.json() });
             reporter.take_panics();
             let outcome = work(&cli, &reporter);
             (reporter, outcome)
         }
-        Err(Unread::Said(code)) => return code,
-        Err(Unread::Fault { error, json }) => (Reporter::new(Manner { json, ..Manner::default() }), Err(error)),
+        Err(CliExit::Printed(code)) => return code,
+        Err(CliExit::Error { error, json }) => {
+            (Reporter::new(ReporterOptions { json, ..ReporterOptions::default() }), Err(error))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,36 +57,36 @@ pub fn program(read: Result<Cli, Unread>, work: impl FnOnce(&Cli, &Reporter) -> 
 /// Does what the command line asks for.
 pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     raster::init();
-    if let Some(listener) = reporter.listener() {
-        raster::overhear(listener);
+    if let Some(gdal_message_handler) = reporter.gdal_message_handler() {
+        raster::set_gdal_message_handler(gdal_message_handler);
     }
     let trust = cli.global.trust;
     match &cli.command {
-        Command::Run(args) => watched(&args.options.metrics, reporter, |tally| {
+        Command::Run(args) => watched(&args.options.metrics, reporter, |metrics| {
             let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
             if let Some(workers) = args.options.workers {
-                return workers::run(&spec, trust, workers, args.options.overwrite, tally, reporter);
+                return workers::run(&spec, trust, workers, args.options.overwrite, metrics, reporter);
             }
-            job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
+            job::run(&spec, trust, options(&args.options), args.options.shard, metrics, reporter)
         }),
         Command::Check(args) => {
             let existing = if args.overwrite { Existing::Replace } else { Existing::Refuse };
             job::check(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, existing, reporter)
         }
-        Command::Segment(args) => watched(&args.options.metrics, reporter, |tally| {
+        Command::Segment(args) => watched(&args.options.metrics, reporter, |metrics| {
             let spec = pipeline::from_flags(&args.overrides())?;
             if let Some(workers) = args.options.workers {
-                return workers::run(&spec, trust, workers, args.options.overwrite, tally, reporter);
+                return workers::run(&spec, trust, workers, args.options.overwrite, metrics, reporter);
             }
-            job::run(&spec, trust, options(&args.options), args.options.shard, tally, reporter)
+            job::run(&spec, trust, options(&args.options), args.options.shard, metrics, reporter)
         }),
         Command::Bench(args) => bench::run(args, trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Change(args) => change::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
-        Command::Merge(args) => watched(&args.metrics, reporter, |tally| {
+        Command::Merge(args) => watched(&args.metrics, reporter, |metrics| {
             let options = engine::Options { overwrite: args.overwrite, ..engine::Options::default() };
-            job::merge(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, options, tally, reporter)
+            job::merge(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, options, metrics, reporter)
         }),
         Command::Submit(command) => submit::run(command, trust, reporter),
         Command::Schema => {
@@ -104,9 +106,9 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
 }
 
 /// Does work that counts what it does, for a file of metrics where one is asked for.
-fn watched(option: &MetricsOption, reporter: &Reporter, work: impl FnOnce(&Tally) -> Result<()>) -> Result<()> {
-    let tally = Tally::default();
-    metrics::watched(option.metrics.as_deref(), &tally, reporter, || work(&tally))
+fn watched(option: &MetricsOption, reporter: &Reporter, work: impl FnOnce(&RunMetrics) -> Result<()>) -> Result<()> {
+    let metrics = RunMetrics::default();
+    metrics::watched(option.metrics.as_deref(), &metrics, reporter, || work(&metrics))
 }
 
 /// Measures the model alone. Calls nothing of GDAL.
@@ -118,6 +120,6 @@ pub fn model_bench(cli: &Cli, reporter: &Reporter) -> Result<()> {
 }
 
 fn options(args: &RunOptions) -> engine::Options {
-    let &RunOptions { memory, overwrite, allow_holes, .. } = args;
-    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_holes }
+    let &RunOptions { memory, overwrite, allow_failed_windows, .. } = args;
+    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_failed_windows }
 }

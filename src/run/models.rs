@@ -8,7 +8,7 @@ use crate::cli::{Activation, Attention, FetchArgs, ImportArgs, ImportOptions, Mo
 use crate::error::{Error, Result};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fetch::{self, Checked, Client, Fetched};
-use crate::model::import::{Import, import, prove_free};
+use crate::model::import::{Import, check_free, import};
 use crate::model::registry::{self, Model};
 use crate::network;
 use crate::network::export;
@@ -89,7 +89,7 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
         None => registry::folder().ok_or_else(|| no_folder("models").with_hint("Give --output DIR."))?.join(model.name),
     };
     // Before the download: it may be two gigabytes.
-    prove_free(&output, args.overwrite)?;
+    check_free(&output, args.overwrite)?;
     let variable = |name: &str| std::env::var(name).ok();
     let client = Client::new(variable(fetch::BASE_VARIABLE).as_deref(), variable(fetch::TOKEN_VARIABLE).as_deref())?;
     let own = args.upsampler.as_deref();

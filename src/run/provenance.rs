@@ -3,7 +3,7 @@
 use super::engine::DEVICE;
 use crate::error::Result;
 use crate::hash;
-use crate::journal::Identity;
+use crate::journal::Fingerprint;
 use crate::model::fake::Answer;
 use crate::model::registry::Model;
 use crate::model::torch::Device;
@@ -14,13 +14,18 @@ use crate::raster::{self, Stamps};
 ///
 /// The device belongs to it: a GPU adds in another order than a CPU. Batch, memory and threads do not. Gives as well what the
 /// reader should know of it.
-pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -> Result<(Identity, Vec<String>)> {
-    let mut identity = Identity::default();
+pub fn fingerprint(
+    plan: &Plan,
+    scene: &ScenePlan,
+    model: &Model,
+    device: Device,
+) -> Result<(Fingerprint, Vec<String>)> {
+    let mut fingerprint = Fingerprint::default();
     for (name, value) in tags(plan, model) {
-        identity.set(&name.trim_start_matches("SEGEARTH_").to_lowercase(), value);
+        fingerprint.set(&name.trim_start_matches("SEGEARTH_").to_lowercase(), value);
     }
     if let Model::Fake(answer) = model {
-        identity.set(
+        fingerprint.set(
             "model",
             match answer {
                 Answer::Identity => "fake:identity",
@@ -28,34 +33,34 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
             },
         );
     }
-    identity.set(DEVICE, if device == Device::Cpu { "cpu" } else { "cuda" });
+    fingerprint.set(DEVICE, if device == Device::Cpu { "cpu" } else { "cuda" });
     let Stamps { lines, order, notes } = raster::stamps(&scene.info)?;
-    identity.set("scene", lines.join("\n"));
+    fingerprint.set("scene", lines.join("\n"));
     // Which lies on top decides where tiles overlap.
     if !order.is_empty() {
-        identity.set("tiles", order.join("\n"));
+        fingerprint.set("tiles", order.join("\n"));
     }
     let (size, _) = scene.output_grid();
     let seen = scene.info.size;
-    identity.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
-    identity.set("bands", format!("{:?}", scene.bands));
+    fingerprint.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
+    fingerprint.set("bands", format!("{:?}", scene.bands));
     if let Some(mask) = scene.info.mask_fact(scene.bands) {
-        identity.set("mask", mask);
+        fingerprint.set("mask", mask);
     }
     if let Some(conversion) = scene.conversion() {
-        identity.set("conversion", hash::of(&conversion));
+        fingerprint.set("conversion", hash::of(&conversion));
     }
     if let Some(area) = &scene.info.access.area {
-        identity.set("aoi", hash::of(format!("{area:?}")));
+        fingerprint.set("aoi", hash::of(format!("{area:?}")));
     }
     let look = |class: &crate::pipeline::ClassPlan| {
         let [red, green, blue] = class.colour;
         let threshold = class.threshold.unwrap_or(plan.method.threshold);
         format!("{} #{red:02x}{green:02x}{blue:02x} from {threshold}", class.name)
     };
-    identity.set("looks", plan.classes.iter().map(look).collect::<Vec<_>>().join("; "));
-    identity.set("background", plan.background.map_or("none".to_owned(), |class| class.to_string()));
-    identity.set(
+    fingerprint.set("looks", plan.classes.iter().map(look).collect::<Vec<_>>().join("; "));
+    fingerprint.set("background", plan.background.map_or("none".to_owned(), |class| class.to_string()));
+    fingerprint.set(
         "templates",
         match &plan.method.templates {
             TemplateChoice::File(path) => {
@@ -64,13 +69,13 @@ pub fn identity(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -
             other => format!("{other:?}"),
         },
     );
-    identity.set("rasters", format!("{:?}", plan.rasters));
+    fingerprint.set("rasters", format!("{:?}", plan.rasters));
     let outputs: Vec<&str> = scene.outputs.named().map(|(name, _)| name).collect();
-    identity.set("outputs", outputs.join(", "));
+    fingerprint.set("outputs", outputs.join(", "));
     if let Some(product) = plan.product.as_ref().filter(|product| **product != Product::default()) {
-        identity.set("product", format!("{product:?}"));
+        fingerprint.set("product", format!("{product:?}"));
     }
-    Ok((identity, notes))
+    Ok((fingerprint, notes))
 }
 
 /// What results say of how they came to be.
@@ -91,7 +96,7 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
                 plan.tiling.window,
                 plan.tiling.stride,
                 plan.tiling.blend,
-                if plan.method.eight_sides { " tta=d4" } else { "" },
+                if plan.method.d4 { " tta=d4" } else { "" },
                 plan.method.channels.map_or(String::new(), |channels| format!(" channels={channels}")),
                 if plan.method.half_resolution { " half_resolution" } else { "" }
             ),

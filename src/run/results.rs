@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::journal::Identity;
+use crate::journal::Fingerprint;
 use crate::outputs::{self, Existing, Product, Staging, Verdict};
 use crate::pipeline::{Plan, ScenePlan};
 use crate::raster;
@@ -20,12 +20,12 @@ pub struct Results {
 }
 
 impl Results {
-    /// Decides about the outputs of a scene that is run on `identity`, stretch included.
+    /// Decides about the outputs of a scene that is run on `fingerprint`, stretch included.
     ///
     /// # Errors
     /// Something is there that may not be replaced.
-    pub fn check(plan: &Plan, scene: &ScenePlan, identity: &Identity, existing: Existing) -> Result<Self> {
-        let products = products(plan, scene, identity)?;
+    pub fn check(plan: &Plan, scene: &ScenePlan, fingerprint: &Fingerprint, existing: Existing) -> Result<Self> {
+        let products = products(plan, scene, fingerprint)?;
         let verdicts = outputs::check(products.iter().map(|(_, product)| product), existing, false)?;
         let outputs = products.into_iter().zip(verdicts).map(|((key, product), verdict)| (key, product, verdict));
         let results = Self { existing, outputs: outputs.collect() };
@@ -95,7 +95,7 @@ impl Staged {
     /// # Errors
     /// As [`outputs::check`]; a folder that cannot be written.
     pub fn of_command(products: Vec<(&'static str, Product)>, existing: Existing) -> Result<Self> {
-        products.iter().try_for_each(|(_, product)| raster::prove_writable(product.target()))?;
+        products.iter().try_for_each(|(_, product)| raster::check_writable(product.target()))?;
         outputs::check(products.iter().map(|(_, product)| product), existing, true)?;
         let begun = |(key, product): (&'static str, Product)| Ok((key, Staging::begin(&product)?, true));
         Ok(Self { existing, outputs: products.into_iter().map(begun).collect::<Result<_>>()? })
@@ -124,8 +124,8 @@ impl Staged {
 }
 
 /// The outputs of a scene, each with the facts that decide its content.
-pub fn products(plan: &Plan, scene: &ScenePlan, identity: &Identity) -> Result<Vec<(&'static str, Product)>> {
-    let facts = facts(identity);
+pub fn products(plan: &Plan, scene: &ScenePlan, fingerprint: &Fingerprint) -> Result<Vec<(&'static str, Product)>> {
+    let facts = facts(fingerprint);
     let mut plain = facts.clone();
     plain.remove("product");
     let mut products = Vec::new();
@@ -161,8 +161,8 @@ const KEYS: [(&str, &str); 9] = [
 ];
 
 /// What decides a scene's outputs, as keys of a job where there is one: which other outputs there are does not.
-fn facts(identity: &Identity) -> Identity {
-    let mut facts = identity.clone();
+fn facts(fingerprint: &Fingerprint) -> Fingerprint {
+    let mut facts = fingerprint.clone();
     facts.remove("outputs");
     for word in facts.remove("method").unwrap_or_default().split_whitespace() {
         let (name, value) = word.split_once('=').unwrap_or((word, "true"));
@@ -173,16 +173,16 @@ fn facts(identity: &Identity) -> Identity {
 }
 
 /// What a command that is no job is run on.
-pub fn command_facts<'a>(command: &str, facts: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Identity {
-    let mut identity = Identity::default();
-    identity.set("command", command);
-    identity.set("version", env!("CARGO_PKG_VERSION"));
+pub fn command_facts<'a>(command: &str, facts: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Fingerprint {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.set("command", command);
+    fingerprint.set("version", env!("CARGO_PKG_VERSION"));
     for (name, value) in facts {
         if let Some(value) = value {
-            identity.set(name, value);
+            fingerprint.set(name, value);
         }
     }
-    identity
+    fingerprint
 }
 
 /// The name of an input by which it is known from any folder.

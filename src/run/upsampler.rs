@@ -37,7 +37,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
     let spec = pipeline::from_flags(&args.overrides())?;
     let inputs = pipeline::inputs(&spec, &raster::is_result)?;
     let bundle = bundle(&inputs.model, if trust { Trust::User } else { Trust::Hashes })?;
-    import::prove_free(&args.output, args.overwrite)?;
+    import::check_free(&args.output, args.overwrite)?;
     let found = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
     let plan = plan(args, &bundle, &found, reporter)?;
     let (scenes, notes) = pipeline::seen(&spec, found)?;
@@ -286,7 +286,7 @@ struct Settings {
 impl Settings {
     fn new(args: &TrainUpsamplerArgs, plan: &UpsamplerPlan, bundle: &Bundle) -> Result<Self> {
         Ok(Self {
-            model: bundle.text_identity()?,
+            model: bundle.text_fingerprint()?,
             images: args.images.clone(),
             bands: args.bands.clone(),
             stretch: args.stretch.clone(),

@@ -3,7 +3,7 @@
 use super::results::{Staged, command_facts, input};
 use crate::cli::VectorizeArgs;
 use crate::error::Result;
-use crate::journal::Identity;
+use crate::journal::Fingerprint;
 use crate::outputs::{Existing, Product};
 use crate::report::Reporter;
 use crate::scene::{ClassNames, ProductOptions};
@@ -32,7 +32,7 @@ pub fn run(args: &VectorizeArgs, reporter: &Reporter) -> Result<()> {
 }
 
 /// What the command is run on, by its flags.
-fn facts(args: &VectorizeArgs, options: &ProductOptions) -> Identity {
+fn facts(args: &VectorizeArgs, options: &ProductOptions) -> Fingerprint {
     let ProductOptions {
         classes,
         keep_background,

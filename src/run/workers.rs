@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::engine::Options;
 use super::job::{self, Folders, Prepared, Started};
+use super::run_metrics::RunMetrics;
 use super::stop::Stop;
-use super::tally::Tally;
 use crate::cli::Workers;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::torch::{Device, cuda_devices};
@@ -39,7 +39,7 @@ pub fn run(
     trust: bool,
     workers: Workers,
     overwrite: bool,
-    tally: &Tally,
+    metrics: &RunMetrics,
     reporter: &Reporter,
 ) -> Result<()> {
     // What is refused is refused once, before anybody starts.
@@ -54,7 +54,7 @@ pub fn run(
     if !finished_before.is_empty() && finished_before.iter().all(|finished| *finished) {
         // There is nothing to start anybody for.
         let started = Started { workers: count, at, finished_before };
-        return job::merge_prepared(&prepared, Options::default(), Some(&started), tally, reporter);
+        return job::merge_prepared(&prepared, Options::default(), Some(&started), metrics, reporter);
     }
     let stop = Stop::listen()?;
     let statuses = stop.orderly(|| -> Result<Vec<ExitStatus>> {
@@ -73,8 +73,8 @@ pub fn run(
     if let Some((signal, name)) = stop.signal() {
         return Err(Error::new(Kind::Stopped { signal }, format!("stopped by {name}")));
     }
-    let holes = i32::from(Error::new(Kind::Holes, "").exit_code());
-    let failed = |status: &ExitStatus| !status.success() && status.code() != Some(holes);
+    let failed = i32::from(Error::new(Kind::FailedWindows, "").exit_code());
+    let failed = |status: &ExitStatus| !status.success() && status.code() != Some(failed);
     let numbers: Vec<String> = (1..)
         .zip(&statuses)
         .filter(|(_, status)| failed(status))
@@ -85,10 +85,12 @@ pub fn run(
             .with_hint("Its own message stands above. The same command goes on with what is missing."));
     }
     let started = Started { workers: count, at, finished_before };
-    job::merge_prepared(&prepared, Options::default(), Some(&started), tally, reporter)?;
+    job::merge_prepared(&prepared, Options::default(), Some(&started), metrics, reporter)?;
     match statuses.iter().all(ExitStatus::success) {
         true => Ok(()),
-        false => Err(Error::new(Kind::Holes, "the results have holes: a worker has said which")),
+        false => {
+            Err(Error::new(Kind::FailedWindows, "the results are incomplete: a worker has said which windows failed"))
+        }
     }
 }
 

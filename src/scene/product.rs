@@ -147,7 +147,7 @@ pub struct ProductOptions {
 
 /// An option that does not fit, by its key in jobs; flags have hyphens for its underscores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
+pub struct InvalidOption {
     pub key: &'static str,
     pub message: String,
     pub hint: String,
@@ -157,7 +157,7 @@ const MASKS: &[Recipe] = &[Buildings, Roads, Water];
 
 impl ProductOptions {
     /// The options that are no such numbers, or that say nothing to the recipe.
-    pub fn misfits(&self, recipe: Recipe) -> Vec<Misfit> {
+    pub fn misfits(&self, recipe: Recipe) -> Vec<InvalidOption> {
         let mut misfits = Vec::new();
         let numbers = [
             ("min_area", self.min_area),
@@ -175,13 +175,13 @@ impl ProductOptions {
             if let Some(value) = value.filter(|value| !(0.0..=most).contains(value)) {
                 let allowed = if key == "least_iou" { "it must be from 0 to 1" } else { "it must be 0 or more" };
                 let message = format!("{} is {value}; {allowed}", key.replace('_', " "));
-                misfits.push(Misfit { key, message, hint: "Leave it out for the recipe's own value.".into() });
+                misfits.push(InvalidOption { key, message, hint: "Leave it out for the recipe's own value.".into() });
             }
         }
         for (key, given, recipes) in self.users() {
             if given && !recipes.contains(&recipe) {
                 let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name()).collect();
-                misfits.push(Misfit {
+                misfits.push(InvalidOption {
                     key,
                     message: format!("{} says nothing to the recipe {}", key.replace('_', " "), recipe.name()),
                     hint: format!("It is for {}: leave it out, or take that recipe.", names.join(", ")),
@@ -192,7 +192,11 @@ impl ProductOptions {
             for (key, given) in [("zone_field", self.zone_field.is_some()), ("zone_table", self.zone_table.is_some())] {
                 if given {
                     let message = format!("{} says nothing without zones", key.replace('_', " "));
-                    misfits.push(Misfit { key, message, hint: "Give the polygons of the zones as well.".into() });
+                    misfits.push(InvalidOption {
+                        key,
+                        message,
+                        hint: "Give the polygons of the zones as well.".into(),
+                    });
                 }
             }
         }

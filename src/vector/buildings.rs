@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gdal::vector::Geometry;
 
-use super::shape::{Confidence, LatticePolygon, Region};
+use super::shape::{Confidence, LabelRegion, LatticePolygon};
 use super::square::{self, Outline, Point, Prices, edge_middles};
 use super::wkb::polygon_wkb;
 use crate::geom::WorldPoint;
@@ -64,7 +64,7 @@ pub struct Building {
 const ROUND: usize = 32;
 
 /// Outlines a region of one part.
-pub fn outline(region: Region, options: &SquareOptions) -> Option<Building> {
+pub fn outline(region: LabelRegion, options: &SquareOptions) -> Option<Building> {
     let plain = region.parts.into_iter().next()?;
     let rings = plain_rings(&plain);
     let mut building = Building {
@@ -108,7 +108,7 @@ fn square(building: &mut Building, options: &SquareOptions) {
 }
 
 pub fn plain_rings(plain: &LatticePolygon) -> Vec<Vec<Point>> {
-    plain.rings().map(|ring| super::place::positions(ring).collect()).collect()
+    plain.rings().map(|ring| super::output_space::positions(ring).collect()).collect()
 }
 
 /// With the inside on the left for outer rings, on the right of the hole's own sense for holes.

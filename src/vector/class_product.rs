@@ -6,8 +6,8 @@ use super::bits::BitGrid;
 use super::coverage::PixelSize;
 use super::mask::{self, Disc};
 use super::output::{Layers, Names, PolygonOutput};
-use super::place::Place;
-use super::shape::Region;
+use super::output_space::OutputSpace;
+use super::shape::LabelRegion;
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use super::write::Field;
@@ -19,7 +19,7 @@ use crate::scene::ProductOptions;
 pub struct ClassProduct<'a> {
     pub source: LabelSource,
     pub scores: Option<ScoreSource>,
-    pub place: Place,
+    pub place: OutputSpace,
     pub pixel: PixelSize,
     /// The labels of the classes to work on.
     pub taken: Vec<u16>,
@@ -58,7 +58,7 @@ impl ClassProduct<'_> {
     /// say nothing.
     pub fn clean(&self, mask: &mut BitGrid, min_area: f64, max_hole: f64) {
         let ground = &self.source.placement.ground;
-        let area = |region: &Region| {
+        let area = |region: &LabelRegion| {
             // Whatever is near a threshold is small enough for one pixel to stand for all.
             let corner = region.parts.first().and_then(|part| part.outer.first()).map_or((0, 0), |at| (at.col, at.row));
             region.pixels as f64 * ground.pixel_area(f64::from(corner.0), f64::from(corner.1))
@@ -86,7 +86,7 @@ impl ClassProduct<'_> {
         mask: &BitGrid,
         class: u16,
         mut each_row: impl FnMut(&[u16]),
-        mut emit: impl FnMut(Region),
+        mut emit: impl FnMut(LabelRegion),
     ) -> Result<()> {
         let width = self.source.size.width;
         let empty = if class == u16::MAX { 0 } else { u16::MAX };

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::bits::BitGrid;
-use super::shape::{Confidence, Corner, LatticePolygon, Region};
+use super::shape::{Confidence, Corner, LabelRegion, LatticePolygon};
 
 /// Ground lengths that simplification works in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,7 +45,7 @@ pub struct Coverage {
     /// Arcs that only one side has walked so far, by their end and the direction back into them.
     open: HashMap<(Corner, u8), u32>,
     faces: Vec<Face>,
-    waiting: Vec<Region>,
+    waiting: Vec<LabelRegion>,
 }
 
 const OUTSIDE: u32 = u32::MAX;
@@ -83,7 +83,7 @@ impl Coverage {
     }
 
     /// Takes a region that the sweep closed with the row just seen; regions of the last row wait for `end`.
-    pub fn later(&mut self, region: Region) {
+    pub fn later(&mut self, region: LabelRegion) {
         if self.row == self.nodes.height() - 1 { self.waiting.push(region) } else { self.region(region) }
     }
 
@@ -103,7 +103,7 @@ impl Coverage {
     }
 
     /// Takes a finished region.
-    pub fn region(&mut self, region: Region) {
+    pub fn region(&mut self, region: LabelRegion) {
         let parts = region.parts.iter().map(|part| self.part(part)).collect();
         self.faces.push(Face { label: region.label, confidence: region.confidence, parts });
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::coverage::Coverage;
 use super::format::Format;
 use super::output::{Layers, Names, PolygonOutput, Summary};
-use super::place::Place;
-use super::shape::{Corner, Region};
+use super::output_space::OutputSpace;
+use super::shape::{Corner, LabelRegion};
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub fn landcover(
     out: &Path,
     options: &LandcoverOptions,
 ) -> Result<Summary> {
-    let place = Place::new(&source.placement, options.target_crs.as_deref(), Format::of(out)?)?;
+    let place = OutputSpace::new(&source.placement, options.target_crs.as_deref(), Format::of(out)?)?;
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
     let names = Names::new(source);
     let mut output = PolygonOutput::create(source, &place, names, out, layers, false, scores.is_some(), &[])?;
@@ -41,7 +41,7 @@ pub fn landcover(
     let mut tracer = Tracer::new(source.size.width, Connectedness::Four, &skipped);
     let mut coverage = Coverage::new(source.size.width, source.size.height);
     let width = source.size.width;
-    let mut finished: Vec<Region> = Vec::new();
+    let mut finished: Vec<LabelRegion> = Vec::new();
     source.for_each_strip(scores, |first, labels, scores| {
         source.check(labels, first, &skipped)?;
         for (row, labels) in labels.chunks_exact(width).enumerate() {

@@ -1,7 +1,7 @@
 //! One class as a mask of bits, and what cleans it: opening, closing, small parts, small holes.
 
 use super::bits::BitGrid;
-use super::shape::{LatticePolygon, Region};
+use super::shape::{LabelRegion, LatticePolygon};
 use super::trace::{Connectedness, Tracer};
 
 /// Radii of a disc in pixels; an ellipse where pixels are not square.
@@ -108,16 +108,16 @@ pub fn clean(mask: &mut BitGrid, sizes: Sizes) {
 }
 
 /// Fills the holes that are small; what touches the frame is no hole.
-pub fn fill_holes(mask: &mut BitGrid, is_small: impl Fn(&Region) -> bool) {
+pub fn fill_holes(mask: &mut BitGrid, is_small: impl Fn(&LabelRegion) -> bool) {
     paint_regions(mask, false, |region, width, height| is_small(region) && !touches_frame(region, width, height));
 }
 
 /// Drops the parts that are small.
-pub fn drop_parts(mask: &mut BitGrid, is_small: impl Fn(&Region) -> bool) {
+pub fn drop_parts(mask: &mut BitGrid, is_small: impl Fn(&LabelRegion) -> bool) {
     paint_regions(mask, true, |region, _, _| is_small(region));
 }
 
-fn touches_frame(region: &Region, width: usize, height: usize) -> bool {
+fn touches_frame(region: &LabelRegion, width: usize, height: usize) -> bool {
     let outer = region.parts.iter().flat_map(|part| &part.outer);
     outer.into_iter().any(|corner| {
         corner.col == 0 || corner.row == 0 || corner.col as usize == width || corner.row as usize == height
@@ -125,9 +125,9 @@ fn touches_frame(region: &Region, width: usize, height: usize) -> bool {
 }
 
 /// Inverts the regions of `kind` that are chosen.
-fn paint_regions(mask: &mut BitGrid, kind: bool, chosen: impl Fn(&Region, usize, usize) -> bool) {
+fn paint_regions(mask: &mut BitGrid, kind: bool, chosen: impl Fn(&LabelRegion, usize, usize) -> bool) {
     let (width, height) = (mask.width(), mask.height());
-    let mut found: Vec<Region> = Vec::new();
+    let mut found: Vec<LabelRegion> = Vec::new();
     let mut tracer = Tracer::new(width, Connectedness::Four, |label| (label == 1) != kind);
     let mut labels = vec![0u16; width];
     for row in 0..height {
@@ -149,7 +149,7 @@ fn paint_regions(mask: &mut BitGrid, kind: bool, chosen: impl Fn(&Region, usize,
 }
 
 /// Sets or clears a region's pixels.
-pub fn paint(mask: &mut BitGrid, region: &Region, value: bool) {
+pub fn paint(mask: &mut BitGrid, region: &LabelRegion, value: bool) {
     let mut crossings: Vec<(u32, u32)> = Vec::new();
     for ring in region.parts.iter().flat_map(LatticePolygon::rings) {
         for (index, from) in ring.iter().enumerate() {
@@ -167,7 +167,7 @@ pub fn paint(mask: &mut BitGrid, region: &Region, value: bool) {
 
 /// The regions of a mask, labelled 1.
 #[cfg(test)]
-pub fn regions(mask: &BitGrid, connectedness: Connectedness, mut emit: impl FnMut(Region)) {
+pub fn regions(mask: &BitGrid, connectedness: Connectedness, mut emit: impl FnMut(LabelRegion)) {
     let mut tracer = Tracer::new(mask.width(), connectedness, |label| label == 0);
     let mut labels = vec![0u16; mask.width()];
     for row in 0..mask.height() {

@@ -1,7 +1,7 @@
 //! Label rasters to the vector products people keep: polygons, outlines, centre lines.
 //!
 //! ```text
-//!  labels.tif ─► source ─► trace ─► shape::Region ─► place (CRS, WKB) ─► write ─► .gpkg .fgb .geojson .shp .parquet
+//!  labels.tif ─► source ─► trace ─► shape::LabelRegion ─► place (CRS, WKB) ─► write ─► .gpkg .fgb .geojson .shp .parquet
 //!  scores.tif ─┘ (strips)  (sweep)                   measure (m², m)     (thread, staged, renamed)
 //! ```
 
@@ -28,7 +28,7 @@ mod neighbours;
 mod network;
 mod ogr;
 mod output;
-mod place;
+mod output_space;
 mod polygonize;
 mod recipe_buildings;
 mod recipe_roads;
@@ -58,4 +58,4 @@ pub use polygonize::{Options, polygonize};
 pub use source::{LabelSource, ScoreSource};
 pub use targets::{Targets, class_names, features};
 pub use trace::Connectedness;
-pub use vectorize::{foresee, vectorize};
+pub use vectorize::{validate, vectorize};

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::background::BackgroundWriter;
 use super::ffi::{Feature, Value};
-use super::place::{Place, positions};
-use super::shape::{Confidence, Region};
+use super::output_space::{OutputSpace, positions};
+use super::shape::{Confidence, LabelRegion};
 use super::source::{LabelSource, Values};
 use super::wkb::polygon_wkb;
 use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
@@ -99,7 +99,7 @@ pub enum Layers<'a> {
 /// The file under construction.
 pub struct PolygonOutput<'a> {
     writer: BackgroundWriter,
-    place: &'a Place,
+    place: &'a OutputSpace,
     names: Names,
     /// The layer of each label; `None`: one layer for all.
     layer_of: Option<BTreeMap<u16, usize>>,
@@ -116,7 +116,7 @@ impl<'a> PolygonOutput<'a> {
     #[expect(clippy::too_many_arguments, reason = "each is a fact of its own, and there is one caller a product")]
     pub fn create(
         source: &LabelSource,
-        place: &'a Place,
+        place: &'a OutputSpace,
         names: Names,
         out: &Path,
         layers: Layers<'_>,
@@ -181,7 +181,7 @@ impl<'a> PolygonOutput<'a> {
     }
 
     /// Writes a region as it was traced.
-    pub fn region(&mut self, region: &Region) -> Result<()> {
+    pub fn region(&mut self, region: &LabelRegion) -> Result<()> {
         let parts = region
             .parts
             .iter()

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::format::Format;
 use super::output::{Layers, Names, PolygonOutput, Summary};
-use super::place::Place;
-use super::shape::Region;
+use super::output_space::OutputSpace;
+use super::shape::LabelRegion;
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
@@ -42,7 +42,7 @@ pub fn polygonize(
     let format = Format::of(out)?;
     let source = LabelSource::open(labels, classes)?;
     let scores = scores.map(|path| ScoreSource::open(path, &source)).transpose()?;
-    let place = Place::new(&source.placement, options.target_crs.as_deref(), format)?;
+    let place = OutputSpace::new(&source.placement, options.target_crs.as_deref(), format)?;
     let names = Names::new(&source);
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
     let multi = options.connectedness == Connectedness::Eight;
@@ -51,7 +51,7 @@ pub fn polygonize(
     let skipped = source.skipped(skip);
     let mut tracer = Tracer::new(source.size.width, options.connectedness, &skipped);
     let mut fault = Ok(());
-    let mut emit = |region: Region| {
+    let mut emit = |region: LabelRegion| {
         if fault.is_ok() {
             fault = output.region(&region);
         }

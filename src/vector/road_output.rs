@@ -7,8 +7,8 @@ use super::ffi::{Feature, Value};
 use super::format::Format;
 use super::network::{Edge, Node};
 use super::output::{ClassSummary, Names, Summary, attributes};
-use super::place::{Place, positions};
-use super::shape::Region;
+use super::output_space::{OutputSpace, positions};
+use super::shape::LabelRegion;
 use super::source::LabelSource;
 use super::vectorize::beside;
 use super::wkb::{line_wkb, point_wkb, polygon_wkb};
@@ -23,7 +23,7 @@ const AREAS: usize = 2;
 
 /// One file with three layers where the format has layers, else three files.
 pub struct RoadOutput<'a> {
-    place: &'a Place,
+    place: &'a OutputSpace,
     names: Names,
     writers: Vec<VectorWriter>,
     files: Vec<PathBuf>,
@@ -36,7 +36,13 @@ pub struct RoadOutput<'a> {
 }
 
 impl<'a> RoadOutput<'a> {
-    pub fn create(source: &LabelSource, place: &'a Place, names: Names, out: &Path, with_scores: bool) -> Result<Self> {
+    pub fn create(
+        source: &LabelSource,
+        place: &'a OutputSpace,
+        names: Names,
+        out: &Path,
+        with_scores: bool,
+    ) -> Result<Self> {
         let format = Format::of(out)?;
         let integer = |name, short| Field::new(name, short, FieldKind::Integer);
         let real = |name, short| Field::new(name, short, FieldKind::Real);
@@ -150,7 +156,7 @@ impl<'a> RoadOutput<'a> {
         self.write(NODES, points)
     }
 
-    pub fn area(&mut self, region: &Region) -> Result<()> {
+    pub fn area(&mut self, region: &LabelRegion) -> Result<()> {
         let (mut area, mut perimeter) = (0.0, 0.0);
         let mut parts = Vec::new();
         for part in &region.parts {

@@ -37,7 +37,7 @@ pub struct Confidence {
 
 /// One connected region of equal labels.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Region {
+pub struct LabelRegion {
     pub label: u16,
     /// One part when pixels connect over edges only; with diagonal connection parts may touch each other in corners.
     pub parts: Vec<LatticePolygon>,

@@ -6,13 +6,13 @@
 //! a closed form for a given cut, the two in turn. Corners are where the fitted walls meet, so they lie between pixels.
 
 mod contour;
-mod party;
 mod search;
+mod shared_walls;
 
 use contour::{Contour, GROUPS};
 use search::{Kind, Piece, best_cut};
 
-pub use party::{Party, Wall, party, walls_of};
+pub use shared_walls::{Party, Wall, party, walls_of};
 
 /// A position in pixels.
 pub type Point = (f64, f64);

@@ -20,19 +20,20 @@ pub fn thin(mask: &mut BitGrid) {
             }
         }
     }
-    let mut doomed = Vec::new();
+    let mut to_delete = Vec::new();
     while !candidates.is_empty() {
         let mut changed = Vec::new();
         for half in 0..2 {
-            doomed.clear();
-            doomed.extend(candidates.iter().copied().filter(|&(row, col)| {
-                mask.get(col as usize, row as usize) && may_go(neighbours(mask, i64::from(col), i64::from(row)), half)
+            to_delete.clear();
+            to_delete.extend(candidates.iter().copied().filter(|&(row, col)| {
+                mask.get(col as usize, row as usize)
+                    && is_deletable(neighbours(mask, i64::from(col), i64::from(row)), half)
             }));
-            for &(row, col) in &doomed {
+            for &(row, col) in &to_delete {
                 mask.set(col as usize, row as usize, false);
             }
-            let mut near: Vec<(u32, u32)> = Vec::with_capacity(doomed.len() * 3);
-            for &(row, col) in &doomed {
+            let mut near: Vec<(u32, u32)> = Vec::with_capacity(to_delete.len() * 3);
+            for &(row, col) in &to_delete {
                 for (dc, dr) in AROUND {
                     let (col, row) = (i64::from(col) + dc, i64::from(row) + dr);
                     if mask.at(col, row) {
@@ -55,7 +56,7 @@ pub fn thin(mask: &mut BitGrid) {
     }
 }
 
-fn may_go(p: [bool; 8], half: usize) -> bool {
+fn is_deletable(p: [bool; 8], half: usize) -> bool {
     let [n, ne, e, se, s, sw, w, nw] = p;
     let one = |set: bool| u8::from(set);
     let crossings = one(!n && (ne || e)) + one(!e && (se || s)) + one(!s && (sw || w)) + one(!w && (nw || n));

@@ -14,7 +14,7 @@ mod components;
 
 use std::ops::Range;
 
-use super::shape::{Confidence, Corner, LatticePolygon, Region};
+use super::shape::{Confidence, Corner, LabelRegion, LatticePolygon};
 use super::split::{Splitter, TOUCH};
 
 /// Which neighbours belong to the same region.
@@ -158,7 +158,7 @@ impl Tracer {
     }
 
     /// Takes the next row of `width` labels, and its scores (NaN where there is none); hands finished regions to `emit`.
-    pub fn row(&mut self, labels: &[u16], scores: Option<&[f32]>, emit: &mut impl FnMut(Region)) {
+    pub fn row(&mut self, labels: &[u16], scores: Option<&[f32]>, emit: &mut impl FnMut(LabelRegion)) {
         debug_assert_eq!(labels.len(), self.width as usize);
         self.below.clear();
         let mut start = 0;
@@ -185,13 +185,13 @@ impl Tracer {
     }
 
     /// Closes everything that is still open.
-    pub fn finish(mut self, emit: &mut impl FnMut(Region)) {
+    pub fn finish(mut self, emit: &mut impl FnMut(LabelRegion)) {
         self.below.clear();
         self.below.push(Run { start: 0, end: self.width, label: OUTSIDE, component: NONE, from: NONE, to: NONE });
         self.sweep(None, emit);
     }
 
-    fn sweep(&mut self, scores: Option<&[f32]>, emit: &mut impl FnMut(Region)) {
+    fn sweep(&mut self, scores: Option<&[f32]>, emit: &mut impl FnMut(LabelRegion)) {
         let mut above = std::mem::take(&mut self.above);
         let mut below = std::mem::take(&mut self.below);
         self.connect(&above, &mut below, scores);
@@ -326,7 +326,7 @@ impl Tracer {
     }
 
     /// Emits what no run continues, and makes the new row's components their own roots.
-    fn close(&mut self, above: &[Run], below: &mut [Run], emit: &mut impl FnMut(Region)) {
+    fn close(&mut self, above: &[Run], below: &mut [Run], emit: &mut impl FnMut(LabelRegion)) {
         for run in below.iter_mut().filter(|run| run.label != OUTSIDE) {
             run.component = self.root(run.component);
             self.components[run.component as usize].last_row = self.row;
@@ -343,12 +343,12 @@ impl Tracer {
         self.free_components.append(&mut self.absorbed);
     }
 
-    fn complete(&mut self, component: u32, emit: &mut impl FnMut(Region)) {
+    fn complete(&mut self, component: u32, emit: &mut impl FnMut(LabelRegion)) {
         let state = self.components[component as usize];
         let part = self.take_rings(state.first_seed);
         if self.connectedness == Connectedness::Four {
             let confidence = confidence(state.score_sum, state.scored, state.score_min);
-            emit(Region { label: state.label as u16, parts: vec![part], pixels: state.pixels, confidence });
+            emit(LabelRegion { label: state.label as u16, parts: vec![part], pixels: state.pixels, confidence });
             return;
         }
         let group = self.group_root(state.group);
@@ -364,7 +364,7 @@ impl Tracer {
             self.free_groups.push(group);
             self.free_groups.extend(&whole.absorbed);
             let confidence = confidence(whole.score_sum, whole.scored, whole.score_min);
-            emit(Region { label: state.label as u16, parts: whole.parts, pixels: whole.pixels, confidence });
+            emit(LabelRegion { label: state.label as u16, parts: whole.parts, pixels: whole.pixels, confidence });
         }
     }
 

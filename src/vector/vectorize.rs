@@ -7,7 +7,7 @@ use super::format::Format;
 use super::geometry;
 use super::landcover::{LandcoverOptions, landcover};
 use super::output::Summary;
-use super::place::{self, Place};
+use super::output_space::{self, OutputSpace};
 use super::polygonize::{Options, polygonize};
 use super::source::{LabelSource, ScoreSource};
 use super::stage::Hidden;
@@ -32,7 +32,7 @@ pub fn vectorize(
 ) -> Result<Summary> {
     let format = Format::of(out)?;
     let source = LabelSource::open(labels, classes)?;
-    place::reprojection(source.placement.crs_wkt.as_deref(), options.t_srs.as_deref(), format)?;
+    output_space::reprojection(source.placement.crs_wkt.as_deref(), options.t_srs.as_deref(), format)?;
     if recipe == Recipe::Plain {
         let skip = left_out(recipe, &source, options)?;
         let options = Options {
@@ -59,7 +59,7 @@ pub fn vectorize(
     let product = ClassProduct {
         pixel: source.placement.pixel_size(),
         taken,
-        place: Place::new(&source.placement, options.t_srs.as_deref(), format)?,
+        place: OutputSpace::new(&source.placement, options.t_srs.as_deref(), format)?,
         source,
         scores,
         options,
@@ -100,9 +100,9 @@ fn short(metres: f64) -> String {
 ///
 /// # Errors
 /// As `vectorize`.
-pub fn foresee(crs_wkt: Option<&str>, out: &Path, options: &ProductOptions) -> Result<()> {
+pub fn validate(crs_wkt: Option<&str>, out: &Path, options: &ProductOptions) -> Result<()> {
     let format = Format::of(out)?;
-    place::reprojection(crs_wkt, options.t_srs.as_deref(), format)?;
+    output_space::reprojection(crs_wkt, options.t_srs.as_deref(), format)?;
     if options.layer_per_class && !format.has_layers() {
         return Err(Error::input(format!("{} can hold one layer, not one a class", out.display()))
             .with_hint("Write a .gpkg: a GeoPackage holds any number of layers."));

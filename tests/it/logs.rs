@@ -211,7 +211,7 @@ fn the_metrics_are_those_of_the_run() {
         work.ok(words.split(' '));
         let found = metrics(&work.path(&format!("{shard}.prom")));
         let done = |outcome: &str| found[&format!("windows_total{{outcome=\"{outcome}\"}}")];
-        let done: f64 = ["computed", "empty", "hole", "earlier"].map(done).iter().sum();
+        let done: f64 = ["computed", "empty", "failed", "earlier"].map(done).iter().sum();
         assert_eq!((found["job_windows"], found["job_scenes"]), (done, 1.0), "{found:?}");
         shares[shard - 1] = found["rows_total"];
     }
@@ -220,15 +220,18 @@ fn the_metrics_are_those_of_the_run() {
     let merged = metrics(&work.path("merge.prom"));
     assert_eq!((merged[r#"scenes_total{outcome="finished"}"#], merged[r#"state{state="finished"}"#]), (1.0, 1.0));
 
-    // What fails says so, and holes are counted.
+    // What fails says so, and failed windows are counted.
     noise_scene(&work.path("broken.tif"), 200, 300);
     let bytes = fs::read(work.path("broken.tif")).expect("bytes");
     fs::write(work.path("broken.tif"), &bytes[..bytes.len() * 2 / 3]).expect("a part of them");
     assert_eq!(work.run("run job.yaml --input broken.tif --metrics city.prom".split(' ')).code, 1);
     assert_eq!(metrics(&work.path("city.prom"))[r#"state{state="failed"}"#], 1.0);
     assert_eq!(work.run("run job.yaml --input broken.tif --metrics city.prom --allow-holes".split(' ')).code, 3);
-    let holes = metrics(&work.path("city.prom"));
-    assert!(holes[r#"windows_total{outcome="hole"}"#] > 0.0 && holes[r#"state{state="finished"}"#] == 1.0, "{holes:?}");
+    let counts = metrics(&work.path("city.prom"));
+    assert!(
+        counts[r#"windows_total{outcome="failed"}"#] > 0.0 && counts[r#"state{state="finished"}"#] == 1.0,
+        "{counts:?}"
+    );
     assert!(work.refused("run job.yaml --metrics job.yaml").contains("job.yaml is no file of metrics"));
     assert!(work.refused("run job.yaml --metrics none/city.prom").contains("there is no folder none"));
 }

@@ -50,7 +50,11 @@ fn warm_bundle(work: &Workdir, prompts: &[&str], expected: &Tensor) {
         features: Vec::try_from(expected.flatten(0, -1)).expect("features"),
     };
     QueryCache::new(work.path("cache/queries"))
-        .put(&bundle.text_identity().expect("hashes"), Wording { prompts: &prompts, templates: &templates }, &queries)
+        .put(
+            &bundle.text_fingerprint().expect("hashes"),
+            Wording { prompts: &prompts, templates: &templates },
+            &queries,
+        )
         .expect("a warm cache");
 }
 

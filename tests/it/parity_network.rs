@@ -13,7 +13,7 @@ use segearth::scene::{Classifier, Labelled};
 use segearth::stitch::{Accumulator, Row};
 use segearth_checkpoint::{Activation, ClipWeights, UpsamplerWeights, read_clip, read_upsampler};
 use segearth_testing::shared;
-use segearth_upsample::{Precision, Targets, Windows};
+use segearth_upsample::{KernelPrecision, Targets, Windows};
 use tch::{Kind, Tensor};
 
 use crate::workdir::repository;
@@ -115,7 +115,7 @@ fn logits_by_kernels(
     let size = images.size();
     let (height, width) = (size[2] as usize, size[3] as usize);
     let (pixels, tokens) = (numbers(images), numbers(&encoder.features(images).expect("features")));
-    let logits = segearth_upsample::Upsampler::from_tensors(&tensors, 16, 2, Precision::Float32)
+    let logits = segearth_upsample::Upsampler::from_tensors(&tensors, 16, 2, KernelPrecision::Float32)
         .expect("an upsampler")
         .logits(
             &Windows { count: 1, height, width, pixels: &pixels, tokens: &tokens },

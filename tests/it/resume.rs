@@ -192,18 +192,18 @@ fn a_window_that_cannot_be_read_fails_the_job_or_is_a_hole_that_everybody_sees()
         ran.stderr
     );
     assert!(!work.path("out/labels.tif").exists());
-    let ran = work.run(format!("{words} --allow-holes").split_whitespace());
+    let ran = work.run(format!("{words} --allow-failed-windows").split_whitespace());
     assert_eq!(ran.code, 3, "{}", ran.stderr);
-    assert!(ran.stderr.contains("has a hole: columns 0 to 224"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("error: the results have holes"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the window columns 0 to 224"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("error: the results are incomplete"), "{}", ran.stderr);
     let labels = gdal::Dataset::open(work.path("out/labels.tif")).expect("labels");
-    let holes = gdal::Metadata::metadata_item(&labels, "SEGEARTH_HOLES", "").expect("a tag");
+    let holes = gdal::Metadata::metadata_item(&labels, "SEGEARTH_FAILED_WINDOWS", "").expect("a tag");
     assert!(holes.parse::<usize>().is_ok_and(|holes| holes > 0), "{holes}");
     let found: Vec<u8> = read_band(&labels, 1);
     assert!(found[..300 * 500].iter().all(|&label| label < 3), "what could be read is whole");
     assert!(found[899 * 500..].iter().all(|&label| label == 255), "what could not be read is nodata");
     // The tag is there for the next run as well: finished is finished.
-    let ran = work.run(format!("{words} --allow-holes").split_whitespace());
+    let ran = work.run(format!("{words} --allow-failed-windows").split_whitespace());
     assert!(ran.stderr.contains("is finished"), "{}", ran.stderr);
 }
 

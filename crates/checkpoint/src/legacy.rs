@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use segearth_error::{Context, Error, Result};
 
 use super::pickle::{self, Value};
-use super::source::{Extent, Source};
+use super::source::{ByteSource, Extent};
 use super::storage::Loader;
 use super::torch::{MAX_PICKLE, entries};
 use super::{Checkpoint, Layout};
@@ -16,7 +16,7 @@ pub const MAGIC: [u8; 15] = [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 
 
 const VERSION: i64 = 1001;
 
-pub fn read(source: &Source) -> Result<Checkpoint> {
+pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     let head = source.read_vec(0, source.len().min(MAX_PICKLE))?;
     let mut at = MAGIC.len();
     let mut next = |what: &str| {

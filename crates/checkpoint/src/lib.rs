@@ -43,7 +43,7 @@ pub use tensor::{Dtype, TensorData};
 pub use upsampler::{UpsamplerKind, UpsamplerWeights};
 
 use segearth_error::{Context, Error, Result};
-use source::Source;
+use source::ByteSource;
 
 /// No more than this is ever read into memory from one checkpoint: twice the largest CLIP in common use, in float32.
 const MAX_TENSOR_BYTES: u64 = 24 << 30;
@@ -90,7 +90,7 @@ pub struct Checkpoint {
 pub fn read(path: &Path) -> Result<Checkpoint> {
     let read = || -> Result<Checkpoint> {
         sharded::refuse_part(path)?;
-        let source = Source::open(path)?;
+        let source = ByteSource::open(path)?;
         let mut checkpoint = match sniff(&source)? {
             Found::Index => sharded::read(&source, path)?,
             found => read_found(&source, found)?,
@@ -103,11 +103,11 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
 
 /// One file, as it is.
 fn read_file(path: &Path) -> Result<Checkpoint> {
-    let source = Source::open(path)?;
+    let source = ByteSource::open(path)?;
     read_found(&source, sniff(&source)?)
 }
 
-fn read_found(source: &Source, found: Found) -> Result<Checkpoint> {
+fn read_found(source: &ByteSource, found: Found) -> Result<Checkpoint> {
     match found {
         Found::Zip => torch::read(source),
         Found::LegacyPickle => legacy::read(source),
@@ -122,7 +122,7 @@ fn read_found(source: &Source, found: Found) -> Result<Checkpoint> {
 /// As [`read`], but for the files that an index names.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let more = || -> Result<Vec<PathBuf>> {
-        let source = Source::open(path)?;
+        let source = ByteSource::open(path)?;
         match sniff(&source)? {
             Found::Index => sharded::files(&source, path),
             _ => Ok(Vec::new()),
@@ -192,7 +192,7 @@ enum Found {
 const WHAT_WE_READ: &str = "Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), \
                             a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.";
 
-fn sniff(source: &Source) -> Result<Found> {
+fn sniff(source: &ByteSource) -> Result<Found> {
     let head = source.read_vec(0, source.len().min(512))?;
     if head.is_empty() {
         return Err(Error::input("the file is empty").with_hint("Download it again."));

@@ -3,7 +3,7 @@
 use ::safetensors::tensor::{Dtype as Stored, Metadata};
 use segearth_error::{Context, Error, Result};
 
-use super::source::Source;
+use super::source::ByteSource;
 use super::storage::check_name;
 use super::tensor::{Dtype, TensorData};
 use super::{Checkpoint, Layout, MAX_TENSOR_BYTES};
@@ -18,7 +18,7 @@ pub fn looks_like(head: &[u8]) -> bool {
     (2..=100_000_000).contains(&len) && header.trim_ascii_start().first() == Some(&b'{')
 }
 
-pub fn read(source: &Source) -> Result<Checkpoint> {
+pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     let len = source.read_vec(0, 8)?;
     let len = <[u8; 8]>::try_from(len).map(u64::from_le_bytes).map_err(|_| Error::internal("8 bytes are not 8"))?;
     if len > MAX_HEADER {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use segearth_error::{Context, Error, Result};
 use serde_json::Value;
 
-use super::source::Source;
+use super::source::ByteSource;
 use super::storage::check_name;
 use super::{Checkpoint, MAX_TENSOR_BYTES, WHAT_WE_READ};
 
@@ -18,7 +18,7 @@ const MAX_SHARDS: usize = 1000;
 type Shards = BTreeMap<String, BTreeSet<String>>;
 
 /// Reads the index and every file that it names.
-pub fn read(source: &Source, path: &Path) -> Result<Checkpoint> {
+pub fn read(source: &ByteSource, path: &Path) -> Result<Checkpoint> {
     let mut whole: Option<Checkpoint> = None;
     let mut bytes = 0u64;
     for (file, names) in index(source)? {
@@ -50,11 +50,11 @@ pub fn read(source: &Source, path: &Path) -> Result<Checkpoint> {
 }
 
 /// The files that an index names, in the folder of the index itself.
-pub fn files(source: &Source, path: &Path) -> Result<Vec<PathBuf>> {
+pub fn files(source: &ByteSource, path: &Path) -> Result<Vec<PathBuf>> {
     Ok(index(source)?.into_keys().map(|file| path.with_file_name(file)).collect())
 }
 
-fn index(source: &Source) -> Result<Shards> {
+fn index(source: &ByteSource) -> Result<Shards> {
     if source.len() > MAX_INDEX {
         return Err(Error::input(format!(
             "it is text of {} bytes, and no index has more than {MAX_INDEX}",

@@ -7,19 +7,19 @@ use std::path::Path;
 use segearth_error::{Context, Error, Result};
 
 #[derive(Debug)]
-pub struct Source {
+pub struct ByteSource {
     file: File,
     len: u64,
 }
 
-/// A run of bytes of a [`Source`], known to lie inside it.
+/// A run of bytes of a [`ByteSource`], known to lie inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     pub start: u64,
     pub len: u64,
 }
 
-impl Source {
+impl ByteSource {
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = std::fs::metadata(path)
             .input(|| "the file cannot be opened".into())

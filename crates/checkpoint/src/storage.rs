@@ -4,7 +4,7 @@ use flate2::Crc;
 use segearth_error::{Context, Error, Result};
 
 use super::pickle::Tensor;
-use super::source::{Extent, Source};
+use super::source::{ByteSource, Extent};
 use super::tensor::TensorData;
 use super::{Checkpoint, MAX_TENSOR_BYTES};
 
@@ -17,12 +17,12 @@ const DAMAGED: &str = "The file is damaged or was made to deceive: download it a
 
 /// Reads tensors one by one and keeps count of the bytes.
 pub struct Loader<'a> {
-    source: &'a Source,
+    source: &'a ByteSource,
     left: u64,
 }
 
 impl<'a> Loader<'a> {
-    pub fn new(source: &'a Source) -> Self {
+    pub fn new(source: &'a ByteSource) -> Self {
         Self { source, left: source.len().saturating_mul(SHARING).min(MAX_TENSOR_BYTES) }
     }
 

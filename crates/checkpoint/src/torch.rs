@@ -4,7 +4,7 @@ use segearth_error::{Context, Error, Result};
 
 use super::foreign::may_be_weights;
 use super::pickle::{self, Parsed, Ref, Value};
-use super::source::Source;
+use super::source::ByteSource;
 use super::storage::{Loader, check_name, verify};
 use super::zip::{Archive, Stored};
 use super::{Checkpoint, Layout, WHAT_WE_READ};
@@ -16,7 +16,7 @@ pub const MAX_PICKLE: u64 = 32 << 20;
 const MAX_DEPTH: usize = 64;
 const MAX_ATTRIBUTES: usize = 100_000;
 
-pub fn read(source: &Source) -> Result<Checkpoint> {
+pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     let archive = Archive::open(source)?;
     let folder = archive
         .names()
@@ -84,7 +84,7 @@ fn without_pickle(archive: &Archive) -> Error {
 
 /// PyTorch can be told to write archives without computing checksums; then none of them is right. One small entry with a
 /// right one shows that this archive has them.
-fn has_checksums(source: &Source, archive: &Archive, folder: &str) -> bool {
+fn has_checksums(source: &ByteSource, archive: &Archive, folder: &str) -> bool {
     let is_right = |Stored { extent, crc }: Stored| {
         source.read_vec(extent.start, extent.len).is_ok_and(|bytes| verify(&bytes, Some(crc)).is_ok())
     };
@@ -95,7 +95,7 @@ fn has_checksums(source: &Source, archive: &Archive, folder: &str) -> bool {
     })
 }
 
-fn check_byte_order(source: &Source, archive: &Archive, folder: &str) -> Result<()> {
+fn check_byte_order(source: &ByteSource, archive: &Archive, folder: &str) -> Result<()> {
     let Ok(stored) = archive.find(source, &format!("{folder}byteorder")) else { return Ok(()) };
     let order = source.read_vec(stored.extent.start, stored.extent.len.min(16))?;
     if order.trim_ascii() == b"little" {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use segearth_error::{Context, Error, Result};
 
-use super::source::{Extent, Source};
+use super::source::{ByteSource, Extent};
 
 /// More than enough for any network (a ViT-L CLIP has 1,200 entries with its optimiser's), and a bound on the work.
 const MAX_ENTRIES: usize = 200_000;
@@ -47,7 +47,7 @@ pub struct Stored {
 }
 
 impl Archive {
-    pub fn open(source: &Source) -> Result<Self> {
+    pub fn open(source: &ByteSource) -> Result<Self> {
         let directory = find_directory(source)?;
         let bytes = source.read_vec(directory.start, directory.len)?;
         let mut fields = Fields(&bytes);
@@ -72,7 +72,7 @@ impl Archive {
     ///
     /// # Errors
     /// There is no such entry, it is compressed or encrypted, or its bytes are not all in the file.
-    pub fn find(&self, source: &Source, name: &str) -> Result<Stored> {
+    pub fn find(&self, source: &ByteSource, name: &str) -> Result<Stored> {
         let entry = self
             .entries
             .get(name)
@@ -102,7 +102,7 @@ fn local_data_start(header: &[u8], at: u64) -> Option<u64> {
 
 /// Finds the end record from behind, and through it the directory.
 #[expect(clippy::indexing_slicing, reason = "a place in the tail, from a range of its length")]
-fn find_directory(source: &Source) -> Result<Extent> {
+fn find_directory(source: &ByteSource) -> Result<Extent> {
     let cut = || Error::input("the zip archive has no end record").with_hint(DAMAGED);
     let tail_len = source.len().min(END_LEN + u64::from(u16::MAX));
     let tail_start = source.len() - tail_len;
@@ -243,7 +243,7 @@ mod tests {
         long.extend([0, 0]);
 
         let file = testing::file(&long);
-        let source = Source::open(file.path()).unwrap();
+        let source = ByteSource::open(file.path()).unwrap();
         let archive = Archive::open(&source).unwrap();
         let extent = archive.find(&source, "a/1").unwrap().extent;
         assert_eq!(source.read_vec(extent.start, extent.len).unwrap(), data);
@@ -261,7 +261,7 @@ mod tests {
                 bytes[central + field..central + field + 4].copy_from_slice(&value.to_le_bytes());
             }
             let file = testing::file(&bytes);
-            let source = Source::open(file.path()).unwrap();
+            let source = ByteSource::open(file.path()).unwrap();
             let error = Archive::open(&source).unwrap().find(&source, "a").unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         }

@@ -24,7 +24,7 @@ pub enum Kind {
     /// The device ran out of memory: a smaller batch may still succeed.
     OutOfMemory,
     /// The results are complete but for windows that could not be computed, as the user allowed. Exit code 3.
-    Holes,
+    FailedWindows,
     /// Somebody stopped the program; what is finished is kept. Exit code 128 and the signal's number, as shells have it.
     Stopped {
         /// The number of the signal.
@@ -92,12 +92,12 @@ impl Error {
         }
     }
 
-    /// 1 for what came from outside, 2 for our own defects, 3 for results with holes, 128 + n for the signal n.
+    /// 1 for what came from outside, 2 for our own defects, 3 for results with failed windows, 128 + n for the signal n.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Input | Kind::OutOfMemory => 1,
             Kind::Internal => 2,
-            Kind::Holes => 3,
+            Kind::FailedWindows => 3,
             Kind::Stopped { signal } => 128 + signal,
         }
     }

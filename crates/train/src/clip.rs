@@ -16,8 +16,8 @@ use tch::{Kind, Tensor};
 use super::engine::{self, Aim, Losses, Plan, Progress, Task};
 use super::initial::Shape;
 use super::loss::{self, Batch};
-use super::teacher::{self, Opinion, Teacher};
-use super::views::{self, Sources};
+use super::teacher::{self, Teacher, TeacherOutput};
+use super::views::{self, TrainingData};
 use super::words::PICTURE_LABELS;
 
 /// CLIP's normalisation, in values of 0..=255.
@@ -55,7 +55,7 @@ pub fn towers(tensors: &Tensors, shape: &Shape) -> Result<(ImageTower, TextTower
 pub struct Run<'a> {
     pub shape: Shape,
     pub plan: Plan,
-    pub sources: &'a Sources,
+    pub sources: &'a TrainingData,
     pub tokenizer: &'a Tokenizer,
     pub templates: &'a [String],
     /// In bfloat16, one for each worker: tensors are not shared between threads. None: without a teacher.
@@ -68,7 +68,7 @@ pub const BESIDE: &str = "train.";
 const IMITATION: &str = "train.imitation.weight";
 /// Blocks after which the tower's tokens are compared with the teacher's features.
 const MIDDLE: usize = 3;
-/// Share of the teacher's opinion in what a view's patches and the view are said to show.
+/// Share of the teacher's output in what a view's patches and the view are said to show.
 fn trust(aim: Aim) -> [f64; 2] {
     match aim {
         Aim::Pictures => [0.3, 0.6],
@@ -76,7 +76,7 @@ fn trust(aim: Aim) -> [f64; 2] {
     }
 }
 
-/// Weight of the teacher's opinion on patches of which nothing else is known, and how sure it must be.
+/// Weight of the teacher's output on patches of which nothing else is known, and how sure it must be.
 const GUESS: (f64, f64) = (0.25, 0.6);
 
 /// First weights of what only the training uses.
@@ -99,10 +99,10 @@ impl Run<'_> {
         engine::train(&self.plan, parameters, optimiser, first, |task| self.work(task), watch)
     }
 
-    fn opinion(&self, worker: usize, images: &Tensor) -> Result<Option<Opinion>> {
+    fn teacher_output(&self, worker: usize, images: &Tensor) -> Result<Option<TeacherOutput>> {
         let Some(teacher) = self.teachers.get(worker) else { return Ok(None) };
         let teacher = teacher.lock().map_err(|_| Error::internal("a training worker has failed with the teacher"))?;
-        teacher.opinion(images).map(Some)
+        teacher.teacher_output(images).map(Some)
     }
 
     fn work(&self, task: &Task) -> Result<Losses> {
@@ -111,13 +111,13 @@ impl Run<'_> {
         let aim = self.plan.aim(task.step);
         let views = (0..count).map(|_| self.sources.view(&mut random, side, aim)).collect::<Result<Vec<_>>>()?;
         let mut batch = views::batch(&views, self.shape.patch, &mut random)?;
-        let words = loss::Step::draw(&mut random, self.templates)?;
+        let words = loss::TrainingBatch::draw(&mut random, self.templates)?;
         let tokens = self.tokenizer.encode_batch(&words.texts)?;
         let ids = Tensor::f_from_slice(&tokens.ids)?.f_reshape([tokens.rows as i64, tokens.columns as i64])?;
         let images = batch.images.f_to_kind(Kind::BFloat16)?;
-        let opinion = self.opinion(task.worker, &images)?;
-        if let Some(opinion) = &opinion {
-            listen(&mut batch, opinion, trust(aim))?;
+        let teacher_output = self.teacher_output(task.worker, &images)?;
+        if let Some(teacher_output) = &teacher_output {
+            listen(&mut batch, teacher_output, trust(aim))?;
         }
 
         let (image, text) = towers(&task.tensors, &self.shape)?;
@@ -127,8 +127,8 @@ impl Run<'_> {
         let mut sum = dense.f_add(&global)?.f_add(&zero_shot)?;
         let number = |x: &Tensor| Ok::<_, Error>(f64::try_from(x.f_detach()?)?);
         let mut parts = [number(&dense)?, number(&global)?, number(&zero_shot)?, 0.0];
-        if let (Some(opinion), Some(weight)) = (&opinion, task.tensors.get(IMITATION)) {
-            let shown = opinion.features.f_to_kind(Kind::Float)?;
+        if let (Some(teacher_output), Some(weight)) = (&teacher_output, task.tensors.get(IMITATION)) {
+            let shown = teacher_output.features.f_to_kind(Kind::Float)?;
             let seen = middle.f_linear(weight, None::<&Tensor>)?.f_to_kind(Kind::Float)?;
             let apart = seen.f_sub(&shown)?.f_square()?.f_mean(Kind::Float)?;
             let apart = apart.f_div(&shown.f_square()?.f_mean(Kind::Float)?)?;
@@ -142,20 +142,20 @@ impl Run<'_> {
     }
 }
 
-/// Puts a share of the teacher's opinion into what the batch's patches and pictures are said to show.
-fn listen(batch: &mut Batch, opinion: &Opinion, trust: [f64; 2]) -> Result<()> {
+/// Puts a share of the teacher's output into what the batch's patches and pictures are said to show.
+fn listen(batch: &mut Batch, teacher_output: &TeacherOutput, trust: [f64; 2]) -> Result<()> {
     let total = |x: &Tensor| x.f_sum_dim_intlist(Some(&[-1i64][..]), true, Kind::Float);
     let blend = |hard: &Tensor, soft: &Tensor, share: f64| -> Result<Tensor> {
         let soft = soft.f_multiply(&total(hard)?)?;
         Ok(hard.f_mul_scalar(1.0 - share)?.f_add(&soft.f_mul_scalar(share)?)?)
     };
-    let patches = opinion.patches.f_softmax(-1, Kind::Float)?;
+    let patches = teacher_output.patches.f_softmax(-1, Kind::Float)?;
     let within = patches.f_multiply(&batch.possible)?;
     let sure = total(&within)?;
     let guess = within.f_multiply(&sure.f_gt(GUESS.1)?.f_to_kind(Kind::Float)?)?;
     let guess = guess.f_multiply(&total(&batch.shares)?.f_eq(0.0)?.f_to_kind(Kind::Float)?)?;
     batch.shares = blend(&batch.shares, &patches, trust[0])?.f_add(&guess.f_mul_scalar(GUESS.0)?)?;
-    let named = opinion.pictures.f_narrow(1, 0, PICTURE_LABELS as i64)?.f_softmax(-1, Kind::Float)?;
+    let named = teacher_output.pictures.f_narrow(1, 0, PICTURE_LABELS as i64)?.f_softmax(-1, Kind::Float)?;
     batch.named = blend(&batch.named, &named, trust[1])?;
     Ok(())
 }

@@ -160,7 +160,7 @@ pub fn segment(
 pub fn teacher(teacher: &Teacher, pictures: &[Picture], window: usize) -> Result<f64> {
     let mut right = 0;
     for pictures in pictures.chunks(16) {
-        let logits = teacher.opinion(&resized(pictures, window)?)?.pictures;
+        let logits = teacher.teacher_output(&resized(pictures, window)?)?.pictures;
         let best = logits.f_narrow(1, 0, MERCED_CLASSES.len() as i64)?.f_argmax(-1, false)?;
         for (picture, found) in pictures.iter().zip(Vec::<i64>::try_from(best)?) {
             right += usize::from(matches!(picture.truth, Truth::Picture(truth) if i64::from(truth) == found));
@@ -175,7 +175,7 @@ pub fn teacher_segment(teacher: &Teacher, raster: &Raster) -> Result<Vec<u8>> {
     let (height, width) = (raster.height as i64, raster.width as i64);
     let whole = |side: i64| (side + 15) / 16 * 16;
     let padded = image.f_replication_pad2d([0, whole(width) - width, 0, whole(height) - height])?;
-    let logits = teacher.opinion(&padded)?.patches;
+    let logits = teacher.teacher_output(&padded)?.patches;
     let labels = DUBAI_CLASSES.map(|class| class.2 as i64);
     let cell = super::teacher::STRIDE as i64;
     let logits = logits.f_index_select(2, &Tensor::from_slice(&labels))?.f_transpose(1, 2)?;

@@ -27,7 +27,7 @@ const ALLOWED_WEIGHT: f64 = 0.3;
 
 /// The words of one step and the labels' rules over them.
 #[derive(Debug)]
-pub struct Step {
+pub struct TrainingBatch {
     /// A text for each concept, then the absent words, then [`SPOKEN`] for each of UC Merced's classes.
     pub texts: Vec<String>,
     /// Of the texts, those that the rules know.
@@ -49,7 +49,7 @@ struct Rules {
     weights: Tensor,
 }
 
-impl Step {
+impl TrainingBatch {
     /// Draws the words of a step. Now and then a label's own words are left out and "background" is affirmed in their
     /// place: what a job does not name must be nearer to it than to the job's other classes.
     pub fn draw(random: &mut Random, templates: &[String]) -> Result<Self> {
@@ -87,7 +87,7 @@ impl Step {
         })
     }
 
-    /// `patches` (batch, patch, D) and `cls` (batch, D), any length; `queries` (text, D) of [`Step::texts`]. Gives the
+    /// `patches` (batch, patch, D) and `cls` (batch, D), any length; `queries` (text, D) of [`TrainingBatch::texts`]. Gives the
     /// patches' and the pictures' loss, and that of the classes' names against each other, as a zero-shot choice has them.
     pub fn loss(&self, batch: &Batch, patches: &Tensor, cls: &Tensor, queries: &Tensor) -> Result<[Tensor; 3]> {
         let unit = |x: &Tensor| -> Result<Tensor, TchError> {
@@ -197,7 +197,7 @@ mod tests {
     use segearth::model::text::imagenet_templates;
 
     /// The loss of one view of one patch of water, named a river, whose features are those of two concepts.
-    fn loss(step: &Step, queries: &Tensor, patch: &str, picture: &str) -> [f64; 3] {
+    fn loss(step: &TrainingBatch, queries: &Tensor, patch: &str, picture: &str) -> [f64; 3] {
         let labels = LABELS.len() as i64;
         let one = |at: usize, count: i64| {
             let mut values = vec![0f32; count as usize];
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_resembles_its_own_words_loses_least() {
-        let step = Step::draw(&mut Random::new(2), &imagenet_templates()).unwrap();
+        let step = TrainingBatch::draw(&mut Random::new(2), &imagenet_templates()).unwrap();
         tch::manual_seed(1);
         let queries = Tensor::randn([step.texts.len() as i64, 64], (Kind::Float, tch::Device::Cpu));
         let right = loss(&step, &queries, "water", "river");

@@ -95,9 +95,9 @@ fn planned(plan: Plan, arguments: &[&str]) -> Plan {
     }
 }
 
-fn sources(data: &mut Data, pieces: &Path) -> Result<views::Sources> {
+fn sources(data: &mut Data, pieces: &Path) -> Result<views::TrainingData> {
     let (merced, dubai) = (std::mem::take(&mut data.merced.train), std::mem::take(&mut data.dubai.train));
-    Ok(views::Sources::new(merced, dubai, landsat::pieces(pieces)?))
+    Ok(views::TrainingData::new(merced, dubai, landsat::pieces(pieces)?))
 }
 
 /// Says and keeps what a run says of itself, the parts of the loss as means over the steps in between.

@@ -12,7 +12,7 @@ use segearth::train::random::Random;
 use tch::{Kind, TchError, Tensor};
 
 use super::engine::{self, Aim, Losses, Plan, Progress, Task};
-use super::views::{self, Sources};
+use super::views::{self, TrainingData};
 use super::words::LABELS;
 
 /// Channels at a quarter, an eighth (the patches' grid) and a sixteenth of the picture's side.
@@ -98,7 +98,7 @@ pub enum Norms {
 
 /// What it says of a batch of views.
 #[derive(Debug)]
-pub struct Opinion {
+pub struct TeacherOutput {
     /// Logits over [`LABELS`], (batch, label).
     pub pictures: Tensor,
     /// Logits over [`LABELS`], (batch, cell, label), cells row by row.
@@ -153,7 +153,7 @@ impl Network<'_> {
         Ok(x.f_linear(weight, Some(bias))?.f_to_kind(Kind::Float)?)
     }
 
-    fn forward(&self, images: &Tensor) -> Result<Opinion> {
+    fn forward(&self, images: &Tensor) -> Result<TeacherOutput> {
         // Channels last in memory: what the convolutions of a CPU are fast with.
         let x = images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
         let x = self.conv(&x, "stem.0", 2)?.f_relu()?;
@@ -173,7 +173,7 @@ impl Network<'_> {
         let map = self.conv(&map, "map", 1)?;
         let features = map.f_flatten(2, 3)?.f_transpose(1, 2)?;
         let pooled = coarse.f_mean_dim(Some(&[2i64, 3][..]), false, coarse.kind())?;
-        Ok(Opinion {
+        Ok(TeacherOutput {
             pictures: self.head(&pooled, "picture")?,
             patches: self.head(&features.f_relu()?, "patch")?,
             features,
@@ -184,7 +184,7 @@ impl Network<'_> {
 /// Trains from step `first` on; see [`engine::train`]. Parts of the loss: patches, pictures.
 pub fn train(
     plan: &Plan,
-    sources: &Sources,
+    sources: &TrainingData,
     parameters: &mut Parameters,
     optimiser: &mut AdamW,
     first: usize,
@@ -197,9 +197,9 @@ pub fn train(
             (0..count).map(|_| sources.view(&mut random, side, plan.aim(task.step))).collect::<Result<Vec<_>>>()?;
         let batch = views::batch(&views, STRIDE, &mut random)?;
         let network = Network { tensors: &task.tensors, norms: Norms::Batch };
-        let opinion = network.forward(&batch.images.f_to_kind(Kind::BFloat16)?)?;
-        let patches = cross_entropy(&opinion.patches, &batch.shares)?;
-        let pictures = cross_entropy(&opinion.pictures, &batch.whole)?;
+        let teacher_output = network.forward(&batch.images.f_to_kind(Kind::BFloat16)?)?;
+        let patches = cross_entropy(&teacher_output.patches, &batch.shares)?;
+        let pictures = cross_entropy(&teacher_output.pictures, &batch.whole)?;
         patches.f_add(&pictures)?.f_backward()?;
         let number = |x: &Tensor| Ok::<_, Error>(f64::try_from(x.f_detach()?)?);
         Ok(Losses { parts: [number(&patches)?, number(&pictures)?, 0.0, 0.0], views: count })
@@ -224,7 +224,7 @@ pub struct Teacher {
 
 impl Teacher {
     /// Measures the norms' statistics for these weights, by views of all sizes, and keeps them with the weights.
-    pub fn settle(mut tensors: Tensors, sources: &Sources, seed: u64) -> Result<Self> {
+    pub fn settle(mut tensors: Tensors, sources: &TrainingData, seed: u64) -> Result<Self> {
         let _plain = tch::no_grad_guard();
         let names: Vec<String> = tensors.keys().filter_map(|name| Some(name.strip_suffix(".scale")?.into())).collect();
         for name in names {
@@ -264,7 +264,7 @@ impl Teacher {
     }
 
     /// `images`: normalised, (batch, 3, side, side), sides multiples of 16, in the weights' kind.
-    pub fn opinion(&self, images: &Tensor) -> Result<Opinion> {
+    pub fn teacher_output(&self, images: &Tensor) -> Result<TeacherOutput> {
         let _plain = tch::no_grad_guard();
         Network { tensors: &self.tensors, norms: Norms::Kept }.forward(images)
     }
@@ -286,13 +286,13 @@ mod tests {
         let tensors = initial(&mut Random::new(1)).unwrap();
         let merced = (0..21).map(|label| picture(label * 10, label)).collect();
         let dubai = vec![Picture { truth: Truth::Pixels(vec![22; 64 * 64]), ..picture(90, 0) }];
-        let teacher = Teacher::settle(tensors, &Sources::new(merced, dubai, Vec::new()), 1).unwrap();
+        let teacher = Teacher::settle(tensors, &TrainingData::new(merced, dubai, Vec::new()), 1).unwrap();
         let images = Tensor::randn([2, 3, 64, 96], (Kind::Float, tch::Device::Cpu));
-        let both = teacher.opinion(&images).unwrap();
+        let both = teacher.teacher_output(&images).unwrap();
         assert_eq!(both.pictures.size(), [2, LABELS.len() as i64]);
         assert_eq!(both.patches.size(), [2, 8 * 12, LABELS.len() as i64]);
         assert_eq!(both.features.size(), [2, 8 * 12, FEATURES]);
-        let one = teacher.opinion(&images.narrow(0, 1, 1)).unwrap();
+        let one = teacher.teacher_output(&images.narrow(0, 1, 1)).unwrap();
         let apart = f64::try_from((one.patches - both.patches.narrow(0, 1, 1)).abs().max()).unwrap();
         assert!(apart < 1e-3, "{apart}");
     }

@@ -14,7 +14,7 @@ use super::words::{self, BUILDING, CITY, FIELDS, LABELS, LAND, PICTURE_LABELS, R
 
 /// Pictures by what they are good for.
 #[derive(Debug)]
-pub struct Sources {
+pub struct TrainingData {
     pub merced: Vec<Picture>,
     pub dubai: Vec<Picture>,
     pub landsat: Vec<Picture>,
@@ -23,7 +23,7 @@ pub struct Sources {
     places: Vec<Places>,
 }
 
-impl Sources {
+impl TrainingData {
     pub fn new(merced: Vec<Picture>, dubai: Vec<Picture>, landsat: Vec<Picture>) -> Self {
         let mut by_label = vec![Vec::new(); PICTURE_LABELS];
         for (number, picture) in merced.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! One axis of a doubling: which source cells a doubled cell's neighbours are made of, and by which shares.
+//! One axis of a doubling: which source cells a doubled cell's neighbours are computed of, and by which shares.
 //!
 //! The method doubles the features bicubically, pads them by reflection and sums over d × d neighbours. Both rules act on
 //! each axis alone, so the neighbours' weights can be carried over to the source cells instead: d weights become one for
-//! each of about d/2 + 4 source cells, the doubled features are never made, and padding is nobody's concern any more.
+//! each of about d/2 + 4 source cells, the doubled features are never computed, and padding is nobody's concern any more.
 
 /// The shares along one axis, for `cells` source cells and 2 `cells` doubled ones.
 #[derive(Debug, PartialEq)]

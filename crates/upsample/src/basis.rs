@@ -5,7 +5,7 @@
 //! upsampled themselves, and for the length any rows will do whose scalar products are those of M's: the Cholesky factor of
 //! M·Mᵀ has N + 1 columns where M has D.
 
-use super::lanes::{Kernel, Simd};
+use super::simd::{Kernel, Simd};
 
 /// Below this share of the largest square a remaining square is rounding.
 const NOTHING: f64 = 1e-14;
@@ -17,7 +17,7 @@ pub(super) struct Sources {
     pub features: Vec<f32>,
     /// (channel)
     pub offset: Vec<f32>,
-    /// (channel): 1 for those that lengths are made of.
+    /// (channel): 1 for those that lengths are computed of.
     pub mask: Vec<f32>,
     /// The channel of the first query's product.
     pub products: usize,
@@ -99,7 +99,7 @@ struct Rows {
     width: usize,
 }
 
-/// Rows and columns of scalar products that are made at once.
+/// Rows and columns of scalar products that are computed at once.
 const BLOCK: usize = 4;
 
 impl Rows {

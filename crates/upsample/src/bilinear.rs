@@ -1,6 +1,6 @@
 //! Twice as many rows and columns, by the two nearest along each axis.
 
-/// Doubles rows into `out`, (row, column); the centre of a source pixel lies between those of the four made of it, and beyond
+/// Doubles rows into `out`, (row, column); the centre of a source pixel lies between those of the four computed of it, and beyond
 /// the edges the last pixel goes on. `size`: rows and columns of the source.
 pub(super) fn double<'a>(source: impl Fn(usize) -> &'a [f32], [height, width]: [usize; 2], out: &mut [f32]) {
     let mut mixed = vec![0f32; width];

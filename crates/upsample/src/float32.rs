@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::engine::{Buffers, Channels, Engine, LENGTH_FLOOR};
+use super::engine::{Buffers, Channels, Kernels, LENGTH_FLOOR};
 use super::kernels::{Gather, Lengths, Pair, Panel, PanelWeights, Scratch};
-use super::lanes::Level;
-use super::plan::Grid;
-use super::seen::Places;
-use super::weights::Step;
+use super::plan::PixelGrid;
+use super::simd::Level;
+use super::weights::Doubling;
+use super::window_cache::WeightSources;
 
 pub(super) struct Float32 {
     level: Level,
@@ -36,14 +36,14 @@ impl Float32 {
 }
 
 struct ToGather<'a> {
-    grid: &'a Grid,
+    grid: &'a PixelGrid,
     row: usize,
     pairs: &'a [Pair<'a>],
     channels: usize,
 }
 
-impl Engine for Float32 {
-    /// (made panel, source row in reach, source column in reach, 2, pixel)
+impl Kernels for Float32 {
+    /// (computed panel, source row in reach, source column in reach, 2, pixel)
     type Number = f32;
     type Scratch = Scratch;
 
@@ -51,13 +51,13 @@ impl Engine for Float32 {
         self.level
     }
 
-    fn grid(&self, cells: [usize; 2], step: &Step, factor: usize) -> Grid {
-        let mut grid = Grid::new(cells, step, factor, self.level.width());
+    fn grid(&self, cells: [usize; 2], step: &Doubling, factor: usize) -> PixelGrid {
+        let mut grid = PixelGrid::new(cells, step, factor, self.level.width());
         grid.panel_length = grid.rows.reach * grid.columns.reach * 2 * grid.width;
         grid
     }
 
-    fn scratch(&self, _index: usize, grid: &Grid) -> Scratch {
+    fn scratch(&self, _index: usize, grid: &PixelGrid) -> Scratch {
         Scratch::new(grid.columns.radius, grid.width)
     }
 
@@ -66,13 +66,13 @@ impl Engine for Float32 {
     }
 
     fn upsample(&self, window: &Channels<'_, f32>, of_cls: &[f32], logits: &mut [f32]) {
-        let Channels { grids, sources, memory, seen } = *window;
+        let Channels { grids, sources, memory, cached } = *window;
         let channels = sources.channels;
         let mut features = Vec::new();
         let Some((last, steps)) = grids.split_last() else { return };
         for (index, grid) in steps.iter().enumerate() {
             let source = if index == 0 { &sources.features } else { &features };
-            let (of_row, places) = (grid.size()[1] * channels, memory.places(grid, seen, index));
+            let (of_row, places) = (grid.size()[1] * channels, memory.places(grid, cached, index));
             let mut doubled = self.buffers.take(grid.size()[0] * of_row);
             doubled.par_chunks_exact_mut(2 * of_row).enumerate().for_each(|(row, out)| {
                 let (mut upper, mut lower) = out.split_at_mut(of_row);
@@ -89,7 +89,7 @@ impl Engine for Float32 {
         }
         let source = if steps.is_empty() { &sources.features } else { &features };
         let width = last.size()[1];
-        let places = memory.places(last, seen, steps.len());
+        let places = memory.places(last, cached, steps.len());
         let queries = of_cls.len();
         logits.par_chunks_exact_mut(2 * queries * width).enumerate().for_each_init(
             || (vec![0f32; 2 * last.width * channels], vec![0f32; 2 * last.width]),
@@ -124,7 +124,7 @@ impl Engine for Float32 {
 }
 
 /// Where the weights of a panel's pixels are.
-fn pairs<'a>(grid: &Grid, places: &Places<'a, f32>, row: usize, panel: usize) -> Vec<Pair<'a>> {
+fn pairs<'a>(grid: &PixelGrid, places: &WeightSources<'a, f32>, row: usize, panel: usize) -> Vec<Pair<'a>> {
     let pair = |pair| {
         let place = places.weights(row, pair);
         Pair { first_column: grid.columns.first(pair), weights: place.panel.get(place.column..).unwrap_or(&[]) }

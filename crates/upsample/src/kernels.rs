@@ -3,8 +3,8 @@
 //! A *panel* is two rows of as many pixels as a vector has numbers. Arrays of a panel are (something, 2, pixel): whatever is
 //! done for one pixel is done for all of a vector at once.
 
-use super::lanes::{Kernel, Simd, exp, gelu};
-use super::weights::{MAX_DIAMETER, Packed, ROWS, Step};
+use super::simd::{Kernel, Simd, exp, gelu};
+use super::weights::{Doubling, MAX_DIAMETER, Packed, ROWS};
 
 /// Floor of the weights' sum before they are divided by it.
 const WEIGHT_SUM_FLOOR: f32 = 1e-7;
@@ -64,7 +64,7 @@ fn product_block<S: Simd, const COUNT: usize, const GELU: bool, const RESIDUAL: 
 
 /// Guidance to keys for two vectors of pixels.
 pub(super) struct Project<'a> {
-    pub step: &'a Step,
+    pub step: &'a Doubling,
     /// (3, 2, pixel)
     pub guidance: &'a [f32],
     /// (key, 2, pixel)
@@ -82,9 +82,9 @@ impl Kernel for Project<'_> {
     }
 }
 
-/// What one panel's weights are made of.
+/// What one panel's weights are computed of.
 pub(super) struct Panel<'a> {
-    pub step: &'a Step,
+    pub step: &'a Doubling,
     /// Rows of keys around the panel, the upper pixel's first neighbour first: (d + 1 rows), each (key, column).
     pub rows: &'a [&'a [f32]],
     /// Columns of a row of keys.
@@ -133,7 +133,7 @@ pub(super) struct PanelWeights<'a> {
     pub out: &'a mut [f32],
 }
 
-/// What one panel needs while it is made.
+/// What one panel needs while it is computed.
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// (d² + 3, 2, pixel)

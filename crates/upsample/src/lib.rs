@@ -11,8 +11,8 @@
 //!   channels (see `basis`);
 //! - the bicubic doubling and the padding are folded into the neighbours' weights, which leaves 81 of 121 (see `axis`);
 //! - the features of full resolution are never stored;
-//! - weights come from the image alone: where a window overlaps windows that were seen before, they are taken from there
-//!   (see `seen`).
+//! - weights come from the image alone: where a window overlaps windows that were cached before, they are taken from there
+//!   (see `cached`).
 //!
 //! Two engines do this: `float32` anywhere, and `tiles` in bfloat16 for models that are computed in it themselves, where the
 //! processor multiplies tiles of it (AMX).
@@ -23,22 +23,22 @@
     reason = "kernels over arrays whose lengths `logits` checks and the plan decides; bounds are checked all the same"
 )]
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 mod axis;
 mod basis;
 mod bilinear;
 mod engine;
 mod float32;
 mod kernels;
-mod lanes;
 mod make;
 mod plan;
-mod seen;
+mod simd;
 pub mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod tiles;
 mod weights;
+mod window_cache;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,12 +46,12 @@ use std::path::Path;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use segearth_error::{Context, Error, Result};
 
-use engine::{Engine, Run};
+use engine::{Kernels, Run};
 use float32::Float32;
-use lanes::Level;
-use plan::Grid;
-use seen::MOST_KEPT;
-use weights::{Step, Weights};
+use plan::PixelGrid;
+use simd::Level;
+use weights::{Doubling, Weights};
+use window_cache::MOST_KEPT;
 
 /// A batch of windows of one size.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ pub struct Upsampler {
     patch: usize,
     threads: ThreadPool,
     /// Rows and columns of patches, and what follows from them.
-    plan: Option<([usize; 2], Vec<Grid>)>,
+    plan: Option<([usize; 2], Vec<PixelGrid>)>,
     form: Form,
     shortcuts: Shortcuts,
 }
@@ -92,12 +92,12 @@ pub struct Upsampler {
 enum Form {
     Float32(Run<Float32>),
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    Tiles(Run<tiles::Bfloat16>),
+    Tiles(Run<amx::Bfloat16>),
 }
 
 /// What the model computes in, and the upsampler may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
+pub enum KernelPrecision {
     /// Float32 throughout.
     #[default]
     Float32,
@@ -126,7 +126,7 @@ impl Upsampler {
         patch: usize,
         depth: usize,
         threads: usize,
-        precision: Precision,
+        precision: KernelPrecision,
         shortcuts: Shortcuts,
     ) -> Result<Self> {
         let place = || format!("cannot use the upsampler in {}", path.display());
@@ -144,7 +144,7 @@ impl Upsampler {
         tensors: &BTreeMap<String, Vec<f32>>,
         patch: usize,
         threads: usize,
-        precision: Precision,
+        precision: KernelPrecision,
     ) -> Result<Self> {
         let weights = Weights::new(tensors)?;
         let form = Form::new(&weights, precision);
@@ -210,7 +210,7 @@ impl Upsampler {
         *most
     }
 
-    fn grids(&self, size: [usize; 2]) -> Vec<Grid> {
+    fn grids(&self, size: [usize; 2]) -> Vec<PixelGrid> {
         let steps = self.patch.ilog2() as usize;
         (0..steps - usize::from(self.shortcuts.half_resolution))
             .map(|index| {
@@ -222,10 +222,10 @@ impl Upsampler {
 }
 
 impl Form {
-    fn new(weights: &Weights, precision: Precision) -> Self {
+    fn new(weights: &Weights, precision: KernelPrecision) -> Self {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        if precision == Precision::Bfloat16
-            && let Some(engine) = tiles::Bfloat16::new(weights)
+        if precision == KernelPrecision::Bfloat16
+            && let Some(engine) = amx::Bfloat16::new(weights)
         {
             return Self::Tiles(Run::new(engine));
         }
@@ -234,7 +234,7 @@ impl Form {
         Self::Float32(Run::new(Float32::new(Level::best())))
     }
 
-    fn grid(&self, cells: [usize; 2], step: &Step, factor: usize) -> Grid {
+    fn grid(&self, cells: [usize; 2], step: &Doubling, factor: usize) -> PixelGrid {
         match self {
             Self::Float32(run) => run.engine.grid(cells, step, factor),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

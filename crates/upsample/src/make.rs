@@ -3,21 +3,26 @@
 use rayon::prelude::*;
 
 use super::axis::reflect;
-use super::engine::Engine;
+use super::engine::Kernels;
 use super::kernels::{Panel, Project};
-use super::plan::Grid;
-use super::seen::{Made, RowToMake, Seen};
-use super::weights::{Step, Weights};
+use super::plan::PixelGrid;
+use super::weights::{Doubling, Weights};
+use super::window_cache::{CachedWindow, ComputedPanels, RowToCompute};
 
 /// Fills what a window lacks.
-pub(super) fn make<E: Engine>(engine: &E, weights: &Weights, grids: &[Grid], seen: &mut Seen<E::Number>) {
-    let Seen { pixels, steps, .. } = seen;
-    steps.par_iter_mut().zip(grids).enumerate().for_each(|(index, (made, grid))| {
+pub(super) fn make<E: Kernels>(
+    engine: &E,
+    weights: &Weights,
+    grids: &[PixelGrid],
+    cached: &mut CachedWindow<E::Number>,
+) {
+    let CachedWindow { pixels, steps, .. } = cached;
+    steps.par_iter_mut().zip(grids).enumerate().for_each(|(index, (computed, grid))| {
         let guidance = grid.guidance(pixels);
         let mut keys = engine.buffers().take(grid.size()[0] * weights.step(index).keys * grid.key_columns());
         let maker = Maker { index, step: weights.step(index), grid, engine, guidance: &guidance };
-        maker.project(made, &mut keys);
-        let rows = made.rows_to_make(grid);
+        maker.project(computed, &mut keys);
+        let rows = computed.rows_to_compute(grid);
         rows.into_par_iter()
             .for_each_init(|| engine.scratch(index, grid), |scratch, row| maker.weights(row, &keys, scratch));
         engine.buffers().give(keys);
@@ -27,16 +32,16 @@ pub(super) fn make<E: Engine>(engine: &E, weights: &Weights, grids: &[Grid], see
 /// One doubling of one window.
 struct Maker<'a, E> {
     index: usize,
-    step: &'a Step,
-    grid: &'a Grid,
+    step: &'a Doubling,
+    grid: &'a PixelGrid,
     engine: &'a E,
     /// (row, channel, column)
     guidance: &'a [f32],
 }
 
-impl<E: Engine> Maker<'_, E> {
-    /// The projected guidance around all that is to be made, (row, key, column); what lies elsewhere is left as it is.
-    fn project(&self, made: &Made<E::Number>, keys: &mut [f32]) {
+impl<E: Kernels> Maker<'_, E> {
+    /// The projected guidance around all that is to be computed, (row, key, column); what lies elsewhere is left as it is.
+    fn project(&self, computed: &ComputedPanels<E::Number>, keys: &mut [f32]) {
         let Self { step, grid, .. } = *self;
         let (columns, width, length) = (grid.key_columns(), grid.width, grid.panels * grid.width);
         let [height, _] = grid.size();
@@ -45,7 +50,7 @@ impl<E: Engine> Maker<'_, E> {
             // Reflection at the edges needs no more: the rows and panels there lie in between.
             let first = row.saturating_sub(step.radius) / 2;
             let last = (row + step.radius).min(height - 1) / 2;
-            let makes = |panel: usize| (first..=last).any(|row| made.is_made(row * grid.panels + panel));
+            let makes = |panel: usize| (first..=last).any(|row| computed.is_computed(row * grid.panels + panel));
             let makes: Vec<bool> = (0..grid.panels).map(makes).collect();
             let around = |panel: usize| &makes[panel.saturating_sub(near)..(panel + near + 1).min(grid.panels)];
             (0..grid.panels).filter(|&panel| around(panel).contains(&true)).collect()
@@ -53,16 +58,16 @@ impl<E: Engine> Maker<'_, E> {
         let rows = keys.par_chunks_exact_mut(step.keys * columns).zip(self.guidance.par_chunks_exact(3 * length));
         rows.enumerate().for_each_init(
             || (vec![0f32; 6 * width], vec![0f32; step.keys * 2 * width], vec![0f32; step.keys * 2 * width]),
-            |(seen, hidden, projected), (row, (keys, guidance))| {
+            |(cached, hidden, projected), (row, (keys, guidance))| {
                 // Two panels at a time: the kernel's two vectors.
                 for panels in needed(row).chunks(2) {
                     let pair = [panels[0], *panels.last().unwrap_or(&panels[0])];
-                    for (channel, seen) in guidance.chunks_exact(length).zip(seen.chunks_exact_mut(2 * width)) {
-                        for (panel, seen) in pair.iter().zip(seen.chunks_exact_mut(width)) {
-                            seen.copy_from_slice(&channel[panel * width..][..width]);
+                    for (channel, cached) in guidance.chunks_exact(length).zip(cached.chunks_exact_mut(2 * width)) {
+                        for (panel, cached) in pair.iter().zip(cached.chunks_exact_mut(width)) {
+                            cached.copy_from_slice(&channel[panel * width..][..width]);
                         }
                     }
-                    self.engine.level().run(Project { step, guidance: seen, hidden, keys: projected });
+                    self.engine.level().run(Project { step, guidance: cached, hidden, keys: projected });
                     for (keys, projected) in keys.chunks_exact_mut(columns).zip(projected.chunks_exact(2 * width)) {
                         for (panel, projected) in pair.iter().zip(projected.chunks_exact(width)) {
                             keys[grid.margin + panel * width..][..width].copy_from_slice(projected);
@@ -75,20 +80,20 @@ impl<E: Engine> Maker<'_, E> {
     }
 
     /// The weights of a pair of rows.
-    fn weights(&self, to_make: RowToMake<'_, E::Number>, keys: &[f32], scratch: &mut E::Scratch) {
+    fn weights(&self, to_make: RowToCompute<'_, E::Number>, keys: &[f32], scratch: &mut E::Scratch) {
         let Self { step, grid, .. } = *self;
         let (columns, width, height) = (grid.key_columns(), grid.width, grid.size()[0]);
         let (of_row, length) = (step.keys * columns, grid.panels * width);
-        let RowToMake { row, panels, numbers } = to_make;
+        let RowToCompute { row, panels, numbers } = to_make;
         let first = 2 * row as isize - step.radius as isize;
         let rows: Vec<&[f32]> = (first..first + 2 * step.radius as isize + 2)
             .map(|row| &keys[reflect(row, height) * of_row..][..of_row])
             .collect();
-        let mut seen = vec![0f32; 6 * width];
+        let mut cached = vec![0f32; 6 * width];
         for (panel, out) in panels.into_iter().zip(numbers.chunks_exact_mut(grid.panel_length)) {
-            for (index, seen) in seen.chunks_exact_mut(width).enumerate() {
+            for (index, cached) in cached.chunks_exact_mut(width).enumerate() {
                 let (channel, side) = (index / 2, index % 2);
-                seen.copy_from_slice(
+                cached.copy_from_slice(
                     &self.guidance[((2 * row + side) * 3 + channel) * length + panel * width..][..width],
                 );
             }
@@ -97,7 +102,7 @@ impl<E: Engine> Maker<'_, E> {
                 rows: &rows,
                 columns,
                 first: grid.margin + panel * width,
-                guidance: &seen,
+                guidance: &cached,
                 down: [grid.rows.shares(2 * row), grid.rows.shares(2 * row + 1)],
                 down_reach: grid.rows.reach,
                 across: &grid.folds[panel],

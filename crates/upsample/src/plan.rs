@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use super::axis::{Axis, reflect};
 use super::kernels::Folds;
-use super::weights::Step;
+use super::weights::Doubling;
 
 /// One doubling of a window.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(super) struct PixelGrid {
     pub rows: Axis,
     pub columns: Axis,
     /// Side in pixels of a doubled cell.
@@ -24,9 +24,9 @@ pub(super) struct Grid {
     pub panel_length: usize,
 }
 
-impl Grid {
+impl PixelGrid {
     /// `cells`: source rows and columns.
-    pub fn new(cells: [usize; 2], step: &Step, factor: usize, width: usize) -> Self {
+    pub fn new(cells: [usize; 2], step: &Doubling, factor: usize, width: usize) -> Self {
         let [rows, columns] = cells.map(|cells| Axis::new(cells, step.radius));
         let panels = (2 * columns.cells).div_ceil(width);
         let folds = (0..panels).map(|panel| folds(&columns, panel * width, width)).collect();

@@ -7,7 +7,7 @@ use segearth_error::{Context, Error, Result};
 
 use super::axis::Axis;
 use super::serves;
-use super::weights::{Packed, Step, Weights};
+use super::weights::{Doubling, Packed, Weights};
 
 /// A learned upsampler's weights.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct StepTables {
     pub fixup: [Layer; 2],
 }
 
-/// One axis of a doubling: which source cells the neighbours of a doubled cell are made of. The bicubic doubling and the
+/// One axis of a doubling: which source cells the neighbours of a doubled cell are computed of. The bicubic doubling and the
 /// reflection at the edges are in it.
 #[derive(Clone, Debug)]
 pub struct AxisTables {
@@ -110,7 +110,7 @@ impl Tables {
     }
 }
 
-fn step(step: &Step) -> StepTables {
+fn step(step: &Doubling) -> StepTables {
     let taps = step.spatial.len();
     StepTables {
         radius: step.radius,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use segearth_testing::random::{Numbers, Tensors, tensors};
 
 use super::axis::reflect;
-use super::seen::Memory;
+use super::window_cache::WindowCache;
 use super::*;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -129,8 +129,8 @@ fn doubling(
                 .collect();
             let sum = weights.iter().sum::<f64>().max(1e-7);
             weights.iter_mut().for_each(|weight| *weight /= sum);
-            let seen: Vec<f64> = weights.iter().copied().chain(pooled(row, col)).collect();
-            let hidden = layer(tensors, &format!("{prefix}fixup_proj.0"), &seen);
+            let cached: Vec<f64> = weights.iter().copied().chain(pooled(row, col)).collect();
+            let hidden = layer(tensors, &format!("{prefix}fixup_proj.0"), &cached);
             let hidden: Vec<f64> = hidden.into_iter().map(plain_gelu).collect();
             let fixed = layer(tensors, &format!("{prefix}fixup_proj.3"), &hidden);
             weights.iter_mut().zip(fixed).for_each(|(weight, fixed)| *weight += 0.1 * fixed);
@@ -147,9 +147,9 @@ fn float32(level: Level) -> Form {
     Form::Float32(Run::new(Float32::new(level)))
 }
 
-/// Numbers that were made for the last window.
+/// Numbers that were computed for the last window.
 fn made_panels(upsampler: &Upsampler) -> usize {
-    fn count<N: Copy + Default>(memory: &Memory<N>) -> usize {
+    fn count<N: Copy + Default>(memory: &WindowCache<N>) -> usize {
         memory.last(1)[0].steps.iter().map(|step| step.numbers.len()).sum()
     }
     match &upsampler.form {
@@ -314,15 +314,15 @@ fn windows_that_overlap_share_weights_and_change_nothing() {
         let pixels: Vec<f32> = columns.iter().flat_map(|&col| window(col)).collect();
         let targets = Targets { queries: &case.queries, lambda: -0.3 };
         let mut got = Vec::new();
-        let mut made = Vec::new();
+        let mut computed = Vec::new();
         // One batch of three windows, then one of five.
         for (from, count) in [(0, 3), (3, 5)] {
             let pixels = &pixels[from * 3 * height * width..][..count * 3 * height * width];
             let tokens = &tokens[from * case.tokens.len()..][..count * case.tokens.len()];
             got.extend(sharing.logits(&Windows { count, height, width, pixels, tokens }, &targets).unwrap());
-            made.push(made_panels(&sharing));
+            computed.push(made_panels(&sharing));
         }
-        assert!(made[0] < made[1], "the windows share nothing, or the last one does");
+        assert!(computed[0] < computed[1], "the windows share nothing, or the last one does");
         let mut alone = case.upsampler(level);
         see_alone(&mut alone);
         let each = case.run(&mut alone).len();
@@ -345,8 +345,8 @@ fn wrong_lengths_are_refused() {
         assert!(upsampler.logits(&Windows { count: 1, height, width, pixels, tokens }, &targets).is_err());
     }
     let missing: Tensors = case.tensors.iter().skip(1).map(|(name, values)| (name.clone(), values.clone())).collect();
-    assert!(Upsampler::from_tensors(&missing, 2, 1, Precision::Float32).is_err());
-    assert!(Upsampler::from_tensors(&case.tensors, 14, 1, Precision::Float32).is_err());
+    assert!(Upsampler::from_tensors(&missing, 2, 1, KernelPrecision::Float32).is_err());
+    assert!(Upsampler::from_tensors(&case.tensors, 14, 1, KernelPrecision::Float32).is_err());
 }
 
 /// Windows of a grid over one image, row by row, in batches that do not end where rows do.
@@ -370,18 +370,18 @@ fn windows_of_a_grid_share_weights_and_change_nothing() {
     let (mut sharing, mut alone) = (case.upsampler(level), case.upsampler(level));
     see_alone(&mut alone);
     let targets = Targets { queries: &case.queries, lambda: -0.3 };
-    let mut made = Vec::new();
+    let mut computed = Vec::new();
     for (batch, places) in places.chunks(3).enumerate() {
         let pixels: Vec<f32> = places.iter().flat_map(|&(row, col)| window(row, col)).collect();
         let tokens = Numbers(batch as u64).take(places.len() * case.tokens.len(), 1.0);
         let windows = Windows { count: places.len(), height, width, pixels: &pixels, tokens: &tokens };
         let got = sharing.logits(&windows, &targets).unwrap();
         assert_eq!(got, alone.logits(&windows, &targets).unwrap(), "batch {batch}");
-        made.push(made_panels(&sharing));
+        computed.push(made_panels(&sharing));
     }
     // The third of the first row has a neighbour to the left, the third of the second row one above as well.
-    assert!(made[0] < made_panels(&alone));
-    assert!(made[2] < made[0], "{made:?}");
+    assert!(computed[0] < made_panels(&alone));
+    assert!(computed[2] < computed[0], "{computed:?}");
 }
 
 /// Patches in the span of four features, and the offset: five channels hold all, two do not.

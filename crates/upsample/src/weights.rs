@@ -51,7 +51,7 @@ impl Packed {
 
 /// One doubling.
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct Doubling {
     pub radius: usize,
     /// Width of the projected guidance.
     pub keys: usize,
@@ -73,7 +73,7 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) struct Weights {
     /// One that serves every doubling, or one for each.
-    pub steps: Vec<Step>,
+    pub steps: Vec<Doubling>,
     /// Added to every upsampled feature, (D).
     pub offset: Vec<f32>,
 }
@@ -105,7 +105,7 @@ impl Weights {
     }
 
     /// The weights of a doubling, counted from 0.
-    pub fn step(&self, index: usize) -> &Step {
+    pub fn step(&self, index: usize) -> &Doubling {
         &self.steps[index.min(self.steps.len() - 1)]
     }
 
@@ -113,12 +113,13 @@ impl Weights {
     pub fn new(tensors: &BTreeMap<String, Vec<f32>>) -> Result<Self> {
         let offset = tensor(tensors, "fixup_proj.1.bias")?.iter().map(|bias| FIXUP_SHARE * bias).collect();
         let own = (1..).take_while(|index| tensors.contains_key(&format!("up{index}.range_temp"))).count();
-        let steps = (1..=own.max(1)).map(|index| Step::new(tensors, &format!("up{index}."))).collect::<Result<_>>()?;
+        let steps =
+            (1..=own.max(1)).map(|index| Doubling::new(tensors, &format!("up{index}."))).collect::<Result<_>>()?;
         Ok(Self { steps, offset })
     }
 }
 
-impl Step {
+impl Doubling {
     fn new(tensors: &BTreeMap<String, Vec<f32>>, prefix: &str) -> Result<Self> {
         let get = |name: &str| tensor(tensors, &format!("{prefix}{name}"));
         let sized = |name: &str, length: usize| {

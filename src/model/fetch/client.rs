@@ -12,7 +12,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use super::catalogue::Remote;
-use super::partial::{Partial, beside};
+use super::partial::{PartialDownload, beside};
 use crate::error::{Context, Error, Result};
 use crate::hash;
 
@@ -242,7 +242,7 @@ impl Client {
         target: &Path,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> std::result::Result<Fetched, Failure> {
-        let mut partial = Partial::open(target)?;
+        let mut partial = PartialDownload::open(target)?;
         let mut resumed = partial.len() > 0;
         loop {
             if let Err(error) = self.complete(remote, url, attempts, &mut partial, progress) {
@@ -293,10 +293,10 @@ impl Client {
         remote: &Remote,
         url: &str,
         attempts: u32,
-        partial: &mut Partial,
+        partial: &mut PartialDownload,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> std::result::Result<(), Stop> {
-        let mut barren = 0;
+        let mut failed_attempts = 0;
         // The most that ever was here: a server that makes us start over again and again gets nowhere.
         let mut most = partial.len();
         loop {
@@ -304,9 +304,9 @@ impl Client {
                 Attempt::Whole => return Ok(()),
                 Attempt::Again { reason, wait } => (reason, wait),
             };
-            barren = if partial.len() > most { 0 } else { barren + 1 };
+            failed_attempts = if partial.len() > most { 0 } else { failed_attempts + 1 };
             most = most.max(partial.len());
-            if barren >= attempts {
+            if failed_attempts >= attempts {
                 let kept = if partial.len() > 0 {
                     format!(" The {} bytes that came are kept, and the download goes on there.", partial.len())
                 } else {
@@ -317,7 +317,7 @@ impl Client {
                         .with_hint(format!("Look at the network (or HTTPS_PROXY) and start again.{kept}")),
                 ));
             }
-            let wait = self.first_wait.saturating_mul(1 << barren.min(6));
+            let wait = self.first_wait.saturating_mul(1 << failed_attempts.min(6));
             let wait = asked_wait.map_or(wait, |asked| asked.max(wait)).min(LONGEST_WAIT);
             progress(Progress::Retrying { file: remote.file, wait, reason: &reason });
             std::thread::sleep(wait);
@@ -328,7 +328,7 @@ impl Client {
         &self,
         remote: &Remote,
         url: &str,
-        partial: &mut Partial,
+        partial: &mut PartialDownload,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> std::result::Result<Attempt, Stop> {
         let tag = partial.tag();
@@ -394,7 +394,7 @@ impl Client {
         remote: &Remote,
         response: Response<Body>,
         total: Option<u64>,
-        partial: &mut Partial,
+        partial: &mut PartialDownload,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> std::result::Result<Attempt, Stop> {
         let mut reader = response.into_body().into_reader();

@@ -5,16 +5,16 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
-use crate::held::Held;
+use crate::file_lock::FileLock;
 
-pub struct Partial {
+pub struct PartialDownload {
     path: PathBuf,
     tag_path: PathBuf,
-    file: Held,
+    file: FileLock,
     len: u64,
 }
 
-impl Partial {
+impl PartialDownload {
     /// Opens or makes the partial file of `target`; one process at a time may hold it.
     pub fn open(target: &Path) -> Result<Self> {
         let path = beside(target, ".partial");
@@ -25,7 +25,7 @@ impl Partial {
             .write(true)
             .open(&path)
             .input(|| format!("{} cannot be written", path.display()))?;
-        let mut file = Held::take(file).ok_or_else(|| {
+        let mut file = FileLock::take(file).ok_or_else(|| {
             Error::input(format!("{} is being downloaded by another process", target.display()))
                 .with_hint("Wait until it is done, then start again: what is there will be used.")
         })?;

@@ -31,7 +31,7 @@ pub struct HalvesFiles<'a> {
 
 /// Where the kernels run.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct KernelDevice {
     /// The way to NVRTC and the driver.
     pub library: OsString,
     /// The card's number.
@@ -40,7 +40,7 @@ pub(super) struct Place {
     pub device: Device,
 }
 
-impl Place {
+impl KernelDevice {
     /// `None` on the CPU, and where the environment leaves the kernels out.
     pub fn of(device: Device) -> Option<Self> {
         let Device::Cuda(index) = device else { return None };
@@ -59,17 +59,17 @@ pub(super) struct DeviceHalves {
 impl DeviceHalves {
     /// # Errors
     /// A file is damaged, or the kernels cannot be had on the device.
-    pub fn load(files: &HalvesFiles<'_>, place: &Place) -> Result<Self> {
+    pub fn load(files: &HalvesFiles<'_>, kernel_device: &KernelDevice) -> Result<Self> {
         let &HalvesFiles { patch_encoder, upsampler, patch, depth, precision } = files;
         let number = match precision {
             Precision::Fp32 => Number::Float,
             // Between kernels, where nothing is large, float16 rounds to an eighth of what bfloat16 does.
             Precision::Fp16 | Precision::Bf16 => Number::Half,
         };
-        let encoder = TorchPatchEncoder::load(patch_encoder, place.device)?;
+        let encoder = TorchPatchEncoder::load(patch_encoder, kernel_device.device)?;
         let tables = Tables::load(upsampler, patch, depth)?;
-        let device = TorchDevice::from(place.device);
-        let upsampler = DeviceUpsampler::new(tables, &place.library, place.index, device, number)?;
+        let device = TorchDevice::from(kernel_device.device);
+        let upsampler = DeviceUpsampler::new(tables, &kernel_device.library, kernel_device.index, device, number)?;
         Ok(Self { encoder, upsampler, patch, depth })
     }
 
@@ -173,37 +173,37 @@ mod tests {
         (features[0], features[depth + 1]) = (1.0, 1.0);
         let queries = Queries { count: 2, width: depth, features };
         let library = library.map_or_else(|| emulator(folder.path()).into_os_string(), OsString::from);
-        let place = Place { library, index: 0, device: Device::Cpu };
+        let kernel_device = KernelDevice { library, index: 0, device: Device::Cpu };
         let upsampler = if upsampler == "jbu_one" { &weights } else { &other };
         let files = HalvesFiles { patch_encoder: &patch_encoder, upsampler, patch: 16, depth, precision };
         let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
         let pixels: Vec<f32> = (0..3 * 32 * 48).map(|at| pattern(at, 48)).collect();
         let pixels = Tensor::from_slice(&pixels).reshape([1, 3, 32, 48]);
         let want = to_vec(&plain.logits_of(&pixels).unwrap()).unwrap();
-        let halves = plain.with_halves_at(&files, &place);
+        let halves = plain.with_halves_at(&files, &kernel_device);
         let got = to_vec(&halves.logits_of(&pixels).unwrap()).unwrap();
         let off = want.iter().zip(&got).map(|(want, got)| (want - got).abs()).fold(0.0, f32::max);
-        (halves.remark().map(str::to_owned), off)
+        (halves.warning().map(str::to_owned), off)
     }
 
     #[test]
     fn kernels_are_taken_where_they_give_what_the_trace_gives() {
         // Not zero: other sums were done.
         for (precision, most) in [(Precision::Fp32, 2e-5), (Precision::Bf16, 0.05)] {
-            let (remark, off) = with_halves(precision, "jbu_one", None);
-            assert_eq!(remark, None);
+            let (warning, off) = with_halves(precision, "jbu_one", None);
+            assert_eq!(warning, None);
             assert!(off > 0.0 && off < most, "{off}");
         }
     }
 
     #[test]
     fn and_left_where_they_do_not_or_cannot_be_had() {
-        let (remark, off) = with_halves(Precision::Fp32, "jbu_stack", None);
-        let remark = remark.unwrap();
-        assert!(remark.contains("its logits are off by") && remark.contains(KERNELS_VARIABLE), "{remark}");
+        let (warning, off) = with_halves(Precision::Fp32, "jbu_stack", None);
+        let warning = warning.unwrap();
+        assert!(warning.contains("its logits are off by") && warning.contains(KERNELS_VARIABLE), "{warning}");
         assert_eq!(off, 0.0);
-        let (remark, off) = with_halves(Precision::Fp32, "jbu_one", Some("libnone.so"));
-        assert!(remark.unwrap().contains("libnone.so cannot be used"));
+        let (warning, off) = with_halves(Precision::Fp32, "jbu_one", Some("libnone.so"));
+        assert!(warning.unwrap().contains("libnone.so cannot be used"));
         assert_eq!(off, 0.0);
     }
 
@@ -224,7 +224,8 @@ mod tests {
         let upsampler = read_upsampler(&parity.join("simfeatup_jbu_one.ckpt")).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let [whole, patch_encoder, weights] = ["a", "b", "c"].map(|name| folder.path().join(name));
-        let place = Place { library: emulator(folder.path()).into_os_string(), index: 0, device: Device::Cpu };
+        let kernel_device =
+            KernelDevice { library: emulator(folder.path()).into_os_string(), index: 0, device: Device::Cpu };
         let model = |precision: Precision, emulated: bool| {
             let options = ExportOptions { precision, window: 224, ..OPTIONS };
             let halves = export::Halves { patch_encoder: &patch_encoder, upsampler: &weights };
@@ -236,8 +237,8 @@ mod tests {
             }
             let (patch_encoder, upsampler) = (&patch_encoder, &weights);
             let files = HalvesFiles { patch_encoder, upsampler, patch: 16, depth: width, precision };
-            let halves = plain.with_halves_at(&files, &place);
-            assert_eq!(halves.remark(), None);
+            let halves = plain.with_halves_at(&files, &kernel_device);
+            assert_eq!(halves.warning(), None);
             halves
         };
         let models = [(Precision::Fp32, false), (Precision::Fp16, true), (Precision::Bf16, true)]

@@ -190,7 +190,7 @@ fn a_job_may_name_bands_in_any_way() {
     let text = refused(planet(), "[swir, red, green]");
     assert!(text.contains("there is no band `swir` in a.tif"), "{text}");
     assert!(text.contains("Its bands are 1 blue, 2 green, 3 red, 4 nir."), "{text}");
-    // Where bands have numbers of a sensor, a number that none of them has is no place in the file.
+    // Where bands have numbers of a sensor, a number that none of them has is not in the file.
     let text = refused(sentinel(), "[B1, B3, B2]");
     assert!(text.contains("there is no band `B1`"), "{text}");
     assert!(text.contains("Its bands are 1 B02 (blue), 2 B03 (green), 3 B04 (red), 4 B08 (near infrared)."), "{text}");

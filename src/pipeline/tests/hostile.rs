@@ -81,7 +81,7 @@ fn a_path_of_a_flag_is_limited() {
 fn many_faults_are_counted_and_the_first_are_shown() {
     let classes = (0..30).map(|index| format!("- c{index},\n")).collect::<String>();
     let message = refused(format!("classes:\n{classes}"));
-    assert!(message.starts_with("30 faults in the job"), "{message}");
+    assert!(message.starts_with("30 errors in the job file"), "{message}");
     assert!(message.ends_with("… and 22 more"), "{message}");
 }
 

@@ -1,7 +1,7 @@
 //! Whole jobs, from text to plan.
 
 mod bands;
-mod faults;
+mod errors;
 mod hostile;
 mod plans;
 mod products;

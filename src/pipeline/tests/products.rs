@@ -1,6 +1,6 @@
 //! Vector products in jobs: which recipe, with which numbers, of which classes.
 
-use super::faults::render;
+use super::errors::render;
 use super::*;
 use crate::pipeline::Product;
 use crate::scene::{ProductOptions, Recipe};

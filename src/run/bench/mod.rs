@@ -17,8 +17,8 @@ use model::{ModelBench, Turns};
 
 use super::engine::{Options, Watch};
 use super::job::{self, Folders, Prepared};
+use super::run_metrics::RunMetrics;
 use super::stop::Stop;
-use super::tally::Tally;
 use crate::cli::BenchArgs;
 use crate::error::{Error, Result};
 use crate::geom::{Grid, Window};
@@ -54,8 +54,8 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         labels,
     };
     let batches = around.batches()?;
-    let (stop, tally) = (Stop::listen()?, Tally::default());
-    let watch = Watch { stop: &stop, tally: &tally, reporter: &silent };
+    let (stop, metrics) = (Stop::listen()?, RunMetrics::default());
+    let watch = Watch { stop: &stop, metrics: &metrics, reporter: &silent };
     let mut turns = Turns::default();
     model::rounds(args, reporter, |round| {
         let mut turn = Turns::default();

@@ -151,7 +151,7 @@ impl<'a> ModelBench<'a> {
         let shortcuts = Shortcuts { channels: args.channels.map(usize::from), half_resolution: args.half_resolution };
         let load = |path: &Path| TorchPatchEncoder::load(path, device);
         let segmenter = model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts)?;
-        segmenter.remark().into_iter().for_each(|remark| reporter.note(remark));
+        segmenter.warning().into_iter().for_each(|warning| reporter.note(warning));
         Ok(Self {
             args,
             subject,

@@ -24,9 +24,9 @@ pub(super) fn assemble(
     counts: &mut Counts,
 ) -> Result<DataWindows> {
     let mut tags = tags.to_vec();
-    tags.push((IDENTITY_TAG.to_owned(), journal.identity().to_owned()));
-    if !counts.holes.is_empty() {
-        tags.push(("SEGEARTH_HOLES".to_owned(), counts.holes.len().to_string()));
+    tags.push((IDENTITY_TAG.to_owned(), journal.fingerprint().to_owned()));
+    if !counts.failed_windows.is_empty() {
+        tags.push(("SEGEARTH_FAILED_WINDOWS".to_owned(), counts.failed_windows.len().to_string()));
     }
     let layers = journal.layers();
     let width = engine.scene.info.size.width;

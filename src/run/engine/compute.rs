@@ -24,7 +24,7 @@ pub(super) enum Answers {
 }
 
 /// Runs the model over what the reader sends. A batch that fails is tried again window by window; a window that fails
-/// twice is the end, or a hole where those are allowed.
+/// twice ends the run, or counts as a failed window where those are allowed.
 pub(super) fn compute(
     engine: &Engine<'_>,
     segmenter: &mut dyn Segmenter,
@@ -36,8 +36,8 @@ pub(super) fn compute(
     for message in from_reader {
         let Batch { tiles, images } = match message {
             Message::Work(batch) => batch,
-            Message::Hole(window) => {
-                let _ = to_stitcher.send(Message::Hole(window));
+            Message::Failed(window) => {
+                let _ = to_stitcher.send(Message::Failed(window));
                 continue;
             }
             Message::Stop => {
@@ -62,7 +62,7 @@ pub(super) fn compute(
         for (index, tile) in tiles.into_iter().enumerate() {
             let goes_on = match segment(segmenter, &part(&images, index, 1), &mut limit) {
                 Ok(logits) => send(vec![tile], logits),
-                Err(_) if engine.options.allow_holes => to_stitcher.send(Message::Hole(tile.window)).is_ok(),
+                Err(_) if engine.options.allow_failed_windows => to_stitcher.send(Message::Failed(tile.window)).is_ok(),
                 Err(error) => return Err(at(tile.window, error)),
             };
             if !goes_on {
@@ -95,8 +95,8 @@ pub(super) fn blend(
     for message in from_reader {
         let Batch { tiles, images } = match message {
             Message::Work(batch) => batch,
-            Message::Hole(window) => {
-                if !finish(blender, window.row)? || to_stitcher.send(Message::Hole(window)).is_err() {
+            Message::Failed(window) => {
+                if !finish(blender, window.row)? || to_stitcher.send(Message::Failed(window)).is_err() {
                     break;
                 }
                 continue;
@@ -133,8 +133,8 @@ pub(super) fn blend(
                     limit = if error.kind() == Kind::OutOfMemory { count / 2 } else { 1 };
                     continue;
                 }
-                Err(_) if engine.options.allow_holes => {
-                    if to_stitcher.send(Message::Hole(tiles[done].window)).is_err() {
+                Err(_) if engine.options.allow_failed_windows => {
+                    if to_stitcher.send(Message::Failed(tiles[done].window)).is_err() {
                         return Ok(());
                     }
                     done += 1;

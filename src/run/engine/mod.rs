@@ -31,11 +31,11 @@ use queue::queue;
 pub use windows::WindowCounts;
 
 use super::results::{RASTERS, Results};
+use super::run_metrics::RunMetrics;
 use super::stop::Stop;
-use super::tally::Tally;
 use crate::error::{Error, Kind, Result};
 use crate::geom::{Grid, Window};
-use crate::journal::{self, Division, Identity, Journal, RowFile};
+use crate::journal::{self, Division, Fingerprint, Journal, RowFile};
 use crate::model::{Normalisation, Padding, Region, Segmenter};
 use crate::outputs::Existing;
 use crate::pipeline::{OutputPaths, Plan, ScenePlan};
@@ -59,7 +59,7 @@ pub struct Options {
     /// Throw away what an earlier run has left, finished or not, and replace outputs that exist.
     pub overwrite: bool,
     /// Leave out windows that cannot be computed.
-    pub allow_holes: bool,
+    pub allow_failed_windows: bool,
 }
 
 /// How much of a scene this process computes.
@@ -119,7 +119,7 @@ pub struct Engine<'a> {
     /// Provenance for the outputs.
     pub tags: Vec<(String, String)>,
     /// All that decides the results, but the stretch.
-    pub identity: Identity,
+    pub fingerprint: Fingerprint,
     /// What the reader should know of that: sentences.
     pub notes: Vec<String>,
 }
@@ -128,7 +128,7 @@ pub struct Engine<'a> {
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
     pub stop: &'a Stop,
-    pub tally: &'a Tally,
+    pub metrics: &'a RunMetrics,
     pub reporter: &'a Reporter,
 }
 
@@ -140,7 +140,7 @@ pub struct Counts {
     /// All of the scene's, by whichever run.
     pub all_windows: WindowCounts,
     /// Windows that could not be computed, by whichever run.
-    pub holes: Vec<Window>,
+    pub failed_windows: Vec<Window>,
     /// Pixels of each class.
     pub classes: Vec<u64>,
     pub nodata: u64,
@@ -172,7 +172,7 @@ pub struct Finished {
 enum Message<T> {
     Work(T),
     /// A window that could not be computed, and need not be.
-    Hole(Window),
+    Failed(Window),
     /// That was all.
     End,
     /// Somebody stopped the program: what is finished is kept.
@@ -197,10 +197,10 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
         journal::remove(&folder)?;
     }
     let mut reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
-    let identity = identity(engine, &reader);
-    let results = results(engine, &identity)?;
+    let fingerprint = fingerprint(engine, &reader);
+    let results = results(engine, &fingerprint)?;
     if !engine.options.overwrite && !Journal::is_begun(&folder) && results.finished() {
-        watch.tally.windows_earlier.add(engine.plan.grid(scene).len());
+        watch.metrics.windows_earlier.add(engine.plan.grid(scene).len());
         return Ok(Outcome::Earlier(results.notes()));
     }
     // What cannot be read fails where its windows are read, or is left out there.
@@ -209,7 +209,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
     let layers = layers::of(engine);
     let (division, note) = divide::divide(engine, &reader, segmenter, &layers)?;
     note.iter().for_each(|note| reporter.note(note));
-    let journal = Journal::open(&folder, &identity, &layers, scene.info.size, &division)?;
+    let journal = Journal::open(&folder, &fingerprint, &layers, scene.info.size, &division)?;
     let mine = match engine.share {
         Share::All => journal.parts().to_vec(),
         Share::Shard { index, .. } => journal.band(index - 1),
@@ -232,7 +232,7 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
         }
     });
     if finished.is_err() {
-        if rows(&files) > 0 || files.iter().any(|file| !file.holes().is_empty()) {
+        if rows(&files) > 0 || files.iter().any(|file| !file.failed_windows().is_empty()) {
             let (done, folder) = (rows(&files), folder.display());
             reporter.note(&format!(
                 "{done} of {of} rows are finished and kept in {folder}: the same command goes on from there."
@@ -250,17 +250,17 @@ pub fn run(engine: &Engine<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>)
 ///
 /// # Errors
 /// Rows are missing; whose, is said.
-pub fn merge(engine: &Engine<'_>, tally: &Tally) -> Result<Outcome> {
+pub fn merge(engine: &Engine<'_>, metrics: &RunMetrics) -> Result<Outcome> {
     let scene = engine.scene;
     let folder = Journal::folder(&scene.outputs.labels);
     let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
-    let mut identity = identity(engine, &reader);
+    let mut fingerprint = fingerprint(engine, &reader);
     if !Journal::is_begun(&folder) {
-        let results = results(engine, &identity)?;
+        let results = results(engine, &fingerprint)?;
         if results.finished() {
             let windows = engine.plan.grid(scene).len();
-            tally.windows.add(windows);
-            tally.windows_earlier.add(windows);
+            metrics.windows.add(windows);
+            metrics.windows_earlier.add(windows);
             return Ok(Outcome::Earlier(results.notes()));
         }
         return Err(Error::input(format!("nothing has been computed of {} yet", scene.name()))
@@ -268,10 +268,10 @@ pub fn merge(engine: &Engine<'_>, tally: &Tally) -> Result<Outcome> {
     }
     // Rows are joined wherever they were computed.
     if let Some(device) = Journal::fact(&folder, DEVICE) {
-        identity.set(DEVICE, device);
+        fingerprint.set(DEVICE, device);
     }
     let journal =
-        Journal::open(&folder, &identity, &layers::of(engine), scene.info.size, &Division::whole(Vec::new()))?;
+        Journal::open(&folder, &fingerprint, &layers::of(engine), scene.info.size, &Division::whole(Vec::new()))?;
     let mut files = open(engine, &journal, journal.parts())?;
     let bands = files.chunk_by(|a, b| a.part().row == b.part().row);
     let missing: Vec<String> = bands
@@ -287,13 +287,13 @@ pub fn merge(engine: &Engine<'_>, tally: &Tally) -> Result<Outcome> {
         return Err(Error::input(format!("{scene} is not yet computed as a whole; finished are of\n{missing}"))
             .with_hint("Run these shards again: each goes on where it stopped."));
     }
-    let results = results(engine, &identity)?;
+    let results = results(engine, &fingerprint)?;
     let counts = assembled(engine, &reader, &journal, &mut files, Counts::default(), &results)?;
-    tally.windows.add(engine.plan.grid(scene).len());
-    tally.windows_earlier.add(counts.all_windows.computed);
-    tally.windows_empty.add(counts.all_windows.empty);
-    tally.windows_holes.add(counts.holes.len());
-    tally.rows.add(total_rows(&files));
+    metrics.windows.add(engine.plan.grid(scene).len());
+    metrics.windows_earlier.add(counts.all_windows.computed);
+    metrics.windows_empty.add(counts.all_windows.empty);
+    metrics.windows_failed.add(counts.failed_windows.len());
+    metrics.rows.add(total_rows(&files));
     Ok(Outcome::Finished(Box::new(Finished { counts, stretch: reader.stretch().clone(), results, journal })))
 }
 
@@ -301,7 +301,7 @@ pub fn merge(engine: &Engine<'_>, tally: &Tally) -> Result<Outcome> {
 fn open(engine: &Engine<'_>, journal: &Journal, parts: &[Window]) -> Result<Vec<RowFile>> {
     let grid = engine.plan.grid(engine.scene);
     let files = parts.iter().map(|part| journal.part(*part)).collect::<Result<Vec<_>>>()?;
-    files.iter().try_for_each(|file| file.check_holes(|window| grid.has(window)))?;
+    files.iter().try_for_each(|file| file.check_failed_windows(|window| grid.has(window)))?;
     Ok(files)
 }
 
@@ -311,27 +311,27 @@ pub fn is_done(engine: &Engine<'_>) -> Result<bool> {
     if Journal::is_begun(&Journal::folder(&scene.outputs.labels)) || !scene.outputs.labels.exists() {
         return Ok(false);
     }
-    Ok(results(engine, &whole_identity(engine)?)?.finished())
+    Ok(results(engine, &whole_fingerprint(engine)?)?.finished())
 }
 
 /// All that decides a scene's results, its stretch included.
-pub fn whole_identity(engine: &Engine<'_>) -> Result<Identity> {
+pub fn whole_fingerprint(engine: &Engine<'_>) -> Result<Fingerprint> {
     let scene = engine.scene;
-    Ok(identity(engine, &SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?))
+    Ok(fingerprint(engine, &SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?))
 }
 
-fn results(engine: &Engine<'_>, identity: &Identity) -> Result<Results> {
+fn results(engine: &Engine<'_>, fingerprint: &Fingerprint) -> Result<Results> {
     let shared = matches!(engine.share, Share::Shard { .. });
-    Results::check(engine.plan, engine.scene, identity, engine.options.existing(shared))
+    Results::check(engine.plan, engine.scene, fingerprint, engine.options.existing(shared))
 }
 
 /// The fact that tells a GPU's rows from a CPU's.
 pub const DEVICE: &str = "device";
 
-fn identity(engine: &Engine<'_>, reader: &SceneReader) -> Identity {
-    let mut identity = engine.identity.clone();
-    identity.set("stretch", reader.stretch().to_string());
-    identity
+fn fingerprint(engine: &Engine<'_>, reader: &SceneReader) -> Fingerprint {
+    let mut fingerprint = engine.fingerprint.clone();
+    fingerprint.set("stretch", reader.stretch().to_string());
+    fingerprint
 }
 
 fn rows(files: &[RowFile]) -> usize {
@@ -352,17 +352,15 @@ fn compute(
 ) -> Result<Counts> {
     let grid = engine.plan.grid(engine.scene);
     let mut counts = Counts::default();
-    if files.iter().any(|file| !file.holes().is_empty()) && !engine.options.allow_holes {
-        return Err(Error::input(
-            "an earlier run has left holes in the unfinished results, which this one may not have",
-        )
-        .with_hint("Run it with --allow-holes again, or start anew with --overwrite."));
+    if files.iter().any(|file| !file.failed_windows().is_empty()) && !engine.options.allow_failed_windows {
+        return Err(Error::input("an earlier run of this job left out failed windows, which this one does not allow")
+            .with_hint("Run it with --allow-failed-windows again, or restart with --overwrite."));
     }
     let windows = files.iter().map(|file| grid.count_reaching(file.part())).sum();
-    watch.tally.windows.take(grid.len());
-    watch.tally.windows.add(windows);
+    watch.metrics.windows.take(grid.len());
+    watch.metrics.windows.add(windows);
     let label = format!("segmenting {}", engine.scene.title());
-    let meter = Meter::new(watch.reporter.progress(&label, windows, "windows"), watch.tally);
+    let meter = Meter::new(watch.reporter.progress(&label, windows, "windows"), watch.metrics);
     for file in files.iter_mut() {
         counts.windows += part(engine, &grid, segmenter, reader, file, watch.stop, &meter)?;
     }
@@ -370,11 +368,11 @@ fn compute(
 }
 
 /// The windows that could not be computed, each once: parts beside each other meet the same ones.
-fn holes(files: &[RowFile]) -> Vec<Window> {
-    let mut holes: Vec<Window> = files.iter().flat_map(RowFile::holes).copied().collect();
-    holes.sort_by_key(|window| (window.row, window.col));
-    holes.dedup();
-    holes
+fn failed_windows(files: &[RowFile]) -> Vec<Window> {
+    let mut failed_windows: Vec<Window> = files.iter().flat_map(RowFile::failed_windows).copied().collect();
+    failed_windows.sort_by_key(|window| (window.row, window.col));
+    failed_windows.dedup();
+    failed_windows
 }
 
 /// Makes the rasters from all rows and gives those their names that are to be written.
@@ -388,7 +386,7 @@ fn assembled(
 ) -> Result<Counts> {
     let mut tags = engine.tags.clone();
     tags.push(("SEGEARTH_STRETCH".to_owned(), reader.stretch().to_string()));
-    counts.holes = holes(files);
+    counts.failed_windows = failed_windows(files);
     // Where a class must reach a threshold and there is no background, a pixel with data may have no label.
     let Classifier { thresholds, background, .. } = &engine.classifier;
     let unsure = background.is_none() && thresholds.iter().any(|threshold| *threshold > 0.0);
@@ -404,7 +402,7 @@ fn assembled(
     let windows = assemble::assemble(engine, &outputs, journal, files, &tags, &mut counts)
         .map_err(|error| staged.explain(error))?;
     staged.publish()?;
-    counts.all_windows = windows.counts(&counts.holes, is_empty);
+    counts.all_windows = windows.counts(&counts.failed_windows, is_empty);
     Ok(counts)
 }
 
@@ -436,11 +434,11 @@ fn part(
         weights: [&weights[0], &weights[1]],
         classifier: &engine.classifier,
         scores: layers::need_scores(engine),
-        patient: engine.options.allow_holes,
+        patient: engine.options.allow_failed_windows,
     };
     let counts = thread::scope(|scope| {
-        let (to_model, from_reader) = queue(QUEUE, &meter.tally.for_model);
-        let (to_stitcher, from_model) = queue(QUEUE, &meter.tally.for_stitcher);
+        let (to_model, from_reader) = queue(QUEUE, &meter.metrics.for_model);
+        let (to_stitcher, from_model) = queue(QUEUE, &meter.metrics.for_stitcher);
         let reading = scope.spawn(move || read::read(engine, reader, grid, rest, batch, to_model, stop, meter));
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(engine, grid, rest, queries, from_model, file, meter));

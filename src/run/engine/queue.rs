@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, SendError, SyncSender, sync_channel};
 
-use super::super::tally::Count;
+use super::super::run_metrics::Count;
 
 /// Room for `room` messages; how many wait goes to `waiting`.
 pub(super) fn queue<T>(room: usize, waiting: &Count) -> (Sender<'_, T>, Receiver<'_, T>) {

@@ -46,8 +46,8 @@ pub(super) fn read(
         }
         let tile = match reader.read(window) {
             Ok(tile) => tile,
-            Err(_) if engine.options.allow_holes => {
-                if !send(&mut waiting) || to_model.send(Message::Hole(window)).is_err() {
+            Err(_) if engine.options.allow_failed_windows => {
+                if !send(&mut waiting) || to_model.send(Message::Failed(window)).is_err() {
                     return Ok(());
                 }
                 continue;

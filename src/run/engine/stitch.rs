@@ -37,10 +37,10 @@ pub(super) fn stitch(
                 meter.computed(count);
                 continue;
             }
-            Message::Hole(window) => {
+            Message::Failed(window) => {
                 finish(engine, &mut accumulator, window.row, file, meter)?;
-                file.append_hole(window)?;
-                meter.hole();
+                file.append_failed_window(window)?;
+                meter.failed();
                 continue;
             }
             Message::Stop => break,

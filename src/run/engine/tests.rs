@@ -9,7 +9,7 @@ use crate::model::fake::{Answer, Fake};
 use crate::model::{Blender, Images, Region};
 use crate::outputs::Existing;
 use crate::pipeline;
-use crate::report::Manner;
+use crate::report::ReporterOptions;
 use crate::run::job::{self, Folders};
 use crate::scene::Labelled;
 use crate::stitch::Accumulator;
@@ -17,7 +17,7 @@ use crate::stitch::Accumulator;
 const JOB: &str = "model: fake:identity\nclasses: [red, green, blue]\nmethod: {logit_scale: 0.05}\n\
                    tiling: {stride: 56, batch: 5}\noutputs: {folder: OUT, scores: true, confidence: true, margin: true}\n";
 
-/// The identity, on a device that takes two images at a time and cannot compute some windows at all.
+/// The fingerprint, on a device that takes two images at a time and cannot compute some windows at all.
 struct Device {
     inner: Fake,
     blends: bool,
@@ -91,10 +91,10 @@ fn outputs(folder: &Path, device: &mut Device) -> (Result<()>, Vec<Vec<u8>>) {
     fs::write(&job, format!("scene: {}\n{}", scene.display(), JOB.replace("OUT", &folder.display().to_string())))
         .unwrap();
     let spec = pipeline::load(&job, &[]).unwrap();
-    let silent = Reporter::new(Manner { quiet: true, ..Manner::default() });
+    let silent = Reporter::new(ReporterOptions { quiet: true, ..ReporterOptions::default() });
     let prepared = job::prepare(&spec, false, Folders::Make, Existing::Refuse, &silent).unwrap();
-    let options = Options { allow_holes: true, ..Options::default() };
-    let watch = Watch { stop: &Stop::listen().unwrap(), tally: &Tally::default(), reporter: &silent };
+    let options = Options { allow_failed_windows: true, ..Options::default() };
+    let watch = Watch { stop: &Stop::listen().unwrap(), metrics: &RunMetrics::default(), reporter: &silent };
     let ran = job::run_prepared(&prepared, device, options, None, watch);
     let take = |(_, path): (&str, &Path)| {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{ran:#?}\n{error}"));

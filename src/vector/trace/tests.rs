@@ -6,7 +6,7 @@ use crate::vector::shape::ring_area;
 use crate::vector::wkb::polygon_wkb;
 use proptest::prelude::*;
 
-fn trace(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) -> Vec<Region> {
+fn trace(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) -> Vec<LabelRegion> {
     let mut tracer = Tracer::new(width, connectedness, |label| label == skip);
     let mut found = Vec::new();
     let mut emit = |region| found.push(region);
@@ -51,7 +51,7 @@ fn flood(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) 
 }
 
 /// Paints the regions back by counting crossings along every row.
-fn paint(regions: &[Region], width: usize, height: usize, background: u16) -> Vec<u16> {
+fn paint(regions: &[LabelRegion], width: usize, height: usize, background: u16) -> Vec<u16> {
     let mut labels = vec![background; width * height];
     for region in regions {
         let mut flips = vec![false; (width + 1) * height];
@@ -80,7 +80,7 @@ fn paint(regions: &[Region], width: usize, height: usize, background: u16) -> Ve
     labels
 }
 
-fn assert_valid(region: &Region) {
+fn assert_valid(region: &LabelRegion) {
     let parts: Vec<Vec<Vec<WorldPoint>>> = region
         .parts
         .iter()

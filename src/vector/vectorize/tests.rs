@@ -187,7 +187,7 @@ fn what_must_fail_after_the_labels_is_foreseen_before_them() {
     let scene = Scene::utm(&labels(), SIDE);
     let crs = SpatialRef::from_epsg(32632).unwrap().to_wkt().unwrap();
     let attempt = |file: &str, options: &ProductOptions| {
-        foresee(Some(crs.as_str()), &scene.path(file), options).err().map(|error| error.to_string())
+        validate(Some(crs.as_str()), &scene.path(file), options).err().map(|error| error.to_string())
     };
     assert_eq!(attempt("a.parquet", &options()), None);
     let elsewhere = |crs: &str| ProductOptions { t_srs: Some(crs.into()), ..options() };
@@ -399,10 +399,10 @@ fn without_a_crs_everything_is_in_pixels_and_says_so() {
     assert!((length - (120.0 + 60.0)).abs() < 6.0, "{length}");
     assert!(of_layer(&found, "roads").iter().all(|road| (road.real("width_px") - 6.0).abs() < 1.0));
     for file in ["a.geojson", "a.ndjson"] {
-        let error = foresee(None, &scene.path(file), &options()).unwrap_err();
+        let error = validate(None, &scene.path(file), &options()).unwrap_err();
         assert!(error.to_string().contains("the labels have no CRS"), "{error}");
     }
-    assert!(foresee(None, &scene.path("a.parquet"), &options()).is_ok());
+    assert!(validate(None, &scene.path("a.parquet"), &options()).is_ok());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use segearth::error::Result;
 use segearth::model::bundle::{Bundle, IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER, Trust, UPSAMPLER};
 use segearth::model::text::{CONTEXT, Tokenizer};
-use segearth_upsample::{Precision, Shortcuts, Upsampler};
+use segearth_upsample::{KernelPrecision, Shortcuts, Upsampler};
 
 use super::{Folder, parts, refused};
 
@@ -22,7 +22,7 @@ pub fn bundle(data: &[u8]) {
             facts = [sizes.context, sizes.patch, sizes.embed_dim];
             bundle.normalisation();
             bundle.halves();
-            let told = bundle.describe().and_then(|_| bundle.text_identity());
+            let told = bundle.describe().and_then(|_| bundle.text_fingerprint());
             told.expect("a card that was read is told");
         }
         Err(error) => refused(&error),
@@ -36,8 +36,14 @@ pub fn bundle(data: &[u8]) {
         refused(&error);
     }
     if !upsampler.is_empty()
-        && let Err(error) =
-            Upsampler::load(&folder.path().join(UPSAMPLER), patch, depth, 1, Precision::Float32, Shortcuts::default())
+        && let Err(error) = Upsampler::load(
+            &folder.path().join(UPSAMPLER),
+            patch,
+            depth,
+            1,
+            KernelPrecision::Float32,
+            Shortcuts::default(),
+        )
     {
         refused(&error);
     }

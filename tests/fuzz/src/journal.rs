@@ -2,7 +2,7 @@ use std::fs;
 
 use segearth::error::Result;
 use segearth::geom::Size;
-use segearth::journal::{Division, Identity, Journal, Layer, RowFile, Sample, Strip, remove};
+use segearth::journal::{Division, Fingerprint, Journal, Layer, RowFile, Sample, Strip, remove};
 
 use super::{Folder, parts, refused};
 
@@ -20,7 +20,7 @@ pub fn journal(data: &[u8]) {
 }
 
 fn take_up(folder: &Folder, rows: &[u8]) -> Result<()> {
-    let mut identity = Identity::default();
+    let mut identity = Fingerprint::default();
     identity.set("scene", "a.tif");
     Journal::fact(folder.path(), "scene");
     let layers = [("labels", 1, Sample::U8), ("scores", 2, Sample::F32)];
@@ -39,7 +39,7 @@ fn take_up(folder: &Folder, rows: &[u8]) -> Result<()> {
             }
         }
         let mut file = journal.part(part)?;
-        file.holes().iter().for_each(|hole| drop(hole.to_string()));
+        file.failed_windows().iter().for_each(|window| drop(window.to_string()));
         let (before, missing) = (file.rows(), part.height - file.rows());
         // One that is damaged in itself is refused when it is read.
         let Ok(read) = count(&mut file, &layers).inspect_err(refused) else { continue };

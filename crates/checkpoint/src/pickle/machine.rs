@@ -46,13 +46,13 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
 }
 
 /// What was wrong at an opcode.
-struct Fault(&'static str);
+struct PickleError(&'static str);
 
-type Step<T> = std::result::Result<T, Fault>;
+type Step<T> = std::result::Result<T, PickleError>;
 
-const CUT: Fault = Fault("it ends too early");
-const EMPTY: Fault = Fault("it takes a value that is not there");
-const BAD_TENSOR: Fault = Fault("it makes a tensor from the wrong things");
+const CUT: PickleError = PickleError("it ends too early");
+const EMPTY: PickleError = PickleError("it takes a value that is not there");
+const BAD_TENSOR: PickleError = PickleError("it makes a tensor from the wrong things");
 
 struct Machine<'a> {
     bytes: &'a [u8],
@@ -71,7 +71,7 @@ impl<'a> Machine<'a> {
         match opcode {
             0x80 => {
                 if !(2..=5).contains(&self.array::<1>()?[0]) {
-                    return Err(Fault("its protocol is not 2 to 5"));
+                    return Err(PickleError("its protocol is not 2 to 5"));
                 }
             }
             // A frame only helps a reader to read ahead.
@@ -210,7 +210,7 @@ impl<'a> Machine<'a> {
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let (&Value::Str(module), &Value::Str(name)) = (self.value(module), self.value(name)) else {
-                    return Err(Fault("a name is not text"));
+                    return Err(PickleError("a name is not text"));
                 };
                 self.push(Value::Global { module, name })?;
             }
@@ -233,7 +233,7 @@ impl<'a> Machine<'a> {
                     *state = Some(given);
                 }
             }
-            _ => return Err(Fault("it uses an opcode that checkpoints do not use")),
+            _ => return Err(PickleError("it uses an opcode that checkpoints do not use")),
         }
         Ok(None)
     }
@@ -244,7 +244,7 @@ impl<'a> Machine<'a> {
 
     fn push(&mut self, value: Value<'a>) -> Step<()> {
         if self.values.len() >= MAX_VALUES {
-            return Err(Fault("it makes more values than any checkpoint has"));
+            return Err(PickleError("it makes more values than any checkpoint has"));
         }
         self.stack.push(self.values.len() as Ref);
         self.values.push(value);
@@ -263,7 +263,7 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_mark(&mut self) -> Step<Vec<Ref>> {
-        let height = self.marks.pop().ok_or(Fault("it takes values up to a mark that is not there"))?;
+        let height = self.marks.pop().ok_or(PickleError("it takes values up to a mark that is not there"))?;
         // `pop` never goes below a mark, so the height is never above the stack's.
         Ok(self.stack.split_off(height.min(self.stack.len())))
     }
@@ -284,7 +284,7 @@ impl<'a> Machine<'a> {
     }
 
     fn recall(&mut self, key: u32) -> Step<()> {
-        let value = *self.memo.get(&key).ok_or(Fault("it recalls a value that it never kept"))?;
+        let value = *self.memo.get(&key).ok_or(PickleError("it recalls a value that it never kept"))?;
         self.stack.push(value);
         Ok(())
     }
@@ -295,7 +295,7 @@ impl<'a> Machine<'a> {
         match self.values.get_mut(list as usize) {
             Some(Value::List(list)) => list.extend_from_slice(items),
             Some(Value::Object { .. } | Value::Set) => {}
-            _ => return Err(Fault("it appends to something that is no list")),
+            _ => return Err(PickleError("it appends to something that is no list")),
         }
         Ok(())
     }
@@ -305,7 +305,7 @@ impl<'a> Machine<'a> {
         match self.values.get_mut(dict as usize) {
             Some(Value::Dict(pairs)) => pairs.extend_from_slice(items),
             Some(Value::Object { .. }) => {}
-            _ => return Err(Fault("it sets entries of something that is no dictionary")),
+            _ => return Err(PickleError("it sets entries of something that is no dictionary")),
         }
         Ok(())
     }
@@ -351,7 +351,7 @@ impl<'a> Machine<'a> {
 
     /// `('storage', type, key, location, count)`, and in the old format a view, which must be absent.
     fn storage(&self, id: Ref) -> Step<Value<'a>> {
-        const BAD: Fault = Fault("it refers to something outside that is no storage");
+        const BAD: PickleError = PickleError("it refers to something outside that is no storage");
         let Value::Tuple(items) = self.value(id) else { return Err(BAD) };
         let &[tag, class, key, _, count, ref view @ ..] = items.as_slice() else { return Err(BAD) };
         let (&Value::Str("storage"), &Value::Global { module, name }, &Value::Str(key), &Value::Int(claimed)) =
@@ -360,9 +360,9 @@ impl<'a> Machine<'a> {
             return Err(BAD);
         };
         if view.iter().any(|&view| *self.value(view) != Value::None) {
-            return Err(Fault("a storage is a view of another, as only very old checkpoints have it"));
+            return Err(PickleError("a storage is a view of another, as only very old checkpoints have it"));
         }
-        let claimed = u64::try_from(claimed).map_err(|_| Fault("a storage claims a negative size"))?;
+        let claimed = u64::try_from(claimed).map_err(|_| PickleError("a storage claims a negative size"))?;
         let dtype = match (module, name) {
             ("torch", "FloatStorage") => Dtype::F32,
             ("torch", "HalfStorage") => Dtype::F16,
@@ -423,12 +423,14 @@ impl<'a> Machine<'a> {
     fn extents(&self, at: Ref) -> Step<Vec<u64>> {
         let (Value::Tuple(items) | Value::List(items)) = self.value(at) else { return Err(BAD_TENSOR) };
         if items.len() > MAX_RANK {
-            return Err(Fault("a tensor has more than 8 axes"));
+            return Err(PickleError("a tensor has more than 8 axes"));
         }
         items
             .iter()
             .map(|&item| match self.value(item) {
-                &Value::Int(side) => u64::try_from(side).map_err(|_| Fault("a tensor has a negative side or stride")),
+                &Value::Int(side) => {
+                    u64::try_from(side).map_err(|_| PickleError("a tensor has a negative side or stride"))
+                }
                 _ => Err(BAD_TENSOR),
             })
             .collect()
@@ -483,14 +485,14 @@ impl<'a> Machine<'a> {
         let len = rest.iter().position(|&byte| byte == b'\n').ok_or(CUT)?;
         let line = self.take(len)?;
         self.at += 1;
-        std::str::from_utf8(line).map_err(|_| Fault("a name is not text"))
+        std::str::from_utf8(line).map_err(|_| PickleError("a name is not text"))
     }
 }
 
 fn pairs(items: &[Ref]) -> Step<Vec<(Ref, Ref)>> {
     let (pairs, rest) = items.as_chunks::<2>();
     if !rest.is_empty() {
-        return Err(Fault("a key has no value"));
+        return Err(PickleError("a key has no value"));
     }
     Ok(pairs.iter().map(|&[key, value]| (key, value)).collect())
 }

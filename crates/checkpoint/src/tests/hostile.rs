@@ -189,7 +189,7 @@ fn mutated_pickles_are_read_or_refused() {
     let mut rng = dice();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mutated");
-    let source = Source::open(&small("simfeatup_jbu_one.ckpt")).unwrap();
+    let source = ByteSource::open(&small("simfeatup_jbu_one.ckpt")).unwrap();
     let archive = zip::Archive::open(&source).unwrap();
     let entries: Vec<(&str, Vec<u8>)> = archive
         .names()

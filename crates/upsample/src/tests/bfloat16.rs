@@ -3,7 +3,7 @@
 use super::*;
 
 fn tiles(case: &Case, shortcuts: Shortcuts) -> Option<Upsampler> {
-    let form = Form::new(&Weights::new(&case.tensors).unwrap(), Precision::Bfloat16);
+    let form = Form::new(&Weights::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
     if matches!(form, Form::Float32(_)) {
         segearth_testing::skipped("no AMX");
         return None;
@@ -85,7 +85,7 @@ fn features_of_zeros_are_similar_to_nothing() {
 #[test]
 fn radii_beyond_a_tile_are_summed_in_float32() {
     let case = Case::new(1, 1, 6, [4, 4], 20, 3);
-    let form = Form::new(&Weights::new(&case.tensors).unwrap(), Precision::Bfloat16);
+    let form = Form::new(&Weights::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
     assert!(matches!(form, Form::Float32(_)));
 }
 
@@ -123,7 +123,7 @@ fn windows_that_overlap_share_what_they_would_make() {
     let ([height, width], wide) = (case.size(), 160);
     let scene = Numbers(78).take(3 * 100 * wide, 2.0);
     let targets = Targets { queries: &case.queries, lambda: -0.3 };
-    let mut made = Vec::new();
+    let mut computed = Vec::new();
     for (row, col) in [(0, 0), (0, 28), (0, 64), (28, 0), (28, 28), (28, 64)] {
         let planes = scene.chunks_exact(100 * wide);
         let rows = planes.flat_map(|plane| plane.chunks_exact(wide).skip(row).take(height));
@@ -134,7 +134,7 @@ fn windows_that_overlap_share_what_they_would_make() {
             alone.logits(&window, &targets).unwrap(),
             "{row}, {col}"
         );
-        made.push(made_panels(&sharing));
+        computed.push(made_panels(&sharing));
     }
-    assert!(made[1] < made[0] && made[4] < made[1], "{made:?}");
+    assert!(computed[1] < computed[0] && computed[4] < computed[1], "{computed:?}");
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use segearth_testing::random::{Numbers, tensors};
-use segearth_upsample::{Precision, Targets, Upsampler, Windows};
+use segearth_upsample::{KernelPrecision, Targets, Upsampler, Windows};
 
 use super::*;
 
@@ -51,8 +51,10 @@ fn both(case: Case, numbers: &[Number]) -> (Vec<f32>, Vec<Vec<f32>>) {
     let features = unit(random.take(queries * depth, 1.0), depth);
     let windows = Windows { count: WINDOWS, height, width, pixels: &pixels, tokens: &tokens };
     let targets = Targets { queries: &features, lambda: -0.3 };
-    let want =
-        Upsampler::from_tensors(&tensors, patch, 2, Precision::Float32).unwrap().logits(&windows, &targets).unwrap();
+    let want = Upsampler::from_tensors(&tensors, patch, 2, KernelPrecision::Float32)
+        .unwrap()
+        .logits(&windows, &targets)
+        .unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let library = emulator(folder.path());

@@ -1,16 +1,16 @@
 //! Makes a panel's weights: scores and soft-max in vectors of float32, the corrections' two layers by tiles.
 //!
 //! Pixels are the columns of both products, so that sums come out as vectors of pixels, (row, 2, pixel), which is how scores
-//! are made and weights folded.
+//! are computed and weights folded.
 
 use half::bf16;
 
 use super::unit::{BLOCK, Line, Operand, Ready, TILE, TileKernel};
 use super::{Form, WIDTH};
 use crate::kernels::Panel;
-use crate::lanes::Simd;
-use crate::plan::Grid;
-use crate::weights::{Packed, Step};
+use crate::plan::PixelGrid;
+use crate::simd::Simd;
+use crate::weights::{Doubling, Packed};
 
 /// Numbers of both rows of a panel.
 const PANEL: usize = 2 * WIDTH;
@@ -66,13 +66,13 @@ pub(super) struct Corrections {
 }
 
 impl Corrections {
-    pub fn new(step: &Step) -> Self {
+    pub fn new(step: &Doubling) -> Self {
         let taps = step.spatial.len();
         Self { inner: Layer::new(&step.fixup_in, taps), outer: Layer::new(&step.fixup_out, taps) }
     }
 }
 
-/// What one panel needs while it is made.
+/// What one panel needs while it is computed.
 pub(crate) struct Scratch {
     form: Form,
     /// (d² weights, 3 of guidance, 1, 1, zeros; 2, pixel)
@@ -89,7 +89,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn new(corrections: &Corrections, grid: &Grid) -> Self {
+    pub(super) fn new(corrections: &Corrections, grid: &PixelGrid) -> Self {
         let Corrections { inner, outer } = corrections;
         let (form, diameter) = (Form::new(grid), 2 * grid.columns.radius + 1);
         let ones = (diameter * diameter + 3) * PANEL;
@@ -178,7 +178,7 @@ fn activate(ready: &Ready, block: &[f32; BLOCK], first: usize, taps: usize, hidd
 #[inline(always)]
 fn rough_gelu<S: Simd>(simd: S, x: S::V) -> S::V {
     const END: f32 = 4.0;
-    // Of -x², all of them negative: what is made is -e(|x|) / |x|.
+    // Of -x², all of them negative: what is computed is -e(|x|) / |x|.
     const SHARES: [f32; 7] =
         [-2.254_231e-8, -1.586_338_6e-6, -4.771_163e-5, -8.116_554e-4, -8.761_015e-3, -6.454_848e-2, -3.978_662_7e-1];
     let negative = simd.sub(simd.splat(0.0), x);
@@ -231,7 +231,7 @@ fn keep(ready: &Ready, form: Form, shares: &[f32], pairs: &mut [Line], out: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lanes::{Portable, gelu};
+    use crate::simd::{Portable, gelu};
 
     #[test]
     fn the_rough_gelu_is_off_by_less_than_bfloat16() {

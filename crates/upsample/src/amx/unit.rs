@@ -13,7 +13,7 @@ use std::arch::x86_64::*;
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use crate::lanes::{Avx512, Simd};
+use crate::simd::{Avx512, Simd};
 
 /// 64 bytes of bfloat16.
 #[repr(C, align(64))]
@@ -97,7 +97,7 @@ struct Release;
 impl Drop for Release {
     fn drop(&mut self) {
         SET_UP.set(false);
-        // SAFETY: only made after tiles were set up on this thread, so the processor has the instruction.
+        // SAFETY: only computed after tiles were set up on this thread, so the processor has the instruction.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }

@@ -11,7 +11,7 @@ const NEAR: f64 = 0.125;
 
 /// What each scene is to the process `index` (from 1) of `count`: `costs` are those of the scenes, in any unit. `None`: all of
 /// it is for others.
-pub fn deal(costs: &[f64], index: usize, count: usize) -> Vec<Option<Share>> {
+pub fn partition(costs: &[f64], index: usize, count: usize) -> Vec<Option<Share>> {
     let share = costs.iter().sum::<f64>() / count as f64;
     let mut start = 0.0;
     costs
@@ -47,15 +47,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn dealt(costs: &[f64], count: usize) -> Vec<Vec<Option<Share>>> {
-        (1..=count).map(|index| deal(costs, index, count)).collect()
+        (1..=count).map(|index| partition(costs, index, count)).collect()
     }
 
     #[test]
     fn a_single_scene_is_cut_into_equal_bands() {
-        let share = deal(&[7.0], 3, 4);
+        let share = partition(&[7.0], 3, 4);
         let bands = Bands { first: 0, count: 4, head: 0.25, step: 0.25 };
         assert_eq!(share, [Some(Share::Shard { index: 3, count: 4, bands })]);
-        assert_eq!(deal(&[7.0], 1, 1), [Some(Share::All)]);
+        assert_eq!(partition(&[7.0], 1, 1), [Some(Share::All)]);
     }
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
         // A share is 2.5: the second scene lies from 0.4 to 3.6 of four shares.
         let bands = Bands { first: 0, count: 4, head: 0.6 / 3.2, step: 1.0 / 3.2 };
         for index in 1..=4 {
-            let Some(Share::Shard { bands: found, .. }) = deal(&[1.0, 8.0, 1.0], index, 4)[1] else {
+            let Some(Share::Shard { bands: found, .. }) = partition(&[1.0, 8.0, 1.0], index, 4)[1] else {
                 panic!("{index}")
             };
             assert_eq!((found.first, found.count), (bands.first, bands.count));

@@ -10,7 +10,7 @@ use crate::geom::{GeoTransform, Ground, WorldPoint};
 use crate::scene::is_crs_text;
 
 /// Where positions in pixels end up.
-pub struct Place {
+pub struct OutputSpace {
     transform: GeoTransform,
     measure: Ground,
     mirrored: bool,
@@ -19,7 +19,7 @@ pub struct Place {
     pub crs_wkt: Option<String>,
 }
 
-impl Place {
+impl OutputSpace {
     /// `target_crs`: anything that GDAL understands as a CRS; GeoJSON is always WGS 84.
     pub fn new(source: &Placement, target_crs: Option<&str>, format: Format) -> Result<Self> {
         let c = &source.transform.coefficients;

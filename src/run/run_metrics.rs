@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The counts of one run.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct RunMetrics {
     pub scenes: Count,
     pub scenes_finished: Count,
     /// Finished by an earlier run.
@@ -14,7 +14,7 @@ pub struct Tally {
     pub windows: Count,
     pub windows_computed: Count,
     pub windows_empty: Count,
-    pub windows_holes: Count,
+    pub windows_failed: Count,
     /// Computed by an earlier run.
     pub windows_earlier: Count,
     /// Rows of pixels that became labels.

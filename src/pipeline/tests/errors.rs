@@ -92,7 +92,7 @@ fn faults_of_the_meaning() {
         ("a format that is none", job("classes: [a, b]\noutputs:\n  polygons: out.xyz\n"), &[]),
         ("two outputs, one file", job("classes: [a, b]\noutputs: {labels: o.tif, scores: ./o.tif}\n"), &[]),
         ("an output over the scene", job("classes: [a, b]\noutputs: {folder: '.', labels: a.tif}\n"), &[]),
-        ("three faults at once", job("classes: [a, a]\nbackground: c\nmethod: {debias: 7}\n"), &[]),
+        ("three errors at once", job("classes: [a, a]\nbackground: c\nmethod: {debias: 7}\n"), &[]),
     ];
     let cases: Vec<(&str, &str, &[&str])> = jobs.iter().map(|(what, job, sets)| (*what, job.as_str(), *sets)).collect();
     insta::assert_snapshot!(render(&cases));

@@ -12,15 +12,15 @@ use crate::error::{Context, Result};
 use crate::model::Images;
 
 /// Windows that a thread computes at once: for a single one, reading the weights of a ViT-B takes a sixth of the time.
-const PORTION: usize = 4;
+const CHUNK: usize = 4;
 
 /// Windows of a batch, but for one a thread: those that wait between reader, model and stitcher take memory.
 const MOST: usize = 32;
 
 /// Threads for which libtorch does not look for help.
-pub(super) struct Crew(ThreadPool);
+pub(super) struct WorkerPool(ThreadPool);
 
-impl Crew {
+impl WorkerPool {
     /// As many as libtorch would take.
     pub fn new() -> Result<Self> {
         let threads = ThreadPoolBuilder::new()
@@ -34,15 +34,15 @@ impl Crew {
     /// Windows that keep all threads busy.
     pub fn batch(&self) -> usize {
         let threads = self.0.current_num_threads();
-        (PORTION * threads).min(MOST).next_multiple_of(threads)
+        (CHUNK * threads).min(MOST).next_multiple_of(threads)
     }
 
     /// A batch shared out evenly.
-    pub fn portions(&self, images: &Images) -> impl Iterator<Item = Images> {
+    pub fn chunks(&self, images: &Images) -> impl Iterator<Item = Images> {
         let (size, image) = (images.size, 3 * images.size.pixels());
-        let portion = images.count.div_ceil(self.0.current_num_threads()).clamp(1, PORTION);
-        let portions = images.pixels.chunks((portion * image).max(1));
-        portions.map(move |pixels| Images { size, count: pixels.len() / image.max(1), pixels: pixels.to_vec() })
+        let chunk = images.count.div_ceil(self.0.current_num_threads()).clamp(1, CHUNK);
+        let chunks = images.pixels.chunks((chunk * image).max(1));
+        chunks.map(move |pixels| Images { size, count: pixels.len() / image.max(1), pixels: pixels.to_vec() })
     }
 
     /// What `compute` makes of each piece of work, one after another.
@@ -63,15 +63,14 @@ mod tests {
 
     #[test]
     fn batches_are_shared_out_evenly_and_come_back_in_order() {
-        let crew = Crew(ThreadPoolBuilder::new().num_threads(3).build().unwrap());
-        assert_eq!(crew.batch(), 12);
-        for (count, portions) in [(12, vec![4; 3]), (20, vec![4; 5]), (7, vec![3, 3, 1]), (2, vec![1, 1]), (0, vec![])]
-        {
+        let pool = WorkerPool(ThreadPoolBuilder::new().num_threads(3).build().unwrap());
+        assert_eq!(pool.batch(), 12);
+        for (count, chunks) in [(12, vec![4; 3]), (20, vec![4; 5]), (7, vec![3, 3, 1]), (2, vec![1, 1]), (0, vec![])] {
             let size = Size::new(2, 1);
             let images = Images { size, count, pixels: (0..6 * count).map(|pixel| pixel as f32).collect() };
-            let shared: Vec<Images> = crew.portions(&images).collect();
-            assert_eq!(shared.iter().map(|images| images.count).collect::<Vec<_>>(), portions);
-            assert_eq!(crew.each(shared, |images| Ok(images.pixels)).unwrap(), images.pixels);
+            let shared: Vec<Images> = pool.chunks(&images).collect();
+            assert_eq!(shared.iter().map(|images| images.count).collect::<Vec<_>>(), chunks);
+            assert_eq!(pool.each(shared, |images| Ok(images.pixels)).unwrap(), images.pixels);
         }
     }
 }

@@ -10,11 +10,11 @@ use super::unit::{BLOCK, Line, Operand, Ready, TILE, TileKernel, Tiles};
 use super::{Form, WIDTH};
 use crate::basis::Sources;
 use crate::engine::{Buffers, Channels, LENGTH_FLOOR};
-use crate::lanes::Simd;
-use crate::plan::Grid;
-use crate::seen::Places;
+use crate::plan::PixelGrid;
+use crate::simd::Simd;
+use crate::window_cache::WeightSources;
 
-/// Pairs of rows that are made at once: their source rows are nearly the same.
+/// Pairs of rows that are computed at once: their source rows are nearly the same.
 const ROWS: usize = 2;
 
 /// One window on its way to logits.
@@ -29,14 +29,14 @@ pub(super) struct Gathering<'a, 'b> {
 impl Gathering<'_, '_> {
     /// `logits`: (pair of rows, query, 2, column)
     pub fn run(&self, logits: &mut [f32]) {
-        let Channels { grids, sources, memory, seen } = *self.channels;
+        let Channels { grids, sources, memory, cached } = *self.channels;
         let Some((last, steps)) = grids.split_last() else { return };
         let channels = Ordered::new(sources, self.of_cls);
         let cells = [grids[0].rows.cells, grids[0].columns.cells];
         let mut source = Cells::new(cells, channels.tiles, self.lines);
         self.tiles.run(Pack { cells, channels: &channels, features: &sources.features, to: &mut source });
         for (index, grid) in steps.iter().enumerate() {
-            let places = memory.places(grid, seen, index);
+            let places = memory.places(grid, cached, index);
             let mut doubled = Cells::new(grid.size(), channels.tiles, self.lines);
             let (columns, of_row) = (doubled.columns, doubled.of_row());
             let bands = Bands::new(grid);
@@ -47,7 +47,7 @@ impl Gathering<'_, '_> {
             });
             self.lines.give(std::mem::replace(&mut source, doubled).lines);
         }
-        let (places, bands, width) = (memory.places(last, seen, steps.len()), Bands::new(last), last.size()[1]);
+        let (places, bands, width) = (memory.places(last, cached, steps.len()), Bands::new(last), last.size()[1]);
         let of_row = 2 * self.of_cls.len() * width;
         logits.par_chunks_mut(ROWS * of_row).enumerate().for_each(|(index, logits)| {
             let rows = Rows { grid: last, places: &places, bands: &bands, source: &source, first: ROWS * index };
@@ -162,7 +162,7 @@ struct Bands {
 }
 
 impl Bands {
-    fn new(grid: &Grid) -> Self {
+    fn new(grid: &PixelGrid) -> Self {
         let form = Form::new(grid);
         let mut bands = Self { form, both: Vec::new(), second: Vec::new(), own: Vec::new() };
         for shift in 0..WIDTH {
@@ -204,10 +204,10 @@ impl Bands {
     }
 }
 
-/// Some pairs of rows, and what their sums are made of.
+/// Some pairs of rows, and what their sums are computed of.
 struct Rows<'a> {
-    grid: &'a Grid,
-    places: &'a Places<'a, Line>,
+    grid: &'a PixelGrid,
+    places: &'a WeightSources<'a, Line>,
     bands: &'a Bands,
     source: &'a Cells,
     first: usize,
@@ -387,7 +387,7 @@ impl Sink for Compare<'_> {
 
 /// Sixteen vectors.
 #[inline(always)]
-fn load(ready: &Ready, from: &[f32]) -> [<super::super::lanes::Avx512 as Simd>::V; 16] {
+fn load(ready: &Ready, from: &[f32]) -> [<super::super::simd::Avx512 as Simd>::V; 16] {
     let mut rows = [ready.lanes.splat(0.0); 16];
     let mut row = 0;
     while row < 16 {

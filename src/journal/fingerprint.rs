@@ -7,12 +7,12 @@ use crate::hash;
 /// Everything that decides the results, by name; what only decides how fast they come is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Identity(BTreeMap<String, String>);
+pub struct Fingerprint(BTreeMap<String, String>);
 
 /// Longer values are cut where a difference is told.
 const SHOWN: usize = 90;
 
-impl Identity {
+impl Fingerprint {
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.0.insert(name.to_owned(), value.into());
     }
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_named_with_both_values() {
-        let [mut before, mut now] = [Identity::default(), Identity::default()];
+        let [mut before, mut now] = [Fingerprint::default(), Fingerprint::default()];
         before.set("stride", "112");
         now.set("stride", "56");
         before.set("model", "mini");

@@ -20,7 +20,7 @@ pub(super) struct Source {
 
 /// A stretch of characters in a [`Source`].
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct SourceSpan {
     pub source: Arc<Source>,
     /// From 1; 0 stands for the source as a whole.
     pub line: usize,
@@ -33,13 +33,13 @@ pub(super) struct Place {
 /// Longest part of a source line that is shown.
 const EXCERPT_CHARS: usize = 100;
 
-impl Place {
+impl SourceSpan {
     pub fn whole(source: &Arc<Source>) -> Self {
         Self { source: source.clone(), line: 0, col: 0, len: 0 }
     }
 
-    /// The place of `len` characters from `offset` of the text `value` that was written here. Where escapes or folded lines
-    /// make the written form differ from the value, the whole place stands for the part.
+    /// The span of `len` characters from `offset` of the text `value` that was written here. Where escapes or folded lines
+    /// make the written form differ from the value, the whole span stands for the part.
     pub fn part(&self, value: &str, offset: usize, len: usize) -> Self {
         let quotes = match self.len.checked_sub(value.chars().count()) {
             Some(0) => 0,

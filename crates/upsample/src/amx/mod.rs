@@ -11,18 +11,18 @@ mod tests;
 mod unit;
 mod weights;
 
-use super::engine::{Buffers, Channels, Engine};
+use super::engine::{Buffers, Channels, Kernels};
 use super::kernels::Panel;
-use super::lanes::{Level, Simd};
-use super::plan::Grid;
-use super::weights::{Step, Weights};
+use super::plan::PixelGrid;
+use super::simd::{Level, Simd};
+use super::weights::{Doubling, Weights};
 use gather::Gathering;
 pub(super) use unit::Line;
 use unit::Tiles;
 use weights::{Corrections, Scratch, TileWeights};
 
 /// Pixels of a panel's row, which are the rows of a tile.
-const WIDTH: usize = super::lanes::Avx512::WIDTH;
+const WIDTH: usize = super::simd::Avx512::WIDTH;
 
 /// Larger radii reach more source columns than a tile's line has room for.
 const MAX_RADIUS: usize = 5;
@@ -49,8 +49,8 @@ impl Bfloat16 {
     }
 }
 
-impl Engine for Bfloat16 {
-    /// (made panel, 2, pixel, [`Form::lines`]): see [`Form`].
+impl Kernels for Bfloat16 {
+    /// (computed panel, 2, pixel, [`Form::lines`]): see [`Form`].
     type Number = Line;
     type Scratch = Scratch;
 
@@ -58,13 +58,13 @@ impl Engine for Bfloat16 {
         Level::Avx512(self.tiles.lanes())
     }
 
-    fn grid(&self, cells: [usize; 2], step: &Step, factor: usize) -> Grid {
-        let mut grid = Grid::new(cells, step, factor, WIDTH);
+    fn grid(&self, cells: [usize; 2], step: &Doubling, factor: usize) -> PixelGrid {
+        let mut grid = PixelGrid::new(cells, step, factor, WIDTH);
         grid.panel_length = 2 * WIDTH * Form::new(&grid).lines;
         grid
     }
 
-    fn scratch(&self, index: usize, grid: &Grid) -> Scratch {
+    fn scratch(&self, index: usize, grid: &PixelGrid) -> Scratch {
         Scratch::new(self.corrections(index), grid)
     }
 
@@ -94,7 +94,7 @@ struct Form {
 }
 
 impl Form {
-    fn new(grid: &Grid) -> Self {
+    fn new(grid: &PixelGrid) -> Self {
         let (rows, columns) = (grid.rows.reach, grid.columns.reach);
         let stride = columns.next_multiple_of(2);
         Self { rows, columns, stride, lines: (rows * stride).div_ceil(32) }

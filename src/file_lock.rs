@@ -8,9 +8,9 @@ use std::ops::{Deref, DerefMut};
 /// Closing the file would not be enough: a child process that is just being started has a copy of every open file, and the
 /// lock lives as long as the last of them. So it is given back by name.
 #[derive(Debug)]
-pub struct Held(File);
+pub struct FileLock(File);
 
-impl Held {
+impl FileLock {
     /// `None`: another run holds it. On a file system without locks two runs at once are not told apart; one alone is as good
     /// as ever.
     pub fn take(file: File) -> Option<Self> {
@@ -21,14 +21,14 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for FileLock {
     fn drop(&mut self) {
         // Where it fails there was no lock, or closing the file gives it back.
         let _ = self.0.unlock();
     }
 }
 
-impl Deref for Held {
+impl Deref for FileLock {
     type Target = File;
 
     fn deref(&self) -> &File {
@@ -36,7 +36,7 @@ impl Deref for Held {
     }
 }
 
-impl DerefMut for Held {
+impl DerefMut for FileLock {
     fn deref_mut(&mut self) -> &mut File {
         &mut self.0
     }
@@ -50,12 +50,12 @@ mod tests {
     fn one_holds_it_and_the_next_may_even_while_a_copy_is_open() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let open = || File::open(file.path()).unwrap();
-        let held = Held::take(open()).unwrap();
-        assert!(Held::take(open()).is_none());
+        let held = FileLock::take(open()).unwrap();
+        assert!(FileLock::take(open()).is_none());
         // What a child process has between its birth and the program that it becomes.
         let copy = held.try_clone().unwrap();
         drop(held);
-        assert!(Held::take(open()).is_some());
+        assert!(FileLock::take(open()).is_some());
         drop(copy);
     }
 }

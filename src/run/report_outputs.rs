@@ -14,7 +14,7 @@ use crate::report::{self, AreaScale, grouped};
 use crate::scene::Georeference;
 
 /// A finished scene.
-pub struct Look<'a> {
+pub struct ReportOutputs<'a> {
     pub engine: &'a Engine<'a>,
     pub counts: &'a Counts,
     /// The one that the model saw: pictures show the same, and nothing is estimated again.
@@ -28,7 +28,7 @@ pub struct Look<'a> {
     pub report: Option<&'a Path>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> ReportOutputs<'a> {
     /// Writes what the job asks for.
     pub fn write(&self) -> Result<()> {
         let scene = self.engine.scene;
@@ -138,9 +138,9 @@ impl<'a> Look<'a> {
             empty => format!("{}, and {} without data", grouped(computed as u64), grouped(empty as u64)),
         };
         rows.push(("Windows".to_owned(), windows));
-        if !self.counts.holes.is_empty() {
-            let holes: Vec<String> = self.counts.holes.iter().map(ToString::to_string).collect();
-            rows.push(("Holes, windows that failed".to_owned(), holes.join("; ")));
+        if !self.counts.failed_windows.is_empty() {
+            let failed: Vec<String> = self.counts.failed_windows.iter().map(ToString::to_string).collect();
+            rows.push(("Failed windows".to_owned(), failed.join("; ")));
         }
         rows.push(("Device".to_owned(), self.device.to_owned()));
         rows

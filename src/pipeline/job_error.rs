@@ -1,26 +1,26 @@
-//! What is wrong with a job: one fault with its place, and all of them together as one error.
+//! What is wrong with a job: one error with its span, and all of them together as one error.
 
 use std::fmt::Write as _;
 
-use super::place::Place;
+use super::source_span::SourceSpan;
 use super::spec::Spec;
 use super::words::printable;
 use crate::error::{Error, Result};
 
-/// How many faults are shown at once.
+/// How many errors are shown at once.
 const FAULTS_SHOWN: usize = 8;
 
 /// One thing that is wrong with a job.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
-    pub place: Place,
+pub(super) struct JobError {
+    pub span: SourceSpan,
     pub message: String,
     pub hint: Option<String>,
 }
 
-impl Fault {
-    pub fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), hint: None }
+impl JobError {
+    pub fn new(span: SourceSpan, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), hint: None }
     }
 
     #[must_use]
@@ -30,27 +30,27 @@ impl Fault {
     }
 
     fn shown(&self) -> String {
-        let excerpt = self.place.excerpt();
+        let excerpt = self.span.excerpt();
         // A name in it may hold line ends.
         let message = printable(&self.message);
         if excerpt.is_empty() { message } else { format!("{message}\n{excerpt}") }
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        report(vec![fault])
+impl From<JobError> for Error {
+    fn from(error: JobError) -> Self {
+        report(vec![error])
     }
 }
 
-/// All faults as one error: a single one speaks for itself, several are counted and shown one below the other.
-pub(super) fn report(faults: Vec<Fault>) -> Error {
-    let message = match faults.as_slice() {
+/// All errors as one error: a single one speaks for itself, several are counted and shown one below the other.
+pub(super) fn report(errors: Vec<JobError>) -> Error {
+    let message = match errors.as_slice() {
         [only] => only.shown(),
         many => {
-            let mut text = format!("{} faults in the job", many.len());
-            for fault in many.iter().take(FAULTS_SHOWN) {
-                let _ = write!(text, "\n\n{}", fault.shown());
+            let mut text = format!("{} errors in the job file", many.len());
+            for error in many.iter().take(FAULTS_SHOWN) {
+                let _ = write!(text, "\n\n{}", error.shown());
             }
             if many.len() > FAULTS_SHOWN {
                 let _ = write!(text, "\n\n… and {} more", many.len() - FAULTS_SHOWN);
@@ -59,7 +59,7 @@ pub(super) fn report(faults: Vec<Fault>) -> Error {
         }
     };
     let mut hints: Vec<String> = Vec::new();
-    for hint in faults.into_iter().take(FAULTS_SHOWN).filter_map(|fault| fault.hint) {
+    for hint in errors.into_iter().take(FAULTS_SHOWN).filter_map(|error| error.hint) {
         if !hints.contains(&hint) {
             hints.push(hint);
         }
@@ -69,30 +69,30 @@ pub(super) fn report(faults: Vec<Fault>) -> Error {
 }
 
 /// Collects what is wrong with a job, so that a reader sees all of it at once.
-pub(super) struct Faults<'a> {
+pub(super) struct JobErrors<'a> {
     spec: &'a Spec,
-    found: Vec<Fault>,
+    found: Vec<JobError>,
 }
 
-impl<'a> Faults<'a> {
+impl<'a> JobErrors<'a> {
     pub fn new(spec: &'a Spec) -> Self {
         Self { spec, found: Vec::new() }
     }
 
-    /// A fault of what stands at the key path (or of the nearest thing above that was written).
-    pub fn add(&mut self, path: &str, message: impl Into<String>) -> &mut Fault {
-        let place = self.spec.place(path);
-        self.push(Fault::new(place, message))
+    /// An error of what stands at the key path (or of the nearest thing above that was written).
+    pub fn add(&mut self, path: &str, message: impl Into<String>) -> &mut JobError {
+        let span = self.spec.span(path);
+        self.push(JobError::new(span, message))
     }
 
     #[expect(clippy::indexing_slicing, reason = "the last of a list that is not empty")]
-    pub fn push(&mut self, fault: Fault) -> &mut Fault {
-        self.found.push(fault);
+    pub fn push(&mut self, error: JobError) -> &mut JobError {
+        self.found.push(error);
         let last = self.found.len() - 1;
         &mut self.found[last]
     }
 
-    /// A hint for the fault that was added last.
+    /// A hint for the error that was added last.
     pub fn hint(&mut self, hint: impl Into<String>) {
         if let Some(last) = self.found.last_mut() {
             last.hint = Some(hint.into());

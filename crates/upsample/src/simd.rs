@@ -1,6 +1,6 @@
 //! Vectors of float32, as wide as the processor has them, behind one trait: kernels are written once.
 //!
-//! A value of a type that implements [`Simd`] is the proof that the processor has those instructions: it is made by
+//! A value of a type that implements [`Simd`] is the proof that the processor has those instructions: it is computed by
 //! detection alone. Kernels take it as an argument and run inside [`Simd::run`], where the compiler may use them; for that,
 //! everything on the way from there to these methods has to be `#[inline(always)]`, and none of it a closure.
 
