@@ -226,7 +226,10 @@ fn the_metrics_are_those_of_the_run() {
     fs::write(work.path("broken.tif"), &bytes[..bytes.len() * 2 / 3]).expect("a part of them");
     assert_eq!(work.run("run job.yaml --input broken.tif --metrics city.prom".split(' ')).code, 1);
     assert_eq!(metrics(&work.path("city.prom"))[r#"state{state="failed"}"#], 1.0);
-    assert_eq!(work.run("run job.yaml --input broken.tif --metrics city.prom --allow-failed-windows".split(' ')).code, 3);
+    assert_eq!(
+        work.run("run job.yaml --input broken.tif --metrics city.prom --allow-failed-windows".split(' ')).code,
+        3
+    );
     let counts = metrics(&work.path("city.prom"));
     assert!(
         counts[r#"windows_total{outcome="failed"}"#] > 0.0 && counts[r#"state{state="finished"}"#] == 1.0,

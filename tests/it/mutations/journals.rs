@@ -72,7 +72,10 @@ pub fn case(dice: &mut Dice) -> Case {
             files.push(((*name).to_owned(), content));
         }
     }
-    of_files(files, dice.pick(&[RUN, RUN, SHARD, "merge job.yaml", "run job.yaml --allow-failed-windows --memory 500MB"]))
+    of_files(
+        files,
+        dice.pick(&[RUN, RUN, SHARD, "merge job.yaml", "run job.yaml --allow-failed-windows --memory 500MB"]),
+    )
 }
 
 const RUN: &str = "run job.yaml --memory 500MB";
