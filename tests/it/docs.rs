@@ -23,6 +23,7 @@ use gdal::{Dataset, DriverManager};
 use rayon::prelude::*;
 use segearth::cli::Cli;
 
+use crate::scenes::noise_scene;
 use crate::workdir::{Workdir, repository};
 
 /// With it, the tests write what they would compare.
@@ -491,6 +492,32 @@ fn environment_page_lists_every_variable() {
     assert!(gone.is_empty(), "the program reads none of {gone:?}");
 }
 
+/// Events and keys of a log, metrics and their labels: those of a run are on the page.
+#[test]
+fn logs_page_lists_every_key() {
+    let page = fs::read_to_string(repository("docs/src/reference/logs.md")).expect("the page");
+    let work = Workdir::new();
+    noise_scene(&work.path("scene.tif"), 60, 40);
+    work.write("job.yaml", "model: fake:null\nscene: scene.tif\nclasses: [a, b]\n");
+    let ran = work.ok(["run", "job.yaml", "-v", "--log", "json", "--metrics", "m.prom"]);
+    let mut names = BTreeSet::new();
+    for line in ran.stdout.lines().chain(ran.stderr.lines()) {
+        let object: serde_json::Value = serde_json::from_str(line).expect("an object a line");
+        names.extend(object["event"].as_str().map(str::to_owned));
+        let inner = ["classes", "outputs"].into_iter().filter_map(|key| object[key].as_array()).flatten();
+        let objects = std::iter::once(&object).chain(inner).filter_map(serde_json::Value::as_object);
+        names.extend(objects.flat_map(|object| object.keys().cloned()));
+    }
+    let metrics = fs::read_to_string(work.path("m.prom")).expect("metrics");
+    for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+        let (name, labels) = line.split_once('{').expect("a label");
+        names.insert(name.to_owned());
+        names.extend(labels.split('"').skip(1).step_by(2).filter(|value| *value != "m").map(str::to_owned));
+    }
+    let missing: Vec<&String> = names.iter().filter(|name| !page.contains(&format!("`{name}"))).collect();
+    assert!(missing.is_empty() && names.len() > 30, "not on the page: {missing:?} of {names:?}");
+}
+
 /// All names such as `SEGEARTH_CACHE` in a text.
 fn own_variables(text: &str) -> BTreeSet<String> {
     let name = |rest: &str| -> String {
@@ -582,7 +609,6 @@ fn heading(line: &str) -> String {
 fn inline_options_exist() {
     let mut known = BTreeSet::new();
     options(&Cli::command(), &mut known);
-    known.insert("--allow-failed-windows".to_owned());
     let mut faults = String::new();
     for page in pages().iter().filter(|page| !is_generated(page)) {
         let text = fs::read_to_string(page).expect("a page");
