@@ -16,14 +16,14 @@ mod record;
 mod rows;
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 pub use fingerprint::{Difference, Fingerprint};
 pub use record::{Layer, Sample, Strip};
 pub use rows::{RowFile, Rows};
 
+use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::geom::{Size, Window};
 
@@ -224,7 +224,7 @@ pub fn remove(folder: &Path) -> Result<()> {
         entries => {
             for entry in entries.input(cannot)? {
                 let path = entry.input(cannot)?.path();
-                if path.extension().is_some_and(|extension| extension == "rows") {
+                if path.extension().is_some_and(|extension| extension == "rows" || extension == atomic::PARTIAL) {
                     files.push(path);
                 }
             }
@@ -255,24 +255,7 @@ fn begin(folder: &Path, journal: &Written) -> Result<bool> {
         return Ok(false);
     }
     let text = serde_yaml::to_string(journal).internal(|| "the journal cannot be written as YAML".into())?;
-    // A link to a whole file: nobody ever sees half a journal. Its name is drawn: machines that share the folder may have
-    // processes of the same number.
-    let mut whole = tempfile::Builder::new()
-        .prefix("journal-")
-        .suffix(".rows")
-        .permissions(fs::Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .input(cannot)?;
-    whole.write_all(text.as_bytes()).and_then(|()| whole.as_file().sync_all()).input(cannot)?;
-    let linked = fs::hard_link(whole.path(), &path);
-    match linked {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        // A file system without links: of two runs that begin in the same instant, one may then read half a journal.
-        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
-            File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())).input(cannot).map(|()| true)
-        }
-        linked => linked.input(cannot).map(|()| true),
-    }
+    atomic::create_file(&path, text.as_bytes()).input(cannot)
 }
 
 fn read(folder: &Path) -> Result<Written> {

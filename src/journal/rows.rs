@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::record::{self, HEAD, Head, Kind, Layer, Strip};
+use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::file_lock::FileLock;
 use crate::geom::Window;
@@ -185,7 +186,7 @@ fn whole(from: &mut impl io::Read, head: &Head, payload: &mut Vec<u8>) -> io::Re
 /// Takes the file for this run alone.
 pub(super) fn hold(file: File, path: &Path) -> Result<FileLock> {
     FileLock::take(file).ok_or_else(|| {
-        let folder = path.parent().unwrap_or(path);
+        let folder = atomic::parent(path);
         Error::input(format!("another run is at work on the same results: it holds {}", folder.display()))
             .with_hint("Wait until it has finished, or give this one another output.")
     })

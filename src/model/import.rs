@@ -116,10 +116,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     }
     let normalisation = normalisation(clip.pixels, notes);
 
-    let parent = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let parent = atomic::parent(output);
     if let Some(file) = parent.ancestors().find(|above| above.is_file()) {
         return Err(Error::input(format!("cannot make the folder {}: {} is a file", output.display(), file.display()))
             .with_hint("Name a folder that does not exist yet."));

@@ -1,12 +1,13 @@
 //! Prompts to queries: templates filled, tokens encoded, features averaged; kept on disk for the next job.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
 use super::text::{Tokenizer, fill};
 use super::{Queries, TextEncoder};
+use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::hash;
 
@@ -96,7 +97,8 @@ impl QueryCache {
     /// Keeps queries for the next job.
     pub fn put(&self, model: &str, wording: Wording<'_>, queries: &Queries) -> Result<()> {
         let file = self.file(model, wording);
-        write_whole(&file, &encode_file(queries)).input(|| format!("cannot keep queries in {}", self.folder.display()))
+        fs::create_dir_all(&self.folder).input(|| format!("cannot make the folder {}", self.folder.display()))?;
+        atomic::write_file(&file, &encode_file(queries))
     }
 }
 
@@ -123,16 +125,6 @@ fn decode(bytes: &[u8]) -> Option<Queries> {
     let features: Vec<f32> =
         numbers.chunks_exact(4).filter_map(|b| Some(f32::from_le_bytes(b.try_into().ok()?))).collect();
     (count.checked_mul(width)? == features.len()).then_some(Queries { count, width, features })
-}
-
-/// Writes beside the target and renames, so that a reader never sees half a file.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut partial = tempfile::NamedTempFile::new_in(folder)?;
-    std::io::Write::write_all(&mut partial, bytes)?;
-    partial.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_what_was_asked_for_or_a_fault() {
-        let partial = "CURL_INFO_HEADER_IN: HTTP/1.1 206 AtomicFile Content\r";
+        let partial = "CURL_INFO_HEADER_IN: HTTP/1.1 206 Partial Content\r";
         let length = "CURL_INFO_HEADER_IN: Content-Length: 1024\r";
         let end = "CURL_INFO_HEADER_IN: \r";
         let range = |range: &str| format!("CURL_INFO_HEADER_IN: content-range: bytes {range}\r");

@@ -22,7 +22,6 @@ mod messages;
 mod metadata;
 mod mosaic;
 mod open;
-mod partial;
 mod picture;
 mod pyramid;
 mod read;
@@ -60,7 +59,6 @@ pub use burn::{BurntVector, FieldCode, VectorSource, is_vector};
 pub use coded::{ABSENT, CodedRaster, Coding};
 pub use labels::LabelWriter;
 pub use messages::{set_gdal_message_handler, take_warnings};
-pub use partial::check_writable;
 pub use picture::{Picture, indexed_png, jpeg};
 pub use read::SceneReader;
 pub use scenes::find;
@@ -74,6 +72,8 @@ pub use thumbnail::{Thumbnail, label_thumbnail, write_png};
 use crate::error::Result;
 use crate::scene::SceneInfo;
 
+/// Suffixes of the files that GDAL may write beside a raster.
+const SIDECARS: [&str; 3] = [".aux.xml", ".ovr", ".msk"];
 /// Bytes of decoded blocks that GDAL may keep: enough for the rows under one row of windows of a scene 100,000 pixels
 /// wide (224 rows × 3 bands × 2 bytes), so that a file in strips is decoded only twice. Wider scenes ask for more.
 pub const BLOCK_CACHE: usize = 256 << 20;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use super::partial::AtomicFile;
+use crate::atomic::AtomicFile;
 use crate::error::{Context, Result};
 use crate::scene::ClassInfo;
 

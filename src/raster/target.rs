@@ -6,7 +6,7 @@ use gdal::raster::{GdalType, RasterCreationOptions};
 use gdal::{Dataset, DriverManager, Metadata};
 
 use super::messages;
-use super::partial::AtomicFile;
+use crate::atomic::AtomicFile;
 use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::scene::{Compression, Georeference, RasterFormat, RasterLayout};
@@ -48,7 +48,7 @@ impl Target {
         super::init();
         can_write(form.layout)?;
         let &Form { size, bands, georeference, layout, block, predictor, resampling, tags } = form;
-        let partial = AtomicFile::new(path)?;
+        let partial = AtomicFile::with_sidecars(path, &super::SIDECARS)?;
         let bigtiff = needs_bigtiff(size, bands * size_of::<T>(), layout);
         let mut options = vec![
             "TILED=YES".to_owned(),

@@ -9,9 +9,9 @@ use gdal::{DriverManager, raster::RasterCreationOptions};
 
 use super::input::Input;
 use super::messages;
-use super::partial::AtomicFile;
 use super::read::{Raw, SceneReader};
 use super::resample::Resampler;
+use crate::atomic::AtomicFile;
 use crate::error::{Context, Result};
 use crate::geom::Size;
 
@@ -76,7 +76,7 @@ fn shrunk(size: Size, side: usize) -> Size {
 
 /// Writes a picture, (row, column), as PNG.
 pub fn write_png(path: &Path, size: Size, pixels: &[[u8; 3]]) -> Result<()> {
-    let partial = AtomicFile::new(path)?;
+    let partial = AtomicFile::with_sidecars(path, &super::SIDECARS)?;
     messages::attempt(|| {
         let memory = DriverManager::get_driver_by_name("MEM")?;
         let dataset = memory.create_with_band_type::<u8, _>("", size.width, size.height, 3)?;

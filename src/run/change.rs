@@ -155,7 +155,7 @@ impl Paths {
         std::fs::create_dir_all(&self.folder)
             .input(|| format!("cannot make the output folder {}", self.folder.display()))
             .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
-        all.into_iter().chain(&self.polygons).try_for_each(|path| raster::check_writable(path))
+        all.into_iter().chain(&self.polygons).try_for_each(|path| atomic::check_writable(path))
     }
 }
 

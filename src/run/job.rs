@@ -26,7 +26,7 @@ use crate::outputs::{self, Existing};
 use crate::pipeline::{self, DeviceChoice, Method, ModelChoice, ModelFacts, Plan, ScenePlan, Spec};
 use crate::report::{ClassShare, Output, Reporter, Summary, Work};
 use crate::scene::{ClassInfo, Classifier, LabelType, ProductOptions, ScoreType};
-use crate::{raster, vector};
+use crate::{atomic, raster, vector};
 
 /// Scenes whose pixels `check` looks at: each takes some hundredths of a second.
 const MOST_SURVEYED: usize = 200;
@@ -340,9 +340,9 @@ pub(super) enum Folders {
 impl Folders {
     /// Proves that `path` can be written; tries it out where the folder is there, or is made.
     fn ready(self, path: &Path) -> Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = atomic::parent(path);
         if folder.is_dir() {
-            return raster::check_writable(path);
+            return atomic::check_writable(path);
         }
         if let Some(file) = folder.ancestors().find(|above| above.is_file()) {
             return Err(Error::input(format!("cannot write {}: {} is a file", path.display(), file.display()))
@@ -352,11 +352,11 @@ impl Folders {
             std::fs::create_dir_all(folder)
                 .input(|| format!("cannot make the output folder {}", folder.display()))
                 .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
-            return raster::check_writable(path);
+            return atomic::check_writable(path);
         }
         match folder.ancestors().skip(1).find(|above| above.exists()) {
-            Some(above) => raster::check_writable(&above.join("segearth.probe")),
-            None => raster::check_writable(Path::new("segearth.probe")),
+            Some(above) => atomic::check_writable(&above.join("segearth.probe")),
+            None => atomic::check_writable(Path::new("segearth.probe")),
         }
     }
 }

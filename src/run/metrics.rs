@@ -12,7 +12,6 @@ use super::process;
 use super::run_metrics::{Count, RunMetrics};
 use crate::atomic;
 use crate::error::{Error, Kind, Result};
-use crate::raster;
 use crate::report::Reporter;
 
 /// Between two states of the file.
@@ -31,7 +30,7 @@ pub fn watched<T>(
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let Some(path) = file else { return work() };
-    raster::check_writable(path)?;
+    atomic::check_writable(path)?;
     ours(path)?;
     let mut metrics = Metrics::new(path, metrics);
     metrics.write(State::Running)?;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::atomic;
 use crate::error::{Error, Result};
 use crate::journal::Fingerprint;
 use crate::outputs::{self, Existing, Product, Staging, Verdict};
 use crate::pipeline::{Plan, ScenePlan};
-use crate::raster;
 use crate::scene::{ClassNames, ProductOptions};
 
 /// Made from the labels, in one go.
@@ -95,7 +95,7 @@ impl Staged {
     /// # Errors
     /// As [`outputs::check`]; a folder that cannot be written.
     pub fn of_command(products: Vec<(&'static str, Product)>, existing: Existing) -> Result<Self> {
-        products.iter().try_for_each(|(_, product)| raster::check_writable(product.target()))?;
+        products.iter().try_for_each(|(_, product)| atomic::check_writable(product.target()))?;
         outputs::check(products.iter().map(|(_, product)| product), existing, true)?;
         let begun = |(key, product): (&'static str, Product)| Ok((key, Staging::begin(&product)?, true));
         Ok(Self { existing, outputs: products.into_iter().map(begun).collect::<Result<_>>()? })

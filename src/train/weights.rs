@@ -1,10 +1,10 @@
 //! Files of named tensors: weights in training, and trained weights.
 
-use std::fs;
 use std::path::Path;
 
 use tch::{Kind, Tensor};
 
+use crate::atomic::AtomicFile;
 use crate::error::{Context, Result};
 use crate::network::Tensors;
 
@@ -16,9 +16,9 @@ pub fn read(path: &Path) -> Result<Tensors> {
 
 /// Writes tensors as they are; an earlier file is replaced only by a complete one.
 pub fn replace(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
-    let partial = path.with_extension("partial");
-    Tensor::write_safetensors(tensors, &partial).input(|| format!("cannot write {}", partial.display()))?;
-    fs::rename(&partial, path).input(|| format!("cannot write {}", path.display()))
+    let file = AtomicFile::new(path)?;
+    Tensor::write_safetensors(tensors, file.temporary()).map_err(|cause| file.failed("write", cause))?;
+    file.commit()
 }
 
 /// Writes tensors in float16.

@@ -41,7 +41,6 @@ mod simplify;
 mod source;
 mod split;
 mod square;
-mod stage;
 mod targets;
 #[cfg(test)]
 mod testing;

@@ -10,8 +10,8 @@ use super::output::Summary;
 use super::output_space::{self, OutputSpace};
 use super::polygonize::{Options, polygonize};
 use super::source::{LabelSource, ScoreSource};
-use super::stage::Hidden;
 use super::trace::Connectedness;
+use crate::atomic::HiddenFolder;
 use crate::error::{Error, Result};
 use crate::scene::{ClassInfo, ProductOptions, Recipe, is_background};
 
@@ -160,7 +160,7 @@ fn whole_map(
     if smallest <= 1 {
         return landcover(source, scores, skip, out, &landcover_options);
     }
-    let folder = Hidden::beside(out, "sieved")?;
+    let folder = HiddenFolder::beside(out, "sieved")?;
     let sieved = source.sieved(&folder.path().join("labels.tif"), smallest)?;
     let mut summary = landcover(&sieved, scores, skip, out, &landcover_options)?;
     summary.notes.extend(uneven(source, "least areas"));

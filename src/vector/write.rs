@@ -6,7 +6,7 @@ use super::ffi::Feature;
 use super::format::Format;
 use super::geoparquet::GeoParquet;
 use super::ogr::OgrFile;
-use super::stage::Stage;
+use crate::atomic::StagedFile;
 use crate::error::{Context, Error, Result};
 
 /// Features per transaction and per message to the writing thread.
@@ -53,7 +53,7 @@ pub struct LayerSpec {
 /// A file under construction.
 pub struct VectorWriter {
     /// `None`: written in place.
-    stage: Option<Stage>,
+    stage: Option<StagedFile>,
     file: File,
     format: Format,
     name: String,
@@ -74,8 +74,8 @@ impl VectorWriter {
             return Err(Error::input(format!("{name} can hold one layer, the result has {}", layers.len()))
                 .with_hint("Write a .gpkg: a GeoPackage holds any number of layers."));
         }
-        let stage = if format == Format::GeoPackage && path.exists() { None } else { Some(Stage::new(path)?) };
-        let here = stage.as_ref().map_or_else(|| path.to_owned(), Stage::path);
+        let stage = if format == Format::GeoPackage && path.exists() { None } else { Some(StagedFile::new(path)?) };
+        let here = stage.as_ref().map_or_else(|| path.to_owned(), StagedFile::path);
         let file = match (format, layers) {
             (Format::GeoParquet, [layer]) => {
                 File::GeoParquet(Box::new(GeoParquet::create(&here, &name, crs_wkt, layer)?))

@@ -12,7 +12,8 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use super::catalogue::Remote;
-use super::partial::{PartialDownload, beside};
+use super::partial::PartialDownload;
+use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::hash;
 
@@ -219,7 +220,7 @@ impl Client {
         }
         progress(Progress::Checking { file: remote.file });
         let sha256 = hash::of_file(target)?;
-        let record = beside(target, ".sha256");
+        let record = atomic::with_suffix(target, ".sha256");
         let (expected, checked) = match remote.sha256 {
             Some(pinned) => (Some(pinned.to_owned()), Checked::Pinned),
             None => {
@@ -279,9 +280,8 @@ impl Client {
                 ));
             }
             partial.finish(target)?;
-            let record = beside(target, ".sha256");
-            fs::write(&record, format!("{sha256}  {}\n", remote.file))
-                .input(|| format!("{} cannot be written", record.display()))?;
+            let record = atomic::with_suffix(target, ".sha256");
+            atomic::write_file(&record, format!("{sha256}  {}\n", remote.file).as_bytes())?;
             let checked = if remote.sha256.is_some() { Checked::Pinned } else { Checked::Recorded };
             return Ok(Fetched { path: target.to_owned(), sha256, checked });
         }

@@ -4,6 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::atomic::with_suffix;
 use crate::error::{Context, Error, Result};
 use crate::file_lock::FileLock;
 
@@ -17,7 +18,7 @@ pub struct PartialDownload {
 impl PartialDownload {
     /// Opens or makes the partial file of `target`; one process at a time may hold it.
     pub fn open(target: &Path) -> Result<Self> {
-        let path = beside(target, ".partial");
+        let path = with_suffix(target, ".partial");
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -30,7 +31,7 @@ impl PartialDownload {
                 .with_hint("Wait until it is done, then start again: what is there will be used.")
         })?;
         let len = file.seek(SeekFrom::End(0)).input(|| format!("{} cannot be read", path.display()))?;
-        Ok(Self { tag_path: beside(target, ".partial.tag"), path, file, len })
+        Ok(Self { tag_path: with_suffix(target, ".partial.tag"), path, file, len })
     }
 
     pub fn path(&self) -> &Path {
@@ -100,11 +101,4 @@ impl PartialDownload {
 /// Weak tags promise the same meaning, not the same bytes.
 fn is_strong(tag: &str) -> bool {
     tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"') && !tag.contains(|c: char| c.is_control())
-}
-
-/// `FILE` with something added to its name.
-pub fn beside(target: &Path, suffix: &str) -> PathBuf {
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(suffix);
-    target.with_file_name(name)
 }

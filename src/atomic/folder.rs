@@ -1,22 +1,22 @@
-//! Outputs appear whole or not at all: they are written in a hidden folder beside their target and moved at the end.
+//! Hidden folders beside outputs, and files that are written in them and moved out when all of them are complete.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::atomic::parent;
+use super::{PARTIAL, parent};
 use crate::error::{Context, Error, Result};
 
-/// A hidden folder `.NAME.PURPOSE` beside a file; removed with all that is in it when it is dropped. What a killed run left
-/// in one of this name goes when the next run makes its own.
-pub struct Hidden(TempDir);
+/// A folder `.NAME.PURPOSE` beside a file, removed with its content when it is dropped. What a killed run left in a folder
+/// of this name is removed when the next run makes its own.
+pub struct HiddenFolder(TempDir);
 
-impl Hidden {
+impl HiddenFolder {
     pub fn beside(target: &Path, purpose: &str) -> Result<Self> {
         let name = target
             .file_name()
-            .ok_or_else(|| Error::input(format!("{} is no file name to write to", target.display())))?;
+            .ok_or_else(|| Error::input(format!("cannot write '{}': no file name", target.display())))?;
         let parent = parent(target);
         let (prefix, suffix) = (format!(".{}", name.to_string_lossy()), format!(".{purpose}"));
         let cannot = || format!("cannot write into {}", parent.display());
@@ -32,7 +32,7 @@ impl Hidden {
             .rand_bytes(0)
             .tempdir_in(parent)
             .input(cannot)
-            .map_err(|error| error.with_hint("Make the folder, or choose one that you may write to."))?;
+            .map_err(|error| error.with_hint("Create the folder, or choose one in which you may write."))?;
         Ok(Self(folder))
     }
 
@@ -41,33 +41,31 @@ impl Hidden {
     }
 }
 
-/// Where a file and its sidecars are made before `publish` moves them to their places.
-pub struct Stage {
-    folder: Hidden,
+/// A file and its sidecars, written in a hidden folder until [`publish`](Self::publish) moves them beside their target.
+pub struct StagedFile {
+    folder: HiddenFolder,
     target: PathBuf,
 }
 
-impl Stage {
+impl StagedFile {
     pub fn new(target: &Path) -> Result<Self> {
         if target.is_dir() {
-            return Err(Error::input(format!("{} is a folder, not a file to write", target.display())));
+            return Err(Error::input(format!("cannot write {}: it is a folder", target.display()))
+                .with_hint("Name a file inside it."));
         }
-        Ok(Self { folder: Hidden::beside(target, "partial")?, target: target.to_path_buf() })
+        Ok(Self { folder: HiddenFolder::beside(target, PARTIAL)?, target: target.to_path_buf() })
     }
 
-    /// The path to write to: the target's name, so that whatever a format derives from it is right.
+    /// The path to write to. It has the target's name, so that the names that a format derives from it are right.
     pub fn path(&self) -> PathBuf {
-        match self.target.file_name() {
-            Some(name) => self.folder.path().join(name),
-            None => self.folder.path().join("output"),
-        }
+        self.folder.path().join(self.target.file_name().unwrap_or_default())
     }
 
-    /// Moves everything beside the target: sidecars first, the target itself last.
+    /// Moves the sidecars and then the file beside the target. Files of the target's name with the `stale` extensions are
+    /// removed first: readers would take them for sidecars of the new file.
     pub fn publish(self, stale: &[&str]) -> Result<()> {
         let parent = parent(&self.target);
         for extension in stale {
-            // What an older file of that name left behind would be taken for a part of this one.
             let _ = fs::remove_file(self.target.with_extension(extension));
         }
         let main = self.path();
@@ -94,15 +92,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_killed_run_left_goes_with_the_next() {
+    fn stale_staging_folder_is_removed_by_the_next_run() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("roads.shp");
-        let first = Stage::new(&target).unwrap();
+        let first = StagedFile::new(&target).unwrap();
         fs::write(first.path(), "half").unwrap();
         fs::write(first.path().with_extension("dbf"), "half").unwrap();
-        // A kill drops nothing.
+        // As after a kill, nothing is dropped.
         std::mem::forget(first);
-        let next = Stage::new(&target).unwrap();
+        let next = StagedFile::new(&target).unwrap();
         assert!(!next.path().exists(), "the half file is gone");
         fs::write(next.path(), "whole").unwrap();
         next.publish(&[]).unwrap();
