@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::{CommandFactory as _, Parser as _};
-use gdal::{Dataset, DriverManager};
+use gdal::vector::LayerAccess as _;
+use gdal::{Dataset, DriverManager, Metadata as _};
 use rayon::prelude::*;
 use segearth::cli::Cli;
 
@@ -197,6 +198,11 @@ fn targets() -> BTreeSet<String> {
     names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '-')).map(str::to_owned).collect()
 }
 
+/// A rectangle on the piece of the sample scene.
+const AREA: &str = "{\"type\":\"FeatureCollection\",\"features\":[{\"type\":\"Feature\",\"properties\":{\"name\":\"north\"},\
+                    \"geometry\":{\"type\":\"Polygon\",\"coordinates\":[[[-54.63,-25.40],[-54.50,-25.40],[-54.50,-25.36],\
+                    [-54.63,-25.36],[-54.63,-25.40]]]}}]}";
+
 /// Files that pages are given, made once: a scene of each name, and what one run makes of it.
 fn given() -> Workdir {
     let work = Workdir::new();
@@ -215,13 +221,8 @@ fn given() -> Workdir {
         "scores.tif",
     ]);
     fs::copy(work.path("labels.tif"), work.path("truth.tif")).expect("a copy of the labels");
-    for (name, feature) in [("area.geojson", ""), ("rivers.geojson", ""), ("districts.geojson", "\"name\":\"north\"")] {
-        let ring = "[[-54.63,-25.38],[-54.60,-25.38],[-54.60,-25.36],[-54.63,-25.36],[-54.63,-25.38]]";
-        let text = format!(
-            "{{\"type\":\"FeatureCollection\",\"features\":[{{\"type\":\"Feature\",\"properties\":{{{feature}}},\
-                 \"geometry\":{{\"type\":\"Polygon\",\"coordinates\":[{ring}]}}}}]}}"
-        );
-        work.write(name, text);
+    for name in ["rivers.geojson", "districts.geojson"] {
+        work.write(name, AREA);
     }
     work
 }
@@ -516,6 +517,82 @@ fn logs_page_lists_every_key() {
     }
     let missing: Vec<&String> = names.iter().filter(|name| !page.contains(&format!("`{name}"))).collect();
     assert!(missing.is_empty() && names.len() > 30, "not on the page: {missing:?} of {names:?}");
+}
+
+/// Layers, fields, tags and keys of what the program writes are on the page of files.
+#[test]
+fn files_page_lists_every_field() {
+    let page = fs::read_to_string(repository("docs/src/reference/files.md")).expect("the page");
+    let work = Workdir::new();
+    noise_scene(&work.path("scene.tif"), 60, 40);
+    work.write("zones.geojson", AREA);
+    work.write(
+        "job.yaml",
+        "model: fake:identity\nscene: scene.tif\nclasses: [building, road, water]\noutputs: {folder: out}\n",
+    );
+    for line in [
+        "segment scene.tif --model fake:identity -c building;road;water -o labels.tif --scores scores.tif",
+        "vectorize labels.tif --scores scores.tif --recipe buildings --min-area 0 -o buildings.gpkg",
+        "vectorize labels.tif --scores scores.tif --recipe roads --min-area 0 --min-length 0 --graph g.graphml -o roads.gpkg",
+        "vectorize labels.tif --recipe water --zones zones.geojson -o water.gpkg",
+        "change labels.tif labels.tif -o change",
+        "evaluate --prediction labels.tif --reference labels.tif --json figures.json",
+        "run job.yaml --shard 1/2",
+    ] {
+        work.ok(line.split(' '));
+    }
+    let read = |name: &str| fs::read_to_string(work.path(name)).expect("a file");
+    let mut names = BTreeSet::new();
+    for file in ["buildings.gpkg", "roads.gpkg", "water.gpkg"] {
+        let dataset = Dataset::open(work.path(file)).expect("a GeoPackage");
+        for layer in dataset.layers() {
+            names.extend(Some(layer.name()).filter(|name| !file.starts_with(name.as_str())));
+            names.extend(layer.defn().fields().map(|field| field.name()));
+        }
+    }
+    let labels = Dataset::open(work.path("labels.tif")).expect("labels");
+    let change = Dataset::open(work.path("change/change.tif")).expect("transitions");
+    let tags = [&labels, &change].into_iter().flat_map(|dataset| dataset.metadata_domain("").unwrap_or_default());
+    names.extend(
+        tags.filter_map(|tag| Some(tag.split_once('=')?.0.to_owned())).filter(|tag| tag.starts_with("SEGEARTH")),
+    );
+    for table in ["water_zones.csv", "change/change.csv"] {
+        names.extend(read(table).lines().next().unwrap_or_default().split(',').map(str::to_owned));
+    }
+    names.extend(
+        read("g.graphml").split("attr.name=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())),
+    );
+    for file in ["change/change.json", "figures.json"] {
+        json_keys(&serde_json::from_str(&read(file)).expect("JSON"), &mut names);
+    }
+    // The facts of a run are named by what they are.
+    let mut record: serde_json::Value = serde_json::from_str(&read(".segearth/labels.tif.json")).expect("a record");
+    record["writes"][0]["run"] = serde_json::Value::Null;
+    let mut journal: serde_json::Value = serde_yaml(&read("out/scene_labels.tif.unfinished/journal.yaml"));
+    journal["run"] = serde_json::Value::Null;
+    let mut card = serde_yaml(&work.ok(["model", "inspect", "mini"]).stdout);
+    card["files"] = serde_json::Value::Null;
+    card["provenance"]["sources"] = serde_json::Value::Null;
+    for value in [record, journal, card] {
+        json_keys(&value, &mut names);
+    }
+    let missing: Vec<&String> = names.iter().filter(|name| !page.contains(&format!("`{name}"))).collect();
+    assert!(missing.is_empty() && names.len() > 70, "not on the page: {missing:?} of {names:?}");
+}
+
+fn serde_yaml(text: &str) -> serde_json::Value {
+    serde_yaml::from_str(text).expect("YAML")
+}
+
+fn json_keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(keys) => {
+            found.extend(keys.keys().cloned());
+            keys.values().for_each(|value| json_keys(value, found));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|value| json_keys(value, found)),
+        _ => {}
+    }
 }
 
 /// All names such as `SEGEARTH_CACHE` in a text.
