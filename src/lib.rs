@@ -39,6 +39,7 @@ pub mod outputs;
 pub mod page;
 pub mod pipeline;
 pub mod preview;
+pub mod printable;
 pub mod raster;
 pub mod report;
 pub mod run;

@@ -195,6 +195,22 @@ pub fn beside(document: &Path, href: &str) -> Location {
     }
 }
 
+/// The vector file and the layer that `FILE[:LAYER]` names. A path that exists as it is written names no layer.
+pub fn split_layer(path: &Path) -> (PathBuf, Option<String>) {
+    let text = path.to_string_lossy();
+    match text.rsplit_once(':') {
+        Some((file, layer))
+            if !layer.is_empty()
+                && !layer.contains('/')
+                && !path.exists()
+                && (is_remote(Path::new(file)) || Path::new(file).exists()) =>
+        {
+            (PathBuf::from(file), Some(layer.to_owned()))
+        }
+        _ => (path.to_owned(), None),
+    }
+}
+
 /// A path without `.` and `..`, as it is written: whatever links lie on the way.
 pub fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
@@ -387,6 +403,21 @@ fn address_of(file: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layer_follows_the_last_colon_of_a_file_that_exists() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rivers.gpkg");
+        let named = folder.path().join("rivers.gpkg:lakes");
+        assert_eq!(split_layer(&named), (named.clone(), None));
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(split_layer(&file), (file.clone(), None));
+        assert_eq!(split_layer(&named), (file.clone(), Some("lakes".to_owned())));
+        std::fs::write(&named, "").unwrap();
+        assert_eq!(split_layer(&named), (named, None), "a file of that very name");
+        let remote = |text: &str| split_layer(&Path::new("/vsicurl/https://x.org:80").join(text)).1;
+        assert_eq!((remote("a.gpkg"), remote("a.gpkg:lakes").as_deref()), (None, Some("lakes")));
+    }
 
     #[test]
     fn every_spelling_has_its_name() {

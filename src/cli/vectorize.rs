@@ -90,10 +90,10 @@ pub struct VectorizeArgs {
     #[arg(long, value_name = "GRAPH.graphml")]
     pub graph: Option<PathBuf>,
     /// Water: polygons to leave out, such as permanent water
-    #[arg(long, value_name = "PERMANENT")]
+    #[arg(long, value_name = "FILE[:LAYER]")]
     pub subtract: Option<PathBuf>,
     /// Water: polygons by which to sum the water up, as a table
-    #[arg(long, value_name = "ZONES")]
+    #[arg(long, value_name = "FILE[:LAYER]")]
     pub zones: Option<PathBuf>,
     /// The zones' field that names them
     #[arg(long, value_name = "FIELD")]

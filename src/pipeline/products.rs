@@ -6,6 +6,7 @@ use super::job_error::JobErrors;
 use super::outputs::name;
 use super::plan::{ClassPlan, is_local};
 use super::spec::{OneOrMany, OutputForm, PolygonsForm, PolygonsKeys, RecipeForm, Spec};
+use crate::location::split_layer;
 use crate::scene::{ClassNames, ProductOptions, Recipe, is_background};
 
 /// What is made of the labels, but for the paths that differ from scene to scene.
@@ -115,9 +116,11 @@ pub(super) fn product(
 fn input(spec: &Spec, key: &str, name: Option<&str>, errors: &mut JobErrors<'_>) -> Option<PathBuf> {
     let (name, key) = (name?, format!("outputs.polygons.{key}"));
     let path = spec.input_path(&key, name);
-    if is_local(name) && !path.is_file() {
-        errors.add(&key, format!("there is no file {}", path.display())).hint =
-            Some("Name a vector file with polygons; paths in a job file start from its folder.".into());
+    if is_local(name) && !split_layer(&path).0.is_file() {
+        errors.add(&key, format!("there is no file {}", path.display())).hint = Some(
+            "Name a vector file with polygons, as FILE or FILE:LAYER; paths in a job file start from its folder."
+                .into(),
+        );
     }
     Some(path)
 }

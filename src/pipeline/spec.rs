@@ -303,9 +303,9 @@ pub struct PolygonsKeys {
     pub min_spur: Option<f64>,
     /// For `roads`: the graph as GraphML: a name, or `true` for `{scene}_roads.graphml`.
     pub graph: Option<OutputForm>,
-    /// For `water`: a vector file (relative to this file) whose polygons are left out, such as permanent water.
+    /// For `water`: a vector file (relative to this file), as `FILE[:LAYER]`, whose polygons are left out, such as permanent water.
     pub subtract: Option<String>,
-    /// For `water`: a vector file (relative to this file) by whose polygons the water is summed up.
+    /// For `water`: a vector file (relative to this file), as `FILE[:LAYER]`, by whose polygons the water is summed up.
     pub zones: Option<String>,
     /// The zones' field that names them; by default their first text field.
     pub zone_field: Option<String>,

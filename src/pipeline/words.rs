@@ -1,17 +1,7 @@
 //! Words in messages: foreign text made harmless, and what was probably meant.
 
 pub use crate::location::without_credentials;
-
-/// Control characters would reach the reader's terminal: they are shown as a placeholder of the same width.
-pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
-            c => c,
-        })
-        .collect()
-}
+pub(super) use crate::printable::printable_line as printable;
 
 /// A value as it is named in a message: printable and not too long.
 pub fn quoted(text: &str) -> String {

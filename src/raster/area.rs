@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
-use gdal::vector::{Geometry, LayerAccess, OGRwkbGeometryType};
-use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
+use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
+use gdal::vector::{Geometry, OGRwkbGeometryType, geometry_type_flatten};
 
-use super::{align, messages, remote};
+use super::messages;
+use super::polygons::{self, PolygonLayer, PolygonSource};
 use crate::error::{Context, Error, Result};
 use crate::geom::{FARTHEST, Polygon, Region, WorldPoint};
 use crate::scene::{AreaRequest, Georeference, SceneInfo, is_crs_text};
@@ -58,66 +58,32 @@ pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> 
 
 fn from_file(path: &Path, layer: Option<&str>) -> Result<Area> {
     let shown = path.display();
-    let open = || {
-        let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
-        let options = DatasetOptions { open_flags, ..DatasetOptions::default() };
-        messages::attempt(|| Dataset::open_ex(path, options))
-    };
-    let dataset = remote::with_retries(&[path], open).map_err(|cause| {
-        Error::input(format!("cannot open the area of interest {shown}"))
-            .with_hint("Any vector format that GDAL reads will do: GeoPackage, GeoJSON, FlatGeobuf, shapefile.")
-            .with_source(cause)
-    })?;
-    let names = || dataset.layers().map(|layer| layer.name()).collect::<Vec<_>>().join(", ");
-    let mut layer = match (layer, dataset.layer_count()) {
-        (Some(name), _) => messages::attempt(|| dataset.layer_by_name(name))
-            .input(|| format!("{shown} has no layer {name:?}, only: {}", names()))?,
-        (None, 1) => messages::attempt(|| dataset.layer(0)).input(|| format!("cannot read {shown}"))?,
-        (None, count) => {
-            return Err(Error::input(format!("{shown} has {count} layers: {}", names()))
-                .with_hint("Name one: `aoi: {file: …, layer: …}`."));
-        }
-    };
-    let crs = layer.spatial_ref();
+    let source =
+        PolygonSource {
+            path, layer, field: None, layer_hint: "Name one: `aoi: {file: …, layer: …}`.", field_hint: ""
+        };
+    let layer = PolygonLayer::read(&source, |_, _| Ok(()))?;
     let mut polygons = Vec::new();
-    let (collected, read) = messages::attempt_features(|| {
-        layer.features().try_for_each(|feature| {
-            let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
-            collect(geometry, &mut polygons).input(|| {
-                let number = feature.fid().map_or_else(String::new, |number| format!(" {number}"));
-                format!("feature{number} of {shown} is no area")
-            })
-        })
-    });
-    collected?;
-    read.input(|| format!("cannot read all features of {shown}"))?;
+    layer.features.iter().for_each(|feature| collect(&feature.geometry, &mut polygons));
     if polygons.is_empty() {
         return Err(
             Error::input(format!("{shown} holds no polygons")).with_hint("Draw the area of interest as polygons.")
         );
     }
-    Ok(Area { polygons, crs, name: format!("the area of interest {shown}") })
+    Ok(Area { polygons, crs: layer.crs, name: format!("the area of interest {shown}") })
 }
 
-fn collect(geometry: &Geometry, polygons: &mut Vec<Polygon>) -> Result<()> {
-    use OGRwkbGeometryType::{wkbGeometryCollection, wkbMultiPolygon, wkbPolygon};
-    match gdal::vector::geometry_type_flatten(geometry.geometry_type()) {
-        kind if kind == wkbPolygon => {
-            let rings = (0..geometry.geometry_count()).map(|index| {
-                let mut points = Vec::new();
-                geometry.get_geometry(index).get_points(&mut points);
-                points.into_iter().map(|(x, y, _)| [x, y]).collect()
-            });
-            polygons.push(rings.collect());
-            Ok(())
-        }
-        kind if kind == wkbMultiPolygon || kind == wkbGeometryCollection => {
-            (0..geometry.geometry_count()).try_for_each(|index| collect(&geometry.get_geometry(index), polygons))
-        }
-        _ => {
-            Err(Error::input(format!("it is a {}; an area of interest is made of polygons", geometry.geometry_name())))
-        }
+fn collect(geometry: &Geometry, polygons: &mut Vec<Polygon>) {
+    let members = (0..geometry.geometry_count()).map(|index| geometry.get_geometry(index));
+    if geometry_type_flatten(geometry.geometry_type()) != OGRwkbGeometryType::wkbPolygon {
+        return members.for_each(|member| collect(&member, polygons));
     }
+    let rings = members.map(|ring| {
+        let mut points = Vec::new();
+        ring.get_points(&mut points);
+        points.into_iter().map(|(x, y, _)| [x, y]).collect()
+    });
+    polygons.push(rings.collect());
 }
 
 fn from_bounds([left, bottom, right, top]: [f64; 4], crs: &str) -> Result<Area> {
@@ -146,21 +112,9 @@ fn from_bounds([left, bottom, right, top]: [f64; 4], crs: &str) -> Result<Area> 
 
 /// The polygons in the scene's CRS.
 fn onto(area: Area, place: &Georeference) -> Result<Vec<Polygon>> {
-    let Some(mut from) = area.crs else {
-        messages::warn(&format!("{} has no reference system: it is taken to be that of the scene.", area.name));
+    let Some(transform) = polygons::transform(&area.name, area.crs.as_ref(), place.crs_wkt.as_deref())? else {
         return Ok(area.polygons);
     };
-    let Some(to) = &place.crs_wkt else {
-        messages::warn("The scene has no reference system: that of the area of interest is taken for it.");
-        return Ok(area.polygons);
-    };
-    from.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    let to = align::crs(to)?;
-    if from == to {
-        return Ok(area.polygons);
-    }
-    let transform = messages::attempt(|| CoordTransform::new(&from, &to))
-        .input(|| "there is no way between their reference systems".into())?;
     let longest = longest_edge(&area.polygons);
     let ring = |ring: Vec<[f64; 2]>| {
         let ring = in_pieces(&ring, longest);
@@ -229,8 +183,10 @@ fn reach(info: &SceneInfo, place: &Georeference) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gdal::spatial_ref::CoordTransform;
+
     use super::super::test_scenes::{georeference, make};
-    use super::super::{find, inspect};
+    use super::super::{align, find, inspect};
     use super::*;
     use crate::geom::{Coverage, Size};
     use crate::scene::SceneRequest;

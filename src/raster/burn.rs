@@ -4,9 +4,10 @@ use std::path::Path;
 
 use gdal::raster::rasterize;
 use gdal::spatial_ref::SpatialRef;
-use gdal::vector::{Envelope, Feature, FieldValue, Geometry, LayerAccess, OGRwkbGeometryType};
+use gdal::vector::{Envelope, Feature, FieldValue, Geometry};
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags};
 
+use super::polygons::{PolygonFeature, PolygonLayer, PolygonSource};
 use super::{align, messages};
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Window};
@@ -75,46 +76,28 @@ impl BurntVector {
             ))
             .with_hint(onto.placing_hint("Give labels that lie on the map.")));
         };
-        let options = DatasetOptions {
-            open_flags: GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY,
-            ..DatasetOptions::default()
+        let field = source.field.as_deref().unwrap_or(CLASS_FIELD);
+        let polygons = PolygonSource {
+            path,
+            layer: source.layer.as_deref(),
+            field: (!source.without_field).then_some(field),
+            layer_hint: "Name the one to compare with --layer.",
+            field_hint: "Name the field that holds the class with --field, or the class of all polygons with --all-are.",
         };
-        let dataset = messages::attempt(|| Dataset::open_ex(path, options)).input(|| format!("cannot open {shown}"))?;
-        let mut layer = match (&source.layer, dataset.layer_count()) {
-            (Some(name), _) => messages::attempt(|| dataset.layer_by_name(name))
-                .input(|| format!("{shown} has no layer {name:?}, only: {}", layer_names(&dataset)))?,
-            (None, 1) => messages::attempt(|| dataset.layer(0)).input(|| format!("cannot read {shown}"))?,
-            (None, count) => {
-                return Err(Error::input(format!("{shown} has {count} layers: {}", layer_names(&dataset)))
-                    .with_hint("Name the one to compare with --layer."));
-            }
-        };
-        let field = if source.without_field { None } else { Some(field(&layer, source, path)?) };
-        let there = georeference_of(layer.spatial_ref());
+        let layer = PolygonLayer::read(&polygons, |feature, field| {
+            number(field.map(|index| code_of(feature, index)).transpose()?)
+        })?;
+        let there = georeference_of(layer.crs);
         let transform = align::transform_between(&there, here)
             .input(|| format!("the polygons of {shown} cannot be laid on {}", onto.path.display()))?;
-
         let mut shapes = Vec::new();
-        let (features, read) = messages::attempt_features(|| layer.features().collect::<Vec<_>>());
-        read.input(|| format!("cannot read all features of {shown}"))?;
-        for feature in features {
-            let place = || format!("cannot burn {} of {shown}", name_of(&feature));
-            let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { continue };
-            if !is_polygon(geometry) {
-                return Err(Error::input(format!(
-                    "it is a {}, and only polygons can be burnt",
-                    geometry.geometry_name()
-                )))
-                .input(place);
-            }
-            let code = field.map(|index| code_of(&feature, index)).transpose().input(place)?;
-            let number = number(code).input(place)?;
+        for PolygonFeature { geometry, value: number } in layer.features {
             let geometry = messages::attempt(|| {
                 let moved = transform.as_ref().map_or_else(|| Ok(geometry.clone()), |crs| geometry.transform(crs))?;
                 // Without a CRS of its own, the rasteriser takes the coordinates as they are.
                 Geometry::from_wkb(&moved.wkb()?)
             })
-            .input(place)?;
+            .input(|| format!("a polygon of {shown} cannot be transformed to the CRS of {}", onto.path.display()))?;
             shapes.push(Shape { envelope: geometry.envelope(), geometry, number });
         }
         Ok(Self { shapes, grid: here.transform, outside })
@@ -152,21 +135,6 @@ impl BurntVector {
     }
 }
 
-fn layer_names(dataset: &Dataset) -> String {
-    dataset.layers().map(|layer| layer.name()).collect::<Vec<_>>().join(", ")
-}
-
-/// The index of the field to burn.
-fn field(layer: &impl LayerAccess, source: &VectorSource, path: &Path) -> Result<usize> {
-    let wanted = source.field.as_deref().unwrap_or(CLASS_FIELD);
-    let names: Vec<String> = layer.defn().fields().map(|field| field.name()).collect();
-    names.iter().position(|name| name.eq_ignore_ascii_case(wanted)).ok_or_else(|| {
-        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        Error::input(format!("the polygons of {} have no field {wanted:?}, their fields are: {known}", path.display()))
-            .with_hint("Name the field that holds the class with --field, or the class of all polygons with --all-are.")
-    })
-}
-
 fn code_of(feature: &Feature<'_>, field: usize) -> Result<FieldCode> {
     let value = messages::attempt(|| feature.field(field)).input(|| "its class field cannot be read".into())?;
     match value {
@@ -177,16 +145,6 @@ fn code_of(feature: &Feature<'_>, field: usize) -> Result<FieldCode> {
         Some(_) => Err(Error::input("its class field holds neither a whole number nor a text")),
         None => Err(Error::input("its class field is empty")),
     }
-}
-
-fn name_of(feature: &Feature<'_>) -> String {
-    feature.fid().map_or_else(|| "a feature".into(), |id| format!("feature {id}"))
-}
-
-fn is_polygon(geometry: &Geometry) -> bool {
-    use OGRwkbGeometryType::{wkbCurvePolygon, wkbMultiPolygon, wkbMultiSurface, wkbPolygon};
-    let flat = gdal::vector::geometry_type_flatten(geometry.geometry_type());
-    [wkbPolygon, wkbMultiPolygon, wkbCurvePolygon, wkbMultiSurface].contains(&flat)
 }
 
 fn georeference_of(crs: Option<SpatialRef>) -> Georeference {

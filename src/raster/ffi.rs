@@ -13,6 +13,7 @@ use gdal::cpl::CslStringList;
 use gdal::errors::{GdalError, Result};
 use gdal::raster::RasterBand;
 use gdal::spatial_ref::SpatialRef;
+use gdal::vector::Geometry;
 use gdal_sys::{CPLErr, GDALRATFieldType, GDALRATFieldUsage, GDALRATTableType, OGRErr};
 
 /// One row of a raster attribute table of classes.
@@ -162,6 +163,30 @@ pub(super) fn wkt2(crs: &SpatialRef) -> Option<String> {
         gdal_sys::VSIFree(text.cast());
         (status == OGRErr::OGRERR_NONE && !wkt.is_empty()).then_some(wkt)
     }
+}
+
+/// The geometry with its arcs as segments, at the angle of GDAL's default; without a CRS where there were any.
+pub(super) fn linearised(geometry: &Geometry) -> Result<Geometry> {
+    // SAFETY: the handle lives as long as `geometry` is borrowed; the call only reads.
+    if unsafe { gdal_sys::OGR_G_HasCurveGeometry(geometry.c_geometry(), 0) } == 0 {
+        return Ok(geometry.clone());
+    }
+    // SAFETY: as above. The linear geometry is ours and destroyed once, after it was written into a buffer of the size that
+    // GDAL gives for it.
+    let bytes = unsafe {
+        let linear = gdal_sys::OGR_G_GetLinearGeometry(geometry.c_geometry(), 0.0, ptr::null_mut());
+        if linear.is_null() {
+            return Err(GdalError::BadArgument(format!("a {} has no linear form", geometry.geometry_name())));
+        }
+        let mut bytes = vec![0u8; usize::try_from(gdal_sys::OGR_G_WkbSize(linear)).unwrap_or(0)];
+        let status = gdal_sys::OGR_G_ExportToIsoWkb(linear, gdal_sys::OGRwkbByteOrder::wkbNDR, bytes.as_mut_ptr());
+        gdal_sys::OGR_G_DestroyGeometry(linear);
+        if status != OGRErr::OGRERR_NONE {
+            return Err(GdalError::OgrError { err: status, method_name: "OGR_G_ExportToIsoWkb" });
+        }
+        bytes
+    };
+    Geometry::from_wkb(&bytes)
 }
 
 /// Names the values 0, 1, 2, … of a band.

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use gdal::Dataset;
-use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
-use gdal::vector::{FieldValue, Geometry, LayerAccess};
+use gdal::vector::{FieldValue, Geometry};
 
 use super::wkb::polygon_wkb;
 use crate::crs;
 use crate::error::{Context, Error, Result};
 use crate::geom::ground::plane_area;
 use crate::geom::{Ground, WorldPoint};
+use crate::location::split_layer;
+use crate::raster::{PolygonFeature, PolygonLayer, PolygonSource};
 
 /// Rings of one polygon, the outer one first.
 pub type Rings = Vec<Vec<WorldPoint>>;
@@ -22,48 +22,42 @@ pub struct Area {
     envelope: [f64; 4],
 }
 
-/// Reads the polygons of a file's first layer; `name_field`: what to call them (`None`: the first text field).
+/// Reads the polygons of `FILE[:LAYER]`; `name_field`: what to call them (`None`: the first text field).
 pub fn read_areas(path: &Path, crs_wkt: Option<&str>, name_field: Option<&str>) -> Result<Vec<Area>> {
-    let name = path.display().to_string();
-    let dataset = Dataset::open(path).input(|| format!("cannot open {name}")).map_err(|error| {
-        error.with_hint("Give a vector file that this GDAL reads, such as a .gpkg; few builds of it read .parquet.")
-    })?;
-    let mut layer = dataset.layer(0).input(|| format!("{name} has no vector layer"))?;
-    let target = match crs_wkt {
-        Some(wkt) => {
-            let mut target =
-                SpatialRef::from_definition(wkt).internal(|| "the labels' CRS is not understood".into())?;
-            target.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-            Some(target)
-        }
-        None => None,
+    let (path, layer) = split_layer(path);
+    let name = path.display();
+    let source = PolygonSource {
+        path: &path,
+        layer: layer.as_deref(),
+        field: name_field,
+        layer_hint: "Name one: FILE:LAYER.",
+        field_hint: "Name one of them as the field that names the zones.",
     };
-    let reproject = target.filter(|_| layer.spatial_ref().is_some());
-    let mut areas = Vec::new();
-    for feature in layer.features() {
-        let Some(geometry) = feature.geometry() else { continue };
-        let mut geometry = match &reproject {
-            Some(target) => geometry
-                .transform_to(target)
-                .input(|| format!("a polygon of {name} cannot be brought to the labels' CRS"))?,
-            None => geometry.clone(),
-        };
-        if !geometry.is_valid() {
-            geometry = geometry
-                .make_valid(&gdal::cpl::CslStringList::new())
-                .input(|| format!("{name} has a polygon that cannot be made valid"))?;
-        }
-        let text = match name_field {
-            Some(field) => {
-                let index = feature.field_index(field).input(|| format!("{name} has no field {field}"))?;
-                feature.field_as_string(index).ok().flatten()
-            }
+    let layer = PolygonLayer::read(&source, |feature, field| {
+        let text = match field {
+            Some(index) => feature.field_as_string(index).ok().flatten(),
             None => feature.fields().find_map(|(_, value)| match value {
                 Some(FieldValue::StringValue(text)) => Some(text),
                 _ => None,
             }),
         };
-        let number = feature.fid().unwrap_or(areas.len() as u64);
+        Ok((text, feature.fid()))
+    })?;
+    let transform = layer.transform_to(crs_wkt).input(|| format!("cannot use the polygons of {name}"))?;
+    let mut areas = Vec::new();
+    for PolygonFeature { geometry, value: (text, number) } in layer.features {
+        let mut geometry = match &transform {
+            Some(transform) => geometry
+                .transform(transform)
+                .input(|| format!("cannot transform a polygon of {name} to the CRS of the labels"))?,
+            None => geometry,
+        };
+        if !geometry.is_valid() {
+            geometry = geometry
+                .make_valid(&gdal::cpl::CslStringList::new())
+                .input(|| format!("cannot make a polygon of {name} valid"))?;
+        }
+        let number = number.unwrap_or(areas.len() as u64);
         let envelope = geometry.envelope();
         areas.push(Area {
             name: text.unwrap_or_else(|| number.to_string()),
@@ -72,8 +66,7 @@ pub fn read_areas(path: &Path, crs_wkt: Option<&str>, name_field: Option<&str>) 
         });
     }
     if areas.is_empty() {
-        return Err(Error::input(format!("{name} has no polygons in its first layer"))
-            .with_hint("Give a file whose first layer holds the polygons."));
+        return Err(Error::input(format!("{name} has no polygons")).with_hint("Give a file that holds polygons."));
     }
     Ok(areas)
 }

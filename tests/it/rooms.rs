@@ -9,23 +9,23 @@ use crate::workdir::repository;
 
 /// A module, or files of it, and what may be named there: modules and libraries below. All may name `error`.
 const ROOMS: &str = "
-atomic: | geom: | hash: | file_lock: | location: | lib: | main: | bin:
+atomic: | geom: | hash: | file_lock: | location: | printable: | lib: | main: | bin:
 scene: geom
 crs: geom scene gdal
 stitch: geom scene
 journal: atomic geom hash file_lock
 raster: atomic crs geom hash scene location gdal gdal_sys
-vector: atomic crs geom hash scene raster gdal gdal_sys
+vector: atomic crs geom hash location scene raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
-pipeline: geom hash scene location
+pipeline: geom hash scene location printable
 network: geom tch
 model/torch: atomic geom hash file_lock scene network tch torch_sys
-model: atomic geom hash file_lock scene network
+model: atomic geom hash file_lock location scene network
 evaluate: atomic geom scene raster
 preview: geom scene raster
 page: atomic geom scene raster
 change: crs evaluate geom location scene raster
-report: change geom scene pipeline model vector
+report: change geom scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: pipeline evaluate scene vector clap
 run: atomic change cli crs evaluate geom hash journal model network outputs page pipeline preview raster report scene stitch \

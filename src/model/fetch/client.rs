@@ -16,6 +16,7 @@ use super::partial::PartialDownload;
 use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::hash;
+use crate::location::without_credentials;
 
 /// Tries without a single new byte before giving up.
 const ATTEMPTS: u32 = 6;
@@ -513,15 +514,8 @@ fn content_range(response: &Response<Body>) -> Option<(u64, Option<u64>)> {
     Some((start.parse().ok()?, total.parse().ok()))
 }
 
-/// An address as messages may show it: without user, password, query and fragment.
+/// An address as messages may show it; one without a scheme loses its user and password too.
 fn shown(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let host = host.rsplit('@').next().unwrap_or_default();
-            format!("{scheme}://{host}{path}")
-        }
-        None => url.rsplit('@').next().unwrap_or_default().to_owned(),
-    }
+    let shown = without_credentials(url);
+    if shown.contains("://") { shown } else { shown.rsplit('@').next().unwrap_or_default().to_owned() }
 }

@@ -203,7 +203,7 @@ fn what_must_fail_after_the_labels_is_foreseen_before_them() {
     rectangles(&scene.path("zones.gpkg"), &[("west", [0.0, 0.0, 9.0, 9.0])]);
     let field =
         ProductOptions { zones: Some(scene.path("zones.gpkg")), zone_field: Some("number".into()), ..options() };
-    assert!(attempt("a.gpkg", &field).unwrap().ends_with("has no field number"));
+    assert!(attempt("a.gpkg", &field).unwrap().contains("have no field \"number\"; their fields are: "));
 }
 
 /// Two houses of 3 × 2 and 1 × 1 pixels of 2 m, in ground of the value 0: 24 m² and 4 m².
