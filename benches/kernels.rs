@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use segearth::geom::{Blend, Grid, Size};
 use segearth::scene::Classifier;
 use segearth::stitch::Accumulator;
-use segearth_upsample::{KernelPrecision, Targets, Upsampler, Windows};
+use segearth_upsample::{KernelPrecision, TextQueries, Upsampler, Windows};
 
 const WINDOW: usize = 224;
 const PATCH: usize = 16;
@@ -53,7 +53,7 @@ fn upsampling(criterion: &mut Criterion) {
     group.sample_size(20);
     let patches = (WINDOW / PATCH).pow(2);
     let (tokens, queries) = (numbers((patches + 1) * DEPTH, 1.0), numbers(QUERIES * DEPTH, 0.05));
-    let targets = Targets { queries: &queries, lambda: -0.3 };
+    let targets = TextQueries { features: &queries, lambda: -0.3 };
     // Windows of a scene, half a window apart, or of nowhere in particular.
     for (name, step) in [("with its neighbour", WINDOW / 2), ("alone", 0)] {
         let width = 8 * WINDOW;

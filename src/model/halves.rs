@@ -4,7 +4,7 @@
 //! operations. Of a bundle that holds the two halves apart, the second is done by kernels of our own: on the CPU those of
 //! [`segearth_upsample`], on a GPU those of [`super::torch`].
 
-use segearth_upsample::{KernelPrecision, Shortcuts, Targets, Upsampler, Windows};
+use segearth_upsample::{KernelPrecision, Shortcuts, TextQueries, Upsampler, Windows};
 
 use super::bundle::Bundle;
 use super::torch::{Device, HalvesFiles, TorchPatchEncoder, TorchSegmenter, threads};
@@ -90,6 +90,6 @@ impl Segmenter for Halves {
             pixels: &images.pixels,
             tokens: &tokens,
         };
-        self.upsampler.logits(&windows, &Targets { queries: &self.queries.features, lambda: self.lambda })
+        self.upsampler.logits(&windows, &TextQueries { features: &self.queries.features, lambda: self.lambda })
     }
 }

@@ -135,7 +135,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     let [whole, patch_encoder, weights] =
         [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::UPSAMPLER].map(|name| folder.join(name));
     let halves = Halves { patch_encoder: &patch_encoder, upsampler: &weights };
-    let halves = segearth_upsample::serves(sizes.patch).then_some(halves);
+    let halves = segearth_upsample::supports_patch(sizes.patch).then_some(halves);
     export::image_encoder(&clip, upsampler.as_ref(), &options, &ImageFiles { whole: &whole, halves })?;
     export::text_encoder(&clip, activation, &folder.join(bundle::TEXT_ENCODER))?;
     fs::write(folder.join(bundle::TOKENIZER), tokenizer.to_json()?)

@@ -13,7 +13,7 @@ use segearth::scene::{Classifier, Labelled};
 use segearth::stitch::{Accumulator, Row};
 use segearth_checkpoint::{Activation, ClipWeights, UpsamplerWeights, read_clip, read_upsampler};
 use segearth_testing::shared;
-use segearth_upsample::{KernelPrecision, Targets, Windows};
+use segearth_upsample::{KernelPrecision, TextQueries, Windows};
 use tch::{Kind, Tensor};
 
 use crate::workdir::repository;
@@ -119,7 +119,7 @@ fn logits_by_kernels(
         .expect("an upsampler")
         .logits(
             &Windows { count: 1, height, width, pixels: &pixels, tokens: &tokens },
-            &Targets { queries: &numbers(queries), lambda },
+            &TextQueries { features: &numbers(queries), lambda },
         )
         .expect("logits");
     Tensor::from_slice(&logits).view([1, queries.size()[0], size[2], size[3]])

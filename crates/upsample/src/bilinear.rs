@@ -1,7 +1,7 @@
-//! Twice as many rows and columns, by the two nearest along each axis.
+//! Bilinear doubling, as `half_resolution` needs it.
 
-/// Doubles rows into `out`, (row, column); the centre of a source pixel lies between those of the four computed of it, and beyond
-/// the edges the last pixel goes on. `size`: rows and columns of the source.
+/// Doubles a raster of `[height, width]` pixels into `out`, (row, column), as PyTorch does with `align_corners=False`: edge pixels
+/// are repeated beyond the edges. `source`: returns a row.
 pub(super) fn double<'a>(source: impl Fn(usize) -> &'a [f32], [height, width]: [usize; 2], out: &mut [f32]) {
     let mut mixed = vec![0f32; width];
     for (row, out) in out.chunks_exact_mut(2 * width).enumerate() {
@@ -16,7 +16,7 @@ pub(super) fn double<'a>(source: impl Fn(usize) -> &'a [f32], [height, width]: [
     }
 }
 
-/// The pixels around a doubled one: that in which it lies, and the next in its direction.
+/// Returns the source pixel that a doubled pixel lies in, and the next one on its side.
 fn nearest(doubled: usize, length: usize) -> (usize, usize) {
     let near = doubled / 2;
     (near, if doubled.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(length - 1) })
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slope_goes_on_with_half_its_steps_and_is_flat_at_the_edges() {
+    fn double_halves_steps_of_a_ramp_and_repeats_its_edges() {
         let source: Vec<Vec<f32>> = (0..3).map(|row| (0..4).map(|col| (10 * row + 4 * col) as f32).collect()).collect();
         let mut out = vec![0.0; 6 * 8];
         double(|row| &source[row], [3, 4], &mut out);

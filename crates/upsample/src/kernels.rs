@@ -1,34 +1,34 @@
-//! The kernels that make a panel of pixels' weights: scores of neighbours, soft-max, corrections, folding onto the source.
+//! The float32 kernels: the weights of a panel's neighbours (scores, soft-max, corrections, folding onto source cells), and weighted
+//! sums of source cells.
 //!
-//! A *panel* is two rows of as many pixels as a vector has numbers. Arrays of a panel are (something, 2, pixel): whatever is
-//! done for one pixel is done for all of a vector at once.
+//! A *panel* is the block of pixels that one kernel call computes: two rows of as many pixels as a SIMD vector has numbers. Arrays of
+//! a panel are (…, 2, pixel), so that every operation acts on a vector of pixels.
 
+use super::parameters::{DoublingParameters, MAX_DIAMETER, Packed, ROWS};
 use super::simd::{Kernel, Simd, exp, gelu};
-use super::weights::{Doubling, MAX_DIAMETER, Packed, ROWS};
 
-/// Floor of the weights' sum before they are divided by it.
+/// Smallest sum that weights are divided by.
 const WEIGHT_SUM_FLOOR: f32 = 1e-7;
 
-/// `out = act(matrix · input + bias)`, added to what `out` holds where `RESIDUAL`.
-///
-/// `input` (column, 2, pixel), `out` (row, 2, pixel).
+/// Computes the linear layer `out = act(matrix · input + bias)`, where act is the GELU if `GELU` and else the identity; adds it to
+/// `out` if `RESIDUAL`. `input`: (column, 2, pixel); `out`: (row, 2, pixel).
 #[inline(always)]
-fn product<S: Simd, const GELU: bool, const RESIDUAL: bool>(simd: S, matrix: &Packed, input: &[f32], out: &mut [f32]) {
+fn linear<S: Simd, const GELU: bool, const RESIDUAL: bool>(simd: S, matrix: &Packed, input: &[f32], out: &mut [f32]) {
     let blocks = matrix.numbers.chunks_exact(matrix.columns * matrix.block);
     for ((block, bias), out) in blocks.zip(matrix.bias.as_chunks::<ROWS>().0).zip(out.chunks_mut(ROWS * 2 * S::WIDTH)) {
         if S::TWO_ROWS {
-            product_block::<S, ROWS, GELU, RESIDUAL>(simd, block, 0, bias, input, out);
+            linear_block::<S, ROWS, GELU, RESIDUAL>(simd, block, 0, bias, input, out);
         } else {
             // Fewer registers: half the rows at a time.
-            product_block::<S, 6, GELU, RESIDUAL>(simd, block, 0, bias, input, out);
-            product_block::<S, { ROWS - 6 }, GELU, RESIDUAL>(simd, block, 6, bias, input, out);
+            linear_block::<S, 6, GELU, RESIDUAL>(simd, block, 0, bias, input, out);
+            linear_block::<S, { ROWS - 6 }, GELU, RESIDUAL>(simd, block, 6, bias, input, out);
         }
     }
 }
 
-/// The rows from `first` of one block.
+/// Computes `COUNT` rows from `first` on of one block of rows.
 #[inline(always)]
-fn product_block<S: Simd, const COUNT: usize, const GELU: bool, const RESIDUAL: bool>(
+fn linear_block<S: Simd, const COUNT: usize, const GELU: bool, const RESIDUAL: bool>(
     simd: S,
     block: &[f32],
     first: usize,
@@ -42,14 +42,14 @@ fn product_block<S: Simd, const COUNT: usize, const GELU: bool, const RESIDUAL: 
         sums[row] = [simd.splat(bias[first + row]); 2];
         row += 1;
     }
-    // As arrays: the sums stay in registers only where every index is known.
-    for (shares, input) in block.as_chunks::<ROWS>().0.iter().zip(input.chunks_exact(2 * S::WIDTH)) {
+    // As arrays: the sums stay in registers only where every index is a constant.
+    for (of_column, input) in block.as_chunks::<ROWS>().0.iter().zip(input.chunks_exact(2 * S::WIDTH)) {
         let (left, right) = (simd.load(input), simd.load(&input[S::WIDTH..]));
         let mut row = 0;
         while row < COUNT {
-            let share = simd.splat(shares[first + row]);
-            sums[row][0] = simd.fma(share, left, sums[row][0]);
-            sums[row][1] = simd.fma(share, right, sums[row][1]);
+            let number = simd.splat(of_column[first + row]);
+            sums[row][0] = simd.fma(number, left, sums[row][0]);
+            sums[row][1] = simd.fma(number, right, sums[row][1]);
             row += 1;
         }
     }
@@ -62,78 +62,81 @@ fn product_block<S: Simd, const COUNT: usize, const GELU: bool, const RESIDUAL: 
     }
 }
 
-/// Guidance to keys for two vectors of pixels.
-pub(super) struct Project<'a> {
-    pub step: &'a Doubling,
+/// Computes the keys of two vectors of pixels from their guidance.
+pub(super) struct ProjectGuidance<'a> {
+    pub doubling: &'a DoublingParameters,
     /// (3, 2, pixel)
     pub guidance: &'a [f32],
-    /// (key, 2, pixel)
+    /// The hidden layer, (key, 2, pixel).
     pub hidden: &'a mut [f32],
     /// (key, 2, pixel)
     pub keys: &'a mut [f32],
 }
 
-impl Kernel for Project<'_> {
+impl Kernel for ProjectGuidance<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        product::<S, true, false>(simd, &self.step.range_in, self.guidance, self.hidden);
-        product::<S, false, false>(simd, &self.step.range_out, self.hidden, self.keys);
+        linear::<S, true, false>(simd, &self.doubling.range_in, self.guidance, self.hidden);
+        linear::<S, false, false>(simd, &self.doubling.range_out, self.hidden, self.keys);
     }
 }
 
-/// What one panel's weights are computed of.
-pub(super) struct Panel<'a> {
-    pub step: &'a Doubling,
-    /// Rows of keys around the panel, the upper pixel's first neighbour first: (d + 1 rows), each (key, column).
+/// What the weights of one panel are computed from.
+pub(super) struct PanelInput<'a> {
+    pub doubling: &'a DoublingParameters,
+    /// The d + 1 rows of keys that the panel's pixels have as neighbours, from top to bottom, each (key, column).
     pub rows: &'a [&'a [f32]],
     /// Columns of a row of keys.
     pub columns: usize,
-    /// The column of the panel's first pixel.
+    /// The column of the panel's first pixel in a row of keys.
     pub first: usize,
     /// (3, 2, pixel)
     pub guidance: &'a [f32],
-    /// For both rows (neighbour, source row in reach).
-    pub down: [&'a [f32]; 2],
-    pub down_reach: usize,
-    /// Source columns in reach and, for each, its neighbours that have shares: see [`Folds`].
-    pub across: &'a Folds,
+    /// Coefficients of source rows for both rows of pixels, (neighbour, source row in the support).
+    pub row_coefficients: [&'a [f32]; 2],
+    /// Source rows in the support.
+    pub row_support: usize,
+    /// Coefficients of source columns.
+    pub column_coefficients: &'a ColumnCoefficients,
 }
 
-impl Panel<'_> {
-    /// The weights before they are corrected, (d², 2, pixel).
+impl PanelInput<'_> {
+    /// Computes the joint bilateral weights without the learned correction, (d², 2, pixel).
     #[inline(always)]
-    pub fn compare<S: Simd>(&self, simd: S, weights: &mut [f32]) {
-        let Self { step, rows, columns, first, .. } = *self;
-        let keys = Keys { rows, columns, first, radius: step.radius, temperature: step.temperature };
-        match 2 * step.radius + 1 {
+    pub fn bilateral_weights<S: Simd>(&self, simd: S, weights: &mut [f32]) {
+        let Self { doubling, rows, columns, first, .. } = *self;
+        let keys = Keys { rows, columns, first, radius: doubling.radius, temperature: doubling.temperature };
+        match 2 * doubling.radius + 1 {
             11 => scores::<S, 11>(simd, &keys, weights),
             7 => scores::<S, 7>(simd, &keys, weights),
             _ => scores::<S, 1>(simd, &keys, weights),
         }
-        soft_max(simd, &step.spatial, weights);
+        soft_max(simd, &doubling.spatial, weights);
     }
 
-    /// The weights' shares of the source cells, (source row in reach, source column in reach, 2, pixel); `folded`: (d, 2, pixel).
+    /// Folds the neighbours' weights onto source cells: `out` is (source row in the support, source column in the support, 2, pixel),
+    /// `folded` a temporary array, (d, 2, pixel).
     #[inline(always)]
     pub fn fold<S: Simd>(&self, simd: S, weights: &[f32], folded: &mut [f32], out: &mut [f32]) {
-        let diameter = 2 * self.step.radius + 1;
-        for (source_row, out) in out.chunks_exact_mut(self.across.counts.len() * 2 * S::WIDTH).enumerate() {
-            fold_down(simd, self.down, self.down_reach, source_row, diameter, weights, folded);
-            fold_across(simd, self.across, folded, out);
+        let diameter = 2 * self.doubling.radius + 1;
+        for (source_row, out) in out.chunks_exact_mut(self.column_coefficients.counts.len() * 2 * S::WIDTH).enumerate()
+        {
+            fold_rows(simd, self.row_coefficients, self.row_support, source_row, diameter, weights, folded);
+            fold_columns(simd, self.column_coefficients, folded, out);
         }
     }
 }
 
-/// The weights of one panel's neighbours, folded onto the source cells.
+/// Computes the weights of one panel's neighbours, folded onto source cells.
 pub(super) struct PanelWeights<'a> {
-    pub panel: &'a Panel<'a>,
+    pub panel: &'a PanelInput<'a>,
     pub scratch: &'a mut Scratch,
-    /// (source row in reach, source column in reach, 2, pixel)
+    /// (source row in the support, source column in the support, 2, pixel)
     pub out: &'a mut [f32],
 }
 
-/// What one panel needs while it is computed.
+/// Temporary arrays for one panel.
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// (d² + 3, 2, pixel)
@@ -156,14 +159,15 @@ impl Scratch {
     }
 }
 
-/// The shares along a row for each pixel of a panel, without those that are zero for all of them.
+/// The coefficients of source columns for the pixels of a panel, without those that are zero for all pixels.
 #[derive(Debug, Default)]
-pub(super) struct Folds {
-    /// For each source column in reach: how many neighbours follow.
+pub(super) struct ColumnCoefficients {
+    /// Number of entries for each source column in the support.
     pub counts: Vec<usize>,
+    /// The neighbour of each entry.
     pub neighbours: Vec<usize>,
     /// (entry, pixel)
-    pub shares: Vec<f32>,
+    pub coefficients: Vec<f32>,
 }
 
 impl Kernel for PanelWeights<'_> {
@@ -172,16 +176,16 @@ impl Kernel for PanelWeights<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { panel, scratch, out } = self;
         let Scratch { weights, hidden, folded } = scratch;
-        let taps = panel.step.spatial.len() * 2 * S::WIDTH;
-        panel.compare(simd, &mut weights[..taps]);
+        let taps = panel.doubling.spatial.len() * 2 * S::WIDTH;
+        panel.bilateral_weights(simd, &mut weights[..taps]);
         weights[taps..].copy_from_slice(panel.guidance);
-        product::<S, true, false>(simd, &panel.step.fixup_in, weights, hidden);
-        product::<S, false, true>(simd, &panel.step.fixup_out, hidden, &mut weights[..taps]);
+        linear::<S, true, false>(simd, &panel.doubling.fixup_in, weights, hidden);
+        linear::<S, false, true>(simd, &panel.doubling.fixup_out, hidden, &mut weights[..taps]);
         panel.fold(simd, weights, folded, out);
     }
 }
 
-/// Keys of a panel and its neighbours.
+/// The keys of a panel and its neighbours.
 struct Keys<'a> {
     rows: &'a [&'a [f32]],
     columns: usize,
@@ -190,15 +194,15 @@ struct Keys<'a> {
     temperature: f32,
 }
 
-/// The temperature times the scalar products of both rows' keys with their neighbours', (d², 2, pixel); `BLOCK` neighbours
-/// of a row at once.
+/// Computes the scalar products of both rows' keys with those of their neighbours, times the temperature, (d², 2, pixel); `BLOCK`
+/// neighbours of a row at once.
 #[inline(always)]
 fn scores<S: Simd, const BLOCK: usize>(simd: S, keys: &Keys<'_>, out: &mut [f32]) {
     let diameter = 2 * keys.radius + 1;
     let mut block = 0;
     while block < diameter {
         if S::TWO_ROWS {
-            // A row of keys is a neighbour of the upper pixels and, one further up, of the lower ones.
+            // A row of keys serves the upper pixels as one row of neighbours, and the lower pixels as the row above it.
             scores_of_row::<S, BLOCK, true, false>(simd, keys, 0, block, out);
             for row in 1..diameter {
                 scores_of_row::<S, BLOCK, true, true>(simd, keys, row, block, out);
@@ -229,11 +233,11 @@ fn scores_of_row<S: Simd, const BLOCK: usize, const UPPER: bool, const LOWER: bo
     let mut lower = [simd.splat(0.0); BLOCK];
     let start = keys.first + block - keys.radius;
     for (of_key, own) in keys.rows[row].chunks_exact(columns).zip(own) {
-        let near = &of_key[start..][..BLOCK - 1 + S::WIDTH];
+        let neighbours = &of_key[start..][..BLOCK - 1 + S::WIDTH];
         let (own_upper, own_lower) = (simd.load(&own.0[keys.first..]), simd.load(&own.1[keys.first..]));
         let mut neighbour = 0;
         while neighbour < BLOCK {
-            let key = simd.load(&near[neighbour..]);
+            let key = simd.load(&neighbours[neighbour..]);
             if UPPER {
                 upper[neighbour] = simd.fma(key, own_upper, upper[neighbour]);
             }
@@ -259,40 +263,40 @@ fn scores_of_row<S: Simd, const BLOCK: usize, const UPPER: bool, const LOWER: bo
     }
 }
 
-/// Scores to weights, in place: soft-max times the spatial kernel, divided by their sum.
+/// Turns scores into weights, in place: soft-max times the spatial kernel, normalised to a sum of 1.
 #[inline(always)]
 fn soft_max<S: Simd>(simd: S, spatial: &[f32], weights: &mut [f32]) {
     let mut side = 0;
     while side < 2 {
         let at = side * S::WIDTH;
-        let mut most = simd.load(&weights[at..]);
+        let mut maximum = simd.load(&weights[at..]);
         for of_tap in weights.chunks_exact(2 * S::WIDTH) {
-            most = simd.max(most, simd.load(&of_tap[at..]));
+            maximum = simd.max(maximum, simd.load(&of_tap[at..]));
         }
-        let (mut plain, mut joint) = (simd.splat(0.0), simd.splat(0.0));
+        let (mut plain_sum, mut sum) = (simd.splat(0.0), simd.splat(0.0));
         for (of_tap, &spatial) in weights.chunks_exact_mut(2 * S::WIDTH).zip(spatial) {
-            let share = exp(simd, simd.sub(simd.load(&of_tap[at..]), most));
-            plain = simd.add(plain, share);
-            let share = simd.mul(share, simd.splat(spatial));
-            joint = simd.add(joint, share);
-            simd.store(share, &mut of_tap[at..]);
+            let weight = exp(simd, simd.sub(simd.load(&of_tap[at..]), maximum));
+            plain_sum = simd.add(plain_sum, weight);
+            let weight = simd.mul(weight, simd.splat(spatial));
+            sum = simd.add(sum, weight);
+            simd.store(weight, &mut of_tap[at..]);
         }
-        // The floor is meant for the sum of shares of a soft-max that adds up to 1.
-        let scale = simd.recip(simd.max(joint, simd.mul(plain, simd.splat(WEIGHT_SUM_FLOOR))));
+        // The floor is relative to a soft-max that sums to 1.
+        let scale = simd.recip(simd.max(sum, simd.mul(plain_sum, simd.splat(WEIGHT_SUM_FLOOR))));
         for of_tap in weights.chunks_exact_mut(2 * S::WIDTH) {
-            let share = simd.mul(simd.load(&of_tap[at..]), scale);
-            simd.store(share, &mut of_tap[at..]);
+            let weight = simd.mul(simd.load(&of_tap[at..]), scale);
+            simd.store(weight, &mut of_tap[at..]);
         }
         side += 1;
     }
 }
 
-/// The weights of all neighbours as far as they fall on one source row: (neighbour column, 2, pixel).
+/// Folds the weights of all neighbours onto one source row: (neighbour column, 2, pixel).
 #[inline(always)]
-fn fold_down<S: Simd>(
+fn fold_rows<S: Simd>(
     simd: S,
-    down: [&[f32]; 2],
-    reach: usize,
+    row_coefficients: [&[f32]; 2],
+    support: usize,
     source_row: usize,
     diameter: usize,
     weights: &[f32],
@@ -300,19 +304,19 @@ fn fold_down<S: Simd>(
 ) {
     let mut side = 0;
     while side < 2 {
-        // The few neighbours' rows that have shares in the source row.
+        // The few rows of neighbours with a coefficient for the source row.
         let (mut entries, mut count) = ([(0, 0.0); MAX_DIAMETER], 0);
-        for (row, shares) in down[side].chunks_exact(reach).enumerate() {
-            if shares[source_row] != 0.0 {
-                entries[count] = (row * diameter * 2 * S::WIDTH, shares[source_row]);
+        for (row, coefficients) in row_coefficients[side].chunks_exact(support).enumerate() {
+            if coefficients[source_row] != 0.0 {
+                entries[count] = (row * diameter * 2 * S::WIDTH, coefficients[source_row]);
                 count += 1;
             }
         }
         for (column, out) in folded.chunks_exact_mut(2 * S::WIDTH).enumerate() {
             let at = (column * 2 + side) * S::WIDTH;
             let mut sum = simd.splat(0.0);
-            for &(start, share) in &entries[..count] {
-                sum = simd.fma(simd.splat(share), simd.load(&weights[start + at..]), sum);
+            for &(start, coefficient) in &entries[..count] {
+                sum = simd.fma(simd.splat(coefficient), simd.load(&weights[start + at..]), sum);
             }
             simd.store(sum, &mut out[side * S::WIDTH..]);
         }
@@ -320,17 +324,19 @@ fn fold_down<S: Simd>(
     }
 }
 
-/// … and on the source columns: (source column in reach, 2, pixel).
+/// Folds the weights of one source row onto source columns: (source column in the support, 2, pixel).
 #[inline(always)]
-fn fold_across<S: Simd>(simd: S, across: &Folds, folded: &[f32], out: &mut [f32]) {
+fn fold_columns<S: Simd>(simd: S, column_coefficients: &ColumnCoefficients, folded: &[f32], out: &mut [f32]) {
     let mut entry = 0;
-    for (&count, out) in across.counts.iter().zip(out.chunks_exact_mut(2 * S::WIDTH)) {
+    for (&count, out) in column_coefficients.counts.iter().zip(out.chunks_exact_mut(2 * S::WIDTH)) {
         let (mut upper, mut lower) = (simd.splat(0.0), simd.splat(0.0));
-        let entries = across.neighbours[entry..entry + count].iter();
-        for (&neighbour, shares) in entries.zip(across.shares[entry * S::WIDTH..].chunks_exact(S::WIDTH)) {
-            let (shares, folded) = (simd.load(shares), &folded[neighbour * 2 * S::WIDTH..][..2 * S::WIDTH]);
-            upper = simd.fma(shares, simd.load(folded), upper);
-            lower = simd.fma(shares, simd.load(&folded[S::WIDTH..]), lower);
+        let entries = column_coefficients.neighbours[entry..entry + count].iter();
+        for (&neighbour, coefficients) in
+            entries.zip(column_coefficients.coefficients[entry * S::WIDTH..].chunks_exact(S::WIDTH))
+        {
+            let (coefficients, folded) = (simd.load(coefficients), &folded[neighbour * 2 * S::WIDTH..][..2 * S::WIDTH]);
+            upper = simd.fma(coefficients, simd.load(folded), upper);
+            lower = simd.fma(coefficients, simd.load(&folded[S::WIDTH..]), lower);
         }
         entry += count;
         simd.store(upper, out);
@@ -338,64 +344,66 @@ fn fold_across<S: Simd>(simd: S, across: &Folds, folded: &[f32], out: &mut [f32]
     }
 }
 
-/// The sums of one panel: two rows of pixels out of a grid of source cells.
-pub(super) struct Gather<'a> {
+/// Computes the weighted sums of source cells for the pixels of one panel.
+pub(super) struct WeightedSums<'a> {
     /// (source row, source column, channel)
     pub source: &'a [f32],
-    /// Cells of a source row.
+    /// Cells in a source row.
     pub columns: usize,
-    /// Numbers of a cell, a multiple of the vectors' width.
+    /// Channels of a cell, a multiple of the SIMD width.
     pub channels: usize,
+    /// First source row in the support.
     pub first_row: usize,
-    pub reach: [usize; 2],
-    /// For each pair of pixels its first source column and where its weights are.
-    pub pairs: &'a [Pair<'a>],
-    /// Added to every pixel, (channel); empty for nothing.
+    /// Source rows and columns in the support.
+    pub support: [usize; 2],
+    pub quads: &'a [Quad<'a>],
+    /// Added to every pixel, (channel), or empty.
     pub offset: &'a [f32],
     /// (pixel, channel) of the upper and of the lower row.
     pub out: [&'a mut [f32]; 2],
 }
 
-/// Two by two pixels that come from one source cell.
+/// The 2 × 2 pixels that one source cell is doubled to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pair<'a> {
+pub(super) struct Quad<'a> {
+    /// First source column in the support.
     pub first_column: usize,
-    /// (source row in reach, source column in reach, 2, pixel), from the left pixel on.
+    /// (source row in the support, source column in the support, 2, pixel), starting at the left pixel.
     pub weights: &'a [f32],
 }
 
-impl Kernel for Gather<'_> {
+impl Kernel for WeightedSums<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let vectors = self.channels / S::WIDTH;
-        let parts = vectors.div_ceil(S::CHANNEL_VECTORS);
+        let groups = vectors.div_ceil(S::CHANNEL_VECTORS);
         let mut first = 0;
-        for part in 0..parts {
-            let next = vectors * (part + 1) / parts;
+        for group in 0..groups {
+            let next = vectors * (group + 1) / groups;
             let start = first * S::WIDTH;
             match next - first {
-                1 => gather::<S, 1>(simd, &mut self, start),
-                2 => gather::<S, 2>(simd, &mut self, start),
-                3 => gather::<S, 3>(simd, &mut self, start),
-                4 => gather::<S, 4>(simd, &mut self, start),
-                5 => gather::<S, 5>(simd, &mut self, start),
-                _ => gather::<S, 6>(simd, &mut self, start),
+                1 => weighted_sums::<S, 1>(simd, &mut self, start),
+                2 => weighted_sums::<S, 2>(simd, &mut self, start),
+                3 => weighted_sums::<S, 3>(simd, &mut self, start),
+                4 => weighted_sums::<S, 4>(simd, &mut self, start),
+                5 => weighted_sums::<S, 5>(simd, &mut self, start),
+                _ => weighted_sums::<S, 6>(simd, &mut self, start),
             }
             first = next;
         }
     }
 }
 
-/// The channels from `start`, `COUNT` vectors of them: four pixels' sums stay in registers over all source cells.
+/// Sums `COUNT` vectors of channels from `start` on; the sums of four pixels stay in registers over all source cells.
 #[inline(always)]
-fn gather<S: Simd, const COUNT: usize>(simd: S, panel: &mut Gather<'_>, start: usize) {
-    let [rows, columns] = panel.reach;
-    for (index, pair) in panel.pairs.iter().enumerate() {
+fn weighted_sums<S: Simd, const COUNT: usize>(simd: S, panel: &mut WeightedSums<'_>, start: usize) {
+    let [rows, columns] = panel.support;
+    for (index, quad) in panel.quads.iter().enumerate() {
         let mut sums = [[simd.splat(0.0); COUNT]; 4];
-        let mut taps = pair.weights.chunks(2 * S::WIDTH);
+        let mut taps = quad.weights.chunks(2 * S::WIDTH);
         for row in 0..rows {
-            let at = ((panel.first_row + row) * panel.columns + pair.first_column) * panel.channels;
+            let at = ((panel.first_row + row) * panel.columns + quad.first_column) * panel.channels;
             let cells = panel.source[at..][..columns * panel.channels].chunks_exact(panel.channels);
             for (cell, weights) in cells.zip(&mut taps) {
                 let (cell, weights) = (&cell[start..][..COUNT * S::WIDTH], &weights[..S::WIDTH + 2]);
@@ -434,17 +442,17 @@ fn gather<S: Simd, const COUNT: usize>(simd: S, panel: &mut Gather<'_>, start: u
     }
 }
 
-/// The squared length of each pixel's feature.
-pub(super) struct Lengths<'a> {
+/// Computes the squared norm of each pixel's feature.
+pub(super) struct SquaredNorms<'a> {
     /// (pixel, channel)
     pub pixels: &'a [f32],
     pub channels: usize,
-    /// 1 for the channels that are features, 0 for others.
+    /// 1 for the channels of the norm, 0 for the others.
     pub mask: &'a [f32],
     pub out: &'a mut [f32],
 }
 
-impl Kernel for Lengths<'_> {
+impl Kernel for SquaredNorms<'_> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {

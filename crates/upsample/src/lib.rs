@@ -1,44 +1,44 @@
-//! SimFeatUp on the CPU: from a window's patch features to logits, in kernels of our own.
+//! SimFeatUp on the CPU, in SIMD kernels: from a window's patch features to logits at full resolution.
 //!
 //! ```text
-//!  image ──► guidance ──► keys ──► weights of all neighbours, folded onto source cells   (kernels, for each doubling)
-//!                                          │
-//!  tokens ──► channels (basis) ──► sums ─► … ─► sums ──► length and products of each pixel ──► logits
+//!  image ──► guidance ──► keys ──► neighbours' weights, folded onto source cells     (for each doubling)
+//!                                              │
+//!  tokens ──► reduced features ──► weighted sums ─► … ─► weighted sums ──► norms and scalar products ──► logits
 //! ```
 //!
-//! It computes what the network's trace computes, and differs from it by rounding only:
-//! - scalar products with the queries are upsampled as channels of their own, the length of a feature needs min(N + 1, D)
-//!   channels (see `basis`);
-//! - the bicubic doubling and the padding are folded into the neighbours' weights, which leaves 81 of 121 (see `axis`);
-//! - the features of full resolution are never stored;
-//! - weights come from the image alone: where a window overlaps windows that were cached before, they are taken from there
-//!   (see `cached`).
+//! The results are those of the network's trace but for rounding. Four identities make it faster:
+//! - scalar products with the queries are upsampled as channels of their own, and the norm of a feature needs only
+//!   min(N + 1, D) channels for N patches of D features (see `reduced`);
+//! - bicubic doubling and padding are folded into the neighbours' weights, which leaves 81 of 121 (see `resampling`);
+//! - features at full resolution are never stored;
+//! - weights depend on the image alone: where windows overlap, they are computed once (see `window_cache`).
 //!
-//! Two engines do this: `float32` anywhere, and `tiles` in bfloat16 for models that are computed in it themselves, where the
-//! processor multiplies tiles of it (AMX).
+//! Two backends compute this: `float32` on every processor, and `amx` for models that are computed in bfloat16, where the
+//! processor has AMX.
 
 #![warn(missing_docs)]
 #![expect(
     clippy::indexing_slicing,
-    reason = "kernels over arrays whose lengths `logits` checks and the plan decides; bounds are checked all the same"
+    reason = "kernels over arrays whose lengths `logits` checks and the grids determine; bounds are checked all the same"
 )]
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;
-mod axis;
-mod basis;
+mod backend;
 mod bilinear;
-mod engine;
 mod float32;
 mod kernels;
-mod make;
-mod plan;
+mod parameters;
+mod pixel_grid;
+mod reduced;
+mod resampling;
+mod runner;
 mod simd;
 pub mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
-mod weights;
 mod window_cache;
+mod window_weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,12 +46,14 @@ use std::path::Path;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use segearth_error::{Context, Error, Result};
 
-use engine::{Kernels, Run};
+use backend::Backend as _;
 use float32::Float32;
-use plan::PixelGrid;
+pub use parameters::supports_patch;
+use parameters::{DoublingParameters, Parameters};
+use pixel_grid::PixelGrid;
+use runner::Runner;
 use simd::Level;
-use weights::{Doubling, Weights};
-use window_cache::MOST_KEPT;
+use window_cache::DEFAULT_CACHE_BYTES;
 
 /// A batch of windows of one size.
 #[derive(Clone, Copy, Debug)]
@@ -62,65 +64,65 @@ pub struct Windows<'a> {
     pub height: usize,
     /// Columns of a window, in pixels.
     pub width: usize,
-    /// Normalised, (window, 3, row, column).
+    /// Normalised images, (window, 3, row, column).
     pub pixels: &'a [f32],
-    /// (window, 1 + patch, D): `[CLS]`, then the patches row by row, multiplied by I + 0.1 Wᵀ with the last fixup's W.
+    /// Features, (window, 1 + patch, D): `[CLS]`, then the patches row by row, multiplied by I + 0.1 Wᵀ with the last fixup's W.
     pub tokens: &'a [f32],
 }
 
-/// What pixels are compared with.
+/// The text features that pixels are compared with.
 #[derive(Clone, Copy, Debug)]
-pub struct Targets<'a> {
-    /// Of unit length, (query, D).
-    pub queries: &'a [f32],
-    /// The share of the `[CLS]` feature's similarity that is added (-0.3 in the paper).
+pub struct TextQueries<'a> {
+    /// Features of unit norm, (query, D).
+    pub features: &'a [f32],
+    /// Factor of the `[CLS]` feature's similarity, which is added to every pixel's (-0.3 in the paper).
     pub lambda: f32,
 }
 
-/// A learned upsampler, and the windows that it saw last.
+/// A learned upsampler with a cache of the windows that it computed last.
 pub struct Upsampler {
-    weights: Weights,
+    parameters: Parameters,
     patch: usize,
     threads: ThreadPool,
-    /// Rows and columns of patches, and what follows from them.
-    plan: Option<([usize; 2], Vec<PixelGrid>)>,
-    form: Form,
+    /// The grids of the last windows, and their size in rows and columns of patches.
+    grids: Option<([usize; 2], Vec<PixelGrid>)>,
+    backend: SelectedBackend,
     shortcuts: Shortcuts,
 }
 
-/// The engine in use, and what it remembers.
-enum Form {
-    Float32(Run<Float32>),
+/// The backend in use, with its cache.
+enum SelectedBackend {
+    Float32(Runner<Float32>),
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    Tiles(Run<amx::Bfloat16>),
+    Amx(Runner<amx::Bfloat16>),
 }
 
-/// What the model computes in, and the upsampler may.
+/// The precision of the upsampler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KernelPrecision {
     /// Float32 throughout.
     #[default]
     Float32,
-    /// Products of bfloat16 where the processor has tiles for them, summed in float32; float32 elsewhere.
+    /// Products of bfloat16 numbers, summed in float32, where the processor has AMX; float32 elsewhere.
     Bfloat16,
 }
 
-/// Ways to be faster that approximate. The default takes none.
+/// Approximations that make the upsampler faster. By default there are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shortcuts {
-    /// Takes the lengths of features from so many channels at the most: those that hold most of them. Fewer than the window
-    /// has patches (and one) approximate.
+    /// Most channels from which norms are computed: those with the largest part of them. The norms are exact if there are as many
+    /// channels as patches in the window, and one more.
     pub channels: Option<usize>,
-    /// Makes logits before the last doubling, and doubles these bilinearly.
+    /// Computes logits before the last doubling, and doubles them bilinearly.
     pub half_resolution: bool,
 }
 
 impl Upsampler {
-    /// Reads the weights that an import wrote. `patch`: side of a patch in pixels, a power of two; `depth`: width of the
-    /// features (D); `threads` compute.
+    /// Reads the parameters that an import wrote. `patch`: side of a patch in pixels, a power of two; `depth`: width of the
+    /// features (D); `threads`: number of threads that compute.
     ///
     /// # Errors
-    /// The file is not there or no upsampler's, or does not fit the model.
+    /// The file cannot be read, or holds no upsampler for such patches and features.
     pub fn load(
         path: &Path,
         patch: usize,
@@ -129,121 +131,123 @@ impl Upsampler {
         precision: KernelPrecision,
         shortcuts: Shortcuts,
     ) -> Result<Self> {
-        let place = || format!("cannot use the upsampler in {}", path.display());
-        let weights = Weights::read(path).input(place)?;
-        weights.is_as_wide_as(depth).input(place)?;
-        let form = Form::new(&weights, precision);
-        Self::new(weights, patch, threads, form, shortcuts).input(place)
+        let context = || format!("cannot use the upsampler in {}", path.display());
+        let parameters = Parameters::read(path).input(context)?;
+        parameters.check_depth(depth).input(context)?;
+        let backend = SelectedBackend::new(&parameters, precision);
+        Self::new(parameters, patch, threads, backend, shortcuts).input(context)
     }
 
-    /// `tensors`: float32 under the canonical names of a checkpoint, row-major.
+    /// Returns an upsampler with the parameters `tensors`: float32 under the canonical names of a checkpoint, row-major.
     ///
     /// # Errors
-    /// A tensor is missing or of another shape, or they do not fit the patch.
+    /// A tensor is missing or has the wrong size, or the patch is not supported.
     pub fn from_tensors(
         tensors: &BTreeMap<String, Vec<f32>>,
         patch: usize,
         threads: usize,
         precision: KernelPrecision,
     ) -> Result<Self> {
-        let weights = Weights::new(tensors)?;
-        let form = Form::new(&weights, precision);
-        Self::new(weights, patch, threads, form, Shortcuts::default())
+        let parameters = Parameters::new(tensors)?;
+        let backend = SelectedBackend::new(&parameters, precision);
+        Self::new(parameters, patch, threads, backend, Shortcuts::default())
     }
 
-    fn new(weights: Weights, patch: usize, threads: usize, form: Form, shortcuts: Shortcuts) -> Result<Self> {
-        weights.fits(patch)?;
+    fn new(
+        parameters: Parameters,
+        patch: usize,
+        threads: usize,
+        backend: SelectedBackend,
+        shortcuts: Shortcuts,
+    ) -> Result<Self> {
+        parameters.check_patch(patch)?;
         if shortcuts.half_resolution && patch < 4 {
             return Err(Error::input(format!(
-                "patches of {patch} pixels are doubled once only, and not at half resolution"
+                "half resolution needs patches of 4 pixels or more; this model's have {patch}"
             )));
         }
         let threads = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|_| "upsample".into());
-        let threads = threads.build().internal(|| "the upsampler's threads cannot be started".into())?;
-        Ok(Self { weights, patch, threads, plan: None, form, shortcuts })
+        let threads = threads.build().internal(|| "cannot start the upsampler's threads".into())?;
+        Ok(Self { parameters, patch, threads, grids: None, backend, shortcuts })
     }
 
-    /// Logits (window, query, row, column) of a batch.
+    /// Returns the logits of a batch, (window, query, row, column).
     ///
     /// # Errors
-    /// The arrays are not as long as the sizes say, or a side is no multiple of the patch.
-    pub fn logits(&mut self, windows: &Windows<'_>, targets: &Targets<'_>) -> Result<Vec<f32>> {
-        let depth = self.weights.offset.len();
+    /// The arrays do not have the lengths that the sizes imply, or a side is not a multiple of the patch.
+    pub fn logits(&mut self, windows: &Windows<'_>, queries: &TextQueries<'_>) -> Result<Vec<f32>> {
+        let depth = self.parameters.offset.len();
         let size = [windows.height / self.patch, windows.width / self.patch];
         let pixels = windows.height * windows.width;
         let tokens = (size[0] * size[1] + 1) * depth;
         let whole = [windows.height, windows.width].iter().all(|side| side.is_multiple_of(self.patch) && *side > 0);
         let fits = windows.pixels.len() == windows.count * 3 * pixels && windows.tokens.len() == windows.count * tokens;
-        if !whole || !fits || targets.queries.is_empty() || !targets.queries.len().is_multiple_of(depth) {
+        if !whole || !fits || queries.features.is_empty() || !queries.features.len().is_multiple_of(depth) {
             return Err(Error::internal(format!(
-                "{} windows of {} × {} pixels do not go with {} pixels, {} features and {} numbers of queries",
+                "{} windows of {} × {} pixels do not match arrays of {} pixels, {} features and {} numbers of queries",
                 windows.count,
                 windows.width,
                 windows.height,
                 windows.pixels.len(),
                 windows.tokens.len(),
-                targets.queries.len()
+                queries.features.len()
             )));
         }
-        let grids = match self.plan.take() {
-            Some((planned, grids)) if planned == size => grids,
-            _ => self.grids(size),
+        let grids = match self.grids.take() {
+            Some((of_size, grids)) if of_size == size => grids,
+            _ => self.grids_of(size),
         };
-        let Self { weights, threads, shortcuts, form, .. } = self;
-        let logits = threads.install(|| match form {
-            Form::Float32(run) => run.logits(weights, &grids, *shortcuts, windows, targets),
+        let Self { parameters, threads, shortcuts, backend, .. } = self;
+        let logits = threads.install(|| match backend {
+            SelectedBackend::Float32(runner) => runner.logits(parameters, &grids, *shortcuts, windows, queries),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Form::Tiles(run) => run.logits(weights, &grids, *shortcuts, windows, targets),
+            SelectedBackend::Amx(runner) => runner.logits(parameters, &grids, *shortcuts, windows, queries),
         });
-        self.plan = Some((size, grids));
+        self.grids = Some((size, grids));
         Ok(logits)
     }
 
-    /// Keeps at most so many bytes of the windows it saw, and no more than it would keep by itself: gives how many that are.
+    /// Limits the cache of windows to `bytes`, but at most its default of 400 MiB, and returns the limit.
     pub fn set_cache_limit(&mut self, bytes: usize) -> usize {
-        let most = match &mut self.form {
-            Form::Float32(run) => &mut run.memory.most,
+        let limit = match &mut self.backend {
+            SelectedBackend::Float32(runner) => &mut runner.cache.limit_bytes,
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Form::Tiles(run) => &mut run.memory.most,
+            SelectedBackend::Amx(runner) => &mut runner.cache.limit_bytes,
         };
-        *most = bytes.min(MOST_KEPT);
-        *most
+        *limit = bytes.min(DEFAULT_CACHE_BYTES);
+        *limit
     }
 
-    fn grids(&self, size: [usize; 2]) -> Vec<PixelGrid> {
-        let steps = self.patch.ilog2() as usize;
-        (0..steps - usize::from(self.shortcuts.half_resolution))
+    /// Returns the grid of each doubling of windows of `size` rows and columns of patches.
+    fn grids_of(&self, size: [usize; 2]) -> Vec<PixelGrid> {
+        let doublings = self.patch.ilog2() as usize;
+        (0..doublings - usize::from(self.shortcuts.half_resolution))
             .map(|index| {
                 let cells = size.map(|side| side << index);
-                self.form.grid(cells, self.weights.step(index), self.patch >> (index + 1))
+                self.backend.grid(cells, self.parameters.doubling(index), self.patch >> (index + 1))
             })
             .collect()
     }
 }
 
-impl Form {
-    fn new(weights: &Weights, precision: KernelPrecision) -> Self {
+impl SelectedBackend {
+    fn new(parameters: &Parameters, precision: KernelPrecision) -> Self {
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if precision == KernelPrecision::Bfloat16
-            && let Some(engine) = amx::Bfloat16::new(weights)
+            && let Some(backend) = amx::Bfloat16::new(parameters)
         {
-            return Self::Tiles(Run::new(engine));
+            return Self::Amx(Runner::new(backend));
         }
         #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-        let _ = (weights, precision);
-        Self::Float32(Run::new(Float32::new(Level::best())))
+        let _ = (parameters, precision);
+        Self::Float32(Runner::new(Float32::new(Level::best())))
     }
 
-    fn grid(&self, cells: [usize; 2], step: &Doubling, factor: usize) -> PixelGrid {
+    fn grid(&self, cells: [usize; 2], doubling: &DoublingParameters, factor: usize) -> PixelGrid {
         match self {
-            Self::Float32(run) => run.engine.grid(cells, step, factor),
+            Self::Float32(runner) => runner.backend.grid(cells, doubling, factor),
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            Self::Tiles(run) => run.engine.grid(cells, step, factor),
+            Self::Amx(runner) => runner.backend.grid(cells, doubling, factor),
         }
     }
-}
-
-/// Whether patches of so many pixels can be upsampled here.
-pub fn serves(patch: usize) -> bool {
-    patch > 1 && patch.is_power_of_two()
 }

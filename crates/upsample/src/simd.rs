@@ -1,35 +1,46 @@
-//! Vectors of float32, as wide as the processor has them, behind one trait: kernels are written once.
+//! SIMD vectors of float32 behind one trait, in the widest form that the processor has, so that kernels are written once.
 //!
-//! A value of a type that implements [`Simd`] is the proof that the processor has those instructions: it is computed by
-//! detection alone. Kernels take it as an argument and run inside [`Simd::run`], where the compiler may use them; for that,
-//! everything on the way from there to these methods has to be `#[inline(always)]`, and none of it a closure.
+//! A value of a type that implements [`Simd`] is the proof that the processor has the instructions: only detection creates one.
+//! Kernels take it as an argument and run inside [`Simd::run`], where the compiler may use the instructions. For that, every
+//! function between there and these methods must be `#[inline(always)]`, and none may be a closure.
+//!
+//! The crate `pulp` (0.22) has the same design, with detection at run time and masked loads and stores, but not all that is needed
+//! here: its trait has neither a fast reciprocal nor 2ⁿ (both in the soft-max and the GELU of every pixel), it loads vectors at any
+//! offset only through raw pointers or by parts, and it has neither the bfloat16 conversions of AVX-512 nor AMX. Half of the layer
+//! would remain as `unsafe` intrinsics beside it. This module can go when a version of `pulp`, or `std::simd` in stable Rust, has
+//! these operations.
 
 #![expect(unsafe_code, reason = "vector instructions of the processor")]
 
 use std::array;
 
-/// Something to compute with whatever vectors there are.
+/// A computation with SIMD vectors.
 pub(super) trait Kernel {
     type Output;
-    /// To be marked `#[inline(always)]`.
+    /// Runs it; implementations are `#[inline(always)]`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
+/// The vector instructions of a kind of processor.
 pub(super) trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of float32.
     type V: Copy;
-    /// Half as many numbers, of float64.
+    /// A vector of half as many float64.
     type Wide: Copy;
     /// Numbers in a vector.
     const WIDTH: usize;
-    /// Vectors that may be accumulated in registers for each of four pixels.
+    /// Vectors that can be accumulated in registers for each of four pixels.
     const CHANNEL_VECTORS: usize;
-    /// Whether there are registers for two rows of neighbours' scores at once.
+    /// Whether the scores of two rows of neighbours fit into the registers.
     const TWO_ROWS: bool;
 
+    /// Runs a kernel with the instructions enabled.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
+    /// Returns a vector of equal numbers.
     fn splat(self, value: f32) -> Self::V;
-    /// The first numbers of a slice.
+    /// Loads the first numbers of a slice.
     fn load(self, from: &[f32]) -> Self::V;
+    /// Stores to the first numbers of a slice.
     fn store(self, vector: Self::V, to: &mut [f32]);
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
@@ -37,9 +48,9 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// a · b + c
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// 1 / a, to float32's accuracy.
+    /// 1 / a, with float32's accuracy.
     fn recip(self, a: Self::V) -> Self::V;
-    /// 2ⁿ for whole n from -126 to 127.
+    /// 2ⁿ for integers n from -126 to 127.
     fn exp2(self, n: Self::V) -> Self::V;
     fn zero_wide(self) -> Self::Wide;
     fn load_wide(self, from: &[f64]) -> Self::Wide;
@@ -52,23 +63,24 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         self.max(a, self.sub(self.splat(0.0), a))
     }
 
-    /// The sum of a vector's numbers.
+    /// Returns the sum of the numbers of a vector.
     #[inline(always)]
     fn sum(self, a: Self::V) -> f32 {
         let mut numbers = [0f32; 16];
         self.store(a, &mut numbers[..Self::WIDTH]);
-        let mut step = 8;
-        while step > 0 {
+        let mut half = 8;
+        while half > 0 {
             let mut at = 0;
-            while at < step {
-                numbers[at] += numbers[at + step];
+            while at < half {
+                numbers[at] += numbers[at + half];
                 at += 1;
             }
-            step /= 2;
+            half /= 2;
         }
         numbers[0]
     }
 
+    /// Returns the sum of the numbers of a vector of float64.
     #[inline(always)]
     fn sum_wide(self, a: Self::Wide) -> f64 {
         let mut numbers = [0f64; 8];
@@ -78,7 +90,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// Plain arrays, which every processor has.
+/// Arrays, for every processor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Portable;
 
@@ -164,18 +176,19 @@ mod x86 {
 
     use super::{Kernel, Simd};
 
-    /// 512 bits, with fused multiplication and addition.
+    /// Vectors of 512 bits, with fused multiply-add.
     #[derive(Clone, Copy, Debug)]
     pub(in super::super) struct Avx512(());
 
     impl Avx512 {
+        /// Returns the proof, if the processor has the instructions.
         pub fn detect() -> Option<Self> {
             (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma")).then_some(Self(()))
         }
     }
 
-    // SAFETY of every `unsafe` below: the processor has the instructions, since a value of the type exists and `detect`
-    // alone makes one; loads and stores stay inside slices whose length is checked just before.
+    // SAFETY of every `unsafe` below: the processor has the instructions, since a value of the type exists and only `detect`
+    // creates one; loads and stores stay inside slices whose length is checked just before.
     impl Simd for Avx512 {
         type V = __m512;
         type Wide = __m512d;
@@ -237,10 +250,10 @@ mod x86 {
         #[inline(always)]
         fn recip(self, a: __m512) -> __m512 {
             // SAFETY: the processor has the instructions.
-            let rough = unsafe { _mm512_rcp14_ps(a) };
-            // One step of Newton's: 14 bits become 28.
-            let rest = self.sub(self.splat(1.0), self.mul(a, rough));
-            self.fma(rest, rough, rough)
+            let estimate = unsafe { _mm512_rcp14_ps(a) };
+            // One step of Newton's method: 14 bits become 28.
+            let rest = self.sub(self.splat(1.0), self.mul(a, estimate));
+            self.fma(rest, estimate, estimate)
         }
         #[inline(always)]
         fn exp2(self, n: __m512) -> __m512 {
@@ -271,11 +284,12 @@ mod x86 {
         }
     }
 
-    /// 256 bits, with fused multiplication and addition.
+    /// Vectors of 256 bits, with fused multiply-add.
     #[derive(Clone, Copy, Debug)]
     pub(in super::super) struct Avx2(());
 
     impl Avx2 {
+        /// Returns the proof, if the processor has the instructions.
         pub fn detect() -> Option<Self> {
             (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
         }
@@ -377,7 +391,7 @@ mod x86 {
     }
 }
 
-/// Which vectors are used.
+/// The vector instructions in use.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Level {
     Portable(Portable),
@@ -388,7 +402,7 @@ pub(super) enum Level {
 }
 
 impl Level {
-    /// All that this processor has, the fastest last.
+    /// Returns all that this processor has, the fastest last.
     pub fn all() -> Vec<Self> {
         let mut levels = vec![Self::Portable(Portable)];
         #[cfg(target_arch = "x86_64")]
@@ -399,11 +413,12 @@ impl Level {
         levels
     }
 
+    /// Returns the fastest.
     pub fn best() -> Self {
         Self::all().pop().unwrap_or(Self::Portable(Portable))
     }
 
-    /// Numbers in a vector.
+    /// Returns the number of float32 in a vector.
     pub fn width(self) -> usize {
         match self {
             Self::Portable(_) => Portable::WIDTH,
@@ -414,6 +429,7 @@ impl Level {
         }
     }
 
+    /// Runs a kernel.
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             Self::Portable(simd) => simd.run(kernel),
@@ -425,15 +441,15 @@ impl Level {
     }
 }
 
-/// eˣ to a few units in the last place; below -87 the result is that of -87 (1e-38).
+/// Returns eˣ to a few units in the last place; below -87 that of -87 (1e-38).
 #[inline(always)]
 pub(super) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
-    /// Added and taken away again, it leaves whole numbers.
+    /// Adding and subtracting it rounds to integers.
     const ROUND: f32 = 12_582_912.0;
     let x = simd.max(x, simd.splat(-87.0));
     let scaled = simd.fma(x, simd.splat(std::f32::consts::LOG2_E), simd.splat(ROUND));
     let n = simd.sub(scaled, simd.splat(ROUND));
-    // ln 2 in two parts, the first of few bits: n times it is exact.
+    // ln 2 in two parts; the first has so few bits that its product with n is exact.
     let rest = simd.fma(n, simd.splat(-0.693_359_4), x);
     let rest = simd.fma(n, simd.splat(2.121_944_4e-4), rest);
     let mut value = simd.splat(1.0 / 5040.0);
@@ -447,7 +463,7 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
     simd.mul(value, simd.exp2(n))
 }
 
-/// The exact GELU, x · Φ(x), with the error function to 2e-7 (Abramowitz and Stegun, 7.1.26).
+/// Returns the exact GELU, x · Φ(x), with the error function to 2e-7 (Abramowitz and Stegun, 7.1.26).
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(simd: S, x: S::V) -> S::V {
     let magnitude = simd.abs(x);

@@ -1,18 +1,17 @@
-//! The upsampler as plain tables, for kernels on other devices than the CPU.
+//! The upsampler's parameters and coefficients as plain arrays, for kernels on a GPU.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use segearth_error::{Context, Error, Result};
+use segearth_error::{Context, Result};
 
-use super::axis::Axis;
-use super::serves;
-use super::weights::{Doubling, Packed, Weights};
+use super::parameters::{DoublingParameters, Packed, Parameters};
+use super::resampling::ResamplingAxis;
 
-/// A learned upsampler's weights.
+/// The parameters of a learned upsampler for patches of one size.
 #[derive(Debug)]
 pub struct Tables {
-    weights: Weights,
+    parameters: Parameters,
     patch: usize,
 }
 
@@ -25,126 +24,102 @@ pub struct Layer {
     pub bias: Vec<f32>,
 }
 
-/// What the pixels of one doubling have in common.
+/// The parameters of one doubling.
 #[derive(Clone, Debug)]
-pub struct StepTables {
-    /// Of the d × d neighbours, d = 2 radius + 1.
+pub struct DoublingTables {
+    /// Radius of the neighbourhood of d × d cells, d = 2 radius + 1.
     pub radius: usize,
-    /// Width of the projected guidance.
+    /// Width of the keys (the projected guidance).
     pub keys: usize,
-    /// Guidance (3) to hidden keys, hidden keys to keys.
+    /// From guidance (3) to the hidden layer, from the hidden layer to keys.
     pub range: [Layer; 2],
-    /// What scalar products of keys are multiplied with.
+    /// Factor of the scalar products of keys.
     pub temperature: f32,
-    /// (d²)
+    /// The spatial kernel, (d²).
     pub spatial: Vec<f32>,
-    /// Weights and guidance (d² + 3) to hidden weights (d²), these to corrections (d²), as small as they are added.
+    /// From weights and guidance (d² + 3) to the hidden layer (d²), from that to corrections (d²), their factor of 0.1 included.
     pub fixup: [Layer; 2],
 }
 
-/// One axis of a doubling: which source cells the neighbours of a doubled cell are computed of. The bicubic doubling and the
-/// reflection at the edges are in it.
+/// The coefficients of source cells along one axis of a doubling: bicubic doubling and reflection padding in one.
 #[derive(Clone, Debug)]
 pub struct AxisTables {
-    /// Source cells that take part.
-    pub reach: usize,
-    /// (source cell): the first that takes part for the two doubled cells that come from it.
+    /// Source cells with coefficients (the support).
+    pub support: usize,
+    /// (source cell): the first cell in the support of the two doubled cells of it.
     pub first: Vec<i32>,
-    /// (doubled cell, neighbour, source cell in reach)
-    pub shares: Vec<f32>,
+    /// (doubled cell, neighbour, source cell in the support)
+    pub coefficients: Vec<f32>,
 }
 
 impl Tables {
-    /// Reads the weights that an import wrote. `patch`: side of a patch in pixels, a power of two; `depth`: width of the
+    /// Reads the parameters that an import wrote. `patch`: side of a patch in pixels, a power of two; `depth`: width of the
     /// features (D).
     ///
     /// # Errors
-    /// The file is not there or no upsampler's, or does not fit the model.
+    /// The file cannot be read, or holds no upsampler for such patches and features.
     pub fn load(path: &Path, patch: usize, depth: usize) -> Result<Self> {
-        let place = || format!("cannot use the upsampler in {}", path.display());
-        Self::new(Weights::read(path).input(place)?, patch, depth).input(place)
+        let context = || format!("cannot use the upsampler in {}", path.display());
+        Self::new(Parameters::read(path).input(context)?, patch, depth).input(context)
     }
 
-    /// `tensors`: float32 under the canonical names of a checkpoint, row-major.
+    /// Returns tables of `tensors`: float32 under the canonical names of a checkpoint, row-major.
     ///
     /// # Errors
-    /// A tensor is missing or of another shape, or they do not fit the model.
+    /// A tensor is missing or has the wrong size, or the patch or the width of the features is not supported.
     pub fn from_tensors(tensors: &BTreeMap<String, Vec<f32>>, patch: usize, depth: usize) -> Result<Self> {
-        Self::new(Weights::new(tensors)?, patch, depth)
+        Self::new(Parameters::new(tensors)?, patch, depth)
     }
 
-    fn new(weights: Weights, patch: usize, depth: usize) -> Result<Self> {
-        weights.fits(patch)?;
-        weights.is_as_wide_as(depth)?;
-        Ok(Self { weights, patch })
+    fn new(parameters: Parameters, patch: usize, depth: usize) -> Result<Self> {
+        parameters.check_patch(patch)?;
+        parameters.check_depth(depth)?;
+        Ok(Self { parameters, patch })
     }
 
-    /// Doublings of a patch.
+    /// Returns the number of doublings from patches to pixels.
     pub fn doublings(&self) -> usize {
         self.patch.ilog2() as usize
     }
 
-    /// Side in pixels of a doubled cell.
+    /// Returns the side of a doubled cell, in pixels.
     pub fn factor(&self, doubling: usize) -> usize {
         self.patch >> (doubling + 1)
     }
 
-    /// Added to every upsampled feature, (D).
+    /// Returns the constant that is added to every upsampled feature, (D).
     pub fn offset(&self) -> &[f32] {
-        &self.weights.offset
+        &self.parameters.offset
     }
 
-    /// One for each doubling, or one for all of them.
-    pub fn steps(&self) -> Vec<StepTables> {
-        self.weights.steps.iter().map(step).collect()
+    /// Returns the parameters of each doubling, or one set where all doublings share it.
+    pub fn doubling_tables(&self) -> Vec<DoublingTables> {
+        self.parameters.doublings.iter().map(doubling_tables).collect()
     }
 
-    /// An axis of `patches` patches at a doubling.
+    /// Returns the coefficients along an axis of `patches` patches at a doubling.
     pub fn axis(&self, doubling: usize, patches: usize) -> AxisTables {
-        let axis = Axis::new(patches << doubling, self.weights.step(doubling).radius);
+        let axis = ResamplingAxis::new(patches << doubling, self.parameters.doubling(doubling).radius);
         AxisTables {
-            reach: axis.reach,
+            support: axis.support,
             first: (0..axis.cells).map(|cell| axis.first(cell) as i32).collect(),
-            shares: (0..2 * axis.cells).flat_map(|doubled| axis.shares(doubled)).copied().collect(),
+            coefficients: (0..2 * axis.cells).flat_map(|doubled| axis.coefficients(doubled)).copied().collect(),
         }
     }
 }
 
-fn step(step: &Doubling) -> StepTables {
-    let taps = step.spatial.len();
-    StepTables {
-        radius: step.radius,
-        keys: step.keys,
-        range: [layer(&step.range_in, step.keys), layer(&step.range_out, step.keys)],
-        temperature: step.temperature,
-        spatial: step.spatial.clone(),
-        fixup: [layer(&step.fixup_in, taps), layer(&step.fixup_out, taps)],
+fn doubling_tables(doubling: &DoublingParameters) -> DoublingTables {
+    let taps = doubling.spatial.len();
+    DoublingTables {
+        radius: doubling.radius,
+        keys: doubling.keys,
+        range: [layer(&doubling.range_in, doubling.keys), layer(&doubling.range_out, doubling.keys)],
+        temperature: doubling.temperature,
+        spatial: doubling.spatial.clone(),
+        fixup: [layer(&doubling.fixup_in, taps), layer(&doubling.fixup_out, taps)],
     }
 }
 
 fn layer(packed: &Packed, rows: usize) -> Layer {
     Layer { matrix: packed.plain(rows), bias: packed.bias.iter().copied().take(rows).collect() }
-}
-
-impl Weights {
-    /// Whether patches of so many pixels can be upsampled.
-    pub fn fits(&self, patch: usize) -> Result<()> {
-        if !serves(patch) {
-            return Err(Error::input(format!("patches of {patch} pixels are no power of two")));
-        }
-        let (own, needed) = (self.steps.len(), patch.ilog2() as usize);
-        if own != 1 && own != needed {
-            return Err(Error::input(format!("an upsampler of {own} steps cannot serve patches of {patch} pixels")));
-        }
-        Ok(())
-    }
-
-    /// Whether it is for features of that width.
-    pub fn is_as_wide_as(&self, depth: usize) -> Result<()> {
-        let found = self.offset.len();
-        match found == depth {
-            true => Ok(()),
-            false => Err(Error::input(format!("it is for features of width {found}, not {depth}"))),
-        }
-    }
 }

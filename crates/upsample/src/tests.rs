@@ -1,24 +1,24 @@
-//! The kernels against the method written out plainly, in float64, one pixel and one neighbour at a time.
+//! The kernels against a direct implementation of the method in float64, one pixel and one neighbour at a time.
 
 use proptest::prelude::*;
 use segearth_testing::random::{Numbers, Tensors, tensors};
 
-use super::axis::reflect;
+use super::resampling::reflect;
 use super::window_cache::WindowCache;
 use super::*;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod bfloat16;
 
-/// Logits, which lie between -1.3 and 1.3, are held to this; those of features shorter than 1 to as much more as these are
-/// shorter, since it is sums that round.
+/// Largest absolute error of logits, which are between -1.3 and 1.3. For features with a norm below 1 it is divided by the norm, since
+/// the rounding errors are those of sums.
 const TOLERANCE: f64 = 2e-6;
 
 fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }
 
-/// The error function by its series and, further out, by its continued fraction.
+/// The error function, by its series below 3 and by its continued fraction beyond.
 fn erf(x: f64) -> f64 {
     if x.abs() < 3.0 {
         let (mut term, mut sum) = (x, x);
@@ -47,7 +47,7 @@ fn layer(tensors: &Tensors, name: &str, input: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// One doubling of (row, column, channel), step by step as the method says.
+/// One doubling of (row, column, channel), as the method defines it.
 fn doubling(
     tensors: &Tensors,
     prefix: &str,
@@ -143,32 +143,32 @@ fn doubling(
     out
 }
 
-fn float32(level: Level) -> Form {
-    Form::Float32(Run::new(Float32::new(level)))
+fn float32(level: Level) -> SelectedBackend {
+    SelectedBackend::Float32(Runner::new(Float32::new(level)))
 }
 
-/// Numbers that were computed for the last window.
-fn made_panels(upsampler: &Upsampler) -> usize {
-    fn count<N: Copy + Default>(memory: &WindowCache<N>) -> usize {
-        memory.last(1)[0].steps.iter().map(|step| step.numbers.len()).sum()
+/// Returns how many numbers were computed for the last window.
+fn computed_numbers(upsampler: &Upsampler) -> usize {
+    fn count<N: Copy + Default>(cache: &WindowCache<N>) -> usize {
+        cache.last(1)[0].doublings.iter().map(|doubling| doubling.numbers.len()).sum()
     }
-    match &upsampler.form {
-        Form::Float32(run) => count(&run.memory),
+    match &upsampler.backend {
+        SelectedBackend::Float32(runner) => count(&runner.cache),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Form::Tiles(run) => count(&run.memory),
+        SelectedBackend::Amx(runner) => count(&runner.cache),
     }
 }
 
-/// Looks for no neighbours from now on.
-fn see_alone(upsampler: &mut Upsampler) {
-    match &mut upsampler.form {
-        Form::Float32(run) => run.memory.alone = true,
+/// Computes every window without sharing weights.
+fn disable_sharing(upsampler: &mut Upsampler) {
+    match &mut upsampler.backend {
+        SelectedBackend::Float32(runner) => runner.cache.sharing_disabled = true,
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Form::Tiles(run) => run.memory.alone = true,
+        SelectedBackend::Amx(runner) => runner.cache.sharing_disabled = true,
     }
 }
 
-/// A window and what it is compared with.
+/// A window and its queries.
 struct Case {
     tensors: Tensors,
     steps: usize,
@@ -203,7 +203,7 @@ impl Case {
         self.cells.map(|side| side << self.steps)
     }
 
-    /// Logits (query, pixel) after so many doublings, and each feature's length.
+    /// Returns the logits (query, pixel) after `doublings`, and the norm of each feature.
     fn plain(&self, doublings: usize) -> (Vec<f64>, Vec<f64>) {
         let depth = self.depth;
         let (cls, patches) = self.tokens.split_at(depth);
@@ -234,17 +234,17 @@ impl Case {
     }
 
     fn with_shortcuts(&self, level: Level, shortcuts: Shortcuts) -> Upsampler {
-        self.with_form(float32(level), shortcuts)
+        self.with_backend(float32(level), shortcuts)
     }
 
-    fn with_form(&self, form: Form, shortcuts: Shortcuts) -> Upsampler {
-        Upsampler::new(Weights::new(&self.tensors).unwrap(), 1 << self.steps, 1, form, shortcuts).unwrap()
+    fn with_backend(&self, backend: SelectedBackend, shortcuts: Shortcuts) -> Upsampler {
+        Upsampler::new(Parameters::new(&self.tensors).unwrap(), 1 << self.steps, 1, backend, shortcuts).unwrap()
     }
 
     fn run(&self, upsampler: &mut Upsampler) -> Vec<f32> {
         let [height, width] = self.size();
         let windows = Windows { count: 1, height, width, pixels: &self.pixels, tokens: &self.tokens };
-        upsampler.logits(&windows, &Targets { queries: &self.queries, lambda: -0.3 }).unwrap()
+        upsampler.logits(&windows, &TextQueries { features: &self.queries, lambda: -0.3 }).unwrap()
     }
 
     fn check(&self) {
@@ -262,22 +262,22 @@ impl Case {
 }
 
 #[test]
-fn a_grid_larger_than_the_reach_in_the_basis_of_the_image() {
+fn logits_match_reference_beyond_the_support() {
     Case::new(2, 1, 5, [11, 13], 160, 1).check();
 }
 
 #[test]
-fn more_patches_than_dimensions() {
+fn logits_match_reference_with_more_patches_than_dimensions() {
     Case::new(2, 1, 5, [5, 12], 20, 2).check();
 }
 
 #[test]
-fn steps_with_weights_of_their_own() {
+fn logits_match_reference_with_parameters_per_doubling() {
     Case::new(4, 4, 3, [2, 3], 24, 3).check();
 }
 
 #[test]
-fn features_that_depend_on_each_other_have_a_basis_too() {
+fn logits_match_reference_with_linearly_dependent_features() {
     let mut case = Case::new(1, 1, 3, [3, 4], 40, 4);
     let depth = case.depth;
     let first = case.tokens[depth..2 * depth].to_vec();
@@ -291,15 +291,15 @@ fn features_that_depend_on_each_other_have_a_basis_too() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
-    fn any_grid_is_as_the_method_says(rows in 1usize..6, cols in 1usize..8, steps in 1usize..4, radius in 1usize..6,
+    fn logits_match_reference_for_any_grid(rows in 1usize..6, cols in 1usize..8, steps in 1usize..4, radius in 1usize..6,
                                       depth in 2usize..40, seed: u64) {
         Case::new(steps, 1, radius, [rows, cols], depth, seed).check();
     }
 }
 
-/// Windows of one wide image, each a step to the right of the one before.
+/// Windows of one wide image, each to the right of the one before.
 #[test]
-fn windows_that_overlap_share_weights_and_change_nothing() {
+fn overlapping_windows_of_a_row_share_weights_without_changing_logits() {
     let (steps, cells, depth) = (2, [3, 24], 30);
     let case = Case::new(steps, 1, 3, cells, depth, 9);
     let [height, width] = case.size();
@@ -312,37 +312,37 @@ fn windows_that_overlap_share_weights_and_change_nothing() {
         let mut columns = vec![0, 32, 64, 96, 128, 44, 92, 0];
         let tokens = Numbers(5).take(columns.len() * case.tokens.len(), 1.0);
         let pixels: Vec<f32> = columns.iter().flat_map(|&col| window(col)).collect();
-        let targets = Targets { queries: &case.queries, lambda: -0.3 };
+        let queries = TextQueries { features: &case.queries, lambda: -0.3 };
         let mut got = Vec::new();
         let mut computed = Vec::new();
         // One batch of three windows, then one of five.
         for (from, count) in [(0, 3), (3, 5)] {
             let pixels = &pixels[from * 3 * height * width..][..count * 3 * height * width];
             let tokens = &tokens[from * case.tokens.len()..][..count * case.tokens.len()];
-            got.extend(sharing.logits(&Windows { count, height, width, pixels, tokens }, &targets).unwrap());
-            computed.push(made_panels(&sharing));
+            got.extend(sharing.logits(&Windows { count, height, width, pixels, tokens }, &queries).unwrap());
+            computed.push(computed_numbers(&sharing));
         }
-        assert!(computed[0] < computed[1], "the windows share nothing, or the last one does");
+        assert!(computed[0] < computed[1], "the windows share nothing, or the last one shares");
         let mut alone = case.upsampler(level);
-        see_alone(&mut alone);
+        disable_sharing(&mut alone);
         let each = case.run(&mut alone).len();
         for (index, col) in columns.drain(..).enumerate() {
             let pixels = window(col);
             let tokens = &tokens[index * case.tokens.len()..][..case.tokens.len()];
-            let want = alone.logits(&Windows { count: 1, height, width, pixels: &pixels, tokens }, &targets).unwrap();
+            let want = alone.logits(&Windows { count: 1, height, width, pixels: &pixels, tokens }, &queries).unwrap();
             assert_eq!(got[index * each..][..each], want, "window {index}");
         }
     }
 }
 
 #[test]
-fn wrong_lengths_are_refused() {
+fn wrong_lengths_are_rejected() {
     let case = Case::new(1, 1, 1, [2, 2], 4, 1);
     let mut upsampler = case.upsampler(Level::best());
-    let targets = Targets { queries: &case.queries, lambda: -0.3 };
+    let queries = TextQueries { features: &case.queries, lambda: -0.3 };
     for (height, width, pixels) in [(4, 4, 47), (3, 4, 36), (0, 0, 0)] {
         let (pixels, tokens) = (&case.pixels[..pixels], &case.tokens[..]);
-        assert!(upsampler.logits(&Windows { count: 1, height, width, pixels, tokens }, &targets).is_err());
+        assert!(upsampler.logits(&Windows { count: 1, height, width, pixels, tokens }, &queries).is_err());
     }
     let missing: Tensors = case.tensors.iter().skip(1).map(|(name, values)| (name.clone(), values.clone())).collect();
     assert!(Upsampler::from_tensors(&missing, 2, 1, KernelPrecision::Float32).is_err());
@@ -351,7 +351,7 @@ fn wrong_lengths_are_refused() {
 
 /// Windows of a grid over one image, row by row, in batches that do not end where rows do.
 #[test]
-fn windows_of_a_grid_share_weights_and_change_nothing() {
+fn overlapping_windows_of_a_grid_share_weights_without_changing_logits() {
     let (steps, cells, depth) = (2, [12, 24], 20);
     let case = Case::new(steps, 1, 3, cells, depth, 19);
     let [height, width] = case.size();
@@ -364,29 +364,29 @@ fn windows_of_a_grid_share_weights_and_change_nothing() {
         rows.flat_map(|row| &row[col..col + width]).copied().collect()
     };
     // The last of each axis is moved back inside.
-    let places: Vec<(usize, usize)> =
+    let origins: Vec<(usize, usize)> =
         [0, 24, 48, 72].iter().flat_map(|&row| [0, 24, 48, 72, 88].map(|col| (row, col))).collect();
     let level = Level::best();
     let (mut sharing, mut alone) = (case.upsampler(level), case.upsampler(level));
-    see_alone(&mut alone);
-    let targets = Targets { queries: &case.queries, lambda: -0.3 };
+    disable_sharing(&mut alone);
+    let queries = TextQueries { features: &case.queries, lambda: -0.3 };
     let mut computed = Vec::new();
-    for (batch, places) in places.chunks(3).enumerate() {
-        let pixels: Vec<f32> = places.iter().flat_map(|&(row, col)| window(row, col)).collect();
-        let tokens = Numbers(batch as u64).take(places.len() * case.tokens.len(), 1.0);
-        let windows = Windows { count: places.len(), height, width, pixels: &pixels, tokens: &tokens };
-        let got = sharing.logits(&windows, &targets).unwrap();
-        assert_eq!(got, alone.logits(&windows, &targets).unwrap(), "batch {batch}");
-        computed.push(made_panels(&sharing));
+    for (batch, origins) in origins.chunks(3).enumerate() {
+        let pixels: Vec<f32> = origins.iter().flat_map(|&(row, col)| window(row, col)).collect();
+        let tokens = Numbers(batch as u64).take(origins.len() * case.tokens.len(), 1.0);
+        let windows = Windows { count: origins.len(), height, width, pixels: &pixels, tokens: &tokens };
+        let got = sharing.logits(&windows, &queries).unwrap();
+        assert_eq!(got, alone.logits(&windows, &queries).unwrap(), "batch {batch}");
+        computed.push(computed_numbers(&sharing));
     }
     // The third of the first row has a neighbour to the left, the third of the second row one above as well.
-    assert!(computed[0] < made_panels(&alone));
+    assert!(computed[0] < computed_numbers(&alone));
     assert!(computed[2] < computed[0], "{computed:?}");
 }
 
-/// Patches in the span of four features, and the offset: five channels hold all, two do not.
+/// Patches in the span of four features, and the offset: the rank is five.
 #[test]
-fn fewer_channels_are_exact_where_they_hold_all_and_near_where_not() {
+fn fewer_channels_are_exact_at_the_rank_and_approximate_below() {
     for cells in [[3, 4], [6, 8]] {
         let mut case = Case::new(2, 1, 3, cells, 40, 6);
         let depth = case.depth;
@@ -410,7 +410,7 @@ fn fewer_channels_are_exact_where_they_hold_all_and_near_where_not() {
 }
 
 #[test]
-fn at_half_resolution_the_logits_before_the_last_doubling_are_doubled() {
+fn half_resolution_doubles_logits_of_the_doubling_before_the_last() {
     let half = Shortcuts { half_resolution: true, ..Shortcuts::default() };
     for case in [Case::new(2, 1, 3, [4, 11], 30, 7), Case::new(4, 4, 3, [2, 3], 24, 8)] {
         let (plain, _) = case.plain(case.steps - 1);
@@ -426,5 +426,5 @@ fn at_half_resolution_the_logits_before_the_last_doubling_are_doubled() {
         }
     }
     let once = Case::new(1, 1, 1, [2, 2], 4, 1);
-    assert!(Upsampler::new(Weights::new(&once.tensors).unwrap(), 2, 1, float32(Level::best()), half).is_err());
+    assert!(Upsampler::new(Parameters::new(&once.tensors).unwrap(), 2, 1, float32(Level::best()), half).is_err());
 }

@@ -1,66 +1,67 @@
-//! The engine for models that compute in bfloat16 themselves: products of tiles, summed in float32 (Linux, x86-64 with AMX).
+//! The backend for models that are computed in bfloat16: products of AMX tiles, summed in float32 (Linux, x86-64).
 //!
-//! Two things are products of matrices here, and nearly all there is to compute: the corrections of neighbours' weights (see
-//! `weights`), and the sums over source cells (see `gather`). Neighbouring pixels have neighbouring source cells: sixteen
-//! pixels of a row have sixteen columns of them between them at a radius of five, so that their weights are a band in a
-//! matrix that is half full, and a product of tiles is sixteen times as fast as one of vectors.
+//! Nearly all of the time goes into two matrix products: the corrections of the neighbours' weights (see `panel_weights`), and the
+//! weighted sums of source cells (see `weighted_sums`). Neighbouring pixels have overlapping supports: at a radius of five, sixteen
+//! pixels of a row need sixteen source columns, so that their weights form a band matrix that is half full. A product of tiles is
+//! sixteen times as fast as one of vectors.
 
-mod gather;
+mod panel_weights;
 #[cfg(test)]
 mod tests;
-mod unit;
-mod weights;
+mod tile;
+mod weighted_sums;
 
-use super::engine::{Buffers, Channels, Kernels};
-use super::kernels::Panel;
-use super::plan::PixelGrid;
+use super::backend::{Backend, BufferPool, WindowInput};
+use super::kernels::PanelInput;
+use super::parameters::{DoublingParameters, Parameters};
+use super::pixel_grid::PixelGrid;
 use super::simd::{Level, Simd};
-use super::weights::{Doubling, Weights};
-use gather::Gathering;
-pub(super) use unit::Line;
-use unit::Tiles;
-use weights::{Corrections, Scratch, TileWeights};
+use panel_weights::{CorrectionLayers, Scratch, TileWeights};
+use tile::AmxTiles;
+pub(super) use tile::Line;
+use weighted_sums::UpsampleWindow;
 
-/// Pixels of a panel's row, which are the rows of a tile.
+/// Pixels in a row of a panel, which is also the number of lines of a tile.
 const WIDTH: usize = super::simd::Avx512::WIDTH;
 
-/// Larger radii reach more source columns than a tile's line has room for.
+/// Largest radius whose support fits into a line of a tile.
 const MAX_RADIUS: usize = 5;
 
+/// Computes with AMX tiles of bfloat16.
 pub(super) struct Bfloat16 {
-    tiles: Tiles,
-    /// For each of the upsampler's own steps.
-    corrections: Vec<Corrections>,
-    buffers: Buffers<f32>,
-    lines: Buffers<Line>,
+    tiles: AmxTiles,
+    /// For each set of parameters.
+    corrections: Vec<CorrectionLayers>,
+    buffers: BufferPool<f32>,
+    lines: BufferPool<Line>,
 }
 
 impl Bfloat16 {
-    /// None where the processor has no tiles, or neighbours lie too far for them.
-    pub fn new(weights: &Weights) -> Option<Self> {
-        let near = weights.steps.iter().all(|step| step.radius <= MAX_RADIUS);
-        let tiles = Tiles::detect().filter(|_| near)?;
-        let corrections = weights.steps.iter().map(Corrections::new).collect();
-        Some(Self { tiles, corrections, buffers: Buffers::default(), lines: Buffers::default() })
+    /// Returns `None` where the processor has no AMX, or the neighbourhood is too large for it.
+    pub fn new(weights: &Parameters) -> Option<Self> {
+        let fits = weights.doublings.iter().all(|doubling| doubling.radius <= MAX_RADIUS);
+        let tiles = AmxTiles::detect().filter(|_| fits)?;
+        let corrections = weights.doublings.iter().map(CorrectionLayers::new).collect();
+        Some(Self { tiles, corrections, buffers: BufferPool::default(), lines: BufferPool::default() })
     }
 
-    fn corrections(&self, index: usize) -> &Corrections {
+    fn corrections(&self, index: usize) -> &CorrectionLayers {
         &self.corrections[index.min(self.corrections.len() - 1)]
     }
 }
 
-impl Kernels for Bfloat16 {
-    /// (computed panel, 2, pixel, [`Form::lines`]): see [`Form`].
+impl Backend for Bfloat16 {
+    /// (computed panel, 2, pixel, [`WeightLayout::lines`]): see [`WeightLayout`].
     type Number = Line;
     type Scratch = Scratch;
 
     fn level(&self) -> Level {
-        Level::Avx512(self.tiles.lanes())
+        Level::Avx512(self.tiles.simd())
     }
 
-    fn grid(&self, cells: [usize; 2], step: &Doubling, factor: usize) -> PixelGrid {
-        let mut grid = PixelGrid::new(cells, step, factor, WIDTH);
-        grid.panel_length = 2 * WIDTH * Form::new(&grid).lines;
+    fn grid(&self, cells: [usize; 2], doubling: &DoublingParameters, factor: usize) -> PixelGrid {
+        let mut grid = PixelGrid::new(cells, doubling, factor, WIDTH);
+        grid.panel_length = 2 * WIDTH * WeightLayout::new(&grid).lines;
         grid
     }
 
@@ -68,34 +69,36 @@ impl Kernels for Bfloat16 {
         Scratch::new(self.corrections(index), grid)
     }
 
-    fn weights(&self, index: usize, panel: &Panel<'_>, scratch: &mut Scratch, out: &mut [Line]) {
+    fn weights(&self, index: usize, panel: &PanelInput<'_>, scratch: &mut Scratch, out: &mut [Line]) {
         self.tiles.run(TileWeights { panel, corrections: self.corrections(index), scratch, out });
     }
 
-    fn upsample(&self, channels: &Channels<'_, Line>, of_cls: &[f32], logits: &mut [f32]) {
-        Gathering { tiles: self.tiles, lines: &self.lines, channels, of_cls }.run(logits);
+    fn upsample(&self, channels: &WindowInput<'_, Line>, of_cls: &[f32], logits: &mut [f32]) {
+        UpsampleWindow { tiles: self.tiles, lines: &self.lines, channels, of_cls }.run(logits);
     }
 
-    fn buffers(&self) -> &Buffers<f32> {
+    fn buffers(&self) -> &BufferPool<f32> {
         &self.buffers
     }
 }
 
-/// How a pixel's weights of one doubling are kept: (source row in reach, source column in reach), rows filled up with zeros to
-/// an even number, all of them to whole lines.
+/// How the weights of a pixel are stored: (source row in the support, source column in the support), rows padded with zeros to an
+/// even length, the whole to full lines.
 #[derive(Clone, Copy, Debug)]
-struct Form {
+struct WeightLayout {
+    /// Source rows in the support.
     rows: usize,
+    /// Source columns in the support.
     columns: usize,
-    /// Numbers of a row.
+    /// Numbers in a row.
     stride: usize,
     /// Lines of a pixel.
     lines: usize,
 }
 
-impl Form {
+impl WeightLayout {
     fn new(grid: &PixelGrid) -> Self {
-        let (rows, columns) = (grid.rows.reach, grid.columns.reach);
+        let (rows, columns) = (grid.rows.support, grid.columns.support);
         let stride = columns.next_multiple_of(2);
         Self { rows, columns, stride, lines: (rows * stride).div_ceil(32) }
     }

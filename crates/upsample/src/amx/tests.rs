@@ -1,32 +1,32 @@
-//! Products of tiles against plain sums.
+//! Products of tiles against sums in float64.
 
 use half::bf16;
 
-use super::unit::{BLOCK, Line, Operand, Ready, TILE, TileKernel, Tiles};
+use super::tile::{AmxTiles, BLOCK, Line, Operand, TILE, TileContext, TileKernel};
 
-/// Multiplies and then adds the same again.
-struct Twice<'a> {
+/// Multiplies, and adds the product once more.
+struct MultiplyTwice<'a> {
     a: &'a [Line],
     b: &'a [Line],
     count: usize,
     out: &'a mut [f32; BLOCK],
 }
 
-impl TileKernel for Twice<'_> {
+impl TileKernel for MultiplyTwice<'_> {
     type Output = ();
     #[inline(always)]
-    fn run(self, ready: &Ready) {
+    fn run(self, context: &TileContext) {
         let second = self.count * TILE;
         let [a, b] = [self.a, self.b].map(|lines| Operand { lines, next: TILE, second });
         let start = std::array::from_fn(|column| column as f32);
-        ready.multiply(a, b, self.count, &start, self.out);
-        ready.accumulate(a, b, self.count, self.out);
+        context.multiply(a, b, self.count, &start, self.out);
+        context.accumulate(a, b, self.count, self.out);
     }
 }
 
 #[test]
-fn products_are_sums_of_rounded_numbers() {
-    let Some(tiles) = Tiles::detect() else {
+fn multiply_and_accumulate_sum_products_of_bfloat16() {
+    let Some(tiles) = AmxTiles::detect() else {
         segearth_testing::skipped("no AMX");
         return;
     };
@@ -44,7 +44,7 @@ fn products_are_sums_of_rounded_numbers() {
             }
         }
         let mut out = [f32::NAN; BLOCK];
-        tiles.run(Twice { a: &a, b: &b, count, out: &mut out });
+        tiles.run(MultiplyTwice { a: &a, b: &b, count, out: &mut out });
         for (index, &got) in out.iter().enumerate() {
             let (row, column) = (index / 32, index % 32);
             let product = |k| left(row, k).to_f64() * right(k, column).to_f64();
@@ -57,8 +57,8 @@ fn products_are_sums_of_rounded_numbers() {
 
 #[test]
 #[should_panic(expected = "tiles beyond the end")]
-fn tiles_that_are_not_there_are_not_read() {
-    let Some(tiles) = Tiles::detect() else { panic!("tiles beyond the end, of which there are none here") };
+fn operands_with_too_few_tiles_panic() {
+    let Some(tiles) = AmxTiles::detect() else { panic!("tiles beyond the end, of which there are none thread_bound") };
     let lines = vec![Line::default(); 2 * TILE - 1];
-    tiles.run(Twice { a: &lines, b: &lines, count: 1, out: &mut [0.0; BLOCK] });
+    tiles.run(MultiplyTwice { a: &lines, b: &lines, count: 1, out: &mut [0.0; BLOCK] });
 }

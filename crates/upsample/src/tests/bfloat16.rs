@@ -1,21 +1,21 @@
-//! The engine of tiles against the same plain method, as far as bfloat16 goes.
+//! The AMX backend against the same reference, within the accuracy of bfloat16.
 
 use super::*;
 
-fn tiles(case: &Case, shortcuts: Shortcuts) -> Option<Upsampler> {
-    let form = Form::new(&Weights::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
-    if matches!(form, Form::Float32(_)) {
+fn amx(case: &Case, shortcuts: Shortcuts) -> Option<Upsampler> {
+    let backend = SelectedBackend::new(&Parameters::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
+    if matches!(backend, SelectedBackend::Float32(_)) {
         segearth_testing::skipped("no AMX");
         return None;
     }
-    Some(case.with_form(form, shortcuts))
+    Some(case.with_backend(backend, shortcuts))
 }
 
-/// The mean error as a share of the logits' spread that is allowed. Weights and sources are rounded to 2⁻⁹ of themselves at
-/// each of up to four doublings, independently of each other: 1.6e-3 to 2.7e-3 were found, whatever the radius. Without the last
-/// of nine source columns, which weigh least, it is 1.2e-1.
+/// Largest mean error, relative to the standard deviation of the logits. Weights and source cells have a relative rounding error of
+/// 2⁻⁹ at each of up to four doublings, independently of each other: 1.6e-3 to 2.7e-3 were measured, at any radius. Without the last
+/// of nine source columns, which have the smallest weights, it is 1.2e-1.
 const MEAN: f64 = 4e-3;
-/// The largest error as a share of the spread: 1.3e-2 to 2.8e-2 were found.
+/// Largest error, relative to the standard deviation: 1.3e-2 to 2.8e-2 were measured.
 const MOST: f64 = 6e-2;
 
 fn compare(what: &str, got: &[f32], want: &[f64], lengths: &[f64]) {
@@ -32,14 +32,14 @@ fn compare(what: &str, got: &[f32], want: &[f64], lengths: &[f64]) {
 }
 
 fn check(case: &Case) {
-    let Some(mut upsampler) = tiles(case, Shortcuts::default()) else { return };
+    let Some(mut upsampler) = amx(case, Shortcuts::default()) else { return };
     let (want, lengths) = case.plain(case.steps);
     let what = format!("{} steps from {:?}, D = {}", case.steps, case.cells, case.depth);
     compare(&what, &case.run(&mut upsampler), &want, &lengths);
 }
 
 #[test]
-fn logits_are_those_of_the_method_as_far_as_eight_bits_go() {
+fn logits_match_reference_within_bfloat16() {
     for (steps, own, radius, cells, depth) in [
         (2, 1, 5, [11, 13], 160),
         (2, 1, 5, [5, 12], 20),
@@ -56,44 +56,44 @@ fn logits_are_those_of_the_method_as_far_as_eight_bits_go() {
 }
 
 #[test]
-fn the_smallest_grids_and_one_query_more_than_a_tile_are_served() {
+fn smallest_grids_and_more_queries_than_a_tile_match_float32() {
     for cells in [[1, 1], [1, 2], [3, 1]] {
         let mut case = Case::new(3, 1, 5, cells, 7, 5);
         case.queries = Numbers(9).take(17 * case.depth, 0.4);
-        let Some(mut upsampler) = tiles(&case, Shortcuts::default()) else { return };
+        let Some(mut upsampler) = amx(&case, Shortcuts::default()) else { return };
         let got = case.run(&mut upsampler);
         let want = case.run(&mut case.upsampler(Level::best()));
         assert_eq!(got.len(), want.len());
-        // So few patches have features that are short here and there: what rounds is as long as everywhere.
+        // With so few patches some features have a small norm, but the same absolute rounding error.
         let mean = got.iter().zip(&want).map(|(got, want)| (got - want).abs()).sum::<f32>() / want.len() as f32;
         assert!(mean < 5e-3, "{cells:?}: off by {mean:.1e}");
     }
 }
 
 #[test]
-fn features_of_zeros_are_similar_to_nothing() {
+fn zero_features_have_the_same_finite_logits() {
     let mut case = Case::new(2, 1, 5, [4, 5], 30, 3);
     let depth = case.depth;
     case.tokens[depth..].fill(0.0);
     case.tensors.insert("fixup_proj.1.bias".into(), vec![0.0; depth]);
-    let Some(mut upsampler) = tiles(&case, Shortcuts::default()) else { return };
+    let Some(mut upsampler) = amx(&case, Shortcuts::default()) else { return };
     let got = case.run(&mut upsampler);
     let of_query = got.len() / 3;
     assert!(got.chunks_exact(of_query).all(|plane| plane.iter().all(|logit| logit.is_finite() && *logit == plane[0])));
 }
 
 #[test]
-fn radii_beyond_a_tile_are_summed_in_float32() {
+fn radii_beyond_a_tile_use_float32() {
     let case = Case::new(1, 1, 6, [4, 4], 20, 3);
-    let form = Form::new(&Weights::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
-    assert!(matches!(form, Form::Float32(_)));
+    let backend = SelectedBackend::new(&Parameters::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
+    assert!(matches!(backend, SelectedBackend::Float32(_)));
 }
 
 #[test]
-fn shortcuts_are_taken_together_with_tiles() {
+fn shortcuts_work_with_amx() {
     let case = Case::new(2, 1, 3, [4, 11], 30, 7);
     let shortcuts = Shortcuts { half_resolution: true, channels: Some(30) };
-    let Some(mut upsampler) = tiles(&case, shortcuts) else { return };
+    let Some(mut upsampler) = amx(&case, shortcuts) else { return };
     let (plain, lengths) = case.plain(case.steps - 1);
     let size = case.size().map(|side| side / 2);
     let doubled = |from: &[f64]| {
@@ -104,25 +104,25 @@ fn shortcuts_are_taken_together_with_tiles() {
         wide(&to)
     };
     compare("at half resolution", &case.run(&mut upsampler), &doubled(&plain), &doubled(&lengths));
-    let all = case.run(&mut tiles(&case, Shortcuts::default()).unwrap());
+    let all = case.run(&mut amx(&case, Shortcuts::default()).unwrap());
     let few = |channels| {
         let shortcuts = Shortcuts { channels: Some(channels), ..Shortcuts::default() };
-        let got = case.run(&mut tiles(&case, shortcuts).unwrap());
+        let got = case.run(&mut amx(&case, shortcuts).unwrap());
         got.iter().zip(&all).map(|(got, all)| (got - all).abs()).sum::<f32>() / all.len() as f32
     };
     assert!(few(29) < few(20) && few(20) < few(5) && few(29) < 5e-3, "{} {} {}", few(29), few(20), few(5));
 }
 
-/// Windows side by side and one below the other share weights of tiles as they do others.
+/// Windows side by side and below each other share weights in lines as they do in float32.
 #[test]
-fn windows_that_overlap_share_what_they_would_make() {
+fn overlapping_windows_share_weights_without_changing_logits() {
     let case = Case::new(2, 1, 3, [12, 24], 20, 19);
-    let Some(mut sharing) = tiles(&case, Shortcuts::default()) else { return };
-    let mut alone = tiles(&case, Shortcuts::default()).unwrap();
-    see_alone(&mut alone);
+    let Some(mut sharing) = amx(&case, Shortcuts::default()) else { return };
+    let mut alone = amx(&case, Shortcuts::default()).unwrap();
+    disable_sharing(&mut alone);
     let ([height, width], wide) = (case.size(), 160);
     let scene = Numbers(78).take(3 * 100 * wide, 2.0);
-    let targets = Targets { queries: &case.queries, lambda: -0.3 };
+    let queries = TextQueries { features: &case.queries, lambda: -0.3 };
     let mut computed = Vec::new();
     for (row, col) in [(0, 0), (0, 28), (0, 64), (28, 0), (28, 28), (28, 64)] {
         let planes = scene.chunks_exact(100 * wide);
@@ -130,11 +130,11 @@ fn windows_that_overlap_share_what_they_would_make() {
         let pixels: Vec<f32> = rows.flat_map(|row| &row[col..col + width]).copied().collect();
         let window = Windows { count: 1, height, width, pixels: &pixels, tokens: &case.tokens };
         assert_eq!(
-            sharing.logits(&window, &targets).unwrap(),
-            alone.logits(&window, &targets).unwrap(),
+            sharing.logits(&window, &queries).unwrap(),
+            alone.logits(&window, &queries).unwrap(),
             "{row}, {col}"
         );
-        computed.push(made_panels(&sharing));
+        computed.push(computed_numbers(&sharing));
     }
     assert!(computed[1] < computed[0] && computed[4] < computed[1], "{computed:?}");
 }

@@ -55,12 +55,12 @@ pub(super) struct Range {
     pub out_bias: Tensor,
 }
 
-/// One axis of a doubling: (source cell), int32, and (doubled cell, neighbour, source cell in reach).
+/// One axis of a doubling: (source cell), int32, and (doubled cell, neighbour, source cell in the support).
 #[derive(Debug)]
 pub(super) struct AxisTensors {
-    pub reach: usize,
+    pub support: usize,
     pub first: Tensor,
-    pub shares: Tensor,
+    pub coefficients: Tensor,
 }
 
 /// What is summed: `source` (window, row, column, channel) with these channels first that lengths are made of, then a product
@@ -175,7 +175,7 @@ impl Kernels {
         let cells = [rows / 2, columns / 2];
         let diameter = 2 * self.radius + 1;
         let reaches = self.radius + 5 - self.radius % 2;
-        let fits = |axis: &AxisTensors, cells: usize| axis.reach <= reaches.min(cells);
+        let fits = |axis: &AxisTensors, cells: usize| axis.support <= reaches.min(cells);
         let [of_rows, of_columns] = axes;
         let whole = rows.is_multiple_of(2) && columns.is_multiple_of(2) && all.is_multiple_of(4);
         if !whole || lengths + queries > all || !fits(of_rows, cells[0]) || !fits(of_columns, cells[1]) {
@@ -191,8 +191,8 @@ impl Kernels {
         let arguments = Gather {
             weights: self.numbers(weights, &[grid.pixels(), self.pitch()])?,
             constant: self.floats(constant, &[self.taps()])?,
-            row_shares: self.floats(&of_rows.shares, &[rows, diameter, of_rows.reach])?,
-            column_shares: self.floats(&of_columns.shares, &[columns, diameter, of_columns.reach])?,
+            row_shares: self.floats(&of_rows.coefficients, &[rows, diameter, of_rows.support])?,
+            column_shares: self.floats(&of_columns.coefficients, &[columns, diameter, of_columns.support])?,
             first_rows: self.checked(&of_rows.first, &[cells[0]], Number::Int)?,
             first_columns: self.checked(&of_columns.first, &[cells[1]], Number::Int)?,
             source: self.numbers(source, &[windows, cells[0], cells[1], all])?,
@@ -202,8 +202,8 @@ impl Kernels {
             of_cls: added(|added| added.of_cls, queries)?,
             rows: size(cells[0])?,
             columns: size(cells[1])?,
-            row_reach: size(of_rows.reach)?,
-            column_reach: size(of_columns.reach)?,
+            row_reach: size(of_rows.support)?,
+            column_reach: size(of_columns.support)?,
             channels: size(all)?,
             lengths: size(lengths)?,
             queries: size(queries)?,

@@ -12,7 +12,7 @@
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use segearth_upsample::tables::{AxisTables, Layer, StepTables, Tables};
+use segearth_upsample::tables::{AxisTables, DoublingTables, Layer, Tables};
 use tch::{Device as TorchDevice, Kind as Number, Tensor};
 
 use super::sizes_of;
@@ -87,7 +87,7 @@ impl DeviceUpsampler {
         let card = Arc::new(Card::open(library, index)?);
         let offset = on(device, tables.offset(), &[tables.offset().len()])?;
         let mut steps: Vec<Step> = Vec::new();
-        for tables in tables.steps() {
+        for tables in tables.doubling_tables() {
             // Keys of zeros change no scalar product.
             let keys = tables.keys.next_multiple_of(8);
             let alike = steps.last().filter(|step| step.kernels.serve(tables.radius, keys));
@@ -182,7 +182,7 @@ impl DeviceUpsampler {
 }
 
 impl Step {
-    fn new(tables: &StepTables, kernels: Arc<Kernels>, device: TorchDevice, number: Number) -> Result<Self> {
+    fn new(tables: &DoublingTables, kernels: Arc<Kernels>, device: TorchDevice, number: Number) -> Result<Self> {
         let taps = tables.spatial.len();
         let keys = kernels.keys();
         let [into, out] = &tables.range;
@@ -241,11 +241,11 @@ fn padded(matrix: &[f32], columns: usize, size: [usize; 2]) -> Vec<f32> {
 
 fn axis(device: TorchDevice, tables: AxisTables) -> Result<AxisTensors> {
     let cells = tables.first.len();
-    let neighbours = tables.shares.len() / (2 * cells * tables.reach).max(1);
+    let neighbours = tables.coefficients.len() / (2 * cells * tables.support).max(1);
     Ok(AxisTensors {
-        reach: tables.reach,
+        support: tables.support,
         first: Tensor::f_from_slice(&tables.first)?.f_to_device(device)?,
-        shares: on(device, &tables.shares, &[2 * cells, neighbours, tables.reach])?,
+        coefficients: on(device, &tables.coefficients, &[2 * cells, neighbours, tables.support])?,
     })
 }
 

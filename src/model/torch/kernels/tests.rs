@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use segearth_testing::random::{Numbers, tensors};
-use segearth_upsample::{KernelPrecision, Targets, Upsampler, Windows};
+use segearth_upsample::{KernelPrecision, TextQueries, Upsampler, Windows};
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn both(case: Case, numbers: &[Number]) -> (Vec<f32>, Vec<Vec<f32>>) {
     }
     let features = unit(random.take(queries * depth, 1.0), depth);
     let windows = Windows { count: WINDOWS, height, width, pixels: &pixels, tokens: &tokens };
-    let targets = Targets { queries: &features, lambda: -0.3 };
+    let targets = TextQueries { features: &features, lambda: -0.3 };
     let want = Upsampler::from_tensors(&tensors, patch, 2, KernelPrecision::Float32)
         .unwrap()
         .logits(&windows, &targets)

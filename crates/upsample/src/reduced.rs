@@ -1,53 +1,54 @@
-//! What is upsampled in place of a window's features: few channels that hold all that similarities need.
+//! Reduces a window's features to the channels that cosine similarities need.
 //!
-//! Upsampling is linear: a pixel's feature is y = a·M with the features of the window's N patches and the constant offset as
-//! the rows of M, and a from the image alone. The similarity with a query t is y·t / |y|. So the scalar products M·tᵀ can be
-//! upsampled themselves, and for the length any rows will do whose scalar products are those of M's: the Cholesky factor of
+//! Upsampling is linear: a pixel's feature is y = a·M, where the rows of M are the features of the window's N patches and the
+//! constant offset, and a depends on the image alone. The similarity with a query t is y·t / |y|. So the scalar products M·tᵀ
+//! are upsampled as channels of their own, and |y| follows from any matrix with the Gram matrix of M: the Cholesky factor of
 //! M·Mᵀ has N + 1 columns where M has D.
 
 use super::simd::{Kernel, Simd};
 
-/// Below this share of the largest square a remaining square is rounding.
-const NOTHING: f64 = 1e-14;
+/// Pivots below this fraction of the largest diagonal element are rounding errors.
+const PIVOT_TOLERANCE: f64 = 1e-14;
 
-/// One window's channels.
+/// The reduced features of one window.
 #[derive(Debug)]
-pub(super) struct Sources {
-    /// (patch, channel): lengths first, then a product for each query, then zeros up to whole vectors.
+pub(super) struct ReducedFeatures {
+    /// (patch, channel): channels of the norm, then a scalar product for each query, then zeros up to whole SIMD vectors.
     pub features: Vec<f32>,
-    /// (channel)
+    /// The reduced constant offset, (channel).
     pub offset: Vec<f32>,
-    /// (channel): 1 for those that lengths are computed of.
+    /// 1 for the channels of the norm, 0 for the others, (channel).
     pub mask: Vec<f32>,
-    /// The channel of the first query's product.
-    pub products: usize,
+    /// The channel of the first query's scalar product; those before it are channels of the norm.
+    pub first_product: usize,
+    /// Number of channels.
     pub channels: usize,
-    /// The [CLS] feature's similarity with each query.
+    /// Cosine similarity of the [CLS] feature with each query.
     pub of_cls: Vec<f32>,
 }
 
-/// Makes the channels of one window.
-pub(super) struct MakeSources<'a> {
-    /// (1 + patch, D): [CLS], then the patches, after the last fixup but for its constant.
+/// Computes the reduced features of one window.
+pub(super) struct ReduceFeatures<'a> {
+    /// (1 + patch, D): [CLS], then the patches, after the last fixup without its constant.
     pub tokens: &'a [f32],
-    /// (D)
+    /// The last fixup's constant, (D).
     pub offset: &'a [f32],
     /// (query, D)
     pub queries: &'a [f32],
-    /// Channels for the lengths at the most; fewer than are needed approximate them.
-    pub most: usize,
+    /// Most channels of the norm; with fewer than min(N + 1, D) the norm is approximate.
+    pub max_channels: usize,
 }
 
-impl Kernel for MakeSources<'_> {
-    type Output = Sources;
+impl Kernel for ReduceFeatures<'_> {
+    type Output = ReducedFeatures;
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Sources {
-        make(simd, &self)
+    fn run<S: Simd>(self, simd: S) -> ReducedFeatures {
+        reduce(simd, &self)
     }
 }
 
 #[inline(always)]
-fn make<S: Simd>(simd: S, input: &MakeSources<'_>) -> Sources {
+fn reduce<S: Simd>(simd: S, input: &ReduceFeatures<'_>) -> ReducedFeatures {
     let depth = input.offset.len();
     let (cls, patches) = input.tokens.split_at(depth);
     let count = patches.len() / depth + 1;
@@ -58,12 +59,12 @@ fn make<S: Simd>(simd: S, input: &MakeSources<'_>) -> Sources {
         depth,
     );
     let needed = count.min(depth);
-    let products = needed.min(input.most.max(1));
-    let channels = (products + queries).next_multiple_of(S::WIDTH);
+    let first_product = needed.min(input.max_channels.max(1));
+    let channels = (first_product + queries).next_multiple_of(S::WIDTH);
     let mut features = vec![0f32; count * channels];
-    if products < needed {
-        let factor = leading(gram(simd, &rows, count), count, products);
-        for (to, from) in features.chunks_exact_mut(channels).zip(factor.chunks_exact(products)) {
+    if first_product < needed {
+        let factor = pivoted_cholesky(gram(simd, &rows, count), count, first_product);
+        for (to, from) in features.chunks_exact_mut(channels).zip(factor.chunks_exact(first_product)) {
             to.iter_mut().zip(from).for_each(|(to, &from)| *to = from as f32);
         }
     } else if count < depth {
@@ -78,28 +79,28 @@ fn make<S: Simd>(simd: S, input: &MakeSources<'_>) -> Sources {
     }
     for (index, to) in features.chunks_exact_mut(channels).enumerate() {
         for query in 0..queries {
-            to[products + query] = dot(simd, rows.row(index), rows.row(count + query)) as f32;
+            to[first_product + query] = dot(simd, rows.row(index), rows.row(count + query)) as f32;
         }
     }
     let offset = features.split_off((count - 1) * channels);
     let mut mask = vec![0.0; channels];
-    mask[..products].fill(1.0);
+    mask[..first_product].fill(1.0);
     let cls = rows.row(count + queries);
     let length = dot(simd, cls, cls).sqrt();
     let mut of_cls = vec![0f32; queries];
     for (query, similarity) in of_cls.iter_mut().enumerate() {
         *similarity = (dot(simd, cls, rows.row(count + query)) / length) as f32;
     }
-    Sources { features, offset, mask, products, channels, of_cls }
+    ReducedFeatures { features, offset, mask, first_product, channels, of_cls }
 }
 
-/// Rows in float64, filled up with zeros to whole vectors, and some rows of zeros after them.
+/// Rows in float64, padded with zeros to whole SIMD vectors and whole blocks of rows.
 struct Rows {
     numbers: Vec<f64>,
     width: usize,
 }
 
-/// Rows and columns of scalar products that are computed at once.
+/// Rows and columns of the Gram matrix that are computed at once.
 const BLOCK: usize = 4;
 
 impl Rows {
@@ -118,9 +119,9 @@ impl Rows {
     }
 }
 
-/// All scalar products of the first `count` rows, the lower triangle of a square.
+/// Returns the Gram matrix of the first `count` rows; only its lower triangle is computed.
 ///
-/// In float64: the factor's squares would lose half of float32's digits.
+/// In float64, since factoring squares halves the number of significant digits.
 #[inline(always)]
 fn gram<S: Simd>(simd: S, rows: &Rows, count: usize) -> Vec<f64> {
     let (lanes, width) = (S::WIDTH / 2, rows.width);
@@ -132,19 +133,19 @@ fn gram<S: Simd>(simd: S, rows: &Rows, count: usize) -> Vec<f64> {
             let mut sums = [[simd.zero_wide(); BLOCK]; BLOCK];
             let mut start = 0;
             while start < width {
-                let mut there = [simd.zero_wide(); BLOCK];
+                let mut left_vectors = [simd.zero_wide(); BLOCK];
                 let mut row = 0;
                 while row < BLOCK {
-                    there[row] = simd.load_wide(&of_left[row * width + start..]);
+                    left_vectors[row] = simd.load_wide(&of_left[row * width + start..]);
                     row += 1;
                 }
                 row = 0;
                 while row < BLOCK {
-                    let here = simd.load_wide(&of_top[row * width + start..]);
-                    sums[row][0] = simd.fma_wide(here, there[0], sums[row][0]);
-                    sums[row][1] = simd.fma_wide(here, there[1], sums[row][1]);
-                    sums[row][2] = simd.fma_wide(here, there[2], sums[row][2]);
-                    sums[row][3] = simd.fma_wide(here, there[3], sums[row][3]);
+                    let top_vector = simd.load_wide(&of_top[row * width + start..]);
+                    sums[row][0] = simd.fma_wide(top_vector, left_vectors[0], sums[row][0]);
+                    sums[row][1] = simd.fma_wide(top_vector, left_vectors[1], sums[row][1]);
+                    sums[row][2] = simd.fma_wide(top_vector, left_vectors[2], sums[row][2]);
+                    sums[row][3] = simd.fma_wide(top_vector, left_vectors[3], sums[row][3]);
                     row += 1;
                 }
                 start += lanes;
@@ -159,10 +160,10 @@ fn gram<S: Simd>(simd: S, rows: &Rows, count: usize) -> Vec<f64> {
     products
 }
 
-/// The lower triangle L with L·Lᵀ = `square`, in its place; rows that the others span get no column of their own.
+/// Replaces the lower triangle of `square` by L with L·Lᵀ = `square`; a row that depends linearly on those above has a pivot of 0.
 #[inline(always)]
 fn cholesky<S: Simd>(simd: S, mut square: Vec<f64>, count: usize) -> Vec<f64> {
-    let most = (0..count).map(|index| square[index * count + index]).fold(0.0, f64::max);
+    let largest_square = (0..count).map(|index| square[index * count + index]).fold(0.0, f64::max);
     for row in 0..count {
         let (above, of_row) = square.split_at_mut(row * count);
         for (column, of_column) in above.chunks_exact(count).enumerate() {
@@ -171,22 +172,22 @@ fn cholesky<S: Simd>(simd: S, mut square: Vec<f64>, count: usize) -> Vec<f64> {
             of_row[column] = if pivot > 0.0 { rest / pivot } else { 0.0 };
         }
         let rest = of_row[row] - dot(simd, &of_row[..row], &of_row[..row]);
-        of_row[row] = if rest > NOTHING * most { rest.sqrt() } else { 0.0 };
+        of_row[row] = if rest > PIVOT_TOLERANCE * largest_square { rest.sqrt() } else { 0.0 };
     }
     square
 }
 
-/// The first `columns` columns of a Cholesky factor with pivots: those that hold most of the square, of which the lower triangle
-/// is given. What is left out is no part of any length.
-fn leading(square: Vec<f64>, count: usize, columns: usize) -> Vec<f64> {
+/// Returns the first `columns` columns of the Cholesky factor with full pivoting, (row, column). `square`: its lower triangle. The
+/// columns left out are missing from every norm.
+fn pivoted_cholesky(square: Vec<f64>, count: usize, columns: usize) -> Vec<f64> {
     let at = |row: usize, column: usize| square[row.max(column) * count + row.min(column)];
     let mut factor = vec![0f64; count * columns];
     let mut rest: Vec<f64> = (0..count).map(|row| at(row, row)).collect();
-    let most = rest.iter().copied().fold(0.0, f64::max);
+    let largest_square = rest.iter().copied().fold(0.0, f64::max);
     for column in 0..columns {
         let (pivot, largest) =
             rest.iter().copied().enumerate().fold((0, 0.0), |best, it| if it.1 > best.1 { it } else { best });
-        if largest <= NOTHING * most {
+        if largest <= PIVOT_TOLERANCE * largest_square {
             break;
         }
         let of_pivot = factor[pivot * columns..][..column].to_vec();

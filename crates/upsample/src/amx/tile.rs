@@ -1,10 +1,10 @@
-//! The processor's tiles (AMX): registers of sixteen lines of 64 bytes, and products of bfloat16 in them.
+//! Intel AMX: tile registers of sixteen lines of 64 bytes, and products of bfloat16 in them.
 //!
-//! A value of [`Tiles`] is the proof that the processor has them and that Linux lets this process use them: detection alone
-//! makes one. They are used inside [`Tiles::run`], which hands a kernel the proof that they are set up, [`Ready`].
+//! A value of [`AmxTiles`] is the proof that the processor has tiles and that Linux allows this process to use them: only detection
+//! creates one. [`AmxTiles::run`] configures them and gives a kernel the proof of that, [`TileContext`].
 //!
-//! All tiles have the same shape. A *line* holds 32 numbers of a row on the left side of a product, or two rows of 16 numbers
-//! interleaved on its right side; sums are sixteen rows of 16 float32.
+//! All tiles have the same shape. A *line* (a tile's row in Intel's manuals) holds 32 numbers of a matrix row in the left operand of
+//! a product, or two rows of 16 numbers interleaved in the right operand; sums are sixteen rows of 16 float32.
 
 #![expect(unsafe_code, reason = "AMX instructions and the system call that allows them")]
 
@@ -15,13 +15,13 @@ use std::marker::PhantomData;
 
 use crate::simd::{Avx512, Simd};
 
-/// 64 bytes of bfloat16.
+/// A line of a tile: 32 bfloat16.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Line(pub [u16; 32]);
 
 impl Line {
-    /// All lines' numbers in one row.
+    /// Returns the numbers of all lines as one slice.
     pub fn numbers(lines: &[Self]) -> &[u16] {
         // SAFETY: a line is 32 numbers and nothing else, and lines follow each other without gaps.
         unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), 32 * lines.len()) }
@@ -31,39 +31,39 @@ impl Line {
 /// Lines of a tile.
 pub(super) const TILE: usize = 16;
 
-/// Numbers of [`Ready::multiply`]'s sums.
+/// Numbers of a sum of [`TileContext::multiply`].
 pub(super) const BLOCK: usize = 32 * 32;
 
-/// The processor has tiles of bfloat16, and this process may use them.
+/// Proof that the processor has AMX for bfloat16 and this process may use it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tiles(Avx512);
+pub(super) struct AmxTiles(Avx512);
 
-/// Something to compute with tiles.
+/// A computation with tiles.
 pub(super) trait TileKernel {
     type Output;
-    /// To be marked `#[inline(always)]`.
-    fn run(self, ready: &Ready) -> Self::Output;
+    /// Runs it; implementations are `#[inline(always)]`.
+    fn run(self, context: &TileContext) -> Self::Output;
 }
 
-/// Tiles are set up on this thread.
-pub(super) struct Ready {
-    pub lanes: Avx512,
-    /// No other thread's.
-    here: PhantomData<*const ()>,
+/// Proof that tiles are configured on this thread.
+pub(super) struct TileContext {
+    pub simd: Avx512,
+    /// Keeps the proof on its thread.
+    thread_bound: PhantomData<*const ()>,
 }
 
-/// Two rows or columns of tiles.
+/// An operand of a product: two rows (left) or columns (right) of tiles.
 #[derive(Clone, Copy)]
 pub(super) struct Operand<'a> {
     pub lines: &'a [Line],
-    /// Lines from one tile of a sum to the next one's.
+    /// Lines from one tile to the next along the inner dimension.
     pub next: usize,
-    /// Lines to the second row or column.
+    /// Lines from the first row or column of tiles to the second.
     pub second: usize,
 }
 
 impl Operand<'_> {
-    /// Whether there are so many tiles of each.
+    /// Returns whether both rows or columns have `count` tiles.
     fn holds(&self, count: usize) -> bool {
         let last = count.checked_sub(1).and_then(|last| last.checked_mul(self.next)?.checked_add(self.second + TILE));
         last.is_some_and(|last| last <= self.lines.len())
@@ -71,11 +71,11 @@ impl Operand<'_> {
 }
 
 thread_local! {
-    /// Whether tiles are set up on this thread.
-    static SET_UP: Cell<bool> = const { Cell::new(false) };
+    /// Whether tiles are configured on this thread.
+    static CONFIGURED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Eight tiles of 16 lines of 64 bytes (palette 1), as the processor reads it.
+/// The tile configuration (palette 1): eight tiles of 16 lines of 64 bytes.
 #[repr(C, align(64))]
 struct Shapes([u8; 64]);
 
@@ -91,25 +91,26 @@ static SHAPES: Shapes = {
     Shapes(bytes)
 };
 
-/// Gives tiles back when a kernel ends, however it does.
+/// Releases the tiles when a kernel ends, also by a panic.
 struct Release;
 
 impl Drop for Release {
     fn drop(&mut self) {
-        SET_UP.set(false);
-        // SAFETY: only computed after tiles were set up on this thread, so the processor has the instruction.
+        CONFIGURED.set(false);
+        // SAFETY: only created after tiles were configured on this thread, so the processor has the instruction.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }
 
-impl Tiles {
+impl AmxTiles {
+    /// Returns the proof, if the processor and Linux allow AMX.
     pub fn detect() -> Option<Self> {
         const TILE_BF16: u32 = 1 << 22;
         const TILE_TILE: u32 = 1 << 24;
-        /// Asks Linux for the state of tiles, number 18, which it saves for those only who asked.
+        /// Requests the tile state (component 18), which Linux saves only for processes that requested it.
         const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
         const XFEATURE_XTILEDATA: libc::c_long = 18;
-        let lanes = Avx512::detect()?;
+        let simd = Avx512::detect()?;
         let vectors = is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bf16");
@@ -119,51 +120,53 @@ impl Tiles {
         if !vectors || features & TILE_BF16 == 0 || features & TILE_TILE == 0 {
             return None;
         }
-        // SAFETY: the call takes two numbers and changes nothing but what the process may use.
-        let denied = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
-        (denied == 0).then_some(Self(lanes))
+        // SAFETY: the call takes two numbers and changes only what the process may use.
+        let status = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
+        (status == 0).then_some(Self(simd))
     }
 
-    pub fn lanes(self) -> Avx512 {
+    /// Returns the vector instructions that come with AMX.
+    pub fn simd(self) -> Avx512 {
         self.0
     }
 
+    /// Runs a kernel with tiles configured.
     pub fn run<K: TileKernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16,avx2,fma")]
-        fn inside<K: TileKernel>(ready: &Ready, kernel: K) -> K::Output {
-            kernel.run(ready)
+        fn inside<K: TileKernel>(context: &TileContext, kernel: K) -> K::Output {
+            kernel.run(context)
         }
-        // A kernel inside a kernel finds them set up, and leaves them so.
-        let _release = (!SET_UP.replace(true)).then(|| {
+        // A nested kernel leaves the configuration to the outer one.
+        let _release = (!CONFIGURED.replace(true)).then(|| {
             // SAFETY: the processor has tiles, since a value of the type exists; the shapes are 64 bytes and fit palette 1.
             unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES, options(nostack, readonly)) };
             Release
         });
-        let ready = Ready { lanes: self.0, here: PhantomData };
+        let context = TileContext { simd: self.0, thread_bound: PhantomData };
         // SAFETY: the processor has the instructions: `detect` looked for all of them.
-        unsafe { inside(&ready, kernel) }
+        unsafe { inside(&context, kernel) }
     }
 }
 
-impl Ready {
-    /// out = start + a · b, of 32 × 32 numbers: `a` has two rows of tiles, `b` two columns, `count` products of tiles are
-    /// summed. `start`: added to each row.
+impl TileContext {
+    /// Computes out = start + a · b, 32 × 32 numbers: `a` has two rows of tiles, `b` two columns, of `count` tiles each. `start` is
+    /// added to each row.
     #[inline(always)]
     pub fn multiply(&self, a: Operand<'_>, b: Operand<'_>, count: usize, start: &[f32; 32], out: &mut [f32; BLOCK]) {
-        // SAFETY: 32 numbers from `start` on are read again and again, with a stride of 0.
+        // SAFETY: the 32 numbers of `start` are read for every row, with a stride of 0.
         unsafe { self.sums(a, b, count, [start.as_ptr(); 2], 0, out.as_mut_ptr()) }
     }
 
-    /// As [`Self::multiply`], added to what `out` holds.
+    /// Computes out += a · b, as [`Self::multiply`].
     #[inline(always)]
     pub fn accumulate(&self, a: Operand<'_>, b: Operand<'_>, count: usize, out: &mut [f32; BLOCK]) {
         let (out, half) = (out.as_mut_ptr(), BLOCK / 2);
-        // SAFETY: rows of 32 numbers, of which there are 32 in `out`.
+        // SAFETY: `out` has 32 rows of 32 numbers.
         unsafe { self.sums(a, b, count, [out, out.wrapping_add(half)].map(<*mut f32>::cast_const), 128, out) }
     }
 
     /// # Safety
-    /// From each of `starts` 16 rows of 32 numbers can be read, `stride` bytes apart; `out` is that of 32 × 32 numbers.
+    /// 16 rows of 32 numbers, `stride` bytes apart, can be read from each of `starts`; 32 × 32 numbers can be written to `out`.
     #[inline(always)]
     unsafe fn sums(
         &self,
@@ -176,8 +179,8 @@ impl Ready {
     ) {
         assert!(a.holds(count) && b.holds(count), "tiles beyond the end");
         let line = size_of::<Line>();
-        // SAFETY: tiles are set up, since `self` exists. Both operands hold `count` tiles of 16 lines, next to each other
-        // as told; the caller vouches for the sums. Tiles are lost at the end, and nobody keeps any.
+        // SAFETY: tiles are configured, since `self` exists. Both operands hold `count` tiles of 16 lines at the given distances, and
+        // the caller guarantees the sums. No tile is used after the block.
         unsafe {
             asm!(
                 "tileloadd tmm0, [{start} + {stride}*1]",
@@ -223,7 +226,7 @@ impl Ready {
         }
     }
 
-    /// Sixteen numbers each as bfloat16, a number of `even` before one of `odd`.
+    /// Converts two vectors to bfloat16 and interleaves them: a number of `even`, then one of `odd`.
     #[inline(always)]
     pub fn interleave(&self, even: __m512, odd: __m512, to: &mut Line) {
         static ORDER: Line = {
@@ -243,11 +246,11 @@ impl Ready {
         }
     }
 
-    /// The first numbers of `from` under `loaded`, put in an order, those not under `kept` zero.
+    /// Loads the numbers of `from` that the mask `loaded` selects and permutes them by `order`; those outside the mask `kept` are zero.
     #[inline(always)]
-    pub fn spread(&self, from: &[u16], loaded: u32, order: &Line, kept: u32, to: &mut Line) {
+    pub fn permute(&self, from: &[u16], loaded: u32, order: &Line, kept: u32, to: &mut Line) {
         assert!(from.len() as u32 >= u32::BITS - loaded.leading_zeros(), "numbers beyond the end");
-        // SAFETY: the processor has the instructions; numbers not under the mask are not touched, the others are there.
+        // SAFETY: the processor has the instructions; only numbers under the mask are read, and the slice has them.
         unsafe {
             let numbers = _mm512_maskz_loadu_epi16(loaded, from.as_ptr().cast());
             let order = _mm512_load_si512((&raw const *order).cast());
@@ -255,27 +258,28 @@ impl Ready {
         }
     }
 
-    /// As they are, 64 bytes.
+    /// Stores the 64 bytes of a vector unchanged.
     #[inline(always)]
     pub fn store_bits(&self, from: __m512, to: &mut Line) {
         // SAFETY: the processor has the instructions; lines are of 64 bytes and lie at multiples of 64.
         unsafe { _mm512_store_ps((&raw mut *to).cast(), from) };
     }
 
+    /// Loads 64 bytes unchanged.
     #[inline(always)]
     pub fn load_bits(&self, from: &Line) -> __m512 {
         // SAFETY: the processor has the instructions; lines are of 64 bytes and lie at multiples of 64.
         unsafe { _mm512_load_ps((&raw const *from).cast()) }
     }
 
-    /// 1 / √x, to float32's accuracy.
+    /// Returns 1 / √x with float32's accuracy.
     #[inline(always)]
     pub fn inverse_root(&self, x: __m512) -> __m512 {
         // SAFETY: the processor has the instructions.
         unsafe { _mm512_div_ps(_mm512_set1_ps(1.0), _mm512_sqrt_ps(x)) }
     }
 
-    /// Rows to columns, sixteen by sixteen words.
+    /// Transposes 16 × 16 words of 32 bits.
     #[inline(always)]
     pub fn transpose(&self, mut rows: [__m512; 16]) -> [__m512; 16] {
         // SAFETY: the processor has the instructions.
@@ -315,14 +319,14 @@ impl Ready {
         }
     }
 
-    /// The sum of each row's numbers.
+    /// Returns the sum of each row.
     #[inline(always)]
     pub fn row_sums(&self, rows: [__m512; 16]) -> __m512 {
         let columns = self.transpose(rows);
         let mut sums = columns[0];
         let mut column = 1;
         while column < 16 {
-            sums = self.lanes.add(sums, columns[column]);
+            sums = self.simd.add(sums, columns[column]);
             column += 1;
         }
         sums
