@@ -621,7 +621,7 @@ fn rust(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Links to files and to headings, in the pages and in the other papers of the repository.
+/// Links to files and to headings, and paths of sources, in the pages and in the other papers of the repository.
 #[test]
 fn links_lead_somewhere() {
     let mut all = pages();
@@ -647,6 +647,11 @@ fn links_lead_somewhere() {
                 let _ = writeln!(faults, "{}: {link} names no heading", shown(page));
             }
         }
+        for path in text.split('`').skip(1).step_by(2).filter(|code| is_source(code)) {
+            if !repository(path).exists() && !repository("src").join(path).exists() {
+                let _ = writeln!(faults, "{}: there is no file {path}", shown(page));
+            }
+        }
         let of_book = page.strip_prefix(repository("docs/src")).ok().filter(|page| !page.ends_with("SUMMARY.md"));
         if let Some(page) = of_book
             && !summary.contains(&format!("({})", page.display()))
@@ -655,6 +660,12 @@ fn links_lead_somewhere() {
         }
     }
     assert!(faults.is_empty(), "\n{faults}");
+}
+
+/// Whether inline code is the path of a source file, such as `pipeline/spec.rs` or `scripts/docs.sh`.
+fn is_source(code: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "/._-".contains(c);
+    code.contains('/') && [".rs", ".sh", ".toml"].iter().any(|end| code.ends_with(end)) && code.chars().all(plain)
 }
 
 /// Targets of `[…](…)` outside of fenced blocks and inline code.
