@@ -6,6 +6,7 @@
 mod align;
 mod alpha;
 mod area;
+mod band_reader;
 mod blocks;
 mod burn;
 mod class_names;
@@ -17,6 +18,7 @@ mod fill;
 mod http;
 mod input;
 mod internal_table;
+mod json;
 mod labels;
 mod messages;
 mod metadata;
@@ -36,10 +38,12 @@ mod scores;
 mod sparse_files;
 mod stac;
 mod stac_bands;
+mod stac_item;
 mod stac_links;
 mod stamp;
 mod stretch;
 mod style;
+mod subdatasets;
 mod survey;
 mod target;
 #[cfg(test)]

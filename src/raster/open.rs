@@ -4,7 +4,7 @@ use std::path::Path;
 
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
-use super::{containers, messages, remote};
+use super::{messages, remote, subdatasets};
 use crate::error::{Error, Result};
 use crate::location::is_remote;
 
@@ -17,7 +17,7 @@ pub(super) fn open(path: &Path) -> Result<Dataset> {
 pub(super) fn open_with(path: &Path, open_options: &[&str]) -> Result<Dataset> {
     let dataset = open_container(path, open_options)?;
     if dataset.raster_count() == 0 {
-        return Err(containers::no_bands(path, &dataset));
+        return Err(subdatasets::no_bands(path, &dataset));
     }
     Ok(dataset)
 }

@@ -1,24 +1,17 @@
 //! Windows of a scene as the model takes them: three bands in any order, stretched to 0..=255, holes filled.
 
-#![expect(clippy::indexing_slicing, reason = "bands that `open` has found in the file, and planes of a window")]
-
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use gdal::{Dataset, Metadata};
-
-use super::input::{Failure, Input};
+use super::band_reader::{BandReader, RawPixels};
 use super::resample::Resampler;
-use super::validity::Validity;
 use super::{Stretch, fill};
 use crate::error::{Error, Result};
-use crate::geom::{Coverage, Region, Size, Window};
-use crate::scene::{Conversion, SceneInfo, StretchPlan, Tile, conversions};
+use crate::geom::{Coverage, Region, Window};
+use crate::scene::{SceneInfo, StretchPlan, Tile};
 
 /// Reads windows of one scene. One thread at a time may use it; it may move between threads.
 pub struct SceneReader {
-    source: Source,
+    source: BandReader,
     stretch: Stretch,
     /// From the scene's own grid to that on which it is read; `None`: they are the same.
     resampler: Option<Resampler>,
@@ -35,7 +28,7 @@ impl SceneReader {
     /// Fails with [`Kind::Input`](crate::error::Kind::Input) for a band that is not there, for complex numbers, for a file
     /// that changed since it was inspected, and where a stretch is to be computed and no pixel holds data.
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
-        let source = Source::for_stretch(info, bands, plan.joins_bands())?;
+        let source = BandReader::for_stretch(info, bands, plan.joins_bands())?;
         let stretch = Stretch::settle(plan, &source, info)?.ok_or_else(|| {
             Error::input(format!("{} holds not a single valid pixel", info.path.display()))
                 .with_hint("Check its nodata value and its mask (`mask: none` takes every pixel for data).")
@@ -45,18 +38,18 @@ impl SceneReader {
 
     /// As [`open`](Self::open), and a scene in which no pixel holds data is opened as well: its stretch changes nothing.
     pub fn open_even_empty(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
-        let source = Source::for_stretch(info, bands, plan.joins_bands())?;
+        let source = BandReader::for_stretch(info, bands, plan.joins_bands())?;
         let stretch = Stretch::settle(plan, &source, info)?.unwrap_or_else(|| Stretch::unsettled(plan));
         Ok(Self::new(source, stretch, info))
     }
 
     /// Opens a scene once more, with a stretch that is settled.
     pub fn with_stretch(info: &SceneInfo, bands: [usize; 3], stretch: &Stretch) -> Result<Self> {
-        let source = Source::for_stretch(info, bands, stretch.joins_bands())?;
+        let source = BandReader::for_stretch(info, bands, stretch.joins_bands())?;
         Ok(Self::new(source, stretch.clone(), info))
     }
 
-    fn new(source: Source, stretch: Stretch, info: &SceneInfo) -> Self {
+    fn new(source: BandReader, stretch: Stretch, info: &SceneInfo) -> Self {
         let resampler = info.access.native.as_ref().map(|native| Resampler::new(native.size, native.scale));
         Self { source, stretch, resampler, area: info.access.area.clone(), info: info.clone() }
     }
@@ -70,7 +63,7 @@ impl SceneReader {
         &self.info
     }
 
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &BandReader {
         &self.source
     }
 
@@ -94,7 +87,7 @@ impl SceneReader {
             Coverage::Everything => None,
             Coverage::Part(wanted) => Some(wanted),
         };
-        let Raw { values: mut rgb, valid } = match &self.resampler {
+        let RawPixels { values: mut rgb, valid } = match &self.resampler {
             None => self.source.raw(window)?,
             Some(resampler) => resampler.read(&self.source, window)?,
         };
@@ -115,273 +108,10 @@ impl SceneReader {
     }
 }
 
-/// A part of a window of a virtual raster over a network that is not cut any further.
-const SMALLEST_PART: Size = Size { width: 16, height: 16 };
-
-/// Three bands of an open scene, or of one of its overviews, as stored.
-pub(super) struct Source {
-    input: Input,
-    path: PathBuf,
-    pub(super) bands: [usize; 3],
-    validity: Validity,
-    pub(super) size: Size,
-    /// Whether the three bands hold integers of at most 16 bits.
-    pub(super) small_integers: bool,
-    /// From the stored values of each band to those of the first, where they are to be compared.
-    conversions: Option<[Conversion; 3]>,
-}
-
-/// A window's pixels as stored: (channel, row, column), and which of them hold data.
-pub(super) struct Raw {
-    pub values: Vec<f32>,
-    pub valid: Option<Vec<bool>>,
-}
-
-impl Source {
-    /// Opens the full scene, or its overview of this index (0: the finest).
-    pub(super) fn open(info: &SceneInfo, bands: [usize; 3], overview: Option<usize>) -> Result<Self> {
-        check_bands(info, bands)?;
-        let option = overview.map(|index| format!("OVERVIEW_LEVEL={index}"));
-        let options: Vec<&str> = option.iter().map(String::as_str).collect();
-        let input = Input::open(info.dataset(), &options, info.files())?;
-        let size = input.size();
-        if overview.is_none() && (size != info.native().0 || input.bands() != info.bands.len()) {
-            return Err(Error::input(format!(
-                "{} changed while it was in use: it was {} with {} bands and is {size} with {}",
-                info.path.display(),
-                info.native().0,
-                info.bands.len(),
-                input.bands()
-            )));
-        }
-        let validity = Validity::new(&input, info, bands)?;
-        let small = |number: usize| matches!(info.bands[number - 1].pixel_type.as_str(), "Byte" | "UInt16" | "Int16");
-        let small_integers = bands.into_iter().all(small);
-        Ok(Self { input, path: info.path.clone(), bands, validity, size, small_integers, conversions: None })
-    }
-
-    /// Opens the full scene; where the bands are stretched together, the values of all three are brought to the scale and
-    /// offset of the first.
-    fn for_stretch(info: &SceneInfo, bands: [usize; 3], together: bool) -> Result<Self> {
-        let mut source = Self::open(info, bands, None)?;
-        if together {
-            let bands: Vec<_> = bands.iter().filter_map(|number| info.bands.get(number - 1)).collect();
-            source.conversions = conversions(&bands).and_then(|found| <[Conversion; 3]>::try_from(found).ok());
-            source.small_integers &= source.conversions.is_none();
-        }
-        Ok(source)
-    }
-
-    /// The scene's overview of this index, read as this source is.
-    pub(super) fn overview(&self, info: &SceneInfo, index: usize) -> Result<Self> {
-        let small_integers = self.small_integers;
-        Ok(Self { conversions: self.conversions, small_integers, ..Self::open(info, self.bands, Some(index))? })
-    }
-
-    /// Values (channel, row, column) as they are compared.
-    fn convert(&self, values: &mut [f32]) {
-        let Some(conversions) = &self.conversions else { return };
-        let pixels = values.len() / 3;
-        for (plane, to) in values.chunks_exact_mut(pixels.max(1)).zip(conversions) {
-            plane.iter_mut().for_each(|value| *value = to.apply(f64::from(*value)) as f32);
-        }
-    }
-
-    /// Reads a window; where a read over a network fails, in smaller and smaller parts: what has come once is not asked for
-    /// again.
-    pub(super) fn raw(&self, window: Window) -> Result<Raw> {
-        let Size { width, height } = self.size;
-        if window.size().pixels() == 0 || window.cols().end > width || window.rows().end > height {
-            return Err(Error::internal(format!("{window} do not lie inside a scene of {}", self.size)));
-        }
-        let mut raw = self.part(window, window)?;
-        self.convert(&mut raw.values);
-        Ok(raw)
-    }
-
-    /// Reads a part of a window, itself in parts where that fails; each of them band by band.
-    fn part(&self, part: Window, window: Window) -> Result<Raw> {
-        let pixels = part.size().pixels();
-        let mut values = vec![0.0f32; 3 * pixels];
-        for channel in 0..3 {
-            let number = self.bands[channel];
-            let (before, rest) = values.split_at_mut(channel * pixels);
-            let plane = &mut rest[..pixels];
-            if let Some(earlier) = self.bands[..channel].iter().position(|&earlier| earlier == number) {
-                plane.copy_from_slice(&before[earlier * pixels..(earlier + 1) * pixels]);
-                continue;
-            }
-            let (start, size) = ((part.col as isize, part.row as isize), (part.width, part.height));
-            let read = |dataset: &Dataset| dataset.rasterband(number)?.read_into_slice(start, size, size, plane, None);
-            if self.read_or_halve(part, read).map_err(|failure| self.unread(Some(number), window, failure))?.is_none() {
-                return self.parts(part, window);
-            }
-        }
-        let valid = self.read_or_halve(part, |dataset| self.validity.of(dataset, part, &values));
-        match valid.map_err(|failure| self.unread(None, window, failure))? {
-            Some(valid) => Ok(Raw { values, valid }),
-            None => self.parts(part, window),
-        }
-    }
-
-    /// Calls GDAL, again where a second try may succeed; `None` where it failed once and the part can be cut in two.
-    fn read_or_halve<T>(
-        &self,
-        part: Window,
-        mut read: impl FnMut(&Dataset) -> gdal::errors::Result<T>,
-    ) -> std::result::Result<Option<T>, Failure> {
-        let mut tried = 1;
-        loop {
-            match self.input.attempt(&mut read) {
-                Ok(value) => return Ok(Some(value)),
-                Err(Failure::Read(cause)) => self.input.recover(cause, tried)?,
-                Err(failure) => return Err(failure),
-            }
-            if self.halves(part).is_some() {
-                return Ok(None);
-            }
-            tried += 1;
-        }
-    }
-
-    fn parts(&self, part: Window, window: Window) -> Result<Raw> {
-        let Some((first, second)) = self.halves(part) else {
-            return Err(Error::internal(format!("{part} of {window} cannot be cut")));
-        };
-        Ok(join(part, (first, self.part(first, window)?), (second, self.part(second, window)?)))
-    }
-
-    /// The error of a window of which a band, or the mask, cannot be read.
-    fn unread(&self, band: Option<usize>, window: Window, failure: Failure) -> Error {
-        let path = self.path.display();
-        let hint = match &failure {
-            Failure::Read(cause) if matches!(cause.status, Some(401 | 403)) => {
-                "The server refuses: get a new signature for the address, or other credentials, and run the same command again; \
-                 finished rows are kept."
-            }
-            _ if self.input.is_remote() => {
-                "The server or the network failed: run the same command again later; finished rows are kept."
-            }
-            _ => "The file is damaged or incomplete there, or its storage failed; copy it anew and try again.",
-        };
-        Error::input(match band {
-            Some(number) => format!("cannot read band {number} of {path} at {window}"),
-            None => format!("cannot read the mask of {path} at {window}"),
-        })
-        .with_hint(hint)
-        .with_source(failure)
-    }
-
-    /// A window cut in two along the blocks of the file; `None` where it lies in one block, or on a disk.
-    fn halves(&self, window: Window) -> Option<(Window, Window)> {
-        if !self.input.is_remote() {
-            return None;
-        }
-        // The blocks behind a virtual raster lie anywhere.
-        let block = if self.input.is_virtual() { SMALLEST_PART } else { self.block() };
-        let cut = |start: usize, length: usize, block: usize| {
-            let (first, last) = (start / block, (start + length - 1) / block);
-            (first < last).then(|| (first + 1).max((first + last).div_ceil(2)) * block - start)
-        };
-        let Window { col, row, width, height } = window;
-        if let Some(upper) = cut(row, height, block.height) {
-            return Some((
-                Window { height: upper, ..window },
-                Window { row: row + upper, height: height - upper, ..window },
-            ));
-        }
-        let left = cut(col, width, block.width)?;
-        Some((Window { width: left, ..window }, Window { col: col + left, width: width - left, ..window }))
-    }
-
-    /// The sizes of the overviews, finest first.
-    pub(super) fn overviews(&self) -> Vec<Size> {
-        let sizes = |dataset: &Dataset| {
-            let band = dataset.rasterband(self.bands[0])?;
-            let count = usize::try_from(band.overview_count()?).unwrap_or(0);
-            (0..count)
-                .map(|index| band.overview(index).map(|overview| Size::new(overview.x_size(), overview.y_size())))
-                .collect()
-        };
-        self.input.read(sizes).unwrap_or_default()
-    }
-
-    fn strip_bytes(&self, rows: usize) -> Option<usize> {
-        let block = self.block();
-        if 2 * block.width <= self.size.width {
-            return None;
-        }
-        let all_bands = 1..=self.input.bands();
-        let bytes = |dataset: &Dataset| {
-            let pixel = |number| Ok(dataset.rasterband(number)?.band_type().bits() as usize / 8);
-            let by_pixel = dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|by| by == "PIXEL");
-            // Of pixels whose bands lie together GDAL keeps all bands.
-            let numbers: BTreeSet<usize> =
-                if by_pixel { all_bands.clone().collect() } else { self.bands.into_iter().collect() };
-            numbers.into_iter().map(pixel).sum::<gdal::errors::Result<usize>>()
-        };
-        let bytes = self.input.read(bytes).ok()? + self.validity.masks();
-        let blocks = self.size.height.div_ceil(block.height).min(rows.saturating_sub(1).div_ceil(block.height) + 1);
-        Some(blocks * block.height * self.size.width.div_ceil(block.width) * block.width * bytes)
-    }
-
-    /// The size of the blocks in which the file is stored.
-    pub(super) fn block(&self) -> Size {
-        let block = self.input.read(|dataset| Ok(dataset.rasterband(self.bands[0])?.block_size()));
-        block.map_or(Size::new(256, 256), |(width, height)| Size::new(width.max(1), height.max(1)))
-    }
-}
-
-/// Two parts of a window as one.
-fn join(window: Window, first: (Window, Raw), second: (Window, Raw)) -> Raw {
-    let pixels = window.size().pixels();
-    let mut values = vec![0.0; 3 * pixels];
-    let mut valid = (first.1.valid.is_some() || second.1.valid.is_some()).then(|| vec![true; pixels]);
-    for (part, raw) in [first, second] {
-        let own = part.size().pixels();
-        for row in 0..part.height {
-            let from = row * part.width;
-            let to = (part.row - window.row + row) * window.width + part.col - window.col;
-            for channel in 0..3 {
-                values[channel * pixels + to..][..part.width]
-                    .copy_from_slice(&raw.values[channel * own + from..][..part.width]);
-            }
-            if let (Some(valid), Some(own)) = (&mut valid, &raw.valid) {
-                valid[to..][..part.width].copy_from_slice(&own[from..][..part.width]);
-            }
-        }
-    }
-    Raw { values, valid }
-}
-
-fn check_bands(info: &SceneInfo, bands: [usize; 3]) -> Result<()> {
-    let shown = info.path.display();
-    let count = info.bands.len();
-    for number in bands {
-        let Some(band) = number.checked_sub(1).and_then(|index| info.bands.get(index)) else {
-            let [red, green, blue] = bands;
-            let has = if count == 1 { "1 band".to_owned() } else { format!("{count} bands") };
-            let hint = match (count, info.bands.first().map(|band| band.role)) {
-                (1, Some(crate::scene::ColourRole::Palette)) => {
-                    "Its one band is an index into a palette: turn it into colours first (gdal_translate -expand rgb)."
-                        .to_owned()
-                }
-                (1, _) => "Ask for bands 1,1,1 to take the one band as grey.".to_owned(),
-                _ => format!("Choose red, green and blue from bands 1 to {count}."),
-            };
-            return Err(Error::input(format!("{shown} has {has}, and bands {red}, {green} and {blue} were asked for"))
-                .with_hint(hint));
-        };
-        if band.pixel_type.starts_with('C') {
-            return Err(Error::input(format!("band {number} of {shown} holds complex numbers ({})", band.pixel_type))
-                .with_hint("Turn it into real numbers first, for example amplitudes."));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use gdal::raster::ColorInterpretation;
     use proptest::prelude::*;
 
@@ -389,7 +119,9 @@ mod tests {
     use super::super::test_scenes::{as_it_is, make, plane};
     use super::*;
     use crate::error::Kind;
+    use crate::geom::Size;
     use crate::scene::{MaskRequest, MaskSource, NodataValue, SceneRequest};
+    use gdal::Dataset;
     use segearth_testing::shared;
 
     fn reader(path: &str, bands: [usize; 3]) -> SceneReader {

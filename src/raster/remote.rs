@@ -1,16 +1,12 @@
 //! Reads that fail: how often, and after what wait, something is asked for again.
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::messages::Cause;
-use super::{ffi, http, messages, open};
-use crate::error::{Error, Result};
+use super::{ffi, http, messages};
 use crate::location::remote_file;
 
 /// What GDAL does unless the environment says otherwise. Folders are not listed, since a store would list all of a bucket.
@@ -121,37 +117,5 @@ pub(super) fn with_retries<T>(
         messages::warn(&format!("Retrying after a network error: {cause}."));
         wait_and_forget(names, wait);
         tried += 1;
-    }
-}
-
-/// The content of a JSON document, local or remote, of at most `most` bytes; `None` where it is no JSON.
-pub(super) fn read_json(name: &Path, most: usize) -> Result<Option<Value>> {
-    super::init();
-    let cannot = || format!("cannot read {}", name.display());
-    let shown = name.to_string_lossy();
-    let stream = streamed(name);
-    let read = || {
-        let bytes =
-            messages::attempt_read(|host| shown.contains(host), || ffi::read_file(&stream, most)).map_err(|cause| {
-                // A stream alone does not always tell the server's answer.
-                let told = stream == name || cause.status.is_some();
-                if told { cause } else { open::complaint(name).unwrap_or(cause) }
-            })?;
-        let text = String::from_utf8(bytes).map_err(|error| Cause::said(error.to_string()))?;
-        match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
-            Ok(json) => Ok(Some(json)),
-            // What comes over a network may be cut.
-            Err(error) if error.is_eof() && remote_file(name).is_some() => Err(Cause::said(error.to_string())),
-            Err(_) => Ok(None),
-        }
-    };
-    with_retries(&[name], read).map_err(|cause| Error::input(cannot()).with_source(cause))
-}
-
-/// A document from a server as it comes: those that make their answers (searches, item collections) know no ranges.
-fn streamed(name: &Path) -> Cow<'_, Path> {
-    match name.to_str().and_then(|name| name.strip_prefix("/vsicurl/http")) {
-        Some(rest) => Cow::Owned(format!("/vsicurl_streaming/http{rest}").into()),
-        None => name.into(),
     }
 }

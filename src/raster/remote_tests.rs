@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::test_scenes::{as_it_is, make, plane};
 use super::test_server::{File, Reply, Request, Server};
-use super::{SceneReader, find, inspect, remote, stamps};
+use super::{SceneReader, find, inspect, json, stamps};
 use crate::geom::{Grid, Size, Window};
 use crate::scene::{AreaRequest, SceneInfo, SceneRequest};
 
@@ -245,7 +245,7 @@ fn what_is_not_there_is_said_at_once() {
     assert!(error.to_string().contains("none.tif") && error.hint().unwrap().contains("address"), "{error}");
     let causes = error.causes().join(" ");
     assert!(causes.contains("404") && !causes.contains("tried"), "{causes}");
-    assert!(remote::read_json(Path::new("/nowhere/item.json"), 1000).is_err());
+    assert!(json::read(Path::new("/nowhere/item.json"), 1000).is_err());
 }
 
 /// What the failure of all windows says, and the requests for content after the header.

@@ -8,7 +8,7 @@
     reason = "rows and columns between the taps' first and last, for which there is room"
 )]
 
-use super::read::{Raw, Source};
+use super::band_reader::{BandReader, RawPixels};
 use crate::error::Result;
 use crate::geom::{Size, Window};
 
@@ -57,7 +57,7 @@ impl Resampler {
     }
 
     /// Reads a window of the grid.
-    pub(super) fn read(&self, source: &Source, window: Window) -> Result<Raw> {
+    pub(super) fn read(&self, source: &BandReader, window: Window) -> Result<RawPixels> {
         let [cols, rows] = [
             window.cols().map(|col| taps(col, self.scale[0], self.native.width)).collect::<Vec<_>>(),
             window.rows().map(|row| taps(row, self.scale[1], self.native.height)).collect(),
@@ -87,14 +87,14 @@ impl Resampler {
             done += fitting;
         }
         let valid = (!valid.iter().all(|&valid| valid)).then_some(valid);
-        Ok(Raw { values, valid })
+        Ok(RawPixels { values, valid })
     }
 
     /// Computes the rows of `rows`, the first of which is row `first` of the window, from the scene's rows `top..bottom`.
     #[expect(clippy::too_many_arguments, reason = "one call, of which these are the two axes and the two results")]
     fn piece(
         &self,
-        source: &Source,
+        source: &BandReader,
         window: Window,
         (left, right): (usize, usize),
         (top, bottom): (usize, usize),
@@ -107,7 +107,7 @@ impl Resampler {
         let mut sums: Vec<Option<Sums>> = vec![None; bottom - top];
         // A row of the grid that spans more rows than fit is added up bit by bit.
         let mut read = top..top;
-        let mut raw = Raw { values: Vec::new(), valid: None };
+        let mut raw = RawPixels { values: Vec::new(), valid: None };
         for (index, taps) in rows.iter().enumerate() {
             let mut total = Sums { values: vec![0.0; 3 * cols.len()], weights: vec![0.0; cols.len()] };
             for (row, &weight) in (taps.first..).zip(&taps.weights) {
@@ -158,7 +158,7 @@ fn span(taps: &[Taps]) -> (usize, usize) {
 }
 
 /// One row of the scene, weighted along its columns.
-fn weighted(raw: &Raw, row: usize, height: usize, width: usize, left: usize, cols: &[Taps]) -> Sums {
+fn weighted(raw: &RawPixels, row: usize, height: usize, width: usize, left: usize, cols: &[Taps]) -> Sums {
     let plane = width * height;
     let mut sums = Sums { values: vec![0.0; 3 * cols.len()], weights: vec![0.0; cols.len()] };
     for (col, taps) in cols.iter().enumerate() {
@@ -235,9 +235,9 @@ mod tests {
     use super::super::test_scenes::{make, plane};
     use super::*;
 
-    fn source(path: &str, size: Size, value: impl Fn(usize, usize) -> f32) -> Source {
+    fn source(path: &str, size: Size, value: impl Fn(usize, usize) -> f32) -> BandReader {
         make(path, size, &[plane(size, value)], &["TILED=YES"], |_| {});
-        Source::open(&inspect(path).unwrap(), [1, 1, 1], None).unwrap()
+        BandReader::open(&inspect(path).unwrap(), [1, 1, 1], None).unwrap()
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
             let found = resampler.read(&source, window).unwrap();
             for index in 0..window.size().pixels() {
                 let there = (row + index / width) * grid.width + col + index % width;
-                let valid = |raw: &Raw, at: usize| raw.valid.as_ref().is_none_or(|valid| valid[at]);
+                let valid = |raw: &RawPixels, at: usize| raw.valid.as_ref().is_none_or(|valid| valid[at]);
                 prop_assert_eq!(valid(&found, index), valid(&whole, there));
                 prop_assert_eq!(found.values[index].to_bits(), whole.values[there].to_bits());
             }

@@ -9,7 +9,7 @@
     reason = "pixels of a plane and its masks of the same size, and a bin that is clamped to the counts"
 )]
 
-use super::read::{Raw, Source};
+use super::band_reader::{BandReader, RawPixels};
 use crate::error::Result;
 use crate::geom::{Coverage, Region, Size, Window};
 use crate::scene::SceneInfo;
@@ -49,11 +49,11 @@ struct Moments {
 }
 
 /// Gathers the three channels' valid values.
-pub(super) fn gather(source: &Source, info: &SceneInfo) -> Result<[Distribution; 3]> {
+pub(super) fn gather(source: &BandReader, info: &SceneInfo) -> Result<[Distribution; 3]> {
     let overview = (source.size.pixels() > FULL_READ)
         .then(|| source.overviews().iter().rposition(|size| size.pixels() >= LEAST_OVERVIEW))
         .flatten();
-    let area = |source: &Source| {
+    let area = |source: &BandReader| {
         let scale = |there: usize, here: usize| there as f64 / here as f64;
         let scale = match &info.access.native {
             // The last pixels of another grid may reach beyond the scene.
@@ -75,7 +75,7 @@ pub(super) fn gather(source: &Source, info: &SceneInfo) -> Result<[Distribution;
 }
 
 /// What lies beside the area of interest is neither read nor counted.
-fn scan(source: &Source, area: Option<&Region>, full_read: usize, sample: usize) -> Result<[Distribution; 3]> {
+fn scan(source: &BandReader, area: Option<&Region>, full_read: usize, sample: usize) -> Result<[Distribution; 3]> {
     let mut channels = [(); 3].map(|()| Distribution::new(source.small_integers));
     let (pieces, read) = pieces(source.size, source.block(), full_read);
     let keep = sample as f64 / read.max(1) as f64;
@@ -85,7 +85,7 @@ fn scan(source: &Source, area: Option<&Region>, full_read: usize, sample: usize)
             Coverage::Everything => None,
             Coverage::Part(wanted) => Some(wanted),
         };
-        let Raw { values, valid } = source.raw(window)?;
+        let RawPixels { values, valid } = source.raw(window)?;
         for (channel, plane) in channels.iter_mut().zip(values.chunks_exact(window.size().pixels())) {
             let valid = |index: usize| {
                 valid.as_ref().is_none_or(|valid| valid[index]) && wanted.as_ref().is_none_or(|wanted| wanted[index])

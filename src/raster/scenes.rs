@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::containers::inspect_scene;
 use super::resample::Resampler;
-use super::{alpha, area, inspect, mosaic, stac};
+use super::{alpha, area, inspect, mosaic, stac, stac_item};
 use crate::crs;
 use crate::error::{Error, Result};
 use crate::scene::{BandFiles, Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
@@ -33,7 +33,7 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
             scenes.push(of_files(bands)?);
             continue;
         }
-        match stac::items(file, stac::Choice { assets: &request.assets, bands: &request.bands })? {
+        match stac::items(file, stac_item::Choice { assets: &request.assets, bands: &request.bands })? {
             None => scenes.push(inspect_scene(file)?),
             Some(found) => {
                 let first = scenes.len();
@@ -78,7 +78,7 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
         .collect()
 }
 
-fn of_item(item: &stac::Item) -> Result<SceneInfo> {
+fn of_item(item: &stac_item::Item) -> Result<SceneInfo> {
     let mut notes = item.notes.clone();
     let layers = item.assets.iter().map(|asset| {
         let mut layer = inspect(&asset.file)?;

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::remote;
-use super::stac::{self, Choice, Found, Item, MAX_BYTES};
+use super::json;
+use super::stac_item::{self, Choice, Item};
 use crate::error::{Context as _, Error, Result};
 use crate::location::{beside, is_remote, plain};
+
+/// A page of a catalogue has some hundred items of some 20 kB.
+pub(super) const MAX_BYTES: usize = 64 << 20;
 
 /// Items of one search, collection or catalog; more were hardly meant.
 const MAX_ITEMS: usize = 10_000;
@@ -20,6 +23,14 @@ const MAX_PAGES: usize = 1_000;
 const MAX_DOCUMENTS: usize = 12_000;
 /// Catalogs within catalogs.
 const MAX_DEPTH: usize = 5;
+
+/// What a document of STAC's leads to.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Found {
+    pub items: Vec<Item>,
+    /// What is to be said of it.
+    pub note: Option<String>,
+}
 
 /// Whether a document is one of STAC's: an item or a collection of them (not any GeoJSON), a collection, a catalog.
 pub(super) fn is_stac(json: &Value) -> bool {
@@ -112,7 +123,7 @@ impl Walk<'_> {
                 .with_hint("Name a collection of it, or an item collection with the items that are meant."));
         }
         self.read.insert(name.clone(), what.clone());
-        let json = remote::read_json(name, MAX_BYTES)
+        let json = json::read(name, MAX_BYTES)
             .input(|| format!("cannot read {what} of {root}, {}", shown(name)))?
             .filter(is_stac)
             .ok_or_else(|| Error::input(format!("{what} of {root}, {}, is no document of STAC's", shown(name))))?;
@@ -129,7 +140,7 @@ impl Walk<'_> {
     }
 
     fn item(&mut self, feature: &Value, name: &Path) -> Result<()> {
-        let item = stac::item(feature, name, self.choice)?;
+        let item = stac_item::item(feature, name, self.choice)?;
         let files = item.assets.iter().map(|asset| asset.file.clone()).collect();
         if self.known.insert((item.id.clone(), files)) {
             if self.items.len() >= MAX_ITEMS {

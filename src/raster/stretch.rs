@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::read::Source;
+use super::band_reader::BandReader;
 use super::sample::{self, Distribution};
 use crate::error::{Error, Result};
 use crate::scene::{SceneInfo, StretchMethod, StretchPlan, ValueRange, joins_bands};
@@ -37,7 +37,7 @@ impl Stretch {
     }
 
     /// `None`: there is nothing to compute it from, because no pixel holds data.
-    pub(super) fn settle(plan: &StretchPlan, source: &Source, info: &SceneInfo) -> Result<Option<Self>> {
+    pub(super) fn settle(plan: &StretchPlan, source: &BandReader, info: &SceneInfo) -> Result<Option<Self>> {
         if !(plan.gamma > 0.0 && plan.gamma.is_finite()) {
             return Err(Error::input(format!("the stretch's gamma is {} and must be above 0", plan.gamma)));
         }
@@ -96,7 +96,7 @@ fn given(ranges: [ValueRange; 3]) -> Result<[ValueRange; 3]> {
     Ok(ranges)
 }
 
-fn estimate(plan: &StretchPlan, source: &Source, info: &SceneInfo) -> Result<Option<[ValueRange; 3]>> {
+fn estimate(plan: &StretchPlan, source: &BandReader, info: &SceneInfo) -> Result<Option<[ValueRange; 3]>> {
     let mut channels = sample::gather(source, info)?;
     if channels.iter().any(Distribution::is_empty) {
         return Ok(None);

@@ -5,7 +5,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "pixels of planes of one size")]
 
-use super::read::{Raw, Source};
+use super::band_reader::{BandReader, RawPixels};
 use crate::error::Result;
 use crate::geom::{Size, Window};
 use crate::location::is_remote;
@@ -36,7 +36,7 @@ pub struct Survey {
 /// # Errors
 /// Bands that are not there, or pixels that cannot be read.
 pub fn survey(info: &SceneInfo, bands: [usize; 3]) -> Result<Survey> {
-    let source = Source::open(info, bands, None)?;
+    let source = BandReader::open(info, bands, None)?;
     let seen = Seen::of(&source, info)?;
     let valid = seen.valid.iter().filter(|valid| **valid).count();
     let mut survey = Survey { notes: Vec::new(), empty: valid == 0 };
@@ -62,13 +62,13 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(source: &Source, info: &SceneInfo) -> Result<Self> {
+    fn of(source: &BandReader, info: &SceneInfo) -> Result<Self> {
         if source.size.pixels() <= WHOLE {
             return Self::read(source, &[vec![source.size.window()]], true);
         }
         let overview = source.overviews().iter().rposition(|size| (LEAST..=4 * WHOLE).contains(&size.pixels()));
         if let Some(index) = overview {
-            let source = Source::open(info, source.bands, Some(index))?;
+            let source = BandReader::open(info, source.bands, Some(index))?;
             return Self::read(&source, &[vec![source.size.window()]], false);
         }
         let spots_per_side = if info.files().iter().any(|file| is_remote(file)) { REMOTE_SPOTS } else { SPOTS };
@@ -76,7 +76,7 @@ impl Seen {
     }
 
     /// Puts windows together, those of a row beside each other.
-    fn read(source: &Source, windows: &[Vec<Window>], all: bool) -> Result<Self> {
+    fn read(source: &BandReader, windows: &[Vec<Window>], all: bool) -> Result<Self> {
         let width = windows.first().map_or(0, |row| row.iter().map(|window| window.width).sum());
         let height = windows.iter().filter_map(|row| row.first()).map(|window| window.height).sum();
         let size = Size::new(width, height);
@@ -85,7 +85,7 @@ impl Seen {
         for row in windows {
             let mut left = 0;
             for window in row {
-                let Raw { values, valid } = source.raw(*window)?;
+                let RawPixels { values, valid } = source.raw(*window)?;
                 let pixels = window.size().pixels();
                 for at in 0..pixels {
                     let to = (top + at / window.width) * width + left + at % window.width;

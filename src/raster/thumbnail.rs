@@ -7,9 +7,10 @@ use std::path::Path;
 use gdal::raster::{Buffer, ResampleAlg};
 use gdal::{DriverManager, raster::RasterCreationOptions};
 
+use super::band_reader::RawPixels;
 use super::input::Input;
 use super::messages;
-use super::read::{Raw, SceneReader};
+use super::read::SceneReader;
 use super::resample::Resampler;
 use crate::atomic::AtomicFile;
 use crate::error::{Context, Result};
@@ -39,7 +40,7 @@ impl SceneReader {
         let source = overview.as_ref().unwrap_or(self.source());
         let scale = |there: usize, here: usize| there as f64 / here as f64;
         let scale = [scale(source.size.width, size.width), scale(source.size.height, size.height)];
-        let Raw { values: mut planes, valid } = Resampler::new(source.size, scale).read(source, size.window())?;
+        let RawPixels { values: mut planes, valid } = Resampler::new(source.size, scale).read(source, size.window())?;
         for (channel, plane) in planes.chunks_exact_mut(size.pixels()).enumerate() {
             self.stretch().apply(channel, plane);
         }
