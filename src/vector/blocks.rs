@@ -361,10 +361,11 @@ mod tests {
             houses.push(drawn::turned(vec![corners], angle, (55.3, 54.6)).remove(0));
             from += width;
         }
+        let alone: Vec<_> = houses.iter().map(|house| vec![house.clone()]).collect();
         let mut exact = vec![0u16; SIDE * SIDE];
         for (at, label) in exact.iter_mut().enumerate() {
             let point = ((at % SIDE) as f64 + 0.5, (at / SIDE) as f64 + 0.5);
-            let house = houses.iter().position(|house| drawn::inside(&vec![house.clone()], point));
+            let house = alone.iter().position(|house| drawn::inside(house, point));
             *label = house.map_or(0, |house| 1 + house as u16 % 2);
         }
         let mut noisy = exact.clone();

@@ -315,17 +315,19 @@ pub mod tests {
         let mut random = Random(11);
         let mut mask = BitGrid::new(400, 400);
         let mut labels = vec![0u16; 400 * 400];
-        for row in 0..12 {
-            for col in 0..12 {
+        for row in 0..12usize {
+            for col in 0..12usize {
                 // One to three pixels between them, every block turned a little; labels 1 and 2 may touch.
                 let truth = turned(
                     vec![rectangle(random.between(18.0, 31.0), random.between(18.0, 31.0))],
                     random.between(-0.3, 0.3),
-                    (20.0 + 32.0 * f64::from(col), 20.0 + 32.0 * f64::from(row)),
+                    (20.0 + 32.0 * col as f64, 20.0 + 32.0 * row as f64),
                 );
                 let label = 1 + ((row + col) % 2) as u16;
-                for y in 0..400usize {
-                    for x in 0..400usize {
+                // No block reaches further from its centre.
+                let around = |at: usize| (20 + 32 * at).saturating_sub(28)..(20 + 32 * at + 28).min(400);
+                for y in around(row) {
+                    for x in around(col) {
                         if inside(&truth, (x as f64 + 0.5, y as f64 + 0.5)) && random.next() > 0.02 {
                             labels[y * 400 + x] = label;
                         }

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use segearth_testing::shared;
+use segearth_testing::{processor_time, shared};
 
 use super::testing::{Pickler, file, floats, safetensors, small, tiny_sizes, torch_zip, zip};
 use super::*;

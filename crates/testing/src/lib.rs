@@ -17,6 +17,7 @@ use std::io::Write as _;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use std::{env, io, thread};
 
 /// What has been recorded by this process: a test may come to the same reason several times.
@@ -57,6 +58,14 @@ pub fn skipped(reason: &str) {
     }
 }
 
+/// Returns the processor time of this thread, which unlike the clock does not count that of other programs. Zero where the system
+/// does not tell.
+pub fn processor_time() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = told.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or(0))
+}
+
 /// Returns the name of the running test: that of its thread, which the harness names so unless it runs all tests on the main
 /// thread. Then the place of the call stands for the test.
 fn running_test(place: &Location) -> String {
@@ -84,6 +93,16 @@ mod tests {
         let recorded = std::fs::read_to_string(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
         assert_eq!(recorded, "no AMX\ta::b\nno NVRTC\ta::c\n");
+    }
+
+    #[test]
+    fn processor_time_grows_with_work() {
+        let begun = processor_time();
+        let mut sum = 0u64;
+        while processor_time() - begun < Duration::from_millis(20) {
+            sum = std::hint::black_box((0..10_000u64).fold(sum, u64::wrapping_add));
+        }
+        assert!(processor_time() > begun);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub const MOST_SECONDS: f64 = 10.0;
 /// Memory that no input may make it take.
 pub const MOST_MEMORY: u64 = 1_000_000_000;
 /// When it is killed, by the clock: a run may have to wait for others.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(300);
 
 pub struct Ended {
     /// `None`: by a signal.

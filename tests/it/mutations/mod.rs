@@ -63,7 +63,7 @@ fn number(name: &str, otherwise: usize) -> usize {
 
 #[test]
 fn mutations_are_taken_or_refused() {
-    let (count, seed) = (number("SEGEARTH_MUTATIONS", 120), number("SEGEARTH_MUTATIONS_SEED", 1) as u64);
+    let (count, seed) = (number("SEGEARTH_MUTATIONS", 60), number("SEGEARTH_MUTATIONS_SEED", 1) as u64);
     let only = std::env::var("SEGEARTH_MUTATIONS_ONLY").ok();
     let mut cases: Vec<(usize, usize)> = KINDS
         .iter()

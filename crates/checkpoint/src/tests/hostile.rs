@@ -59,9 +59,9 @@ fn modules_that_share_modules_do_not_explode() {
         pickler.op(b'q').op(0).text("b").op(b'h').op(0).op(b'u').op(b'b');
     }
     let bytes = zip(&[("n/data.pkl", pickler.finish()), ("n/data/0", floats(&[1.])), ("n/constants.pkl", vec![])]);
-    let start = Instant::now();
+    let start = processor_time();
     assert!(refused(&bytes).contains("attributes"));
-    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(processor_time() - start < Duration::from_secs(5));
 }
 
 #[test]
@@ -160,12 +160,13 @@ fn mutate(bytes: &mut Vec<u8>, rng: &mut TestRng) {
 /// No panic, no hang, and an error that is the file's fault.
 fn survive(bytes: &[u8], path: &Path) {
     std::fs::write(path, bytes).unwrap();
-    let start = Instant::now();
+    let start = processor_time();
     let results = [read_clip(path).map(drop), read_upsampler(path).map(drop)];
     for error in results.into_iter().filter_map(Result::err) {
         assert_eq!(error.exit_code(), 1, "{}", whole(&error));
     }
-    assert!(start.elapsed() < Duration::from_secs(10), "a mutated checkpoint takes {:?}", start.elapsed());
+    let took = processor_time() - start;
+    assert!(took < Duration::from_secs(10), "a mutated checkpoint takes {took:?}");
 }
 
 /// Mutations of the whole file: most hit numbers or the zip's own records.
