@@ -1,4 +1,4 @@
-//! Hands on where torch-sys found libtorch, so that whatever links this crate can find it when it runs.
+//! Passes on the folder in which torch-sys found libtorch, so that executables that link this crate find it at run time.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

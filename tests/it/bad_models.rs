@@ -35,9 +35,9 @@ fn checkpoints_that_are_none() {
     work.write("random.pt", [b"\xfe\xed".as_slice(), &noise(5000)].concat());
     assert_snapshot!(refused("random.pt"), @r"
     error: cannot read the checkpoint random.pt
-      cause: the file is of no known layout (it starts with the bytes fe ed 00 0b 16 10 2d 3d)
+      cause: the file format is not known (the first bytes are fe ed 00 0b 16 10 2d 3d)
 
-    hint: Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.
+    hint: Supported are OpenAI's TorchScript archives, state dicts saved with torch.save (OpenAI's or open_clip's names), safetensors files of CLIPModel or open_clip, and Lightning checkpoints of jbu_one or jbu_stack.
     ");
     work.write("empty.pt", "");
     assert_snapshot!(refused("empty.pt"), @r"
@@ -48,7 +48,7 @@ fn checkpoints_that_are_none() {
     ");
     assert_snapshot!(refused("none.pt"), @r"
     error: cannot read the checkpoint none.pt
-      cause: the file cannot be opened
+      cause: cannot open the file
       cause: No such file or directory (os error 2)
 
     hint: Check the path.
@@ -56,16 +56,16 @@ fn checkpoints_that_are_none() {
     fs::create_dir(work.path("folder")).expect("a folder");
     assert_snapshot!(refused("folder"), @r"
     error: cannot read the checkpoint folder
-      cause: it is a folder, not a file
+      cause: the path is a folder, not a file
 
     hint: Give the file itself, for example the model.safetensors inside.
     ");
     work.write("zip.pt", zip(&[("archive/data/0".to_owned(), b"numbers".to_vec())]));
     assert_snapshot!(refused("zip.pt"), @r"
     error: cannot read the checkpoint zip.pt
-      cause: it is a zip archive without a data.pkl, not one of torch.save
+      cause: the file is a zip archive without a data.pkl, not a file of torch.save
 
-    hint: Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.
+    hint: Supported are OpenAI's TorchScript archives, state dicts saved with torch.save (OpenAI's or open_clip's names), safetensors files of CLIPModel or open_clip, and Lightning checkpoints of jbu_one or jbu_stack.
     ");
     let whole = fs::read(work.path("clip.pt")).expect("the CLIP");
     work.write("cut.pt", &whole[..whole.len() / 2]);
@@ -73,7 +73,7 @@ fn checkpoints_that_are_none() {
     error: cannot read the checkpoint cut.pt
       cause: the zip archive has no end record
 
-    hint: The file is cut short or damaged: download it again.
+    hint: The file is truncated or damaged: download it again.
     ");
     let mut damaged = whole;
     let middle = damaged.len() / 2;
@@ -88,10 +88,10 @@ fn checkpoints_of_other_networks() {
     let work = with_weights();
     let refused = |clip: &str| work.refused(&import(clip, "merges.txt", "none", ""));
     assert_snapshot!(refused("upsampler.ckpt"), @r"
-    error: cannot take upsampler.ckpt as CLIP weights
-      cause: these are weights of an upsampler (it has the tensor upsampler.fixup_proj.1.bias)
+    error: cannot read upsampler.ckpt as CLIP weights
+      cause: these are weights of an upsampler (they have the tensor upsampler.fixup_proj.1.bias)
 
-    hint: CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and their like, from OpenAI, open_clip, RemoteCLIP, GeoRSCLIP or Hugging Face's CLIPModel.
+    hint: CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and others, from OpenAI, open_clip, RemoteCLIP, GeoRSCLIP or Hugging Face's CLIPModel.
     ");
 
     let zeros = |size: &[i64]| Tensor::zeros(size, (Kind::Float, tch::Device::Cpu));
@@ -104,10 +104,10 @@ fn checkpoints_of_other_networks() {
     ];
     Tensor::write_safetensors(&resnet, work.path("resnet.safetensors")).expect("a file");
     assert_snapshot!(refused("resnet.safetensors"), @r"
-    error: cannot take resnet.safetensors as CLIP weights
-      cause: tensors that have no place in the network: bn1.weight float32 (64), conv1.weight float32 (64, 3, 7, 7), fc.bias float32 (1000), fc.weight float32 (1000, 512), layer1.0.conv1.weight float32 (64, 64, 3, 3)
+    error: cannot read resnet.safetensors as CLIP weights
+      cause: unknown tensors: bn1.weight float32 (64), conv1.weight float32 (64, 3, 7, 7), fc.bias float32 (1000), fc.weight float32 (1000, 512), layer1.0.conv1.weight float32 (64, 64, 3, 3)
 
-    hint: Only weights of the plain networks are read: CLIP with a vision transformer, SimFeatUp's jbu_one and jbu_stack.
+    hint: Supported are CLIP with a vision transformer, and the upsamplers jbu_one and jbu_stack.
     ");
     // libtorch's own archive of tensors, which holds no pickled state dict of this form.
     Tensor::save_multi(&resnet, work.path("resnet.pt")).expect("a file");
@@ -124,10 +124,10 @@ fn checkpoints_of_other_networks() {
     ];
     Tensor::write_safetensors(&clip_resnet, work.path("rn50.safetensors")).expect("a file");
     assert_snapshot!(refused("rn50.safetensors"), @r"
-    error: cannot take rn50.safetensors as CLIP weights
-      cause: these are weights of a CLIP with a ResNet (it has the tensor visual.layer1.0.conv1.weight)
+    error: cannot read rn50.safetensors as CLIP weights
+      cause: these are weights of a CLIP with a ResNet (they have the tensor visual.layer1.0.conv1.weight)
 
-    hint: CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and their like, from OpenAI, open_clip, RemoteCLIP, GeoRSCLIP or Hugging Face's CLIPModel.
+    hint: CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and others, from OpenAI, open_clip, RemoteCLIP, GeoRSCLIP or Hugging Face's CLIPModel.
     ");
 }
 
@@ -150,27 +150,27 @@ fn a_tensor_that_is_missing_or_misshapen_is_named_with_the_shapes() {
     assert!(whole.iter().any(|(other, _)| other == name), "{:?}", whole.iter().map(|(n, _)| n).collect::<Vec<_>>());
     let missing = whole.iter().filter(|(other, _)| other != name).map(|(name, tensor)| (name.as_str(), tensor.copy()));
     assert_snapshot!(refused(missing.collect()), @r"
-    error: cannot take clip.safetensors as CLIP weights
+    error: cannot read clip.safetensors as CLIP weights
       cause: the tensor visual.transformer.resblocks.1.mlp.c_fc.weight of shape (256, 64) is missing
 
-    hint: Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.
+    hint: Supported are OpenAI's TorchScript archives, state dicts saved with torch.save (OpenAI's or open_clip's names), safetensors files of CLIPModel or open_clip, and Lightning checkpoints of jbu_one or jbu_stack.
     ");
     let misshapen = whole.iter().map(|(other, tensor)| {
         (other.as_str(), if other == name { tensor.narrow(0, 0, 5).contiguous() } else { tensor.copy() })
     });
     assert_snapshot!(refused(misshapen.collect()), @r"
-    error: cannot take clip.safetensors as CLIP weights
-      cause: the tensor visual.transformer.resblocks.1.mlp.c_fc.weight has shape (5, 64), (256, 64) is expected
+    error: cannot read clip.safetensors as CLIP weights
+      cause: the tensor visual.transformer.resblocks.1.mlp.c_fc.weight has shape (5, 64), not (256, 64)
 
-    hint: The file is damaged, or of a network that is put together otherwise: give the published one.
+    hint: The file is damaged, or of a network with another architecture: use the published file.
     ");
     let extra = whole.iter().map(|(name, tensor)| (name.as_str(), tensor.copy()));
     let extra = extra.chain([("visual.adapter.weight", Tensor::zeros([4, 4], (Kind::Float, tch::Device::Cpu)))]);
     assert_snapshot!(refused(extra.collect()), @r"
-    error: cannot take clip.safetensors as CLIP weights
-      cause: tensors that have no place in the network: visual.adapter.weight float32 (4, 4)
+    error: cannot read clip.safetensors as CLIP weights
+      cause: unknown tensors: visual.adapter.weight float32 (4, 4)
 
-    hint: Only weights of the plain networks are read: CLIP with a vision transformer, SimFeatUp's jbu_one and jbu_stack.
+    hint: Supported are CLIP with a vision transformer, and the upsamplers jbu_one and jbu_stack.
     ");
 }
 
@@ -199,10 +199,10 @@ fn tokenizers_upsamplers_and_windows_that_do_not_fit() {
     hint: Give the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "clip.pt", "")), @r"
-    error: cannot take clip.pt as an upsampler
-      cause: it has neither the tensor upsampler.up.range_temp nor upsampler.up1.range_temp (it starts with ln_final.bias, ln_final.weight, logit_scale)
+    error: cannot read clip.pt as an upsampler
+      cause: the file has neither the tensor upsampler.up.range_temp nor upsampler.up1.range_temp (its first tensors are ln_final.bias, ln_final.weight, logit_scale)
 
-    hint: The upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp) are supported, as their authors save them.
+    hint: Supported are the upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp), as their authors save them.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "none", "--window 100")), @r"
     error: a window of 100 pixels does not hold whole patches of 16 pixels

@@ -87,7 +87,7 @@ fn a_configuration_beside_a_pickle_decides() {
     let made = import(&work, "weights/clip.pt", "ignored", "");
     assert!(
         made.stderr.contains(
-            "note: open_clip_config.json beside the weights is of other weights and was not followed: it says embed_dim = 512, and the \
+            "note: open_clip_config.json beside the weights does not match them and was ignored: it says embed_dim = 512, the \
              weights have 32."
         ),
         "{}",
@@ -101,10 +101,10 @@ fn a_configuration_beside_a_pickle_decides() {
         r#"{"model_cfg": {"vision_cfg": {"width": 64, "pool_type": "avg", "patch_dropout": 0.5}, "text_cfg": {"no_causal_mask": true}}}"#,
     );
     assert_snapshot!(refused(&work, "weights/clip.pt"), @r#"
-    error: cannot take weights/clip.pt as CLIP weights
-      cause: open_clip_config.json beside the weights asks for what is not supported: text_cfg.no_causal_mask = true, vision_cfg.pool_type = "avg"
+    error: cannot read weights/clip.pt as CLIP weights
+      cause: open_clip_config.json beside the weights has unsupported options: text_cfg.no_causal_mask = true, vision_cfg.pool_type = "avg"
 
-    hint: A CLIP as OpenAI and open_clip build it by default is supported. If the configuration belongs to other weights, keep these in a folder of their own.
+    hint: The default architecture of OpenAI's and open_clip's CLIP is supported. If the configuration belongs to other weights, move these to a separate folder.
     "#);
 }
 
@@ -145,7 +145,7 @@ fn weights_in_several_files_are_imported_and_all_of_them_recorded() {
     assert_eq!(labels("whole.tif"), labels("one.tif"));
     let said = refused(&work, "weights/model-00001-of-00002.safetensors");
     assert!(
-        said.contains("it is file 1 of 2 of the weights, which model.safetensors.index.json puts together"),
+        said.contains("the file is number 1 of 2 of the weights, which model.safetensors.index.json lists"),
         "{said}"
     );
 }
@@ -165,10 +165,10 @@ fn weights_with_what_is_no_number_are_refused() {
         .collect();
     Tensor::write_safetensors(&changed, work.path("weights/nan.safetensors")).expect("a file");
     assert_snapshot!(refused(&work, "weights/nan.safetensors"), @"
-    error: cannot take weights/nan.safetensors as CLIP weights
-      cause: the tensor visual.transformer.resblocks.1.ln_1.weight holds NaN at place 3 of 64
+    error: cannot read weights/nan.safetensors as CLIP weights
+      cause: the tensor visual.transformer.resblocks.1.ln_1.weight has the value NaN at index 3 of 64
 
-    hint: The training diverged, or the file is damaged: give an earlier checkpoint, or download it again.
+    hint: The training diverged, or the file is damaged: use an earlier checkpoint, or download it again.
     ");
 }
 

@@ -1,14 +1,14 @@
-//! Files that hold weights, or lead to them, in a form that is not read here: each is named, with the way out.
+//! Errors on files of weights in formats that are not supported, with what to do instead.
 
 use std::path::Path;
 
 use segearth_error::Error;
 
-const OTHER_FILE: &str = "Give the PyTorch or safetensors file of the same weights (pytorch_model.bin, model.safetensors), which \
-                          publishers keep beside it, or convert it with the program that wrote it.";
-const UNPACK: &str = "Unpack it, and give the checkpoint inside.";
+const OTHER_FILE: &str = "Use the PyTorch or safetensors file of the same weights (pytorch_model.bin, model.safetensors), which \
+                          publishers usually offer too, or convert the file with the program that wrote it.";
+const UNPACK: &str = "Unpack it, and use the checkpoint inside.";
 
-/// What a file is that starts with these bytes (up to 512), if it is one that we know and do not read.
+/// Returns the error on a file that begins with `head` (up to 512 bytes), if its format is known and not supported.
 pub fn refused(head: &[u8]) -> Option<Error> {
     let text = head.trim_ascii_start();
     let is_text = |start: &str| text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start.as_bytes()));
@@ -42,12 +42,12 @@ pub fn refused(head: &[u8]) -> Option<Error> {
     Some(Error::input(format!("the file is {what}")).with_hint(hint))
 }
 
-/// A protobuf message whose first field is a version from 3 on and whose second one is text, the producer's name.
+/// Recognises a protobuf message with a version from 3 on as first field and the name of the producer as second.
 fn is_onnx(head: &[u8]) -> bool {
     matches!(head, [0x08, 3..=30, 0x12, len, name @ ..] if name.iter().take((*len).into()).all(u8::is_ascii_graphic))
 }
 
-/// A map whose first key is a name.
+/// Recognises a map whose first key is an identifier.
 fn is_msgpack(head: &[u8]) -> bool {
     let key = match head {
         [0x81..=0x8f, key @ ..] | [0xde, _, _, key @ ..] | [0xdf, _, _, _, _, key @ ..] => key,
@@ -61,19 +61,19 @@ fn is_msgpack(head: &[u8]) -> bool {
     name.is_some_and(|name| name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'))
 }
 
-/// A folder in place of a file: what it holds that could be meant.
+/// Returns the error on a folder in place of a file, with the likely files in it.
 pub fn folder(path: &Path) -> Error {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     if names.iter().any(|name| name == "saved_model.pb") {
-        return Error::input("it is a TensorFlow SavedModel (a folder with saved_model.pb)").with_hint(OTHER_FILE);
+        return Error::input("the folder is a TensorFlow SavedModel (it has saved_model.pb)").with_hint(OTHER_FILE);
     }
     if names.iter().any(|name| name == "data.pkl") {
-        return Error::input("it is an unpacked archive of torch.save")
+        return Error::input("the folder is an unpacked file of torch.save")
             .with_hint("Give the archive as it was downloaded.");
     }
-    let error = Error::input("it is a folder, not a file");
+    let error = Error::input("the path is a folder, not a file");
     let weights: Vec<&str> = names.iter().map(String::as_str).filter(|name| may_be_weights(name)).take(5).collect();
     error.with_hint(match weights.as_slice() {
         [] => "Give the file itself, for example the model.safetensors inside.".to_owned(),
@@ -81,7 +81,7 @@ pub fn folder(path: &Path) -> Error {
     })
 }
 
-/// By its name, a checkpoint or the index of one, and not one of several files of weights.
+/// Returns whether a name is that of a checkpoint or the index of one, but not of one shard of several.
 pub fn may_be_weights(name: &str) -> bool {
     let name = name.to_lowercase();
     let endings = [".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".index.json"];
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_of_others_are_named() {
+    fn unsupported_formats_are_named() {
         let mut tar = vec![b'a'; 300];
         tar[257..262].copy_from_slice(b"ustar");
         for (head, what) in [

@@ -1,5 +1,5 @@
-//! What `torch.save` wrote before PyTorch 1.6: five pickles one after the other (a magic number, the version, the machine,
-//! the object, the storages' keys), then for every key its count as int64 and its numbers.
+//! Files of `torch.save` before PyTorch 1.6: five pickles in sequence (magic number, version, machine, object, keys of the
+//! storages), then for each key the count as int64 and the numbers.
 
 use std::collections::HashMap;
 
@@ -16,17 +16,18 @@ pub const MAGIC: [u8; 15] = [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 
 
 const VERSION: i64 = 1001;
 
+/// Reads a file.
 pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     let head = source.read_vec(0, source.len().min(MAX_PICKLE))?;
     let mut at = MAGIC.len();
     let mut next = |what: &str| {
-        let parsed = pickle::parse(head.get(at..).unwrap_or_default()).input(|| format!("{what} cannot be read"))?;
+        let parsed = pickle::parse(head.get(at..).unwrap_or_default()).input(|| format!("cannot read {what}"))?;
         at += parsed.len;
         Ok::<_, Error>(parsed)
     };
     let version = next("the version")?;
     if *version.get(version.root) != Value::Int(VERSION) {
-        return Err(Error::input(format!("its format is not version {VERSION}"))
+        return Err(Error::input(format!("the format is not version {VERSION}"))
             .with_hint("Save it again with a current PyTorch."));
     }
     let machine = next("the description of the machine")?;
@@ -34,17 +35,16 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
         && let Some(little) = machine.entry(pairs, "little_endian")
         && *machine.get(little) != Value::Bool(true)
     {
-        return Err(
-            Error::input("it was saved on a big-endian machine").with_hint("Save it again on a little-endian machine.")
-        );
+        return Err(Error::input("the file was saved on a big-endian machine")
+            .with_hint("Save it again on a little-endian machine."));
     }
     let object = next("the state dict")?;
     let keys = next("the list of storages")?;
     let Value::List(keys_in_order) = keys.get(keys.root) else {
-        return Err(Error::input("its list of storages is no list"));
+        return Err(Error::input("the list of storages is not a list"));
     };
 
-    // The sizes in the data section depend on each storage's type, which only the state dict's pickle knows.
+    // The sizes in the data section depend on the type of each storage, which only the pickle of the state dict has.
     let sizes: HashMap<&str, u64> = object
         .values
         .iter()
@@ -56,9 +56,9 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     let mut extents = HashMap::new();
     let mut start = at as u64;
     for &key in keys_in_order {
-        let key = keys.str(key).ok_or_else(|| Error::input("a storage's key is no text"))?;
+        let key = keys.str(key).ok_or_else(|| Error::input("the key of a storage is not text"))?;
         let Some(size) = sizes.get(key) else {
-            return Err(Error::input(format!("the storage {key:?} is of no type that we read")));
+            return Err(Error::input(format!("the type of the storage {key:?} is not supported")));
         };
         let count = source.read_vec(start, 8)?;
         let extent = <[u8; 8]>::try_from(count)
@@ -67,7 +67,7 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
             .and_then(|len| source.extent(start + 8, len))
             .ok_or_else(|| {
                 Error::input(format!("the storage {key:?} claims more bytes than the file has"))
-                    .with_hint("The file is cut short or damaged: download it again.")
+                    .with_hint("The file is truncated or damaged: download it again.")
             })?;
         start = extent.start + extent.len;
         extents.insert(key, extent);
@@ -85,7 +85,7 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
             _ => None,
         };
         let extent =
-            extent.ok_or_else(|| Error::input(format!("the numbers of the tensor {name:?} are not in the file")))?;
+            extent.ok_or_else(|| Error::input(format!("the file does not have the numbers of the tensor {name:?}")))?;
         loader.load(&mut checkpoint, name, tensor, *extent, None)?;
     }
     Ok(checkpoint)

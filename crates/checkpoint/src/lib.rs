@@ -1,5 +1,4 @@
-//! Weights in: reads the files that users have into plain, named tensors, and those into the two sets of weights that the
-//! networks are built from.
+//! Reads checkpoints: files of any known layout to named tensors, and these to the weights of a CLIP or an upsampler.
 //!
 //! ```text
 //!  file ─► source ─┬─ zip ─┬─ pickle ─► torch ──┐
@@ -9,14 +8,14 @@
 //!                  └─ index ─► sharded (each) ───┘
 //! ```
 //!
-//! A checkpoint comes from anywhere, so it is data and nothing else. Pickles are parsed by a small stack machine of our own
-//! that knows how to make a tensor and how to make nothing else; every size is compared with the bytes that are there before
-//! anything is allocated; nothing is ever decompressed. The tensors are read one by one, so the memory needed is that of the
-//! tensors themselves.
+//! Checkpoints are untrusted data. Pickles are parsed by a small stack machine that can create tensors and containers and executes
+//! nothing; every size is compared with the bytes in the file before anything is allocated; nothing is decompressed. Tensors are
+//! read one by one, so that the memory needed is that of the tensors.
 
 #![warn(missing_docs)]
 
 mod clip;
+mod clip_sizes;
 mod config;
 mod foreign;
 mod legacy;
@@ -37,7 +36,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use clip::{ClipSizes, ClipWeights};
+pub use clip::ClipWeights;
+pub use clip_sizes::ClipSizes;
 pub use config::{Activation, KnownActivation, ModelConfig, PixelStatistics};
 pub use tensor::{Dtype, TensorData};
 pub use upsampler::{UpsamplerKind, UpsamplerWeights};
@@ -45,17 +45,17 @@ pub use upsampler::{UpsamplerKind, UpsamplerWeights};
 use segearth_error::{Context, Error, Result};
 use source::ByteSource;
 
-/// No more than this is ever read into memory from one checkpoint: twice the largest CLIP in common use, in float32.
+/// Most bytes of tensors in a checkpoint: twice the largest CLIP in common use, in float32.
 const MAX_TENSOR_BYTES: u64 = 24 << 30;
 
-/// How a checkpoint's file is laid out, found from its content, never from its name.
+/// The layout of a checkpoint's file, detected by its content, not its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// What `torch.save` writes since PyTorch 1.6: a zip archive with a pickle.
+    /// As `torch.save` writes it since PyTorch 1.6: a zip archive with a pickle.
     TorchZip,
-    /// What `torch.save` wrote before: pickles, then the storages' bytes.
+    /// As `torch.save` wrote it before: pickles, then the bytes of the storages.
     TorchLegacy,
-    /// What `torch.jit.save` writes: OpenAI distributes CLIP so.
+    /// As `torch.jit.save` writes it; the layout of the CLIPs that OpenAI publishes.
     TorchScript,
     /// A header in JSON, then the tensors' bytes.
     Safetensors,
@@ -72,24 +72,24 @@ impl fmt::Display for Layout {
     }
 }
 
-/// The named tensors of a checkpoint, as the file names them but for a `module.` before every name.
+/// The tensors of a checkpoint under the names of the file, without a common prefix `module.`.
 #[derive(Debug)]
 pub struct Checkpoint {
     /// How the file stores its tensors.
     pub layout: Layout,
     /// The tensors by name.
     pub tensors: BTreeMap<String, TensorData>,
-    /// Entries of the state dict that are no tensors we can read, and what they are instead: only for messages.
+    /// Entries of the state dict that are not supported tensors, and what they are, for messages.
     pub others: BTreeMap<String, String>,
 }
 
 /// Reads every tensor of a checkpoint's state dict, from one file or from those that an index names.
 ///
 /// # Errors
-/// The file cannot be read, is none of the layouts of [`Layout`], is damaged, or claims sizes that it does not have.
+/// The file cannot be read, has none of the layouts of [`Layout`], or is damaged.
 pub fn read(path: &Path) -> Result<Checkpoint> {
     let read = || -> Result<Checkpoint> {
-        sharded::refuse_part(path)?;
+        sharded::refuse_shard(path)?;
         let source = ByteSource::open(path)?;
         let mut checkpoint = match sniff(&source)? {
             Found::Index => sharded::read(&source, path)?,
@@ -101,7 +101,7 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     read().input(|| format!("cannot read the checkpoint {}", path.display()))
 }
 
-/// One file, as it is.
+/// Reads one file of several.
 fn read_file(path: &Path) -> Result<Checkpoint> {
     let source = ByteSource::open(path)?;
     read_found(&source, sniff(&source)?)
@@ -112,14 +112,14 @@ fn read_found(source: &ByteSource, found: Found) -> Result<Checkpoint> {
         Found::Zip => torch::read(source),
         Found::LegacyPickle => legacy::read(source),
         Found::Safetensors => safetensors::read(source),
-        Found::Index => Err(Error::input("it is an index of other files, not weights")),
+        Found::Index => Err(Error::input("the file is an index of other files, not weights")),
     }
 }
 
-/// The files that a checkpoint is made of: itself, and those that it names where it is an index.
+/// Returns the files of a checkpoint: the file itself, and those that it lists if it is an index.
 ///
 /// # Errors
-/// As [`read`], but for the files that an index names.
+/// The file or the index cannot be read; the files of an index are not opened.
 pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let more = || -> Result<Vec<PathBuf>> {
         let source = ByteSource::open(path)?;
@@ -132,16 +132,16 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(std::iter::once(path.to_owned()).chain(more).collect())
 }
 
-/// Reads a CLIP checkpoint, with the configuration beside it where there is one, into canonical weights.
+/// Reads a CLIP checkpoint, and the configurations beside it, into canonical weights.
 ///
 /// # Errors
-/// As [`read`], and if the tensors are not those of a CLIP with a vision transformer, or the configuration is of another network.
+/// As [`read`], and if the tensors are not those of a CLIP with a vision transformer, or the configuration has unsupported options.
 pub fn read_clip(path: &Path) -> Result<ClipWeights> {
     let mut checkpoint = read(path)?;
     checkpoint.strip_foreign_prefix();
     let configs = ModelConfig::beside(path, names::is_hugging_face(checkpoint.names()))?;
     ClipWeights::from_checkpoint(checkpoint, &configs)
-        .input(|| format!("cannot take {} as CLIP weights", path.display()))
+        .input(|| format!("cannot read {} as CLIP weights", path.display()))
 }
 
 /// Reads a SimFeatUp (or FeatUp JBU stack) checkpoint into canonical weights.
@@ -151,7 +151,7 @@ pub fn read_clip(path: &Path) -> Result<ClipWeights> {
 pub fn read_upsampler(path: &Path) -> Result<UpsamplerWeights> {
     let mut checkpoint = read(path)?;
     checkpoint.strip_foreign_prefix();
-    UpsamplerWeights::from_checkpoint(checkpoint).input(|| format!("cannot take {} as an upsampler", path.display()))
+    UpsamplerWeights::from_checkpoint(checkpoint).input(|| format!("cannot read {} as an upsampler", path.display()))
 }
 
 impl Checkpoint {
@@ -159,7 +159,7 @@ impl Checkpoint {
         Self { layout, tensors: BTreeMap::new(), others: BTreeMap::new() }
     }
 
-    /// Data-parallel training puts `module.` before every name.
+    /// Removes a prefix that all names have, such as `module.` of data-parallel training.
     fn strip_common_prefix(&mut self, prefix: &str) {
         if prefix.is_empty() || self.tensors.is_empty() || !self.tensors.keys().all(|name| name.starts_with(prefix)) {
             return;
@@ -169,8 +169,7 @@ impl Checkpoint {
         self.others = std::mem::take(&mut self.others).into_iter().map(|(name, what)| (strip(name), what)).collect();
     }
 
-    /// Takes away what all names begin with and no network's naming does: training puts it there, compiling, or a module around
-    /// the model.
+    /// Removes a prefix of all names that does not belong to the network: training, compiling or an enclosing module adds it.
     fn strip_foreign_prefix(&mut self) {
         self.strip_common_prefix(&names::foreign_prefix(self.names()));
     }
@@ -189,8 +188,8 @@ enum Found {
     Index,
 }
 
-const WHAT_WE_READ: &str = "Give OpenAI's TorchScript archive, a state dict saved with torch.save (OpenAI's or open_clip's names), \
-                            a safetensors file of CLIPModel or open_clip, or a Lightning checkpoint of jbu_one or jbu_stack.";
+const SUPPORTED_FILES: &str = "Supported are OpenAI's TorchScript archives, state dicts saved with torch.save (OpenAI's or open_clip's names), \
+                               safetensors files of CLIPModel or open_clip, and Lightning checkpoints of jbu_one or jbu_stack.";
 
 fn sniff(source: &ByteSource) -> Result<Found> {
     let head = source.read_vec(0, source.len().min(512))?;
@@ -213,11 +212,11 @@ fn sniff(source: &ByteSource) -> Result<Found> {
         return Ok(Found::Index);
     }
     if head.first() == Some(&0x80) {
-        return Err(Error::input("the file is a bare pickle, not a checkpoint of torch.save").with_hint(WHAT_WE_READ));
+        return Err(Error::input("the file is a bare pickle, not a file of torch.save").with_hint(SUPPORTED_FILES));
     }
     let first: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Err(Error::input(format!("the file is of no known layout (it starts with the bytes {})", first.join(" ")))
-        .with_hint(WHAT_WE_READ))
+    Err(Error::input(format!("the file format is not known (the first bytes are {})", first.join(" ")))
+        .with_hint(SUPPORTED_FILES))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! Whatever a CLIP checkpoint calls its tensors, they get OpenAI's names and OpenAI's form here.
+//! Renames the tensors of a CLIP checkpoint to OpenAI's names, and converts them to OpenAI's form.
 //!
 //! Canonical names: `visual.conv1.weight`, `visual.class_embedding`, `visual.positional_embedding`, `visual.ln_pre.*`,
 //! `visual.transformer.resblocks.N.{ln_1, attn.in_proj_{weight,bias}, attn.out_proj, ln_2, mlp.c_fc, mlp.c_proj}`,
 //! `visual.ln_post.*`, `visual.proj`; `token_embedding.weight`, `positional_embedding`, `transformer.resblocks.N.…`,
-//! `ln_final.*`, `text_projection`, `logit_scale`. `proj` and `text_projection` are matrices to multiply with from the right
-//! (`x @ proj`), (width, joint width). open_clip uses the same names; Hugging Face's CLIPModel has its own, stores the
-//! projections the other way round, and keeps query, key and value apart. Long-CLIP has a second table of text positions, which
-//! is joined with the first.
+//! `ln_final.*`, `text_projection`, `logit_scale`. `proj` and `text_projection` are matrices to multiply from the right
+//! (`x @ proj`), (width, joint width). open_clip has the same names; Hugging Face's CLIPModel has other names, transposed
+//! projections, and separate query, key and value. Long-CLIP has a second positional embedding for texts, which is joined with
+//! the first.
 
 use std::collections::BTreeMap;
 
@@ -14,28 +14,28 @@ use segearth_error::{Context, Error, Result};
 
 use super::tensor::TensorData;
 
-/// What becomes of a tensor.
+/// How a tensor is converted.
 #[derive(Debug, PartialEq)]
 enum Role {
     Rename(String),
-    /// A linear layer's weight, turned into a matrix to multiply with from the right.
+    /// The weight of a linear layer, to be transposed.
     Transpose(String),
-    /// Query (0), key (1) or value (2) of a joint projection.
+    /// Query (0), key (1) or value (2), to be stacked to one projection.
     Part(String, usize),
-    /// Known, and not part of the network's weights.
+    /// Known, but not needed.
     Drop,
     Unknown,
 }
 
-/// Buffers that TorchScript gave the archives which OpenAI publishes. Code that makes a model of them drops all three.
+/// Buffers in the TorchScript archives that OpenAI publishes; OpenAI's own loader drops them.
 const OPENAI_BUFFERS: [&str; 3] = ["input_resolution", "context_length", "vocab_size"];
 
-/// Long-CLIP's second table, under its canonical name.
+/// Long-CLIP's second positional embedding, under its canonical name.
 const LONG_POSITIONS: &str = "positional_embedding_res";
-/// Text positions that Long-CLIP takes from the first table; all others are the second one's (`mask1` and `mask2` of its code).
+/// Positions that Long-CLIP takes from the first embedding; all others are from the second (`mask1` and `mask2` in its code).
 const KEPT_POSITIONS: usize = 20;
 
-/// What the names of a CLIP's tensors begin with: whatever stands before these in every name was put there by what saved it.
+/// The starts of tensor names in the supported and known networks: what precedes them in every name is a foreign prefix.
 const STARTS: [&str; 12] = [
     "visual.",
     "vision_model.",
@@ -51,8 +51,7 @@ const STARTS: [&str; 12] = [
     "up1.range_temp",
 ];
 
-/// The start that all names share and that is no part of the network's own naming, such as `module.` or `model.clip.`; it may
-/// be empty.
+/// Returns the common prefix of all names that does not belong to the network, such as `module.` or `model.clip.`; it may be empty.
 pub fn foreign_prefix<'a>(names: impl Iterator<Item = &'a str> + Clone) -> String {
     let Some(first) = names.clone().next() else { return String::new() };
     let ends = std::iter::once(0).chain(first.match_indices('.').map(|(at, _)| at + 1));
@@ -69,19 +68,20 @@ pub fn foreign_prefix<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Strin
     String::new()
 }
 
-/// Whether the tensors are those of an archive as OpenAI publishes it, or were taken out of one.
+/// Returns whether the tensors come from an archive that OpenAI published.
 pub fn is_openai_archive(tensors: &BTreeMap<String, TensorData>) -> bool {
     OPENAI_BUFFERS.iter().all(|name| tensors.contains_key(*name))
 }
 
+/// Returns whether the names are those of Hugging Face's CLIPModel.
 pub fn is_hugging_face<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
     names.any(|name| name.starts_with("vision_model.") || name.starts_with("text_model."))
 }
 
-/// Gives every tensor its canonical name and form. `notes` get what was done beyond that.
+/// Returns the tensors under their canonical names, in canonical form. Adds a note on anything unusual.
 ///
 /// # Errors
-/// The tensors are of another family of networks, or one of them has no place in a CLIP.
+/// The tensors are of another family of networks, or one of them is unknown, missing or duplicate.
 #[expect(clippy::indexing_slicing, reason = "parts are numbered from 0 to 2 by the tables below, and not by the file")]
 pub fn canonical(
     tensors: BTreeMap<String, TensorData>,
@@ -108,30 +108,31 @@ pub fn canonical(
         let (Some(query), Some(key), Some(value)) = (query, key, value) else {
             return Err(Error::input(format!("one of q_proj, k_proj and v_proj that make up {name} is missing")));
         };
-        let joint = TensorData::stacked(&[&query, &key, &value]).input(|| format!("{name} cannot be put together"))?;
+        let joint = TensorData::stacked(&[&query, &key, &value])
+            .input(|| format!("cannot join q_proj, k_proj and v_proj to {name}"))?;
         insert(&mut found, name, joint)?;
     }
     if let Some(second) = found.remove(LONG_POSITIONS) {
         join_positions(&mut found, &second)?;
         notes.push(format!(
-            "these are weights of a Long-CLIP: their two tables of text positions were joined (rows 0 to {} of the first, the rest \
-             of the second).",
+            "the weights are a Long-CLIP's: its two positional embeddings were joined (rows 0 to {} of the first, the rest of the \
+             second).",
             KEPT_POSITIONS - 1
         ));
     }
     Ok(found)
 }
 
-/// Long-CLIP adds one table's rows to its first tokens and another's to the rest: one table does both.
+/// Joins Long-CLIP's two embeddings: it adds rows of the first to the first tokens and rows of the second to the others.
 fn join_positions(found: &mut BTreeMap<String, TensorData>, second: &TensorData) -> Result<()> {
     const FIRST: &str = "positional_embedding";
     let Some(first) = found.get(FIRST) else {
-        return Err(Error::input(format!("{LONG_POSITIONS} is there, and {FIRST} is missing")));
+        return Err(Error::input(format!("the tensor {FIRST} is missing beside {LONG_POSITIONS}")));
     };
     let joined = first.with_rows_of(second, KEPT_POSITIONS).ok_or_else(|| {
         Error::input(format!(
-            "{FIRST} is {first:?} and {LONG_POSITIONS} is {second:?}; two tables of one type and shape, with more than \
-             {KEPT_POSITIONS} rows, are expected"
+            "{FIRST} is {first:?} and {LONG_POSITIONS} is {second:?}; both must have the same type and shape, and more than \
+             {KEPT_POSITIONS} rows"
         ))
     })?;
     found.insert(FIRST.to_owned(), joined);
@@ -140,20 +141,21 @@ fn join_positions(found: &mut BTreeMap<String, TensorData>, second: &TensorData)
 
 fn insert(found: &mut BTreeMap<String, TensorData>, name: String, tensor: TensorData) -> Result<()> {
     if found.contains_key(&name) {
-        return Err(Error::input(format!("the tensor {name} is there twice, under two names")));
+        return Err(Error::input(format!("the tensor {name} appears twice, under two names")));
     }
     found.insert(name, tensor);
     Ok(())
 }
 
+/// Returns the error on tensors that the network does not have.
 pub fn unknown_tensors(unknown: &[String]) -> Error {
     let shown = unknown.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     let more = if unknown.len() > 5 { format!(" and {} more", unknown.len() - 5) } else { String::new() };
-    Error::input(format!("tensors that have no place in the network: {shown}{more}"))
-        .with_hint("Only weights of the plain networks are read: CLIP with a vision transformer, SimFeatUp's jbu_one and jbu_stack.")
+    Error::input(format!("unknown tensors: {shown}{more}"))
+        .with_hint("Supported are CLIP with a vision transformer, and the upsamplers jbu_one and jbu_stack.")
 }
 
-/// Networks that look like a CLIP from outside, each with a tensor that gives it away.
+/// Returns an error for networks that resemble a CLIP, each recognised by one tensor.
 fn refuse_other_families(tensors: &BTreeMap<String, TensorData>) -> Result<()> {
     const FAMILIES: [(&str, &str); 21] = [
         ("visual.layer1.", "a CLIP with a ResNet"),
@@ -178,18 +180,18 @@ fn refuse_other_families(tensors: &BTreeMap<String, TensorData>) -> Result<()> {
         ("up1.range_temp", "an upsampler"),
         ("image_encoder.encoder.", "an upsampler of NAF"),
     ];
-    const HINT: &str = "CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and their like, \
+    const HINT: &str = "CLIP with a vision transformer is supported: ViT-B/32, B/16, L/14 and others, \
                         from OpenAI, open_clip, RemoteCLIP, GeoRSCLIP or Hugging Face's CLIPModel.";
     for (start, family) in FAMILIES {
         if let Some(name) = tensors.keys().find(|name| name.starts_with(start)) {
             return Err(
-                Error::input(format!("these are weights of {family} (it has the tensor {name})")).with_hint(HINT)
+                Error::input(format!("these are weights of {family} (they have the tensor {name})")).with_hint(HINT)
             );
         }
     }
     if let Some(name) = tensors.keys().find(|name| name.contains("lora_A") || name.contains("lora_B")) {
-        return Err(Error::input(format!("these are weights of a LoRA adapter (it has the tensor {name})"))
-            .with_hint("Merge the adapter into the weights that it was trained on, and give the result."));
+        return Err(Error::input(format!("these are weights of a LoRA adapter (they have the tensor {name})"))
+            .with_hint("Merge the adapter into the weights that it was trained on, and use the result."));
     }
     let has = |start: &str| tensors.keys().any(|name| name.starts_with(start));
     if has("visual.conv1.") && has("visual.transformer.") && !has("visual.ln_pre.") {
@@ -203,7 +205,7 @@ fn refuse_other_families(tensors: &BTreeMap<String, TensorData>) -> Result<()> {
 }
 
 fn from_openai(name: &str) -> Role {
-    // open_clip's models with a text tower of its own put `text.` before the names of that tower.
+    // open_clip's models with a separate text tower have `text.` before the names of that tower.
     let name = name.strip_prefix("text.").unwrap_or(name);
     match name {
         _ if OPENAI_BUFFERS.contains(&name) => return Role::Drop,
@@ -257,7 +259,7 @@ fn is_canonical(name: &str) -> bool {
     WHOLE.contains(&name) || in_block().unwrap_or(false)
 }
 
-/// `0`, `7`, `23`: a number as programs write it, so that no two names mean one block.
+/// Returns whether `text` is a number without leading zeros, so that no two names are of the same block.
 fn is_index(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|index| index.to_string() == text)
 }
@@ -270,7 +272,7 @@ fn from_hugging_face(name: &str) -> Role {
         "vision_model.embeddings.class_embedding" => "visual.class_embedding",
         "vision_model.embeddings.patch_embedding.weight" => "visual.conv1.weight",
         "vision_model.embeddings.position_embedding.weight" => "visual.positional_embedding",
-        // Misspelt there, and so in every file.
+        // Misspelt in transformers, and so in every file.
         "vision_model.pre_layrnorm.weight" => "visual.ln_pre.weight",
         "vision_model.pre_layrnorm.bias" => "visual.ln_pre.bias",
         "vision_model.post_layernorm.weight" => "visual.ln_post.weight",
@@ -316,7 +318,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hugging_face_names_are_openai_names() {
+    fn hugging_face_names_become_openai_names() {
         let rename = |name: &str| Role::Rename(name.into());
         let block = "vision_model.encoder.layers.11.";
         assert_eq!(
@@ -332,14 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_before_every_name_is_found() {
+    fn foreign_prefix_is_found() {
         let prefix = |names: &[&str]| foreign_prefix(names.iter().copied());
         for before in ["", "module.", "model.", "clip.", "_orig_mod.", "net.", "model.module._orig_mod.clip_model."] {
             let names = ["visual.conv1.weight", "visual.proj", "logit_scale", "ln_final.bias"]
                 .map(|name| format!("{before}{name}"));
             assert_eq!(prefix(&names.each_ref().map(String::as_str)), before);
         }
-        // A part of the network's own naming stays, and so does what not every name has.
+        // A part of the network's own names is no foreign prefix, nor one that some names lack.
         assert_eq!(prefix(&["visual.conv1.weight", "visual.proj"]), "");
         assert_eq!(prefix(&["model.visual.proj", "head.weight"]), "");
         assert_eq!(prefix(&["layer.0.weight", "layer.1.weight"]), "");
@@ -348,14 +350,14 @@ mod tests {
     }
 
     #[test]
-    fn every_copy_of_the_mask_is_dropped() {
+    fn causal_masks_are_dropped() {
         for name in ["attn_mask", "transformer.resblocks.3.attn_mask", "visual.transformer.resblocks.0.attn_mask"] {
             assert_eq!(from_openai(name), Role::Drop);
         }
     }
 
     #[test]
-    fn the_text_tower_of_open_clip_may_stand_apart() {
+    fn separate_text_tower_of_open_clip_is_renamed() {
         assert_eq!(
             from_openai("text.transformer.resblocks.0.ln_1.bias"),
             from_openai("transformer.resblocks.0.ln_1.bias")

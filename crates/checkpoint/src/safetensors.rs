@@ -1,4 +1,4 @@
-//! Safetensors: a JSON header of names, types, shapes and places, then the numbers.
+//! Safetensors: a JSON header of names, types, shapes and offsets, then the numbers.
 
 use ::safetensors::tensor::{Dtype as Stored, Metadata};
 use segearth_error::{Context, Error, Result};
@@ -8,35 +8,40 @@ use super::storage::check_name;
 use super::tensor::{Dtype, TensorData};
 use super::{Checkpoint, Layout, MAX_TENSOR_BYTES};
 
-/// The header of a ViT-L CLIP has 70 kB.
+/// Most bytes of a header; that of a ViT-L CLIP has 70 kB.
 const MAX_HEADER: u64 = 16 << 20;
 
-/// The header's length as a number, then the header's brace (blanks may come before it).
+/// Returns whether a file begins like safetensors: the length of the header, then its brace, perhaps after blanks.
 pub fn looks_like(head: &[u8]) -> bool {
     let Some((len, header)) = head.split_first_chunk::<8>() else { return false };
     let len = u64::from_le_bytes(*len);
     (2..=100_000_000).contains(&len) && header.trim_ascii_start().first() == Some(&b'{')
 }
 
+/// Reads a file.
 pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     let len = source.read_vec(0, 8)?;
-    let len = <[u8; 8]>::try_from(len).map(u64::from_le_bytes).map_err(|_| Error::internal("8 bytes are not 8"))?;
+    let len = <[u8; 8]>::try_from(len)
+        .map(u64::from_le_bytes)
+        .map_err(|_| Error::internal("a length of 8 bytes was not read whole"))?;
     if len > MAX_HEADER {
-        return Err(Error::input(format!("its header claims {len} bytes, {MAX_HEADER} are allowed")));
+        return Err(Error::input(format!("the header claims {len} bytes; at most {MAX_HEADER} are allowed")));
     }
     let header = source.read_vec(8, len)?;
-    let header: Metadata = serde_json::from_slice(&header).input(|| "its header is damaged".into())?;
+    let header: Metadata = serde_json::from_slice(&header).input(|| "the header is damaged".into())?;
     let start = 8 + len;
     let claimed = header.data_len() as u64;
     if source.extent(start, claimed).is_none() {
         return Err(Error::input(format!(
-            "its header describes {claimed} bytes of numbers, the file has {}",
+            "the header describes {claimed} bytes of tensors, the file has {}",
             source.len() - start
         ))
-        .with_hint("The file is cut short: download it again."));
+        .with_hint("The file is truncated: download it again."));
     }
     if claimed > MAX_TENSOR_BYTES {
-        return Err(Error::input(format!("it has {claimed} bytes of numbers, {MAX_TENSOR_BYTES} are allowed")));
+        return Err(Error::input(format!(
+            "the file has {claimed} bytes of tensors; at most {MAX_TENSOR_BYTES} are allowed"
+        )));
     }
     let mut checkpoint = Checkpoint::new(Layout::Safetensors);
     for (name, info) in header.tensors() {
@@ -45,7 +50,7 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
             checkpoint.others.insert(name, format!("a tensor of {:?}", info.dtype));
             continue;
         };
-        // The header is valid: the ends are in order and as far apart as type and shape say.
+        // The header is valid: offsets are ascending, and their distance is that of type and shape.
         let (first, last) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
         let bytes = source.read_vec(start + first, last - first)?;
         let data =

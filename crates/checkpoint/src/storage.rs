@@ -1,4 +1,4 @@
-//! From a tensor as a pickle claims it to its numbers: every claim is held against the storage's real bytes first.
+//! Reads the numbers of a tensor that a pickle describes, after comparing the description with the size of the storage.
 
 use flate2::Crc;
 use segearth_error::{Context, Error, Result};
@@ -8,14 +8,14 @@ use super::source::{ByteSource, Extent};
 use super::tensor::TensorData;
 use super::{Checkpoint, MAX_TENSOR_BYTES};
 
-/// Longer names are no names of tensors.
+/// Longest name of a tensor, in bytes.
 const MAX_NAME: usize = 512;
-/// Tensors may share a storage (tied weights), so the sum may pass the file's size, but not by much.
+/// Tensors may share a storage (tied weights), so that their sum may exceed the size of the file, up to this factor.
 const SHARING: u64 = 4;
 
-const DAMAGED: &str = "The file is damaged or was made to deceive: download it again from where it is published.";
+const DAMAGED: &str = "The file is damaged or malicious: download it again from its publisher.";
 
-/// Reads tensors one by one and keeps count of the bytes.
+/// Reads tensors one by one and limits their total size.
 pub struct Loader<'a> {
     source: &'a ByteSource,
     left: u64,
@@ -26,7 +26,7 @@ impl<'a> Loader<'a> {
         Self { source, left: source.len().saturating_mul(SHARING).min(MAX_TENSOR_BYTES) }
     }
 
-    /// Reads one tensor into the checkpoint. `checksum` is that of the whole storage, where it is known.
+    /// Reads one tensor into the checkpoint. `checksum`: the CRC-32 of the whole storage, where it is known.
     pub fn load(
         &mut self,
         checkpoint: &mut Checkpoint,
@@ -36,7 +36,7 @@ impl<'a> Loader<'a> {
         checksum: Option<u32>,
     ) -> Result<()> {
         check_name(&name)?;
-        let data = self.read(tensor, storage, checksum).input(|| format!("the tensor {name:?} cannot be read"))?;
+        let data = self.read(tensor, storage, checksum).input(|| format!("cannot read the tensor {name:?}"))?;
         checkpoint.tensors.insert(name, data);
         Ok(())
     }
@@ -46,7 +46,7 @@ impl<'a> Loader<'a> {
         let available = storage.len / size;
         let beyond = || {
             Error::input(format!(
-                "shape {:?}, strides {:?} and offset {} ask for more than the {available} numbers of its storage",
+                "shape {:?}, strides {:?} and offset {} exceed the {available} numbers of its storage",
                 tensor.shape, tensor.strides, tensor.offset
             ))
             .with_hint(DAMAGED)
@@ -65,14 +65,14 @@ impl<'a> Loader<'a> {
             .try_fold(1u64, |span, (side, stride)| span.checked_add((side - 1).checked_mul(*stride)?))
             .ok_or_else(beyond)?;
         let fits = tensor.offset.checked_add(span).is_some_and(|end| end <= available);
-        // A stride of 0 would make many numbers of one.
+        // A stride of 0 would read a number many times.
         if !fits || count > available {
             return Err(beyond());
         }
-        // What is read counts: of a view with long strides that is far more than its numbers.
+        // The bytes read are counted: for a view with large strides they are many more than its numbers.
         self.left = self.left.checked_sub(span.max(count) * size).ok_or_else(|| {
             Error::input(format!(
-                "the tensors together claim more than {SHARING} times the file's size or more than {} GiB",
+                "the tensors together need more than {SHARING} times the size of the file, or more than {} GiB",
                 MAX_TENSOR_BYTES >> 30
             ))
             .with_hint(DAMAGED)
@@ -86,15 +86,19 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// Returns an error if the name of a tensor is too long.
 pub fn check_name(name: &str) -> Result<()> {
     if name.len() <= MAX_NAME {
         return Ok(());
     }
     let start: String = name.chars().take(40).collect();
-    Err(Error::input(format!("a tensor's name has {} bytes, {MAX_NAME} are allowed ({start:?}…)", name.len())))
+    Err(Error::input(format!(
+        "the name of a tensor has {} bytes; at most {MAX_NAME} are allowed ({start:?}…)",
+        name.len()
+    )))
 }
 
-/// Holds bytes against the checksum that the archive has of them.
+/// Compares bytes with the CRC-32 in the archive.
 pub fn verify(bytes: &[u8], checksum: Option<u32>) -> Result<()> {
     let Some(expected) = checksum else { return Ok(()) };
     let mut crc = Crc::new();
@@ -102,7 +106,8 @@ pub fn verify(bytes: &[u8], checksum: Option<u32>) -> Result<()> {
     if crc.sum() == expected {
         return Ok(());
     }
-    Err(Error::input(format!("its checksum is {:08x}, the archive says {expected:08x}", crc.sum())).with_hint(DAMAGED))
+    Err(Error::input(format!("its CRC-32 is {:08x}, not {expected:08x} as in the archive's directory", crc.sum()))
+        .with_hint(DAMAGED))
 }
 
 fn is_contiguous(tensor: &Tensor) -> bool {
@@ -114,7 +119,7 @@ fn is_contiguous(tensor: &Tensor) -> bool {
     })
 }
 
-/// Copies the numbers of a strided view into row-major order; `bytes` starts at the view's first number and reaches to its last.
+/// Returns the numbers of a strided view in row-major order; `bytes` reaches from the first number of the view to the last.
 #[expect(
     clippy::indexing_slicing,
     reason = "a place runs through the view alone, whose span the bytes are; axes are those of the shape"
@@ -122,8 +127,8 @@ fn is_contiguous(tensor: &Tensor) -> bool {
 fn gather(bytes: &[u8], tensor: &Tensor, shape: &[usize]) -> Vec<u8> {
     let size = tensor.dtype.size();
     let count: usize = shape.iter().product();
-    // Where there is a second step along an axis, its stride is part of the span that was read, so it fits. Along an axis
-    // of one there is none, and its stride may be anything.
+    // The stride of an axis with two or more numbers is within the span that was read. That of an axis with one number is unused,
+    // and may be anything.
     let steps = tensor.strides.iter().zip(shape);
     let strides: Vec<usize> = steps.map(|(&stride, &side)| if side > 1 { stride as usize } else { 0 }).collect();
     let mut dense = Vec::with_capacity(count * size);

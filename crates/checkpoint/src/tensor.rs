@@ -1,11 +1,11 @@
-//! One tensor as plain data: the numbers' type, the shape, the bytes.
+//! A tensor as plain data: type, shape, bytes.
 
 use std::fmt;
 
 use half::{bf16, f16};
 use segearth_error::{Error, Result};
 
-/// The types of numbers that checkpoints hold and that we can turn into float32.
+/// The number types of checkpoints that can be converted to float32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dtype {
     /// One byte, 0 or 1.
@@ -31,7 +31,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of one number.
+    /// Returns the size of one number in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::Bool | Self::U8 | Self::I8 => 1,
@@ -41,7 +41,7 @@ impl Dtype {
         }
     }
 
-    /// Whether it is one of the floating-point types.
+    /// Returns whether it is a floating-point type.
     pub fn is_float(self) -> bool {
         matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64)
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Dtype {
     }
 }
 
-/// A dense, row-major tensor; the numbers are little-endian and exactly as many as the shape says.
+/// A dense, row-major tensor of little-endian numbers, as many as the shape says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TensorData {
     dtype: Dtype,
@@ -76,9 +76,9 @@ impl TensorData {
     /// Returns the tensor with this type, shape and content.
     ///
     /// # Errors
-    /// The bytes are not as many as the shape and the type need.
+    /// The number of bytes does not match the shape and the type.
     pub fn new(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self> {
-        // Beside a side of nothing, the others may have any length.
+        // Beside an axis of length 0, the others may have any length.
         let needed = match shape.contains(&0) {
             true => Some(0),
             false => shape.iter().try_fold(dtype.size(), |product, &side| product.checked_mul(side)),
@@ -93,10 +93,10 @@ impl TensorData {
         Ok(Self { dtype, shape, bytes })
     }
 
-    /// A float32 tensor.
+    /// Returns a float32 tensor.
     ///
     /// # Errors
-    /// The values are not as many as the shape needs.
+    /// The number of values does not match the shape.
     pub fn from_f32(shape: Vec<usize>, values: &[f32]) -> Result<Self> {
         Self::new(Dtype::F32, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect())
     }
@@ -106,27 +106,27 @@ impl TensorData {
         self.dtype
     }
 
-    /// Sides, outermost first; empty for a single number.
+    /// Returns the sizes of the axes, outermost first; none for a scalar.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// Little-endian, row-major.
+    /// Returns the numbers as bytes: little-endian, row-major.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many numbers there are.
+    /// Returns the number of numbers.
     pub fn len(&self) -> usize {
         self.bytes.len() / self.dtype.size()
     }
 
-    /// Whether there are no numbers: a side of the shape is 0.
+    /// Returns whether there are no numbers: an axis has length 0.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The numbers as float32, row-major. Exact for float16, bfloat16 and float32; rounded from float64 and from integers
+    /// Returns the numbers as float32, row-major. Exact for float16, bfloat16 and float32; rounded from float64 and from integers
     /// beyond 2^24.
     pub fn to_f32(&self) -> Vec<f32> {
         match self.dtype {
@@ -147,18 +147,18 @@ impl TensorData {
         self.bytes.as_chunks::<N>().0.iter().map(|&bytes| convert(bytes)).collect()
     }
 
-    /// The same numbers under another shape.
+    /// Returns the same numbers with another shape.
     pub(super) fn reshaped(self, shape: Vec<usize>) -> Result<Self> {
         Self::new(self.dtype, shape, self.bytes)
     }
 
-    /// A matrix with its axes swapped; anything else as it is.
-    #[expect(clippy::indexing_slicing, reason = "the bytes are those of the shape: `new` has seen to it")]
+    /// Returns a matrix transposed; other tensors unchanged.
+    #[expect(clippy::indexing_slicing, reason = "`new` checked that the bytes match the shape")]
     pub(super) fn transposed(self) -> Self {
         let &[rows, columns] = self.shape.as_slice() else { return self };
         let size = self.dtype.size();
         let mut bytes = Vec::with_capacity(self.bytes.len());
-        // Without a single row there may be any number of columns.
+        // A matrix without rows may have any number of columns.
         for column in 0..if rows == 0 { 0 } else { columns } {
             for row in 0..rows {
                 let at = (row * columns + column) * size;
@@ -168,7 +168,8 @@ impl TensorData {
         Self { dtype: self.dtype, shape: vec![columns, rows], bytes }
     }
 
-    /// Its first `kept` rows, followed by the other's rows from there on. `None`: they differ in type or shape, or have no more rows.
+    /// Returns the first `kept` rows, followed by the rows of `other` after its first `kept`. `None` if type or shape differ, or there are
+    /// no more rows.
     pub(super) fn with_rows_of(&self, other: &Self, kept: usize) -> Option<Self> {
         let &[rows, columns] = self.shape.as_slice() else { return None };
         if (self.dtype, &self.shape) != (other.dtype, &other.shape) || rows <= kept {
@@ -179,11 +180,11 @@ impl TensorData {
         Some(Self { dtype: self.dtype, shape: self.shape.clone(), bytes })
     }
 
-    /// The first number whose size is above `limit` or that is none (NaN, infinity) when read as float32, and its index.
+    /// Returns index and value of the first number that, as float32, is not finite or has a magnitude above `limit`.
     pub fn first_beyond(&self, limit: f32) -> Option<(usize, f32)> {
         fn find<const N: usize>(bytes: &[u8], limit: f32, convert: impl Fn([u8; N]) -> f32) -> Option<(usize, f32)> {
             let values = bytes.as_chunks::<N>().0.iter().map(|&bytes| convert(bytes));
-            // NaN compares with nothing.
+            // Comparisons with NaN are false.
             values.enumerate().find(|(_, value)| !(value.is_finite() && value.abs() <= limit))
         }
         match self.dtype {
@@ -195,12 +196,12 @@ impl TensorData {
         }
     }
 
-    /// Tensors of one type and shape joined along the first axis.
+    /// Returns tensors of one type and shape, concatenated along the first axis.
     pub(super) fn stacked(parts: &[&Self]) -> Result<Self> {
         let [first, rest @ ..] = parts else { return Err(Error::internal("no tensors to join")) };
         if let Some(other) = rest.iter().find(|part| part.dtype != first.dtype || part.shape != first.shape) {
             return Err(Error::input(format!(
-                "tensors that belong together differ: {} {} and {} {}",
+                "tensors that are to be joined differ: {} {} and {} {}",
                 first.dtype,
                 show_shape(&first.shape),
                 other.dtype,
@@ -208,11 +209,11 @@ impl TensorData {
             )));
         }
         let Some((&rows, sides)) = first.shape.split_first() else {
-            return Err(Error::input("single numbers cannot be joined to a vector of weights"));
+            return Err(Error::input("scalars cannot be joined to a vector"));
         };
-        // Sides of tensors without a number may have any length.
+        // The axes of an empty tensor may have any length.
         let Some(rows) = rows.checked_mul(parts.len()) else {
-            return Err(Error::input(format!("{rows} rows are more than any tensor has")));
+            return Err(Error::input(format!("{rows} rows are more than a tensor can have")));
         };
         let shape = std::iter::once(rows).chain(sides.iter().copied()).collect();
         Self::new(first.dtype, shape, parts.iter().flat_map(|part| part.bytes.iter().copied()).collect())
@@ -225,7 +226,7 @@ impl fmt::Debug for TensorData {
     }
 }
 
-/// `(768, 3, 16, 16)`, and `()` for a single number.
+/// Formats a shape: `(768, 3, 16, 16)`, or `()` for a scalar.
 pub fn show_shape(shape: &[usize]) -> String {
     let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
     format!("({})", sides.join(", "))
@@ -236,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_becomes_float32() {
+    fn every_type_converts_to_float32() {
         let one = |dtype, bytes: &[u8]| TensorData::new(dtype, vec![1], bytes.to_vec()).unwrap().to_f32();
         assert_eq!(one(Dtype::Bool, &[2]), [1.0]);
         assert_eq!(one(Dtype::U8, &[200]), [200.0]);
@@ -250,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn a_transposed_matrix_has_its_axes_swapped() {
+    fn transposed_swaps_the_axes_of_a_matrix() {
         let matrix = TensorData::from_f32(vec![2, 3], &[1., 2., 3., 4., 5., 6.]).unwrap().transposed();
         assert_eq!(matrix.shape(), [3, 2]);
         assert_eq!(matrix.to_f32(), [1., 4., 2., 5., 3., 6.]);
     }
 
     #[test]
-    fn what_is_no_finite_number_is_found_in_every_type() {
+    fn first_beyond_finds_non_finite_numbers_of_every_type() {
         let tensor = |dtype, bytes: Vec<u8>| TensorData::new(dtype, vec![2], bytes).unwrap();
         let find = |dtype, one: &[u8], other: &[u8]| tensor(dtype, [one, other].concat()).first_beyond(f32::MAX);
         let (nan, infinity) = (f32::NAN, f32::INFINITY);
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_two_tables_become_one() {
+    fn with_rows_of_joins_two_tables() {
         let table = |start: f32, rows| {
             let values: Vec<f32> = (0..rows * 2).map(|index| start + index as f32).collect();
             TensorData::from_f32(vec![rows, 2], &values).unwrap()
@@ -289,16 +290,21 @@ mod tests {
     }
 
     #[test]
-    fn long_sides_of_empty_tensors_are_not_walked() {
+    fn empty_tensors_with_long_axes_take_no_time() {
         let empty = |shape| TensorData::new(Dtype::U8, shape, Vec::new()).unwrap();
         assert_eq!(empty(vec![0, 1 << 60]).transposed().shape(), [1 << 60, 0]);
         assert_eq!(empty(vec![1 << 60, 0]).transposed().shape(), [0, 1 << 60]);
         let long = empty(vec![usize::MAX / 2, 0]);
-        assert!(TensorData::stacked(&[&long, &long, &long]).unwrap_err().to_string().contains("more than any tensor"));
+        assert!(
+            TensorData::stacked(&[&long, &long, &long])
+                .unwrap_err()
+                .to_string()
+                .contains("more than a tensor can have")
+        );
     }
 
     #[test]
-    fn bytes_that_do_not_fit_the_shape_are_refused() {
+    fn bytes_must_match_the_shape() {
         assert!(TensorData::new(Dtype::F32, vec![2], vec![0; 7]).is_err());
         assert!(TensorData::new(Dtype::F32, vec![usize::MAX, 2], vec![0; 8]).is_err());
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use flate2::Crc;
 
-use super::clip::ClipSizes;
+use super::clip_sizes::ClipSizes;
 use super::tensor::TensorData;
 
 /// The small reference checkpoints that are part of the repository.

@@ -7,15 +7,17 @@ use super::pickle::{self, Parsed, Ref, Value};
 use super::source::ByteSource;
 use super::storage::{Loader, check_name, verify};
 use super::zip::{Archive, Stored};
-use super::{Checkpoint, Layout, WHAT_WE_READ};
+use super::{Checkpoint, Layout, SUPPORTED_FILES};
 
-/// A pickle holds names and shapes, not numbers: that of a ViT-L CLIP has 60 kB.
+/// Most bytes of a pickle, which has names and shapes, but no numbers; that of a ViT-L CLIP has 60 kB.
 pub const MAX_PICKLE: u64 = 32 << 20;
 
-/// Modules within modules; CLIP has 6 levels.
+/// Most levels of nested modules; CLIP has 6.
 const MAX_DEPTH: usize = 64;
+/// Most attributes of all modules.
 const MAX_ATTRIBUTES: usize = 100_000;
 
+/// Reads an archive.
 pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     let archive = Archive::open(source)?;
     let folder = archive
@@ -34,7 +36,10 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
 
     let stored = archive.find(source, &format!("{folder}data.pkl"))?;
     if stored.extent.len > MAX_PICKLE {
-        return Err(Error::input(format!("data.pkl has {} bytes, {MAX_PICKLE} are allowed", stored.extent.len)));
+        return Err(Error::input(format!(
+            "data.pkl has {} bytes; at most {MAX_PICKLE} are allowed",
+            stored.extent.len
+        )));
     }
     let bytes = source.read_vec(stored.extent.start, stored.extent.len)?;
     verify(&bytes, checked.then_some(stored.crc)).input(|| "data.pkl is damaged".into())?;
@@ -52,7 +57,7 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
         };
         let stored = archive
             .find(source, &format!("{folder}data/{}", storage.key))
-            .input(|| format!("the numbers of the tensor {name:?} are not there"))?;
+            .input(|| format!("cannot find the numbers of the tensor {name:?}"))?;
         let claimed = storage.claimed.checked_mul(storage.dtype.map_or(1, |dtype| dtype.size() as u64));
         if claimed.is_none_or(|claimed| claimed > stored.extent.len) {
             return Err(Error::input(format!(
@@ -66,24 +71,23 @@ pub fn read(source: &ByteSource) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// A zip archive of something else: SkyCLIP's authors, for one, pack their checkpoint once more.
+/// Returns the error on a zip archive of something else, such as SkyCLIP's checkpoint, which is packed once more.
 fn without_pickle(archive: &Archive) -> Error {
     let last = |name: &&str| name.rsplit('/').next().is_some_and(may_be_weights);
     let shown = |name: &str| name.chars().filter(|c| !c.is_control()).take(120).collect::<String>();
     let inside: Vec<String> = archive.names().filter(last).take(5).map(shown).collect();
     if let [first, ..] = inside.as_slice() {
-        return Error::input(format!("it is a zip archive with the checkpoint inside: {}", inside.join(", ")))
+        return Error::input(format!("the file is a zip archive with the checkpoint inside: {}", inside.join(", ")))
             .with_hint(format!("Unpack it (`unzip`), and give {first}."));
     }
     if archive.names().any(|name| name.ends_with(".npy")) {
-        return Error::input("it is a NumPy archive (.npz), as JAX programs write their weights")
-            .with_hint(WHAT_WE_READ);
+        return Error::input("the file is a NumPy archive (.npz), as JAX programs write it").with_hint(SUPPORTED_FILES);
     }
-    Error::input("it is a zip archive without a data.pkl, not one of torch.save").with_hint(WHAT_WE_READ)
+    Error::input("the file is a zip archive without a data.pkl, not a file of torch.save").with_hint(SUPPORTED_FILES)
 }
 
-/// PyTorch can be told to write archives without computing checksums; then none of them is right. One small entry with a
-/// right one shows that this archive has them.
+/// Returns whether the archive has valid checksums: PyTorch can write archives without computing them. One small entry with a valid
+/// checksum is enough.
 fn has_checksums(source: &ByteSource, archive: &Archive, folder: &str) -> bool {
     let is_right = |Stored { extent, crc }: Stored| {
         source.read_vec(extent.start, extent.len).is_ok_and(|bytes| verify(&bytes, Some(crc)).is_ok())
@@ -101,11 +105,11 @@ fn check_byte_order(source: &ByteSource, archive: &Archive, folder: &str) -> Res
     if order.trim_ascii() == b"little" {
         return Ok(());
     }
-    Err(Error::input(format!("its byte order is {:?}, only \"little\" is read", String::from_utf8_lossy(&order)))
+    Err(Error::input(format!("the byte order is {:?}, not \"little\"", String::from_utf8_lossy(&order)))
         .with_hint("Save the checkpoint again on a little-endian machine."))
 }
 
-/// Every named entry of the state dict, tensor or not.
+/// Returns every named entry of the state dict, tensor or not.
 pub fn entries(parsed: &Parsed<'_>, layout: Layout) -> Result<Vec<(String, Ref)>> {
     match parsed.get(parsed.root) {
         Value::Dict(pairs) => {
@@ -126,16 +130,16 @@ pub fn entries(parsed: &Parsed<'_>, layout: Layout) -> Result<Vec<(String, Ref)>
         }
         Value::Object { .. } if layout == Layout::TorchScript => module_tensors(parsed),
         Value::Object { .. } => Err(Error::input(format!(
-            "it holds {}, a whole pickled program object, not a state dict",
+            "the file holds {}, a pickled object, not a state dict",
             parsed.describe(parsed.root)
         ))
-        .with_hint("Save `model.state_dict()` with torch.save, and give that.")),
-        _ => Err(Error::input(format!("it holds {}, not a state dict", parsed.describe(parsed.root)))
-            .with_hint(WHAT_WE_READ)),
+        .with_hint("Save `model.state_dict()` with torch.save, and use that file.")),
+        _ => Err(Error::input(format!("the file holds {}, not a state dict", parsed.describe(parsed.root)))
+            .with_hint(SUPPORTED_FILES)),
     }
 }
 
-/// The one entry that is a dictionary of tensors, whatever it is called: `module`, `net`, `params` and others are in use.
+/// Returns the only entry that is a dictionary of tensors, under any name: `module`, `net`, `params` and others are in use.
 fn only_dict<'a>(parsed: &'a Parsed<'_>, pairs: &'a [(Ref, Ref)]) -> Option<&'a Vec<(Ref, Ref)>> {
     let mut found = pairs.iter().filter_map(|&(_, value)| match parsed.get(value) {
         Value::Dict(inner) if inner.iter().any(|&(_, value)| matches!(parsed.get(value), Value::Tensor(_))) => {
@@ -165,12 +169,16 @@ fn no_tensors(parsed: &Parsed<'_>, pairs: &[(Ref, Ref)]) -> Error {
         .take(8)
         .map(|key| format!("{:?}", key.chars().take(40).collect::<String>()))
         .collect();
-    let found = if keys.is_empty() { "it is empty".into() } else { format!("it starts with {}", keys.join(", ")) };
-    Error::input(format!("its dictionary holds no tensors, neither directly nor below \"state_dict\": {found}"))
-        .with_hint(WHAT_WE_READ)
+    let found = if keys.is_empty() {
+        "the dictionary is empty".into()
+    } else {
+        format!("the first keys are {}", keys.join(", "))
+    };
+    Error::input(format!("no tensors in the dictionary, neither directly nor below \"state_dict\": {found}"))
+        .with_hint(SUPPORTED_FILES)
 }
 
-/// The tensors of a module and of those inside it, named by the path of attributes.
+/// Returns the tensors of a module and its submodules, named by the path of attributes.
 fn module_tensors(parsed: &Parsed<'_>) -> Result<Vec<(String, Ref)>> {
     let mut found = Vec::new();
     let mut visited = 0;
@@ -178,11 +186,11 @@ fn module_tensors(parsed: &Parsed<'_>) -> Result<Vec<(String, Ref)>> {
     while let Some((path, object, depth)) = open.pop() {
         let &Value::Object { state: Some(state), .. } = parsed.get(object) else { continue };
         let Value::Dict(attributes) = parsed.get(state) else { continue };
-        // Objects can share objects, so that a short pickle describes very many paths.
+        // Objects can share objects, so that a short pickle can describe a huge number of paths.
         visited += attributes.len();
         if visited > MAX_ATTRIBUTES || depth > MAX_DEPTH {
             return Err(Error::input(format!(
-                "its modules are nested deeper than {MAX_DEPTH} levels or have more than {MAX_ATTRIBUTES} attributes"
+                "the modules are nested deeper than {MAX_DEPTH} levels or have more than {MAX_ATTRIBUTES} attributes"
             )));
         }
         for &(key, value) in attributes {
@@ -197,7 +205,7 @@ fn module_tensors(parsed: &Parsed<'_>) -> Result<Vec<(String, Ref)>> {
         }
     }
     if found.is_empty() {
-        return Err(Error::input("its module has no tensors").with_hint(WHAT_WE_READ));
+        return Err(Error::input("the module has no tensors").with_hint(SUPPORTED_FILES));
     }
     Ok(found)
 }

@@ -21,20 +21,20 @@ use super::names::unknown_tensors;
 use super::tensor::{TensorData, show_shape};
 
 const SUPPORTED: &str =
-    "The upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp) are supported, as their authors save them.";
+    "Supported are the upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp), as their authors save them.";
 const MAX_RADIUS: usize = 15;
 
 /// Which upsampler the weights belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpsamplerKind {
-    /// The same doubling for every step.
+    /// One doubling, applied repeatedly.
     JbuOne,
-    /// Four doublings.
+    /// Four doublings, each with its own parameters.
     JbuStack,
 }
 
 impl UpsamplerKind {
-    /// The name that SegEarth-OV and FeatUp use.
+    /// Returns the name in SegEarth-OV and FeatUp.
     pub fn name(self) -> &'static str {
         match self {
             Self::JbuOne => "jbu_one",
@@ -42,7 +42,7 @@ impl UpsamplerKind {
         }
     }
 
-    /// How many doublings have weights of their own.
+    /// Returns the number of doublings with their own parameters.
     pub fn steps(self) -> usize {
         match self {
             Self::JbuOne => 1,
@@ -56,9 +56,9 @@ impl UpsamplerKind {
 pub struct UpsamplerWeights {
     /// Which upsampler it is.
     pub kind: UpsamplerKind,
-    /// Reach of the kernel, in pixels of the doubled grid: it has 2 · radius + 1 of them on a side.
+    /// Radius of the kernel, in pixels of the doubled grid: its side is 2 · radius + 1.
     pub radius: usize,
-    /// Width of the features it was trained on: D, CLIP's joint width.
+    /// Width of the features that it was trained on: D, CLIP's joint width.
     pub features: usize,
     /// Width of the projected guidance, K.
     pub key: usize,
@@ -67,14 +67,16 @@ pub struct UpsamplerWeights {
 }
 
 impl UpsamplerWeights {
+    /// Returns the weights of a checkpoint.
+    ///
     /// # Errors
-    /// There is no upsampler in the checkpoint, or one of its tensors is missing, unknown, of another shape or type.
+    /// The checkpoint has no upsampler, or a tensor is missing, unknown, or of the wrong shape or type.
     pub fn from_checkpoint(mut checkpoint: Checkpoint) -> Result<Self> {
-        // Lightning saves the whole training module; the upsampler is one part of it.
-        const PART: &str = "upsampler.";
-        if checkpoint.tensors.keys().any(|name| name.starts_with(PART)) {
-            checkpoint.tensors.retain(|name, _| name.starts_with(PART));
-            checkpoint.strip_common_prefix(PART);
+        // Lightning saves the whole training module, of which the upsampler is one part.
+        const PREFIX: &str = "upsampler.";
+        if checkpoint.tensors.keys().any(|name| name.starts_with(PREFIX)) {
+            checkpoint.tensors.retain(|name, _| name.starts_with(PREFIX));
+            checkpoint.strip_common_prefix(PREFIX);
         }
         let mut tensors = checkpoint.tensors;
         let kind = if tensors.contains_key("up.range_temp") {
@@ -90,7 +92,7 @@ impl UpsamplerWeights {
         } else {
             let first: Vec<&str> = tensors.keys().take(3).map(String::as_str).collect();
             return Err(Error::input(format!(
-                "it has neither the tensor upsampler.up.range_temp nor upsampler.up1.range_temp (it starts with {})",
+                "the file has neither the tensor upsampler.up.range_temp nor upsampler.up1.range_temp (its first tensors are {})",
                 first.join(", ")
             ))
             .with_hint(SUPPORTED));
@@ -103,7 +105,7 @@ impl UpsamplerWeights {
         let diameter = neighbours.isqrt();
         if diameter * diameter != neighbours || diameter % 2 == 0 || diameter > 2 * MAX_RADIUS + 1 {
             return Err(Error::input(format!(
-                "the tensor {} is for {neighbours} neighbours; the square of an odd number up to {} is expected",
+                "the tensor {} is for {neighbours} neighbours, not the square of an odd number up to {}",
                 shown(kind, "up1.fixup_proj.3.weight"),
                 2 * MAX_RADIUS + 1
             )));
@@ -115,7 +117,7 @@ impl UpsamplerWeights {
         Ok(weights)
     }
 
-    /// Every tensor that is needed, and its shape.
+    /// Returns the shape of every tensor that is needed.
     pub fn shapes(&self) -> BTreeMap<String, Vec<usize>> {
         let neighbours = (2 * self.radius + 1).pow(2);
         let (key, features) = (self.key, self.features);
@@ -150,7 +152,7 @@ impl UpsamplerWeights {
             }
             if !tensor.dtype().is_float() {
                 return Err(Error::input(format!(
-                    "the tensor {} has numbers of {}, not floats",
+                    "the tensor {} has type {}, not a floating-point type",
                     shown(self.kind, name),
                     tensor.dtype()
                 )));
@@ -167,7 +169,7 @@ impl UpsamplerWeights {
     }
 }
 
-/// The name as the file has it, for messages.
+/// Returns the name in the file, for messages.
 fn shown(kind: UpsamplerKind, name: &str) -> String {
     match name.strip_prefix("up1.") {
         Some(rest) if kind == UpsamplerKind::JbuOne => format!("upsampler.up.{rest}"),
@@ -181,10 +183,6 @@ fn missing(kind: UpsamplerKind, name: &str, expected: &str) -> Error {
 }
 
 fn wrong_shape(kind: UpsamplerKind, name: &str, expected: &str, found: &TensorData) -> Error {
-    Error::input(format!(
-        "the tensor {} has shape {}, {expected} is expected",
-        shown(kind, name),
-        show_shape(found.shape())
-    ))
-    .with_hint(SUPPORTED)
+    Error::input(format!("the tensor {} has shape {}, not {expected}", shown(kind, name), show_shape(found.shape())))
+        .with_hint(SUPPORTED)
 }

@@ -1,8 +1,8 @@
-//! The zip archives that PyTorch writes: where each entry's bytes lie in the file.
+//! The zip archives that PyTorch writes: the position of each entry in the file.
 //!
-//! PyTorch stores its entries uncompressed, so that they can be read in place. Only that is read here; a compressed entry is
-//! refused, and with it every archive that unpacks to more than its own size. General zip readers reserve memory for as many
-//! entries as the archive claims; this one believes nothing that it has not seen.
+//! PyTorch stores its entries uncompressed, so that they can be read in place. Compressed entries are refused, and with them every
+//! archive that unpacks to more than its own size. The crate `zip` reserves memory for as many entries as an archive claims; this
+//! reader allocates only what it has read.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,9 @@ use segearth_error::{Context, Error, Result};
 
 use super::source::{ByteSource, Extent};
 
-/// More than enough for any network (a ViT-L CLIP has 1,200 entries with its optimiser's), and a bound on the work.
+/// Most entries of an archive; a ViT-L CLIP with its optimiser has 1,200.
 const MAX_ENTRIES: usize = 200_000;
+/// Most bytes of the directory.
 const MAX_DIRECTORY: u64 = 64 << 20;
 
 const END: u32 = 0x0605_4b50;
@@ -23,8 +24,9 @@ const CENTRAL: u32 = 0x0201_4b50;
 const LOCAL: u32 = 0x0403_4b50;
 const LOCAL_LEN: u64 = 30;
 
-const DAMAGED: &str = "The file is cut short or damaged: download it again.";
+const DAMAGED: &str = "The file is truncated or damaged: download it again.";
 
+/// The directory of an archive.
 pub struct Archive {
     entries: BTreeMap<String, Entry>,
 }
@@ -39,7 +41,7 @@ struct Entry {
     crc: u32,
 }
 
-/// An entry's bytes in the file, and the checksum that the archive gives them.
+/// The bytes of an entry, and their CRC-32 according to the archive.
 #[derive(Clone, Copy, Debug)]
 pub struct Stored {
     pub extent: Extent,
@@ -47,6 +49,7 @@ pub struct Stored {
 }
 
 impl Archive {
+    /// Reads the directory.
     pub fn open(source: &ByteSource) -> Result<Self> {
         let directory = find_directory(source)?;
         let bytes = source.read_vec(directory.start, directory.len)?;
@@ -54,7 +57,8 @@ impl Archive {
         let mut entries = BTreeMap::new();
         while !fields.0.is_empty() {
             let (name, entry) = read_entry(&mut fields).ok_or_else(|| {
-                Error::input(format!("entry {} of the zip directory is damaged", entries.len() + 1)).with_hint(DAMAGED)
+                Error::input(format!("entry {} of the zip archive's directory is damaged", entries.len() + 1))
+                    .with_hint(DAMAGED)
             })?;
             entries.insert(name, entry);
             if entries.len() > MAX_ENTRIES {
@@ -64,14 +68,15 @@ impl Archive {
         Ok(Self { entries })
     }
 
+    /// Returns the names of all entries, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
 
-    /// Where the bytes of an entry lie.
+    /// Returns the position of an entry.
     ///
     /// # Errors
-    /// There is no such entry, it is compressed or encrypted, or its bytes are not all in the file.
+    /// The entry does not exist, is compressed or encrypted, or exceeds the file.
     pub fn find(&self, source: &ByteSource, name: &str) -> Result<Stored> {
         let entry = self
             .entries
@@ -79,13 +84,13 @@ impl Archive {
             .ok_or_else(|| Error::input(format!("the zip archive has no entry {name:?}")).with_hint(DAMAGED))?;
         if entry.encrypted || entry.method != 0 || entry.size != entry.packed {
             return Err(Error::input(format!("the entry {name:?} of the zip archive is compressed or encrypted"))
-                .with_hint("Checkpoints are stored uncompressed: save it again with torch.save."));
+                .with_hint("Save the checkpoint again with torch.save, which stores entries uncompressed."));
         }
-        let header = source.read_vec(entry.header, LOCAL_LEN).input(|| format!("the entry {name:?} is not there"))?;
+        let header = source.read_vec(entry.header, LOCAL_LEN).input(|| format!("cannot find the entry {name:?}"))?;
         let start = local_data_start(&header, entry.header)
             .and_then(|start| source.extent(start, entry.size))
             .ok_or_else(|| {
-                Error::input(format!("the entry {name:?} claims {} bytes that are not all in the file", entry.size))
+                Error::input(format!("the entry {name:?} claims {} bytes, more than the file has", entry.size))
                     .with_hint(DAMAGED)
             })?;
         Ok(Stored { extent: start, crc: entry.crc })
@@ -100,7 +105,7 @@ fn local_data_start(header: &[u8], at: u64) -> Option<u64> {
     at.checked_add(LOCAL_LEN + name_len + extra_len)
 }
 
-/// Finds the end record from behind, and through it the directory.
+/// Finds the end record, searching backwards from the end of the file, and the directory that it points to.
 #[expect(clippy::indexing_slicing, reason = "a place in the tail, from a range of its length")]
 fn find_directory(source: &ByteSource) -> Result<Extent> {
     let cut = || Error::input("the zip archive has no end record").with_hint(DAMAGED);
@@ -136,10 +141,13 @@ fn find_directory(source: &ByteSource) -> Result<Extent> {
         }
     }
     if len > MAX_DIRECTORY {
-        return Err(Error::input(format!("the zip directory claims {len} bytes, {MAX_DIRECTORY} are allowed")));
+        return Err(Error::input(format!(
+            "the zip archive's directory claims {len} bytes; at most {MAX_DIRECTORY} are allowed"
+        )));
     }
     source.extent(start, len).ok_or_else(|| {
-        Error::input(format!("the zip directory should lie at byte {start}, outside the file")).with_hint(DAMAGED)
+        Error::input(format!("the zip archive's directory is at byte {start}, beyond the end of the file"))
+            .with_hint(DAMAGED)
     })
 }
 
@@ -250,12 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_the_file_does_not_have_are_refused() {
+    fn sizes_beyond_the_file_are_refused() {
         let bytes = testing::zip(&[("a", b"12345678".to_vec())]);
         let central = bytes.windows(4).position(|window| window == CENTRAL.to_le_bytes()).unwrap();
-        for (field, value, expected) in
-            [(20, 0x7fff_ffffu32, "claims 2147483647 bytes"), (42, 0x7fff_ffff, "is not there"), (42, 8, "claims")]
-        {
+        for (field, value, expected) in [
+            (20, 0x7fff_ffffu32, "claims 2147483647 bytes"),
+            (42, 0x7fff_ffff, "cannot find the entry"),
+            (42, 8, "claims"),
+        ] {
             let mut bytes = bytes.clone();
             for field in if field == 20 { vec![20, 24] } else { vec![field] } {
                 bytes[central + field..central + field + 4].copy_from_slice(&value.to_le_bytes());

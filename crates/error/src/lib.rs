@@ -1,7 +1,7 @@
-//! One error type for the whole program: what went wrong, whose fault it is, what to do about it, and the cause below.
+//! The error type of the program and its crates: kind, message, hint and cause.
 //!
-//! A message states only its own layer's fact, with the place, the value found and the values allowed; the cause goes into
-//! `source`, never into the message as well. The hint is a full sentence that says what to do next.
+//! A message states what failed in its own layer, with path, value found and values allowed. The cause goes into `source`, never also
+//! into the message. The hint is a full sentence that says what to do next.
 
 #![warn(missing_docs)]
 
@@ -14,25 +14,25 @@ use std::fmt;
 /// A result with an [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Whose fault it is, and with it what the caller may do.
+/// The kind of an error, which decides the exit code and whether a caller can recover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Something that came from outside: a file, a job, a flag, the environment. Exit code 1.
+    /// An invalid input: a file, a job, an argument, the environment. Exit code 1.
     Input,
-    /// A promise of our own code that did not hold. Exit code 2.
+    /// A defect of the program. Exit code 2.
     Internal,
-    /// The device ran out of memory: a smaller batch may still succeed.
+    /// The device is out of memory; a smaller batch may succeed. Exit code 1.
     OutOfMemory,
-    /// The results are complete but for windows that could not be computed, as the user allowed. Exit code 3.
+    /// The results are complete except for failed windows, which the user allowed. Exit code 3.
     FailedWindows,
-    /// Somebody stopped the program; what is finished is kept. Exit code 128 and the signal's number, as shells have it.
+    /// A signal stopped the program; finished work is kept. Exit code 128 + signal, as in shells.
     Stopped {
         /// The number of the signal.
         signal: u8,
     },
 }
 
-/// An error with a kind, a message, and where there are ones a hint and a cause.
+/// An error with a kind and a message, and optionally a hint and a cause.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
@@ -57,12 +57,12 @@ impl Error {
         Self::new(Kind::OutOfMemory, message)
     }
 
-    /// Returns an error without hint and cause. The message begins in lower case and has no full stop.
+    /// Returns an error without hint and cause. Messages begin in lower case and have no full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, source: None }
     }
 
-    /// Says what the user can do; a whole sentence without "hint:".
+    /// Adds a hint: a full sentence that says what the user can do, without "hint:".
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -81,7 +81,7 @@ impl Error {
         self.kind
     }
 
-    /// The hint of the outermost layer that has one.
+    /// Returns the hint of the outermost error of the chain that has one.
     pub fn hint(&self) -> Option<&str> {
         let mut layer: &(dyn StdError + 'static) = self;
         loop {
@@ -92,7 +92,7 @@ impl Error {
         }
     }
 
-    /// 1 for what came from outside, 2 for our own defects, 3 for results with failed windows, 128 + n for the signal n.
+    /// Returns the exit code: 1 for input, 2 for defects, 3 for results with failed windows, 128 + n for signal n.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
             Kind::Input | Kind::OutOfMemory => 1,
@@ -102,7 +102,7 @@ impl Error {
         }
     }
 
-    /// The same with every text in other words: message, hint and causes.
+    /// Returns the error with `word` applied to every text: message, hint and causes.
     #[must_use]
     pub fn reworded(self, word: &dyn Fn(&str) -> String) -> Self {
         let below = |below: Option<Self>, cause: &String| {
@@ -120,7 +120,7 @@ impl Error {
         }
     }
 
-    /// The messages of the causes, outermost first, this one left out.
+    /// Returns the messages of the causes, outermost first, without this error's own.
     pub fn causes(&self) -> Vec<String> {
         let mut causes = Vec::new();
         let mut next = self.source();
@@ -144,11 +144,11 @@ impl StdError for Error {
     }
 }
 
-/// Puts a layer's own fact over an error that came from below.
+/// Wraps the error of a result in one of the layer above.
 pub trait Context<T> {
-    /// The fault lies in something from outside.
+    /// Wraps it in an error of [`Kind::Input`].
     fn input(self, message: impl FnOnce() -> String) -> Result<T>;
-    /// The fault is ours.
+    /// Wraps it in an error of [`Kind::Internal`].
     fn internal(self, message: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hint_from_below_is_found_and_messages_are_not_repeated() {
+    fn hint_of_a_cause_is_found_and_messages_are_not_repeated() {
         let below = Error::input("band 4 is not in the file").with_hint("Choose bands from 1 to 3.");
         let above = Err::<(), _>(below).input(|| "cannot read scene.tif".into()).unwrap_err();
         assert_eq!(above.to_string(), "cannot read scene.tif");

@@ -1,5 +1,5 @@
-//! The stack machine: protocols 2 to 5, as `torch.save` and `torch.jit.save` write them. Opcodes of the text protocols, of
-//! extension registries and of out-of-band buffers are foreign here and refused.
+//! The stack machine, for protocols 2 to 5, as `torch.save` and `torch.jit.save` write them. Opcodes of the text protocols, of
+//! extension registries and of out-of-band buffers are refused.
 
 use std::collections::HashMap;
 
@@ -8,24 +8,24 @@ use segearth_error::{Error, Result};
 use super::super::tensor::Dtype;
 use super::{Ref, Storage, Tensor, Value};
 
-/// Values a pickle may make; the checkpoint of a ViT-L CLIP with its optimiser makes 60,000.
+/// Most values of a pickle; that of a ViT-L CLIP with its optimiser has 60,000.
 const MAX_VALUES: usize = 2_000_000;
-/// PyTorch itself has tensors of up to 64 axes; networks have at most 6.
+/// Most axes of a tensor; PyTorch allows 64, networks have at most 6.
 const MAX_RANK: usize = 8;
 
-/// What a pickle described.
+/// A parsed pickle.
 #[derive(Debug)]
 pub struct Parsed<'a> {
     pub values: Vec<Value<'a>>,
     pub root: Ref,
-    /// Bytes read, the final opcode included.
+    /// Length in bytes, the final opcode included.
     pub len: usize,
 }
 
-/// Reads one pickle from the front of `bytes`.
+/// Parses one pickle at the start of `bytes`.
 ///
 /// # Errors
-/// A foreign opcode, a broken structure, an end before the final opcode, or more values than allowed.
+/// An unsupported opcode, an invalid structure, a missing final opcode, or more values than allowed.
 pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
     let mut machine =
         Machine { bytes, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
@@ -34,47 +34,44 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
         match machine.step() {
             Ok(Some(root)) => return Ok(Parsed { values: machine.values, root, len: machine.at }),
             Ok(None) => {}
-            Err(fault) => {
+            Err(error) => {
                 let opcode = bytes.get(at).map_or_else(|| "the end".into(), |opcode| format!("opcode 0x{opcode:02x}"));
-                return Err(Error::input(format!(
-                    "the pickle is not one we read: {} ({opcode} at byte {at})",
-                    fault.0
-                )));
+                return Err(Error::input(format!("cannot read the pickle: {} ({opcode} at byte {at})", error.0)));
             }
         }
     }
 }
 
-/// What was wrong at an opcode.
+/// An error at an opcode.
 struct PickleError(&'static str);
 
-type Step<T> = std::result::Result<T, PickleError>;
+type OpResult<T> = std::result::Result<T, PickleError>;
 
-const CUT: PickleError = PickleError("it ends too early");
-const EMPTY: PickleError = PickleError("it takes a value that is not there");
-const BAD_TENSOR: PickleError = PickleError("it makes a tensor from the wrong things");
+const TRUNCATED: PickleError = PickleError("unexpected end");
+const EMPTY: PickleError = PickleError("a value is missing on the stack");
+const BAD_TENSOR: PickleError = PickleError("the arguments of a tensor are invalid");
 
 struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     values: Vec<Value<'a>>,
     stack: Vec<Ref>,
-    /// Heights of the stack.
+    /// Heights of the stack at the open marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Ref>,
 }
 
 impl<'a> Machine<'a> {
-    /// One opcode; the root value after the last one.
-    fn step(&mut self) -> Step<Option<Ref>> {
+    /// Executes one opcode; returns the root value after the last.
+    fn step(&mut self) -> OpResult<Option<Ref>> {
         let opcode = self.array::<1>()?[0];
         match opcode {
             0x80 => {
                 if !(2..=5).contains(&self.array::<1>()?[0]) {
-                    return Err(PickleError("its protocol is not 2 to 5"));
+                    return Err(PickleError("the protocol is not 2 to 5"));
                 }
             }
-            // A frame only helps a reader to read ahead.
+            // Frames are hints for buffering.
             0x95 => drop(self.array::<8>()?),
             b'.' => return self.pop().map(Some),
             b'(' => self.marks.push(self.stack.len()),
@@ -193,7 +190,7 @@ impl<'a> Machine<'a> {
                 let key = u32::from_le_bytes(self.array()?);
                 self.put(key)?;
             }
-            // The memo never outgrows the pickle, whose length fits.
+            // The memo has fewer entries than the pickle has bytes.
             0x94 => self.put(self.memo.len() as u32)?,
             b'h' => {
                 let key = self.array::<1>()?[0];
@@ -233,7 +230,7 @@ impl<'a> Machine<'a> {
                     *state = Some(given);
                 }
             }
-            _ => return Err(PickleError("it uses an opcode that checkpoints do not use")),
+            _ => return Err(PickleError("the opcode is not supported")),
         }
         Ok(None)
     }
@@ -242,33 +239,33 @@ impl<'a> Machine<'a> {
         self.values.get(at as usize).unwrap_or(&Value::None)
     }
 
-    fn push(&mut self, value: Value<'a>) -> Step<()> {
+    fn push(&mut self, value: Value<'a>) -> OpResult<()> {
         if self.values.len() >= MAX_VALUES {
-            return Err(PickleError("it makes more values than any checkpoint has"));
+            return Err(PickleError("more values than allowed (2,000,000)"));
         }
         self.stack.push(self.values.len() as Ref);
         self.values.push(value);
         Ok(())
     }
 
-    fn top(&self) -> Step<Ref> {
+    fn top(&self) -> OpResult<Ref> {
         let floor = self.marks.last().copied().unwrap_or(0);
         self.stack.get(floor..).and_then(<[Ref]>::last).copied().ok_or(EMPTY)
     }
 
-    fn pop(&mut self) -> Step<Ref> {
+    fn pop(&mut self) -> OpResult<Ref> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
     }
 
-    fn pop_mark(&mut self) -> Step<Vec<Ref>> {
-        let height = self.marks.pop().ok_or(PickleError("it takes values up to a mark that is not there"))?;
-        // `pop` never goes below a mark, so the height is never above the stack's.
+    fn pop_mark(&mut self) -> OpResult<Vec<Ref>> {
+        let height = self.marks.pop().ok_or(PickleError("a mark is missing on the stack"))?;
+        // `pop` never goes below a mark, so that the stack is at least as high.
         Ok(self.stack.split_off(height.min(self.stack.len())))
     }
 
-    fn tuple(&mut self, len: usize) -> Step<()> {
+    fn tuple(&mut self, len: usize) -> OpResult<()> {
         let mut items = Vec::with_capacity(len);
         for _ in 0..len {
             items.push(self.pop()?);
@@ -277,41 +274,41 @@ impl<'a> Machine<'a> {
         self.push(Value::Tuple(items))
     }
 
-    fn put(&mut self, key: u32) -> Step<()> {
+    fn put(&mut self, key: u32) -> OpResult<()> {
         let top = self.top()?;
         self.memo.insert(key, top);
         Ok(())
     }
 
-    fn recall(&mut self, key: u32) -> Step<()> {
-        let value = *self.memo.get(&key).ok_or(PickleError("it recalls a value that it never kept"))?;
+    fn recall(&mut self, key: u32) -> OpResult<()> {
+        let value = *self.memo.get(&key).ok_or(PickleError("a memo entry is missing"))?;
         self.stack.push(value);
         Ok(())
     }
 
-    /// Lists grow; sets and objects that would take items in stay as they are.
-    fn append(&mut self, items: &[Ref]) -> Step<()> {
+    /// Appends to a list; sets and objects remain unchanged.
+    fn append(&mut self, items: &[Ref]) -> OpResult<()> {
         let list = self.top()?;
         match self.values.get_mut(list as usize) {
             Some(Value::List(list)) => list.extend_from_slice(items),
             Some(Value::Object { .. } | Value::Set) => {}
-            _ => return Err(PickleError("it appends to something that is no list")),
+            _ => return Err(PickleError("items are appended to a value that is not a list")),
         }
         Ok(())
     }
 
-    fn set_items(&mut self, items: &[(Ref, Ref)]) -> Step<()> {
+    fn set_items(&mut self, items: &[(Ref, Ref)]) -> OpResult<()> {
         let dict = self.top()?;
         match self.values.get_mut(dict as usize) {
             Some(Value::Dict(pairs)) => pairs.extend_from_slice(items),
             Some(Value::Object { .. }) => {}
-            _ => return Err(PickleError("it sets entries of something that is no dictionary")),
+            _ => return Err(PickleError("entries are set in a value that is not a dictionary")),
         }
         Ok(())
     }
 
     /// The calls we know; everything else makes an inert object.
-    fn call(&mut self, callable: Ref, arguments: Ref) -> Step<()> {
+    fn call(&mut self, callable: Ref, arguments: Ref) -> OpResult<()> {
         let &Value::Global { module, name } = self.value(callable) else {
             return self.push(Value::Object { class: None, state: None });
         };
@@ -349,9 +346,9 @@ impl<'a> Machine<'a> {
         list.iter().filter_map(pair).collect()
     }
 
-    /// `('storage', type, key, location, count)`, and in the old format a view, which must be absent.
-    fn storage(&self, id: Ref) -> Step<Value<'a>> {
-        const BAD: PickleError = PickleError("it refers to something outside that is no storage");
+    /// Returns the storage of a persistent id `('storage', type, key, location, count)`. The old format adds a view, which must be None.
+    fn storage(&self, id: Ref) -> OpResult<Value<'a>> {
+        const BAD: PickleError = PickleError("a persistent id is not a storage");
         let Value::Tuple(items) = self.value(id) else { return Err(BAD) };
         let &[tag, class, key, _, count, ref view @ ..] = items.as_slice() else { return Err(BAD) };
         let (&Value::Str("storage"), &Value::Global { module, name }, &Value::Str(key), &Value::Int(claimed)) =
@@ -360,9 +357,11 @@ impl<'a> Machine<'a> {
             return Err(BAD);
         };
         if view.iter().any(|&view| *self.value(view) != Value::None) {
-            return Err(PickleError("a storage is a view of another, as only very old checkpoints have it"));
+            return Err(PickleError(
+                "a storage is a view of another storage (PyTorch before 0.4), which is not supported",
+            ));
         }
-        let claimed = u64::try_from(claimed).map_err(|_| PickleError("a storage claims a negative size"))?;
+        let claimed = u64::try_from(claimed).map_err(|_| PickleError("the size of a storage is negative"))?;
         let dtype = match (module, name) {
             ("torch", "FloatStorage") => Dtype::F32,
             ("torch", "HalfStorage") => Dtype::F16,
@@ -377,14 +376,15 @@ impl<'a> Machine<'a> {
             ("torch.storage", "UntypedStorage" | "_UntypedStorage") | ("torch", "UntypedStorage") => {
                 return Ok(Value::Storage(Storage { key, dtype: None, claimed }));
             }
-            // Quantised, complex and still unknown numbers: a tensor of theirs stays an inert object.
+            // Quantised, complex and unknown numbers: their tensors become inert objects.
             _ => return Ok(Value::Object { class: Some(class), state: None }),
         };
         Ok(Value::Storage(Storage { key, dtype: Some(dtype), claimed }))
     }
 
-    /// `(storage, offset, shape, strides, requires_grad, hooks)`, and for storages without a type the type after these.
-    fn tensor(&self, arguments: Ref) -> Step<Value<'a>> {
+    /// Returns the tensor of the arguments `(storage, offset, shape, strides, requires_grad, hooks)`, followed by the type if the storage
+    /// is untyped.
+    fn tensor(&self, arguments: Ref) -> OpResult<Value<'a>> {
         let Value::Tuple(items) = self.value(arguments) else { return Err(BAD_TENSOR) };
         let &[storage, offset, shape, strides, ref rest @ ..] = items.as_slice() else { return Err(BAD_TENSOR) };
         let dtype = match self.value(storage) {
@@ -420,55 +420,55 @@ impl<'a> Machine<'a> {
         })
     }
 
-    fn extents(&self, at: Ref) -> Step<Vec<u64>> {
+    fn extents(&self, at: Ref) -> OpResult<Vec<u64>> {
         let (Value::Tuple(items) | Value::List(items)) = self.value(at) else { return Err(BAD_TENSOR) };
         if items.len() > MAX_RANK {
-            return Err(PickleError("a tensor has more than 8 axes"));
+            return Err(PickleError("a tensor has more than 8 dimensions"));
         }
         items
             .iter()
             .map(|&item| match self.value(item) {
                 &Value::Int(side) => {
-                    u64::try_from(side).map_err(|_| PickleError("a tensor has a negative side or stride"))
+                    u64::try_from(side).map_err(|_| PickleError("a tensor has a negative size or stride"))
                 }
                 _ => Err(BAD_TENSOR),
             })
             .collect()
     }
 
-    fn take(&mut self, len: usize) -> Step<&'a [u8]> {
-        let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..len)).ok_or(CUT)?;
+    fn take(&mut self, len: usize) -> OpResult<&'a [u8]> {
+        let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..len)).ok_or(TRUNCATED)?;
         self.at += len;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Step<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| CUT)
+    fn array<const N: usize>(&mut self) -> OpResult<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| TRUNCATED)
     }
 
-    fn len1(&mut self) -> Step<usize> {
+    fn len1(&mut self) -> OpResult<usize> {
         Ok(self.array::<1>()?[0].into())
     }
 
-    fn len4(&mut self) -> Step<usize> {
-        usize::try_from(u32::from_le_bytes(self.array()?)).map_err(|_| CUT)
+    fn len4(&mut self) -> OpResult<usize> {
+        usize::try_from(u32::from_le_bytes(self.array()?)).map_err(|_| TRUNCATED)
     }
 
-    fn len8(&mut self) -> Step<usize> {
-        usize::try_from(u64::from_le_bytes(self.array()?)).map_err(|_| CUT)
+    fn len8(&mut self) -> OpResult<usize> {
+        usize::try_from(u64::from_le_bytes(self.array()?)).map_err(|_| TRUNCATED)
     }
 
-    fn raw(&mut self, len: usize) -> Step<()> {
+    fn raw(&mut self, len: usize) -> OpResult<()> {
         let bytes = self.take(len)?;
         self.push(Value::Bytes(bytes))
     }
 
-    fn text(&mut self, len: usize) -> Step<()> {
+    fn text(&mut self, len: usize) -> OpResult<()> {
         let bytes = self.take(len)?;
         self.push(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Str))
     }
 
-    fn long(&mut self, len: usize) -> Step<()> {
+    fn long(&mut self, len: usize) -> OpResult<()> {
         let bytes = self.take(len)?;
         if bytes.len() > 8 {
             return self.push(Value::Long(bytes));
@@ -479,17 +479,17 @@ impl<'a> Machine<'a> {
         self.push(Value::Int(i64::from_le_bytes(padded)))
     }
 
-    /// Text up to the end of a line.
-    fn line(&mut self) -> Step<&'a str> {
-        let rest = self.bytes.get(self.at..).ok_or(CUT)?;
-        let len = rest.iter().position(|&byte| byte == b'\n').ok_or(CUT)?;
+    /// Returns text up to the end of the line.
+    fn line(&mut self) -> OpResult<&'a str> {
+        let rest = self.bytes.get(self.at..).ok_or(TRUNCATED)?;
+        let len = rest.iter().position(|&byte| byte == b'\n').ok_or(TRUNCATED)?;
         let line = self.take(len)?;
         self.at += 1;
         std::str::from_utf8(line).map_err(|_| PickleError("a name is not text"))
     }
 }
 
-fn pairs(items: &[Ref]) -> Step<Vec<(Ref, Ref)>> {
+fn pairs(items: &[Ref]) -> OpResult<Vec<(Ref, Ref)>> {
     let (pairs, rest) = items.as_chunks::<2>();
     if !rest.is_empty() {
         return Err(PickleError("a key has no value"));

@@ -1,12 +1,11 @@
-//! Pickles as data: what a pickle describes, without doing what it says.
+//! Parses pickles as data, without executing them.
 //!
-//! A pickle is a program that builds objects by calling functions it names. [`parse`] runs none of them. It knows the few
-//! calls that make a tensor out of a storage and those that make an ordered dictionary; whatever else a pickle calls becomes
-//! an [`Value::Object`] that only remembers the name of what would have made it and the state it would have been given.
-//! Nothing can turn such an object into a tensor.
+//! A pickle is a program that builds objects by calling functions by name. [`parse`] calls none. It recognises the few calls that
+//! create a tensor from a storage or an ordered dictionary; the result of any other call is a [`Value::Object`] that has only the
+//! name of its class and its state, and that nothing converts to a tensor.
 //!
-//! All values lie in one table and refer to each other by index, so shared and even cyclic values cost nothing, and work and
-//! memory are bounded by the length of the pickle.
+//! All values are in one table and refer to each other by index, so that shared and cyclic values cost nothing, and time and memory
+//! are bounded by the length of the pickle.
 
 mod machine;
 
@@ -14,9 +13,10 @@ pub use machine::{Parsed, parse};
 
 use super::tensor::Dtype;
 
-/// Where a value lies in [`Parsed::values`].
+/// The index of a value in [`Parsed::values`].
 pub type Ref = u32;
 
+/// A value of a pickle.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     None,
@@ -31,7 +31,7 @@ pub enum Value<'a> {
     Tuple(Vec<Ref>),
     List(Vec<Ref>),
     Set,
-    /// Dictionaries of any kind, in order; of equal keys the last one counts.
+    /// A dictionary of any kind, in order; the last of equal keys counts.
     Dict(Vec<(Ref, Ref)>),
     Global {
         module: &'a str,
@@ -39,25 +39,25 @@ pub enum Value<'a> {
     },
     Storage(Storage<'a>),
     Tensor(Tensor),
-    /// Anything made by a call that we do not know: inert.
+    /// The result of any other call: inert.
     Object {
-        /// The [`Value::Global`] that would have made it, where one did.
+        /// The [`Value::Global`] that was called.
         class: Option<Ref>,
         state: Option<Ref>,
     },
 }
 
-/// A run of numbers somewhere else in the checkpoint.
+/// An array of numbers elsewhere in the checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage<'a> {
     pub key: &'a str,
-    /// `None` where the storage has no type of its own.
+    /// `None` for an untyped storage.
     pub dtype: Option<Dtype>,
-    /// How many numbers (bytes, where there is no type) the pickle claims; nobody has looked yet.
+    /// The number of numbers (bytes, if untyped) according to the pickle; not checked.
     pub claimed: u64,
 }
 
-/// A view into a storage, as claimed: nobody has looked yet whether it fits.
+/// A view of a storage; not checked against its size.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// Index of a [`Value::Storage`].
@@ -70,10 +70,12 @@ pub struct Tensor {
 }
 
 impl<'a> Parsed<'a> {
+    /// Returns a value.
     pub fn get(&self, at: Ref) -> &Value<'a> {
         self.values.get(at as usize).unwrap_or(&Value::None)
     }
 
+    /// Returns a value that is text.
     pub fn str(&self, at: Ref) -> Option<&'a str> {
         match self.get(at) {
             Value::Str(text) => Some(text),
@@ -81,16 +83,16 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    /// The value under a text key.
+    /// Returns the value of a key that is text.
     pub fn entry(&self, pairs: &[(Ref, Ref)], key: &str) -> Option<Ref> {
         pairs.iter().rev().find(|(name, _)| self.str(*name) == Some(key)).map(|(_, value)| *value)
     }
 
-    /// What a value is, for messages.
+    /// Returns what a value is, for messages.
     pub fn describe(&self, at: Ref) -> String {
         match self.get(at) {
             Value::None => "None".into(),
-            Value::Bool(_) => "a truth value".into(),
+            Value::Bool(_) => "a boolean".into(),
             Value::Int(_) | Value::Long(_) => "an integer".into(),
             Value::Float => "a float".into(),
             Value::Str(_) => "text".into(),
@@ -110,7 +112,7 @@ impl<'a> Parsed<'a> {
     }
 }
 
-/// `module.name`, cut to what fits in a sentence: both come from the file.
+/// Returns `module.name`, truncated to 80 characters and without control characters: both come from the file.
 fn short(module: &str, name: &str) -> String {
     let whole: String = module.chars().chain(['.']).chain(name.chars()).filter(|c| !c.is_control()).take(81).collect();
     if whole.chars().count() > 80 { format!("{}…", whole.chars().take(80).collect::<String>()) } else { whole }

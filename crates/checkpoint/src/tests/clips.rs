@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn fault(change: impl FnOnce(&mut Checkpoint)) -> String {
+fn error_of(change: impl FnOnce(&mut Checkpoint)) -> String {
     let mut checkpoint = tiny();
     change(&mut checkpoint);
     ClipWeights::from_checkpoint(checkpoint, &[]).unwrap_err().to_string()
@@ -13,7 +13,7 @@ fn zeros(shape: &[usize]) -> TensorData {
 }
 
 #[test]
-fn sizes_come_from_the_tensors_and_buffers_are_dropped() {
+fn sizes_are_read_from_tensors_and_buffers_are_dropped() {
     let mut checkpoint = tiny();
     checkpoint.tensors.insert("logit_scale".into(), zeros(&[1]));
     for buffer in ["input_resolution", "context_length", "vocab_size", "attn_mask"] {
@@ -27,26 +27,29 @@ fn sizes_come_from_the_tensors_and_buffers_are_dropped() {
 }
 
 #[test]
-fn missing_wrong_and_unknown_tensors_are_named_with_their_shapes() {
+fn missing_wrong_and_unknown_tensors_are_named_with_shapes() {
     let name = "visual.transformer.resblocks.1.ln_2.bias";
-    let message = fault(|checkpoint| drop(checkpoint.tensors.remove(name)));
+    let message = error_of(|checkpoint| drop(checkpoint.tensors.remove(name)));
     assert_eq!(message, format!("the tensor {name} of shape (128) is missing"));
-    let message = fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), zeros(&[64]))));
-    assert_eq!(message, format!("the tensor {name} has shape (64), (128) is expected"));
-    let message = fault(|checkpoint| drop(checkpoint.tensors.insert("visual.extra".into(), zeros(&[2, 2]))));
+    let message = error_of(|checkpoint| drop(checkpoint.tensors.insert(name.into(), zeros(&[64]))));
+    assert_eq!(message, format!("the tensor {name} has shape (64), not (128)"));
+    let message = error_of(|checkpoint| drop(checkpoint.tensors.insert("visual.extra".into(), zeros(&[2, 2]))));
     assert!(message.ends_with("visual.extra float32 (2, 2)"), "{message}");
-    let message = fault(|checkpoint| drop(checkpoint.tensors.remove("visual.conv1.weight")));
+    let message = error_of(|checkpoint| drop(checkpoint.tensors.remove("visual.conv1.weight")));
     assert_eq!(message, "the tensor visual.conv1.weight of shape (width, 3, patch, patch) is missing");
-    let message = fault(|checkpoint| {
+    let message = error_of(|checkpoint| {
         checkpoint.tensors.remove(name);
         checkpoint.others.insert(name.into(), "an object of some.Quantised".into());
     });
-    assert!(message.ends_with("it is an object of some.Quantised"), "{message}");
+    assert!(message.ends_with("the entry is an object of some.Quantised"), "{message}");
     let far = "transformer.resblocks.60000.ln_1.bias";
-    assert!(fault(|checkpoint| drop(checkpoint.tensors.insert(far.into(), zeros(&[64])))).contains("256 blocks"));
+    assert!(error_of(|checkpoint| drop(checkpoint.tensors.insert(far.into(), zeros(&[64])))).contains("256 blocks"));
     let integers = TensorData::new(Dtype::I8, vec![128], vec![0; 128]).unwrap();
-    assert!(fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), integers))).contains("int8, not floats"));
-    let message = fault(|checkpoint| {
+    assert!(
+        error_of(|checkpoint| drop(checkpoint.tensors.insert(name.into(), integers)))
+            .contains("int8, not a floating-point type")
+    );
+    let message = error_of(|checkpoint| {
         drop(checkpoint.tensors.insert("visual.positional_embedding".into(), zeros(&[7, 128])));
     });
     assert!(message.contains("square"), "{message}");
@@ -68,38 +71,38 @@ fn other_families_are_refused_by_name() {
         ("visual.transformer.resblocks.0.attn.lora_A.weight", "LoRA"),
         ("upsampler.up.range_temp", "upsampler"),
     ] {
-        let message = fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), zeros(&[1]))));
+        let message = error_of(|checkpoint| drop(checkpoint.tensors.insert(name.into(), zeros(&[1]))));
         assert!(message.contains(family) && message.contains(name), "{message}");
     }
-    let message = fault(|checkpoint| checkpoint.tensors.retain(|name, _| !name.starts_with("visual.ln_pre.")));
+    let message = error_of(|checkpoint| checkpoint.tensors.retain(|name, _| !name.starts_with("visual.ln_pre.")));
     assert!(message.contains("CLIPA"), "{message}");
     assert!(UpsamplerWeights::from_checkpoint(tiny()).unwrap_err().to_string().contains("upsampler.up.range_temp"));
 }
 
 #[test]
-fn a_configuration_settles_the_heads_and_must_belong_to_the_weights() {
+fn configuration_gives_heads_if_it_matches_the_weights() {
     let config = |text: &str| ModelConfig::parse("config.json", text).unwrap().unwrap();
     let right = config(r#"{"vision_config": {"hidden_size": 128, "num_attention_heads": 8}, "text_config": {}}"#);
     let weights = ClipWeights::from_checkpoint(tiny(), &[right]).unwrap();
     assert_eq!((weights.sizes.vision_heads, weights.sizes.text_heads), (8, 1));
     let wrong = r#"{"vision_config": {"hidden_size": 128, "num_attention_heads": 7}}"#;
     assert!(ClipWeights::from_checkpoint(tiny(), &[config(wrong)]).is_err());
-    // Of other weights: not followed, and said.
+    // Of other weights: ignored, with a note.
     let other = config(r#"{"vision_config": {"hidden_size": 768, "hidden_act": "gelu"}}"#);
     let weights = ClipWeights::from_checkpoint(tiny(), &[other]).unwrap();
     assert_eq!((weights.sizes.vision_heads, weights.activation), (2, None));
     assert_eq!(
         weights.notes,
         [
-            "config.json beside the weights is of other weights and was not followed: it says vision_config.hidden_size = 768, and the \
-          weights have 128."
+            "config.json beside the weights does not match them and was ignored: it says vision_config.hidden_size = 768, the weights \
+             have 128."
         ]
     );
 }
 
-/// Patches, layers, joint width and vocabulary tell weights of the same widths apart.
+/// Patch, layers, joint width and vocabulary distinguish weights of the same width.
 #[test]
-fn a_configuration_of_other_weights_of_the_same_widths_is_not_followed() {
+fn configuration_of_other_weights_of_equal_width_is_ignored() {
     for other in [
         r#"{"vision_cfg": {"width": 128, "patch_size": 16}}"#,
         r#"{"vision_cfg": {"width": 128, "layers": 12}}"#,
@@ -115,7 +118,7 @@ fn a_configuration_of_other_weights_of_the_same_widths_is_not_followed() {
 }
 
 #[test]
-fn of_two_configurations_the_first_that_fits_is_followed_and_a_difference_is_said() {
+fn first_matching_configuration_is_used_and_differences_are_noted() {
     let config = |file: &str, text: &str| ModelConfig::parse(file, text).unwrap().unwrap();
     let open_clip = config("open_clip_config.json", r#"{"vision_cfg": {"width": 128}, "text_cfg": {"heads": 4}}"#);
     let other = config("config.json", r#"{"vision_config": {"hidden_size": 128, "num_attention_heads": 2}}"#);
@@ -123,14 +126,14 @@ fn of_two_configurations_the_first_that_fits_is_followed_and_a_difference_is_sai
     let known = weights.activation.unwrap();
     assert_eq!((known.activation, known.from.as_str()), (Activation::Gelu, "open_clip_config.json"));
     assert_eq!((weights.sizes.text_heads, weights.notes.len()), (4, 1));
-    assert!(weights.notes[0].ends_with("`--activation quickgelu` takes the other."), "{:?}", weights.notes);
+    assert!(weights.notes[0].ends_with("Choose the other with `--activation quickgelu`."), "{:?}", weights.notes);
     let weights = ClipWeights::from_checkpoint(tiny(), &[other, open_clip]).unwrap();
     assert_eq!(weights.activation.unwrap().from, "config.json");
 }
 
-/// open_clip takes 64 channels a head where its file says nothing: that is no assumption of ours.
+/// open_clip has 64 channels per head where its file says nothing: not an assumption.
 #[test]
-fn heads_that_open_clip_itself_assumes_make_no_note() {
+fn defaults_of_open_clip_make_no_note() {
     let config =
         ModelConfig::parse("open_clip_config.json", r#"{"model_cfg": {"vision_cfg": {"width": 128, "layers": 2}}}"#);
     let weights = ClipWeights::from_checkpoint(tiny(), &[config.unwrap().unwrap()]).unwrap();
@@ -138,7 +141,7 @@ fn heads_that_open_clip_itself_assumes_make_no_note() {
 }
 
 #[test]
-fn openais_own_archive_tells_its_activation() {
+fn openai_archive_has_quickgelu() {
     let mut checkpoint = tiny();
     for buffer in ["input_resolution", "context_length", "vocab_size"] {
         checkpoint.tensors.insert(buffer.into(), TensorData::new(Dtype::I64, vec![], vec![0; 8]).unwrap());
@@ -151,20 +154,20 @@ fn openais_own_archive_tells_its_activation() {
 }
 
 #[test]
-fn weights_that_are_no_numbers_are_refused_with_their_place() {
+fn non_finite_weights_are_refused_with_their_index() {
     let name = "visual.transformer.resblocks.1.ln_2.bias";
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut values = vec![0.0; 128];
         values[17] = value;
         let tensor = TensorData::from_f32(vec![128], &values).unwrap();
-        let message = fault(|checkpoint| drop(checkpoint.tensors.insert(name.into(), tensor)));
-        assert_eq!(message, format!("the tensor {name} holds {value} at place 17 of 128"));
+        let message = error_of(|checkpoint| drop(checkpoint.tensors.insert(name.into(), tensor)));
+        assert_eq!(message, format!("the tensor {name} has the value {value} at index 17 of 128"));
     }
 }
 
 /// Rows 0 to 19 of one table and the others of the second, as Long-CLIP's masks take them.
 #[test]
-fn long_clips_two_tables_are_joined() {
+fn long_clip_embeddings_are_joined() {
     let table = |start: f32| {
         let values: Vec<f32> = (0..248 * 64).map(|index| start + (index / 64) as f32).collect();
         TensorData::from_f32(vec![248, 64], &values).unwrap()
@@ -182,11 +185,11 @@ fn long_clips_two_tables_are_joined() {
     // One table of another length is not read as if it were whole.
     let mut checkpoint = tiny();
     checkpoint.tensors.insert("positional_embedding_res".into(), table(0.0));
-    assert!(ClipWeights::from_checkpoint(checkpoint, &[]).unwrap_err().to_string().contains("two tables"));
+    assert!(ClipWeights::from_checkpoint(checkpoint, &[]).unwrap_err().to_string().contains("both must have"));
 }
 
 #[test]
-fn hugging_faces_parts_are_joined_and_its_projections_turned() {
+fn hugging_face_projections_are_stacked_and_transposed() {
     let openai = ClipWeights::from_checkpoint(tiny(), &[]).unwrap();
     let mut checkpoint = Checkpoint::new(Layout::Safetensors);
     for (name, tensor) in tiny().tensors {
@@ -199,7 +202,7 @@ fn hugging_faces_parts_are_joined_and_its_projections_turned() {
     assert_eq!(weights.tensors, openai.tensors);
 }
 
-/// The way back, written apart from the way there.
+/// The inverse of the conversion, written independently.
 fn to_hugging_face(name: &str, tensor: TensorData) -> Vec<(String, TensorData)> {
     let vision = name.starts_with("visual.");
     let tower = if vision { "vision_model" } else { "text_model" };

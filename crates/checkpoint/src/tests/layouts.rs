@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_small_state_dict_is_a_clip() {
+fn small_state_dict_is_a_clip() {
     let weights = read_clip(&small("clip_openai_state_dict.pt")).unwrap();
     let expected = ClipSizes {
         patch: 16,
@@ -29,7 +29,7 @@ fn the_small_state_dict_is_a_clip() {
 }
 
 #[test]
-fn the_small_upsamplers_are_told_apart() {
+fn small_upsamplers_are_distinguished() {
     let one = read_upsampler(&small("simfeatup_jbu_one.ckpt")).unwrap();
     assert_eq!((one.kind, one.radius, one.features, one.key), (UpsamplerKind::JbuOne, 5, 32, 32));
     assert_eq!(one.tensors.len(), 12);
@@ -68,7 +68,7 @@ fn all_layouts_hold_the_same_numbers() {
 }
 
 #[test]
-fn a_real_upsampler_among_its_training_state_is_read() {
+fn published_upsampler_with_training_state_is_read() {
     let Some(parity) = shared("parity") else { return };
     let stack = read_upsampler(&parity.join("clip_jbu_stack_cocostuff.ckpt")).unwrap();
     assert_eq!((stack.kind, stack.radius, stack.features), (UpsamplerKind::JbuStack, 3, 512));
@@ -77,7 +77,7 @@ fn a_real_upsampler_among_its_training_state_is_read() {
 }
 
 #[test]
-fn views_are_copied_in_their_own_order() {
+fn strided_views_are_row_major() {
     let read = |offset, shape: &[i64], strides: &[i64]| {
         read_bytes(&one_tensor(6, offset, shape, strides)).unwrap().tensors["w"].to_f32()
     };
@@ -90,7 +90,7 @@ fn views_are_copied_in_their_own_order() {
 }
 
 #[test]
-fn a_state_dict_may_lie_deeper_and_have_a_prefix() {
+fn nested_state_dict_with_prefix_is_read() {
     let mut pickler = Pickler::new();
     pickler.op(b'}').op(b'(').text("epoch").int(3);
     pickler.text("hyper").global("some.package Anything").op(b')').op(0x81).op(b'}').op(b'b');
@@ -108,7 +108,7 @@ fn a_state_dict_may_lie_deeper_and_have_a_prefix() {
 }
 
 #[test]
-fn the_format_before_1_6_is_read() {
+fn format_before_1_6_is_read() {
     let mut bytes = legacy::MAGIC.to_vec();
     bytes.extend(Pickler::new().int(1001).finish());
     bytes.extend(Pickler::new().op(b'}').text("little_endian").op(0x88).op(b's').finish());
@@ -130,7 +130,7 @@ fn the_format_before_1_6_is_read() {
 
 /// A module that another module shares, as tied weights are.
 #[test]
-fn a_scripted_module_gives_its_attributes() {
+fn scripted_module_is_read_by_attributes() {
     let mut pickler = Pickler::new();
     pickler.global("__torch__ Net").op(b')').op(0x81).op(b'}').op(b'(');
     pickler.text("training").op(0x89);

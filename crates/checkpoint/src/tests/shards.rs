@@ -22,7 +22,7 @@ fn sharded() -> tempfile::TempDir {
 }
 
 #[test]
-fn weights_in_several_files_are_read_through_their_index() {
+fn shards_are_read_by_their_index() {
     let folder = sharded();
     let index = folder.path().join("model.safetensors.index.json");
     let weights = read_clip(&index).unwrap();
@@ -36,7 +36,7 @@ fn weights_in_several_files_are_read_through_their_index() {
 }
 
 #[test]
-fn an_index_that_does_not_hold_is_refused() {
+fn inconsistent_index_is_refused() {
     let folder = sharded();
     let index = folder.path().join("model.safetensors.index.json");
     let text = fs::read_to_string(&index).unwrap();
@@ -47,7 +47,7 @@ fn an_index_that_does_not_hold_is_refused() {
         whole(&error)
     };
     let elsewhere = refused(text.replace("model-00001", "../model-00001"));
-    assert!(elsewhere.contains("no name of a file beside the index"), "{elsewhere}");
+    assert!(elsewhere.contains("not the name of a file beside the index"), "{elsewhere}");
     let absent = refused(text.replace("model-00001", "model-00003"));
     assert!(absent.contains("cannot read model-00003-of-00002.safetensors"), "{absent}");
     let swapped = refused(text.replace("00001-of", "x-of").replace("00002-of", "00001-of").replace("x-of", "00002-of"));
@@ -56,22 +56,21 @@ fn an_index_that_does_not_hold_is_refused() {
     assert!(itself.contains("an index of other files"), "{itself}");
     assert!(refused("{\"a\": 1}".into()).contains("JSON without a weight_map"));
     assert!(refused("{\"weight_map\": {}}".into()).contains("names no tensors"));
-    assert!(refused("{\"a\": ".into()).contains("starts as JSON"));
+    assert!(refused("{\"a\": ".into()).contains("begins like JSON"));
 }
 
 #[test]
-fn one_file_of_several_is_refused_with_the_name_of_the_index() {
+fn one_shard_is_refused_with_the_name_of_the_index() {
     let folder = sharded();
     let error = read_clip(&folder.path().join("model-00002-of-00002.safetensors")).unwrap_err();
     assert!(
-        whole(&error).contains("it is file 2 of 2 of the weights, which model.safetensors.index.json puts together")
+        whole(&error).contains("the file is number 2 of 2 of the weights, which model.safetensors.index.json lists")
     );
-    assert_eq!(error.hint(), Some("Give that index in its place."));
+    assert_eq!(error.hint(), Some("Give that index instead."));
 }
 
-/// Whatever all names begin with is no part of them.
 #[test]
-fn prefixes_are_stripped_also_nested_ones() {
+fn foreign_prefixes_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.safetensors");
     let plain = ClipWeights::from_checkpoint(tiny(), &[]).unwrap().tensors;
@@ -83,9 +82,9 @@ fn prefixes_are_stripped_also_nested_ones() {
     }
 }
 
-/// A state dict under whatever name, and the configuration beside a pickle.
+/// A state dict under any name, and the configuration beside a pickle.
 #[test]
-fn a_configuration_beside_a_pickle_is_read() {
+fn configuration_beside_a_pickle_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let tensors = tiny().tensors;
     let mut pickler = Pickler::new();
@@ -131,7 +130,7 @@ fn a_configuration_beside_a_pickle_is_read() {
 }
 
 #[test]
-fn what_holds_weights_in_another_form_is_named() {
+fn unsupported_formats_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |name: &str, bytes: &[u8]| {
         fs::write(folder.path().join(name), bytes).unwrap();
@@ -143,7 +142,7 @@ fn what_holds_weights_in_another_form_is_named() {
     assert!(refused("tf_model.h5", b"\x89HDF\r\n\x1a\n\0\0").contains("TensorFlow"));
     assert!(refused("saved_model.pb", b"\x08\x01\x12\xff\x01").contains("SavedModel"));
     let error = read_clip(folder.path()).unwrap_err();
-    assert!(whole(&error).contains("SavedModel (a folder with"), "{}", whole(&error));
+    assert!(whole(&error).contains("the folder is a TensorFlow SavedModel"), "{}", whole(&error));
     fs::remove_file(folder.path().join("saved_model.pb")).unwrap();
     fs::write(folder.path().join("model.safetensors"), "").unwrap();
     assert_eq!(read_clip(folder.path()).unwrap_err().hint(), Some("Give the file itself: model.safetensors."));
