@@ -1,7 +1,5 @@
 //! A STAC item: which of its assets are to be read.
 
-#![expect(clippy::indexing_slicing, reason = "JSON gives null for a key that is not there")]
-
 use std::path::Path;
 
 use serde_json::Value;
