@@ -133,7 +133,7 @@ impl Run<'_> {
             let apart = seen.f_sub(&shown)?.f_square()?.f_mean(Kind::Float)?;
             let apart = apart.f_div(&shown.f_square()?.f_mean(Kind::Float)?)?;
             parts[3] = number(&apart)?;
-            // A crutch, to be laid down by the end.
+            // Its weight falls to zero by the last step.
             let left = 1.0 - task.step as f64 / self.plan.steps as f64;
             sum = sum.f_add(&apart.f_mul_scalar(left)?)?;
         }
