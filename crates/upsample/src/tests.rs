@@ -288,6 +288,20 @@ fn logits_match_reference_with_linearly_dependent_features() {
     case.check();
 }
 
+/// The tests of kernels take every level that the processor has: those that it lacks are told.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn best_level_is_widest_of_those_tested() {
+    let levels = Level::all();
+    if !levels.iter().any(|level| matches!(level, Level::Avx2(_))) {
+        segearth_testing::skipped("no AVX2");
+    }
+    if !levels.iter().any(|level| matches!(level, Level::Avx512(_))) {
+        segearth_testing::skipped("no AVX-512");
+    }
+    assert_eq!(levels.iter().map(|level| level.width()).max(), Some(Level::best().width()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
