@@ -1,4 +1,4 @@
-//! The classes of two maps as one list, and what each value of either means.
+//! The common list of classes of two maps, and the class of each value of either map.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -8,32 +8,36 @@ use crate::evaluate::{ClassMap, Code};
 use crate::raster::{ABSENT, CodedRaster, Coding};
 use crate::scene::{ClassInfo, SceneInfo, same_name};
 
-/// Classes of both maps together: their transitions all have a name in the result.
-pub const MOST: usize = 64;
+/// Limit of the classes of both maps together: every transition gets a value and a name in the result.
+pub const MAX_CLASSES: usize = 64;
 
-/// What a pixel says.
+/// The label of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
     Class(usize),
-    /// Left out by the class map.
+    /// Ignored by the class map.
     Ignored,
     Absent,
 }
 
+/// The classes of both maps, and the codes that mean them.
 pub struct Legend {
-    /// Of both maps: those of the first in their order, then what only the second has.
+    /// The classes of the first map in their order, then those that only the second map has.
     pub classes: Vec<ClassInfo>,
     pub before: Meanings,
     pub after: Meanings,
 }
 
-/// What the codes of one map mean.
+/// The labels of the codes of one map.
 #[derive(Default)]
 pub struct Meanings(HashMap<Code, Label>);
 
 impl Legend {
-    /// Joins the classes; the rasters come back set to what is read of them, values or colours.
-    pub fn settle(
+    /// Joins the classes. Returns the rasters in the mode in which they are read: values or colours.
+    ///
+    /// # Errors
+    /// A map does not name its classes and no class map does; more than `MAX_CLASSES` classes; an unsuitable class map.
+    pub fn resolve(
         before: CodedRaster,
         after: CodedRaster,
         map: Option<&ClassMap>,
@@ -44,9 +48,9 @@ impl Legend {
         };
         if !map.prediction.is_empty() {
             return Err(Error::input(
-                "the class map has a section 'prediction', and here both maps are read by 'classes'",
+                "the class map has a section 'prediction', which `change` does not use: both maps are read by 'classes'",
             )
-            .with_hint("List the codes of both maps there: classes: {water: [80, '#0000ff', lake]}."));
+            .with_hint("List the codes of both maps in 'classes': {water: [80, '#0000ff', lake]}."));
         }
         let mut classes: Vec<ClassInfo> =
             map.classes.iter().map(|(name, _)| ClassInfo { name: name.clone(), colour: [0; 3] }).collect();
@@ -54,7 +58,7 @@ impl Legend {
         let mut colours: Vec<Option<[u8; 3]>> = map.classes.iter().map(|(_, codes)| written_colour(codes)).collect();
         let (before, from) = mapped(before, map, &mut colours)?;
         let (after, to) = mapped(after, map, &mut colours)?;
-        paint(&mut classes, &colours);
+        set_colours(&mut classes, &colours);
         Ok((Self { classes, before: from, after: to }, before, after))
     }
 
@@ -65,7 +69,7 @@ impl Legend {
             if raster.names().is_empty() {
                 return Err(Error::input(format!("{} does not name its classes", raster.info().path.display()))
                     .with_hint(
-                        "Say with --map FILE which values or colours mean which class: `classes: {water: 1, land: 2}`.",
+                        "Assign values or colours to classes with --map FILE: `classes: {water: 1, land: 2}`.",
                     ));
             }
             for (value, name) in raster.names().iter() {
@@ -74,36 +78,40 @@ impl Legend {
                     colours.push(None);
                     legend.classes.len() - 1
                 });
-                // The later map has the last word on colours.
+                // The colours of the later map take precedence.
                 colours[class] = raster.colour(value).or(colours[class]);
                 meanings.0.insert(Code::Value(value), Label::Class(class));
             }
         }
         check_number(legend.classes.len())?;
-        paint(&mut legend.classes, &colours);
+        set_colours(&mut legend.classes, &colours);
         Ok(legend)
     }
 
-    /// Sentences about classes that only one of the maps can have.
+    /// Notes about classes that only one of the maps can have.
     pub fn notes(&self, before: &SceneInfo, after: &SceneInfo) -> Vec<String> {
         let has = |meanings: &Meanings, class: usize| meanings.0.values().any(|label| *label == Label::Class(class));
-        let alone = |one: &Meanings, other: &Meanings| -> Vec<&str> {
+        let only_in = |one: &Meanings, other: &Meanings| -> Vec<&str> {
             let classes = self.classes.iter().enumerate();
             classes.filter(|(i, _)| has(one, *i) && !has(other, *i)).map(|(_, class)| class.name.as_str()).collect()
         };
         let sides = [(before, &self.before, &self.after), (after, &self.after, &self.before)];
-        let notes = sides.into_iter().map(|(info, one, other)| (info, alone(one, other)));
+        let notes = sides.into_iter().map(|(info, one, other)| (info, only_in(one, other)));
         notes
             .filter(|(_, names)| !names.is_empty())
             .map(|(info, names)| {
-                format!("only {} knows the class {}: its changes may be none.", info.path.display(), names.join(", "))
+                format!(
+                    "only {} has the class {}: its transitions may not be real changes.",
+                    info.path.display(),
+                    names.join(", ")
+                )
             })
             .collect()
     }
 }
 
-/// What a map with a class map says. A file that names its classes is read by those names where the class map has them, else
-/// by colours where the class map and the file have them, else by values.
+/// The labels of a map by a class map. A file is read by its class names where the class map has any of them, else by colours
+/// where the class map has colours, else by values.
 fn mapped(raster: CodedRaster, map: &ClassMap, colours: &mut [Option<[u8; 3]>]) -> Result<(CodedRaster, Meanings)> {
     let names = raster.names();
     let mut by_name = Meanings::default();
@@ -133,7 +141,10 @@ fn mapped(raster: CodedRaster, map: &ClassMap, colours: &mut [Option<[u8; 3]>]) 
         }
     }
     if !meanings.0.values().any(|label| matches!(label, Label::Class(_))) {
-        return Err(Error::input(format!("the class map has no code for {}", raster.info().path.display())));
+        return Err(Error::input(format!(
+            "the class map assigns no name, colour or value of {} to a class",
+            raster.info().path.display()
+        )));
     }
     Ok((raster, meanings))
 }
@@ -143,20 +154,20 @@ fn written_colour(codes: &[Code]) -> Option<[u8; 3]> {
 }
 
 fn check_number(classes: usize) -> Result<()> {
-    if classes <= MOST {
+    if classes <= MAX_CLASSES {
         return Ok(());
     }
     Err(Error::input(format!(
-        "the two maps have {classes} classes together, and at most {MOST} can be compared ({} transitions)",
-        MOST * MOST
+        "the two maps have {classes} classes together, the limit is {MAX_CLASSES} ({} transitions)",
+        MAX_CLASSES * MAX_CLASSES
     ))
-    .with_hint("Join classes with --map, and name in its 'ignore' what is not to be compared."))
+    .with_hint("Merge classes with --map, and list in its 'ignore' what is not compared."))
 }
 
-/// Gives classes their colours; those without one lie evenly around the colour wheel.
-fn paint(classes: &mut [ClassInfo], colours: &[Option<[u8; 3]>]) {
+/// Sets the colours of the classes; those without one are distributed evenly over the colour wheel.
+fn set_colours(classes: &mut [ClassInfo], colours: &[Option<[u8; 3]>]) {
     for (index, (class, colour)) in classes.iter_mut().zip(colours).enumerate() {
-        // The golden angle: hues stay apart however many there are.
+        // The golden angle keeps hues distinct for any number of classes.
         class.colour = colour.unwrap_or_else(|| hue(index as f64 * 137.508));
     }
 }
@@ -168,25 +179,25 @@ fn hue(degrees: f64) -> [u8; 3] {
     })
 }
 
-/// Reads the codes of one map; each is looked up once.
-pub struct Side<'a> {
+/// Translates the codes of one map to labels; each distinct code is looked up once.
+pub struct Translator<'a> {
     meanings: &'a Meanings,
     coding: Coding,
     path: PathBuf,
     known: HashMap<i64, Label>,
-    /// Neighbouring pixels mostly say the same.
+    /// The last translation: neighbouring pixels mostly have the same code.
     last: (i64, Label),
 }
 
-impl<'a> Side<'a> {
+impl<'a> Translator<'a> {
     pub fn new(meanings: &'a Meanings, raster: &CodedRaster) -> Self {
         let absent = (ABSENT, Label::Absent);
         let path = raster.info().path.clone();
         Self { meanings, coding: raster.coding(), path, known: [absent].into(), last: absent }
     }
 
-    /// What a code means; `place` is its column and row in the result, for the refusal of one that means nothing.
-    pub fn label(&mut self, number: i64, place: impl Fn() -> (usize, usize)) -> Result<Label> {
+    /// The label of a code. `position` returns its column and row in the result, for the error about an unassigned code.
+    pub fn label(&mut self, number: i64, position: impl Fn() -> (usize, usize)) -> Result<Label> {
         if number == self.last.0 {
             return Ok(self.last.1);
         }
@@ -198,12 +209,12 @@ impl<'a> Side<'a> {
                     Coding::Colours => Code::from_rgb(number as u32),
                 };
                 let label = self.meanings.0.get(&code).copied().ok_or_else(|| {
-                    let (col, row) = place();
+                    let (col, row) = position();
                     Error::input(format!(
-                        "{} has the {code} at column {col}, row {row} of the result, which stands for no class",
+                        "{} has the {code} at column {col}, row {row} of the result, which is not assigned to a class",
                         self.path.display()
                     ))
-                    .with_hint("Give it to a class or to 'ignore' in the file of --map, or declare it as nodata.")
+                    .with_hint("Assign it to a class or to 'ignore' in the class map (--map), or declare it as nodata.")
                 })?;
                 self.known.insert(number, label);
                 label

@@ -1,4 +1,4 @@
-//! What changed from one class map to another.
+//! Class transitions between two class maps: a matrix of pixels and areas, and a raster.
 //!
 //! ```text
 //!  before ──► on the grid of after ──┐
@@ -6,10 +6,10 @@
 //!  after ────────────────────────────┘   (strips, both at once)  └────► raster of transitions
 //! ```
 //!
-//! A transition's value is `from × classes + to`, whatever occurs. Nothing is compared blindly: classes are joined by their
-//! names or a map, grids by their georeferences.
+//! A transition has the value `from × classes + to`, also where it does not occur. Classes are matched by their names or a
+//! class map, grids by their georeference.
 
-#![expect(clippy::indexing_slicing, reason = "cells of a matrix of classes × classes, and windows of a scene")]
+#![expect(clippy::indexing_slicing, reason = "cells of a matrix of classes × classes, and windows inside the raster")]
 
 mod legend;
 mod select;
@@ -26,37 +26,37 @@ use crate::geom::Window;
 use crate::location::unsigned;
 use crate::raster::{AlignedRaster, CodedRaster, LabelWriter};
 use crate::scene::{ClassInfo, LabelType, RasterLayout};
-use legend::{Label, Legend, Side};
+use legend::{Label, Legend, Translator};
 
-/// Rows that are compared at once, and columns that are read at once.
+/// Rows and columns of the blocks that are read and compared.
 const ROWS: usize = 256;
 const COLS: usize = 512;
 
-/// Two maps that can be compared.
+/// Two class maps on a common grid with common classes.
 pub struct Comparison {
     before: AlignedRaster,
     after: CodedRaster,
     legend: Legend,
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub before: PathBuf,
     pub after: PathBuf,
     pub classes: Vec<ClassInfo>,
-    /// Row: the class before; column: the class after.
+    /// The transitions, ordered (class before, class after).
     pub cells: Vec<Cell>,
     pub counts: PixelCounts,
-    /// The first map was laid on the grid of the second.
+    /// Whether the first map was resampled to the grid of the second.
     pub warped: bool,
-    /// Whether areas are known: the maps say how large their pixels are.
+    /// Whether areas are known; false without a CRS.
     pub has_areas: bool,
-    /// What a reader should know, in sentences.
+    /// Notes for the user, in sentences.
     pub notes: Vec<String>,
 }
 
-/// One transition.
+/// Pixels and area of one transition.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cell {
     pub pixels: u64,
@@ -64,38 +64,38 @@ pub struct Cell {
     pub area: f64,
 }
 
-/// What became of the pixels of the second map's grid.
+/// Numbers of pixels of the second map's grid, by whether and why they are not compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PixelCounts {
     pub compared: u64,
-    /// Of a value that the class map leaves out.
+    /// Of a value that the class map ignores.
     pub ignored: u64,
-    /// With a label after, and none before.
+    /// With a label in the second map only.
     pub without_before: u64,
-    /// Without a label after.
+    /// Without a label in the second map.
     pub without_after: u64,
 }
 
 impl Comparison {
-    /// Opens both maps, joins their classes and lays the first on the grid of the second.
+    /// Opens both maps, joins their classes and resamples the first to the grid of the second.
     ///
     /// # Errors
-    /// Input that is no class map, whose classes nobody names, or that nothing lays on the other; more than
-    /// `legend::MOST` classes.
+    /// An input is not a class map, has unnamed classes, or has no georeference in common with the other; more than
+    /// `legend::MAX_CLASSES` classes.
     pub fn open(before: &Path, after: &Path, map: Option<&ClassMap>) -> Result<Self> {
         let (before, after) = (CodedRaster::open(before)?, CodedRaster::open(after)?);
-        let (legend, before, after) = Legend::settle(before, after, map)?;
+        let (legend, before, after) = Legend::resolve(before, after, map)?;
         let before = AlignedRaster::new(before, after.info())?;
         Ok(Self { before, after, legend })
     }
 
-    /// All transitions by their values, with their names and colours: unchanged classes pale, changes strong.
+    /// All transitions in the order of their values, with names and colours: unchanged classes pale, changes saturated.
     pub fn transitions(&self) -> Vec<ClassInfo> {
         let classes = &self.legend.classes;
         classes.iter().flat_map(|from| classes.iter().map(move |to| transition(from, to))).collect()
     }
 
-    /// The values of the transitions that are written as `FROM:TO`, `*` for any other class; of all changes where none is.
+    /// The values of the transitions written as `FROM:TO`, with `*` for any other class; without any, those of all changes.
     pub fn select(&self, written: &[String]) -> Result<Vec<usize>> {
         select::select(&self.legend.classes, written)
     }
@@ -105,12 +105,15 @@ impl Comparison {
         self.after.info().georeference.as_ref()?.crs_wkt.as_deref()
     }
 
-    /// Rows of the result.
+    /// Number of rows of the result.
     pub fn rows(&self) -> usize {
         self.after.info().size.height
     }
 
-    /// Compares the two and writes the raster of transitions; `done` hears how many rows are finished.
+    /// Compares the maps and writes the raster of transitions; `done` receives the number of rows just finished.
+    ///
+    /// # Errors
+    /// A code is not assigned to a class; no pixel has a label in both maps; reading or writing fails.
     pub fn run(&self, raster: &Path, mut done: impl FnMut(usize)) -> Result<Change> {
         let info = self.after.info();
         let (size, place) = (info.size, info.georeference.as_ref());
@@ -129,8 +132,8 @@ impl Comparison {
         let mut writer = LabelWriter::create(raster, size, place, &transitions, kind, RasterLayout::default(), &tags)?;
         let classes = self.legend.classes.len();
         let mut counts = Counts { cells: vec![Cell::default(); classes * classes], counts: PixelCounts::default() };
-        let mut before = Side::new(&self.legend.before, self.before.raster());
-        let mut after = Side::new(&self.legend.after, &self.after);
+        let mut before = Translator::new(&self.legend.before, self.before.raster());
+        let mut after = Translator::new(&self.legend.after, &self.after);
         let mut strip = Vec::new();
         for first in (0..size.height).step_by(ROWS) {
             let height = ROWS.min(size.height - first);
@@ -144,8 +147,8 @@ impl Comparison {
                     let areas = ground.as_ref().map(|ground| ground.row(first + row));
                     let out = &mut strip[row * size.width + col..][..window.width];
                     for (at, ((&from, &to), out)) in from.iter().zip(to).zip(out).enumerate() {
-                        let here = || (col + at, first + row);
-                        let (from, to) = (before.label(from, here)?, after.label(to, here)?);
+                        let position = || (col + at, first + row);
+                        let (from, to) = (before.label(from, position)?, after.label(to, position)?);
                         let area = || areas.as_ref().map_or(0.0, |areas| areas.run(col + at..col + at + 1));
                         if let Some(cell) = counts.add(from, to, classes, area) {
                             *out = cell as u16;
@@ -159,11 +162,11 @@ impl Comparison {
         let change = self.change(counts);
         if change.counts.compared == 0 {
             return Err(Error::input(format!(
-                "{} and {} have no pixel with a label in both",
+                "{} and {} have no labelled pixel in common",
                 change.before.display(),
                 change.after.display()
             ))
-            .with_hint("Compare their extents with gdalinfo: they do not overlap, or all is nodata."));
+            .with_hint("Check their extents with gdalinfo: they do not overlap, or every pixel is nodata."));
         }
         writer.finish()?;
         Ok(change)
@@ -176,7 +179,7 @@ impl Comparison {
         notes.extend(self.legend.notes(first, info));
         if self.before.is_warped() {
             notes.push(format!(
-                "{} lies on another grid: its pixels that are nearest to those of {} are compared.",
+                "{} is on another grid: it was resampled to the grid of {} (nearest neighbour).",
                 first.path.display(),
                 info.path.display()
             ));
@@ -207,7 +210,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Counts a pixel; gives its transition where it has one.
+    /// Counts a pixel; returns its transition where both labels are classes.
     fn add(&mut self, from: Label, to: Label, classes: usize, area: impl Fn() -> f64) -> Option<usize> {
         match (from, to) {
             (_, Label::Absent) => self.counts.without_after += 1,
@@ -232,7 +235,7 @@ impl Change {
         self.cells.get(from * self.classes.len() + to).copied().unwrap_or_default()
     }
 
-    /// The sum over transitions that are asked for by their classes.
+    /// The sum over the transitions for which `wanted(from, to)` holds.
     pub fn sum(&self, wanted: impl Fn(usize, usize) -> bool) -> Cell {
         let classes = self.classes.len().max(1);
         let chosen = self.cells.iter().enumerate().filter(|(value, _)| wanted(value / classes, value % classes));
@@ -242,7 +245,7 @@ impl Change {
         })
     }
 
-    /// Values of the transitions between different classes that occur, the largest first.
+    /// Values of the occurring transitions between different classes, the largest first.
     pub fn largest(&self) -> Vec<usize> {
         let classes = self.classes.len().max(1);
         let occurs = |value: &usize| value / classes != value % classes && self.cells[*value].pixels > 0;
@@ -251,11 +254,12 @@ impl Change {
         values
     }
 
-    /// A line for each transition, for spreadsheets and scripts.
+    /// The transitions as CSV, one line each.
     pub fn csv(&self) -> String {
         tables::csv(self)
     }
 
+    /// The result as JSON.
     pub fn json(&self) -> Result<String> {
         tables::json(self)
     }
@@ -270,6 +274,6 @@ fn transition(from: &ClassInfo, to: &ClassInfo) -> ClassInfo {
         let dull = mix(from.colour, [grey; 3], 0.5);
         return ClassInfo { name: from.name.clone(), colour: mix(dull, [255; 3], 0.65) };
     }
-    // What a pixel became is seen first; what it was tells two ways to the same apart.
+    // The colour of the class after dominates; a share of the class before distinguishes transitions to the same class.
     ClassInfo { name: format!("{} → {}", from.name, to.name), colour: mix(to.colour, from.colour, 0.22) }
 }

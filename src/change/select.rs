@@ -1,16 +1,19 @@
-//! Which transitions are meant: `land:water`, `*:water`.
+//! Selects transitions by name: `land:water`, `*:water`.
 
 use crate::error::{Error, Result};
 use crate::scene::ClassInfo;
 
-/// Values of the transitions that are written; of all changes where none is. Sorted, each once.
+/// Values of the transitions in `written`, sorted and without duplicates; without any, those of all changes.
+///
+/// # Errors
+/// A text without a colon, or with an unknown class.
 pub fn select(classes: &[ClassInfo], written: &[String]) -> Result<Vec<usize>> {
     let mut values = Vec::new();
     let all = ["*:*".to_owned()];
     for text in if written.is_empty() { &all } else { written } {
         let (from, to) = split(classes, text)?;
         for (a, b) in (0..classes.len()).flat_map(|a| (0..classes.len()).map(move |b| (a, b))) {
-            // A star is any class but the other one.
+            // A star is any class other than that of the other end.
             let meant = from.is_none_or(|from| from == a) && to.is_none_or(|to| to == b);
             if meant && (a != b || (from.is_some() && to.is_some())) {
                 values.push(a * classes.len() + b);
@@ -24,7 +27,7 @@ pub fn select(classes: &[ClassInfo], written: &[String]) -> Result<Vec<usize>> {
 
 type Ends = (Option<usize>, Option<usize>);
 
-/// Names may have colons themselves: the one is meant that leaves two known names.
+/// Splits at the colon that leaves two known class names, because names may contain colons.
 fn split(classes: &[ClassInfo], text: &str) -> Result<Ends> {
     let ends = |at: usize| -> Result<Ends, &str> { Ok((end(classes, &text[..at])?, end(classes, &text[at + 1..])?)) };
     let mut unknown = None;
@@ -47,7 +50,7 @@ fn split(classes: &[ClassInfo], text: &str) -> Result<Ends> {
     };
     let known = known().collect::<Vec<_>>().join(", ");
     Err(Error::input(format!(
-        "the transition {text:?} names the class {:?}, and the maps have: {known}",
+        "the transition {text:?} names the class {:?}, but the maps have only: {known}",
         unknown.trim()
     ))
     .with_hint(hint))
@@ -75,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stars_and_colons_in_names() {
+    fn selection_accepts_names_stars_and_colons_in_names() {
         assert_eq!(values(&["land:water"]), [3]);
         assert_eq!(values(&[" LAND : water ", "land:water"]), [3]);
         assert_eq!(values(&["*:water"]), [3, 6]);
@@ -86,16 +89,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_named() {
-        let fault = |text: &str| {
+    fn unknown_classes_are_explained() {
+        let failure = |text: &str| {
             let error = select(&classes(), &[text.to_owned()]).unwrap_err();
             format!("{error} / {}", error.hint().unwrap_or_default())
         };
         insta::assert_snapshot!(
-            fault("land:watr"),
-            @r#"the transition "land:watr" names the class "watr", and the maps have: water, Land, a:b / Did you mean "water"?"#
+            failure("land:watr"),
+            @r#"the transition "land:watr" names the class "watr", but the maps have only: water, Land, a:b / Did you mean "water"?"#
         );
-        assert!(fault("landwater").contains("has no colon"));
-        assert!(fault(":").contains("such as land:water"), "{}", fault(":"));
+        assert!(failure("landwater").contains("has no colon"));
+        assert!(failure(":").contains("such as land:water"), "{}", failure(":"));
     }
 }

@@ -1,4 +1,4 @@
-//! The matrix for machines: CSV with a line for each transition, JSON with everything.
+//! The transitions as CSV, and the whole result as JSON.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,13 +22,13 @@ pub fn csv(change: &Change) -> String {
     text
 }
 
-/// RFC 4180.
+/// A CSV field, quoted where RFC 4180 requires it.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 #[derive(Serialize)]
-struct Everything<'a> {
+struct ChangeJson<'a> {
     before: &'a Path,
     after: &'a Path,
     warped: bool,
@@ -44,11 +44,11 @@ struct Everything<'a> {
 struct Transition<'a> {
     from: &'a str,
     to: &'a str,
-    /// In the raster of transitions.
+    /// The value in the raster of transitions.
     value: usize,
     pixels: u64,
     area_m2: Option<f64>,
-    /// Of all pixels that were of the class before; none where there were none.
+    /// Share of all compared pixels of the class before; `None` where there are none.
     share_of_from: Option<f64>,
 }
 
@@ -72,7 +72,7 @@ fn transitions(change: &Change) -> Vec<Transition<'_>> {
 
 pub fn json(change: &Change) -> Result<String> {
     let changed = change.sum(|from, to| from != to);
-    let everything = Everything {
+    let result = ChangeJson {
         before: &change.before,
         after: &change.after,
         warped: change.warped,
@@ -82,6 +82,6 @@ pub fn json(change: &Change) -> Result<String> {
         changed_area_m2: change.has_areas.then_some(changed.area),
         transitions: transitions(change),
     };
-    let text = serde_json::to_string_pretty(&everything).input(|| "the result cannot be written as JSON".into())?;
+    let text = serde_json::to_string_pretty(&result).input(|| "the result cannot be written as JSON".into())?;
     Ok(text + "\n")
 }

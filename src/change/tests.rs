@@ -15,7 +15,7 @@ fn place(step: f64) -> Georeference {
     }
 }
 
-/// A map of named classes; a name `-` is left to nodata.
+/// A map of named classes; the name `-` is nodata.
 fn write(path: &Path, names: &[&str], label: impl Fn(usize, usize) -> &'static str) {
     let classes: Vec<ClassInfo> = (0..)
         .zip(names)
@@ -50,7 +50,7 @@ fn after(col: usize, row: usize) -> &'static str {
 }
 
 #[test]
-fn classes_join_by_name_and_every_pixel_is_counted_once() {
+fn classes_match_by_name_and_every_pixel_is_counted_once() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second, raster] = ["before.tif", "after.tif", "change.tif"].map(|name| folder.path().join(name));
     write(&first, &["water", "land"], before);
@@ -63,7 +63,7 @@ fn classes_join_by_name_and_every_pixel_is_counted_once() {
     assert_eq!(names, ["water", "land", "forest"]);
     assert_eq!(change.classes[1].colour, [50, 99, 200], "the later map's colour");
     assert!(
-        change.notes.len() == 1 && change.notes[0].contains("after.tif knows the class forest"),
+        change.notes.len() == 1 && change.notes[0].contains("after.tif has the class forest"),
         "{:?}",
         change.notes
     );
@@ -102,11 +102,11 @@ fn classes_join_by_name_and_every_pixel_is_counted_once() {
 const ABSENT_IN_RESULT: i64 = crate::raster::ABSENT;
 
 #[test]
-fn a_class_map_reads_each_file_in_its_own_words() {
+fn class_map_reads_names_colours_and_values() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second, raster] = ["before.tif", "after.tif", "change.tif"].map(|name| folder.path().join(name));
     write(&first, &["sea", "field", "water"], |col, _| if col < 100 { "sea" } else { "field" });
-    // A plain picture: grey values, and no names.
+    // An image of grey values without class names.
     let mut grey = format!("P5\n{} {}\n255\n", SIZE.width, SIZE.height).into_bytes();
     grey.extend((0..SIZE.pixels()).map(|at| if at % SIZE.width < 150 { 80 } else { 10 }));
     let picture = folder.path().join("plain.pgm");
@@ -120,7 +120,7 @@ fn a_class_map_reads_each_file_in_its_own_words() {
     assert_eq!(change.cells.iter().map(|cell| cell.pixels).collect::<Vec<_>>(), [100 * row, 0, 50 * row, 0]);
     assert_eq!(change.counts.ignored, 550 * row);
 
-    // Without a georeference nothing lays it on the other; its values are read all the same.
+    // Without a georeference it cannot be aligned with the other map; with itself its values are compared.
     let refused = open(map, &picture).err().unwrap().to_string();
     assert!(refused.contains("plain.pgm has none"), "{refused}");
     let change = Comparison::open(&picture, &picture, Some(&ClassMap::parse(map).unwrap()));
@@ -139,12 +139,12 @@ fn a_class_map_reads_each_file_in_its_own_words() {
 }
 
 #[test]
-fn no_more_classes_than_can_be_named() {
+fn too_many_classes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("many.tif");
     let names: Vec<String> = (0..65).map(|class| format!("class {class}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     write(&path, &names, |_, _| "class 3");
     let error = Comparison::open(&path, &path, None).err().unwrap();
-    assert!(error.to_string().contains("65 classes together, and at most 64"), "{error}");
+    assert!(error.to_string().contains("65 classes together, the limit is 64"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Settles which code of either side means which class, before any pixel is read.
+//! Assigns the codes of prediction and reference to classes, before any pixel is read.
 
 use std::collections::HashMap;
 
@@ -7,29 +7,29 @@ use super::map::{ClassMap, unknown_class};
 use crate::error::Result;
 use crate::scene::{ClassNames, same_name};
 
-/// Indices that an unnamed class may have: the matrix grows with their square.
+/// Limit of the indices of unnamed classes: the matrix grows with their square.
 const MAX_UNNAMED: usize = 1024;
 
-/// What a code means.
+/// The meaning of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     Class(usize),
-    /// The pixel is left out.
+    /// Not evaluated.
     Ignored,
 }
 
-/// Codes of one side and their meanings.
+/// The meanings of the codes of one raster.
 #[derive(Clone, Debug, Default)]
 pub struct Lookup {
     codes: HashMap<Code, Meaning>,
-    /// Values below it are the classes' indices.
+    /// Values below this number are indices of classes.
     indices: usize,
 }
 
-/// The classes of a comparison. Both sides count over the same ones.
+/// The classes of a comparison, and the codes of both rasters that mean them.
 #[derive(Clone, Debug)]
 pub struct Classes {
-    /// Empty where nobody names them: they are called by their index then.
+    /// Empty where neither file names its classes: they are then named by their index.
     pub names: Vec<String>,
     pub prediction: Lookup,
     pub reference: Lookup,
@@ -37,19 +37,19 @@ pub struct Classes {
 
 impl Lookup {
     pub fn meaning(&self, code: &Code) -> Option<Meaning> {
-        let code = plain(code);
+        let code = normalised(code);
         if let Some(meaning) = self.codes.get(&code) {
             return Some(*meaning);
         }
         match code {
             Code::Value(value) => usize::try_from(value).ok().filter(|index| *index < self.indices).map(Meaning::Class),
-            // A number in a text field.
+            // A text field may contain numbers.
             Code::Text(text) => text.parse().ok().and_then(|value| self.meaning(&Code::Value(value))),
             Code::Colour(_) => None,
         }
     }
 
-    /// The values that a file names, as classes of these names.
+    /// The lookup of a file's named values, by the names of the classes.
     fn of_names(named: &ClassNames, names: &[String]) -> Self {
         let mut lookup = Self::default();
         for (value, name) in named.iter() {
@@ -61,7 +61,7 @@ impl Lookup {
     }
 
     fn set(&mut self, code: &Code, meaning: Meaning) {
-        self.codes.insert(plain(code), meaning);
+        self.codes.insert(normalised(code), meaning);
     }
 
     fn ignore(&mut self, code: &Code, names: &[String]) {
@@ -81,9 +81,9 @@ impl Lookup {
 }
 
 impl Classes {
-    /// `prediction_names` and `reference_names` are what the two files call their values; empty where they name none.
-    /// `ignore` are further codes of the reference, or names of classes, to leave out.
-    pub fn settle(
+    /// Builds both lookups. `prediction_names` and `reference_names` are the class names in the two files, empty where a file
+    /// has none. `ignore`: further codes of the reference, or names of classes, that are not evaluated.
+    pub fn resolve(
         prediction_names: &ClassNames,
         reference_names: &ClassNames,
         map: Option<&ClassMap>,
@@ -156,7 +156,7 @@ impl Classes {
     fn unmapped(prediction_names: &ClassNames, reference_names: &ClassNames, ignore: &[Code]) -> Result<Self> {
         let known = if prediction_names.is_empty() { reference_names } else { prediction_names };
         let names = known.distinct();
-        // Who names nothing has the values of the other.
+        // A file without class names has the values of the other one.
         let of = |own: &ClassNames| Lookup::of_names(if own.is_empty() { known } else { own }, &names);
         let mut prediction = of(prediction_names);
         let mut reference = of(reference_names);
@@ -172,15 +172,10 @@ impl Classes {
         };
         for (value, name) in reference_names.iter() {
             if index_of(&names, name).is_none() && !ignored(value, name) {
-                return Err(unknown_class(
-                    name,
-                    "the reference",
-                    "the prediction",
-                    &names.iter().collect::<Vec<_>>(),
-                )
-                .with_hint(
-                    "Say with --map which classes of the reference mean which, or leave the class out with --ignore.",
-                ));
+                return Err(unknown_class(name, "the reference", "the prediction", &names.iter().collect::<Vec<_>>())
+                    .with_hint(
+                        "Assign the classes of the reference with --map, or leave the class out with --ignore.",
+                    ));
             }
         }
         for (class, name) in names.iter().enumerate() {
@@ -196,12 +191,12 @@ impl Classes {
     }
 }
 
-/// The class of a name, whatever its case.
+/// The index of a class name; an exact match first, then one that ignores case.
 fn index_of(names: &[String], name: &str) -> Option<usize> {
     names.iter().position(|known| known == name).or_else(|| names.iter().position(|known| same_name(known, name)))
 }
 
-fn plain(code: &Code) -> Code {
+fn normalised(code: &Code) -> Code {
     match code {
         Code::Text(text) => Code::Text(text.trim().to_lowercase()),
         other => other.clone(),
@@ -221,9 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn a_map_joins_by_the_names_of_the_prediction() {
+    fn map_assigns_codes_to_the_classes_of_the_prediction() {
         let map = map("classes: {Water: '#0000FF', building: [1, house]}\nignore: '#000000'");
-        let classes = Classes::settle(&names(&["building", "road", "water"]), &names(&[]), Some(&map), &[]).unwrap();
+        let classes = Classes::resolve(&names(&["building", "road", "water"]), &names(&[]), Some(&map), &[]).unwrap();
         assert_eq!(classes.names, ["building", "road", "water"]);
         for (code, expected) in [
             (Code::Colour([0, 0, 255]), Some(Meaning::Class(2))),
@@ -240,9 +235,9 @@ mod tests {
     }
 
     #[test]
-    fn a_map_may_rename_and_join_the_classes_of_the_prediction() {
+    fn map_renames_and_merges_classes_of_the_prediction() {
         let map = map("classes: {green: 5}\nprediction: {green: [forest, 7]}");
-        let classes = Classes::settle(&names(&["fields", "forest"]), &names(&[]), Some(&map), &[]).unwrap();
+        let classes = Classes::resolve(&names(&["fields", "forest"]), &names(&[]), Some(&map), &[]).unwrap();
         assert_eq!(classes.names, ["green"]);
         for value in [1, 7] {
             assert_eq!(classes.prediction.meaning(&Code::Value(value)), Some(Meaning::Class(0)), "{value}");
@@ -251,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn named_files_join_by_name_and_others_by_index() {
+    fn classes_match_by_name_or_else_by_index() {
         let classes =
-            Classes::settle(&names(&["a", "b"]), &names(&["b", "a"]), None, &[Code::Text("a".into())]).unwrap();
+            Classes::resolve(&names(&["a", "b"]), &names(&["b", "a"]), None, &[Code::Text("a".into())]).unwrap();
         assert_eq!(classes.reference.meaning(&Code::Value(0)), Some(Meaning::Class(1)));
         assert_eq!(classes.reference.meaning(&Code::Value(1)), Some(Meaning::Ignored));
         let classes =
-            Classes::settle(&names(&["a", "b"]), &names(&[]), None, &[Code::Value(255), Code::Text("b".into())])
+            Classes::resolve(&names(&["a", "b"]), &names(&[]), None, &[Code::Value(255), Code::Text("b".into())])
                 .unwrap();
         for (value, expected) in [
             (0, Some(Meaning::Class(0))),
@@ -273,11 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_only_one_side_names_are_refused() {
-        let foreign = Classes::settle(&names(&["a"]), &names(&["a", "c"]), None, &[]).unwrap_err();
+    fn classes_of_one_file_only_are_refused() {
+        let foreign = Classes::resolve(&names(&["a"]), &names(&["a", "c"]), None, &[]).unwrap_err();
         assert!(foreign.to_string().contains("the reference names the class \"c\""), "{foreign}");
         let map = map("classes: {watr: 1}");
-        let near = Classes::settle(&names(&["water", "land"]), &names(&[]), Some(&map), &[]).unwrap_err();
+        let near = Classes::resolve(&names(&["water", "land"]), &names(&[]), Some(&map), &[]).unwrap_err();
         assert_eq!(near.hint(), Some("Did you mean \"water\"?"));
     }
 }

@@ -1,11 +1,11 @@
-//! What a label image or a polygon says for a class: a number, a colour or a text.
+//! The code of a class in a label raster or polygon: a number, a colour or a text.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 
-/// One class as a file spells it.
+/// A class code as a file contains it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Code {
     Value(i64),
@@ -26,9 +26,9 @@ impl FromStr for Code {
         match text.strip_prefix('#') {
             Some(digits) if digits.len() == 6 => u32::from_str_radix(digits, 16)
                 .map(Self::from_rgb)
-                .map_err(|_| format!("{text:?} is no colour; colours are written '#RRGGBB'")),
-            Some(_) => Err(format!("{text:?} is no colour; colours are written '#RRGGBB'")),
-            None if text.is_empty() => Err("an empty text stands for no class".into()),
+                .map_err(|_| format!("{text:?} is not a colour: write it as '#RRGGBB'")),
+            Some(_) => Err(format!("{text:?} is not a colour: write it as '#RRGGBB'")),
+            None if text.is_empty() => Err("an empty text is not a class".into()),
             None => Ok(Self::Text(text.to_owned())),
         }
     }
@@ -56,12 +56,12 @@ impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match serde_yaml::Value::deserialize(deserializer)? {
             serde_yaml::Value::Number(number) => {
-                number.as_i64().map(Self::Value).ok_or_else(|| D::Error::custom(format!("{number} is no whole number")))
+                number.as_i64().map(Self::Value).ok_or_else(|| D::Error::custom(format!("{number} is not an integer")))
             }
             serde_yaml::Value::String(text) => text.parse().map_err(D::Error::custom),
             // YAML takes an unquoted # for a comment.
-            serde_yaml::Value::Null => Err(D::Error::custom("nothing is given; colours need quotes: '#RRGGBB'")),
-            _ => Err(D::Error::custom("a value, a '#RRGGBB' colour or a text is expected, or a list of them")),
+            serde_yaml::Value::Null => Err(D::Error::custom("the value is missing; a colour needs quotes: '#RRGGBB'")),
+            _ => Err(D::Error::custom("expected a number, a '#RRGGBB' colour, a text or a list of these")),
         }
     }
 }
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_colours_and_texts_are_told_apart() {
+    fn numbers_colours_and_texts_are_distinguished() {
         assert_eq!("-3".parse(), Ok(Code::Value(-3)));
         assert_eq!("#3C1098".parse(), Ok(Code::Colour([0x3c, 0x10, 0x98])));
         assert_eq!(" house ".parse(), Ok(Code::Text("house".into())));

@@ -1,4 +1,4 @@
-//! One prediction against one reference, block by block.
+//! Compares one prediction with one reference, block by block.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,20 +17,20 @@ use crate::raster::{
 };
 use crate::scene::{ClassNames, SceneInfo};
 
-/// What polygons burn for pixels that are left out, beside the classes' indices.
+/// Burnt values for ignored pixels and for pixels without a polygon; classes have their index.
 const BURNT_IGNORED: i32 = -2;
 const BURNT_NOTHING: i32 = -1;
 
-/// What became of the pixels of the prediction's grid.
+/// Numbers of pixels of the prediction, by whether and why they are not in the confusion matrix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PixelCounts {
     /// In the confusion matrix.
     pub counted: u64,
-    /// Of a code or class that is left out.
+    /// Of an ignored code or class.
     pub ignored: u64,
     /// Outside the reference, or without a label there.
     pub without_reference: u64,
-    /// Labelled in the reference and not in the prediction.
+    /// Labelled in the reference, but not in the prediction.
     pub without_prediction: u64,
 }
 
@@ -43,7 +43,7 @@ impl PixelCounts {
     }
 }
 
-/// The counts of one pair.
+/// The result of one pair.
 pub(super) struct Compared {
     pub names: Vec<String>,
     pub confusion: ConfusionMatrix,
@@ -52,7 +52,7 @@ pub(super) struct Compared {
     pub notes: Vec<String>,
 }
 
-/// What a pixel of either side says.
+/// The label of a pixel.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Label {
     Class(usize),
@@ -72,7 +72,7 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
     let names = prediction.names();
     let mut notes = prediction.notes().to_vec();
     let (reference, classes) = if is_vector(&pair.reference) {
-        let classes = Classes::settle(names, &ClassNames::default(), map, &request.ignore)?;
+        let classes = Classes::resolve(names, &ClassNames::default(), map, &request.ignore)?;
         (Reference::burn(&pair.reference, request, prediction.info(), &classes)?, classes)
     } else {
         let mut raster = CodedRaster::open(&pair.reference)?;
@@ -81,16 +81,16 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
         }
         if raster.coding() == Coding::Colours && map.is_none() {
             return Err(Error::input(format!(
-                "{} has colours, and nothing says which class each means",
+                "{} has colours, and no class map assigns them to classes",
                 pair.reference.display()
             ))
             .with_hint(
-                "Write a file with a line for each class, such as building: '#3C1098', and name it with --map.",
+                "Write a class map with a line for each class, such as building: '#3C1098', and pass it with --map.",
             ));
         }
         notes.extend_from_slice(raster.notes());
-        let settled = Classes::settle(names, raster.names(), map, &request.ignore);
-        let classes = settled
+        let resolved = Classes::resolve(names, raster.names(), map, &request.ignore);
+        let classes = resolved
             .input(|| format!("{} and {} cannot be compared", pair.prediction.display(), pair.reference.display()))?;
         (Reference::Raster(Box::new(AlignedRaster::new(raster, prediction.info())?)), classes)
     };
@@ -107,8 +107,8 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
     for window in blocks(prediction.info().size) {
         let (found, expected) = (prediction.read(window)?, reference.read(window)?);
         for (index, (found, expected)) in found.into_iter().zip(expected).enumerate() {
-            let place = || (window.col + index % window.width, window.row + index / window.width);
-            match (truth.label(expected, place)?, predicted.label(found, place)?) {
+            let position = || (window.col + index % window.width, window.row + index / window.width);
+            match (truth.label(expected, position)?, predicted.label(found, position)?) {
                 (Label::Absent, _) => counts.without_reference += 1,
                 (Label::Ignored, _) | (_, Label::Ignored) => counts.ignored += 1,
                 (_, Label::Absent) => counts.without_prediction += 1,
@@ -121,17 +121,17 @@ pub(super) fn compare(pair: &Pair, request: &Request) -> Result<Compared> {
     }
     if counts.without_reference == prediction.info().size.pixels() as u64 {
         return Err(Error::input(format!(
-            "{} has no label on a single pixel of {}",
+            "{} has no labelled pixel within {}",
             pair.reference.display(),
             pair.prediction.display()
         ))
-        .with_hint("Compare their extents with gdalinfo or ogrinfo: they do not overlap, or all is nodata."));
+        .with_hint("Check their extents with gdalinfo or ogrinfo: they do not overlap, or every pixel is nodata."));
     }
     let warped = matches!(&reference, Reference::Raster(raster) if raster.is_warped());
     Ok(Compared { names: classes.names, confusion, counts, warped, notes })
 }
 
-/// What a prediction is measured against, on its own pixels.
+/// The reference on the grid of the prediction.
 enum Reference {
     Raster(Box<AlignedRaster>),
     Polygons(BurntVector),
@@ -141,7 +141,9 @@ impl Reference {
     fn burn(path: &Path, request: &Request, onto: &SceneInfo, classes: &Classes) -> Result<Self> {
         let options = &request.vector;
         let burnt = |meaning| match meaning {
-            Meaning::Class(class) => i32::try_from(class).internal(|| format!("class {class} has no number to burn")),
+            Meaning::Class(class) => {
+                i32::try_from(class).internal(|| format!("the index of class {class} cannot be burnt"))
+            }
             Meaning::Ignored => Ok(BURNT_IGNORED),
         };
         let class = |name: &String| classes.index(name).and_then(|class| burnt(Meaning::Class(class)));
@@ -159,8 +161,13 @@ impl Reference {
                 None => return all_are.ok_or_else(|| Error::internal("a polygon has neither field nor class")),
             };
             let meaning = classes.reference.meaning(&code).ok_or_else(|| {
-                Error::input(format!("it is of the class {code}, which means none of: {}", classes.names.join(", ")))
-                    .with_hint("Give it to a class or to 'ignore' in the file of --map, or name it with --ignore.")
+                Error::input(format!(
+                    "its class is {code}, which is not assigned to any of: {}",
+                    classes.names.join(", ")
+                ))
+                .with_hint(
+                    "Assign it to a class or to 'ignore' in the class map (--map), or leave it out with --ignore.",
+                )
             })?;
             burnt(meaning)
         };
@@ -181,14 +188,14 @@ enum Side {
     Reference,
 }
 
-/// Turns the codes of one file into labels; each code is looked up once.
+/// Translates the codes of one file to labels; each distinct code is looked up once.
 struct Translator<'a> {
     side: Side,
     lookup: Option<&'a Lookup>,
     coding: Coding,
     path: &'a Path,
     known: HashMap<i64, Label>,
-    /// Neighbouring pixels mostly say the same.
+    /// The last translation: neighbouring pixels mostly have the same code.
     last: (i64, Label),
 }
 
@@ -198,13 +205,13 @@ impl<'a> Translator<'a> {
         Self { side, lookup: Some(lookup), coding, path, known, last: (ABSENT, Label::Absent) }
     }
 
-    /// For numbers that polygons burn: those of the classes themselves.
+    /// For burnt polygons, whose numbers are indices of classes.
     fn burnt(path: &'a Path) -> Self {
         let known = [(i64::from(BURNT_NOTHING), Label::Absent), (i64::from(BURNT_IGNORED), Label::Ignored)].into();
         Self { side: Side::Reference, lookup: None, coding: Coding::Values, path, known, last: (ABSENT, Label::Absent) }
     }
 
-    fn label(&mut self, number: i64, place: impl Fn() -> (usize, usize)) -> Result<Label> {
+    fn label(&mut self, number: i64, position: impl Fn() -> (usize, usize)) -> Result<Label> {
         if number == self.last.0 {
             return Ok(self.last.1);
         }
@@ -212,21 +219,21 @@ impl<'a> Translator<'a> {
             Some(label) => *label,
             None => {
                 let label = self.look_up(number).map_err(|code| {
-                    let (col, row) = place();
+                    let (col, row) = position();
                     let hint = match (self.side, &code) {
                         (Side::Prediction, _) => {
-                            "Name it in the section 'prediction' of the file of --map, or give the map that was predicted."
+                            "Assign it in the section 'prediction' of the class map (--map), or check that this is the predicted map."
                                 .into()
                         }
                         (Side::Reference, Code::Colour([red, green, blue])) => format!(
-                            "Give it to a class or to 'ignore' in the file of --map, or leave it out with --ignore '#{red:02X}{green:02X}{blue:02X}'."
+                            "Assign it to a class or to 'ignore' in the class map (--map), or leave it out with --ignore '#{red:02X}{green:02X}{blue:02X}'."
                         ),
                         (Side::Reference, _) => {
-                            "Give it to a class or to 'ignore' in the file of --map, or leave it out with --ignore.".into()
+                            "Assign it to a class or to 'ignore' in the class map (--map), or leave it out with --ignore.".into()
                         }
                     };
                     Error::input(format!(
-                        "{} has the {code} at column {col}, row {row} of the prediction, which stands for no class",
+                        "{} has the {code} at column {col}, row {row} of the prediction, which is not assigned to a class",
                         self.path.display()
                     ))
                     .with_hint(hint)

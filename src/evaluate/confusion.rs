@@ -1,10 +1,10 @@
-//! The confusion matrix and the figures that follow from it: plain numbers.
+//! The confusion matrix and the scores computed from it.
 
 #![expect(clippy::indexing_slicing, reason = "rows and columns of a square matrix of the classes")]
 
 use serde::Serialize;
 
-/// How often each class of the reference was predicted as each class.
+/// Pixel counts by reference class and predicted class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     classes: usize,
@@ -12,28 +12,28 @@ pub struct ConfusionMatrix {
     counts: Vec<u64>,
 }
 
-/// Figures of one class, each 0..=1; `None` where there is nothing to divide by.
+/// Scores of one class, each 0..=1; `None` where the denominator is zero.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassScore {
     pub class: String,
-    /// Pixels both have, by pixels either has. `None` for a class in neither, which means leave out.
+    /// Intersection over union. `None` for a class that neither raster has; means leave it out.
     pub iou: Option<f64>,
-    /// Share of the predicted pixels that are right; `None` for a class never predicted.
+    /// Share of the predicted pixels that are correct; `None` for a class that was never predicted.
     pub precision: Option<f64>,
-    /// Share of the reference's pixels that were found; `None` for a class that the reference lacks.
+    /// Share of the reference pixels that were predicted as such; `None` for a class that the reference lacks.
     pub recall: Option<f64>,
-    /// Harmonic mean of precision and recall; 0 for a class that only one of the two has.
+    /// Harmonic mean of precision and recall; 0 for a class that only one of the two rasters has.
     pub f1: Option<f64>,
     pub reference_pixels: u64,
     pub predicted_pixels: u64,
 }
 
-/// Figures over all classes, each 0..=1; `None` when not a single pixel was counted.
+/// Means over the classes, each 0..=1; `None` when no pixel was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Means {
     /// Mean IoU over the classes that occur in the reference or the prediction.
     pub miou: Option<f64>,
-    /// Share of all pixels that are right.
+    /// Share of all pixels that are correct.
     pub overall_accuracy: Option<f64>,
     /// Mean recall over the classes that occur in the reference.
     pub mean_accuracy: Option<f64>,
@@ -50,7 +50,7 @@ impl ConfusionMatrix {
         self.classes
     }
 
-    /// Counts `pixels` of class `reference` predicted as `predicted`; the matrix grows where it must.
+    /// Adds `pixels` of class `reference` predicted as `predicted`; the matrix grows as needed.
     pub fn add(&mut self, reference: usize, predicted: usize, pixels: u64) {
         self.grow(reference.max(predicted) + 1);
         if let Some(count) = self.counts.get_mut(reference * self.classes + predicted) {
@@ -81,7 +81,7 @@ impl ConfusionMatrix {
         (self.classes, self.counts) = (classes, counts);
     }
 
-    /// A row for each reference class: how often it was predicted as each class.
+    /// The rows of the matrix: for each reference class its pixel counts by predicted class.
     pub fn rows(&self) -> impl Iterator<Item = &[u64]> {
         // An empty matrix has no rows, and chunks of length 0 are not allowed.
         self.counts.chunks_exact(self.classes.max(1))
@@ -92,7 +92,7 @@ impl ConfusionMatrix {
         self.counts.iter().sum()
     }
 
-    /// One score for each class; a class without a name is called by its index.
+    /// The scores of each class; a class without a name is named by its index.
     pub fn scores(&self, names: &[String]) -> Vec<ClassScore> {
         let rows: Vec<&[u64]> = self.rows().collect();
         rows.iter()
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_follow_from_the_counts() {
+    fn scores_match_hand_computed_values() {
         let scores = small().scores(&["a".into()]);
         for (class, iou, precision, recall, f1) in
             [(0, 2.0 / 3.0, 1.0, 2.0 / 3.0, 0.8), (1, 1.0 / 3.0, 0.5, 0.5, 0.5), (2, 0.5, 0.5, 1.0, 2.0 / 3.0)]
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_in_neither_is_left_out_and_one_only_predicted_counts_as_zero() {
+    fn absent_class_is_left_out_and_only_predicted_class_scores_zero() {
         let scores = small().scores(&[]);
         assert_eq!((scores[3].iou, scores[3].f1), (None, None));
         let mut matrix = small();
@@ -183,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_matrix_has_no_figures() {
+    fn empty_matrix_has_no_means() {
         let means = ConfusionMatrix::new(0).means();
         assert_eq!((means.miou, means.overall_accuracy), (None, None));
     }
 
     #[test]
-    fn growing_and_merging_keep_the_counts() {
+    fn growing_and_merging_keep_counts() {
         let mut grown = ConfusionMatrix::new(0);
         for (reference, predicted) in [(0, 1), (2, 0), (0, 1)] {
             grown.add(reference, predicted, 1);

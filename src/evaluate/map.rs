@@ -1,11 +1,11 @@
-//! The file that says which codes of a reference mean which class (`--map`).
+//! The class map (`--map`): which codes of a reference mean which class.
 //!
 //! ```yaml
 //! classes:                        # the reference: class, and its value, colour or text, or a list of them
 //!   building: '#3C1098'
 //!   vegetation: ['#FEDD3A', '#8429F6']
-//! ignore: ['#9B9B9B', '#000000']  # codes of the reference that are left out
-//! prediction:                     # only where the prediction's file does not name its classes, or names them otherwise
+//! ignore: ['#9B9B9B', '#000000']  # codes of the reference that are not evaluated
+//! prediction:                     # needed where the prediction does not name its classes, or has other names
 //!   building: 1
 //!   vegetation: [2, tree]
 //! ```
@@ -18,22 +18,22 @@ use serde_yaml::Value;
 use super::code::Code;
 use crate::error::{Context, Error, Result};
 
-/// Bytes that a map may have.
+/// Size limit of a class map in bytes.
 const MAX_BYTES: u64 = 4 << 20;
 
-/// Classes and the codes that mean them, as written.
+/// Classes with their codes, as written in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassMap {
     /// In the order of the file.
     pub classes: Vec<(String, Vec<Code>)>,
     pub ignore: Vec<Code>,
-    /// Empty: the prediction names its classes itself, or its values are the classes' indices.
+    /// Empty where the prediction names its classes, or its values are indices of `classes`.
     pub prediction: Vec<(String, Vec<Code>)>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct MapFile {
     classes: serde_yaml::Mapping,
     #[serde(default)]
     ignore: Option<Value>,
@@ -44,21 +44,19 @@ struct Written {
 impl ClassMap {
     /// Reads and checks a map file.
     pub fn read(path: &Path) -> Result<Self> {
-        let place = || format!("cannot use the class map {}", path.display());
-        let length = std::fs::metadata(path).input(place)?.len();
+        let cannot = || format!("cannot read the class map {}", path.display());
+        let length = std::fs::metadata(path).input(cannot)?.len();
         if length > MAX_BYTES {
-            return Err(Error::input(format!("it has {length} bytes, and a class map has at most {MAX_BYTES}")))
-                .input(place);
+            return Err(Error::input(format!("it has {length} bytes, the limit is {MAX_BYTES}"))).input(cannot);
         }
-        let text = std::fs::read_to_string(path).input(place)?;
-        Self::parse(&text).input(place)
+        let text = std::fs::read_to_string(path).input(cannot)?;
+        Self::parse(&text).input(cannot)
     }
 
     pub fn parse(text: &str) -> Result<Self> {
         let hint = "Write 'classes:' with a line for each class, such as building: '#3C1098' or building: 1.";
-        let written: Written = serde_yaml::from_str(text).map_err(|cause| {
-            Error::input("it does not have the form of a class map").with_source(cause).with_hint(hint)
-        })?;
+        let written: MapFile = serde_yaml::from_str(text)
+            .map_err(|cause| Error::input("it is not a valid class map").with_source(cause).with_hint(hint))?;
         let map = Self {
             classes: section(written.classes, "classes")?,
             ignore: written.ignore.map_or(Ok(Vec::new()), |value| codes(value, "ignore"))?,
@@ -75,15 +73,15 @@ impl ClassMap {
     }
 }
 
-/// A refusal of a name that is none of `known`, with the nearest one.
+/// The error for a class name that is not among `known`; the hint suggests the most similar name.
 pub(super) fn unknown_class(name: &str, place: &str, where_known: &str, known: &[&String]) -> Error {
     let listed = known.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(", ");
-    let error = Error::input(format!("{place} names the class {name:?}, and {where_known} has: {listed}"));
+    let error = Error::input(format!("{place} names the class {name:?}, but {where_known} has only: {listed}"));
     let distance =
         |known: &&&String| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase());
     match known.iter().max_by(|a, b| distance(a).total_cmp(&distance(b))).filter(|nearest| distance(nearest) > 0.5) {
         Some(nearest) => error.with_hint(format!("Did you mean {nearest:?}?")),
-        None => error.with_hint("Write the classes by the names that the prediction gives them."),
+        None => error.with_hint("Use the class names of the prediction."),
     }
 }
 
@@ -94,21 +92,23 @@ fn section(mapping: serde_yaml::Mapping, name: &str) -> Result<Vec<(String, Vec<
             Value::String(text) => text,
             Value::Number(number) => number.to_string(),
             Value::Bool(switch) => switch.to_string(),
-            _ => return Err(Error::input(format!("a class in its section '{name}' has no name"))),
+            _ => {
+                return Err(Error::input(format!("a class in its section '{name}' has no text or number as its name")));
+            }
         };
         let codes = codes(value, &class)?;
         if let Some((other, code)) = codes
             .iter()
             .find_map(|code| classes.iter().find(|(_, taken)| taken.contains(code)).map(|(other, _)| (other, code)))
         {
-            return Err(Error::input(format!("its section '{name}' gives {code} to {other:?} and to {class:?}")));
+            return Err(Error::input(format!("its section '{name}' assigns {code} to both {other:?} and {class:?}")));
         }
         classes.push((class, codes));
     }
     Ok(classes)
 }
 
-/// One code or a list of them.
+/// The codes of an entry: a single one or a list.
 fn codes(value: Value, name: &str) -> Result<Vec<Code>> {
     let items = match value {
         Value::Sequence(items) => items,
@@ -119,7 +119,7 @@ fn codes(value: Value, name: &str) -> Result<Vec<Code>> {
     }
     items
         .into_iter()
-        .map(|item| serde_yaml::from_value(item).input(|| format!("its entry {name:?} cannot be understood")))
+        .map(|item| serde_yaml::from_value(item).input(|| format!("its entry {name:?} is invalid")))
         .collect()
 }
 
@@ -127,7 +127,7 @@ fn codes(value: Value, name: &str) -> Result<Vec<Code>> {
 mod tests {
     use super::*;
 
-    fn fault(text: &str) -> String {
+    fn failure(text: &str) -> String {
         let error = ClassMap::parse(text).unwrap_err();
         assert_eq!(error.exit_code(), 1);
         [vec![error.to_string()], error.causes(), error.hint().map(str::to_owned).into_iter().collect()]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_and_every_kind_of_code_are_kept() {
+    fn map_keeps_order_and_kinds_of_codes() {
         let map = ClassMap::parse(
             "classes:\n  water: '#E2A929'\n  land: [3, bare soil]\nignore: 255\nprediction:\n  land: [1, 2]\n",
         )
@@ -147,19 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_named() {
+    fn invalid_maps_are_explained() {
         for (text, expected) in [
-            ("classes:\n  water: #E2A929\n", "\"water\" cannot be understood / nothing is given; colours need quotes"),
+            ("classes:\n  water: #E2A929\n", "\"water\" is invalid / the value is missing; a colour needs quotes"),
             ("classes:\n  water: '#E2A9'\n", "'#RRGGBB'"),
-            ("classes: {a: 1, b: [2, 1]}", "gives value 1 to \"a\" and to \"b\""),
+            ("classes: {a: 1, b: [2, 1]}", "assigns value 1 to both \"a\" and \"b\""),
             ("classes: {a: 1}\nignored: 3", "unknown field `ignored`"),
             ("classes: {water: 1}\nprediction: {watr: 1}", "Did you mean \"water\"?"),
             ("classes: {}", "is empty"),
             ("classes: {a: []}", "empty list"),
-            ("classes: {a: 1.5}", "1.5 is no whole number"),
-            ("- 1", "form of a class map"),
+            ("classes: {a: 1.5}", "1.5 is not an integer"),
+            ("- 1", "not a valid class map"),
         ] {
-            assert!(fault(text).contains(expected), "{text}: {}", fault(text));
+            assert!(failure(text).contains(expected), "{text}: {}", failure(text));
         }
     }
 }

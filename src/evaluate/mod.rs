@@ -1,4 +1,4 @@
-//! How right a class map is: the confusion matrix over one pair of maps or a whole set, and the figures from it.
+//! Accuracy assessment: the confusion matrix of one pair of class maps or of a whole set, and the scores computed from it.
 //!
 //! ```text
 //!  prediction ──► values ──┐ lookups (file names, --map)
@@ -6,8 +6,8 @@
 //!  reference ──► on the prediction's grid ──► values, colours or texts
 //! ```
 //!
-//! Counts run over the whole set before anything is divided, as in the paper's tables. Pixels that are ignored, or that one
-//! of the two maps does not cover, are left out and counted apart.
+//! Counts are summed over the whole set before any ratio is computed, as in the paper's tables. Ignored pixels, and pixels
+//! that one of the two maps does not cover, are counted separately.
 
 mod classes;
 mod code;
@@ -33,7 +33,7 @@ use crate::atomic;
 use crate::error::{Context, Error, Result};
 use compare::{Compared, compare};
 
-/// What to compare.
+/// The inputs and options of an evaluation.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// A class map, or a folder of them.
@@ -41,21 +41,21 @@ pub struct Request {
     /// A label image or polygons, or a folder of them.
     pub reference: PathBuf,
     pub map: Option<ClassMap>,
-    /// Codes of the reference, or names of classes, that are left out besides the map's own.
+    /// Codes of the reference, or names of classes, that are ignored in addition to the class map's.
     pub ignore: Vec<Code>,
     pub vector: VectorOptions,
 }
 
-/// How polygons of a reference become classes.
+/// How classes are assigned to the polygons of a reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VectorOptions {
     /// `None`: the file's only layer.
     pub layer: Option<String>,
-    /// The field that holds the class; `None`: `class`.
+    /// The field with the class; `None`: the field `class`.
     pub field: Option<String>,
-    /// The class of every polygon, in place of a field.
+    /// The class of every polygon, instead of a field.
     pub all_are: Option<String>,
-    /// The class of the pixels that no polygon holds; `None`: they are left out.
+    /// The class of the pixels outside all polygons; `None`: they are not evaluated.
     pub outside: Option<String>,
 }
 
@@ -70,9 +70,10 @@ pub struct Evaluation {
     #[serde(serialize_with = "rows")]
     pub confusion: ConfusionMatrix,
     pub pairs: Vec<PairResult>,
-    /// Label files of either side that found no partner.
-    pub without_partner: Vec<PathBuf>,
-    /// What a reader should know, in sentences.
+    /// Predictions without a matching reference, and references without a matching prediction.
+    #[serde(rename = "without_partner")]
+    pub unmatched: Vec<PathBuf>,
+    /// Notes for the user, in sentences.
     pub notes: Vec<String>,
 }
 
@@ -81,14 +82,14 @@ pub struct Evaluation {
 pub struct PairResult {
     pub prediction: PathBuf,
     pub reference: PathBuf,
-    /// The reference was laid on another grid than its own.
+    /// Whether the reference was resampled to the grid of the prediction.
     pub warped: bool,
     pub pixels: PixelCounts,
     pub miou: Option<f64>,
     pub overall_accuracy: Option<f64>,
 }
 
-/// Compares every pair, in parallel; `done` is called after each, from any thread.
+/// Evaluates all pairs in parallel; `done` is called after each, from any thread.
 pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Evaluation> {
     let pairs = pairs::pair(&request.prediction, &request.reference)?;
     let compared: Vec<Compared> = pairs
@@ -104,7 +105,7 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
     let names = compared.first().map(|first| first.names.clone()).unwrap_or_default();
     if let Some((pair, other)) = pairs.pairs.iter().zip(&compared).find(|(_, other)| other.names != names) {
         return Err(Error::input(format!(
-            "{} has the classes {}, and {} has {}",
+            "{} has the classes {}, but {} has {}",
             pairs.pairs.first().map_or_else(|| request.prediction.display(), |pair| pair.prediction.display()),
             names.join(", "),
             pair.prediction.display(),
@@ -120,8 +121,8 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
         confusion.merge(&one.confusion);
         pixels.add(&one.counts);
         let Means { miou, overall_accuracy, .. } = one.confusion.means();
-        let Compared { warped, counts: pixels, notes: said, .. } = one;
-        notes.extend(said.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
+        let Compared { warped, counts: pixels, notes: its_notes, .. } = one;
+        notes.extend(its_notes.into_iter().filter(|note| !notes.contains(note)).collect::<Vec<_>>());
         results.push(PairResult {
             prediction: pair.prediction,
             reference: pair.reference,
@@ -137,19 +138,19 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
         pixels,
         confusion,
         pairs: results,
-        without_partner: [pairs.predictions_alone, pairs.references_alone].concat(),
+        unmatched: [pairs.unmatched_predictions, pairs.unmatched_references].concat(),
         notes,
     })
 }
 
 impl Evaluation {
-    /// Writes everything as JSON; the file appears only when it is whole.
+    /// Writes the evaluation as JSON, atomically.
     pub fn write_json(&self, path: &Path) -> Result<()> {
         let text = serde_json::to_vec_pretty(self).input(|| format!("cannot write {}", path.display()))?;
         atomic::write_file(path, &text)
     }
 
-    /// The figures as a table for people to read, with the confusion matrix where it is not too wide.
+    /// The scores as a text table, with the confusion matrix where it is not too wide.
     pub fn table(&self) -> String {
         table::render(self)
     }

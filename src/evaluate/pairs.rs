@@ -1,30 +1,30 @@
-//! Which prediction is compared with which reference.
+//! Matches predictions with their references by file name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
 
-/// A prediction and the reference that it is measured against.
+/// A prediction and its reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     pub prediction: PathBuf,
     pub reference: PathBuf,
 }
 
-/// Pairs, and what found no partner.
+/// Pairs, and the files without a match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
     pub pairs: Vec<Pair>,
-    pub predictions_alone: Vec<PathBuf>,
-    pub references_alone: Vec<PathBuf>,
+    pub unmatched_predictions: Vec<PathBuf>,
+    pub unmatched_references: Vec<PathBuf>,
 }
 
-/// Files that may hold labels; JPEG is left out, because its colours are not exact.
+/// Extensions of label rasters. JPEG is not among them, because its colours are not exact.
 const RASTERS: [&str; 10] = ["tif", "tiff", "png", "vrt", "img", "bmp", "gif", "jp2", "asc", "nc"];
 const VECTORS: [&str; 7] = ["gpkg", "geojson", "json", "fgb", "shp", "geojsonl", "kml"];
 
-/// What names of label files often end in, beside the scene's own name.
+/// Suffixes of label files, removed before names are compared.
 const SUFFIXES: [&str; 12] = [
     ".labels",
     "_labels",
@@ -40,11 +40,14 @@ const SUFFIXES: [&str; 12] = [
     "_pred",
 ];
 
-/// Levels of folders that are searched.
+/// Depth to which folders are searched.
 const MAX_DEPTH: usize = 8;
 
-/// Pairs a file with a file, every file of a folder with one reference, or the files of two folders by their path below it:
-/// `tile1/part_002.png` goes with `tile1/part_002_labels.tif`.
+/// Matches a file with a file, every file of a folder with one reference, or the files of two folders by their relative path:
+/// `tile1/part_002.png` matches `tile1/part_002_labels.tif`.
+///
+/// # Errors
+/// A path does not exist or cannot be listed; no file matches; two files of a folder differ only in extension or suffix.
 pub fn pair(prediction: &Path, reference: &Path) -> Result<Pairs> {
     for path in [prediction, reference] {
         if !path.exists() {
@@ -58,7 +61,7 @@ pub fn pair(prediction: &Path, reference: &Path) -> Result<Pairs> {
     let predictions = labels_in(prediction, &RASTERS)?;
     if !reference.is_dir() {
         let whole = |prediction| Pair { prediction, reference: reference.to_owned() };
-        return some(
+        return non_empty(
             Pairs { pairs: predictions.into_values().map(whole).collect(), ..Pairs::default() },
             prediction,
             reference,
@@ -69,29 +72,31 @@ pub fn pair(prediction: &Path, reference: &Path) -> Result<Pairs> {
     for (key, prediction) in predictions {
         match references.remove(&key) {
             Some(reference) => found.pairs.push(Pair { prediction, reference }),
-            None => found.predictions_alone.push(prediction),
+            None => found.unmatched_predictions.push(prediction),
         }
     }
-    found.references_alone = references.into_values().collect();
-    some(found, prediction, reference)
+    found.unmatched_references = references.into_values().collect();
+    non_empty(found, prediction, reference)
 }
 
-fn some(found: Pairs, prediction: &Path, reference: &Path) -> Result<Pairs> {
+fn non_empty(found: Pairs, prediction: &Path, reference: &Path) -> Result<Pairs> {
     if !found.pairs.is_empty() {
         return Ok(found);
     }
     let example = |paths: &[PathBuf]| paths.first().map_or("nothing".to_owned(), |path| format!("{}", path.display()));
     Err(Error::input(format!(
-        "no label file in {} has a partner of the same name in {} (the first ones: {} and {})",
+        "no label file in {} has a matching reference in {} (first files: {} and {})",
         prediction.display(),
         reference.display(),
-        example(&found.predictions_alone),
-        example(&found.references_alone)
+        example(&found.unmatched_predictions),
+        example(&found.unmatched_references)
     ))
-    .with_hint("Files pair by their path below the folders, without extension and endings such as _labels or _mask."))
+    .with_hint(
+        "Files match by their path relative to the folder, without extension and suffixes such as _labels or _mask.",
+    ))
 }
 
-/// Label files by the name that pairs them; a single file is its own folder.
+/// Label files by the key that matches them. `root` is a folder or a single file.
 fn labels_in(root: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
     let mut files = Vec::new();
     if root.is_dir() {
@@ -110,11 +115,11 @@ fn labels_in(root: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBu
         let key = key(path.strip_prefix(base).unwrap_or(&path));
         if let Some(other) = labels.insert(key, path.clone()) {
             return Err(Error::input(format!(
-                "{} and {} have the same name but for their endings, so neither can be paired",
+                "{} and {} differ only in extension or suffix, so both match the same file",
                 other.display(),
                 path.display()
             ))
-            .with_hint("Leave one of them in the folder."));
+            .with_hint("Keep one of them in the folder."));
         }
     }
     Ok(labels)
@@ -137,7 +142,7 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The path without its extension and without an ending that only says "labels".
+/// The path without its extension and without a suffix of `SUFFIXES`.
 fn key(relative: &Path) -> String {
     let path = relative.with_extension("").to_string_lossy().replace('\\', "/");
     let stem = SUFFIXES.iter().find_map(|suffix| {
@@ -162,19 +167,19 @@ mod tests {
     }
 
     #[test]
-    fn folders_pair_by_relative_name() {
+    fn folders_match_by_relative_path() {
         let predictions = folder(&["t1/a_labels.tif", "t1/a_labels.tif.aux.xml", "t2/a.tif", "c.tif", ".hidden.tif"]);
         let references = folder(&["t1/a.png", "t1/a.jpg", "t2/a_mask.png", "d.gpkg"]);
         let found = pair(predictions.path(), references.path()).unwrap();
         let names: Vec<_> =
             found.pairs.iter().map(|pair| pair.reference.strip_prefix(references.path()).unwrap()).collect();
         assert_eq!(names, [Path::new("t1/a.png"), Path::new("t2/a_mask.png")]);
-        assert_eq!(found.predictions_alone, [predictions.path().join("c.tif")]);
-        assert_eq!(found.references_alone, [references.path().join("d.gpkg")]);
+        assert_eq!(found.unmatched_predictions, [predictions.path().join("c.tif")]);
+        assert_eq!(found.unmatched_references, [references.path().join("d.gpkg")]);
     }
 
     #[test]
-    fn one_reference_may_serve_a_folder() {
+    fn one_reference_matches_a_whole_folder() {
         let (predictions, references) = (folder(&["a.tif", "b.tif"]), folder(&["truth.gpkg"]));
         let truth = references.path().join("truth.gpkg");
         let found = pair(predictions.path(), &truth).unwrap();
@@ -183,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_paired_is_refused() {
+    fn unmatched_and_ambiguous_files_are_refused() {
         let (predictions, references) = (folder(&["a.tif", "x/b.tif"]), folder(&["b.png"]));
         let message = pair(predictions.path(), references.path()).unwrap_err().to_string();
         assert!(message.contains("a.tif and") && message.contains("b.png"), "{message}");
         let twice = folder(&["a.tif", "a_labels.tif"]);
-        assert!(pair(twice.path(), references.path()).unwrap_err().to_string().contains("same name"));
+        assert!(pair(twice.path(), references.path()).unwrap_err().to_string().contains("differ only in extension"));
         assert!(pair(Path::new("/nowhere"), references.path()).unwrap_err().to_string().contains("/nowhere"));
     }
 }

@@ -1,11 +1,11 @@
-//! The figures as text for people.
+//! An evaluation as a text table.
 
 use super::{ClassScore, Evaluation};
 
-/// Classes up to which the confusion matrix is shown.
+/// Largest number of classes for which the confusion matrix is shown.
 const MAX_MATRIX: usize = 12;
 
-/// Letters of a class name that are shown.
+/// Characters of a class name that are shown.
 const MAX_NAME: usize = 28;
 
 pub(super) fn render(evaluation: &Evaluation) -> String {
@@ -28,8 +28,8 @@ pub(super) fn render(evaluation: &Evaluation) -> String {
         if pairs == 1 { "pair" } else { "pairs" },
         match warped {
             0 => String::new(),
-            1 => "; 1 reference laid on another grid".into(),
-            _ => format!("; {warped} references laid on another grid"),
+            1 => "; 1 reference resampled to the prediction's grid".into(),
+            _ => format!("; {warped} references resampled to the predictions' grids"),
         }
     ));
     lines.push(format!(
@@ -61,7 +61,7 @@ fn scores(evaluation: &Evaluation) -> Vec<String> {
     align(std::iter::once(head.to_vec()).chain(evaluation.classes.iter().map(|score| row(score).to_vec())).collect())
 }
 
-/// The confusion matrix in shares of each reference class.
+/// The confusion matrix, each row as shares of its reference class.
 fn matrix(evaluation: &Evaluation) -> Vec<String> {
     let names = evaluation.classes.iter().map(|score| short(&score.class));
     let mut table = vec![std::iter::once("reference \\ predicted".to_owned()).chain(names.clone()).collect::<Vec<_>>()];
@@ -73,7 +73,7 @@ fn matrix(evaluation: &Evaluation) -> Vec<String> {
     align(table)
 }
 
-/// Pads cells to columns: the first to the left, the others to the right.
+/// Pads cells to columns: the first column left-aligned, the others right-aligned.
 fn align(table: Vec<Vec<String>>) -> Vec<String> {
     let columns = table.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| table.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

@@ -1,4 +1,4 @@
-//! Comparisons from files to figures, against numbers that were computed elsewhere.
+//! Evaluations from files to scores, against numbers that other programs computed.
 
 use std::path::{Path, PathBuf};
 
@@ -75,14 +75,14 @@ fn write_map(path: &Path, size: Size, names: &[String], place: Option<&Georefere
     writer.finish().unwrap();
 }
 
-/// What a label picture's pixels are.
+/// The pixel type of a label image.
 #[derive(Clone, Copy)]
 enum Pixels {
     Grey,
     Rgb,
 }
 
-/// A PNM picture: the simplest there is, and GDAL looks at the content, never at the name.
+/// A PNM image: the simplest format, which GDAL recognises by its content, whatever its extension.
 fn write_picture(path: &Path, size: Size, kind: Pixels, pixels: &[u8]) {
     let magic = match kind {
         Pixels::Grey => "P5",
@@ -116,7 +116,7 @@ impl Case {
         evaluate(&self.request, &|_| {})
     }
 
-    /// The refusal with all its parts.
+    /// The error with its causes and hint.
     fn refusal(&self) -> String {
         let error = self.run().unwrap_err();
         assert_eq!(error.exit_code(), 1);
@@ -151,7 +151,7 @@ fn matches_golden(found: &Evaluation) {
 }
 
 #[test]
-fn values_give_the_golden_figures() {
+fn values_match_golden_scores() {
     let mut case = Case::new(None);
     write_picture(&case.request.reference, SIZE, Pixels::Grey, &plane(SIZE, |col, row| truth(col, row) as u8));
     case.request.ignore = vec![Code::Value(9)];
@@ -159,7 +159,7 @@ fn values_give_the_golden_figures() {
 }
 
 #[test]
-fn colours_give_the_golden_figures() {
+fn colours_match_golden_scores() {
     let mut case = Case::new(None);
     let colours: Vec<u8> = plane(SIZE, |col, row| [truth(col, row) as u8 * 20, 7, 255]).into_iter().flatten().collect();
     write_picture(&case.request.reference, SIZE, Pixels::Rgb, &colours);
@@ -176,7 +176,7 @@ fn colours_give_the_golden_figures() {
 }
 
 #[test]
-fn a_reference_with_other_indices_is_joined_by_its_names() {
+fn reference_with_other_indices_matches_by_class_names() {
     let mut case = Case::new(None);
     case.request.reference = case.path("truth.tif");
     let backwards: Vec<String> = names(7).into_iter().rev().collect();
@@ -188,7 +188,7 @@ fn a_reference_with_other_indices_is_joined_by_its_names() {
 }
 
 #[test]
-fn folders_are_counted_as_one_set() {
+fn folders_are_evaluated_as_one_set() {
     let mut case = Case::new(None);
     let (predictions, references) = (case.path("p"), case.path("r"));
     for folder in [&predictions, &references] {
@@ -209,11 +209,11 @@ fn folders_are_counted_as_one_set() {
         Request { prediction: predictions, reference: references, ignore: vec![Code::Value(9)], ..Request::default() };
     let found = case.run().unwrap();
     matches_golden(&found);
-    assert_eq!((found.pairs.len(), found.without_partner.len()), (2, 1));
+    assert_eq!((found.pairs.len(), found.unmatched.len()), (2, 1));
 }
 
 #[test]
-fn a_reference_on_another_grid_is_laid_on_the_prediction() {
+fn reference_on_another_grid_is_resampled() {
     let mut case = Case::new(Some(&cologne()));
     case.request.reference = case.path("truth.tif");
     // Three times as fine, and ten columns and five rows short on the upper left.
@@ -239,7 +239,7 @@ fn a_reference_on_another_grid_is_laid_on_the_prediction() {
 }
 
 #[test]
-fn maps_that_nothing_lays_on_each_other_are_refused() {
+fn maps_without_common_grid_or_extent_are_refused() {
     let mut case = Case::new(Some(&cologne()));
     let labels = plane(SIZE, |col, row| truth(col, row).min(4) as u8);
     write_picture(&case.request.reference, SIZE, Pixels::Grey, &labels);
@@ -254,11 +254,11 @@ fn maps_that_nothing_lays_on_each_other_are_refused() {
     far.transform.coefficients[0] += 1e5;
     case.request.reference = case.path("far.tif");
     write_map(&case.request.reference, SIZE, &names(7), Some(&far), &plane(SIZE, guess));
-    assert!(case.refusal().contains("not on a single pixel") || case.refusal().contains("no label on a single pixel"));
+    assert!(case.refusal().contains("not on a single pixel") || case.refusal().contains("no labelled pixel within"));
 }
 
 #[test]
-fn polygons_are_burnt_where_they_hold_pixel_centres() {
+fn polygons_are_burnt_where_they_contain_pixel_centres() {
     let mut case = Case::new(Some(&cologne()));
     // In metres from the upper left corner: columns 2 to 11 of class 1, then columns 10 to 19 of class 2 over it.
     let square = |left: f64, right: f64, class: &str| {
@@ -313,7 +313,7 @@ fn write_features_with_unknown_class(path: &Path, feature: &str) {
 }
 
 #[test]
-fn the_json_says_what_the_table_says() {
+fn json_and_table_agree() {
     let mut case = Case::new(None);
     write_picture(&case.request.reference, SIZE, Pixels::Grey, &plane(SIZE, |col, row| truth(col, row) as u8));
     case.request.ignore = vec![Code::Value(9)];
@@ -334,7 +334,7 @@ fn the_json_says_what_the_table_says() {
 
 /// A real map against its mirror image; the counts were computed with NumPy.
 #[test]
-fn a_real_map_gives_the_counts_of_an_independent_program() {
+fn real_map_matches_counts_of_numpy() {
     let Some(reference) = shared("datasets/dubai/tile2/image_part_003.png") else { return };
     let classes =
         [("building", 0x3C1098), ("land", 0x8429F6), ("road", 0x6EC1E4), ("vegetation", 0xFEDD3A), ("water", 0xE2A929)];

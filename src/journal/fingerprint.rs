@@ -1,16 +1,16 @@
-//! What a run was run on, as facts that can be compared.
+//! The fingerprint of a run: its settings and inputs by name, as text that can be compared and hashed.
 
 use std::collections::BTreeMap;
 
 use crate::hash;
 
-/// Everything that decides the results, by name; what only decides how fast they come is left out.
+/// Every setting and input that decides the results, by name. Settings that change only the speed are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(BTreeMap<String, String>);
 
-/// Longer values are cut where a difference is told.
-const SHOWN: usize = 90;
+/// Characters of a value that a message shows.
+const MAX_SHOWN: usize = 90;
 
 impl Fingerprint {
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
@@ -21,17 +21,17 @@ impl Fingerprint {
         self.0.get(name).map(String::as_str)
     }
 
-    /// SHA-256 over all facts, in hexadecimal digits.
+    /// SHA-256 over all names and values, in hexadecimal digits.
     pub fn hash(&self) -> String {
         hash::of_texts(self.0.iter().flat_map(|(name, value)| [name.as_str(), value]))
     }
 
-    /// Takes a fact away. Gives what it was.
+    /// Removes an entry and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 
-    /// What `now` has otherwise: the name of each fact, its value here and its value there.
+    /// The entries in which the two fingerprints differ, sorted by name.
     pub fn differences(&self, now: &Self) -> Vec<Difference> {
         let mut names: Vec<&String> = self.0.keys().chain(now.0.keys()).collect();
         names.sort();
@@ -51,7 +51,7 @@ impl Fingerprint {
     }
 }
 
-/// A fact with two values, long ones cut around the place where they differ.
+/// An entry with two values; long values are cut around the first difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     pub name: String,
@@ -59,17 +59,18 @@ pub struct Difference {
     pub is: String,
 }
 
-/// The value, or of a long one the piece around the first place where it differs from `other`.
+/// The value; of a long one only the part around its first difference from `other`.
 fn shown(value: &str, other: Option<&String>) -> String {
     let characters: Vec<char> = value.chars().collect();
-    if characters.len() <= SHOWN {
+    if characters.len() <= MAX_SHOWN {
         return value.to_owned();
     }
     let same = other.map_or(0, |other| characters.iter().zip(other.chars()).take_while(|(a, b)| **a == *b).count());
-    let start = same.saturating_sub(SHOWN / 3).min(characters.len() - SHOWN);
-    let piece: String = characters.iter().skip(start).take(SHOWN).collect();
-    let (before, after) = (if start > 0 { "…" } else { "" }, if start + SHOWN < characters.len() { "…" } else { "" });
-    format!("{before}{piece}{after}")
+    let start = same.saturating_sub(MAX_SHOWN / 3).min(characters.len() - MAX_SHOWN);
+    let excerpt: String = characters.iter().skip(start).take(MAX_SHOWN).collect();
+    let (before, after) =
+        (if start > 0 { "…" } else { "" }, if start + MAX_SHOWN < characters.len() { "…" } else { "" });
+    format!("{before}{excerpt}{after}")
 }
 
 #[cfg(test)]
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_named_with_both_values() {
+    fn differences_name_both_values() {
         let [mut before, mut now] = [Fingerprint::default(), Fingerprint::default()];
         before.set("stride", "112");
         now.set("stride", "56");

@@ -1,14 +1,14 @@
-//! What a run leaves on the disk while it is under way, so that a killed one can go on: what it was run on, how its scene
-//! was cut into parts, and the finished rows of each part.
+//! The journal: what an unfinished run keeps on disk so that a later run can resume it. It holds the run's fingerprint, the
+//! parts into which the scene is divided, and the finished rows of each part.
 //!
 //! ```text
 //!  itaipu_labels.tif.unfinished/
-//!    journal.yaml                         fingerprint, layers and parts; written once, compared by every later run
+//!    journal.yaml                         fingerprint, layers and parts; written once, checked by every later run
 //!    rows-0-4096-columns-0-10980.rows     records of finished rows, one after another, each with its checksum
 //! ```
 //!
-//! Rows lie here as plain bytes, whatever the rasters that are made of them: a record that was being written when the
-//! machine stopped is told by its checksum and computed again. The parts' files are locked while somebody works on them.
+//! Rows are stored as plain bytes, independent of the format of the final rasters. A record that was incomplete when the
+//! machine stopped is recognised by its checksum and computed again. A process locks the file of a part while it uses it.
 
 mod fingerprint;
 mod parts;
@@ -28,11 +28,11 @@ use crate::error::{Context, Error, Result};
 use crate::geom::{Size, Window};
 
 const NAME: &str = "journal.yaml";
-/// What this program writes; a journal of another layout is not continued.
+/// Version of the layout; a journal of another version is not resumed.
 const FORMAT: u32 = 2;
-const ANEW: &str = "Start anew with --overwrite: what was finished there is computed again.";
-/// A journal is a few kilobytes; a thousand classes with many prompts are still far below.
-const LONGEST: u64 = 16 << 20;
+const RESTART_HINT: &str = "Restart with --overwrite: the finished rows are discarded and computed again.";
+/// Bytes that are read of a journal at most. A journal has a few kilobytes, also with a thousand classes and many prompts.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// The journal of one scene.
 #[derive(Clone, Debug)]
@@ -42,75 +42,74 @@ pub struct Journal {
     shards: usize,
     first: usize,
     parts: Vec<Window>,
-    /// The hash of what it was run on.
+    /// The hash of the run's fingerprint.
     fingerprint: String,
-    /// This run began it.
+    /// Whether this run created it.
     new: bool,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct JournalFile {
     format: u32,
-    /// What it was run on.
     run: Fingerprint,
     layers: Vec<Layer>,
-    /// Processes that share the job, and which of them, from 0, has the scene's first band.
+    /// Number of shards of the job.
     shards: usize,
+    /// Index of the shard, from 0, that computes the first band of the scene.
     first: usize,
     /// Column, row, width and height of each part.
     parts: Vec<[usize; 4]>,
 }
 
-/// How a scene is to be cut.
+/// How a scene is divided into parts.
 #[derive(Clone, Debug)]
 pub struct Division {
-    /// Processes that share the job, each with a band of rows at most; 1: a single one does all.
+    /// Number of shards of the job; each computes at most one band of rows.
     pub shards: usize,
-    /// The process, from 0, that has the scene's first band; those after it have the others.
+    /// Index of the shard, from 0, that computes the first band; the following shards compute the following bands.
     pub first: usize,
-    /// Row by row; those of a band begin in the same row.
+    /// From top to bottom, and from left to right within a band; the parts of a band begin in the same row.
     pub parts: Vec<Window>,
 }
 
 impl Division {
-    /// For a single process.
+    /// The division of a job without shards.
     pub fn whole(parts: Vec<Window>) -> Self {
         Self { shards: 1, first: 0, parts }
     }
 }
 
 impl Journal {
-    /// The folder in which a run keeps what belongs to the output `path` until it is complete.
+    /// The folder of the journal of the output `path`.
     pub fn folder(path: &Path) -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         name.push(".unfinished");
         name.into()
     }
 
-    /// Whether somebody began there and has not finished.
+    /// Whether the folder holds the journal of an unfinished run.
     pub fn is_begun(folder: &Path) -> bool {
         folder.join(NAME).exists()
     }
 
-    /// Begins a journal in `folder`, or takes up the one that is there.
+    /// Creates the journal in `folder`, or opens the existing one.
     ///
-    /// `scene` is all that the parts together cover. The division's parts are used by a new journal only: one that is there
-    /// keeps its own.
+    /// The parts must cover `scene`. Only a new journal takes the parts of `division`; an existing one keeps its own.
     ///
     /// # Errors
-    /// The journal there was begun on something else (which of its facts differ is said), is shared by another number of
-    /// processes, cannot be read, or has parts that are not the scene's.
+    /// The existing journal has another fingerprint (the message lists the differences) or another number of shards, cannot be
+    /// read, or its parts do not cover the scene.
     pub fn open(folder: &Path, run: &Fingerprint, layers: &[Layer], scene: Size, division: &Division) -> Result<Self> {
-        fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
+        fs::create_dir_all(folder).input(|| format!("cannot create the folder {}", folder.display()))?;
         let parts = division.parts.iter().map(|part| [part.col, part.row, part.width, part.height]).collect();
         let (shards, first) = (division.shards, division.first);
-        let wanted = Written { format: FORMAT, run: run.clone(), layers: layers.to_vec(), shards, first, parts };
-        let new = begin(folder, &wanted)?;
+        let wanted = JournalFile { format: FORMAT, run: run.clone(), layers: layers.to_vec(), shards, first, parts };
+        let new = create(folder, &wanted)?;
         let found = if new { wanted } else { read(folder)? };
         let fail = |message: String| {
             Error::input(message).with_hint(format!(
-                "Set it back to go on with what is there, or throw that away and start anew with --overwrite. It lies in {}.",
+                "Restore the earlier settings to resume, or discard the unfinished results in {} with --overwrite.",
                 folder.display()
             ))
         };
@@ -118,15 +117,17 @@ impl Journal {
         if !differences.is_empty() {
             let line = |Difference { name, was, is }: &Difference| format!("  {name}: was {was}, is {is}");
             let differences: Vec<String> = differences.iter().map(line).collect();
-            let count = if differences.len() == 1 { "something else" } else { "other things" };
-            return Err(fail(format!("the unfinished results here were begun on {count}\n{}", differences.join("\n"))));
+            return Err(fail(format!(
+                "the unfinished results are of a run with other settings or inputs\n{}",
+                differences.join("\n")
+            )));
         }
         if found.format != FORMAT || found.layers != layers {
-            return Err(fail("the unfinished results here were begun by another version of segearth".into()));
+            return Err(fail("the unfinished results were written by another version of segearth".into()));
         }
         if shards > 1 && found.shards != shards {
             return Err(fail(format!(
-                "the unfinished results here are shared by {} processes, and this one is of {shards}",
+                "the unfinished results are divided among {} shards, this process is one of {shards}",
                 found.shards
             )));
         }
@@ -137,9 +138,8 @@ impl Journal {
             parts::cover(&parts, scene) && found.first.checked_add(bands).is_some_and(|end| end <= found.shards);
         if !(new || sound) {
             let journal = folder.join(NAME);
-            return Err(
-                Error::input(format!("{} is not that of a scene of {scene} pixels", journal.display())).with_hint(ANEW)
-            );
+            return Err(Error::input(format!("{} does not describe a scene of {scene} pixels", journal.display()))
+                .with_hint(RESTART_HINT));
         }
         Ok(Self {
             folder: folder.to_owned(),
@@ -152,29 +152,29 @@ impl Journal {
         })
     }
 
-    /// A fact of what the journal there was begun on.
-    pub fn fact(folder: &Path, name: &str) -> Option<String> {
+    /// An entry of the fingerprint in the journal of `folder`; `None` without a readable journal.
+    pub fn fingerprint_entry(folder: &Path, name: &str) -> Option<String> {
         read(folder).ok()?.run.get(name).map(str::to_owned)
     }
 
-    /// Processes that share the job.
+    /// Number of shards of the job.
     pub fn shards(&self) -> usize {
         self.shards
     }
 
-    /// The process, from 0, that has the first band.
+    /// Index of the shard, from 0, that computes the first band.
     pub fn first(&self) -> usize {
         self.first
     }
 
-    /// The parts of the band of the process `index` (from 0): none where it has no band of this scene.
+    /// The parts of the band of the shard `index` (from 0); empty where that shard has no band of this scene.
     pub fn band(&self, index: usize) -> Vec<Window> {
         let band = index.checked_sub(self.first);
         let parts = band.and_then(|band| self.parts.chunk_by(|a, b| a.row == b.row).nth(band));
         parts.map(<[Window]>::to_vec).unwrap_or_default()
     }
 
-    /// How the scene is cut; together the parts cover it, none of its pixels twice.
+    /// The parts of the scene: together they cover it, without overlap.
     pub fn parts(&self) -> &[Window] {
         &self.parts
     }
@@ -183,20 +183,20 @@ impl Journal {
         &self.layers
     }
 
-    /// The hash of what it was run on: by it a finished result is known.
+    /// The hash of the run's fingerprint.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Whether this run began it.
+    /// Whether this run created it.
     pub fn is_new(&self) -> bool {
         self.new
     }
 
-    /// Takes hold of a part, to read it and to add to it. A file that does not exist yet is made.
+    /// Opens and locks the file of a part for reading and appending; creates it where it does not exist.
     ///
     /// # Errors
-    /// Somebody else has hold of it.
+    /// Another process holds the lock.
     pub fn part(&self, part: Window) -> Result<RowFile> {
         RowFile::open(&self.path(part), part, &self.layers)
     }
@@ -206,16 +206,16 @@ impl Journal {
         self.folder.join(format!("rows-{}-{}-columns-{}-{}.rows", rows.start, rows.end, cols.start, cols.end))
     }
 
-    /// Takes everything away: the results are complete, or nobody wants them.
+    /// Removes the journal and its folder.
     pub fn remove(self) -> Result<()> {
         remove(&self.folder)
     }
 }
 
-/// Throws away what an earlier run left in the journal's folder. Other files there stay, and with them the folder.
+/// Removes the journal and the rows in `folder`; other files there stay, and then the folder too.
 ///
 /// # Errors
-/// Another run is at work there.
+/// Another run has locked a part.
 pub fn remove(folder: &Path) -> Result<()> {
     let cannot = || format!("cannot remove {}", folder.display());
     let mut files = Vec::new();
@@ -231,9 +231,9 @@ pub fn remove(folder: &Path) -> Result<()> {
         }
     }
     for path in &files {
-        rows::hold(File::open(path).input(cannot)?, path)?;
+        rows::lock(File::open(path).input(cannot)?, path)?;
     }
-    // The journal last: without it nothing here would be known for what it is.
+    // The journal last: without it the folder would not be recognised as a journal's.
     files.push(folder.join(NAME));
     for path in files {
         match fs::remove_file(path) {
@@ -247,10 +247,10 @@ pub fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-/// Writes the journal, unless there is one: of several runs that begin at once, one does. Gives whether it was this one.
-fn begin(folder: &Path, journal: &Written) -> Result<bool> {
+/// Creates the journal unless it exists; returns whether this call created it. Of several concurrent calls one does.
+fn create(folder: &Path, journal: &JournalFile) -> Result<bool> {
     let path = folder.join(NAME);
-    let cannot = || format!("cannot begin the journal {}", path.display());
+    let cannot = || format!("cannot create the journal {}", path.display());
     if path.exists() {
         return Ok(false);
     }
@@ -258,12 +258,12 @@ fn begin(folder: &Path, journal: &Written) -> Result<bool> {
     atomic::create_file(&path, text.as_bytes()).input(cannot)
 }
 
-fn read(folder: &Path) -> Result<Written> {
+fn read(folder: &Path) -> Result<JournalFile> {
     let path = folder.join(NAME);
     let cannot = || format!("cannot read the journal {}", path.display());
     let mut text = String::new();
-    File::open(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text)).input(cannot)?;
-    serde_yaml::from_str(&text).input(cannot).map_err(|error| error.with_hint(ANEW))
+    File::open(&path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text)).input(cannot)?;
+    serde_yaml::from_str(&text).input(cannot).map_err(|error| error.with_hint(RESTART_HINT))
 }
 
 #[cfg(test)]

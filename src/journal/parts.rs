@@ -1,8 +1,8 @@
-//! Whether parts are such as a scene can have been cut into: a journal is a file, and files say anything.
+//! Validation of the parts that a journal lists: the file may have been edited or damaged.
 
 use crate::geom::{Size, Window};
 
-/// Row by row, those of a band side by side: together they cover a scene of this size, none of its pixels twice.
+/// Whether the parts, band by band and from left to right, cover a scene of this size without overlap.
 pub(super) fn cover(parts: &[Window], size: Size) -> bool {
     let mut row = 0;
     for band in parts.chunk_by(|a, b| a.row == b.row) {
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_covers_the_scene_once_is_a_division() {
+    fn parts_with_gaps_or_overlaps_are_rejected() {
         let part = |col, row, width, height| Window { col, row, width, height };
         let sound = [part(0, 0, 4, 3), part(4, 0, 3, 3), part(0, 3, 4, 2), part(4, 3, 3, 2)];
         let size = Size::new(7, 5);

@@ -1,4 +1,4 @@
-//! Finished rows as bytes: what a record holds, and how it lies in its file.
+//! The byte layout of records: finished rows and failed windows.
 
 use std::io::{self, Read};
 
@@ -25,37 +25,37 @@ impl Sample {
     }
 }
 
-/// One of the results that every pixel has.
+/// One result per pixel, such as labels or scores.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     pub name: String,
-    /// Values of a pixel.
+    /// Values per pixel.
     pub planes: usize,
     pub sample: Sample,
 }
 
 impl Layer {
-    /// Bytes of a pixel.
+    /// Bytes per pixel.
     pub fn bytes(&self) -> usize {
         self.planes * self.sample.bytes()
     }
 }
 
-/// Finished rows of a part.
+/// Consecutive finished rows of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strip {
     pub rows: usize,
-    /// The bytes of each layer, (plane, row, column).
+    /// The bytes of each layer, ordered (plane, row, column).
     pub layers: Vec<Vec<u8>>,
 }
 
-/// What stands before a record's payload.
+/// The header of a record.
 pub(super) struct Head {
     pub kind: Kind,
     /// Rows of a strip; 0 for a failed window.
     pub rows: usize,
-    /// Bytes of the payload as it lies in the file.
+    /// Bytes of the payload in the file.
     pub length: usize,
     pub checksum: u32,
 }
@@ -68,7 +68,7 @@ pub(super) enum Kind {
     FailedWindow,
 }
 
-/// "SEGR", kind, rows, length, the payload's checksum, and the checksum of these.
+/// Bytes of a header: "SEGR", kind, rows, length, CRC-32 of the payload, CRC-32 of the header so far.
 pub(super) const HEAD: usize = 4 + 4 + 4 + 8 + 4 + 4;
 const MAGIC: &[u8; 4] = b"SEGR";
 
@@ -89,8 +89,8 @@ impl Head {
         bytes
     }
 
-    /// `None`: the file ends here, or what follows is no head.
-    #[expect(clippy::indexing_slicing, reason = "four bytes of the head's, at places written below")]
+    /// Reads a header; `None` at the end of the file, or where no valid header follows.
+    #[expect(clippy::indexing_slicing, reason = "four bytes at fixed offsets of the header")]
     pub fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
         let mut bytes = [0; HEAD];
         match from.read_exact(&mut bytes) {
@@ -117,7 +117,7 @@ pub(super) fn failed_window_bytes(window: Window) -> Vec<u8> {
     numbers.into_iter().flat_map(|number| (number as u64).to_le_bytes()).collect()
 }
 
-/// `None`: these are not the numbers of a window of any raster.
+/// The window in these bytes; `None` where its numbers exceed any raster's size.
 pub(super) fn failed_window(bytes: &[u8]) -> Option<Window> {
     let mut numbers = bytes.chunks_exact(8).map(|bytes| {
         let bytes = <[u8; 8]>::try_from(bytes).ok()?;

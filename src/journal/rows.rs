@@ -1,4 +1,4 @@
-//! The file of a part: records of finished rows, added one after another and read again.
+//! The file of a part: records of finished rows, appended in order and read back.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,19 +11,19 @@ use crate::error::{Context, Error, Result};
 use crate::file_lock::FileLock;
 use crate::geom::Window;
 
-/// What a crash of the whole machine may cost; a kill of the program costs nothing that was written.
+/// Work that a crash of the whole machine may lose. A killed process loses nothing that was written.
 const SYNC: Duration = Duration::from_secs(5);
-/// Bytes that a byte of LZ4 can stand for.
+/// Highest compression ratio of LZ4.
 const LZ4_RATIO: usize = 255;
 
-/// A part's finished rows, held by this run alone.
+/// The file of a part, locked by this process.
 #[derive(Debug)]
 pub struct RowFile {
     file: FileLock,
     path: PathBuf,
     part: Window,
     layers: Vec<Layer>,
-    /// Rows that are there, from the part's first on.
+    /// Finished rows, counted from the part's first row.
     rows: usize,
     failed_windows: Vec<Window>,
     /// Bytes up to the end of the last whole record.
@@ -37,7 +37,7 @@ impl RowFile {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path).input(cannot)?;
         let mut found = Self {
-            file: hold(file, path)?,
+            file: lock(file, path)?,
             path: path.to_owned(),
             part,
             layers: layers.to_vec(),
@@ -46,18 +46,21 @@ impl RowFile {
             end: 0,
             synced: Instant::now(),
         };
-        found.look().input(|| format!("cannot read {}", path.display()))?;
+        found.scan().input(|| format!("cannot read {}", path.display()))?;
         Ok(found)
     }
 
-    /// Counts the whole records, and cuts off what a killed run may have left behind them.
-    fn look(&mut self) -> io::Result<()> {
-        let limit = self.longest();
+    /// Counts the complete records and truncates the file after the last of them.
+    fn scan(&mut self) -> io::Result<()> {
+        let limit = self.max_payload();
         let mut from = BufReader::with_capacity(1 << 20, &*self.file);
         let (mut payload, mut end) = (Vec::new(), 0);
         let (mut rows, mut failed_windows) = (0, Vec::new());
         while let Some(head) = Head::read(&mut from)? {
-            if head.length > limit || rows + head.rows > self.part.height || !whole(&mut from, &head, &mut payload)? {
+            if head.length > limit
+                || rows + head.rows > self.part.height
+                || !read_payload(&mut from, &head, &mut payload)?
+            {
                 break;
             }
             match head.kind {
@@ -76,11 +79,11 @@ impl RowFile {
         Ok(())
     }
 
-    /// Bytes of all rows of the part at once, uncompressed and grown as far as LZ4 may: no record is longer.
-    fn longest(&self) -> usize {
+    /// Upper bound of a record's payload in bytes: all rows of the part in one record, incompressible.
+    fn max_payload(&self) -> usize {
         let pixel: usize = self.layers.iter().map(Layer::bytes).sum();
         let bytes = pixel.saturating_mul(self.part.width).saturating_mul(self.part.height);
-        // A tenth more than these, which it computes as a hundred and ten hundredths.
+        // lz4_flex computes 110 / 100 of the size: limit the argument so that this does not overflow.
         lz4_flex::block::get_maximum_output_size(bytes.min(usize::MAX / 128)).max(64)
     }
 
@@ -92,7 +95,7 @@ impl RowFile {
         &self.layers
     }
 
-    /// How many rows are there, from the part's first on.
+    /// Number of finished rows, counted from the part's first row.
     pub fn rows(&self) -> usize {
         self.rows
     }
@@ -106,15 +109,15 @@ impl RowFile {
         &self.failed_windows
     }
 
-    /// Fails where a window that could not be computed is none of the scene's.
+    /// Checks that every failed window is one of the scene's windows.
     pub fn check_failed_windows(&self, is_window: impl Fn(&Window) -> bool) -> Result<()> {
         if self.failed_windows.iter().all(is_window) { Ok(()) } else { Err(damaged(&self.path)) }
     }
 
-    /// Adds the rows after those that are there.
+    /// Appends the next rows.
     ///
     /// # Errors
-    /// They cannot be written, to a full disk perhaps: the file then is as it was.
+    /// They cannot be written, for example because the disk is full. The file is then unchanged.
     pub fn append(&mut self, strip: &Strip) -> Result<()> {
         let pixels = strip.rows * self.part.width;
         let fits = strip.layers.iter().map(Vec::len).eq(self.layers.iter().map(|layer| layer.bytes() * pixels));
@@ -126,7 +129,7 @@ impl RowFile {
         Ok(())
     }
 
-    /// Notes that a window could not be computed: before the rows that lack it.
+    /// Records that a window could not be computed; call it before the rows that lack that window are appended.
     pub fn append_failed_window(&mut self, window: Window) -> Result<()> {
         self.write(Kind::FailedWindow, 0, &record::failed_window_bytes(window))?;
         self.failed_windows.push(window);
@@ -146,22 +149,22 @@ impl RowFile {
             }
         });
         if let Err(cause) = written {
-            // Were this to fail too, the next run would cut the half record off.
+            // If this fails too, the next run truncates the partial record.
             let _ = self.file.set_len(self.end);
-            return Err(Error::input(format!("cannot keep finished rows in {}", self.path.display()))
-                .with_hint("Make space on that disk; the same command then goes on where this one stopped.")
+            return Err(Error::input(format!("cannot write finished rows to {}", self.path.display()))
+                .with_hint("Free space on that disk; the same command then resumes.")
                 .with_source(cause));
         }
         self.end += (HEAD + payload.len()) as u64;
         Ok(())
     }
 
-    /// All rows from the first on.
+    /// A reader of all rows, from the first on.
     pub fn read(&mut self) -> Result<Rows<'_>> {
         let rewound = self.file.seek(SeekFrom::Start(0));
         rewound.input(|| format!("cannot read {}", self.path.display()))?;
         Ok(Rows {
-            longest: self.longest(),
+            max_payload: self.max_payload(),
             from: BufReader::with_capacity(1 << 20, &*self.file),
             path: &self.path,
             part: self.part,
@@ -173,22 +176,22 @@ impl RowFile {
 }
 
 fn damaged(path: &Path) -> Error {
-    Error::input(format!("{} is damaged", path.display())).with_hint(super::ANEW)
+    Error::input(format!("{} is damaged", path.display())).with_hint(super::RESTART_HINT)
 }
 
-/// Reads a record's payload; `false`: it is not whole.
-fn whole(from: &mut impl io::Read, head: &Head, payload: &mut Vec<u8>) -> io::Result<bool> {
+/// Reads the payload of a record; returns whether it is complete and undamaged.
+fn read_payload(from: &mut impl io::Read, head: &Head, payload: &mut Vec<u8>) -> io::Result<bool> {
     payload.clear();
     from.take(head.length as u64).read_to_end(payload)?;
     Ok(payload.len() == head.length && crc32fast::hash(payload) == head.checksum)
 }
 
-/// Takes the file for this run alone.
-pub(super) fn hold(file: File, path: &Path) -> Result<FileLock> {
+/// Locks the file for this process.
+pub(super) fn lock(file: File, path: &Path) -> Result<FileLock> {
     FileLock::take(file).ok_or_else(|| {
         let folder = atomic::parent(path);
-        Error::input(format!("another run is at work on the same results: it holds {}", folder.display()))
-            .with_hint("Wait until it has finished, or give this one another output.")
+        Error::input(format!("another run is writing the same results: it has locked {}", folder.display()))
+            .with_hint("Wait until it has finished, or choose another output.")
     })
 }
 
@@ -198,9 +201,9 @@ pub struct Rows<'a> {
     path: &'a Path,
     part: Window,
     layers: &'a [Layer],
-    longest: usize,
+    max_payload: usize,
     strip: Strip,
-    /// Rows of the strip that are out.
+    /// Rows of the strip that were already taken.
     taken: usize,
 }
 
@@ -209,14 +212,14 @@ impl Rows<'_> {
         self.part
     }
 
-    /// How many rows the next call of [`take`](Self::take) can give; 0 at the end.
-    pub fn ready(&mut self) -> Result<usize> {
+    /// Number of rows that the next call of [`take`](Self::take) can return; 0 at the end.
+    pub fn available(&mut self) -> Result<usize> {
         while self.taken == self.strip.rows {
             let cannot = || format!("cannot read {}", self.path.display());
             let damaged = || damaged(self.path);
             let Some(head) = Head::read(&mut self.from).input(cannot)? else { return Ok(0) };
             let mut payload = Vec::new();
-            if head.length > self.longest || !whole(&mut self.from, &head, &mut payload).input(cannot)? {
+            if head.length > self.max_payload || !read_payload(&mut self.from, &head, &mut payload).input(cannot)? {
                 return Err(damaged());
             }
             if head.kind == Kind::FailedWindow {
@@ -225,7 +228,7 @@ impl Rows<'_> {
             let bytes = |layer: &Layer| layer.bytes().checked_mul(head.rows)?.checked_mul(self.part.width);
             let sizes: Vec<usize> = self.layers.iter().map(bytes).collect::<Option<_>>().ok_or_else(damaged)?;
             let size = sizes.iter().try_fold(0usize, |sum, &size| sum.checked_add(size)).ok_or_else(damaged)?;
-            // Memory for them is taken before they are unpacked.
+            // Checked before the memory is allocated: a damaged size must not exhaust it.
             if size / LZ4_RATIO > payload.len() {
                 return Err(damaged());
             }
@@ -242,11 +245,11 @@ impl Rows<'_> {
         Ok(self.strip.rows - self.taken)
     }
 
-    /// Puts the next `rows` rows of every layer into `into`, (plane, row, column) over rows `width` pixels wide, from the
-    /// column `col` on. At most as many rows as are [`ready`](Self::ready).
+    /// Copies the next `rows` rows of every layer into `into`, ordered (plane, row, column) with rows of `width` pixels,
+    /// starting at column `col`. `rows` is at most [`available`](Self::available).
     #[expect(
         clippy::indexing_slicing,
-        reason = "a strip is cut to the size of its rows and layers when it is read; the caller makes room for its rows"
+        reason = "a strip is split by the sizes of its layers when it is read; the caller allocates the rows"
     )]
     pub fn take(&mut self, rows: usize, into: &mut [Vec<u8>], width: usize, col: usize) {
         for ((layer, from), into) in self.layers.iter().zip(&self.strip.layers).zip(into) {

@@ -24,7 +24,7 @@ fn whole() -> Division {
     Division::whole(vec![PART])
 }
 
-/// Rows whose every byte is told by the scene's row, so that what comes back can be known.
+/// Rows whose bytes follow from the row number, so that the expected content is known.
 fn strip(first: usize, rows: usize) -> Strip {
     let bytes = |layer: &Layer| {
         let line = PART.width * layer.sample.bytes();
@@ -42,22 +42,22 @@ fn all(file: &mut RowFile) -> Vec<Vec<u8>> {
     let mut reader = file.read().unwrap();
     let mut left = rows;
     loop {
-        let ready = reader.ready().unwrap().min(2);
-        if ready == 0 {
+        let count = reader.available().unwrap().min(2);
+        if count == 0 {
             break;
         }
-        let mut into: Vec<Vec<u8>> = layers().iter().map(|layer| vec![0; layer.bytes() * ready * PART.width]).collect();
-        reader.take(ready, &mut into, PART.width, 0);
-        left -= ready;
+        let mut into: Vec<Vec<u8>> = layers().iter().map(|layer| vec![0; layer.bytes() * count * PART.width]).collect();
+        reader.take(count, &mut into, PART.width, 0);
+        left -= count;
         found.push(into);
     }
     assert_eq!(left, 0);
-    // Rows came in pieces of (plane, row, column): the labels alone are compared as a whole.
+    // Strips are ordered (plane, row, column): only the single plane of labels can be concatenated.
     vec![found.iter().flat_map(|pieces| pieces[0].clone()).collect()]
 }
 
 #[test]
-fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
+fn rows_round_trip_and_a_locked_part_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("labels.tif.unfinished");
     let journal = Journal::open(&folder, &fingerprint("112"), &layers(), SCENE, &whole()).unwrap();
@@ -81,7 +81,7 @@ fn rows_come_back_and_a_second_run_is_refused_while_the_first_holds_them() {
 }
 
 #[test]
-fn processes_share_the_bands_of_one_journal() {
+fn shards_share_the_bands_of_one_journal() {
     let folder = tempfile::tempdir().unwrap();
     let part = |row, col| Window { col, row, width: 4, height: 3 };
     let parts = vec![part(0, 0), part(0, 4), part(3, 0), part(3, 4)];
@@ -91,13 +91,13 @@ fn processes_share_the_bands_of_one_journal() {
     };
     let first = open(3).unwrap();
     assert_eq!((first.band(0), first.band(1), first.band(2)), (parts[..2].to_vec(), parts[2..].to_vec(), vec![]));
-    assert!(open(2).unwrap_err().to_string().contains("shared by 3 processes, and this one is of 2"));
-    assert_eq!(open(1).unwrap().shards(), 3, "one process may go on with what several began");
-    assert_eq!(Journal::fact(folder.path(), "stride").as_deref(), Some("112"));
+    assert!(open(2).unwrap_err().to_string().contains("divided among 3 shards, this process is one of 2"));
+    assert_eq!(open(1).unwrap().shards(), 3, "a single process may resume a sharded job");
+    assert_eq!(Journal::fingerprint_entry(folder.path(), "stride").as_deref(), Some("112"));
 }
 
 #[test]
-fn another_job_is_told_what_differs() {
+fn other_fingerprint_is_refused_with_its_differences() {
     let folder = tempfile::tempdir().unwrap();
     drop(Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap());
     let error = Journal::open(folder.path(), &fingerprint("56"), &layers(), SCENE, &whole()).unwrap_err();
@@ -114,7 +114,7 @@ fn another_job_is_told_what_differs() {
 }
 
 #[test]
-fn parts_that_are_not_the_scenes_are_refused() {
+fn parts_that_do_not_cover_the_scene_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     drop(Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap());
     let path = folder.path().join(NAME);
@@ -135,7 +135,7 @@ fn parts_that_are_not_the_scenes_are_refused() {
         assert!(written.contains(from), "{from}");
         fs::write(&path, written.replace(from, &to)).unwrap();
         let error = Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap_err();
-        assert!(error.to_string().ends_with("is not that of a scene of 4 × 9 pixels"), "{to}: {error}");
+        assert!(error.to_string().ends_with("does not describe a scene of 4 × 9 pixels"), "{to}: {error}");
         assert!(error.hint().unwrap().contains("--overwrite"));
     }
     fs::write(
@@ -146,20 +146,20 @@ fn parts_that_are_not_the_scenes_are_refused() {
     assert_eq!(Journal::open(folder.path(), &fingerprint("112"), &layers(), SCENE, &whole()).unwrap().parts().len(), 3);
 }
 
-/// A record as this program writes it, whatever it holds.
+/// The bytes of a record with any content.
 fn record(kind: Kind, rows: usize, payload: &[u8]) -> Vec<u8> {
     let head = Head { kind, rows, length: payload.len(), checksum: crc32fast::hash(payload) };
     [&head.bytes(), payload].concat()
 }
 
 #[test]
-fn a_record_that_claims_what_it_cannot_hold_is_refused_before_memory_is_taken() {
+fn record_with_impossible_size_is_refused_before_allocation() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("part.rows");
     let wide = Window { col: 0, row: 0, width: 1 << 31, height: 1 << 31 };
     fs::write(&path, record(Kind::Rows, 1 << 31, b"\x10a")).unwrap();
     let mut file = RowFile::open(&path, wide, &layers()).unwrap();
-    let error = file.read().unwrap().ready().unwrap_err();
+    let error = file.read().unwrap().available().unwrap_err();
     assert!(error.to_string().ends_with("is damaged"), "{error}");
     drop(file);
     let failed_windows = [[u64::MAX, 1, 1, 1], [3, 5, 4, u64::MAX], [1, 2, 3, 4]]
@@ -174,16 +174,16 @@ fn a_record_that_claims_what_it_cannot_hold_is_refused_before_memory_is_taken() 
         assert_eq!(
             RowFile::open(&path, PART, &layers()).unwrap().failed_windows(),
             [],
-            "the record counts as not whole"
+            "the record counts as incomplete"
         );
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
-    /// Cut anywhere, or with any byte changed, a file gives whole rows from the first on and none that is wrong.
+    /// Truncated anywhere, or with any bit flipped, a file yields correct rows from the first on.
     #[test]
-    fn a_damaged_file_gives_only_what_is_whole(cut in 0.0f64..1.0, flip in 0.0f64..1.0, bit in 0u8..8) {
+    fn damaged_file_yields_only_complete_rows(cut in 0.0f64..1.0, flip in 0.0f64..1.0, bit in 0u8..8) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part.rows");
         let mut file = RowFile::open(&path, PART, &layers()).unwrap();
@@ -201,7 +201,7 @@ proptest! {
         prop_assert!(rows <= 9);
         prop_assert_eq!(&all(&mut file)[0], &strip(0, rows).layers[0]);
         drop(file);
-        // And it goes on from there.
+        // Appending resumes from there.
         let mut file = RowFile::open(&path, PART, &layers()).unwrap();
         for first in rows..9 {
             file.append(&strip(first, 1)).unwrap();

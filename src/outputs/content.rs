@@ -1,4 +1,4 @@
-//! By what the content of a file or a layer is known again.
+//! Size, time and SHA-256 of written files and layers, to recognise later whether they were edited.
 
 use std::fs;
 use std::path::Path;
@@ -11,34 +11,34 @@ use crate::error::{Context, Result};
 use crate::hash;
 use crate::vector::geopackage;
 
-/// A file, or one layer of it, as it was written.
+/// A file, or one layer of it, in the state in which it was written.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Piece {
-    /// Its name in the folder.
+    /// File name, without the folder.
     pub file: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// Bytes of the file.
     size: u64,
-    /// Seconds and nanoseconds since 1970 of the file's last change.
+    /// Time of the file's last change: seconds since 1970, with nanoseconds.
     modified: String,
-    /// Of the file's bytes, or of what the layer holds.
+    /// Of the file's bytes, or of the layer's content.
     sha256: String,
 }
 
 impl Piece {
-    /// Describes what lies at `path` now; it is to have the name `file`.
+    /// The current state of `path`, under its final name `file`.
     pub fn of(path: &Path, file: &str, layer: Option<&str>) -> Result<Self> {
         let (size, modified) = stat(path)?;
         let sha256 = content(path, layer)?;
         Ok(Self { file: file.to_owned(), layer: layer.map(str::to_owned), size, modified, sha256 })
     }
 
-    /// Whether what lies at `path` is this still. A file of the same size and time is not read again.
+    /// Whether `path` still has this content. A file of the same size and time is not read again.
     pub fn matches(&self, path: &Path) -> bool {
         let Ok((size, modified)) = stat(path) else { return false };
-        let quiet = self.layer.is_none() || geopackage::in_use(path).is_none();
-        if quiet && (size, &modified) == (self.size, &self.modified) {
+        let unlocked = self.layer.is_none() || geopackage::in_use(path).is_none();
+        if unlocked && (size, &modified) == (self.size, &self.modified) {
             return true;
         }
         if self.layer.is_none() && size != self.size && !is_sidecar(path) {
@@ -51,7 +51,7 @@ impl Piece {
 fn content(path: &Path, layer: Option<&str>) -> Result<String> {
     match layer {
         Some(layer) => geopackage::digest(path, layer),
-        None if is_sidecar(path) => Ok(hash::of(essence(path)?)),
+        None if is_sidecar(path) => Ok(hash::of(without_statistics(path)?)),
         None => hash::of_file(path),
     }
 }
@@ -63,13 +63,13 @@ fn stat(path: &Path) -> Result<(u64, String)> {
     Ok((metadata.len(), format!("{}.{:09}", time.as_secs(), time.subsec_nanos())))
 }
 
-/// GDAL's file of what a raster's own format does not hold.
+/// Whether this is GDAL's sidecar `.aux.xml`, with metadata that the format of the raster cannot store.
 pub fn is_sidecar(path: &Path) -> bool {
     path.to_string_lossy().ends_with(".aux.xml")
 }
 
-/// A sidecar without what programs add to it when they merely show a raster: statistics and histograms.
-fn essence(path: &Path) -> Result<String> {
+/// The text of a sidecar without the statistics and histograms that programs add when they display a raster.
+fn without_statistics(path: &Path) -> Result<String> {
     static ADDED: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         let patterns = [
             r#"(?s)<Histograms>.*?</Histograms>"#,
@@ -85,7 +85,7 @@ fn essence(path: &Path) -> Result<String> {
     Ok(ADDED.iter().fold(text, |text, added| added.replace_all(&text, "").into_owned()))
 }
 
-/// Whether a sidecar holds nothing but what programs compute by themselves.
-pub fn is_computed(path: &Path) -> bool {
-    is_sidecar(path) && essence(path).is_ok_and(|rest| rest.is_empty())
+/// Whether a file is a sidecar with statistics and histograms only.
+pub fn has_only_statistics(path: &Path) -> bool {
+    is_sidecar(path) && without_statistics(path).is_ok_and(|rest| rest.is_empty())
 }

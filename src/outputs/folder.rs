@@ -1,4 +1,4 @@
-//! The hidden folder for records and unfinished files, beside outputs.
+//! The hidden folder `.segearth` beside outputs, for records and unfinished files.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 
 const HIDDEN: &str = ".segearth";
 
-/// Where records and unfinished files of an output lie.
+/// The path of the hidden folder beside an output.
 pub fn hidden_path(target: &Path) -> PathBuf {
     target.with_file_name(HIDDEN)
 }
 
-/// Makes the hidden folder; whoever may write outputs beside it may write into it.
-pub fn hidden(target: &Path) -> Result<PathBuf> {
+/// Creates the hidden folder with the permissions of its parent: users who may write outputs may write records too.
+pub fn create_hidden(target: &Path) -> Result<PathBuf> {
     let hidden = hidden_path(target);
     match fs::create_dir(&hidden) {
         Ok(()) => {
@@ -26,15 +26,15 @@ pub fn hidden(target: &Path) -> Result<PathBuf> {
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => {
-            return Err(Error::input(format!("cannot make the folder {}", hidden.display()))
-                .with_hint(format!("Choose a folder in which you may write instead of {}.", parent(target).display()))
+            return Err(Error::input(format!("cannot create the folder {}", hidden.display()))
+                .with_hint(format!("Choose a folder with write permission instead of {}.", parent(target).display()))
                 .with_source(error));
         }
     }
     Ok(hidden)
 }
 
-/// Removes the hidden folder where nothing is in it.
-pub fn tidy(target: &Path) {
+/// Removes the hidden folder if it is empty.
+pub fn remove_if_empty(target: &Path) {
     let _ = fs::remove_dir(hidden_path(target));
 }

@@ -1,9 +1,9 @@
-//! Whether an output may be written.
+//! Decides for each output whether it is written, kept or refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::content::{Piece, is_computed};
+use super::content::{Piece, has_only_statistics};
 use super::product::Product;
 use super::record::{Record, Write};
 use crate::error::{Error, Result};
@@ -11,46 +11,46 @@ use crate::journal::{Difference, Fingerprint};
 use crate::raster;
 use crate::vector::{self, geopackage};
 
-/// What a user says about outputs that exist.
+/// How existing outputs are treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
     #[default]
     Refuse,
-    /// As `Refuse`, in a process that shares its job with others and has no --overwrite.
+    /// As `Refuse`, in a shard or worker, which has no --overwrite.
     RefuseShared,
     /// --overwrite.
     Replace,
 }
 
-/// What becomes of an output.
+/// The decision about an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is not there, or may be replaced.
+    /// It does not exist, or may be replaced.
     Write,
-    /// A run on the same facts wrote it, and it is as it was written.
+    /// A run with the same fingerprint wrote it, and it is unchanged.
     Keep,
-    /// A run on the same facts wrote it, and somebody edited it since: what is kept, in words.
+    /// A run with the same fingerprint wrote it, and it was edited since. The text names the file or layer that is kept.
     KeepEdited(String),
 }
 
-/// What stands in the way of an output.
+/// The reason why an output may not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     path: PathBuf,
     what: String,
-    /// Whether --overwrite helps.
+    /// Whether --overwrite replaces it.
     replaceable: bool,
     layer: bool,
 }
 
-/// Lines that are listed before the rest is counted.
-const LISTED: usize = 20;
+/// Number of refused outputs that an error lists.
+const MAX_LISTED: usize = 20;
 
-/// Decides about each output. `again`: what a run on the same facts wrote is written again, as commands do that end within
-/// minutes; what was edited is then refused as well.
+/// Decides about each output. With `again`, outputs of a run with the same fingerprint are written again (short commands do
+/// so), and edited ones are refused.
 ///
 /// # Errors
-/// One for all outputs that may not be written, with what is there and what can be done.
+/// One error for all outputs that may not be written; it lists what exists, and its hint the way out.
 pub fn check<'a>(
     products: impl IntoIterator<Item = &'a Product>,
     existing: Existing,
@@ -67,12 +67,12 @@ pub fn check<'a>(
     if refusals.is_empty() { Ok(verdicts) } else { Err(refused(&refusals, existing)) }
 }
 
-/// One error for all that may not be written.
+/// One error for all refused outputs.
 fn refused(refusals: &[Refusal], existing: Existing) -> Error {
     let mut lines: Vec<String> =
-        refusals.iter().take(LISTED).map(|it| format!("  {}: {}", it.path.display(), it.what)).collect();
-    if refusals.len() > LISTED {
-        lines.push(format!("  and {} more", refusals.len() - LISTED));
+        refusals.iter().take(MAX_LISTED).map(|it| format!("  {}: {}", it.path.display(), it.what)).collect();
+    if refusals.len() > MAX_LISTED {
+        lines.push(format!("  and {} more", refusals.len() - MAX_LISTED));
     }
     let head = match refusals.len() {
         1 => "an output exists and is not overwritten".to_owned(),
@@ -86,20 +86,20 @@ fn refused(refusals: &[Refusal], existing: Existing) -> Error {
         }
         Existing::Refuse if replaceable => "Replace what is there with --overwrite, or give the output another name.",
         Existing::RefuseShared if replaceable => {
-            "Move away what is there, or give the output another name: shards and workers have no --overwrite."
+            "Move the existing output, or give the output another name: shards and workers have no --overwrite."
         }
         _ => "Give the output another name.",
     })
 }
 
-/// How one file or layer stands to the run that wants to write it.
+/// The state of one file or layer, compared with the run that wants to write it.
 enum State {
     Absent,
-    /// As a run on the same facts wrote it; `whole`: with all that belongs to it, on the same kind of device.
+    /// Unchanged since a run with the same fingerprint wrote it. `whole`: that run completed it, on the same kind of device.
     Own {
         whole: bool,
     },
-    /// Written by a run on the same facts, and edited since.
+    /// Written by a run with the same fingerprint, and edited since.
     Edited,
     Other {
         differences: Vec<Difference>,
@@ -152,7 +152,7 @@ pub(super) fn verdict(product: &Product, existing: Existing, again: bool) -> Res
             refusals.push(refusal(path, what, true));
         }
         if !refusals.is_empty() {
-            // Of the parts of one file, such as a Shapefile's, one is enough.
+            // Of the parts of one output, such as a Shapefile's, the first is enough.
             if package.is_none() {
                 refusals.truncate(1);
             }
@@ -183,24 +183,24 @@ pub(super) fn verdict(product: &Product, existing: Existing, again: bool) -> Res
     Ok(verdict)
 }
 
-/// Companions that were edited since a run on the same facts wrote them: they stay as they are.
+/// Companions that were edited since a run with the same fingerprint wrote them: they are kept.
 pub(super) fn edited_companions(product: &Product) -> Vec<PathBuf> {
     let record = Record::read(&product.target);
     let edited = |path: &&PathBuf| matches!(state(path, None, &record, &product.run), State::Edited);
     product.companions.iter().filter(edited).cloned().collect()
 }
 
-/// Files beside an output that would be lost, or taken for a part of it.
+/// Files beside an output that would be lost, or that other programs would read as part of it.
 fn beside<'a>(product: &'a Product, record: &'a Record) -> impl Iterator<Item = (&'a Path, String)> {
     let companions = product.companions.iter().filter_map(|path| match state(path, None, record, &product.run) {
         State::Foreign => Some((path.as_path(), foreign(path, None))),
         State::Other { edited: true, differences } => Some((path.as_path(), other(&differences, true))),
         _ => None,
     });
-    let stray = product.stray.iter().filter(|path| path.exists() && !known(path, record) && !is_computed(path));
-    companions.filter(|(path, _)| !is_computed(path)).chain(stray.map(|path| {
+    let stray = product.stray.iter().filter(|path| path.exists() && !known(path, record) && !has_only_statistics(path));
+    companions.filter(|(path, _)| !has_only_statistics(path)).chain(stray.map(|path| {
         let target = product.target.file_name().unwrap_or_default().to_string_lossy();
-        (path.as_path(), format!("readers would take it for a part of {target}"))
+        (path.as_path(), format!("other programs would read it as part of {target}"))
     }))
 }
 
@@ -228,7 +228,7 @@ fn pieces<'a>(
     })
 }
 
-/// `layer`: none for a file; for a layer its name in the file, or that it is not there.
+/// `layer`: `None` for a file; `Some(None)` for a layer that does not exist, else the layer's name in the file.
 fn state(path: &Path, layer: Option<Option<&str>>, record: &Record, run: &Fingerprint) -> State {
     let absent = match layer {
         Some(layer) => layer.is_none(),
@@ -249,7 +249,7 @@ fn state(path: &Path, layer: Option<Option<&str>>, record: &Record, run: &Finger
             (true, _) => State::Edited,
             (false, unedited) => State::Other { differences: differences(), edited: !unedited },
         };
-        // An unedited result of other settings is what the file is; what it was before a kill says less.
+        // An unedited result of other settings decides; an older entry, from before a kill, does not.
         if unedited || written.is_none() {
             written = Some(state);
         }
@@ -260,16 +260,16 @@ fn state(path: &Path, layer: Option<Option<&str>>, record: &Record, run: &Finger
     written.unwrap_or(State::Foreign)
 }
 
-/// The fact that tells a GPU's results from a CPU's: both are results of the same job.
+/// The entry of the fingerprint that distinguishes CPU and GPU: results of both are results of the same job.
 const DEVICE: &str = "device";
 
-/// Whether two runs are on the same facts, and whether on the same kind of device too.
+/// Whether two fingerprints are equal apart from the device, and whether they are equal altogether.
 fn same(before: &Fingerprint, now: &Fingerprint) -> (bool, bool) {
     let differences = before.differences(now);
     (differences.iter().all(|it| it.name == DEVICE), differences.is_empty())
 }
 
-/// What an earlier run did otherwise.
+/// Description of a result of an earlier run with other settings.
 fn other(differences: &[Difference], edited: bool) -> String {
     let shown: Vec<String> =
         differences.iter().map(|Difference { name, was, is }| format!("{name} was {was}, is {is}")).collect();
@@ -277,13 +277,13 @@ fn other(differences: &[Difference], edited: bool) -> String {
     format!("is a result of an earlier run with other settings{since}: {}", shown.join("; "))
 }
 
-/// What a file or layer is that no record names.
+/// Description of a file or layer without a record.
 fn foreign(path: &Path, layer: Option<&str>) -> String {
     if let Some(layer) = layer {
         let count = geopackage::count(path, layer).map_or_else(String::new, |count| {
             format!("has {count} {} and ", if count == 1 { "feature" } else { "features" })
         });
-        return format!("{count}is none that segearth has a record of");
+        return format!("{count}is not recorded by segearth");
     }
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default();
     let raster = |kind: &str| {
@@ -302,15 +302,15 @@ fn foreign(path: &Path, layer: Option<&str>) -> String {
     format!("{} that segearth has no record of", what.unwrap_or_else(|| format!("a file of {} bytes", bytes())))
 }
 
-/// The GeoPackage at the target: each wanted layer, and its name there.
+/// The existing GeoPackage: each layer to write, and its name in the file.
 struct Package {
     layers: Vec<(String, Option<String>)>,
-    /// A table of such a name that is no layer.
+    /// A table with the name of a layer to write that is not a layer.
     table: Option<String>,
 }
 
 impl Package {
-    /// `None`: there is none, or none that layers could be added to.
+    /// `None` where the file does not exist, or is not a GeoPackage to which layers can be added.
     fn of(product: &Product) -> Result<Option<Self>, Vec<Refusal>> {
         if product.layers.is_empty() || !geopackage::is_database(&product.target) {
             return Ok(None);
@@ -328,13 +328,13 @@ impl Package {
         Ok(Some(Self { layers, table }))
     }
 
-    /// What keeps layers from being added, whatever the user allows.
+    /// The reason why layers cannot be added, also with --overwrite.
     fn obstacle(&self, product: &Product) -> Option<Refusal> {
         let what = match (&self.table, geopackage::in_use(&product.target)) {
-            (Some(table), _) => format!("it holds a table {table:?} that is no layer and is not replaced"),
+            (Some(table), _) => format!("its table {table:?} is not a layer and is not replaced"),
             (None, Some(file)) => format!(
-                "it is open in another program, such as QGIS, or was when that crashed: {} is there. Close it there first, \
-                 or open and close it once",
+                "it is open in another program such as QGIS, or that program crashed: {} exists. Close the file there, or \
+                 open and close it once",
                 file.file_name().unwrap_or_default().to_string_lossy()
             ),
             (None, None) => return None,

@@ -1,4 +1,4 @@
-//! Files that users name as outputs: whether they may be written, and how they appear.
+//! Outputs on disk: decides whether they may be written, and publishes them atomically.
 //!
 //! ```text
 //!  product ──► verdict: write, keep, or refuse          (record: what earlier runs wrote, by size and SHA-256)
@@ -7,10 +7,10 @@
 //!  staging (.segearth/NAME.partial/) ──► written, synced ──► record ──► renamed ──► record
 //! ```
 //!
-//! Nothing that a user made is replaced unasked: an output that exists is refused unless a record in the hidden folder
-//! `.segearth` beside it says that a run on the same facts wrote it, and it still has that content. Of a GeoPackage single
-//! layers count: others in the same file are copied along untouched. The record is written before files get their names
-//! as well as after, so that a run that was killed in between is recognised by the next one.
+//! No user's file is replaced without --overwrite: an existing output is refused unless a record in the hidden folder
+//! `.segearth` beside it shows that a run with the same fingerprint wrote it, and its content is unchanged. In a GeoPackage
+//! this applies to single layers: its other layers are copied unchanged. The record is written before the files are renamed
+//! and again after it, so that the next run recognises the results of a run that was killed in between.
 
 mod content;
 mod folder;

@@ -1,4 +1,4 @@
-//! What a command writes under one name: the file that the user named and those that belong to it.
+//! The files that make up one output: the one that the user named and those beside it.
 
 use std::path::{Path, PathBuf};
 
@@ -7,43 +7,43 @@ use crate::journal::Fingerprint;
 use crate::scene::{ClassNames, ProductOptions, Recipe};
 use crate::vector::Targets;
 
-/// An output before it is written.
+/// One output: its files, layers and fingerprint.
 #[derive(Clone, Debug)]
 pub struct Product {
     pub(super) target: PathBuf,
-    /// The files without which it is not whole, the target first.
+    /// The files that must exist for it to be complete, the target first.
     pub(super) files: Vec<PathBuf>,
-    /// Files that come with it, and that it can do without.
+    /// Optional files that are written with it.
     pub(super) companions: Vec<PathBuf>,
-    /// Files that it does not write, and that readers take for a part of it where they are there.
+    /// Files that it does not write, but that other programs would read as part of it.
     pub(super) stray: Vec<PathBuf>,
-    /// Layers of a GeoPackage; empty: the whole file is written.
+    /// Layers to write into a GeoPackage; empty for other formats.
     pub(super) layers: Vec<String>,
-    /// What decides its content.
+    /// The fingerprint of the run that writes it.
     pub(super) run: Fingerprint,
 }
 
 impl Product {
-    /// A file that stands alone: a page, a table, a graph.
+    /// A single file, such as a report, a table or a graph.
     pub fn file(target: &Path, run: Fingerprint) -> Self {
         let target = target.to_owned();
         Self { files: vec![target.clone()], target, companions: vec![], stray: vec![], layers: vec![], run }
     }
 
-    /// A raster or a picture that GDAL reads, with what GDAL would read beside it.
+    /// A raster or an image, with the sidecars that GDAL would read beside it.
     pub fn raster(target: &Path, run: Fingerprint) -> Self {
         let stray = [".aux.xml", ".ovr", ".msk"].iter().map(|suffix| with(target, suffix)).collect();
         Self { stray, ..Self::file(target, run) }
     }
 
-    /// A class map with its sidecar and its style.
+    /// A class map with its sidecar and its QGIS style.
     pub fn labels(target: &Path, run: Fingerprint) -> Self {
         let companions = vec![with(target, ".aux.xml"), target.with_extension("qml")];
         let stray = [".ovr", ".msk"].iter().map(|suffix| with(target, suffix)).collect();
         Self { companions, stray, ..Self::file(target, run) }
     }
 
-    /// A product of labels whose classes have these names.
+    /// A vector product of a class map whose classes have these names.
     ///
     /// # Errors
     /// As [`Targets::of`].
@@ -62,7 +62,7 @@ impl Product {
         &self.target
     }
 
-    /// Whether any of its files is there.
+    /// Whether any of its files exists.
     pub fn exists(&self) -> bool {
         let mut all = self.files.iter().chain(&self.companions).chain(&self.stray);
         all.any(|path| std::fs::symlink_metadata(path).is_ok())

@@ -1,4 +1,4 @@
-//! How finished files get their names.
+//! Publishes finished files: renames them from their staging folder to their final paths.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -14,10 +14,10 @@ use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::vector::geopackage::{self, GeoPackage};
 
-/// Gives the files of outputs their names: all are looked at once more before the first of them is renamed.
+/// Renames the files of all outputs to their final paths, after checking all of them again.
 ///
 /// # Errors
-/// Something appeared or was edited since the outputs were checked: nothing of it is replaced.
+/// A file was created or edited since the outputs were checked; it is not replaced.
 pub fn publish(stagings: impl IntoIterator<Item = Staging>, existing: Existing) -> Result<()> {
     let stagings: Vec<Staging> = stagings.into_iter().collect();
     guard::check(stagings.iter().map(|staging| &staging.product), existing, true)?;
@@ -29,12 +29,12 @@ pub fn publish(stagings: impl IntoIterator<Item = Staging>, existing: Existing) 
     Ok(())
 }
 
-/// A change on the disk after which a kill is recognised by what was done before it.
+/// One change on disk. After a kill between two steps the next run recognises which of them were done.
 #[derive(Debug)]
 pub(super) enum PublishStep {
     Record(Record),
     Remove(PathBuf),
-    /// `new`: nobody may have the name.
+    /// `new`: fails if `to` exists.
     Rename {
         from: PathBuf,
         to: PathBuf,
@@ -58,15 +58,15 @@ impl PublishStep {
             Self::Rename { from, to, new: true } => {
                 match atomic::rename_new(&from, &to).input(|| format!("cannot complete {}", to.display()))? {
                     true => Ok(()),
-                    false => Err(appeared(&to)),
+                    false => Err(created_meanwhile(&to)),
                 }
             }
         }
     }
 }
 
-/// What is to be done on the disk, in this order: the record says what is coming; what readers would take for a part of the
-/// new file goes; companions get their names, the file that was named last; the record forgets what is gone.
+/// The steps of publishing an output, in order: announce the new files in the record; remove files that would be read as part
+/// of them; rename the companions, and the target last; complete the record.
 pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<PublishStep>> {
     let product = &staging.product;
     let names = names(staging)?;
@@ -88,7 +88,7 @@ pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Publish
     let mut pieces = Vec::new();
     for name in &names {
         let staged = staging.folder().join(name);
-        // Companions can be done without.
+        // Companions are optional: they need not survive a crash.
         if !product.companions.contains(&place(name)) {
             let synced = File::open(&staged).and_then(|file| file.sync_all());
             synced.map_err(|cause| atomic::failed("complete", &place(name), cause))?;
@@ -107,20 +107,20 @@ pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Publish
     }
     if !product.layers.is_empty() && geopackage::is_database(&product.target) {
         if staging.base.is_none() {
-            return Err(appeared(&product.target));
+            return Err(created_meanwhile(&product.target));
         }
         if staging.base != Stamp::of(&product.target) {
             return Err(Error::input(format!(
-                "{} was changed while layers were made for it",
+                "{} was changed while its new layers were computed",
                 product.target.display()
             ))
-            .with_hint("Nothing was written to it; give the command again."));
+            .with_hint("Nothing was written to it. Run the command again."));
         }
     }
 
     let mut record = Record::read(&product.target);
     if staging.base.is_none() && !product.layers.is_empty() {
-        // What is known of an older file of this name is of no use any more.
+        // The target is a new file: entries about an older file of this name no longer apply.
         record.writes.clear();
     }
     record.announce(product.run.clone(), pieces);
@@ -143,12 +143,12 @@ pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Publish
     Ok(steps)
 }
 
-fn appeared(path: &Path) -> Error {
-    Error::input(format!("{} appeared while its new content was made, and is not replaced", path.display()))
-        .with_hint("Move it away and give the command again.")
+fn created_meanwhile(path: &Path) -> Error {
+    Error::input(format!("{} was created by another process in the meantime, and is not replaced", path.display()))
+        .with_hint("Move it and run the command again.")
 }
 
-/// The names of the files that were written.
+/// The names of the files in the staging folder.
 fn names(staging: &Staging) -> Result<BTreeSet<OsString>> {
     let cannot = || "cannot list the staging folder".to_owned();
     let mut names = BTreeSet::new();

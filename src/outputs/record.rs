@@ -1,4 +1,4 @@
-//! What runs wrote, kept beside their outputs: `.segearth/NAME.json` in the folder of the output NAME.
+//! The record of what runs wrote: `.segearth/NAME.json` in the folder of the output NAME.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,10 +11,10 @@ use crate::error::{Context, Result};
 use crate::journal::Fingerprint;
 
 const FORMAT: u32 = 1;
-/// A record lists files and the facts of a run: kilobytes, with many thousands of tiles a few megabytes.
-const LONGEST: u64 = 64 << 20;
+/// Bytes that are read of a record at most. It has kilobytes; with many thousands of tiles, a few megabytes.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// All that is known of an output's files.
+/// What earlier runs wrote to an output's files.
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
@@ -22,23 +22,22 @@ pub struct Record {
     pub writes: Vec<Write>,
 }
 
-/// What one run wrote.
+/// The files that one run wrote.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Write {
-    /// What it was run on.
     pub run: Fingerprint,
-    /// Whether the files may not all have their names yet.
+    /// Whether some of the files may not have been renamed yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending: bool,
     pub pieces: Vec<Piece>,
 }
 
 impl Record {
-    /// The record of an output; an empty one where there is none that this program can read.
+    /// The record of an output; an empty one where none exists or its format is unknown.
     pub fn read(target: &Path) -> Self {
         let mut text = String::new();
-        let read = File::open(path(target)).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+        let read = File::open(path(target)).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
         let record = read.ok().and_then(|_| serde_json::from_str::<Self>(&text).ok());
         record.filter(|record| record.format == FORMAT).unwrap_or_default()
     }
@@ -46,16 +45,16 @@ impl Record {
     pub fn write(&mut self, target: &Path) -> Result<()> {
         self.format = FORMAT;
         let text = serde_json::to_string(self).internal(|| "a record cannot be written as JSON".into())?;
-        folder::hidden(target)?;
+        folder::create_hidden(target)?;
         atomic::write_file(&path(target), text.as_bytes())
     }
 
-    /// Adds what a run is about to write; what is known of older files stays, for they are there still.
+    /// Adds the files that a run is about to write; entries of older files stay, because those files still exist.
     pub fn announce(&mut self, run: Fingerprint, pieces: Vec<Piece>) {
         self.writes.push(Write { run, pending: true, pieces });
     }
 
-    /// The last announced files have their names: what they replaced is forgotten.
+    /// Marks the last announced files as renamed, and removes the entries of the files that they replaced.
     pub fn complete(&mut self) {
         let Some(mut last) = self.writes.pop() else { return };
         last.pending = false;

@@ -1,4 +1,4 @@
-//! Where an output is made before it gets its name: a hidden folder of its own, on the same file system.
+//! The staging folder in which an output is written before it is published: hidden, on the same file system.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
@@ -10,18 +10,18 @@ use crate::error::{Context, Error, Result};
 use crate::file_lock::FileLock;
 use crate::vector::geopackage;
 
-/// An output under way. Dropped before it is published, it leaves nothing behind; what a killed run left goes with the next.
+/// An output that is being written. Dropping it removes its folder; the folder of a killed run is cleared by the next one.
 #[derive(Debug)]
 pub struct Staging {
     pub(super) product: Product,
     folder: PathBuf,
-    /// The GeoPackage that layers are added to, as it was copied.
+    /// The state of the existing GeoPackage when it was copied.
     pub(super) base: Option<Stamp>,
-    // Last: given back when all else is gone.
-    _held: FileLock,
+    // Last field: unlocked after everything else is dropped.
+    _lock: FileLock,
 }
 
-/// By what it is seen that a file was changed or replaced.
+/// Identifies the state of a file, to detect that it was changed or replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     device: u64,
@@ -43,16 +43,16 @@ impl Stamp {
 }
 
 impl Staging {
-    /// Makes the folder. A GeoPackage that is there is copied into it, without the layers that the product writes.
+    /// Creates the folder. An existing GeoPackage is copied into it, without the layers that the product writes.
     ///
     /// # Errors
-    /// Another run is at work on the same output; the folder cannot be written.
+    /// Another run is writing the same output; the folder cannot be written.
     pub fn begin(product: &Product) -> Result<Self> {
         let mut name = product.target.file_name().unwrap_or_default().to_owned();
         name.push(".partial");
-        let folder = folder::hidden(&product.target)?.join(name);
-        let held = claim(&folder, product)?;
-        let mut staging = Self { product: product.clone(), folder, base: None, _held: held };
+        let folder = folder::create_hidden(&product.target)?.join(name);
+        let lock = claim(&folder, product)?;
+        let mut staging = Self { product: product.clone(), folder, base: None, _lock: lock };
         staging.clear()?;
         if !product.layers.is_empty() && geopackage::is_database(&product.target) {
             staging.base = Stamp::of(&product.target);
@@ -62,7 +62,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// The path to write to: it has the target's name, so that what formats derive from it is right.
+    /// The path to write to. It has the target's file name, because formats derive layer and sidecar names from it.
     pub fn path(&self) -> PathBuf {
         self.folder.join(self.product.target.file_name().unwrap_or_default())
     }
@@ -71,13 +71,13 @@ impl Staging {
         &self.folder
     }
 
-    /// A text with the paths of this folder as the user knows them.
+    /// A text in which the paths of this folder are replaced by the final ones.
     pub fn shown(&self, text: &str) -> String {
         let here = format!("{}/", self.folder.display());
         text.replace(&here, &self.product.target.with_file_name("").to_string_lossy())
     }
 
-    /// An error with the paths of this folder as the user knows them.
+    /// An error in which the paths of this folder are replaced by the final ones.
     pub fn explain(&self, error: Error) -> Error {
         error.reworded(&|text| self.shown(text))
     }
@@ -96,16 +96,16 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
-        folder::tidy(&self.product.target);
+        folder::remove_if_empty(&self.product.target);
     }
 }
 
-/// Makes the folder and takes it for this run alone.
+/// Creates the folder and locks it for this process.
 fn claim(folder: &Path, product: &Product) -> Result<FileLock> {
-    let cannot = || format!("cannot make the folder {}", folder.display());
-    // Another run may remove the folder between the two steps: then they are taken again.
+    let cannot = || format!("cannot create the folder {}", folder.display());
+    // Another run may remove the folder between creating and locking it: then both are repeated.
     for _ in 0..100 {
-        folder::hidden(&product.target)?;
+        folder::create_hidden(&product.target)?;
         match fs::create_dir(folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error).input(cannot),
@@ -113,11 +113,11 @@ fn claim(folder: &Path, product: &Product) -> Result<FileLock> {
         }
         let Ok(opened) = File::open(folder) else { continue };
         let inode = opened.metadata().map(|metadata| metadata.ino()).ok();
-        let Some(held) = FileLock::take(opened) else { break };
+        let Some(lock) = FileLock::take(opened) else { break };
         if fs::metadata(folder).map(|metadata| metadata.ino()).ok() == inode {
-            return Ok(held);
+            return Ok(lock);
         }
     }
-    Err(Error::input(format!("another run is at work on {}", product.target.display()))
-        .with_hint("Wait until it has finished, or give this one another output."))
+    Err(Error::input(format!("another run is writing {}", product.target.display()))
+        .with_hint("Wait until it has finished, or choose another output."))
 }

@@ -1,4 +1,4 @@
-//! Outputs at every step of their way, as a kill would leave them.
+//! Outputs after a kill at every step of publishing, and what is kept, refused or replaced.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -45,9 +45,9 @@ fn read(folder: &Path, name: &str) -> String {
     fs::read_to_string(folder.join(name)).unwrap_or_default()
 }
 
-/// All steps but the last ones are taken, then nothing more: as if the process were killed.
+/// Takes the first `count` steps only, as if the process were killed then.
 #[test]
-fn a_kill_after_any_step_is_recognised_and_loses_nothing() {
+fn kill_after_any_step_is_recognised_and_loses_nothing() {
     for (old, existing) in [("112", Existing::Replace), ("56", Existing::Refuse)] {
         for count in 0.. {
             let folder = tempfile::tempdir().unwrap();
@@ -64,14 +64,14 @@ fn a_kill_after_any_step_is_recognised_and_loses_nothing() {
             }
             drop(staging);
             match verdict(&new) {
-                // Before the first file has its name, all is as it was.
+                // Before the first file is renamed, nothing has changed.
                 Err(said) => assert!(old == "112" && said.contains("tiling.stride was 112, is 56"), "{count}: {said}"),
                 Ok(Verdict::Keep) => {
-                    assert!(count >= whole || (old == "56" && count < 2), "{count}: it is not whole yet")
+                    assert!(count >= whole || (old == "56" && count < 2), "{count}: it is not complete yet")
                 }
                 Ok(verdict) => assert_eq!(verdict, Verdict::Write, "{count}"),
             }
-            // The run on the old facts does not take half of the new files for its own.
+            // A run with the old fingerprint does not accept a mixture of old and new files as its own.
             if old == "112" && (2..whole).contains(&count) {
                 assert_ne!(verdict(&product(folder, old)), Ok(Verdict::Keep), "{count}");
             }
@@ -86,38 +86,38 @@ fn a_kill_after_any_step_is_recognised_and_loses_nothing() {
 }
 
 #[test]
-fn what_is_kept_and_what_is_refused() {
+fn unchanged_outputs_are_kept_and_foreign_ones_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let own = product(folder, "112");
     assert_eq!(verdict(&own), Ok(Verdict::Write));
     write(&own, "own", Existing::Refuse);
     assert_eq!(verdict(&own), Ok(Verdict::Keep));
-    // Another device made it: the same job, and not the same bytes.
+    // Written on another kind of device: the same job, but other bytes.
     let mut gpu = own.clone();
     gpu.run.set("device", "cuda");
     assert_eq!(verdict(&gpu), Ok(Verdict::Write));
-    // Another time and the same content is no edit; the same size and other content is one.
+    // Another time with the same content is not an edit; the same size with other content is.
     let dbf = folder.join("a.dbf");
     fs::write(&dbf, "own a.dbf").unwrap();
     assert_eq!(verdict(&own), Ok(Verdict::Keep));
     fs::write(&dbf, "OWN a.dbf").unwrap();
     assert_eq!(verdict(&own), Ok(Verdict::KeepEdited(dbf.display().to_string())));
-    assert!(check([&own], Existing::Refuse, true).is_err(), "a command that makes it again refuses");
+    assert!(check([&own], Existing::Refuse, true).is_err(), "a command that writes again refuses");
     fs::write(&dbf, "own a.dbf").unwrap();
-    // A part that is gone is made again, and so is the whole.
+    // If one file is missing, the whole output is written again.
     fs::remove_file(folder.join("a.shx")).unwrap();
     assert_eq!(verdict(&own), Ok(Verdict::Write));
-    // An edited style stays; an index of somebody else's would be taken for the new file's.
+    // An edited style stays; a foreign spatial index would be read as the new file's.
     fs::write(folder.join("a.qml"), "mine").unwrap();
     write(&own, "own", Existing::Refuse);
     assert_eq!((read(folder, "a.qml").as_str(), read(folder, "a.shx").as_str()), ("mine", "own a.shx"));
     fs::remove_file(folder.join("a.shx")).unwrap();
     fs::write(folder.join("a.qix"), "mine").unwrap();
-    assert!(verdict(&own).unwrap_err().contains("a.qix: readers would take it for a part of a.shp"));
+    assert!(verdict(&own).unwrap_err().contains("a.qix: other programs would read it as part of a.shp"));
     write(&own, "own", Existing::Replace);
     assert!(!folder.join("a.qix").exists() && read(folder, "a.qml") == "own a.qml");
-    // The record is lost, or damaged: nobody knows whose the file is.
+    // Without a readable record the file's origin is unknown.
     for damage in ["", "{", "{\"format\": 99, \"writes\": []}"] {
         fs::write(folder.join(".segearth/a.shp.json"), damage).unwrap();
         assert!(verdict(&own).unwrap_err().contains("a.shp: a file of 9 bytes that segearth has no record of"));
@@ -125,7 +125,7 @@ fn what_is_kept_and_what_is_refused() {
 }
 
 #[test]
-fn what_appears_or_is_edited_meanwhile_stays() {
+fn files_created_or_edited_meanwhile_stay() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let own = product(folder, "112");
@@ -135,27 +135,27 @@ fn what_appears_or_is_edited_meanwhile_stays() {
     assert!(error.to_string().contains("a.dbf: a file of 4 bytes"), "{error}");
     assert!(!folder.join("a.shp").exists() && read(folder, "a.dbf") == "mine");
     fs::remove_file(folder.join("a.dbf")).unwrap();
-    // In the very last moment: the look was before.
+    // Created after the check, before the rename.
     let staging = staged(&own, "new");
     let mut steps = steps(&staging, Existing::Refuse).unwrap().into_iter();
     steps.next().unwrap().take(&own).unwrap();
     fs::write(folder.join("a.dbf"), "mine").unwrap();
     let refused = steps.map(|step| step.take(&own)).find_map(Result::err).unwrap();
-    assert!(refused.to_string().contains("a.dbf appeared while its new content was made"), "{refused}");
+    assert!(refused.to_string().contains("a.dbf was created by another process in the meantime"), "{refused}");
     assert_eq!(read(folder, "a.dbf"), "mine");
 }
 
 #[test]
-fn one_run_at_a_time_works_on_an_output_and_leaves_nothing() {
+fn staging_locks_the_output_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let own = product(folder.path(), "112");
     let first = Staging::begin(&own).unwrap();
-    assert!(Staging::begin(&own).unwrap_err().to_string().contains("another run is at work on"));
+    assert!(Staging::begin(&own).unwrap_err().to_string().contains("another run is writing"));
     let text = format!("cannot write {}", first.path().display());
     assert_eq!(first.shown(&text), format!("cannot write {}", folder.path().join("a.shp").display()));
     drop(first);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    // What a killed run has left goes with the next.
+    // The next run removes the folder of a killed one.
     let left: PathBuf = folder.path().join(".segearth/a.shp.partial");
     fs::create_dir_all(left.join("deep")).unwrap();
     fs::write(left.join("a.dbf"), "half").unwrap();
@@ -164,7 +164,7 @@ fn one_run_at_a_time_works_on_an_output_and_leaves_nothing() {
 }
 
 #[test]
-fn statistics_are_no_edit_of_a_sidecar() {
+fn statistics_in_a_sidecar_are_not_an_edit() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("l.tif");
     let product = Product::raster(&target, run("112"));
@@ -175,5 +175,5 @@ fn statistics_are_no_edit_of_a_sidecar() {
     assert_eq!(verdict(&product), Ok(Verdict::Write));
     let said = computed.replace("<Metadata>", "<Description>mine</Description><Metadata>");
     fs::write(&sidecar, said).unwrap();
-    assert!(verdict(&product).unwrap_err().contains("l.tif.aux.xml: readers would take it"));
+    assert!(verdict(&product).unwrap_err().contains("l.tif.aux.xml: other programs would read it"));
 }

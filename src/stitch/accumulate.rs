@@ -1,4 +1,4 @@
-//! Rolling rows: logits gather only for the rows that windows still reach.
+//! Blends overlapping windows in rolling rows: only rows that further windows can reach are in memory.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -8,31 +8,31 @@ use rayon::prelude::*;
 use super::weights::window_weights;
 use crate::geom::{Blend, Size, Window};
 
-/// Columns of a row whose logits lie together, query after query: a window then touches a few pages of memory in each row,
-/// and not one for each query.
+/// Columns per piece of a row; a piece stores its logits contiguously, query after query. A window then touches few memory
+/// pages per row, instead of one page per query.
 pub(super) const PIECE: usize = 256;
 
-/// One row of the scene while its windows come in, and finished when the last one has.
+/// One row of the scene, complete when its last window was added.
 ///
-/// Logits are by far the most memory that the stitcher touches: they are written first when the first window comes, never
-/// cleared before, and become means where they are read.
+/// Logits are most of the memory traffic of stitching: the first window overwrites them, so that they are never cleared
+/// beforehand, and they are divided by the weights only when they are read.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Weighted sums: (piece, query, column of the piece).
+    /// Weighted sums, ordered (piece, query, column of the piece).
     sums: Vec<f32>,
-    /// Which pixels hold data; pixels that no window reached hold none.
+    /// Which pixels have data; pixels that no window covers have none.
     pub valid: Vec<bool>,
     weights: Vec<f32>,
     queries: usize,
-    /// Columns before this one hold sums, those from it on what an earlier row has left there.
-    begun: usize,
+    /// Columns before this one are initialised; the others still have values of an earlier row.
+    initialised: usize,
 }
 
 impl Row {
     fn new(width: usize, queries: usize) -> Self {
         let pieces = width.div_ceil(PIECE);
         let (sums, weights) = (vec![0.0; pieces * queries * PIECE], vec![0.0; pieces * PIECE]);
-        Self { sums, valid: vec![false; width], weights, queries, begun: 0 }
+        Self { sums, valid: vec![false; width], weights, queries, initialised: 0 }
     }
 
     /// The blended logit of a pixel.
@@ -41,43 +41,43 @@ impl Row {
         sums[query * PIECE + col % PIECE] / weights[col % PIECE]
     }
 
-    /// What a blended logit is made of, for the `PIECE` columns from `piece · PIECE` on, the last ones beyond the row:
-    /// weighted sums (query, column) and what they are to be divided by (column).
+    /// Numerators and denominators of the blended logits of the `PIECE` columns from `piece · PIECE` on: weighted sums ordered
+    /// (query, column), and weights (column). The last piece extends beyond the row.
     pub(super) fn piece(&self, piece: usize) -> (&[f32], &[f32]) {
         let sums = &self.sums[piece * self.queries * PIECE..][..self.queries * PIECE];
         (sums, &self.weights[piece * PIECE..][..PIECE])
     }
 
-    /// Adds the row `window_row` of a window, of which the columns `from` (of the window) fall on `to` (of this row).
-    fn add(&mut self, tile: &Tile<'_>, window_row: usize, weights: &Weights) {
-        let Range { start, end } = tile.to;
+    /// Adds the row `window_row` of a window; its columns `from` lie on the columns `to` of this row.
+    fn add(&mut self, source: &WindowLogits<'_>, window_row: usize, weights: &Weights) {
+        let Range { start, end } = source.to;
         self.clear_before(start);
-        let begun = self.begun.clamp(start, end);
-        self.put(tile, window_row, weights, start..begun, |sum, value| *sum += value);
-        self.put(tile, window_row, weights, begun..end, |sum, value| *sum = value);
-        self.begun = self.begun.max(end);
+        let initialised = self.initialised.clamp(start, end);
+        self.put(source, window_row, weights, start..initialised, |sum, value| *sum += value);
+        self.put(source, window_row, weights, initialised..end, |sum, value| *sum = value);
+        self.initialised = self.initialised.max(end);
         let covered = &mut self.valid[start..end];
-        match tile.valid {
+        match source.valid {
             None => covered.fill(true),
             Some(valid) => {
-                let valid = &valid[window_row * tile.window.width..][tile.from.clone()];
-                covered[..begun - start].iter_mut().zip(valid).for_each(|(covered, &valid)| *covered |= valid);
-                covered[begun - start..].copy_from_slice(&valid[begun - start..]);
+                let valid = &valid[window_row * source.window.width..][source.from.clone()];
+                covered[..initialised - start].iter_mut().zip(valid).for_each(|(covered, &valid)| *covered |= valid);
+                covered[initialised - start..].copy_from_slice(&valid[initialised - start..]);
             }
         }
     }
 
-    /// What [`add`](Self::add) does to the weights and the logits of some columns.
+    /// Adds or writes the weights and weighted logits of some columns, as `put` does.
     #[inline(always)]
     fn put(
         &mut self,
-        tile: &Tile<'_>,
+        source: &WindowLogits<'_>,
         window_row: usize,
         weights: &Weights,
         cols: Range<usize>,
         put: impl Fn(&mut f32, f32),
     ) {
-        let Tile { window, logits, from, to, .. } = tile;
+        let WindowLogits { window, logits, from, to, .. } = source;
         let row_weight = weights.rows[window_row];
         let pixels = window.size().pixels();
         if cols.is_empty() {
@@ -101,9 +101,9 @@ impl Row {
         }
     }
 
-    /// Makes zeros of the columns before `col` that no window has reached yet.
+    /// Zeroes the columns before `col` that no window has covered yet.
     fn clear_before(&mut self, col: usize) {
-        let cols = self.begun..col.max(self.begun);
+        let cols = self.initialised..col.max(self.initialised);
         for piece in cols.start / PIECE..cols.end.div_ceil(PIECE) {
             let cols = cols.start.max(piece * PIECE) - piece * PIECE..cols.end.min((piece + 1) * PIECE) - piece * PIECE;
             let sums = &mut self.sums[piece * self.queries * PIECE..][..self.queries * PIECE];
@@ -111,13 +111,13 @@ impl Row {
         }
         self.weights[cols.clone()].fill(0.0);
         self.valid[cols.clone()].fill(false);
-        self.begun = cols.end;
+        self.initialised = cols.end;
     }
 
     fn finish(&mut self) {
         self.clear_before(self.valid.len());
         for weight in &mut self.weights {
-            // A weight of zero is a pixel that only skipped windows reach: it is not valid, and its sums are zero.
+            // Only skipped windows cover a pixel with weight 0: it is not valid, and its sums are zero.
             *weight = if *weight > 0.0 { *weight } else { 1.0 };
         }
     }
@@ -129,8 +129,8 @@ struct Weights {
     cols: Vec<f32>,
 }
 
-/// A window's answers, and which of its columns lie where in the region's rows.
-struct Tile<'a> {
+/// A window with its logits: its columns `from` lie on the columns `to` of the region.
+struct WindowLogits<'a> {
     window: &'a Window,
     logits: &'a [f32],
     valid: Option<&'a [bool]>,
@@ -138,45 +138,44 @@ struct Tile<'a> {
     to: Range<usize>,
 }
 
-/// Blends the windows that reach a region of the scene; they arrive row by row, left to right, as [`crate::geom::Grid`]
-/// gives them.
+/// Blends the windows that cover a region of the scene. They must be added row by row and from left to right, in the order
+/// of [`crate::geom::Grid`].
 ///
-/// Every pixel adds its windows in that order, whatever the region, the batch or the number of threads: however a scene is
-/// cut into regions, the same bytes come out. Memory: region width × window height × queries floats at the most, and the
-/// rows that are being labelled.
+/// Each pixel sums its windows in that order, so that results are byte-identical for every division into regions, batch size
+/// and number of threads. Memory: at most region width × window height × queries floats, and the rows being labelled.
 #[derive(Debug)]
 pub struct Accumulator {
     region: Window,
     queries: usize,
     weights: Weights,
-    /// The scene's row that `rows[0]` is.
+    /// The row of the scene that `rows[0]` holds.
     first: usize,
-    /// The scene's row in which the last window began.
+    /// The first row of the last window.
     latest: usize,
     rows: VecDeque<Row>,
     spare: Vec<Row>,
 }
 
 impl Accumulator {
-    /// Bytes that a pixel of a row takes while windows reach it, and while it is labelled.
+    /// Bytes per pixel of the rows in memory.
     pub fn pixel_memory(queries: usize) -> f64 {
-        // Logits and a weight of four bytes each, and whether there is data.
+        // Logits and a weight of four bytes each, and a byte for the valid flag.
         4.0 * (queries as f64 + 1.0) + 1.0
     }
 
-    /// For windows of `window` pixels with logits of `queries` channels; windows may reach over the region's borders.
+    /// An empty accumulator for windows of `window` pixels with `queries` channels; windows may extend beyond the region.
     pub fn new(region: Window, window: Size, queries: usize, blend: Blend) -> Self {
         let weights = Weights { rows: window_weights(blend, window.height), cols: window_weights(blend, window.width) };
         let (first, rows, spare) = (region.row, VecDeque::new(), Vec::new());
         Self { region, queries, weights, first, latest: 0, rows, spare }
     }
 
-    /// Adds a window: `logits` (query, row, column), `valid` (row, column) or `None` where all pixels hold data.
+    /// Adds a window: `logits` ordered (query, row, column), `valid` (row, column) or `None` where all pixels have data.
     ///
     /// # Panics
-    /// When windows do not come row by row or do not fit `logits`: defects of the caller.
+    /// If windows are not added row by row, or `logits` has the wrong length: defects of the caller.
     pub fn add(&mut self, window: &Window, logits: &[f32], valid: Option<&[bool]>) {
-        assert!(window.row >= self.latest, "windows come row by row");
+        assert!(window.row >= self.latest, "windows are added row by row");
         assert_eq!(logits.len(), self.queries * window.size().pixels(), "logits fit the window");
         self.latest = window.row;
         let rows = window.row.max(self.first)..window.rows().end.min(self.region.rows().end);
@@ -184,46 +183,46 @@ impl Accumulator {
         if rows.is_empty() || cols.is_empty() {
             return;
         }
-        self.reach(rows.end);
+        self.extend_to(rows.end);
         let from = cols.start - window.col..cols.end - window.col;
         let to = cols.start - self.region.col..cols.end - self.region.col;
-        let tile = Tile { window, logits, valid, from, to };
+        let window_logits = WindowLogits { window, logits, valid, from, to };
         let (weights, above) = (&self.weights, rows.start - window.row);
         self.rows.make_contiguous()[rows.start - self.first..rows.end - self.first]
             .par_iter_mut()
             .enumerate()
-            .for_each(|(row, sums)| sums.add(&tile, above + row, weights));
+            .for_each(|(row, sums)| sums.add(&window_logits, above + row, weights));
     }
 
-    /// The first row that is not yet finished.
+    /// The first row of the scene that is not finished.
     pub fn first(&self) -> usize {
         self.first
     }
 
-    /// Takes out the region's rows before `row`, blended; rows that no window reached come out without data.
+    /// Removes and returns the finished rows before `row`; rows that no window covers have no data.
     pub fn finish_before(&mut self, row: usize) -> Vec<Row> {
         let row = row.min(self.region.rows().end);
-        self.reach(row);
+        self.extend_to(row);
         let mut finished: Vec<Row> = self.rows.drain(..row.saturating_sub(self.first)).collect();
         self.first = self.first.max(row);
         finished.par_iter_mut().for_each(Row::finish);
         finished
     }
 
-    /// The next rows were blended elsewhere, and no window has reached them here.
+    /// Skips rows that were finished earlier; no window must have been added to them.
     pub fn skip(&mut self, rows: usize) {
         self.first += rows;
     }
 
-    /// Gives rows back whose contents have been used, so that their memory serves again.
+    /// Returns rows whose content is no longer needed, to reuse their memory.
     pub fn recycle(&mut self, rows: Vec<Row>) {
         self.spare.extend(rows);
     }
 
-    fn reach(&mut self, end: usize) {
+    fn extend_to(&mut self, end: usize) {
         while self.first + self.rows.len() < end {
             let row = match self.spare.pop() {
-                Some(row) => Row { begun: 0, ..row },
+                Some(row) => Row { initialised: 0, ..row },
                 None => Row::new(self.region.width, self.queries),
             };
             self.rows.push_back(row);
@@ -241,7 +240,7 @@ mod tests {
         prop_oneof![Just(Blend::Average), Just(Blend::Hann), Just(Blend::Gaussian)]
     }
 
-    /// Cuts a made-up scene of two queries into windows and stitches them again.
+    /// Divides a synthetic scene of two queries into windows and stitches them.
     fn round_trip(scene: Size, window: usize, stride: usize, blend: Blend, value: impl Fn(usize, usize, usize) -> f32) {
         let grid = Grid::new(scene, window, stride);
         let mut accumulator = Accumulator::new(scene.window(), grid.window(), 2, blend);
@@ -273,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_identity_model_gets_its_input_back(
+        fn stitch_of_identity_model_returns_input(
             width in 1usize..120, height in 1usize..120, window in 1usize..50, share in 0.05f64..=1.0, blend in blend(),
         ) {
             let stride = ((window as f64 * share).ceil() as usize).clamp(1, window);
@@ -283,7 +282,7 @@ mod tests {
         }
     }
 
-    /// Blended rows of a region, from windows whose logits are noise that only the window and the pixel decide.
+    /// Blended rows of a region, from windows of pseudorandom logits that depend only on window and pixel.
     fn blended(grid: &Grid, region: Window, blend: Blend) -> Vec<Row> {
         let mut accumulator = Accumulator::new(region, grid.window(), 2, blend);
         for window in grid.reaching(region) {
@@ -299,7 +298,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn any_region_of_a_scene_has_the_bytes_of_the_whole(
+        fn regions_equal_whole_scene_bitwise(
             width in 1usize..600, height in 1usize..90, window in 1usize..40, share in 0.2f64..=1.0, blend in blend(),
             col in 0usize..600, row in 0usize..90, across in 1usize..600, down in 1usize..90,
         ) {
@@ -319,7 +318,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_that_serve_again_hold_nothing_of_before_whichever_windows_are_left_out(
+        fn recycled_rows_keep_no_earlier_values(
             width in 1usize..600, height in 1usize..90, window in 1usize..40, share in 0.2f64..=1.0, blend in blend(),
             left_out in prop::collection::vec(any::<bool>(), 1..30),
         ) {
@@ -350,14 +349,14 @@ mod tests {
     }
 
     #[test]
-    fn odd_scenes_come_back_whole() {
+    fn stitch_covers_narrow_and_small_scenes() {
         for (width, height) in [(300, 1), (1, 300), (1, 1), (97, 101), (10, 10)] {
             round_trip(Size::new(width, height), 32, 16, Blend::Hann, |query, row, col| (query + row * col) as f32);
         }
     }
 
     #[test]
-    fn pixels_that_no_window_reached_hold_no_data() {
+    fn pixels_without_window_have_no_data() {
         let scene = Size::new(8, 8);
         let mut accumulator = Accumulator::new(scene.window(), Size::new(4, 4), 1, Blend::Average);
         let half =

@@ -1,22 +1,22 @@
-//! How sure a label is: the best class's score, and how far it is above the second best.
+//! Confidence and margin: the score of the best class, and its lead over the second best.
 
-/// One value a pixel each, (row, column); NaN where there is no data.
+/// Confidence and margin per pixel, ordered (row, column); NaN without data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certainty {
-    /// The best class's score, 0..=1, whether its threshold was met or not.
+    /// The score of the best class, 0..=1, whether or not it reaches the class's threshold.
     pub confidence: Vec<f32>,
-    /// The best score less the second best, 0..=1; of a single class its score.
+    /// The best score minus the second best, 0..=1; for a single class its score.
     pub margin: Vec<f32>,
 }
 
-/// Of `scores` (class, row, column) of `classes` classes.
+/// Confidence and margin of `scores`, ordered (class, row, column), of `classes` classes.
 pub fn certainty(scores: &[f32], classes: usize) -> Certainty {
     let pixels = scores.len() / classes.max(1);
     let mut confidence = vec![f32::NAN; pixels];
     let mut second = vec![0f32; pixels];
     for plane in scores.chunks_exact(pixels.max(1)) {
         for ((best, second), &score) in confidence.iter_mut().zip(&mut second).zip(plane) {
-            // The first of a pixel's scores meets a NaN, which is above nothing.
+            // The first score of a pixel replaces the initial NaN, which compares with nothing.
             if best.is_nan() {
                 *best = score;
             } else if score > *best {
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_and_its_lead_in_any_order_of_classes() {
+    fn confidence_and_margin_ignore_class_order() {
         let nan = f32::NAN;
         // Three classes, four pixels: rising, falling, the best in the middle, no data.
         let found = certainty(&[0.125, 0.5, 0.25, nan, 0.25, 0.25, 0.75, nan, 0.5, 0.125, 0.0, nan], 3);

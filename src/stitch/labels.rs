@@ -6,8 +6,10 @@ use super::accumulate::{PIECE, Row};
 use crate::scene::{Classifier, Labelled};
 
 impl Classifier {
-    /// `p = softmax(scale · logits)` over the queries; a class scores the best p of its queries; the first class with the
-    /// best score wins, unless that score is strictly below the class's threshold. Without `scores`, the result has none.
+    /// Labels and, with `scores`, class scores of the rows.
+    ///
+    /// `p = softmax(scale · logits)` over the queries; the score of a class is the largest p of its queries. The label is the
+    /// first class with the largest score, unless that score is strictly below the class's threshold.
     pub fn classify(&self, rows: &[Row], scores: bool) -> Labelled {
         let Some(width) = rows.first().map(|row| row.valid.len()).filter(|width| *width > 0) else {
             return Labelled { labels: Vec::new(), scores: Vec::new() };
@@ -34,8 +36,8 @@ impl Classifier {
         Labelled { labels, scores }
     }
 
-    /// Labels of a row, and its scores (class, column). Runs over pieces that stay in the cache, plane by plane, so that the
-    /// compiler can take several pixels at once.
+    /// Labels of a row, and its scores ordered (class, column). Works on pieces that fit in the cache, plane by plane, so that
+    /// the compiler can vectorise over pixels.
     fn label_row(&self, row: &Row, labels: &mut [u16], mut scores: Option<&mut [f32]>) {
         let (width, classes) = (labels.len(), self.classes());
         let mut probabilities = vec![0f32; self.query_class.len() * PIECE];
@@ -94,10 +96,10 @@ impl Classifier {
     }
 }
 
-/// e to the power of `x`, for x of at most 0; below -87, where float32 ends, e^-87. To two units in the last place.
+/// e to the power of `x`, for x ≤ 0, to two units in the last place; below -87, near the limit of float32, e^-87.
 ///
-/// The standard library's calls into C, one number at a time. Reduction by powers of two, then Cephes' polynomial for
-/// -ln(2)/2..=ln(2)/2.
+/// Not the standard library's function, which calls C for each number and is not vectorised. Range reduction by powers of
+/// two, then the polynomial of Cephes for -ln(2)/2..=ln(2)/2.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     /// 1.5 · 2^23: added to a small number, it leaves the nearest integer in the lowest bits.
@@ -105,7 +107,7 @@ fn exp(x: f32) -> f32 {
     let x = if x > -87.0 { x } else { -87.0 };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let power = shifted - ROUND;
-    // ln(2) in two parts, the first of few bits: its product with the power is exact.
+    // ln(2) in two parts; the first has few bits, so that its product with the power is exact.
     let rest = x - power * 0.693_359_4 + power * 2.121_944_4e-4;
     let polynomial = [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]
         .iter()
@@ -122,14 +124,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_exponential_is_that_of_the_standard_library(x in -87.0f32..=0.0) {
+        fn exp_matches_the_standard_library(x in -87.0f32..=0.0) {
             let want = f64::from(x).exp();
             prop_assert!((f64::from(exp(x)) - want).abs() <= 2.5e-7 * want, "{} for {}", exp(x), want);
         }
     }
 
     #[test]
-    fn the_largest_counts_for_one_and_the_least_for_nothing() {
+    fn exp_is_one_at_zero_and_vanishes_at_minus_infinity() {
         assert_eq!(exp(0.0), 1.0);
         assert!(exp(-1e30) < 1e-37 && exp(f32::NEG_INFINITY) < 1e-37);
     }
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_scores_its_best_query_not_their_sum() {
+    fn class_score_is_its_best_query_not_the_sum() {
         let labelled =
             classify(&classifier(&[0.0; 3], None), &[0.30f32.ln(), 0.25f32.ln(), 0.25f32.ln(), 0.20f32.ln()]);
         assert_eq!(labelled.labels, [0]);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_equals_wins_and_a_score_at_its_threshold_is_taken() {
+    fn ties_take_the_first_class_and_thresholds_are_inclusive() {
         let equal = [0.0; 4];
         assert_eq!(classify(&classifier(&[0.25; 3], Some(2)), &equal).labels, [0]);
         assert_eq!(classify(&classifier(&[0.26, 0.0, 0.0], Some(2)), &equal).labels, [2]);
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn pixels_without_data_have_no_score() {
+    fn pixels_without_data_have_no_label_or_score() {
         let size = Size::new(1, 1);
         let mut accumulator = Accumulator::new(size.window(), size, 4, Blend::Average);
         accumulator.add(&Window { col: 0, row: 0, width: 1, height: 1 }, &[0.0; 4], Some(&[false]));

@@ -1,6 +1,6 @@
-//! Windows' logits back into one picture: weighted blending in rolling rows, then labels and scores.
+//! Stitching: blends the logits of overlapping windows in rolling rows, then computes labels and scores.
 
-#![expect(clippy::indexing_slicing, reason = "windows that the grid has laid inside the scene, and rows of its width")]
+#![expect(clippy::indexing_slicing, reason = "windows that the grid placed inside the scene, and rows of its width")]
 
 mod accumulate;
 mod certainty;

@@ -1,15 +1,15 @@
-//! Results of one grid on the pixels of another over the same ground: the nearest pixel, row by row.
+//! Resamples results from the model's grid to the scene's own, by nearest neighbour, row by row.
 
 use std::ops::Range;
 
 use crate::geom::Size;
 
-/// From the grid that the model saw to the scene's own.
+/// Nearest-neighbour resampling from the model's grid to the scene's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Regrid {
     from: Size,
     to: Size,
-    /// Pixels of `to` in one of `from`, to the right and down; both grids begin at the same corner.
+    /// Pixels of `to` per pixel of `from`, in columns and rows; both grids begin at the same corner.
     scale: [f64; 2],
 }
 
@@ -18,7 +18,7 @@ impl Regrid {
         Self { from, to, scale }
     }
 
-    /// The rows whose middle lies in these rows of the other grid. Rows that follow each other have rows that do so.
+    /// The rows of `to` whose centres lie in these rows of `from`. Adjacent ranges give adjacent ranges.
     pub fn rows(&self, from: &Range<usize>) -> Range<usize> {
         let first = |row: usize| match row {
             row if row >= self.from.height => self.to.height,
@@ -27,7 +27,8 @@ impl Regrid {
         first(from.start)..first(from.end)
     }
 
-    /// Values of `rows`, from those of the other grid's rows from `first` on; (plane, row, column) both.
+    /// Values of the rows `rows` of `to`, from values of the rows of `from` that begin at `first`; both ordered (plane, row,
+    /// column).
     pub fn expand<T: Copy>(&self, values: &[T], planes: usize, first: usize, rows: &Range<usize>) -> Vec<T> {
         let nearest = |index: usize, scale: f64, count: usize| {
             (((index as f64 + 0.5) / scale) as usize).min(count.saturating_sub(1))
@@ -53,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_row_comes_once_and_from_the_pixel_over_its_middle(
+        fn regrid_takes_every_row_once_from_the_nearest_pixel(
             width in 1usize..40, height in 1usize..60, scale in [0.2f64..7.0, 0.2f64..7.0], portion in 1usize..20,
         ) {
             let to = Size::new(width, height);

@@ -1,10 +1,10 @@
-//! The weight of a window's pixels along one axis.
+//! Blending weights of a window along one axis.
 
 use std::f32::consts::PI;
 
 use crate::geom::Blend;
 
-/// Weights of `size` pixels along one axis, all above zero; a pixel's weight is the product of those of its two axes.
+/// Weights of `size` pixels along one axis, all positive; the weight of a pixel is the product over both axes.
 ///
 /// ```
 /// use segearth::{geom::Blend, stitch::window_weights};
@@ -17,7 +17,7 @@ pub fn window_weights(blend: Blend, size: usize) -> Vec<f32> {
         .map(|pixel| pixel as f32 + 0.5)
         .map(|position| match blend {
             Blend::Average => 1.0,
-            // Hann's window vanishes at the window's borders, between pixels: their centres lie inside.
+            // The Hann window is zero at the borders of the window; pixel centres lie inside.
             Blend::Hann => (PI * position / size as f32).sin().powi(2),
             Blend::Gaussian => {
                 let sigma = size as f32 / 4.0;

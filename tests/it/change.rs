@@ -112,7 +112,7 @@ fn another_grid_is_laid_on_the_second() {
     let fine = (0..120 * 90).map(|at| u8::from(at % 120 >= 30)).collect();
     labels(&work.path("fine.tif"), (120, 90), 2.0 / 3.0, &NAMES, fine);
     let ran = work.ok("change fine.tif after.tif -o out".split(' '));
-    assert!(ran.stderr.contains("fine.tif lies on another grid"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("fine.tif is on another grid"), "{}", ran.stderr);
     let cells = |json: &Path| -> Vec<u64> {
         let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).expect("figures")).expect("JSON");
         json["transitions"]
@@ -191,7 +191,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     hint: Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …
 
     $ segearth change before.tif after.tif -o out --transition land:watr
-    error: the transition "land:watr" names the class "watr", and the maps have: water, land
+    error: the transition "land:watr" names the class "watr", but the maps have only: water, land
 
     hint: Did you mean "water"?
 
@@ -241,5 +241,5 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     // A place without any label in both is found out at the end of the work.
     labels(&work.path("off.tif"), (4, 3), 2.0, &NAMES, vec![255; 12]);
     let said = work.refused("change before.tif off.tif -o full --overwrite");
-    assert!(said.contains("have no pixel with a label in both"), "{said}");
+    assert!(said.contains("have no labelled pixel in common"), "{said}");
 }

@@ -195,11 +195,11 @@ fn a_layer_of_the_same_name_is_replaced_only_when_asked_and_alone() {
     sql(&path, &["UPDATE project SET class = 'mine' WHERE fid = 1"]);
     let said = work.refused("vectorize lab.tif --recipe plain -o project.gpkg");
     assert!(said.contains("its layer \"project\" was written by this command and edited since"), "{said}");
-    // A table of that name that is no layer is nobody's to replace.
+    // A table with the layer's name that is not a layer is never replaced.
     package(&work.path("t.gpkg"), "parcels");
     sql(&work.path("t.gpkg"), &["CREATE TABLE T (a INTEGER)"]);
     let said = work.refused("vectorize lab.tif --recipe plain --overwrite -o t.gpkg");
-    assert!(said.contains("it holds a table \"T\" that is no layer"), "{said}");
+    assert!(said.contains("its table \"T\" is not a layer"), "{said}");
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn tables_figures_pages_and_pictures_of_other_commands_are_guarded_too() {
     work.write("r_nodes.dbf", "mine");
     assert!(work.refused("vectorize lab.tif --recipe roads -o r.shp").contains("r_nodes.dbf: a file of 4 bytes"));
     work.write("w.qix", "mine");
-    assert!(work.refused("vectorize lab.tif --recipe plain -o w.shp").contains("w.qix: readers would take it"));
+    assert!(work.refused("vectorize lab.tif --recipe plain -o w.shp").contains("w.qix: other programs would read it"));
     assert!(work.refused("vectorize lab.tif --recipe plain -o lab.tif.gpkg/x.fgb").contains("there is no folder"));
 }
 
@@ -524,10 +524,9 @@ fn two_at_once_do_not_lose_each_others_layers() {
         let said = String::from_utf8_lossy(&ended.stderr).into_owned();
         match ended.status.code() {
             Some(0) => expected.extend(if *recipe == "plain" { &["p"][..] } else { &["roads", "nodes", "areas"] }),
-            _ => assert!(
-                said.contains("another run is at work on p.gpkg") || said.contains("was changed while"),
-                "{said}"
-            ),
+            _ => {
+                assert!(said.contains("another run is writing p.gpkg") || said.contains("was changed while"), "{said}")
+            }
         }
     }
     let mut found: Vec<String> = layers(&work.path("p.gpkg")).into_iter().map(|(name, _)| name).collect();

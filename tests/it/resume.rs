@@ -116,7 +116,7 @@ fn what_an_earlier_run_left_is_guarded() {
     first.wait().expect("an end");
     for ran in [second, third] {
         assert_eq!(ran.code, 1, "{}", ran.stderr);
-        assert!(ran.stderr.contains("another run is at work on the same results"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("another run is writing the same results"), "{}", ran.stderr);
     }
 
     // Unfinished: another job, another scene and another device of it are told apart.
@@ -127,7 +127,7 @@ fn what_an_earlier_run_left_is_guarded() {
     assert_eq!(
         lines,
         [
-            "error: the unfinished results here were begun on other things",
+            "error: the unfinished results are of a run with other settings or inputs",
             "  classes: was red: red; green: green; blue: blue, is red: red; green: green",
             "  looks: was red #e69f00 from 0; green #56b4e9 from 0; blue #cc79a7 from 0, is red #e69f00 from 0; green #56b4e9 from 0",
             "  method: was debias=0.3 logit_scale=50 threshold=0 window=224 stride=28 blend=Hann, is debias=0.3 logit_scale=50 threshold=0 window=224 stride=56 blend=Hann",
@@ -164,7 +164,7 @@ fn a_disk_that_fills_up_costs_nothing_that_is_finished() {
         .expect("bash");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("cannot keep finished rows") && said.contains("Make space"), "{said}");
+    assert!(said.contains("cannot write finished rows") && said.contains("Free space"), "{said}");
     assert!(said.contains("rows are finished and kept in"), "{said}");
     let ran = work.ok(["run", "job.yaml"]);
     assert!(ran.stderr.contains("goes on from an earlier run"), "{}", ran.stderr);

@@ -220,7 +220,7 @@ fn a_merge_says_which_shards_are_missing_and_a_single_run_may_do_them() {
     assert!(!ran.stderr.contains("shard 2/3"), "{}", ran.stderr);
     let ran = work.run(["run", "job.yaml", "--shard", "1/4"]);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
-    assert!(ran.stderr.contains("shared by 3 processes, and this one is of 4"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("divided among 3 shards, this process is one of 4"), "{}", ran.stderr);
     let ran = work.ok(["run", "job.yaml"]);
     assert!(ran.stderr.contains("goes on from an earlier run"), "{}", ran.stderr);
     let found = outputs(&work);

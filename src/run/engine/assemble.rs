@@ -38,7 +38,7 @@ pub(super) fn assemble(
         loop {
             let mut rows = ROWS_AT_ONCE;
             for part in &mut parts {
-                rows = rows.min(part.ready()?);
+                rows = rows.min(part.available()?);
             }
             if rows == 0 {
                 break;

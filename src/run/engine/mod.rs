@@ -267,7 +267,7 @@ pub fn merge(engine: &Engine<'_>, metrics: &RunMetrics) -> Result<Outcome> {
             .with_hint("Run its shards first: `segearth run JOB.yaml --shard 1/4`, then 2/4 and so on."));
     }
     // Rows are joined wherever they were computed.
-    if let Some(device) = Journal::fact(&folder, DEVICE) {
+    if let Some(device) = Journal::fingerprint_entry(&folder, DEVICE) {
         fingerprint.set(DEVICE, device);
     }
     let journal =

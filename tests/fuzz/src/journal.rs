@@ -22,7 +22,7 @@ pub fn journal(data: &[u8]) {
 fn take_up(folder: &Folder, rows: &[u8]) -> Result<()> {
     let mut identity = Fingerprint::default();
     identity.set("scene", "a.tif");
-    Journal::fact(folder.path(), "scene");
+    Journal::fingerprint_entry(folder.path(), "scene");
     let layers = [("labels", 1, Sample::U8), ("scores", 2, Sample::F32)];
     let layers = layers.map(|(name, planes, sample)| Layer { name: name.into(), planes, sample });
     let journal = Journal::open(folder.path(), &identity, &layers, SCENE, &Division::whole(vec![SCENE.window()]))?;
@@ -56,12 +56,12 @@ fn count(file: &mut RowFile, layers: &[Layer]) -> Result<usize> {
     let (part, mut rows) = (file.part(), 0);
     let mut reader = file.read()?;
     loop {
-        let ready = reader.ready()?.min(2);
-        if ready == 0 {
+        let count = reader.available()?.min(2);
+        if count == 0 {
             return Ok(rows);
         }
-        let mut into: Vec<Vec<u8>> = layers.iter().map(|layer| vec![0; layer.bytes() * ready * SCENE.width]).collect();
-        reader.take(ready, &mut into, SCENE.width, part.col);
-        rows += ready;
+        let mut into: Vec<Vec<u8>> = layers.iter().map(|layer| vec![0; layer.bytes() * count * SCENE.width]).collect();
+        reader.take(count, &mut into, SCENE.width, part.col);
+        rows += count;
     }
 }
