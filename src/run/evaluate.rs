@@ -22,7 +22,7 @@ pub fn run(args: &EvaluateArgs, reporter: &Reporter) -> Result<()> {
     let evaluation = evaluate(&request, &|pair| reporter.detail(&format!("{} is compared.", pair.display())))?;
     evaluation.notes.iter().for_each(|note| reporter.note(note));
     for path in &evaluation.unmatched {
-        reporter.note(&format!("{} has no partner and is left out.", path.display()));
+        reporter.note(&format!("{} has no match and is left out.", path.display()));
     }
     if let Some((path, staged)) = staged {
         let here = staged.path(JSON).unwrap_or_else(|| path.clone());

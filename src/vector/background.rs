@@ -1,13 +1,13 @@
-//! Writing on a thread of its own.
+//! Writes features on a background thread, so that tracing does not wait for the disk.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::ffi::Feature;
+use super::feature::Feature;
 use super::write::{BATCH, BATCH_BYTES, VectorWriter};
 use crate::error::{Context, Error, Result};
 
-/// A writer on a thread of its own, so that tracing never waits for the disk.
+/// A [`VectorWriter`] on a background thread; features reach it in batches.
 pub struct BackgroundWriter {
     batches: Option<SyncSender<Vec<Feature>>>,
     thread: Option<JoinHandle<Result<()>>>,
@@ -35,16 +35,16 @@ impl BackgroundWriter {
         let batch = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
         let sent = self.batches.as_ref().is_some_and(|batches| batches.send(batch).is_ok());
-        // The thread hangs up only when it failed: its own error says why.
+        // The thread closes the channel only after an error, which `join` returns.
         if sent { Ok(()) } else { self.join().and_then(|()| Err(Error::internal("the writing thread stopped early"))) }
     }
 
-    /// Writes what is left and completes the file.
+    /// Writes the pending features and completes the file.
     pub fn finish(mut self) -> Result<()> {
         if !self.pending.is_empty() {
             self.flush()?;
         }
-        // An empty batch is the word for "all is well, publish": a channel that merely closes means that the caller failed.
+        // An empty batch requests publication. If the channel closes without one, the caller failed.
         let last = self.batches.as_ref().is_some_and(|batches| batches.send(Vec::new()).is_ok());
         self.join()?;
         if last { Ok(()) } else { Err(Error::internal("the writing thread stopped early")) }

@@ -1,4 +1,4 @@
-//! One bit for every cell of a grid: 50 MB where a scene has 20,000 × 20,000 pixels.
+//! A grid of bits, one per pixel: 50 MB for a scene of 20,000 × 20,000 pixels.
 
 /// A grid of bits, row by row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl BitGrid {
         self.words[row * self.words_per_row + col / 64] >> (col % 64) & 1 == 1
     }
 
-    /// Like `get`, with everything outside the grid unset.
+    /// Like `get`; false outside the grid.
     pub fn at(&self, col: i64, row: i64) -> bool {
         (0..self.width as i64).contains(&col)
             && (0..self.height as i64).contains(&row)
@@ -40,7 +40,7 @@ impl BitGrid {
         if value { *word |= bit } else { *word &= !bit }
     }
 
-    /// Sets `from..to` of a row.
+    /// Sets or clears the columns `from..to` of a row.
     pub fn fill(&mut self, row: usize, from: usize, to: usize, value: bool) {
         let mut col = from;
         while col < to {
@@ -77,29 +77,30 @@ impl BitGrid {
         })
     }
 
-    /// The words of a row, 64 columns each, the lowest bit first.
+    /// The words of a row: 64 columns each, the first column in the lowest bit.
     pub fn row(&self, row: usize) -> &[u64] {
         &self.words[row * self.words_per_row..][..self.words_per_row]
     }
 
-    /// Bits past the width must be cleared again with `trim`.
+    /// The words of a row, to change. The caller clears bits beyond the width with `trim`.
     pub fn row_mut(&mut self, row: usize) -> &mut [u64] {
         &mut self.words[row * self.words_per_row..][..self.words_per_row]
     }
 
-    /// Clears what lies past the width.
+    /// Clears the bits of a row beyond the width.
     pub fn trim(&mut self, row: usize) {
         if !self.width.is_multiple_of(64) {
             self.words[(row + 1) * self.words_per_row - 1] &= u64::MAX >> (64 - self.width % 64);
         }
     }
 
+    /// Inverts every bit.
     pub fn invert(&mut self) {
         self.words.iter_mut().for_each(|word| *word = !*word);
         (0..self.height).for_each(|row| self.trim(row));
     }
 
-    /// Clears what is set in another grid of the same size; whether that was anything.
+    /// Clears the bits that are set in another grid of the same size; returns whether any was set here.
     pub fn remove(&mut self, other: &Self) -> bool {
         let mut any = false;
         for (word, &other) in self.words.iter_mut().zip(&other.words) {
@@ -109,12 +110,12 @@ impl BitGrid {
         any
     }
 
-    /// Sets what is set in another grid of the same size.
+    /// Sets the bits that are set in another grid of the same size.
     pub fn add(&mut self, other: &Self) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, &other)| *word |= other);
     }
 
-    /// A row as labels 0 and 1.
+    /// Writes a row as labels 0 and 1.
     pub fn labels(&self, row: usize, into: &mut [u16]) {
         for (chunk, &word) in into.chunks_mut(64).zip(self.row(row)) {
             chunk.iter_mut().enumerate().for_each(|(bit, label)| *label = (word >> bit & 1) as u16);
@@ -129,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ranges_agree_with_single_bits(width in 1usize..200, from in 0usize..200, len in 0usize..200, value in any::<bool>()) {
+        fn fill_and_set_between_match_single_bits(width in 1usize..200, from in 0usize..200, len in 0usize..200, value in any::<bool>()) {
             let from = from.min(width - 1);
             let to = (from + len).min(width);
             let mut grid = BitGrid::new(width, 2);

@@ -1,5 +1,5 @@
-//! Houses of different classes that stand wall to wall: the block that they form is squared as one, and then parted by
-//! straight walls, so that neighbours have the same wall and nothing lies between them.
+//! Adjoining buildings of different classes: their common block is squared as one outline and then divided by straight
+//! walls, so that neighbours share a wall without gap or overlap.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,42 +8,42 @@ use gdal::vector::Geometry;
 use super::buildings::{Building, Shape, SquareOptions, geometry, plain_rings, ring_of};
 use super::geometry::{geometry_of, polygons_of};
 use super::shape::{Corner, ring_area};
-use super::square::{self, Party, Point, edge_middles};
+use super::square::{self, Point, SharedWall, edge_middles};
 use crate::geom::WorldPoint;
 
-/// Neighbours that share fewer pixel edges only touch.
-const LEAST_SHARED: usize = 4;
+/// Fewest pixel edges that neighbours in one block share.
+const MIN_SHARED: usize = 4;
 
-/// A larger block is no block of houses, and its outlines stay as they are: parting it would take long.
-const MOST_MEMBERS: usize = 64;
-const MOST_EDGES: usize = 20_000;
+/// Limits of a block, in buildings and in pixel edges. The outlines of larger ones stay as they are: dividing them is slow.
+const MAX_MEMBERS: usize = 64;
+const MAX_EDGES: usize = 20_000;
 
-/// How far, in pixels, a party wall is sought beyond its last pixel: the squared outline may lie so far outside.
+/// Pixels by which a shared wall is extended at both ends: the squared outline may lie so far outside its pixels.
 const REACH: f64 = 5.0;
 
-/// Walls of one direction that lie closer are one wall, in pixels.
+/// Parallel walls closer than this are aligned, in pixels.
 const SAME_WALL: f64 = 1.2;
 
-/// An edge of a pixel, walked with the inside on its left.
+/// An edge of a pixel, directed with the inside on its left.
 type UnitEdge = (Corner, Corner);
 
-/// Squares the blocks among the buildings. Holes of up to `largest_hole` pixels between neighbours are closed.
+/// Squares the blocks among the buildings. Gaps of up to `largest_hole` pixels between the members of a block are filled.
 pub fn square_blocks(buildings: &mut [Building], options: &SquareOptions, largest_hole: u64) {
     if !options.square || buildings.windows(2).all(|pair| pair[0].label == pair[1].label) {
         return;
     }
     for cluster in super::neighbours::clusters(buildings) {
         let edges: usize = cluster.iter().map(|&member| perimeter(&buildings[member])).sum();
-        if edges > MOST_EDGES {
+        if edges > MAX_EDGES {
             continue;
         }
         let sides = sides(buildings, &cluster);
         for members in blocks(&cluster, &sides) {
-            if members.len() > MOST_MEMBERS {
+            if members.len() > MAX_MEMBERS {
                 continue;
             }
-            if let Some(parted) = part(buildings, &members, &sides, options, largest_hole) {
-                for (member, (rings, iou), axis) in parted {
+            if let Some(parts) = divide(buildings, &members, &sides, options, largest_hole) {
+                for (member, (rings, iou), axis) in parts {
                     let building = &mut buildings[member];
                     (building.rings, building.iou, building.axis) = (rings, iou, axis);
                     building.shape = Shape::Squared;
@@ -70,7 +70,7 @@ fn unit_edges(ring: &[Corner]) -> impl Iterator<Item = UnitEdge> + '_ {
     })
 }
 
-/// Whose pixel lies on the left of each edge.
+/// The building on the left of each edge.
 type Sides = HashMap<UnitEdge, usize>;
 
 fn sides(buildings: &[Building], cluster: &[usize]) -> Sides {
@@ -87,7 +87,7 @@ fn other_side(sides: &Sides, (from, to): UnitEdge) -> Option<usize> {
     sides.get(&(to, from)).copied()
 }
 
-/// The members of a cluster that share walls, two or more together.
+/// The blocks of a cluster: two or more members that share walls.
 fn blocks(cluster: &[usize], sides: &Sides) -> Vec<Vec<usize>> {
     let mut shared: HashMap<(usize, usize), usize> = HashMap::new();
     for (&edge, &one) in sides {
@@ -102,7 +102,7 @@ fn blocks(cluster: &[usize], sides: &Sides) -> Vec<Vec<usize>> {
         }
         member
     }
-    for (&(one, other), _) in shared.iter().filter(|&(_, &count)| count >= LEAST_SHARED) {
+    for (&(one, other), _) in shared.iter().filter(|&(_, &count)| count >= MIN_SHARED) {
         let (one, other) = (find(&root, one), find(&root, other));
         root.insert(one.max(other), one.min(other));
     }
@@ -115,16 +115,17 @@ fn blocks(cluster: &[usize], sides: &Sides) -> Vec<Vec<usize>> {
     blocks
 }
 
-type Parted = (usize, (Vec<Vec<Point>>, f64), f64);
+/// A building's index, its outline with its IoU, and its axis.
+type Part = (usize, (Vec<Vec<Point>>, f64), f64);
 
-/// The squared outlines of a block's members; `None` where they would not be true to the pixels.
-fn part(
+/// The squared outlines of a block's members; `None` where they would deviate too much from the pixels.
+fn divide(
     buildings: &[Building],
     members: &[usize],
     sides: &Sides,
     options: &SquareOptions,
     largest_hole: u64,
-) -> Option<Vec<Parted>> {
+) -> Option<Vec<Part>> {
     let inside: HashSet<usize> = members.iter().copied().collect();
     let neighbour = |edge: UnitEdge| other_side(sides, edge).filter(|other| inside.contains(other));
     let mut outer = None;
@@ -139,7 +140,7 @@ fn part(
     }
     for ring in rings(border) {
         match ring_area(&ring) {
-            // Members that only touch in a corner are no block.
+            // Members that touch only in a corner do not form a block.
             area if area > 0 && outer.is_some() => return None,
             area if area > 0 => outer = Some(ring),
             area if area.unsigned_abs() > largest_hole => courtyards.push(ring),
@@ -153,11 +154,11 @@ fn part(
         block.push(ring_of(courtyard, false));
     }
     let whole = geometry(&block).filter(Geometry::is_valid)?;
-    let mut walls: Vec<Party> = Vec::new();
+    let mut walls: Vec<SharedWall> = Vec::new();
     for &member in members {
         for ring in buildings[member].plain.rings() {
             for (middles, round) in shared_runs(ring, |edge| neighbour(edge).filter(|&other| member < other)) {
-                walls.push(square::party(&middles, round, options.prices, axis)?);
+                walls.push(square::fit_shared_wall(&middles, round, options.prices, axis)?);
             }
         }
     }
@@ -183,8 +184,8 @@ fn part(
         };
         shares.insert(owner, share);
     }
-    gather(&mut shares)?;
-    let mut parted = Vec::with_capacity(members.len());
+    reassign_pieces(&mut shares)?;
+    let mut parts = Vec::with_capacity(members.len());
     for (member, plain) in &plain {
         let share = shares.get(member)?;
         let (common, area) = (common(share, plain), share.area());
@@ -193,12 +194,12 @@ fn part(
         let (Some(rings), true) = (polygons.pop(), polygons.is_empty() && iou >= options.least_iou) else {
             return None;
         };
-        // With the inside on the left as seen with row 0 on top, as all outlines here.
+        // Inside on the left with row 0 on top, like all outlines here.
         let turned = |ring: Vec<WorldPoint>| ring.into_iter().rev().map(|point| (point.x, point.y)).collect();
-        parted.push((*member, (rings.into_iter().map(turned).collect::<Vec<Vec<Point>>>(), iou), axis));
+        parts.push((*member, (rings.into_iter().map(turned).collect::<Vec<Vec<Point>>>(), iou), axis));
     }
-    straighten(&mut parted);
-    Some(parted)
+    straighten(&mut parts);
+    Some(parts)
 }
 
 fn common(a: &Geometry, b: &Geometry) -> f64 {
@@ -209,7 +210,7 @@ fn closed(ring: &[Point]) -> Vec<Point> {
     ring.iter().chain(ring.first()).copied().collect()
 }
 
-/// Chains border edges to rings. Where two pixels touch in a corner, a ring stays with the pixel on its left.
+/// Joins border edges to rings. At a corner where two pixels touch, a ring follows the pixel on its left.
 fn rings(mut border: HashMap<Corner, Vec<Corner>>) -> Vec<Vec<Corner>> {
     let mut starts: Vec<Corner> = border.keys().copied().collect();
     starts.sort_unstable();
@@ -232,7 +233,7 @@ fn rings(mut border: HashMap<Corner, Vec<Corner>>) -> Vec<Vec<Corner>> {
     rings
 }
 
-/// Whether the way turns left at a corner, as seen with row 0 on top.
+/// Whether a path turns left at a corner, with row 0 on top.
 fn is_left(before: Corner, at: Corner, next: Corner) -> bool {
     let step =
         |from: Corner, to: Corner| (i64::from(to.col) - i64::from(from.col), i64::from(to.row) - i64::from(from.row));
@@ -240,10 +241,10 @@ fn is_left(before: Corner, at: Corner, next: Corner) -> bool {
     ax * by - ay * bx < 0
 }
 
-/// The middles of the edges of each piece of a ring that is shared with one neighbour, and whether that is all of the ring.
+/// The runs of a ring that are shared with one neighbour: the midpoints of their edges, and whether a run is the whole ring.
 fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -> Vec<(Vec<Point>, bool)> {
     let mut edges: Vec<(UnitEdge, Option<usize>)> = unit_edges(ring).map(|edge| (edge, neighbour(edge))).collect();
-    // To begin where a run begins, so that none is cut by the ring's own start.
+    // Start where a run starts, so that the start of the ring divides none.
     let before = |index: usize| edges[(index + edges.len() - 1) % edges.len()].1;
     if let Some(begin) = (0..edges.len()).find(|&index| edges[index].1 != before(index)) {
         edges.rotate_left(begin);
@@ -259,8 +260,8 @@ fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -
         .collect()
 }
 
-/// Gives what lies apart from its owner's largest piece to the neighbour with whom it shares most of its border.
-fn gather(shares: &mut HashMap<usize, Geometry>) -> Option<()> {
+/// Reassigns detached pieces: each owner keeps its largest piece, the others go to the neighbour with the longest common border.
+fn reassign_pieces(shares: &mut HashMap<usize, Geometry>) -> Option<()> {
     let mut owners: Vec<usize> = shares.keys().copied().collect();
     owners.sort_unstable();
     for &owner in &owners {
@@ -284,8 +285,8 @@ fn gather(shares: &mut HashMap<usize, Geometry>) -> Option<()> {
     Some(())
 }
 
-/// Gives walls that continue one another, or a wall of the block, the same line.
-fn align(walls: &mut [Party], block: &[Vec<Point>], axis: f64) {
+/// Aligns shared walls that continue each other or a wall of the block.
+fn align(walls: &mut [SharedWall], block: &[Vec<Point>], axis: f64) {
     let mut fixed: Vec<square::Wall> = block.iter().flat_map(|ring| square::walls_of(ring, axis)).collect();
     let mut order: Vec<(usize, usize)> = walls
         .iter()
@@ -295,14 +296,14 @@ fn align(walls: &mut [Party], block: &[Vec<Point>], axis: f64) {
     order.sort_by(|a, b| walls[b.0].walls[b.1].length().total_cmp(&walls[a.0].walls[a.1].length()));
     for (index, part) in order {
         let wall = &mut walls[index].walls[part];
-        if let Some(like) = fixed.iter().find(|other| other.continues(wall, SAME_WALL, REACH)) {
-            wall.offset = like.offset;
+        if let Some(aligned) = fixed.iter().find(|other| other.continues(wall, SAME_WALL, REACH)) {
+            wall.offset = aligned.offset;
         }
         fixed.push(*wall);
     }
 }
 
-/// Lines cut wherever they meet.
+/// The lines, split wherever they meet (noded).
 fn noded(lines: impl Iterator<Item = Vec<Point>>) -> Option<Geometry> {
     let mut all: Option<Geometry> = None;
     for line in lines {
@@ -316,8 +317,8 @@ fn noded(lines: impl Iterator<Item = Vec<Point>>) -> Option<Geometry> {
     all
 }
 
-/// Takes out corners that are none, unless a neighbour has one there: shared walls have the same points.
-fn straighten(parted: &mut [Parted]) {
+/// Removes collinear points, unless a neighbour has a corner there: shared walls keep the same points.
+fn straighten(parts: &mut [Part]) {
     let flat = |ring: &[Point], index: usize| {
         let count = ring.len();
         let (a, b, c) = (ring[(index + count - 1) % count], ring[index], ring[(index + 1) % count]);
@@ -326,12 +327,12 @@ fn straighten(parted: &mut [Parted]) {
     };
     let mut needed: HashSet<[u64; 2]> = HashSet::new();
     let key = |point: Point| [point.0.to_bits(), point.1.to_bits()];
-    for (_, (rings, _), _) in parted.iter() {
+    for (_, (rings, _), _) in parts.iter() {
         for ring in rings {
             needed.extend((0..ring.len()).filter(|&index| !flat(ring, index)).map(|index| key(ring[index])));
         }
     }
-    for (_, (rings, _), _) in parted.iter_mut() {
+    for (_, (rings, _), _) in parts.iter_mut() {
         for ring in rings {
             let kept = (0..ring.len()).filter(|&index| !flat(ring, index) || needed.contains(&key(ring[index])));
             *ring = kept.map(|index| ring[index]).collect();
@@ -350,7 +351,7 @@ mod tests {
 
     const SIDE: usize = 110;
 
-    /// A row of houses of two classes in turn, and the pixels as a noisy classifier would see them.
+    /// A row of houses of two alternating classes, and its pixels with simulated classification noise.
     fn row_houses(random: &mut drawn::Random) -> (Vec<Vec<Point>>, Vec<u16>) {
         let (depth, angle) = (random.between(9.0, 16.0), random.between(0.0, 3.2));
         let mut houses = Vec::new();
@@ -400,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn row_houses_of_two_classes_share_their_walls() {
+    fn row_houses_of_two_classes_share_walls() {
         let mut random = drawn::Random(7);
         let (mut squared, mut count, mut shared, mut walls, mut fit) = (0, 0, 0, 0, 0.0);
         for _ in 0..40 {
@@ -450,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn rings_stay_with_their_pixels_where_two_touch() {
+    fn touching_pixels_form_two_rings() {
         // Two pixels that share a corner: two rings, not one that crosses itself.
         let pixel = |col: u32, row: u32| {
             let corner = |dc: u32, dr: u32| Corner { col: col + dc, row: row + dr };

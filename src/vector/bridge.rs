@@ -1,4 +1,4 @@
-//! Gaps in a road network, closed where direction and distance agree.
+//! Bridges gaps in a road network where direction and distance match.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,11 @@ use super::network::{Edge, Network, distance, heading, nearest};
 use super::square::Point;
 
 /// Cosine of the largest turn at either end of a bridge: 35 degrees.
-const STRAIGHT: f64 = 0.82;
-/// A dead end may run into the side of another road over this share of the widest gap.
-const SIDE: f64 = 0.6;
+const MIN_COSINE: f64 = 0.82;
+/// Widest gap between a dead end and the side of another road, as a share of the widest gap between dead ends.
+const SIDE_SHARE: f64 = 0.6;
 
+/// A dead end: its node, its edge and the direction in which it points.
 struct End {
     node: usize,
     edge: usize,
@@ -17,13 +18,14 @@ struct End {
     heading: Point,
 }
 
-/// Bridges between dead ends first, the best pairs before the others; then from dead ends to the roads they point at.
+/// Adds bridges of up to `widest` pixels: first between dead ends, the best pairs first, then from dead ends to the roads at
+/// which they point.
 pub fn bridge(network: &mut Network, widest: f64) {
     if widest <= 0.0 {
         return;
     }
     let mut used = bridge_ends(network, widest);
-    bridge_sides(network, widest * SIDE, &mut used);
+    bridge_sides(network, widest * SIDE_SHARE, &mut used);
     network.dissolve();
 }
 
@@ -68,13 +70,13 @@ fn bridge_ends(network: &mut Network, widest: f64) -> Vec<bool> {
             if a.edge == b.edge && network.edges[a.edge].as_ref().is_some_and(|edge| ring_too_small(edge, gap)) {
                 continue;
             }
-            // Ends that nearly touch may miss each other sideways without meaning anything.
+            // For ends that nearly touch, a sideways offset is not significant.
             let towards = ((b.at.0 - a.at.0) / gap.max(1e-9), (b.at.1 - a.at.1) / gap.max(1e-9));
             let turn_a = a.heading.0 * towards.0 + a.heading.1 * towards.1;
             let turn_b = -(b.heading.0 * towards.0 + b.heading.1 * towards.1);
             let opposed = -(a.heading.0 * b.heading.0 + a.heading.1 * b.heading.1);
-            let sides = if gap < 6.0 { 0.3 } else { STRAIGHT };
-            if turn_a > sides && turn_b > sides && opposed > STRAIGHT - 0.2 {
+            let sides = if gap < 6.0 { 0.3 } else { MIN_COSINE };
+            if turn_a > sides && turn_b > sides && opposed > MIN_COSINE - 0.2 {
                 pairs.push((gap * (3.0 - turn_a - turn_b), one, other));
             }
         }
@@ -103,7 +105,7 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
     for (index, edge) in network.edges.iter().enumerate() {
         let Some(edge) = edge else { continue };
         for (piece, pair) in edge.line.windows(2).enumerate() {
-            // Long pieces pass through several cells.
+            // Long segments cross several cells.
             let steps = (distance(pair[0], pair[1]) / size).ceil().max(1.0) as usize;
             for step in 0..=steps {
                 let t = step as f64 / steps as f64;
@@ -115,7 +117,7 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
             }
         }
     }
-    let mut landings: Vec<(f64, usize, usize, Point)> = Vec::new();
+    let mut candidates: Vec<(f64, usize, usize, Point)> = Vec::new();
     for (number, end) in ends.iter().enumerate() {
         if used.get(end.node).copied().unwrap_or(false) {
             continue;
@@ -127,38 +129,39 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
             }
             let Some(edge) = &network.edges[index] else { continue };
             let (a, b) = (edge.line[piece], edge.line[piece + 1]);
-            let Some(hit) = ahead(end, a, b).or_else(|| {
-                let near = nearest(end.at, a, b);
-                let gap = distance(end.at, near);
-                let turn = (end.heading.0 * (near.0 - end.at.0) + end.heading.1 * (near.1 - end.at.1)) / gap.max(1e-9);
-                (turn > STRAIGHT).then_some(near)
+            let Some(target) = ahead(end, a, b).or_else(|| {
+                let point = nearest(end.at, a, b);
+                let gap = distance(end.at, point);
+                let turn =
+                    (end.heading.0 * (point.0 - end.at.0) + end.heading.1 * (point.1 - end.at.1)) / gap.max(1e-9);
+                (turn > MIN_COSINE).then_some(point)
             }) else {
                 continue;
             };
-            let gap = distance(end.at, hit);
+            let gap = distance(end.at, target);
             if gap <= widest && best.as_ref().is_none_or(|(least, ..)| gap < *least) {
-                best = Some((gap, index, hit));
+                best = Some((gap, index, target));
             }
         }
-        if let Some((gap, index, hit)) = best {
-            landings.push((gap, number, index, hit));
+        if let Some((gap, index, target)) = best {
+            candidates.push((gap, number, index, target));
         }
     }
-    landings.sort_by(|a, b| a.0.total_cmp(&b.0));
-    for (_, number, index, hit) in landings {
+    candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, number, index, target) in candidates {
         let end = &ends[number];
         let taken = |used: &[bool], node: usize| used.get(node).copied().unwrap_or(false);
         if taken(used, end.node) {
             continue;
         }
-        if let Some(node) = network.split(index, hit)
+        if let Some(node) = network.split(index, target)
             && node != end.node
             && !taken(used, node)
         {
-            // Where two dead ends point at each other, one bridge is enough.
+            // For two dead ends that point at each other one bridge is enough.
             used[end.node] = true;
-            if let Some(landed) = used.get_mut(node) {
-                *landed = true;
+            if let Some(used_node) = used.get_mut(node) {
+                *used_node = true;
             }
             let line = vec![end.at, network.nodes[node].at];
             let gap = super::network::length(&line);
@@ -167,7 +170,7 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
     }
 }
 
-/// Where an end that runs straight on meets a segment.
+/// The point where the straight continuation of an end meets a segment.
 fn ahead(end: &End, a: Point, b: Point) -> Option<Point> {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let determinant = end.heading.0 * dy - end.heading.1 * dx;
@@ -181,8 +184,8 @@ fn ahead(end: &End, a: Point, b: Point) -> Option<Point> {
 }
 
 impl Network {
-    /// A node on an edge; an end of the edge where that is as near. `None` where the edge has been split before: the next
-    /// of its pieces is found by its own number only.
+    /// Splits an edge at a point and returns the new node, or an end node of the edge that is close enough. `None` where the
+    /// edge was split before: its parts have other indices.
     fn split(&mut self, index: usize, at: Point) -> Option<usize> {
         let edge = self.edges[index].take()?;
         for (node, end) in [(edge.from, edge.line[0]), (edge.to, edge.line[edge.line.len() - 1])] {
@@ -194,7 +197,7 @@ impl Network {
         let off = |piece: &usize| super::network::off(at, edge.line[*piece], edge.line[*piece + 1]);
         let piece = (0..edge.line.len() - 1).min_by(|a, b| off(a).total_cmp(&off(b)))?;
         if off(&piece) > 1.0 {
-            // An earlier landing took this part of the edge away.
+            // An earlier split removed this part of the edge.
             self.edges[index] = Some(edge);
             return None;
         }

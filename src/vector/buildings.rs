@@ -1,4 +1,4 @@
-//! Building outlines from a mask: squared where the evidence allows, round tanks left round, never overlapping.
+//! Building outlines from regions of a mask: squared where that fits the pixels, circles for round tanks.
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::geom::WorldPoint;
 /// How outlines are squared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SquareOptions {
-    /// `false`: the plain pixel outline.
+    /// Square the outlines; false: keep the pixel outlines.
     pub square: bool,
-    /// Least share of intersection in union with the pixel outline; below it the plain outline stays. 0..=1.
+    /// Minimum IoU with the pixel outline, 0..=1; below it the pixel outline is kept.
     pub least_iou: f64,
-    /// What a wall must explain, in square pixels.
+    /// Penalties per wall, in square pixels.
     pub prices: Prices,
 }
 
@@ -27,7 +27,7 @@ impl Default for SquareOptions {
     }
 }
 
-/// How an outline came to be.
+/// The kind of an outline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     Squared,
@@ -46,24 +46,24 @@ impl Shape {
     }
 }
 
-/// An outline in pixels: the outer ring first, with the inside on the left as seen with row 0 on top.
+/// A building outline in pixels: the outer ring first, inside on the left with row 0 on top.
 #[derive(Clone, Debug)]
 pub struct Building {
     pub label: u16,
     pub rings: Vec<Vec<Point>>,
     pub shape: Shape,
-    /// Direction of the main axis in pixels, radians between 0 and a quarter turn.
+    /// Direction of the main axis in pixels, in radians, from 0 to a quarter turn.
     pub axis: f64,
-    /// Intersection over union with the pixel outline: the quality of the outline.
+    /// Intersection over union with the pixel outline.
     pub iou: f64,
     pub confidence: Option<Confidence>,
     pub plain: LatticePolygon,
 }
 
-/// Points of a round outline: a chord's sagitta stays below a tenth of a pixel up to a radius of 20 pixels.
-const ROUND: usize = 32;
+/// Number of points of a round outline: the sagitta is below 0.1 pixel up to a radius of 20 pixels.
+const ROUND_POINTS: usize = 32;
 
-/// Outlines a region of one part.
+/// The outline of a region with one part; `None` for a region without parts.
 pub fn outline(region: LabelRegion, options: &SquareOptions) -> Option<Building> {
     let plain = region.parts.into_iter().next()?;
     let rings = plain_rings(&plain);
@@ -107,19 +107,20 @@ fn square(building: &mut Building, options: &SquareOptions) {
     }
 }
 
+/// The rings of a pixel outline as positions.
 pub fn plain_rings(plain: &LatticePolygon) -> Vec<Vec<Point>> {
     plain.rings().map(|ring| super::output_space::positions(ring).collect()).collect()
 }
 
-/// With the inside on the left for outer rings, on the right of the hole's own sense for holes.
+/// The ring of a fitted outline, oriented as an outer ring or as a hole.
 pub fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
     let mut ring = match outline {
         Outline::Squared { ring, .. } => ring,
         Outline::Round { centre, radius, .. } => {
-            // A polygon of the same area as the circle.
-            let step = std::f64::consts::TAU / ROUND as f64;
+            // The polygon has the area of the circle.
+            let step = std::f64::consts::TAU / ROUND_POINTS as f64;
             let radius = radius * (step / step.sin()).sqrt();
-            (0..ROUND)
+            (0..ROUND_POINTS)
                 .map(|index| (index as f64 * step).sin_cos())
                 .map(|(sin, cos)| (centre.0 + radius * cos, centre.1 + radius * sin))
                 .collect()
@@ -158,7 +159,7 @@ pub mod tests {
         }
     }
 
-    /// A true outline: rings around (0, 0), the outer one first.
+    /// A ground-truth outline: rings around (0, 0), the outer one first.
     pub type Truth = Vec<Vec<Point>>;
 
     fn rectangle(width: f64, height: f64) -> Vec<Point> {
@@ -255,7 +256,7 @@ pub mod tests {
         common / (a.area() + b.area() - common)
     }
 
-    /// The largest angle, in degrees, by which a corner misses a right one.
+    /// The largest deviation of a corner from a right angle, in degrees.
     fn worst_corner(ring: &[Point]) -> f64 {
         let count = ring.len();
         (0..count)
@@ -268,7 +269,7 @@ pub mod tests {
     }
 
     #[test]
-    fn squared_outlines_find_the_truth_under_noise() {
+    fn squared_outlines_match_ground_truth_under_noise() {
         let mut random = Random(20);
         let (mut sum, mut plain_sum, mut count) = (0.0, 0.0, 0);
         let (mut vertices, mut true_vertices) = (0, 0);
@@ -311,7 +312,7 @@ pub mod tests {
     }
 
     #[test]
-    fn close_neighbours_never_overlap() {
+    fn close_neighbours_do_not_overlap() {
         let mut random = Random(11);
         let mut mask = BitGrid::new(400, 400);
         let mut labels = vec![0u16; 400 * 400];
@@ -365,7 +366,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_tank_stays_round() {
+    fn round_tank_gets_circle() {
         let mut random = Random(3);
         for radius in [6.0, 9.0, 14.0, 25.0] {
             let circle: Truth = vec![

@@ -1,28 +1,27 @@
-//! What the recipes for single classes have in common: clean masks, their regions, and the polygons' file.
+//! The common part of the recipes for single classes: cleaned masks, their regions, and the output of polygons.
 
 use std::path::Path;
 
 use super::bits::BitGrid;
-use super::coverage::PixelSize;
+use super::feature::Field;
 use super::mask::{self, Disc};
 use super::output::{Layers, Names, PolygonOutput};
 use super::output_space::OutputSpace;
-use super::shape::LabelRegion;
+use super::shape::{LabelRegion, PixelSize};
 use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
-use super::write::Field;
 use crate::error::Result;
 use crate::geom::PixelGround;
 use crate::scene::ProductOptions;
 
-/// A product of single classes.
+/// A vector product of selected classes: source, options and output space of its recipe.
 pub struct ClassProduct<'a> {
     pub source: LabelSource,
     pub scores: Option<ScoreSource>,
     pub place: OutputSpace,
     pub pixel: PixelSize,
-    /// The labels of the classes to work on.
-    pub taken: Vec<u16>,
+    /// The labels of the selected classes.
+    pub selected: Vec<u16>,
     pub options: &'a ProductOptions,
 }
 
@@ -31,7 +30,7 @@ impl ClassProduct<'_> {
         Names::new(&self.source)
     }
 
-    /// A class as a clean mask. Areas and lengths are what the recipe takes where the options say nothing.
+    /// The cleaned mask of a class. Areas (m²) and the closing radius (m) are the recipe's defaults for unset options.
     pub fn mask(&self, class: u16, min_area: f64, max_hole: f64, closing: f64) -> Result<BitGrid> {
         let size = self.source.size;
         let mut mask = BitGrid::new(size.width, size.height);
@@ -54,12 +53,12 @@ impl ClassProduct<'_> {
         Ok(mask)
     }
 
-    /// Fills small holes, then drops small parts: measured where they lie. Areas are what the recipe takes where the options
-    /// say nothing.
+    /// Fills small holes, then removes small parts, by their area on the ground. `min_area` and `max_hole` (m²) are the recipe's
+    /// defaults for unset options.
     pub fn clean(&self, mask: &mut BitGrid, min_area: f64, max_hole: f64) {
         let ground = &self.source.placement.ground;
         let area = |region: &LabelRegion| {
-            // Whatever is near a threshold is small enough for one pixel to stand for all.
+            // Regions near a threshold are so small that one pixel's area represents all.
             let corner = region.parts.first().and_then(|part| part.outer.first()).map_or((0, 0), |at| (at.col, at.row));
             region.pixels as f64 * ground.pixel_area(f64::from(corner.0), f64::from(corner.1))
         };
@@ -74,13 +73,13 @@ impl ClassProduct<'_> {
         }
     }
 
-    /// How many pixels in the middle of the raster make the largest hole that is filled.
+    /// The largest hole that is filled, in pixels of the middle of the raster.
     pub fn largest_hole(&self, max_hole: f64) -> u64 {
         let pixel = self.source.placement.ground.middle_pixel_area();
         (self.options.max_hole.unwrap_or(max_hole) / pixel * (1.0 + ROUNDING)) as u64
     }
 
-    /// The regions of a mask with the scores of `class`, and every row as the sweep sees it.
+    /// Traces the regions of a mask, with the scores of `class`; `each_row` receives every row of labels before it is traced.
     pub fn regions(
         &self,
         mask: &BitGrid,
@@ -106,19 +105,20 @@ impl ClassProduct<'_> {
         Ok(())
     }
 
+    /// Creates the output of polygons.
     pub fn polygons(&self, out: &Path, multi: bool, extra: &[Field]) -> Result<PolygonOutput<'_>> {
         let names = self.names();
-        let others = names.labels().filter(|label| !self.taken.contains(label));
+        let others = names.labels().filter(|label| !self.selected.contains(label));
         let skip: Vec<i64> = others.map(|label| names.value(label)).collect();
         let layers = if self.options.layer_per_class { Layers::PerClass { skip: &skip } } else { Layers::One };
         PolygonOutput::create(&self.source, &self.place, names, out, layers, multi, self.scores.is_some(), extra)
     }
 }
 
-/// What the measuring of an area may add or take away without a word.
+/// Relative tolerance of area thresholds for rounding errors.
 const ROUNDING: f64 = 1e-9;
 
-/// How many pixels in the middle of a raster an area in m² takes.
+/// An area in m² as a number of pixels in the middle of the raster, rounded up.
 pub fn pixels(area: f64, ground: &PixelGround) -> u64 {
     (area / ground.middle_pixel_area() * (1.0 - ROUNDING)).ceil().max(0.0) as u64
 }

@@ -1,32 +1,27 @@
-//! Polygons that share their borders: every border is kept once, as an arc between nodes, and simplified once.
+//! A coverage: polygons that share their borders. Each border is stored once, as an arc between nodes, and simplified once.
 //!
-//! A node is a lattice corner where three or more regions meet, or where a border turns on the
-//! frame of the map. Nodes never move. A ring met
-//! by the sweep is cut at its nodes, and each piece is matched with the same piece as its neighbour walked it.
+//! A node is a lattice corner where three or more regions meet, or where a border turns on the frame of the map. Nodes never
+//! move. Each traced ring is split at its nodes, and each piece is matched with the same arc of the neighbouring region.
+//!
+//! This is our own code because GEOS simplifies coverages only from version 3.12 on (GDAL from 3.11 on), and only with all polygons
+//! in memory; here borders are collected row by row. With that GEOS as the oldest supported version, `GEOSCoverageSimplifyVW`
+//! could replace this module and `simplify`.
 
 use std::collections::HashMap;
 
 use super::bits::BitGrid;
-use super::shape::{Confidence, Corner, LabelRegion, LatticePolygon};
+use super::shape::{Confidence, Corner, LabelRegion, LatticePolygon, PixelSize};
+use super::simplify::{self, Positions};
 
-/// Ground lengths that simplification works in.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PixelSize {
-    /// Metres of a step to the next column.
-    pub width: f64,
-    /// Metres of a step to the next row.
-    pub height: f64,
-}
-
-/// A region as pieces of the common borders.
+/// A region as arcs of the common borders.
 struct Face {
     label: u16,
     confidence: Option<Confidence>,
-    /// Polygons of rings of arcs; `(arc, walked backwards)`.
+    /// Polygons of rings of arcs: `(arc, reversed)`.
     parts: Vec<Vec<Vec<(u32, bool)>>>,
 }
 
-/// A region after simplification: polygons of rings of positions in pixels, inside on the left with row 0 on top.
+/// A simplified region: polygons of rings of positions in pixels, inside on the left with row 0 on top.
 pub struct SmoothRegion {
     pub label: u16,
     pub confidence: Option<Confidence>,
@@ -40,12 +35,12 @@ pub struct Coverage {
     row: usize,
     /// Corners of all arcs, end to end.
     corners: Vec<Corner>,
-    /// Where each arc begins in `corners`; one more at the end.
+    /// Start of each arc in `corners`, and the end of the last.
     starts: Vec<usize>,
-    /// Arcs that only one side has walked so far, by their end and the direction back into them.
+    /// Arcs known from one side only, by their end corner and the direction back along them.
     open: HashMap<(Corner, u8), u32>,
     faces: Vec<Face>,
-    waiting: Vec<LabelRegion>,
+    deferred: Vec<LabelRegion>,
 }
 
 const OUTSIDE: u32 = u32::MAX;
@@ -60,11 +55,11 @@ impl Coverage {
             starts: vec![0],
             open: HashMap::new(),
             faces: Vec::new(),
-            waiting: Vec::new(),
+            deferred: Vec::new(),
         }
     }
 
-    /// Must see every row before the sweep does.
+    /// Takes the next row of labels; call it before the row is traced.
     pub fn row(&mut self, labels: &[u16], skipped: impl Fn(u16) -> bool) {
         let below: Vec<u32> =
             labels.iter().map(|&label| if skipped(label) { OUTSIDE } else { u32::from(label) }).collect();
@@ -73,18 +68,18 @@ impl Coverage {
         self.row += 1;
     }
 
-    /// After the last row.
+    /// Completes the coverage; call it after the last row.
     pub fn end(&mut self) {
         let below = vec![OUTSIDE; self.row_above.len()];
         self.mark_nodes(&below);
-        for region in std::mem::take(&mut self.waiting) {
+        for region in std::mem::take(&mut self.deferred) {
             self.region(region);
         }
     }
 
-    /// Takes a region that the sweep closed with the row just seen; regions of the last row wait for `end`.
-    pub fn later(&mut self, region: LabelRegion) {
-        if self.row == self.nodes.height() - 1 { self.waiting.push(region) } else { self.region(region) }
+    /// Takes a region that tracing completed with the current row; regions of the last row are deferred to `end`.
+    pub fn region_of_row(&mut self, region: LabelRegion) {
+        if self.row == self.nodes.height() - 1 { self.deferred.push(region) } else { self.region(region) }
     }
 
     fn mark_nodes(&mut self, below: &[u32]) {
@@ -102,7 +97,7 @@ impl Coverage {
         }
     }
 
-    /// Takes a finished region.
+    /// Takes a completed region.
     pub fn region(&mut self, region: LabelRegion) {
         let parts = region.parts.iter().map(|part| self.part(part)).collect();
         self.faces.push(Face { label: region.label, confidence: region.confidence, parts });
@@ -127,7 +122,7 @@ impl Coverage {
         }
         let begin = match stations.iter().position(|&(_, node)| node) {
             Some(node) => node,
-            // An island: both of its rings must start at the same corner.
+            // An island without nodes: the rings on both sides must start at the same corner.
             None => {
                 (0..stations.len()).min_by_key(|&index| (stations[index].0.row, stations[index].0.col)).unwrap_or(0)
             }
@@ -163,27 +158,28 @@ impl Coverage {
         self.nodes.get(corner.col as usize, corner.row as usize)
     }
 
-    /// Simplifies all borders, and hands out the regions.
+    /// Simplifies all borders. `tolerance` in metres, `pixel` the pixel size at a corner.
     pub fn finish(self, pixel: impl Fn(Corner) -> PixelSize, tolerance: f64, smooth: bool) -> Simplified {
         let Self { nodes, corners, starts, faces, .. } = self;
         let mut live = nodes;
         for &corner in &corners {
             live.set(corner.col as usize, corner.row as usize, true);
         }
-        let arcs = super::simplify::simplify(&corners, &starts, &mut live, pixel, tolerance);
+        let arcs = simplify::simplify(&corners, &starts, &mut live, pixel, tolerance);
         drop((corners, starts));
-        let arcs = if smooth { super::simplify::smooth(&arcs, &live) } else { arcs.into_positions() };
+        let arcs = if smooth { simplify::smooth(&arcs, &live) } else { arcs.into_positions() };
         Simplified { arcs, faces }
     }
 }
 
-/// Simplified borders and the faces between them.
+/// Simplified borders and the regions between them.
 pub struct Simplified {
-    arcs: super::simplify::Positions,
+    arcs: Positions,
     faces: Vec<Face>,
 }
 
 impl Simplified {
+    /// The regions in the order in which they were completed.
     pub fn regions(self) -> impl Iterator<Item = SmoothRegion> {
         let Self { arcs, faces } = self;
         faces.into_iter().map(move |face| SmoothRegion {

@@ -1,37 +1,38 @@
-//! The few calls of GDAL that its Rust crate does not wrap.
+//! The functions of GDAL that its Rust crate does not wrap.
 
-#![expect(unsafe_code, reason = "calls to GDAL that its crate does not wrap")]
+#![expect(unsafe_code, reason = "functions of GDAL that its crate does not wrap")]
 
 use std::ffi::CStr;
-use std::sync::Arc;
 
 use gdal::Dataset;
 use gdal::raster::RasterBand;
 use gdal::spatial_ref::SpatialRef;
 use gdal::vector::{Geometry, Layer, LayerAccess};
 
-/// Lets go of the blocks that GDAL keeps of a raster that is read once, from top to bottom.
+use super::feature::{Feature, Value};
+
+/// Frees the blocks that GDAL caches of a dataset.
 pub fn drop_cache(dataset: &Dataset) {
-    // SAFETY: the handle is valid while `dataset` is borrowed; flushing a dataset that was opened to be read writes nothing.
+    // SAFETY: the handle is valid while `dataset` is borrowed; flushing a read-only dataset writes nothing.
     unsafe {
         gdal_sys::GDALFlushCache(dataset.c_dataset());
     }
 }
 
-/// Calls GDAL to read pixels. What fails without saying so by its result (a part of the file's table of blocks that does not come
-/// reads as blocks that are not there) is an error as well.
+/// Runs a read and also returns errors that GDAL reports without a failing result, such as an unreadable part of the block
+/// index, whose blocks would read as empty.
 pub fn read_whole<T>(read: impl FnOnce() -> gdal::errors::Result<T>) -> gdal::errors::Result<T> {
-    // SAFETY: the call takes nothing and changes what GDAL keeps for this thread.
+    // SAFETY: the function has no arguments and resets the error state of this thread.
     unsafe { gdal_sys::CPLErrorReset() };
     let value = read()?;
-    // SAFETY: the call takes nothing and gives a number that GDAL keeps for this thread.
+    // SAFETY: the function has no arguments and returns the error class of this thread.
     if unsafe { gdal_sys::CPLGetLastErrorType() } == gdal_sys::CPLErr::CE_Failure {
         return Err(gdal::errors::GdalError::BadArgument(last_error()));
     }
     Ok(value)
 }
 
-/// Replaces regions of fewer than `pixels` pixels by the label of their largest neighbour, from one band to another.
+/// Replaces regions of fewer than `pixels` pixels by the label of their largest neighbour; reads `from`, writes `to`.
 pub fn sieve(from: &RasterBand<'_>, to: &RasterBand<'_>, pixels: i32, eight: bool) -> Result<(), String> {
     // SAFETY: both bands are valid while borrowed; no options and no progress function are given, which GDAL allows.
     let done = unsafe {
@@ -65,8 +66,7 @@ pub fn projjson(srs: &SpatialRef) -> Result<String, String> {
     }
 }
 
-/// The polygons that lines enclose which are cut wherever they meet, as well-known binary; lines that lead nowhere enclose
-/// none. `None`: GEOS refused.
+/// The polygons enclosed by noded lines, as well-known binary; dangling lines are ignored. `None` where GEOS fails.
 pub fn faces(lines: &Geometry) -> Option<Vec<Vec<u8>>> {
     // SAFETY: the handle is valid while `lines` is borrowed; the collection that comes back is ours and destroyed here; each
     // buffer has the size that GDAL asks for.
@@ -89,43 +89,26 @@ pub fn faces(lines: &Geometry) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// One attribute of a feature, in the order of its layer's fields.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    Integer(i64),
-    Real(f64),
-    Text(Arc<CStr>),
-    Missing,
-}
-
-/// A feature on its way to a file.
-#[derive(Clone, Debug)]
-pub struct Feature {
-    /// Index of the layer among those the file was created with.
-    pub layer: usize,
-    /// Well-known binary, little-endian.
-    pub wkb: Vec<u8>,
-    pub values: Vec<Value>,
-}
-
-/// Appends features to a layer and reports each one's number and box (west, east, south, north); the error is GDAL's own
-/// sentence.
+/// Appends features to a layer and reports the ID and the bounding box (west, east, south, north) of each.
+///
+/// # Errors
+/// The message of GDAL.
 pub fn append(
     layer: &Layer<'_>,
     features: impl Iterator<Item = Feature>,
     mut report: impl FnMut(i64, [f64; 4]),
 ) -> Result<(), String> {
-    // SAFETY: the layer and its definition live as long as `layer`; a feature is destroyed on every way out; the geometry
-    // made from the bytes is handed over to the feature, which then owns it (also where GDAL refuses it: it destroys it).
+    // SAFETY: the layer and its definition live as long as `layer`; a feature is destroyed on every path; the feature
+    // takes ownership of the geometry (GDAL destroys it also where it rejects it).
     unsafe {
         let definition = gdal_sys::OGR_L_GetLayerDefn(layer.c_layer());
         for feature in features {
             let mut geometry = std::ptr::null_mut();
             let size = i32::try_from(feature.wkb.len())
-                .map_err(|_| format!("a geometry takes {} bytes, GDAL holds up to 2 GiB", feature.wkb.len()))?;
-            let made =
+                .map_err(|_| format!("a geometry has {} bytes, the limit of GDAL is 2 GiB", feature.wkb.len()))?;
+            let created =
                 gdal_sys::OGR_G_CreateFromWkb(feature.wkb.as_ptr().cast(), std::ptr::null_mut(), &mut geometry, size);
-            if made != gdal_sys::OGRErr::OGRERR_NONE {
+            if created != gdal_sys::OGRErr::OGRERR_NONE {
                 return Err(last_error());
             }
             drop(feature.wkb);
@@ -154,7 +137,7 @@ pub fn append(
 }
 
 fn last_error() -> String {
-    // SAFETY: GDAL keeps the text of a thread's last error until the next call; it is copied at once.
+    // SAFETY: the text of the last error is valid until the next call on this thread; it is copied here.
     let text = unsafe { CStr::from_ptr(gdal_sys::CPLGetLastErrorMsg()).to_string_lossy().into_owned() };
-    if text.is_empty() { "GDAL gave no reason".into() } else { text }
+    if text.is_empty() { "GDAL reported no reason".into() } else { text }
 }

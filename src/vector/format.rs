@@ -1,9 +1,10 @@
-//! Which vector format a file name asks for, and what that format can hold.
+//! The vector formats, chosen by the extension of the output.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// A vector format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     GeoPackage,
@@ -29,6 +30,10 @@ const EXTENSIONS: &[(&str, Format)] = &[
 ];
 
 impl Format {
+    /// The format of a path's extension, in upper or lower case.
+    ///
+    /// # Errors
+    /// An unknown extension; the message lists the known ones.
     pub fn of(path: &Path) -> Result<Self> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let known = EXTENSIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(extension));
@@ -36,11 +41,11 @@ impl Format {
             let allowed: Vec<_> = EXTENSIONS.iter().map(|(name, _)| format!(".{name}")).collect();
             let found = if extension.is_empty() { "no extension".into() } else { format!("extension .{extension}") };
             Error::input(format!("{} has {found}, polygons can be written as {}", path.display(), allowed.join(", ")))
-                .with_hint("Take .gpkg unless something else is needed: it has no limits that matter here.")
+                .with_hint("Use .gpkg unless another program needs a different format.")
         })
     }
 
-    /// GDAL's name of the driver.
+    /// The short name of GDAL's driver.
     pub fn driver(self) -> &'static str {
         match self {
             Self::GeoPackage => "GPKG",
@@ -52,15 +57,21 @@ impl Format {
         }
     }
 
-    /// Whether one file holds several layers.
+    /// Whether a file can have several layers.
     pub fn has_layers(self) -> bool {
         self == Self::GeoPackage
     }
 
-    /// RFC 7946 allows WGS 84 only.
+    /// Whether RFC 7946 applies, which allows only WGS 84.
     pub fn is_geojson(self) -> bool {
         matches!(self, Self::GeoJson | Self::GeoJsonSeq)
     }
+}
+
+/// The path `NAME_suffix.extension` beside `NAME.…`, for a further file of the same output.
+pub fn sibling(out: &Path, suffix: &str, extension: &str) -> PathBuf {
+    let stem = out.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    out.with_file_name(format!("{stem}{suffix}.{extension}"))
 }
 
 #[cfg(test)]
@@ -68,12 +79,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_jobs_may_name_is_what_is_written() {
+    fn extensions_match_those_of_job_files() {
         assert_eq!(EXTENSIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>(), crate::scene::VECTOR_EXTENSIONS);
     }
 
     #[test]
-    fn the_extension_decides_and_an_unknown_one_lists_the_known() {
+    fn unknown_extension_lists_the_known_ones() {
         assert_eq!(Format::of(Path::new("a/b.GPKG")).unwrap(), Format::GeoPackage);
         assert_eq!(Format::of(Path::new("b.ndjson")).unwrap(), Format::GeoJsonSeq);
         let error = Format::of(Path::new("b.kml")).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! GeoPackages that are there already: what they hold, whether somebody works on them, and a copy to add layers to.
+//! Existing GeoPackages: their layers, whether another program uses them, and copies to which layers are added.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -11,64 +11,64 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 use crate::error::{Context, Error, Result};
 use crate::hash::Pieces;
 
-/// With this every SQLite database begins.
+/// The first bytes of every SQLite database.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// What a GeoPackage holds.
+/// The layers and tables of a GeoPackage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GeoPackage {
-    /// Vector layers and registered tables of attributes.
+    /// Vector layers and registered attribute tables.
     pub layers: Vec<String>,
-    /// All tables and views, those of layers among them.
+    /// All tables and views, including those of layers.
     tables: Vec<String>,
 }
 
 impl GeoPackage {
-    /// Reads the names of what is in a file.
+    /// Reads the names of the layers and tables of a file.
     ///
     /// # Errors
-    /// The file is no database, no GeoPackage, or locked by another program.
+    /// The file is not a database, not a GeoPackage, or locked by another program.
     pub fn read(path: &Path) -> Result<Self> {
         let dataset = match open(path, false) {
             Ok(dataset) => dataset,
-            // GDAL opens one without layers only to write to it.
+            // GDAL opens a GeoPackage without layers only for update.
             Err(error) if error.hint().is_none() && is_marked(path) => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
         let texts =
             |query: &str| texts(&dataset, query).input(|| format!("cannot read the tables of {}", path.display()));
-        // GDAL shows tables of other programs as layers too.
+        // GDAL also lists unregistered tables as layers.
         let layers =
             texts("SELECT table_name FROM gpkg_contents WHERE data_type IN ('features', 'attributes', 'aspatial')")?;
         Ok(Self { layers, tables: texts("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")? })
     }
 
-    /// The layer of this name as it is written there: SQLite makes no difference between upper and lower case.
+    /// The name of a layer in the file's own case: names in SQLite are case-insensitive.
     pub fn layer(&self, name: &str) -> Option<&str> {
         self.layers.iter().map(String::as_str).find(|layer| layer.eq_ignore_ascii_case(name))
     }
 
-    /// A table or view of this name that is no layer.
+    /// A table or view of this name that is not a layer.
     pub fn table(&self, name: &str) -> Option<&str> {
         let table = self.tables.iter().map(String::as_str).find(|table| table.eq_ignore_ascii_case(name))?;
         self.layer(name).is_none().then_some(table)
     }
 }
 
-/// Whether a file is an SQLite database at all.
+/// Whether a file is an SQLite database.
 pub fn is_database(path: &Path) -> bool {
     let mut magic = [0; 16];
     File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *MAGIC
 }
 
-/// Whether a database says of itself that it is a GeoPackage: by its application ID, at byte 68.
+/// Whether the application ID of a database, at byte 68, is that of a GeoPackage.
 fn is_marked(path: &Path) -> bool {
     let mut header = [0; 72];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
     read.is_ok() && (header.ends_with(b"GPKG") || header.ends_with(b"GP10") || header.ends_with(b"GP11"))
 }
 
-/// The file by which SQLite shows that another program has a database open, or that a crash has left it with changes that
+/// The journal file of SQLite that exists while another program has the database open, or after a crash left changes that
 /// are not in the database yet.
 pub fn in_use(path: &Path) -> Option<PathBuf> {
     let beside = |suffix: &str| {
@@ -77,7 +77,7 @@ pub fn in_use(path: &Path) -> Option<PathBuf> {
         PathBuf::from(name)
     };
     let [wal, shm, journal] = ["-wal", "-shm", "-journal"].map(beside);
-    // A rollback journal that is kept for later use has an empty header.
+    // A rollback journal that is kept for reuse has an empty header.
     let hot = |path: &PathBuf| {
         let mut header = [0; 8];
         File::open(path).is_ok_and(|mut file| file.read_exact(&mut header).is_ok() && header != [0; 8])
@@ -85,11 +85,11 @@ pub fn in_use(path: &Path) -> Option<PathBuf> {
     [wal, shm].into_iter().find(|path| path.exists()).or_else(|| Some(journal).filter(hot))
 }
 
-/// A hash over all that a layer holds: its fields, and of each feature the number, the geometry and the values. Two files
-/// whose layers hold the same have the same hash, however their pages lie.
+/// A hash of a layer's content: its fields, and ID, geometry and attributes of each feature. Independent of the layout of the
+/// database.
 ///
 /// # Errors
-/// There is no such layer, or it cannot be read.
+/// The layer does not exist or cannot be read.
 pub fn digest(path: &Path, layer: &str) -> Result<String> {
     let cannot = || format!("cannot read the layer {layer:?} of {}", path.display());
     let dataset = open(path, false)?;
@@ -109,26 +109,26 @@ pub fn digest(path: &Path, layer: &str) -> Result<String> {
             None => pieces.add("none"),
         }
         for index in 0..fields.len() {
-            // Shortest digits that read back as the same number.
+            // The shortest digits that identify a number.
             pieces.add(format!("{:?}", feature.field(index).ok()));
         }
     }
     Ok(pieces.finish())
 }
 
-/// Features of a layer.
+/// The number of features of a layer; `None` where it cannot be read.
 pub fn count(path: &Path, layer: &str) -> Option<u64> {
     Some(open(path, false).ok()?.layer_by_name(layer).ok()?.feature_count())
 }
 
-/// Copies a GeoPackage to `to` without these layers; nobody writes to the original meanwhile.
+/// Copies a GeoPackage to `to` without these layers, under a read lock.
 ///
 /// # Errors
-/// Another program writes to it; the disk is full.
+/// Another program is writing to it; the copy fails.
 pub fn copy_without(from: &Path, to: &Path, layers: &[String]) -> Result<()> {
     {
         let dataset = open(from, false)?;
-        // A transaction that has read holds SQLite's shared lock until it ends.
+        // A read transaction holds SQLite's shared lock until it ends.
         run(&dataset, "BEGIN").input(|| format!("cannot read {}", from.display()))?;
         texts(&dataset, "SELECT name FROM sqlite_master").input(|| format!("cannot read {}", from.display()))?;
         fs::copy(from, to).input(|| format!("cannot copy {} to add layers to it", from.display()))?;
@@ -137,7 +137,7 @@ pub fn copy_without(from: &Path, to: &Path, layers: &[String]) -> Result<()> {
     let cannot = || format!("cannot add layers to {}", from.display());
     let mut dataset = open(to, true)?;
     for layer in layers {
-        let index = dataset.layers().position(|there| there.name().eq_ignore_ascii_case(layer));
+        let index = dataset.layers().position(|layer_there| layer_there.name().eq_ignore_ascii_case(layer));
         if let Some(index) = index {
             dataset
                 .delete_layer(index)
@@ -148,26 +148,29 @@ pub fn copy_without(from: &Path, to: &Path, layers: &[String]) -> Result<()> {
 }
 
 /// Opens an existing GeoPackage.
+///
+/// # Errors
+/// The file is not an SQLite database, not a GeoPackage, or locked.
 pub fn open(path: &Path, update: bool) -> Result<Dataset> {
     if !is_database(path) {
-        return Err(Error::input(format!("{} is no GeoPackage: SQLite did not write it", path.display())));
+        return Err(Error::input(format!("{} is not a GeoPackage: it is not an SQLite database", path.display())));
     }
     let access = if update { GdalOpenFlags::GDAL_OF_UPDATE } else { GdalOpenFlags::GDAL_OF_READONLY };
     let open_flags = access | GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR;
-    // A GeoPackage of rasters alone opens as vectors only to be written to.
+    // A GeoPackage with rasters only opens in vector mode only for update.
     let flags = if update { open_flags } else { open_flags | GdalOpenFlags::GDAL_OF_RASTER };
     let options = DatasetOptions { open_flags: flags, allowed_drivers: Some(&["GPKG"]), ..Default::default() };
     Dataset::open_ex(path, options).map_err(|cause| {
-        let said = cause.to_string();
+        let message = cause.to_string();
         let error = Error::input(format!("{} cannot be read as a GeoPackage", path.display())).with_source(cause);
-        if said.contains("locked") {
-            return error.with_hint("Another program writes to it: close it there first.");
+        if message.contains("locked") {
+            return error.with_hint("Another program has locked it: close it there first.");
         }
         error
     })
 }
 
-/// The first value of each row.
+/// The first column of a query's result.
 fn texts(dataset: &Dataset, query: &str) -> gdal::errors::Result<Vec<String>> {
     let mut texts = Vec::new();
     if let Some(mut found) = dataset.execute_sql(query, None, Dialect::DEFAULT)? {

@@ -1,5 +1,8 @@
-//! GeoParquet 1.1, which few builds of GDAL can write: rows in groups, the box of each row beside its geometry, so that
-//! readers can skip what they need not, and the `geo` metadata at the end.
+//! GeoParquet 1.1: rows in groups, a bounding box per row so that readers can skip groups, and the `geo` metadata.
+//!
+//! This is our own writer on the `parquet` crate because GDAL writes GeoParquet only if it was built with Arrow, which
+//! the packages of Debian and Ubuntu are not, and writes the bounding boxes only from version 3.9 on. When such builds are
+//! common, `ogr` can write this format too.
 
 use std::fs::File;
 use std::path::Path;
@@ -15,16 +18,15 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 use serde_json::{Value as Json, json};
 
-use super::ffi::{self, Feature, Value};
-use super::wkb;
-use super::write::{FieldKind, GeometryKind, LayerSpec};
+use super::feature::{Feature, FieldKind, GeometryKind, LayerSpec, Value};
+use super::{ffi, wkb};
 use crate::error::{Context, Error, Result};
 
 const GEOMETRY: &str = "geometry";
 const BOX: &str = "bbox";
 const SIDES: [&str; 4] = ["xmin", "ymin", "xmax", "ymax"];
 
-/// Rows of a group, and bytes of geometry after which it is full whatever its rows: both are held in memory.
+/// Limits of a row group, which is kept in memory: rows, and bytes of geometry.
 const GROUP: usize = 65_536;
 const GROUP_BYTES: usize = 32 << 20;
 
@@ -39,7 +41,7 @@ pub struct GeoParquet {
     rows: Vec<Feature>,
     bytes: usize,
     bounds: Option<[f64; 4]>,
-    /// What the user calls the file.
+    /// The user's path, for messages.
     name: String,
 }
 
@@ -49,19 +51,19 @@ impl GeoParquet {
             Some(wkt) => projjson(wkt)?,
             None => Json::Null,
         };
-        let schema = schema(layer).internal(|| format!("{name} cannot have the fields of its layer"))?;
+        let schema = schema(layer).internal(|| format!("the fields of {name} do not make a Parquet schema"))?;
         let column = ColumnPath::from(GEOMETRY);
         let properties = WriterProperties::builder()
             .set_created_by(format!("segearth {}", env!("CARGO_PKG_VERSION")))
             .set_compression(Compression::SNAPPY)
-            // No two geometries are the same, and the least of them by its bytes says nothing.
+            // Geometries do not repeat, and their byte order is meaningless.
             .set_column_dictionary_enabled(column.clone(), false)
             .set_column_statistics_enabled(column, EnabledStatistics::None)
             .build();
         let writer = File::create(path)
             .map_err(ParquetError::from)
             .and_then(|file| SerializedFileWriter::new(file, schema, Arc::new(properties)))
-            .input(|| format!("cannot create {name} in its folder"))?;
+            .input(|| format!("cannot create {name}"))?;
         let (layer, name) = (layer.clone(), name.to_owned());
         Ok(Self { writer, layer, crs, rows: Vec::new(), bytes: 0, bounds: None, name })
     }
@@ -71,7 +73,7 @@ impl GeoParquet {
             self.bytes += feature.wkb.len();
             self.rows.push(feature);
             if self.rows.len() >= GROUP || self.bytes >= GROUP_BYTES {
-                self.group()?;
+                self.write_group()?;
             }
         }
         Ok(())
@@ -79,7 +81,7 @@ impl GeoParquet {
 
     pub fn finish(mut self) -> Result<()> {
         if !self.rows.is_empty() {
-            self.group()?;
+            self.write_group()?;
         }
         let geo = self.metadata().to_string();
         self.writer.append_key_value_metadata(KeyValue::new("geo".to_owned(), geo));
@@ -88,8 +90,8 @@ impl GeoParquet {
         Ok(())
     }
 
-    /// Writes the rows that are held as one group.
-    fn group(&mut self) -> Result<()> {
+    /// Writes the buffered rows as one group.
+    fn write_group(&mut self) -> Result<()> {
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
         let mut boxes = Vec::with_capacity(rows.len());
@@ -117,7 +119,7 @@ impl GeoParquet {
         written
             .map(drop)
             .input(|| format!("cannot write to {name}"))
-            .map_err(|error| error.with_hint("Check the space left on the disk."))
+            .map_err(|error| error.with_hint("Check the free disk space."))
     }
 
     fn metadata(&self) -> Json {
@@ -139,16 +141,16 @@ impl GeoParquet {
 }
 
 fn projjson(wkt: &str) -> Result<Json> {
-    let srs = SpatialRef::from_definition(wkt).input(|| "the CRS is not understood".into())?;
+    let srs = SpatialRef::from_definition(wkt).input(|| "cannot parse the CRS".into())?;
     let text = ffi::projjson(&srs).map_err(|text| {
-        Error::input("the CRS cannot be written as GeoParquet wants it, in PROJJSON")
+        Error::input("the CRS has no PROJJSON form, which GeoParquet requires")
             .with_source(text)
-            .with_hint("Give a common one with --t-srs, or write a .gpkg or .fgb.")
+            .with_hint("Choose another CRS with --t-srs, or write a .gpkg or .fgb.")
     })?;
-    serde_json::from_str(&text).internal(|| "PROJ's JSON is none".into())
+    serde_json::from_str(&text).internal(|| "PROJ returned invalid JSON".into())
 }
 
-/// Attributes, geometry, box: the columns in the order in which a group is written.
+/// The columns in the order in which a group writes them: attributes, geometry, bounding box.
 fn schema(layer: &LayerSpec) -> Parquet<TypePtr> {
     let mut fields = Vec::new();
     for field in &layer.fields {
@@ -170,7 +172,7 @@ fn schema(layer: &LayerSpec) -> Parquet<TypePtr> {
     Type::group_type_builder("schema").with_fields(fields).build().map(Arc::new)
 }
 
-/// One attribute of all rows of a group.
+/// Writes one attribute of all rows of a group.
 fn attribute<'a>(
     group: &mut SerializedRowGroupWriter<'_, File>,
     kind: FieldKind,
@@ -178,20 +180,20 @@ fn attribute<'a>(
 ) -> Parquet<()> {
     let values: Vec<Option<&Value>> = values.map(|value| value.filter(|value| **value != Value::Missing)).collect();
     let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
-    let there = values.into_iter().flatten();
+    let present = values.into_iter().flatten();
     match kind {
         FieldKind::Integer => {
             let numbers: Vec<i64> =
-                there.map(|value| if let Value::Integer(number) = value { *number } else { 0 }).collect();
+                present.map(|value| if let Value::Integer(number) = value { *number } else { 0 }).collect();
             column::<Int64Type>(group, &numbers, Some(&levels))
         }
         FieldKind::Real => {
             let numbers: Vec<f64> =
-                there.map(|value| if let Value::Real(number) = value { *number } else { f64::NAN }).collect();
+                present.map(|value| if let Value::Real(number) = value { *number } else { f64::NAN }).collect();
             column::<DoubleType>(group, &numbers, Some(&levels))
         }
         FieldKind::Text => {
-            let texts: Vec<ByteArray> = there
+            let texts: Vec<ByteArray> = present
                 .map(|value| match value {
                     Value::Text(text) => ByteArray::from(text.to_string_lossy().as_ref()),
                     _ => ByteArray::from(""),
@@ -202,7 +204,7 @@ fn attribute<'a>(
     }
 }
 
-/// The next column of a group; `levels`: 1 for each row that has a value.
+/// Writes the next column of a group; `levels`: 1 for each row with a value, 0 without.
 fn column<T: DataType>(
     group: &mut SerializedRowGroupWriter<'_, File>,
     values: &[T::T],
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_say_where_on_earth_it_is() {
+    fn metadata_has_crs_and_bounding_box() {
         let scene = Scene::utm(&LABELS, 4);
         let out = scene.path("a.parquet");
         polygonize(&scene.labels, None, &[], &[0], &out, &Options::default()).unwrap();
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_scores_are_null_and_others_stand_in_their_rows() {
+    fn missing_scores_are_null() {
         let scene = Scene::utm(&LABELS, 4);
         let scores = scene.scores(&[[0.25; 12], [0.5; 12]].concat(), 2);
         let out = scene.path("a.parquet");
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn many_rows_are_several_groups_and_none_is_a_file_too() {
+    fn rows_fill_several_groups_and_empty_file_has_none() {
         // A chessboard of 400 × 400 pixels.
         let labels: Vec<u16> = (0..160_000u32).map(|at| 1 + ((at % 400 + at / 400) % 2) as u16).collect();
         let scene = Scene::utm(&labels, 400);

@@ -1,4 +1,4 @@
-//! A whole label map as polygons that share their borders.
+//! The land-cover recipe: a whole label map as polygons with shared, simplified borders.
 
 use std::path::Path;
 
@@ -11,18 +11,18 @@ use super::source::{LabelSource, ScoreSource};
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
 
-/// What happens to the borders.
+/// Options of the land-cover recipe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LandcoverOptions {
-    /// Farthest that a corner of the old border may lie from the new one, in metres. `None`: one pixel; 0 keeps all.
+    /// Largest distance of an original corner from the simplified border, in metres. `None`: one pixel; 0: no simplification.
     pub tolerance: Option<f64>,
-    /// Rounds what is left of the corners.
+    /// Rounds the remaining corners.
     pub smooth: bool,
     pub target_crs: Option<String>,
     pub layer_per_class: bool,
 }
 
-/// Writes a label map as a coverage: neighbours keep one border between them, also after simplifying.
+/// Writes a label map as a coverage: neighbours share one border, also after simplification.
 ///
 /// # Errors
 /// As `polygonize`.
@@ -73,7 +73,8 @@ pub fn landcover(
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::coverage::{PixelSize, SmoothRegion};
+    use super::super::coverage::SmoothRegion;
+    use super::super::shape::PixelSize;
     use super::super::testing::{Scene, blobs, read_back};
     use super::*;
     use proptest::prelude::*;
@@ -100,8 +101,8 @@ mod tests {
         -pairs.map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>()
     }
 
-    /// Every edge is walked once on each side, but for the outline of the whole; all polygons are valid by GEOS; the areas
-    /// add up. Together: no gap and no overlap.
+    /// Asserts that there is no gap and no overlap: no edge occurs twice in one direction, all polygons are valid by GEOS, and
+    /// their areas add up to the whole.
     fn assert_coverage(regions: &[SmoothRegion], valid_pixels: usize, exact: bool) {
         let mut edges: HashMap<[u64; 4], i32> = HashMap::new();
         let mut sum = 0.0;
@@ -118,7 +119,7 @@ mod tests {
             let geometry = gdal::vector::Geometry::from_wkb(&super::super::wkb::polygon_wkb(&parts, false)).unwrap();
             assert!(geometry.is_valid(), "{}", geometry.wkt().unwrap());
         }
-        assert!(edges.values().all(|&count| count == 1), "an edge is walked twice in one direction");
+        assert!(edges.values().all(|&count| count == 1), "an edge occurs twice in one direction");
         let error = (sum - valid_pixels as f64).abs() / valid_pixels as f64;
         assert!(error < if exact { 1e-12 } else { 0.02 }, "{sum} for {valid_pixels} pixels");
     }
@@ -126,7 +127,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
         #[test]
-        fn simplified_maps_stay_coverages(
+        fn simplified_map_is_a_coverage(
             width in 2usize..40, height in 2usize..40, kinds in 2u16..6, scale in 1usize..7, seed in any::<u64>(),
             tolerance in 0.3f64..6.0, smooth in any::<bool>(),
         ) {
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn corners_go_and_stay_within_the_tolerance() {
+    fn simplification_removes_most_corners() {
         let labels = blobs(300, 300, 5, 12, 7);
         let count = |regions: &[SmoothRegion]| {
             regions.iter().flat_map(|r| r.parts.iter().flatten()).map(Vec::len).sum::<usize>()
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn nodata_is_left_out_and_the_file_holds_what_the_summary_says() {
+    fn nodata_is_left_out_and_file_matches_summary() {
         let mut labels = blobs(60, 50, 4, 6, 3);
         labels[..600].fill(255);
         let scene = Scene::utm(&labels, 60);

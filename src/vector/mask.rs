@@ -1,4 +1,4 @@
-//! One class as a mask of bits, and what cleans it: opening, closing, small parts, small holes.
+//! Morphology on the mask of a class: opening, closing, removal of small parts, filling of small holes.
 
 use super::bits::BitGrid;
 use super::shape::{LabelRegion, LatticePolygon};
@@ -12,7 +12,7 @@ pub struct Disc {
 }
 
 impl Disc {
-    /// Half the disc's width `rows` above or below its middle.
+    /// Half the width of the disc `rows` above or below its centre.
     fn half_width(&self, rows: usize) -> usize {
         if rows == 0 {
             return self.cols as usize;
@@ -25,22 +25,23 @@ impl Disc {
         self.rows as usize
     }
 
-    fn is_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.cols < 1.0 && self.rows < 1.0
     }
 }
 
-/// Removes what is thinner than the disc. The outside counts as part of the mask, so that the frame cuts nothing.
+/// Morphological opening: removes parts thinner than the disc. Pixels outside the grid count as set, so that the frame does
+/// not erode the mask.
 pub fn open(mask: &mut BitGrid, disc: Disc) {
-    if !disc.is_nothing() {
+    if !disc.is_empty() {
         erode(mask, disc);
         dilate(mask, disc);
     }
 }
 
-/// Fills what is thinner than the disc.
+/// Morphological closing: fills gaps thinner than the disc.
 pub fn close(mask: &mut BitGrid, disc: Disc) {
-    if !disc.is_nothing() {
+    if !disc.is_empty() {
         dilate(mask, disc);
         erode(mask, disc);
     }
@@ -73,7 +74,7 @@ fn spread(row: &mut [u64], scratch: &mut [u64], distance: usize) {
     let mut left = distance;
     let mut reached = 0;
     while left > 0 {
-        // No gap opens, not even at the frame, where half of what has been reached is cut off.
+        // The shift is at most the reached width plus one, so that no gap opens, also at the frame.
         let shift = left.min(reached + 1).min(63);
         scratch.copy_from_slice(row);
         for index in 0..row.len() {
@@ -90,13 +91,13 @@ fn spread(row: &mut [u64], scratch: &mut [u64], distance: usize) {
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sizes {
-    /// Parts with fewer pixels go; 0 keeps all.
+    /// Parts with fewer pixels are removed; 0 keeps all.
     pub smallest_part: u64,
-    /// Holes with up to as many pixels are filled; 0 keeps all.
+    /// Holes of up to this many pixels are filled; 0 keeps all.
     pub largest_hole: u64,
 }
 
-/// Fills small holes, then drops small parts. What touches the frame is no hole.
+/// Fills small holes, then removes small parts. A region that touches the frame is not a hole.
 #[cfg(test)]
 pub fn clean(mask: &mut BitGrid, sizes: Sizes) {
     if sizes.largest_hole > 0 {
@@ -107,12 +108,12 @@ pub fn clean(mask: &mut BitGrid, sizes: Sizes) {
     }
 }
 
-/// Fills the holes that are small; what touches the frame is no hole.
+/// Fills the holes for which `is_small` holds. A region that touches the frame is not a hole.
 pub fn fill_holes(mask: &mut BitGrid, is_small: impl Fn(&LabelRegion) -> bool) {
     paint_regions(mask, false, |region, width, height| is_small(region) && !touches_frame(region, width, height));
 }
 
-/// Drops the parts that are small.
+/// Removes the parts for which `is_small` holds.
 pub fn drop_parts(mask: &mut BitGrid, is_small: impl Fn(&LabelRegion) -> bool) {
     paint_regions(mask, true, |region, _, _| is_small(region));
 }
@@ -124,7 +125,7 @@ fn touches_frame(region: &LabelRegion, width: usize, height: usize) -> bool {
     })
 }
 
-/// Inverts the regions of `kind` that are chosen.
+/// Inverts the regions of value `kind` for which `chosen(region, width, height)` holds.
 fn paint_regions(mask: &mut BitGrid, kind: bool, chosen: impl Fn(&LabelRegion, usize, usize) -> bool) {
     let (width, height) = (mask.width(), mask.height());
     let mut found: Vec<LabelRegion> = Vec::new();
@@ -137,7 +138,7 @@ fn paint_regions(mask: &mut BitGrid, kind: bool, chosen: impl Fn(&LabelRegion, u
                 found.push(region);
             }
         });
-        // A finished region lies above the row that was just read: painting it now disturbs nothing.
+        // A completed region lies above the current row: changing it does not affect the tracer.
         found.drain(..).for_each(|region| paint(mask, &region, !kind));
     }
     tracer.finish(&mut |region| {
@@ -196,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn dilation_is_what_its_definition_says(
+        fn dilation_matches_its_definition(
             width in 1usize..150, height in 1usize..20, seed in any::<u64>(), cols in 0.0f64..9.0, rows in 0.0f64..5.0,
         ) {
             let before = random(width, height, seed, 4);
@@ -217,7 +218,7 @@ mod tests {
         }
 
         #[test]
-        fn cleaning_leaves_no_small_part_and_no_small_hole(seed in any::<u64>(), part in 2u64..9, hole in 1u64..9) {
+        fn clean_mask_has_no_small_parts_or_holes(seed in any::<u64>(), part in 2u64..9, hole in 1u64..9) {
             let mut mask = random(40, 30, seed, 55);
             clean(&mut mask, Sizes { smallest_part: part, largest_hole: hole });
             regions(&mask, Connectedness::Four, |region| assert!(region.pixels >= part));
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_bridges_a_crack_and_opening_cuts_a_bridge() {
+    fn closing_fills_cracks_and_opening_cuts_bridges() {
         let mut mask = BitGrid::new(30, 12);
         (2..10).for_each(|row| {
             mask.fill(row, 2, 14, true);

@@ -1,13 +1,13 @@
-//! Label rasters to the vector products people keep: polygons, outlines, centre lines.
+//! Label rasters to vector products: polygons, building outlines, land cover, water, road centre lines.
 //!
 //! ```text
-//!  labels.tif ─► source ─► trace ─► shape::LabelRegion ─► place (CRS, WKB) ─► write ─► .gpkg .fgb .geojson .shp .parquet
-//!  scores.tif ─┘ (strips)  (sweep)                   measure (m², m)     (thread, staged, renamed)
+//!  labels.tif ─► source ─► trace ─► shape::LabelRegion ─► output_space (CRS) ─► write ─► .gpkg .fgb .geojson .shp .parquet
+//!  scores.tif ─┘ (strips)  (sweep)                   areas, lengths      (thread, staging folder, rename)
 //! ```
 
 #![expect(
     clippy::indexing_slicing,
-    reason = "pixels of rasters and places in lists that were made here, from labels; files of others are read by GDAL"
+    reason = "indices into rasters and lists that this module builds itself; GDAL reads the files of users"
 )]
 
 mod background;
@@ -17,6 +17,7 @@ mod bridge;
 mod buildings;
 mod class_product;
 mod coverage;
+mod feature;
 mod ffi;
 mod format;
 mod geometry;

@@ -1,4 +1,4 @@
-//! Which buildings stand by which, and what becomes of those whose outlines overlap.
+//! Neighbouring buildings: clusters of touching ones, and the separation of overlapping outlines.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,13 +6,13 @@ use gdal::vector::Geometry;
 
 use super::buildings::{Building, Shape, geometry, plain_rings};
 
-/// Cells of the neighbourhood index, in pixels.
+/// Cell size of the neighbourhood index, in pixels.
 const CELL: f64 = 64.0;
 
-/// Square pixels that two outlines may have in common because coordinates are rounded.
+/// Common area that rounding of coordinates may cause, in square pixels.
 const ROUNDING: f64 = 1e-6;
 
-/// Puts plain outlines back wherever two outlines overlap: plain ones never do.
+/// Restores pixel outlines wherever two outlines overlap: pixel outlines never do.
 pub fn separate(buildings: &mut [Building]) {
     let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
     let boxes: Vec<[f64; 4]> = buildings.iter().map(bounds).collect();
@@ -25,17 +25,17 @@ pub fn separate(buildings: &mut [Building]) {
     let mut todo: Vec<u32> = (0..buildings.len() as u32).collect();
     while let Some(index) = todo.pop() {
         let one = index as usize;
-        let mut near: Vec<u32> = cells_of(&boxes[one])
+        let mut neighbours: Vec<u32> = cells_of(&boxes[one])
             .filter_map(|cell| cells.get(&cell))
             .flatten()
             .copied()
             .filter(|&other| other != index)
             .collect();
-        near.sort_unstable();
-        near.dedup();
-        for other in near {
+        neighbours.sort_unstable();
+        neighbours.dedup();
+        for other in neighbours {
             let other = other as usize;
-            if !meet(&boxes[one], &boxes[other])
+            if !overlap_boxes(&boxes[one], &boxes[other])
                 || (buildings[one].shape == Shape::Plain && buildings[other].shape == Shape::Plain)
             {
                 continue;
@@ -45,24 +45,24 @@ pub fn separate(buildings: &mut [Building]) {
                     shapes[side] = geometry(&buildings[side].rings);
                 }
             }
-            // Walls that are shared agree up to rounding: that is no overlap.
+            // Shared walls are equal up to rounding, which is not an overlap.
             let overlap = matches!((&shapes[one], &shapes[other]), (Some(a), Some(b))
                 if a.intersects(b) && !a.touches(b) && a.intersection(b).is_some_and(|both| both.area() > ROUNDING));
             if overlap {
-                // The one that strays farther from its pixels goes back first.
-                let back = match (buildings[one].shape, buildings[other].shape) {
+                // The outline with the lower IoU is restored first.
+                let restored = match (buildings[one].shape, buildings[other].shape) {
                     (Shape::Plain, _) => other,
                     (_, Shape::Plain) => one,
                     _ if buildings[one].iou < buildings[other].iou => one,
                     _ => other,
                 };
-                let building = &mut buildings[back];
+                let building = &mut buildings[restored];
                 building.rings = plain_rings(&building.plain);
                 building.shape = Shape::Plain;
                 building.iou = 1.0;
-                shapes[back] = None;
-                todo.push(back as u32);
-                if back == one {
+                shapes[restored] = None;
+                todo.push(restored as u32);
+                if restored == one {
                     break;
                 }
             }
@@ -70,22 +70,22 @@ pub fn separate(buildings: &mut [Building]) {
     }
 }
 
-/// Buildings of different classes whose boxes touch: indices, two or more together.
+/// Clusters of two or more buildings of different classes whose bounding boxes touch, as indices.
 pub fn clusters(buildings: &[Building]) -> Vec<Vec<usize>> {
     let boxes: Vec<[f64; 4]> = buildings.iter().map(bounds).collect();
     let mut cells: HashMap<(i64, i64), Vec<u32>> = HashMap::new();
     let mut root: Vec<u32> = (0..buildings.len() as u32).collect();
     for (index, one) in (0u32..).zip(&boxes) {
         for cell in cells_of(one) {
-            let near = cells.entry(cell).or_default();
-            for &other in near.iter() {
+            let members = cells.entry(cell).or_default();
+            for &other in members.iter() {
                 let (a, b) = (&buildings[index as usize], &buildings[other as usize]);
                 if a.label != b.label && touch(one, &boxes[other as usize]) {
                     let (a, b) = (find(&mut root, index), find(&mut root, other));
                     root[a.max(b) as usize] = a.min(b);
                 }
             }
-            near.push(index);
+            members.push(index);
         }
     }
     let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -121,6 +121,6 @@ fn cells_of(bounds: &[f64; 4]) -> impl Iterator<Item = (i64, i64)> + use<> {
     (top..=bottom).flat_map(move |row| (left..=right).map(move |col| (col, row)))
 }
 
-fn meet(a: &[f64; 4], b: &[f64; 4]) -> bool {
+fn overlap_boxes(a: &[f64; 4], b: &[f64; 4]) -> bool {
     a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3]
 }

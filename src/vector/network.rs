@@ -1,4 +1,4 @@
-//! Thinned lines as a graph: nodes, edges, and what turns a raw skeleton into a road network.
+//! The road network: a graph of nodes and edges, and the operations that turn a raw skeleton into it.
 
 mod lines;
 mod read;
@@ -7,56 +7,59 @@ mod width;
 use std::collections::{BTreeMap, HashMap};
 
 use super::square::Point;
-use lines::{averaged, thinned};
+use lines::{averaged, simplified};
 
 pub use lines::{distance, heading, length, nearest, off};
 pub use width::Frame;
 
+/// A junction or dead end.
 #[derive(Clone, Debug)]
 pub struct Node {
     pub at: Point,
-    /// Half the road's width here, in pixels.
+    /// Half the width of the road here, in pixels.
     pub radius: f64,
 }
 
+/// A road between two nodes.
 #[derive(Clone, Debug)]
 pub struct Edge {
     pub from: usize,
     pub to: usize,
-    /// From the first node's place to the second's.
+    /// The centre line, from the first node to the second.
     pub line: Vec<Point>,
-    /// The road's width in pixels; 0 until measured.
+    /// Width of the road in pixels; 0 until measured.
     pub width: f64,
-    /// How much of the line was built over gaps, in pixels.
+    /// Length of bridged gaps along the line, in pixels.
     pub gap: f64,
 }
 
-/// Removed nodes and edges stay as holes until `compact`. Positions are those of a `Frame`.
+/// A road network. Removed edges stay as `None` until `compact`. Positions are those of a `Frame`.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     pub nodes: Vec<Node>,
     pub edges: Vec<Option<Edge>>,
 }
 
-/// Lengths in pixels.
+/// Thresholds for the clean-up of a network; lengths in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// Dead ends that stand out of their road by less are cut.
+    /// Dead ends that protrude from their road by less are removed.
     pub shortest_spur: f64,
-    /// Widest gap to be bridged.
+    /// Widest gap that is bridged.
     pub widest_gap: f64,
-    /// Networks of less total length are dropped.
+    /// Connected parts of less total length are removed.
     pub shortest_part: f64,
-    /// How far the lines may move when they lose points.
+    /// Tolerance of line simplification.
     pub tolerance: f64,
 }
 
 impl Network {
+    /// Adds an edge; `gap`: length of the bridged gap in it.
     pub fn add(&mut self, from: usize, to: usize, line: Vec<Point>, gap: f64) {
         self.edges.push(Some(Edge { from, to, line, width: 0.0, gap }));
     }
 
-    /// For every node, the edges that end there; a ring counts twice.
+    /// For every node, the edges that end there; a loop is listed twice.
     pub fn incidence(&self) -> Vec<Vec<usize>> {
         let mut incidence = vec![Vec::new(); self.nodes.len()];
         for (index, edge) in self.edges.iter().enumerate() {
@@ -68,7 +71,7 @@ impl Network {
         incidence
     }
 
-    /// Joins the two edges at every node where nothing branches.
+    /// Joins the two edges at every node of degree 2.
     pub fn dissolve(&mut self) {
         let mut incidence = self.incidence();
         for node in 0..self.nodes.len() {
@@ -92,7 +95,7 @@ impl Network {
         }
     }
 
-    /// Cuts dead ends that hardly stand out of their road, shortest first.
+    /// Removes dead ends that protrude from their road by less than `shortest`, the shortest first.
     pub fn cut_spurs(&mut self, shortest: f64) {
         loop {
             self.dissolve();
@@ -115,7 +118,7 @@ impl Network {
             let mut touched = vec![false; self.nodes.len()];
             let mut any = false;
             for (_, index, root) in spurs {
-                // One at a time at each junction: the next round sees whether it still is one.
+                // One spur per junction and round: afterwards it may no longer be a junction.
                 if !std::mem::replace(&mut touched[root], true) {
                     self.edges[index] = None;
                     any = true;
@@ -127,7 +130,7 @@ impl Network {
         }
     }
 
-    /// Makes one junction of two that lie within the road's own width.
+    /// Merges junctions that are closer than the width of the road.
     pub fn merge_junctions(&mut self) {
         loop {
             let incidence = self.incidence();
@@ -177,7 +180,7 @@ impl Network {
         self.dissolve();
     }
 
-    /// Drops connected parts of less than `shortest` in all.
+    /// Removes connected parts of less total length than `shortest`.
     pub fn drop_short_parts(&mut self, shortest: f64) {
         let parts = self.parts();
         let mut lengths: HashMap<usize, f64> = HashMap::new();
@@ -191,7 +194,7 @@ impl Network {
         }
     }
 
-    /// The connected part of every node, by its smallest node.
+    /// The connected part of every node, identified by its smallest node.
     pub fn parts(&self) -> Vec<usize> {
         let mut parent: Vec<usize> = (0..self.nodes.len()).collect();
         fn root(parent: &mut [usize], mut node: usize) -> usize {
@@ -208,17 +211,17 @@ impl Network {
         (0..self.nodes.len()).map(|node| root(&mut parent, node)).collect()
     }
 
-    /// Takes the stairs out of the lines, then the points they do not need.
+    /// Smooths the pixel steps of the lines, then simplifies them.
     pub fn smooth(&mut self, tolerance: f64) {
         for edge in self.edges.iter_mut().flatten() {
             for _ in 0..2 {
                 edge.line = averaged(&edge.line, 3);
             }
-            edge.line = thinned(&edge.line, tolerance);
+            edge.line = simplified(&edge.line, tolerance);
         }
     }
 
-    /// Renumbers what is left.
+    /// The remaining nodes and edges, renumbered.
     pub fn compact(self) -> (Vec<Node>, Vec<Edge>) {
         let edges: Vec<Edge> = self.edges.into_iter().flatten().collect();
         let mut number: BTreeMap<usize, usize> = BTreeMap::new();
@@ -226,8 +229,8 @@ impl Network {
             number.insert(edge.from, 0);
             number.insert(edge.to, 0);
         }
-        for (index, place) in number.values_mut().enumerate() {
-            *place = index;
+        for (index, new) in number.values_mut().enumerate() {
+            *new = index;
         }
         let nodes = number.keys().map(|&node| self.nodes[node].clone()).collect();
         let edges =

@@ -1,4 +1,4 @@
-//! The vector formats that GDAL writes.
+//! Writes vector files with OGR.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
 use gdal::vector::{FieldDefn, LayerOptions, OGRFieldType, OGRwkbGeometryType};
 use gdal::{Dataset, DriverManager};
 
-use super::ffi::{self, Feature};
+use super::feature::{Feature, FieldKind, GeometryKind, LayerSpec};
+use super::ffi;
 use super::format::Format;
 use super::geopackage::{self, GeoPackage};
 use super::rtree::{Item, SpatialIndex};
-use super::write::{FieldKind, GeometryKind, LayerSpec};
 use crate::error::{Context, Error, Result};
 
-/// By this name GDAL knows srs_id -1 of GeoPackages: Cartesian coordinates of which nothing else is known.
+/// The definition that GDAL stores as srs_id -1 in GeoPackages: undefined Cartesian coordinates.
 const PLANE: &str = "ENGCRS[\"Undefined Cartesian SRS\",EDATUM[\"\"],CS[Cartesian,2],AXIS[\"(E)\",east],\
                      AXIS[\"(N)\",north],LENGTHUNIT[\"metre\",1]]";
 
@@ -21,19 +21,19 @@ const PLANE: &str = "ENGCRS[\"Undefined Cartesian SRS\",EDATUM[\"\"],CS[Cartesia
 pub struct OgrFile {
     dataset: Dataset,
     format: Format,
-    /// One a layer, in a GeoPackage.
+    /// The spatial index of each layer of a GeoPackage.
     indices: Vec<SpatialIndex>,
-    /// Layers that were there before.
+    /// Number of layers that existed before.
     first: usize,
-    /// What the user calls the file.
+    /// The user's path, for messages.
     name: String,
 }
 
 impl OgrFile {
-    /// Makes the file with its layers; to a GeoPackage that is there they are added.
+    /// Creates the file with its layers; an existing GeoPackage gets them added.
     ///
     /// # Errors
-    /// The GeoPackage holds a table of such a name.
+    /// The GeoPackage has a table with the name of a layer; GDAL cannot create the file.
     pub fn create(
         path: &Path,
         name: &str,
@@ -44,37 +44,39 @@ impl OgrFile {
         let mut dataset = if format == Format::GeoPackage && path.exists() {
             let there = GeoPackage::read(path)?;
             if let Some(taken) = layers.iter().find_map(|layer| there.layer(&layer.name).or(there.table(&layer.name))) {
-                return Err(Error::input(format!("{name} holds a table {taken:?} already"))
+                return Err(Error::input(format!("{name} already has a table {taken:?}"))
                     .with_hint("Give the result another name."));
             }
             geopackage::open(path, true)?
         } else {
             let driver = DriverManager::get_driver_by_name(format.driver())
-                .input(|| format!("this GDAL has no driver to write {name}"))
+                .input(|| format!("this build of GDAL has no driver for {name}"))
                 .map_err(|error| error.with_hint("Write a .gpkg or .geojson instead."))?;
-            driver.create_vector_only(path).input(|| format!("cannot create {name} in its folder"))?
+            driver.create_vector_only(path).input(|| format!("cannot create {name}"))?
         };
         let first = dataset.layer_count();
         if format == Format::GeoPackage {
-            // Safe because the file is hidden until it is complete: after a crash nobody finds it.
+            // Safe because the file is in a staging folder until it is complete, and discarded after a crash.
             for pragma in ["PRAGMA synchronous = OFF", "PRAGMA journal_mode = OFF"] {
                 let _ = dataset.execute_sql(pragma, None, gdal::vector::sql::Dialect::DEFAULT);
             }
         }
         let srs = match crs_wkt {
             Some(wkt) => {
-                let mut srs = SpatialRef::from_definition(wkt).input(|| "the CRS is not understood".into())?;
+                let mut srs = SpatialRef::from_definition(wkt).input(|| "cannot parse the CRS".into())?;
                 srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
                 Some(srs)
             }
-            // A GeoPackage without a CRS is one in degrees of an unknown datum, unless it says that it is a plane.
-            None if format == Format::GeoPackage => {
-                Some(SpatialRef::from_wkt(PLANE).internal(|| "the plane CRS of GeoPackages is not understood".into())?)
-            }
+            // Without a CRS GDAL writes srs_id 0, degrees of an unknown datum; these coordinates are Cartesian.
+            None if format == Format::GeoPackage => Some(
+                SpatialRef::from_wkt(PLANE)
+                    .internal(|| "cannot parse the undefined Cartesian CRS of GeoPackages".into())?,
+            ),
             None => None,
         };
         for layer in layers {
-            add_layer(&mut dataset, format, layer, srs.as_ref()).input(|| format!("cannot make a layer in {name}"))?;
+            add_layer(&mut dataset, format, layer, srs.as_ref())
+                .input(|| format!("cannot create a layer in {name}"))?;
         }
         let mut indices = Vec::new();
         if format == Format::GeoPackage {
@@ -87,14 +89,13 @@ impl OgrFile {
 
     /// Appends features in one transaction where the format has them.
     pub fn write(&mut self, features: Vec<Feature>) -> Result<()> {
-        let fault = |text: String| -> Error {
+        let failure = |text: String| -> Error {
             let error = Error::input(format!("cannot write to {}: {text}", self.name));
             match self.format {
-                Format::Shapefile => error.with_hint(
-                    "A Shapefile holds 2 GB and short attributes; write a .gpkg or .fgb, which have no such limits.",
-                ),
-                Format::GeoPackage => error.with_hint("Check the space left on the disk; a geometry can have 1 GB."),
-                _ => error.with_hint("Check the space left on the disk."),
+                Format::Shapefile => error
+                    .with_hint("A Shapefile is limited to 2 GB and short attributes; write a .gpkg or .fgb instead."),
+                Format::GeoPackage => error.with_hint("Check the free disk space; a geometry can have up to 1 GB."),
+                _ => error.with_hint("Check the free disk space."),
             }
         };
         let mut rest = features.into_iter().peekable();
@@ -105,20 +106,23 @@ impl OgrFile {
                 let transaction = self
                     .dataset
                     .start_transaction()
-                    .internal(|| "a transaction on a GeoPackage does not start".to_string())?;
-                let layer = transaction.layer(self.first + index).internal(|| format!("layer {index} is gone"))?;
+                    .internal(|| "cannot start a transaction on the GeoPackage".to_string())?;
+                let layer =
+                    transaction.layer(self.first + index).internal(|| format!("layer {index} does not exist"))?;
                 let mut boxes = Vec::new();
-                ffi::append(&layer, same, |id, bounds| boxes.push(Item::new(id, bounds))).map_err(fault)?;
+                ffi::append(&layer, same, |id, bounds| boxes.push(Item::new(id, bounds))).map_err(failure)?;
                 spatial.extend(boxes);
                 transaction.commit().input(|| format!("cannot write to {}", self.name))?;
             } else {
-                let layer = self.dataset.layer(self.first + index).internal(|| format!("layer {index} is gone"))?;
-                ffi::append(&layer, same, |_, _| {}).map_err(fault)?;
+                let layer =
+                    self.dataset.layer(self.first + index).internal(|| format!("layer {index} does not exist"))?;
+                ffi::append(&layer, same, |_, _| {}).map_err(failure)?;
             }
         }
         Ok(())
     }
 
+    /// Writes the spatial indices and closes the file.
     pub fn finish(self) -> Result<()> {
         let Self { dataset, indices, name, .. } = self;
         indices.into_iter().try_for_each(|index| index.finish(&dataset))?;
@@ -143,12 +147,12 @@ fn add_layer(
     let kind = match layer.geometry {
         GeometryKind::Point => OGRwkbGeometryType::wkbPoint,
         GeometryKind::LineString => OGRwkbGeometryType::wkbLineString,
-        // A Shapefile makes no difference between one polygon and several.
+        // Shapefiles do not distinguish polygons and multipolygons.
         GeometryKind::MultiPolygon if format == Format::Shapefile => OGRwkbGeometryType::wkbPolygon,
         GeometryKind::Polygon => OGRwkbGeometryType::wkbPolygon,
         GeometryKind::MultiPolygon => OGRwkbGeometryType::wkbMultiPolygon,
     };
-    let made = dataset.create_layer(LayerOptions { name: &layer.name, srs, ty: kind, options: Some(options) })?;
+    let created = dataset.create_layer(LayerOptions { name: &layer.name, srs, ty: kind, options: Some(options) })?;
     for field in &layer.fields {
         let kind = match field.kind {
             FieldKind::Integer => OGRFieldType::OFTInteger64,
@@ -167,7 +171,7 @@ fn add_layer(
                 }
             }
         }
-        definition.add_to_layer(&made)?;
+        definition.add_to_layer(&created)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Polygons with their attributes into a file, and the count of what went into it.
+//! The polygon output: features with their attributes, and a summary by class.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -6,37 +6,38 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::background::BackgroundWriter;
-use super::ffi::{Feature, Value};
+use super::feature::{Feature, Field, FieldKind, GeometryKind, LayerSpec, Value};
 use super::output_space::{OutputSpace, positions};
 use super::shape::{Confidence, LabelRegion};
 use super::source::{LabelSource, Values};
 use super::wkb::polygon_wkb;
-use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
+use super::write::VectorWriter;
 use crate::error::{Error, Result};
 use crate::geom::WorldPoint;
 
-/// What was written, class by class.
+/// What was written, by class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     pub polygons: u64,
     /// In the order of their labels; classes without a polygon are left out.
     pub classes: Vec<ClassSummary>,
-    /// Areas and lengths are in pixels: no CRS says how large these are.
+    /// Areas and lengths are in pixels, because the labels have no CRS.
     pub in_pixels: bool,
-    /// Sentences that a user should read: an empty result, coordinates without CRS.
+    /// Notes for the user: an empty result, coordinates without CRS.
     pub notes: Vec<String>,
 }
 
+/// The polygons of one class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassSummary {
     pub value: i64,
     pub name: String,
     pub polygons: u64,
-    /// Square metres on the ellipsoid; pixels without a CRS.
+    /// In square metres on the ellipsoid; in pixels without a CRS.
     pub area: f64,
 }
 
-/// The names of labels, ready to be written.
+/// The class names and values of labels, as attributes.
 pub struct Names {
     known: BTreeMap<u16, Arc<CStr>>,
     values: Values,
@@ -50,17 +51,17 @@ impl Names {
         Self { known, values }
     }
 
-    /// The labels that have names.
+    /// The labels with names.
     pub fn labels(&self) -> impl Iterator<Item = u16> {
         self.known.keys().copied()
     }
 
-    /// The value in the raster.
+    /// The value of a label in the raster.
     pub fn value(&self, label: u16) -> i64 {
         self.values.value(label)
     }
 
-    /// A label without a name is named by its value.
+    /// The name of a label; its value where it has none.
     pub fn get(&self, label: u16) -> Arc<CStr> {
         let number = || Arc::from(CString::new(self.value(label).to_string()).unwrap_or_default());
         self.known.get(&label).cloned().unwrap_or_else(number)
@@ -71,7 +72,7 @@ impl Names {
     }
 }
 
-/// What every polygon has. Names say the unit: square metres and metres, or pixels where no CRS says how large these are.
+/// The fields of every polygon. The names of areas and lengths contain their unit: metres, or pixels without a CRS.
 pub fn attributes(in_pixels: bool) -> [Field; 4] {
     let (area, perimeter) = if in_pixels {
         (Field::new("area_px", "area_px", FieldKind::Real), Field::new("perimeter_px", "perim_px", FieldKind::Real))
@@ -89,31 +90,34 @@ pub fn attributes(in_pixels: bool) -> [Field; 4] {
 const CONFIDENCE: [Field; 2] =
     [Field::new("confidence", "conf_mean", FieldKind::Real), Field::new("confidence_min", "conf_min", FieldKind::Real)];
 
-/// How polygons are spread over layers.
+/// How polygons are distributed over layers.
 #[derive(Clone, Copy, Debug)]
 pub enum Layers<'a> {
     One,
     PerClass { skip: &'a [i64] },
 }
 
-/// The file under construction.
+/// A polygon file that is being written.
 pub struct PolygonOutput<'a> {
     writer: BackgroundWriter,
     place: &'a OutputSpace,
     names: Names,
-    /// The layer of each label; `None`: one layer for all.
+    /// The layer of each label; `None` for one layer.
     layer_of: Option<BTreeMap<u16, usize>>,
-    /// Smaller polygons are left out.
+    /// Smaller polygons are left out (m²; pixels without a CRS).
     min_area: f64,
     too_small: u64,
     multi: bool,
     with_scores: bool,
-    tally: BTreeMap<u16, (u64, f64)>,
+    totals: BTreeMap<u16, (u64, f64)>,
 }
 
 impl<'a> PolygonOutput<'a> {
-    /// `extra`: fields after the common ones.
-    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own, and there is one caller a product")]
+    /// Creates the file. `extra`: fields after the common ones.
+    ///
+    /// # Errors
+    /// A layer per class without class names; a file that cannot be created.
+    #[expect(clippy::too_many_arguments, reason = "the arguments are independent, and each product has one caller")]
     pub fn create(
         source: &LabelSource,
         place: &'a OutputSpace,
@@ -139,16 +143,16 @@ impl<'a> PolygonOutput<'a> {
             )),
             Layers::PerClass { .. } if names.labels().next().is_none() => {
                 return Err(Error::input(format!(
-                    "{} does not name its classes, so they get no layers",
+                    "{} does not name its classes, which layers per class require",
                     source.name()
                 ))
-                .with_hint("Give the class names, or write one layer for all."));
+                .with_hint("Give the class names, or write one layer for all classes."));
             }
             Layers::PerClass { skip } => {
                 let mut layers = BTreeMap::new();
                 for label in names.labels().filter(|label| !skip.contains(&names.value(*label))) {
                     let name = names.text(label);
-                    // Two values may have one name.
+                    // Several values may have the same name.
                     let found = specs.iter().position(|spec: &LayerSpec| spec.name == name);
                     let index = found.unwrap_or_else(|| {
                         specs.push(layer(name));
@@ -169,18 +173,18 @@ impl<'a> PolygonOutput<'a> {
             too_small: 0,
             multi,
             with_scores,
-            tally: BTreeMap::new(),
+            totals: BTreeMap::new(),
         })
     }
 
-    /// From now on leaves out what is smaller than so many m² (pixels without a CRS).
+    /// Leaves out polygons smaller than `min_area` (m²; pixels without a CRS).
     #[must_use]
-    pub fn at_least(mut self, min_area: f64) -> Self {
+    pub fn with_min_area(mut self, min_area: f64) -> Self {
         self.min_area = min_area;
         self
     }
 
-    /// Writes a region as it was traced.
+    /// Writes a traced region with its pixel outline.
     pub fn region(&mut self, region: &LabelRegion) -> Result<()> {
         let parts = region
             .parts
@@ -190,8 +194,7 @@ impl<'a> PolygonOutput<'a> {
         self.polygon(region.label, parts, region.confidence, &[])
     }
 
-    /// Writes rings of ground positions: of each part the outer one first and counter-clockwise, the holes clockwise.
-    /// Returns the area in m².
+    /// Writes a polygon in the labels' CRS: the rings of each part, the outer one first and counter-clockwise, holes clockwise.
     pub fn polygon(
         &mut self,
         label: u16,
@@ -226,23 +229,24 @@ impl<'a> PolygonOutput<'a> {
             }
         }
         values.extend_from_slice(extra);
-        let tally = self.tally.entry(label).or_default();
-        tally.0 += 1;
-        tally.1 += area;
+        let totals = self.totals.entry(label).or_default();
+        totals.0 += 1;
+        totals.1 += area;
         let layer = match &self.layer_of {
             None => 0,
             Some(layers) => *layers.get(&label).ok_or_else(|| {
-                Error::input(format!("the value {} has no name, so it gets no layer", self.names.value(label)))
-                    .with_hint("Write one layer for all, or name the classes to take with --class.")
+                Error::input(format!("the value {} has no name, which its layer requires", self.names.value(label)))
+                    .with_hint("Write one layer for all classes, or select classes with --class.")
             })?,
         };
         self.writer.push(Feature { layer, wkb: polygon_wkb(&parts, self.multi), values })
     }
 
+    /// Completes the file and returns the summary.
     pub fn finish(self, source: &LabelSource) -> Result<Summary> {
         self.writer.finish()?;
         let classes: Vec<_> = self
-            .tally
+            .totals
             .iter()
             .map(|(&label, &(polygons, area))| ClassSummary {
                 value: self.names.value(label),
@@ -256,9 +260,9 @@ impl<'a> PolygonOutput<'a> {
         if polygons == 0 {
             let name = source.name();
             let reason = match self.too_small {
-                0 => format!("{name} has no pixel of the classes asked for"),
-                1 => format!("the only polygon of {name} is smaller than the least area"),
-                count => format!("all {count} polygons of {name} are smaller than the least area"),
+                0 => format!("{name} has no pixel of the selected classes"),
+                1 => format!("the only polygon of {name} is smaller than the minimum area"),
+                count => format!("all {count} polygons of {name} are smaller than the minimum area"),
             };
             notes.insert(0, format!("{reason}: the layer is empty"));
         }

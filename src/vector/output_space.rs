@@ -1,4 +1,4 @@
-//! Pixel positions to coordinates of the output.
+//! Transforms pixel positions to coordinates of the output.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 
@@ -9,7 +9,7 @@ use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Ground, WorldPoint};
 use crate::scene::is_crs_text;
 
-/// Where positions in pixels end up.
+/// The transformation from pixels through the labels' CRS to the CRS of the output.
 pub struct OutputSpace {
     transform: GeoTransform,
     measure: Ground,
@@ -20,7 +20,10 @@ pub struct OutputSpace {
 }
 
 impl OutputSpace {
-    /// `target_crs`: anything that GDAL understands as a CRS; GeoJSON is always WGS 84.
+    /// `target_crs`: any CRS definition that GDAL accepts. GeoJSON is always WGS 84.
+    ///
+    /// # Errors
+    /// As [`reprojection`].
     pub fn new(source: &Placement, target_crs: Option<&str>, format: Format) -> Result<Self> {
         let c = &source.transform.coefficients;
         let determinant = c[1] * c[5] - c[2] * c[4];
@@ -34,34 +37,38 @@ impl OutputSpace {
         })
     }
 
+    /// Measures areas and lengths in the labels' CRS.
     pub fn measure(&self) -> &Ground {
         &self.measure
     }
 
-    /// Ground coordinates in the labels' own CRS.
+    /// Coordinates of a position in the labels' CRS.
     pub fn ground(&self, col: f64, row: f64) -> WorldPoint {
         self.transform.to_world(col, row)
     }
 
-    /// Ground coordinates of a ring, turned so that outer rings run counter-clockwise in x, y. The inside of `ring` is on
-    /// its left with row 0 on top.
+    /// Coordinates of a ring in the labels' CRS, oriented so that outer rings run counter-clockwise in x, y. The inside of
+    /// `ring` must be on its left with row 0 on top.
     pub fn ring(&self, ring: impl DoubleEndedIterator<Item = (f64, f64)>) -> Vec<WorldPoint> {
-        let place = |(col, row): (f64, f64)| self.transform.to_world(col, row);
-        // A north-up transform mirrors rows, and with them the sense of a ring; row 0 on top is a mirrored picture itself.
-        if self.mirrored { ring.map(place).collect() } else { ring.rev().map(place).collect() }
+        let to_world = |(col, row): (f64, f64)| self.transform.to_world(col, row);
+        // With row 0 on top, y points down: a north-up transform (negative determinant) keeps the orientation, others reverse it.
+        if self.mirrored { ring.map(to_world).collect() } else { ring.rev().map(to_world).collect() }
     }
 
-    /// Brings coordinates to the output's CRS.
+    /// Transforms coordinates from the labels' CRS to that of the output.
+    ///
+    /// # Errors
+    /// A coordinate is outside the area in which the target CRS is defined.
     pub fn project(&self, points: &mut [WorldPoint]) -> Result<()> {
         let Some(reprojection) = &self.reprojection else { return Ok(()) };
         let mut x: Vec<f64> = points.iter().map(|point| point.x).collect();
         let mut y: Vec<f64> = points.iter().map(|point| point.y).collect();
         reprojection
             .transform_coords(&mut x, &mut y, &mut [])
-            .input(|| "a coordinate cannot be brought to the target CRS".into())?;
+            .input(|| "cannot transform a coordinate to the target CRS".into())?;
         for ((point, x), y) in points.iter_mut().zip(x).zip(y) {
             if !(x.is_finite() && y.is_finite()) {
-                return Err(Error::input(format!("({}, {}) has no place in the target CRS", point.x, point.y))
+                return Err(Error::input(format!("({}, {}) has no coordinates in the target CRS", point.x, point.y))
                     .with_hint("Choose a target CRS that covers the scene."));
             }
             *point = WorldPoint { x, y };
@@ -70,7 +77,10 @@ impl OutputSpace {
     }
 }
 
-/// The way from the labels' CRS to that of the output, if they differ, and the output's CRS as WKT.
+/// The transformation from the labels' CRS to that of the output, if they differ, and the output's CRS as WKT.
+///
+/// # Errors
+/// GeoJSON without a CRS or in another CRS than WGS 84; an unknown target CRS; labels without a CRS and a target CRS.
 pub fn reprojection(
     labels: Option<&str>,
     target_crs: Option<&str>,
@@ -78,38 +88,38 @@ pub fn reprojection(
 ) -> Result<(Option<CoordTransform>, Option<String>)> {
     let Some(wkt) = labels else {
         if format.is_geojson() {
-            return Err(Error::input(
-                "the labels have no CRS, and GeoJSON is read as longitude and latitude by every program",
-            )
-            .with_hint(
-                "Give the raster its CRS and place first (`gdal_edit.py -a_srs EPSG:… -a_ullr …`, `gdalwarp` for ground \
-                 control points), or write a .gpkg, .fgb, .shp or .parquet, which can hold pixel coordinates.",
+            return Err(Error::input("the labels have no CRS, and GeoJSON requires longitude and latitude").with_hint(
+                "Georeference the raster first (`gdal_edit.py -a_srs EPSG:… -a_ullr …`, `gdalwarp` for ground control \
+                 points), or write a .gpkg, .fgb, .shp or .parquet, which can hold pixel coordinates.",
             ));
         }
         return match target_crs {
-            Some(target) => Err(Error::input(format!("the labels have no CRS, so they cannot be brought to {target}"))
-                .with_hint("Leave the target CRS out, or give the raster its CRS with `gdal_edit.py -a_srs`.")),
+            Some(target) => {
+                Err(Error::input(format!("the labels have no CRS, so they cannot be transformed to {target}"))
+                    .with_hint("Omit the target CRS, or set the CRS of the raster with `gdal_edit.py -a_srs`."))
+            }
             None => Ok((None, None)),
         };
     };
     if let (true, Some(target)) = (format.is_geojson(), target_crs)
         && !matches!(target.to_ascii_uppercase().as_str(), "EPSG:4326" | "OGC:CRS84" | "WGS84")
     {
-        return Err(Error::input(format!("GeoJSON cannot hold {target}: RFC 7946 allows WGS 84 only"))
-            .with_hint("Write a .gpkg or .fgb, or leave the target CRS out."));
+        return Err(Error::input(format!("GeoJSON cannot have the CRS {target}: RFC 7946 allows only WGS 84"))
+            .with_hint("Write a .gpkg or .fgb, or omit the target CRS."));
     }
     let Some(wanted) = (if format.is_geojson() { Some("EPSG:4326") } else { target_crs }) else {
         return Ok((None, Some(wkt.to_owned())));
     };
-    let from = traditional(wkt).input(|| "the labels' CRS is not understood".into())?;
+    let from = traditional(wkt).input(|| "cannot parse the CRS of the labels".into())?;
     const HINT: &str = "Give a CRS as EPSG:CODE, PROJ string or WKT, for example EPSG:3857.";
-    let unknown = || format!("{wanted} is not understood as a CRS");
+    let unknown = || format!("{wanted} is not a CRS that GDAL knows");
     if !is_crs_text(wanted) {
         return Err(Error::input(unknown()).with_hint(HINT));
     }
     let to = traditional(wanted).input(unknown).map_err(|error| error.with_hint(HINT))?;
-    let way = CoordTransform::new(&from, &to).input(|| format!("there is no way from the labels' CRS to {wanted}"))?;
-    Ok((Some(way), Some(to.to_wkt().internal(|| format!("{wanted} has no WKT"))?)))
+    let transform = CoordTransform::new(&from, &to)
+        .input(|| format!("no transformation is known from the CRS of the labels to {wanted}"))?;
+    Ok((Some(transform), Some(to.to_wkt().internal(|| format!("{wanted} has no WKT"))?)))
 }
 
 fn traditional(definition: &str) -> gdal::errors::Result<SpatialRef> {
@@ -118,7 +128,7 @@ fn traditional(definition: &str) -> gdal::errors::Result<SpatialRef> {
     Ok(srs)
 }
 
-/// A lattice ring as positions.
+/// The corners of a ring as positions.
 pub fn positions(ring: &[Corner]) -> impl DoubleEndedIterator<Item = (f64, f64)> + '_ {
     ring.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)))
 }

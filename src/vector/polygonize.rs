@@ -1,4 +1,4 @@
-//! A whole label raster to polygons, each written as soon as its last row has been seen.
+//! The plain recipe: every region of a label raster as a polygon, written as soon as its last row was read.
 
 use std::path::Path;
 
@@ -11,26 +11,26 @@ use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
 use crate::scene::ClassInfo;
 
-/// How polygons are made and stored.
+/// Options of `polygonize`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     pub connectedness: Connectedness,
-    /// Anything GDAL understands as a CRS, for example `EPSG:3857`. `None`: the labels' own (GeoJSON: always WGS 84).
+    /// Any CRS definition that GDAL accepts, for example `EPSG:3857`. `None`: that of the labels (GeoJSON: always WGS 84).
     pub target_crs: Option<String>,
-    /// A layer for each class instead of one for all (GeoPackage only).
+    /// One layer per class (GeoPackage only).
     pub layer_per_class: bool,
-    /// Smaller polygons are left out (m², pixels without a CRS); what lay around them keeps its hole.
+    /// Smaller polygons are left out (m²; pixels without a CRS); the polygon around them keeps its hole.
     pub min_area: f64,
 }
 
 /// Turns a label raster into polygons.
 ///
-/// `classes` names the values from 0 (empty: the names in the file, or the bare numbers); `skip` are values left out, as
-/// nodata always is. With `scores` (a band a class, same size) every polygon has the mean and minimum of its own class's score.
+/// `classes` names the values from 0 on; empty: the names in the file, or the numbers. Values in `skip` are left out, like
+/// nodata. With `scores` (one band per class, of the same size) every polygon gets the mean and minimum score of its class.
 ///
 /// # Errors
-/// Input that is no label raster or does not fit its classes or scores; an extension without a format; a format that
-/// cannot hold the result; an unwritable place. Nothing is left behind then.
+/// The input is not a label raster or does not match its classes or scores; the extension is unknown; the format cannot store
+/// the result; the output cannot be written. No file is left behind.
 pub fn polygonize(
     labels: &Path,
     scores: Option<&Path>,
@@ -47,13 +47,13 @@ pub fn polygonize(
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
     let multi = options.connectedness == Connectedness::Eight;
     let output = PolygonOutput::create(&source, &place, names, out, layers, multi, scores.is_some(), &[])?;
-    let mut output = output.at_least(options.min_area);
+    let mut output = output.with_min_area(options.min_area);
     let skipped = source.skipped(skip);
     let mut tracer = Tracer::new(source.size.width, options.connectedness, &skipped);
-    let mut fault = Ok(());
+    let mut failure = Ok(());
     let mut emit = |region: LabelRegion| {
-        if fault.is_ok() {
-            fault = output.region(&region);
+        if failure.is_ok() {
+            failure = output.region(&region);
         }
     };
     let width = source.size.width;
@@ -65,7 +65,7 @@ pub fn polygonize(
         Ok(())
     })?;
     tracer.finish(&mut emit);
-    fault?;
+    failure?;
     output.finish(&source)
 }
 
@@ -87,7 +87,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_format_holds_the_same_polygons() {
+    fn formats_store_the_same_polygons() {
         for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.ndjson", "a.shp", "a.parquet"] {
             let scene = Scene::utm(&LABELS, 5);
             let out = scene.path(file);
@@ -107,16 +107,12 @@ mod tests {
                 assert!((area - expected * UTM_CENTRE).abs() < digits, "{file}: {area}");
             }
             let names = std::fs::read_dir(scene.folder()).unwrap().count();
-            assert_eq!(
-                names,
-                if file == "a.shp" { 6 } else { 2 },
-                "{file}: nothing but the labels and the result is left"
-            );
+            assert_eq!(names, if file == "a.shp" { 6 } else { 2 }, "{file}: only the labels and the result are left");
         }
     }
 
     #[test]
-    fn diagonal_connection_gives_valid_multipolygons() {
+    fn diagonal_connection_yields_valid_multipolygons() {
         let scene = Scene::utm(&LABELS, 5);
         let out = scene.path("a.gpkg");
         let options = Options { connectedness: Connectedness::Eight, ..Options::default() };
@@ -126,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn geojson_is_in_degrees_and_right_handed() {
+    fn geojson_has_degrees_and_counter_clockwise_outer_rings() {
         let scene = Scene::utm(&LABELS, 5);
         let out = scene.path("a.geojson");
         polygonize(&scene.labels, None, &classes(), &[0, 2], &out, &Options::default()).unwrap();
@@ -140,12 +136,12 @@ mod tests {
             .collect();
         assert!(ring.iter().all(|&(lon, lat)| (8.9..9.1).contains(&lon) && (49.0..51.0).contains(&lat)), "{ring:?}");
         let twice: f64 = ring.windows(2).map(|pair| pair[0].0 * pair[1].1 - pair[1].0 * pair[0].1).sum();
-        assert!(twice > 0.0, "the right-hand rule wants outer rings counter-clockwise");
+        assert!(twice > 0.0, "the right-hand rule requires counter-clockwise outer rings");
         assert!(json.get("crs").is_none());
     }
 
     #[test]
-    fn scores_give_confidence_and_layers_can_be_one_a_class() {
+    fn scores_become_confidence_and_classes_become_layers() {
         let scene = Scene::utm(&LABELS, 5);
         let scores: Vec<f32> =
             (0..3).flat_map(|band| (0..20).map(move |at| 0.1 * band as f32 + at as f32 / 100.0)).collect();
@@ -163,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_result_is_a_valid_empty_layer_and_says_so() {
+    fn empty_result_is_a_valid_empty_layer_with_a_note() {
         for file in ["a.gpkg", "a.fgb", "a.geojson", "a.geojsonl", "a.shp", "a.parquet"] {
             let scene = Scene::utm(&[0; 20], 5);
             let out = scene.path(file);
@@ -178,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn without_georeference_coordinates_are_pixels() {
+    fn coordinates_without_georeference_are_pixels() {
         let scene = Scene::plain(&LABELS, 5);
         for file in ["a.gpkg", "a.fgb", "a.shp", "a.parquet"] {
             let out = scene.path(file);
@@ -198,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_leave_nothing_behind_and_name_the_way_out() {
+    fn errors_leave_no_files_and_have_hints() {
         let scene = Scene::utm(&LABELS, 5);
         let attempt = |file: &str, classes: &[ClassInfo], options: &Options| {
             polygonize(&scene.labels, None, classes, &[], &scene.path(file), options).unwrap_err()

@@ -1,4 +1,4 @@
-//! Buildings: squared outlines, whose walls neighbours share.
+//! The building recipe: squared outlines; adjoining buildings share walls.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,17 +7,17 @@ use super::bits::BitGrid;
 use super::blocks;
 use super::buildings::{self, SquareOptions};
 use super::class_product::ClassProduct;
-use super::ffi::Value;
+use super::feature::{Field, FieldKind, Value};
 use super::neighbours;
 use super::output::Summary;
-use super::write::{Field, FieldKind};
 use crate::error::Result;
 
-/// In m²: what is smaller is no building, and no courtyard.
+/// Smallest building and largest filled hole, in m².
 const MIN_AREA: f64 = 10.0;
 const MAX_HOLE: f64 = 4.0;
 
 impl ClassProduct<'_> {
+    /// Writes building outlines.
     pub fn buildings(&self, out: &Path) -> Result<Summary> {
         let extra = [
             Field::new("orientation", "orient", FieldKind::Real),
@@ -31,9 +31,9 @@ impl ClassProduct<'_> {
         }
         let mut all = Vec::new();
         let mut claimed = BitGrid::new(self.source.size.width, self.source.size.height);
-        for &class in &self.taken {
+        for &class in &self.selected {
             let mut mask = self.mask(class, MIN_AREA, MAX_HOLE, 0.0)?;
-            // Closing and filling may have taken what is another class's already.
+            // Closing and filling may have added pixels of another class.
             if mask.remove(&claimed) {
                 self.clean(&mut mask, MIN_AREA, 0.0);
             }
@@ -48,7 +48,6 @@ impl ClassProduct<'_> {
             for ring in &building.rings {
                 rings.push(self.place.ring(ring.iter().copied()));
             }
-            // Rings from pixels are exact; fitted ones may still fold where coordinates are rounded.
             let extra = [
                 Value::Real(self.orientation(&building)),
                 Value::Text(building.shape.label()),
@@ -59,7 +58,7 @@ impl ClassProduct<'_> {
         output.finish(&self.source)
     }
 
-    /// Direction of the longest wall on the ground, in degrees clockwise from north, 0..180.
+    /// Azimuth of the dominant wall direction on the ground, in degrees clockwise from north, 0..180.
     fn orientation(&self, building: &buildings::Building) -> f64 {
         let ring = self.place.ring(building.rings[0].iter().copied());
         let mut walls: BTreeMap<i64, (f64, f64, f64)> = BTreeMap::new();
@@ -67,7 +66,7 @@ impl ClassProduct<'_> {
             let (dx, dy) = self.place.measure().metric(*a).across_and_along(b.x - a.x, b.y - a.y);
             let length = dx.hypot(dy);
             let azimuth = dx.atan2(dy).to_degrees().rem_euclid(180.0);
-            // Walls of one direction count together; doubled angles make 179° and 1° neighbours.
+            // Walls of similar direction are summed; doubled angles make 179° and 1° adjacent.
             let slot = walls.entry((azimuth / 5.0).round() as i64 % 36).or_default();
             let twice = azimuth.to_radians() * 2.0;
             *slot = (slot.0 + length, slot.1 + length * twice.sin(), slot.2 + length * twice.cos());

@@ -1,4 +1,4 @@
-//! Roads: centre lines as a graph, and the areas that they run through.
+//! The road recipe: centre lines as a graph, and road areas.
 
 use std::path::Path;
 
@@ -9,11 +9,12 @@ use super::road_output::RoadOutput;
 use crate::error::Result;
 
 impl ClassProduct<'_> {
+    /// Writes centre lines, nodes and areas of roads.
     pub fn roads(&self, out: &Path) -> Result<Summary> {
         let metre = (self.pixel.width * self.pixel.height).sqrt();
         let mut output = RoadOutput::create(&self.source, &self.place, self.names(), out, self.scores.is_some())?;
-        for &class in &self.taken {
-            // A closing of a pixel and a half mends what noise tears out of a road's rim.
+        for &class in &self.selected {
+            // A closing by 1.5 pixels fills the notches that noise leaves in road edges.
             let mask =
                 self.mask(class, 60.0f64.max(60.0 * metre * metre), 60.0f64.max(40.0 * metre * metre), 1.5 * metre)?;
             let rules = Rules {
@@ -25,18 +26,18 @@ impl ClassProduct<'_> {
             let (nodes, edges) =
                 super::roads::centre_lines(&mask, Frame::of(self.pixel.width, self.pixel.height), &rules);
             output.network(class, &nodes, &edges, &self.source.placement.ground)?;
-            let mut fault = Ok(());
+            let mut failure = Ok(());
             self.regions(
                 &mask,
                 class,
                 |_| {},
                 |region| {
-                    if fault.is_ok() {
-                        fault = output.area(&region);
+                    if failure.is_ok() {
+                        failure = output.area(&region);
                     }
                 },
             )?;
-            fault?;
+            failure?;
         }
         output.finish(&self.source, self.options.graph.as_deref())
     }

@@ -1,17 +1,18 @@
-//! Water: smooth polygons with their islands, less permanent water, summed up by zones.
+//! The water recipe: smoothed polygons with islands, optionally minus permanent water, and areas by zone.
 
 use std::path::Path;
 
 use super::class_product::ClassProduct;
 use super::coverage::Coverage;
+use super::format::sibling;
 use super::geometry::{self, Rings};
 use super::output::Summary;
 use super::shape::Corner;
-use super::vectorize::beside;
 use crate::atomic;
 use crate::error::Result;
 
 impl ClassProduct<'_> {
+    /// Writes water polygons and, with zones, their table of areas.
     pub fn water(&self, out: &Path) -> Result<Summary> {
         let crs = self.source.placement.crs_wkt.as_deref();
         let permanent = match &self.options.subtract {
@@ -24,10 +25,10 @@ impl ClassProduct<'_> {
         };
         let mut wet = vec![0.0; zones.len()];
         let mut output = self.polygons(out, false, &[])?;
-        // Just enough for a pixel's stairs to go: rounding takes more off what has fewer corners.
-        let stairs = 0.71 * (self.pixel.width * self.pixel.height).sqrt();
-        let tolerance = self.options.tolerance.unwrap_or(stairs);
-        for &class in &self.taken {
+        // Just enough to remove pixel steps: smoothing cuts more area where fewer corners remain.
+        let pixel_steps = 0.71 * (self.pixel.width * self.pixel.height).sqrt();
+        let tolerance = self.options.tolerance.unwrap_or(pixel_steps);
+        for &class in &self.selected {
             let mask = self.mask(class, 100.0, 100.0, 0.0)?;
             let mut coverage = Coverage::new(self.source.size.width, self.source.size.height);
             let coverage_cell = std::cell::RefCell::new(&mut coverage);
@@ -36,8 +37,8 @@ impl ClassProduct<'_> {
                 &mask,
                 class,
                 |labels| coverage_cell.borrow_mut().row(labels, skipped),
-                // The sweep emits a region only after `row` has seen all of its rows but the last line, which `end` adds.
-                |region| coverage_cell.borrow_mut().later(region),
+                // The tracer emits a region after `row` took all of its rows, except in the last row, which `end` completes.
+                |region| coverage_cell.borrow_mut().region_of_row(region),
             )?;
             coverage.end();
             let smooth = self.options.smooth.unwrap_or(true);
@@ -62,15 +63,15 @@ impl ClassProduct<'_> {
         }
         let mut summary = output.finish(&self.source)?;
         if !zones.is_empty() {
-            let table = self.options.zone_table.clone().unwrap_or_else(|| beside(out, "_zones", "csv"));
-            // Zones may reach far beyond the scene.
+            let table = self.options.zone_table.clone().unwrap_or_else(|| sibling(out, "_zones", "csv"));
+            // Zones may extend far beyond the scene.
             let ground = geometry::ground_under(&zones, crs).unwrap_or_else(|| self.place.measure().clone());
             let rows = zones.iter().zip(&wet).map(|(zone, &wet)| {
                 let whole = geometry::area_of(&zone.geometry, &ground);
                 (zone.name.as_str(), whole, wet)
             });
             atomic::write_file(&table, zone_table(rows, self.source.placement.in_pixels()).as_bytes())?;
-            summary.notes.push(format!("the water of each zone is in {}", table.display()));
+            summary.notes.push(format!("water areas by zone are in {}", table.display()));
         }
         Ok(summary)
     }

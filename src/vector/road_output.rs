@@ -1,18 +1,17 @@
-//! Road networks into files: lines, nodes and areas, and the graph for routing tools.
+//! The road output: lines, nodes and areas, and a GraphML file for routing tools.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::ffi::{Feature, Value};
-use super::format::Format;
+use super::feature::{Feature, Field, FieldKind, GeometryKind, LayerSpec, Value};
+use super::format::{Format, sibling};
 use super::network::{Edge, Node};
 use super::output::{ClassSummary, Names, Summary, attributes};
 use super::output_space::{OutputSpace, positions};
 use super::shape::LabelRegion;
 use super::source::LabelSource;
-use super::vectorize::beside;
 use super::wkb::{line_wkb, point_wkb, polygon_wkb};
-use super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
+use super::write::VectorWriter;
 use crate::atomic;
 use crate::error::Result;
 use crate::geom::{PixelGround, WorldPoint};
@@ -21,7 +20,7 @@ const LINES: usize = 0;
 const NODES: usize = 1;
 const AREAS: usize = 2;
 
-/// One file with three layers where the format has layers, else three files.
+/// One file with three layers where the format supports layers, else three files.
 pub struct RoadOutput<'a> {
     place: &'a OutputSpace,
     names: Names,
@@ -36,6 +35,7 @@ pub struct RoadOutput<'a> {
 }
 
 impl<'a> RoadOutput<'a> {
+    /// Creates the files, and decides the names of fields: in metres, or in pixels without a CRS.
     pub fn create(
         source: &LabelSource,
         place: &'a OutputSpace,
@@ -78,7 +78,7 @@ impl<'a> RoadOutput<'a> {
             writers.push(VectorWriter::create(out, crs, &specs)?);
         } else {
             let extension = out.extension().map(|e| e.to_string_lossy().into_owned()).unwrap_or_default();
-            files.extend([beside(out, "_nodes", &extension), beside(out, "_areas", &extension)]);
+            files.extend([sibling(out, "_nodes", &extension), sibling(out, "_areas", &extension)]);
             for (file, spec) in files.iter().zip(&specs) {
                 writers.push(VectorWriter::create(file, crs, std::slice::from_ref(spec))?);
             }
@@ -99,12 +99,12 @@ impl<'a> RoadOutput<'a> {
 
     fn write(&mut self, layer: usize, mut features: Vec<Feature>) -> Result<()> {
         let writer = if self.writers.len() > 1 { layer } else { 0 };
-        let inside = if self.writers.len() > 1 { 0 } else { layer };
-        features.iter_mut().for_each(|feature| feature.layer = inside);
+        let target_layer = if self.writers.len() > 1 { 0 } else { layer };
+        features.iter_mut().for_each(|feature| feature.layer = target_layer);
         self.writers[writer].write(features)
     }
 
-    /// Writes a class's network.
+    /// Writes the network of a class.
     pub fn network(&mut self, class: u16, nodes: &[Node], edges: &[Edge], ground: &PixelGround) -> Result<()> {
         let mut degree = vec![0i64; nodes.len()];
         for edge in edges {
@@ -156,6 +156,7 @@ impl<'a> RoadOutput<'a> {
         self.write(NODES, points)
     }
 
+    /// Writes a road area of the class whose network was written last.
     pub fn area(&mut self, region: &LabelRegion) -> Result<()> {
         let (mut area, mut perimeter) = (0.0, 0.0);
         let mut parts = Vec::new();
@@ -189,6 +190,7 @@ impl<'a> RoadOutput<'a> {
         self.write(AREAS, vec![Feature { layer: AREAS, wkb: polygon_wkb(&parts, false), values }])
     }
 
+    /// Completes the files, writes the GraphML file to `graph` and returns the summary.
     pub fn finish(self, source: &LabelSource, graph: Option<&Path>) -> Result<Summary> {
         for writer in self.writers {
             writer.finish()?;
@@ -199,25 +201,26 @@ impl<'a> RoadOutput<'a> {
         let mut notes = source.notes();
         let unit = if source.placement.in_pixels() { "pixels" } else { "m" };
         if self.edges == 0 {
-            notes.insert(0, format!("{} has no road that is long enough: the layers are empty", source.name()));
+            notes.insert(0, format!("{} has no road of the minimum length: the layers are empty", source.name()));
         } else {
-            notes.insert(0, format!("{} lines of {:.0} {unit} in all, {} nodes", self.edges, self.length, self.nodes));
+            notes
+                .insert(0, format!("{} lines of {:.0} {unit} in total, {} nodes", self.edges, self.length, self.nodes));
         }
         if self.files.len() > 1 {
             let rest: Vec<_> = self.files[1..].iter().map(|file| file.display().to_string()).collect();
-            notes.push(format!("nodes and areas are in {}; a .gpkg holds all in one", rest.join(" and ")));
+            notes.push(format!("nodes and areas are in {}; a .gpkg holds all three as layers", rest.join(" and ")));
         }
         let polygons = self.classes.iter().map(|class| class.polygons).sum();
         Ok(Summary { polygons, classes: self.classes, in_pixels: source.placement.in_pixels(), notes })
     }
 }
 
-/// The side of a square of a pixel's area, in metres, in the middle of a line.
+/// The side of a square of a pixel's area in the middle of a line, in metres.
 fn pixel_side(edge: &Edge, ground: &PixelGround) -> f64 {
     edge.line.get(edge.line.len() / 2).map_or(0.0, |middle| ground.pixel_area(middle.0, middle.1).sqrt())
 }
 
-/// GraphML as networkx, igraph and Gephi read it.
+/// A graph in GraphML, as networkx, igraph and Gephi read it.
 #[derive(Default)]
 struct GraphMl {
     body: String,

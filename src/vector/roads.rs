@@ -1,12 +1,12 @@
-//! A road mask to a road network.
+//! Extracts the road network from a mask of roads.
 
 use super::bits::BitGrid;
 use super::bridge::bridge;
 use super::network::{Edge, Frame, Network, Node, Rules};
 use super::thin::thin;
 
-/// The centre lines of a mask as a graph, with positions in pixels; lengths and widths are counted in sides of a square of a
-/// pixel's area, as the rules are. Call it on a cleaned mask: every hole becomes a ring road.
+/// The centre lines of a mask as a graph, with positions in pixels. Lengths and widths, like those of the rules, are in units of
+/// the side of a square of a pixel's area. The mask should be cleaned: every hole becomes a loop.
 pub fn centre_lines(mask: &BitGrid, frame: Frame, rules: &Rules) -> (Vec<Node>, Vec<Edge>) {
     let mut skeleton = mask.clone();
     thin(&mut skeleton);
@@ -68,7 +68,7 @@ mod tests {
         samples
     }
 
-    /// Roads on and across a bent grid, a curve, a dead end, and a road of its own far from the others.
+    /// Synthetic roads: a bent grid, a curve, a dead end, and a separate road.
     fn truth() -> Vec<(Vec<Point>, f64)> {
         let curve: Vec<Point> =
             (0..=40).map(|i| f64::from(i) / 40.0).map(|t| (60.0 + 480.0 * t, 470.0 + 60.0 * (t * 5.0).sin())).collect();
@@ -107,7 +107,7 @@ mod tests {
                 }
             }
         }
-        // Trees over the road.
+        // Gaps, as trees over the road cause them.
         for (line, _) in truth {
             for pair in line.windows(2).filter(|pair| distance(pair[0], pair[1]) > 90.0) {
                 let at = 0.3 + 0.15 * random.next();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_noisy_broken_network_is_found_again() {
+    fn noisy_network_with_gaps_is_recovered() {
         let truth = truth();
         let lines: Lines = truth.iter().map(|(line, _)| line.clone()).collect();
         for seed in [1, 2, 3] {

@@ -1,8 +1,11 @@
-//! A GeoPackage's spatial index, packed at once instead of grown feature by feature.
+//! Bulk loading of the spatial index of a GeoPackage.
 //!
-//! SQLite keeps an R-tree in three plain tables: nodes as blobs, the parent of each node, the leaf of each row. Written
-//! directly from sorted boxes (sort-tile-recursive packing) that takes a fraction of the time that a million insertions
-//! take. GDAL makes the empty index with its triggers; these are put aside while features are written.
+//! SQLite stores an R-tree in three ordinary tables: nodes as blobs, the parent of each node, the leaf of each row. They are
+//! written directly from sorted boxes (sort-tile-recursive packing), in a fraction of the time of a million insertions.
+//! GDAL creates the empty index with its triggers, which are dropped while features are written.
+//!
+//! This is our own code because GDAL loads the index in bulk only from version 3.8 on. With that as the oldest supported
+//! version, `SPATIAL_INDEX=YES` replaces this module.
 
 use std::fmt::Write as _;
 
@@ -12,47 +15,47 @@ use gdal::vector::sql::Dialect;
 
 use crate::error::{Context, Error, Result};
 
-/// A feature's box.
+/// The bounding box of a feature.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Item {
     pub id: i64,
-    /// West, east, south, north; rounded outwards.
+    /// West, east, south, north, rounded outwards.
     pub bounds: [f32; 4],
 }
 
 impl Item {
     pub fn new(id: i64, [west, east, south, north]: [f64; 4]) -> Self {
-        Self { id, bounds: [below(west), above(east), below(south), above(north)] }
+        Self { id, bounds: [round_down(west), round_up(east), round_down(south), round_up(north)] }
     }
 }
 
-fn below(value: f64) -> f32 {
-    let near = value as f32;
-    if f64::from(near) > value { near.next_down() } else { near }
+fn round_down(value: f64) -> f32 {
+    let rounded = value as f32;
+    if f64::from(rounded) > value { rounded.next_down() } else { rounded }
 }
 
-fn above(value: f64) -> f32 {
-    let near = value as f32;
-    if f64::from(near) < value { near.next_up() } else { near }
+fn round_up(value: f64) -> f32 {
+    let rounded = value as f32;
+    if f64::from(rounded) < value { rounded.next_up() } else { rounded }
 }
 
-/// Cells in a node: what SQLite itself chooses for two dimensions.
+/// Cells per node, as SQLite chooses them for two dimensions.
 const CELLS: usize = 51;
 const CELL_BYTES: usize = 24;
 const NODE_BYTES: usize = 4 + CELLS * CELL_BYTES;
-/// Rows in one statement.
+/// Rows per statement.
 const ROWS: usize = 2000;
 
 /// The index of one layer while its features are being written.
 pub struct SpatialIndex {
     table: String,
-    /// The triggers that keep the index true, to be put back.
+    /// The triggers that maintain the index, to restore at the end.
     triggers: Vec<String>,
     items: Vec<Item>,
 }
 
 impl SpatialIndex {
-    /// Makes the empty index of a layer whose geometry column is `geom`.
+    /// Creates the empty index of a layer with the geometry column `geom`.
     pub fn create(dataset: &Dataset, layer: &str) -> Result<Self> {
         let quoted = layer.replace('\'', "''");
         run(dataset, &format!("SELECT CreateSpatialIndex('{quoted}', 'geom')"))?;
@@ -66,7 +69,7 @@ impl SpatialIndex {
         let mut triggers = Vec::new();
         if let Some(mut found) = dataset
             .execute_sql(&query, None, Dialect::DEFAULT)
-            .internal(|| "the index's triggers cannot be read".into())?
+            .internal(|| "cannot read the triggers of the spatial index".into())?
         {
             for feature in found.features() {
                 let text = |field| feature.field_as_string(field).ok().flatten().unwrap_or_default();
@@ -84,7 +87,7 @@ impl SpatialIndex {
         self.items.extend(items);
     }
 
-    /// Writes the index.
+    /// Writes the index and restores the triggers.
     pub fn finish(self, dataset: &Dataset) -> Result<()> {
         let Self { table, triggers, items } = self;
         if !items.is_empty() {
@@ -101,7 +104,7 @@ fn run(dataset: &Dataset, sql: &str) -> Result<()> {
         .map_err(|error| Error::input("cannot write the GeoPackage's spatial index").with_source(error))
 }
 
-/// Sorts items into tiles of a node each.
+/// Sorts items so that consecutive `CELLS` of them form a compact node.
 fn pack(items: &mut [Item]) {
     let middle = |item: &Item, axis: usize| item.bounds[axis] + item.bounds[axis + 1];
     let nodes = items.len().div_ceil(CELLS);
@@ -126,7 +129,7 @@ fn write(dataset: &Dataset, table: &str, mut items: Vec<Item>) -> Result<()> {
     let mut nodes = Statement::new(format!("INSERT INTO \"{table}_node\" VALUES "), 64);
     let mut parents = Statement::new(format!("INSERT INTO \"{table}_parent\" VALUES "), ROWS);
     let mut leaves: Vec<(i64, u32)> = Vec::with_capacity(items.len());
-    // Node 1 is the root; the others are numbered upwards from the leaves.
+    // Node 1 is the root; the other nodes are numbered from the leaves up.
     let mut number = 1;
     let mut depth = 0;
     while items.len() > CELLS {
@@ -161,7 +164,7 @@ fn write(dataset: &Dataset, table: &str, mut items: Vec<Item>) -> Result<()> {
     }
     nodes.flush(dataset)?;
     parents.flush(dataset)?;
-    // In the order of the table's key every row is appended at its end.
+    // In key order every row is appended at the end of the table.
     leaves.sort_unstable();
     let mut rows = Statement::new(format!("INSERT INTO \"{table}_rowid\" (rowid, nodeno) VALUES "), ROWS);
     for (id, leaf) in leaves {
@@ -173,7 +176,7 @@ fn write(dataset: &Dataset, table: &str, mut items: Vec<Item>) -> Result<()> {
     run(dataset, "COMMIT")
 }
 
-/// A node's row: its number and its blob, all numbers big-endian.
+/// The row of a node: its number and its blob; numbers are big-endian.
 fn node(sql: &mut String, number: i64, depth: u16, cells: &[Item]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut blob = Vec::with_capacity(NODE_BYTES);
@@ -192,17 +195,17 @@ fn node(sql: &mut String, number: i64, depth: u16, cells: &[Item]) {
     sql.push_str("')");
 }
 
-/// An INSERT of many rows.
+/// An INSERT statement with many rows.
 struct Statement {
     head: String,
     sql: String,
     rows: usize,
-    most: usize,
+    max_rows: usize,
 }
 
 impl Statement {
-    fn new(head: String, most: usize) -> Self {
-        Self { sql: head.clone(), head, rows: 0, most }
+    fn new(head: String, max_rows: usize) -> Self {
+        Self { sql: head.clone(), head, rows: 0, max_rows }
     }
 
     fn row(&mut self, dataset: &Dataset, add: impl FnOnce(&mut String)) -> Result<()> {
@@ -211,7 +214,7 @@ impl Statement {
         }
         add(&mut self.sql);
         self.rows += 1;
-        if self.rows == self.most { self.flush(dataset) } else { Ok(()) }
+        if self.rows == self.max_rows { self.flush(dataset) } else { Ok(()) }
     }
 
     fn flush(&mut self, dataset: &Dataset) -> Result<()> {
@@ -226,14 +229,14 @@ impl Statement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ffi::{Feature, Value};
+    use super::super::feature::{Feature, Field, FieldKind, GeometryKind, LayerSpec, Value};
     use super::super::wkb::polygon_wkb;
-    use super::super::write::{Field, FieldKind, GeometryKind, LayerSpec, VectorWriter};
+    use super::super::write::VectorWriter;
     use super::*;
     use crate::geom::WorldPoint;
 
     #[test]
-    fn sqlite_finds_the_index_sound_and_queries_use_it() {
+    fn index_passes_rtreecheck_and_serves_queries() {
         for count in [0usize, 1, 51, 52, 3000] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("it's.gpkg");

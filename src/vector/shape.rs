@@ -1,4 +1,4 @@
-//! What the tracer finds: regions of one label, bounded by rings of pixel corners.
+//! Regions of one label, bounded by rings of pixel corners.
 
 /// A corner of the pixel lattice: (0, 0) is the outer corner of the top left pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,6 +14,15 @@ impl Corner {
     }
 }
 
+/// The size of a pixel on the ground, in metres.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PixelSize {
+    /// From one column to the next.
+    pub width: f64,
+    /// From one row to the next.
+    pub height: f64,
+}
+
 /// An outer ring and its holes. Rings are simple, do not repeat their first corner, and have the inside on their left as
 /// seen with row 0 on top: outer rings run counter-clockwise, holes clockwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +32,13 @@ pub struct LatticePolygon {
 }
 
 impl LatticePolygon {
+    /// The outer ring, then the holes.
     pub fn rings(&self) -> impl Iterator<Item = &Vec<Corner>> {
         std::iter::once(&self.outer).chain(&self.holes)
     }
 }
 
-/// How sure the model was of a region's pixels.
+/// Mean and minimum score of a region's pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Confidence {
     pub mean: f32,
@@ -39,10 +49,10 @@ pub struct Confidence {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LabelRegion {
     pub label: u16,
-    /// One part when pixels connect over edges only; with diagonal connection parts may touch each other in corners.
+    /// One part where pixels connect over edges; with diagonal connection several parts that touch in corners.
     pub parts: Vec<LatticePolygon>,
     pub pixels: u64,
-    /// `None` without scores, or where all of them are missing.
+    /// `None` without scores, or where all scores are missing.
     pub confidence: Option<Confidence>,
 }
 

@@ -1,24 +1,25 @@
-//! Fewer corners on shared borders, without a border ever crossing or touching another.
+//! Topology-preserving simplification of shared borders (Visvalingam and Whyatt), and smoothing.
 //!
-//! Corners go in the order of the smallest triangle (Visvalingam and Whyatt), as long as no corner of the original border
-//! ends up farther from it than the tolerance. A corner may go only if the triangle that it spans with its neighbours holds
-//! no other corner of the whole map: then nothing can lie between the old and the new line, and the topology stays. All
-//! corners lie on the pixel lattice, so one bit for each lattice point answers that question exactly.
+//! Corners are removed in the order of the area of the triangle that they form with their neighbours, as long as every corner of
+//! the original border stays within the tolerance. A corner is removed only if its triangle contains no other corner of
+//! the whole map: then nothing lies between the old and the new line, and the topology is unchanged. All corners lie on
+//! the pixel lattice, so a grid of bits answers that question exactly.
+//!
+//! The header of `coverage` says why this is not GEOS.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
 use super::bits::BitGrid;
-use super::coverage::PixelSize;
-use super::shape::Corner;
+use super::shape::{Corner, PixelSize};
 
-/// Arcs of lattice corners.
+/// Arcs as lattice corners.
 pub struct Arcs {
     corners: Vec<Corner>,
     starts: Vec<usize>,
 }
 
-/// Arcs of positions in pixels.
+/// Arcs as positions in pixels.
 pub struct Positions {
     points: Vec<(f64, f64)>,
     starts: Vec<usize>,
@@ -36,12 +37,12 @@ impl Arcs {
 }
 
 impl Positions {
-    /// The ring that a sequence of arcs makes, its first point not repeated.
+    /// The ring formed by a sequence of arcs, without repeating its first point.
     pub fn ring(&self, arcs: &[(u32, bool)]) -> Vec<(f64, f64)> {
         let mut ring = Vec::new();
         for &(arc, backwards) in arcs {
             let points = &self.points[self.starts[arc as usize]..self.starts[arc as usize + 1]];
-            // The last point of every arc is the first of the next.
+            // The last point of an arc is the first of the next.
             if backwards {
                 ring.extend(points[1..].iter().rev());
             } else {
@@ -52,8 +53,8 @@ impl Positions {
     }
 }
 
-/// `live` has a bit for every corner of every arc; the bits of corners that go are cleared. `tolerance` in metres, of which
-/// `pixel` tells how many a pixel has where an arc begins.
+/// Simplifies all arcs. `live` has a bit for every corner of every arc; those of removed corners are cleared. `tolerance` in
+/// metres; `pixel` is the pixel size at the start of an arc.
 pub fn simplify(
     corners: &[Corner],
     starts: &[usize],
@@ -75,7 +76,7 @@ pub fn simplify(
             result.corners.extend_from_slice(arc);
         } else {
             work.arc(arc, live, &mut straight, pixel(arc[0]), tolerance);
-            let kept = arc.iter().zip(&work.gone).filter(|(_, gone)| !**gone).map(|(corner, _)| *corner);
+            let kept = arc.iter().zip(&work.removed).filter(|(_, removed)| !**removed).map(|(corner, _)| *corner);
             result.corners.extend(kept);
         }
         result.starts.push(result.corners.len());
@@ -87,10 +88,10 @@ fn ordered(a: Corner, b: Corner) -> (Corner, Corner) {
     if a < b { (a, b) } else { (b, a) }
 }
 
-/// Reused for every arc.
+/// Buffers, reused for every arc.
 #[derive(Default)]
 struct Work {
-    gone: Vec<bool>,
+    removed: Vec<bool>,
     before: Vec<u32>,
     after: Vec<u32>,
     queue: BinaryHeap<Reverse<(u64, u32)>>,
@@ -106,8 +107,8 @@ impl Work {
         tolerance: f64,
     ) {
         let last = arc.len() - 1;
-        self.gone.clear();
-        self.gone.resize(arc.len(), false);
+        self.removed.clear();
+        self.removed.resize(arc.len(), false);
         self.before = (0..arc.len() as u32).map(|index| index.wrapping_sub(1)).collect();
         self.after = (1..=arc.len() as u32).collect();
         self.queue.clear();
@@ -118,7 +119,7 @@ impl Work {
         let mut inner = last - 1;
         while let Some(Reverse((area, index))) = self.queue.pop() {
             let index = index as usize;
-            if self.gone[index] || area != self.area(arc, index) {
+            if self.removed[index] || area != self.area(arc, index) {
                 continue;
             }
             let (before, after) = (self.before[index] as usize, self.after[index] as usize);
@@ -131,7 +132,7 @@ impl Work {
             if !within(&arc[before..=after], pixel, tolerance) || !is_empty(arc[before], arc[index], arc[after], live) {
                 continue;
             }
-            self.gone[index] = true;
+            self.removed[index] = true;
             live.set(arc[index].col as usize, arc[index].row as usize, false);
             self.after[before] = after as u32;
             self.before[after] = before as u32;
@@ -163,27 +164,27 @@ fn cross(a: Corner, b: Corner, c: Corner) -> i64 {
     (i64::from(b.col) - ax) * (i64::from(c.row) - ay) - (i64::from(b.row) - ay) * (i64::from(c.col) - ax)
 }
 
-/// Whether all of a border's corners lie within the tolerance of the line from its first to its last.
+/// Whether all corners lie within the tolerance of the segment from the first to the last.
 fn within(corners: &[Corner], pixel: PixelSize, tolerance: f64) -> bool {
-    let place = |corner: Corner| (f64::from(corner.col) * pixel.width, f64::from(corner.row) * pixel.height);
-    let ((ax, ay), (bx, by)) = (place(corners[0]), place(corners[corners.len() - 1]));
+    let metres = |corner: Corner| (f64::from(corner.col) * pixel.width, f64::from(corner.row) * pixel.height);
+    let ((ax, ay), (bx, by)) = (metres(corners[0]), metres(corners[corners.len() - 1]));
     let (dx, dy) = (bx - ax, by - ay);
     let squared = dx * dx + dy * dy;
     corners[1..corners.len() - 1].iter().all(|&corner| {
-        let (x, y) = place(corner);
+        let (x, y) = metres(corner);
         let along = if squared > 0.0 { (((x - ax) * dx + (y - ay) * dy) / squared).clamp(0.0, 1.0) } else { 0.0 };
         let (ex, ey) = (x - ax - along * dx, y - ay - along * dy);
         ex * ex + ey * ey <= tolerance * tolerance
     })
 }
 
-/// Whether a closed triangle holds no live corner but its own.
+/// Whether a triangle, including its border, contains no live corner other than its own.
 fn is_empty(a: Corner, b: Corner, c: Corner, live: &BitGrid) -> bool {
     let triangle = [a, b, c];
     let top = a.row.min(b.row).min(c.row);
     let bottom = a.row.max(b.row).max(c.row);
     for row in top..=bottom {
-        // The lattice points of a row inside the triangle lie between the crossings with its edges, rounded inwards.
+        // The lattice points of this row inside the triangle lie between its crossings with the edges, rounded inwards.
         let (mut from, mut to) = (i64::MAX, i64::MIN);
         for (p, q) in [(a, b), (b, c), (c, a)] {
             let (p, q) = if p.row <= q.row { (p, q) } else { (q, p) };
@@ -213,11 +214,11 @@ fn is_empty(a: Corner, b: Corner, c: Corner, live: &BitGrid) -> bool {
     true
 }
 
-/// Points between the middles of two sides of a corner.
-const CURVE: usize = 4;
+/// Number of segments of a rounded corner.
+const CURVE_STEPS: usize = 4;
 
-/// Rounds the corners of simplified borders: between the middles of its two sides each corner becomes a parabola. It stays
-/// inside the triangle of those three points; a corner whose triangle holds another corner is left as it is.
+/// Rounds the corners of simplified borders: each corner becomes a parabola between the midpoints of its two sides, which lies
+/// inside their triangle. A corner whose triangle contains another corner is not rounded.
 pub fn smooth(arcs: &Arcs, live: &BitGrid) -> Positions {
     let mut result = Positions { points: Vec::new(), starts: vec![0] };
     for arc in arcs.iter() {
@@ -227,16 +228,17 @@ pub fn smooth(arcs: &Arcs, live: &BitGrid) -> Positions {
         result.points.push(at(arc[0]));
         for index in 1..last {
             let (a, b, c) = (arc[index - 1], arc[index], arc[index + 1]);
-            // The whole triangle of the corner's neighbours is asked for, which is more than the curve needs.
+            // The triangle of the neighbouring corners is larger than the curve needs.
             if !is_empty(a, b, c, live) {
                 result.points.push(at(b));
                 continue;
             }
             let (from, to) = (middle(at(a), at(b)), middle(at(b), at(c)));
-            for step in 0..=CURVE {
-                let t = step as f64 / CURVE as f64;
-                let weigh = |p: f64, q: f64, r: f64| (1.0 - t) * (1.0 - t) * p + 2.0 * t * (1.0 - t) * q + t * t * r;
-                let point = (weigh(from.0, at(b).0, to.0), weigh(from.1, at(b).1, to.1));
+            for step in 0..=CURVE_STEPS {
+                let t = step as f64 / CURVE_STEPS as f64;
+                let interpolate =
+                    |p: f64, q: f64, r: f64| (1.0 - t) * (1.0 - t) * p + 2.0 * t * (1.0 - t) * q + t * t * r;
+                let point = (interpolate(from.0, at(b).0, to.0), interpolate(from.1, at(b).1, to.1));
                 if result.points.last() != Some(&point) {
                     result.points.push(point);
                 }
@@ -255,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_triangle_knows_the_points_inside_and_on_its_edge() {
+    fn triangle_contains_inner_points_and_points_on_its_edges() {
         let mut live = BitGrid::new(10, 10);
         let (a, b, c) = (Corner::new(1, 1), Corner::new(7, 1), Corner::new(1, 7));
         for corner in [a, b, c] {

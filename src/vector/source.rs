@@ -1,5 +1,4 @@
-//! Label and score rasters as rows, in strips: the only place here that reads rasters. Labels come by way of
-//! [`CodedRaster`], as all commands read them.
+//! Reads label and score rasters in strips of rows. Labels are read with [`CodedRaster`], as in all commands.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,40 +6,39 @@ use std::path::Path;
 use gdal::raster::{Buffer, RasterBand};
 use gdal::{Dataset, Metadata as _};
 
-use super::coverage::PixelSize;
-use super::shape::Corner;
+use super::shape::{Corner, PixelSize};
 use crate::crs;
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Ground, PixelGround, Size, Window};
 use crate::raster::{ABSENT, CodedRaster, Coding};
 use crate::scene::{ClassInfo, ClassNames, ColourRole};
 
-/// Bytes of labels (and again of scores) held at a time.
+/// Bytes of labels in memory at a time, and as many again of scores.
 const STRIP_BYTES: usize = 16 << 20;
-/// Bytes of a pixel while values of any type become labels.
+/// Bytes per pixel while values of any type are converted to labels.
 const WIDE_PIXEL: usize = 20;
 
-/// Where a label raster lies.
+/// The position of a label raster on the ground.
 #[derive(Clone, Debug)]
 pub struct Placement {
-    /// `GeoTransform::IDENTITY` where the raster has none: results lie in pixel coordinates, rows counted downwards.
+    /// `GeoTransform::IDENTITY` where the raster has none: results are then in pixel coordinates, with rows downwards.
     pub transform: GeoTransform,
     pub georeferenced: bool,
     pub crs_wkt: Option<String>,
-    /// Areas and lengths: square metres and metres, or pixels where there is no CRS.
+    /// Measures areas and lengths: in square metres and metres, or in pixels without a CRS.
     pub ground: PixelGround,
 }
 
 impl Placement {
-    /// What a reader of the results should know about their coordinates.
+    /// Notes about the coordinates of the results.
     pub fn notes(&self, name: &str) -> Vec<String> {
         match (&self.crs_wkt, self.georeferenced) {
             (Some(_), _) if matches!(self.ground.ground, Ground::Flat(_)) => vec![format!(
-                "nothing leads from the CRS of {name} to the earth: areas and lengths are those of its own plane"
+                "the CRS of {name} has no relation to the Earth: areas and lengths are those of its plane"
             )],
             (Some(_), _) => Vec::new(),
             (None, true) => vec![format!(
-                "{name} has no CRS: the result has its coordinates, and no CRS either; areas and lengths are in pixels"
+                "{name} has no CRS: the result keeps its coordinates, without a CRS; areas and lengths are in pixels"
             )],
             (None, false) => vec![format!(
                 "{name} has no georeference: the result is in pixel coordinates; areas and lengths are in pixels"
@@ -53,20 +51,20 @@ impl Placement {
         self.crs_wkt.is_none()
     }
 
-    /// Metres of a step to the next column and to the next row, in the middle of the raster.
+    /// The size of a pixel in the middle of the raster.
     pub fn pixel_size(&self) -> PixelSize {
         let [width, height] = self.ground.steps();
         PixelSize { width, height }
     }
 
-    /// The same at a corner of pixels.
+    /// The size of a pixel at a corner of pixels.
     pub fn pixel_size_at(&self, corner: Corner) -> PixelSize {
         let metric = self.ground.metric(f64::from(corner.col), f64::from(corner.row));
         PixelSize { width: metric.xx.sqrt(), height: metric.yy.sqrt() }
     }
 }
 
-/// The label of a pixel that has none.
+/// The label of pixels without a label.
 pub const NO_LABEL: u16 = u16::MAX;
 
 /// An open label raster: its values as labels of 16 bits.
@@ -75,23 +73,24 @@ pub struct LabelSource {
     name: String,
     pub size: Size,
     pub placement: Placement,
-    /// What the values are called.
+    /// The class names of the values.
     pub names: ClassNames,
-    /// Classes that the raster was made with, where somebody says so: other values are mistakes. 0: not known.
+    /// Number of classes of the raster; larger values are errors. 0: unknown.
     classes: usize,
     values: Values,
 }
 
-/// Which value each label stands for.
+/// The assignment of raster values to labels of 16 bits.
 #[derive(Clone, Debug)]
 pub enum Values {
-    /// Every label is the value itself.
+    /// Every label equals its value.
     Same,
-    /// The values by their labels, sorted.
+    /// The sorted values; a label is an index into them.
     Numbered(Vec<i64>),
 }
 
 impl Values {
+    /// The value of a label.
     pub fn value(&self, label: u16) -> i64 {
         match self {
             Self::Same => i64::from(label),
@@ -99,7 +98,7 @@ impl Values {
         }
     }
 
-    /// `None`: no pixel has the value, and none can.
+    /// The label of a value; `None` where no pixel has the value.
     pub fn label(&self, value: i64) -> Option<u16> {
         let label = match self {
             Self::Same => u16::try_from(value).ok(),
@@ -108,7 +107,7 @@ impl Values {
         label.filter(|label| *label != NO_LABEL)
     }
 
-    /// All values that have a label.
+    /// All values with a label.
     pub fn all(&self) -> Vec<i64> {
         match self {
             Self::Same => (0..i64::from(NO_LABEL)).collect(),
@@ -118,10 +117,10 @@ impl Values {
 }
 
 impl LabelSource {
-    /// Opens a raster whose values name themselves, or are the indices of `classes`.
+    /// Opens a raster with the class names of the file, or whose values are indices of `classes`.
     ///
     /// # Errors
-    /// Input that is no label raster; values that are not whole; more values than labels of 16 bits.
+    /// The input is not a label raster, has values that are not integers, or has more values than labels of 16 bits.
     pub fn open(path: &Path, classes: &[ClassInfo]) -> Result<Self> {
         let name = path.display().to_string();
         let raster = CodedRaster::open(path).input(|| format!("cannot use {name} as a label raster"))?;
@@ -130,10 +129,12 @@ impl LabelSource {
             let red = bands.first().is_some_and(|band| band.role == ColourRole::Red);
             let first = if red { ", the first of them red" } else { "" };
             return Err(Error::input(format!(
-                "{name} is no label raster: it is a picture of {} bands{first}",
+                "{name} is not a label raster: it is an image with {} bands{first}",
                 bands.len()
             ))
-            .with_hint("Give the label raster of `segearth run`, or the picture's class band as a file of its own."));
+            .with_hint(
+                "Give the label raster that `segearth run` wrote, or extract the class band with `gdal_translate -b`.",
+            ));
         }
         let placement = raster.look(placement)?;
         let names = match classes {
@@ -152,7 +153,7 @@ impl LabelSource {
         &self.name
     }
 
-    /// What a reader of the results should know of the labels.
+    /// Notes about the labels and their coordinates.
     pub fn notes(&self) -> Vec<String> {
         let contradictions = if self.classes == 0 { self.raster.notes() } else { &[] };
         [contradictions, &self.placement.notes(&self.name)].concat()
@@ -162,7 +163,7 @@ impl LabelSource {
         &self.values
     }
 
-    /// Which labels are left out: pixels without one, and those of the values in `skip`.
+    /// A test for labels that are left out: those of the values in `skip`, and pixels without a label.
     pub fn skipped(&self, skip: &[i64]) -> impl Fn(u16) -> bool + use<> {
         let mut left_out = vec![false; usize::from(u16::MAX) + 1];
         let labels = skip.iter().filter_map(|value| self.values.label(*value)).chain([NO_LABEL]);
@@ -170,7 +171,10 @@ impl LabelSource {
         move |label| left_out[usize::from(label)]
     }
 
-    /// Labels beyond the classes that the raster was made with are a mistake somewhere, never a class of their own.
+    /// Checks that the labels are among the classes of the raster.
+    ///
+    /// # Errors
+    /// A label is not among them; `first` is the row of `labels[0]`, for the message.
     pub fn check(&self, labels: &[u16], first: usize, skipped: &impl Fn(u16) -> bool) -> Result<()> {
         let classes = self.classes;
         if classes == 0 {
@@ -180,17 +184,17 @@ impl LabelSource {
             return Ok(());
         };
         Err(Error::input(format!(
-            "{} has label {} in column {}, row {}, its {classes} classes are 0 to {}",
+            "{} has label {} in column {}, row {}, but its {classes} classes are 0 to {}",
             self.name,
             labels[at],
             at % self.size.width,
             first + at / self.size.width,
             classes - 1
         ))
-        .with_hint("Give the classes that the labels were made with, or declare the value as nodata."))
+        .with_hint("Give the classes with which the labels were computed, or declare the value as nodata."))
     }
 
-    /// The values of the raster, sorted: what there is to choose from where nothing names them. At most `most`.
+    /// The first `most` values of the raster, sorted.
     pub fn first_values(&self, most: usize) -> Result<Vec<i64>> {
         let mut found = BTreeSet::new();
         self.for_each_strip(None, |_, labels, _| {
@@ -201,28 +205,28 @@ impl LabelSource {
         Ok(found.into_iter().take(most).collect())
     }
 
-    /// Reads all pixels to see which values there are.
+    /// Reads all pixels to find their values.
     fn find_values(&self) -> Result<Values> {
-        const MOST: usize = NO_LABEL as usize;
+        const MAX_VALUES: usize = NO_LABEL as usize;
         let mut found: BTreeSet<i64> = self.names.iter().map(|(value, _)| value).collect();
         for window in self.strips(WIDE_PIXEL) {
             let codes = self.raster.read(window)?;
             found.extend(codes.chunk_by(|a, b| a == b).filter_map(|run| run.first()).filter(|code| **code != ABSENT));
             self.raster.drop_blocks();
-            if found.len() > MOST {
+            if found.len() > MAX_VALUES {
                 return Err(Error::input(format!(
-                    "{} has more than {MOST} different values in rows 0 to {}, and label rasters have at most that many",
+                    "{} has more than {MAX_VALUES} different values in rows 0 to {}, the limit of a label raster",
                     self.name,
                     window.row + window.height
                 ))
-                .with_hint("This is a raster of measurements, not of classes: reclassify it first."));
+                .with_hint("It seems to contain measurements, not classes: reclassify it first."));
             }
         }
         let small = found.iter().all(|value| (0..i64::from(NO_LABEL)).contains(value));
         Ok(if small { Values::Same } else { Values::Numbered(found.into_iter().collect()) })
     }
 
-    /// The same labels with regions of fewer than `pixels` pixels given to their largest neighbour, in a new file.
+    /// Writes the labels to a new file, with regions of fewer than `pixels` pixels merged into their largest neighbour.
     pub fn sieved(&self, path: &Path, pixels: u64) -> Result<Self> {
         let write = |error: gdal::errors::GdalError| {
             Error::input(format!("cannot write {}", path.display())).with_source(error)
@@ -244,13 +248,13 @@ impl LabelSource {
                 .map_err(|text| Error::input(format!("cannot sieve {}: {text}", self.name)))?;
         }
         to.close().map_err(write)?;
-        // Its pixels are labels already, whatever their values are.
+        // The pixels of the new file are labels: the assignment of values stays.
         let raster = CodedRaster::open(path)?;
         let (placement, names, values) = (self.placement.clone(), self.names.clone(), self.values.clone());
         Ok(Self { raster, name: self.name.clone(), size: self.size, placement, names, classes: self.classes, values })
     }
 
-    /// The raster from top to bottom: whole blocks of the file, within the memory limit.
+    /// Strips from top to bottom: whole blocks of the file, within the memory limit.
     fn strips(&self, bytes_per_pixel: usize) -> impl Iterator<Item = Window> + use<> {
         let Size { width, height } = self.size;
         let block = self.raster.block().height;
@@ -268,7 +272,8 @@ impl LabelSource {
         for (label, code) in labels.iter_mut().zip(codes) {
             if code != last.0 {
                 let label = if code == ABSENT { Some(NO_LABEL) } else { self.values.label(code) };
-                let label = label.ok_or_else(|| Error::input(format!("{} changes while it is read", self.name)))?;
+                let label =
+                    label.ok_or_else(|| Error::input(format!("{} was changed while it was read", self.name)))?;
                 last = (code, label);
             }
             *label = last.1;
@@ -276,7 +281,7 @@ impl LabelSource {
         Ok(())
     }
 
-    /// Reads the raster from top to bottom; `take` gets the first row's number, the strip's labels and its scores.
+    /// Reads the raster from top to bottom; `take` receives the first row, the labels and the scores of each strip.
     pub fn for_each_strip(
         &self,
         scores: Option<&ScoreSource>,
@@ -285,7 +290,7 @@ impl LabelSource {
         self.for_each_relabelled(scores, |_, _| {}, take)
     }
 
-    /// Like `for_each_strip`; `relabel(row, labels)` may change a row's labels before its scores are looked up.
+    /// Like `for_each_strip`; `relabel(row, labels)` may change the labels of a row before its scores are read.
     pub fn for_each_relabelled(
         &self,
         scores: Option<&ScoreSource>,
@@ -321,7 +326,7 @@ impl LabelSource {
     }
 }
 
-/// An open score raster: one band a class, in the order of the labels.
+/// An open score raster: one band per class, in the order of the values.
 pub struct ScoreSource {
     dataset: Dataset,
     name: String,
@@ -329,7 +334,10 @@ pub struct ScoreSource {
 }
 
 impl ScoreSource {
-    /// `size` is the label raster's, which the scores must share.
+    /// Opens the scores of a label raster.
+    ///
+    /// # Errors
+    /// The file cannot be read, has another size than the labels, or has band descriptions that contradict the class names.
     pub fn open(path: &Path, labels: &LabelSource) -> Result<Self> {
         let name = path.display().to_string();
         let dataset = Dataset::open(path).input(|| format!("cannot open the score raster {name}"))?;
@@ -337,10 +345,10 @@ impl ScoreSource {
         let size = Size::new(width, height);
         if size != labels.size {
             return Err(Error::input(format!(
-                "{name} is {size} pixels, its labels {} are {}",
+                "{name} has {size} pixels, its labels {} have {}",
                 labels.name, labels.size
             ))
-            .with_hint("Give the scores that were written together with these labels."));
+            .with_hint("Give the scores that were written with these labels."));
         }
         let bands = dataset.raster_count();
         for value in 0..bands.min(usize::from(NO_LABEL)) {
@@ -348,19 +356,19 @@ impl ScoreSource {
             let known = labels.names.values_of(&described);
             if let Some(other) = known.first().filter(|_| !known.contains(&(value as i64))) {
                 return Err(Error::input(format!(
-                    "band {} of {name} holds the scores of {described:?}, which is the value {other} of {}: that would be \
-                     band {}",
+                    "band {} of {name} holds the scores of {described:?}, which is the value {other} of {}: expected in band \
+                     {}",
                     value + 1,
                     labels.name,
                     other.saturating_add(1)
                 ))
-                .with_hint("Give the scores that were written together with these labels."));
+                .with_hint("Give the scores that were written with these labels."));
             }
         }
         Ok(Self { dataset, name, bands })
     }
 
-    /// For every pixel the score of its own label; NaN where there is no such band.
+    /// Writes to `best` the score of each pixel's label; NaN where its band does not exist. `plane` is a buffer.
     fn of_labels(
         &self,
         first: usize,
@@ -373,21 +381,21 @@ impl ScoreSource {
         best.fill(f32::NAN);
         let mut present = vec![false; usize::from(u16::MAX) + 1];
         labels.iter().for_each(|&label| present[usize::from(label)] = true);
-        let there = (0..NO_LABEL).filter(|label| present[usize::from(*label)]);
-        let bands = there.filter_map(|label| Some((label, usize::try_from(values.value(label)).ok()?)));
-        for (label_here, class) in bands.filter(|(_, class)| *class < self.bands) {
+        let occurring = (0..NO_LABEL).filter(|label| present[usize::from(*label)]);
+        let bands = occurring.filter_map(|label| Some((label, usize::try_from(values.value(label)).ok()?)));
+        for (band_label, class) in bands.filter(|(_, class)| *class < self.bands) {
             let count = labels.len() / width;
             let scale = self
                 .dataset
                 .rasterband(class + 1)
                 .and_then(|band| {
                     read(&band, first, width, count, plane)?;
-                    // Scores kept as bytes say how they become scores again.
+                    // Scores that are stored as bytes have a scale.
                     Ok(band.scale().unwrap_or(1.0) as f32)
                 })
                 .input(|| format!("cannot read band {} of {}", class + 1, self.name))?;
             for ((&label, &score), best) in labels.iter().zip(plane.iter()).zip(best.iter_mut()) {
-                if label == label_here {
+                if label == band_label {
                     *best = score * scale;
                 }
             }
@@ -409,7 +417,7 @@ fn read<T: Copy + gdal::raster::GdalType>(
 fn placement(dataset: &Dataset) -> Placement {
     let coefficients = dataset.geo_transform().ok().filter(|given| *given != [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
     let transform = coefficients.map_or(GeoTransform::IDENTITY, |coefficients| GeoTransform { coefficients });
-    // Without a geotransform a CRS places nothing.
+    // A CRS without a geotransform does not georeference the raster.
     let crs = coefficients.and_then(|_| dataset.spatial_ref().ok());
     let crs_wkt = crs.and_then(|crs| crs.to_wkt().ok()).filter(|wkt| !wkt.is_empty());
     let (width, height) = dataset.raster_size();

@@ -1,37 +1,38 @@
-//! Rings that touch themselves, cut into simple ones.
+//! Splits rings that touch themselves into simple rings.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::shape::Corner;
 
-/// Marks a column at which a ring may touch itself.
+/// Flag of a column at which a ring may touch itself.
 pub const TOUCH: u32 = 1 << 31;
 const COLUMN: u32 = TOUCH - 1;
 
-/// Cuts a ring that touches itself into simple rings.
+/// Splits rings; its map of corners is reused.
 #[derive(Default)]
 pub struct Splitter {
-    seen: HashMap<u64, usize, BuildHasherDefault<Mix>>,
+    open_since: HashMap<u64, usize, BuildHasherDefault<Mix>>,
 }
 
 impl Splitter {
+    /// Splits a ring at the marked corners that it visits twice; `keep` receives the simple rings.
     pub fn split(&mut self, ring: Vec<Corner>, keep: &mut impl FnMut(Vec<Corner>)) {
-        self.seen.clear();
+        self.open_since.clear();
         let mut open: Vec<Corner> = Vec::with_capacity(ring.len());
         let key = |corner: Corner| u64::from(corner.row) << 32 | u64::from(corner.col & COLUMN);
         for corner in ring {
             if corner.col & TOUCH != 0 {
-                if let Some(&since) = self.seen.get(&key(corner)) {
+                if let Some(&since) = self.open_since.get(&key(corner)) {
                     for &passed in &open[since + 1..] {
                         if passed.col & TOUCH != 0 {
-                            self.seen.remove(&key(passed));
+                            self.open_since.remove(&key(passed));
                         }
                     }
-                    // The corner itself stays with what is still open, at the same place.
+                    // The corner itself stays on the open ring, at the same index.
                     keep(open.drain(since..).map(unmarked).collect());
                 } else {
-                    self.seen.insert(key(corner), open.len());
+                    self.open_since.insert(key(corner), open.len());
                 }
             }
             open.push(corner);
@@ -46,7 +47,7 @@ fn unmarked(corner: Corner) -> Corner {
     Corner { col: corner.col & COLUMN, row: corner.row }
 }
 
-/// A hash for lattice corners: one multiplication spreads them well enough, and is what the walk can afford.
+/// A fast hash for lattice corners: one multiplication distributes them well enough.
 #[derive(Default)]
 struct Mix(u64);
 

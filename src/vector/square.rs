@@ -1,23 +1,24 @@
-//! Squared outlines: the rectilinear polygon that explains a noisy pixel outline best.
+//! Squared outlines: fits the rectilinear polygon that best matches a noisy pixel outline.
 //!
-//! The middles of an outline's pixel edges scatter evenly about the true wall. The outline is cut into runs, each of which
-//! belongs to one straight wall: along the building's axis, across it, or, where that explains much more, slanting. The
-//! cut with the least sum of squared distances plus a price for every wall is found by dynamic programming, the axis by
-//! a closed form for a given cut, the two in turn. Corners are where the fitted walls meet, so they lie between pixels.
+//! The midpoints of the pixel edges of an outline scatter evenly around the true wall. The outline is divided into runs, each
+//! fitted by one straight wall: along the axis of the building, across it, or slanted where that fits much better. Dynamic
+//! programming finds the division with the smallest sum of squared distances plus a penalty per wall; for a given
+//! division the axis has a closed form; the two steps alternate. Corners are the intersections of the fitted walls, with
+//! subpixel positions.
 
 mod contour;
 mod search;
 mod shared_walls;
 
-use contour::{Contour, GROUPS};
+use contour::{Contour, MAX_GROUPS};
 use search::{Kind, Piece, best_cut};
 
-pub use shared_walls::{Party, Wall, party, walls_of};
+pub use shared_walls::{SharedWall, Wall, fit_shared_wall, walls_of};
 
 /// A position in pixels.
 pub type Point = (f64, f64);
 
-/// What walls cost, in square pixels (of summed squared distance).
+/// Penalties per wall, in square pixels (the unit of summed squared distances).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prices {
     /// A wall along or across the axis.
@@ -26,14 +27,14 @@ pub struct Prices {
     pub slanted: f64,
 }
 
-/// How the outline is best described.
+/// A fitted outline with its cost.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outline {
     Squared { ring: Vec<Point>, cost: f64 },
     Round { centre: Point, radius: f64, cost: f64 },
 }
 
-/// The middles of a lattice ring's unit edges, in order.
+/// The midpoints of the unit edges of a ring, in order.
 pub fn edge_middles(ring: &[super::shape::Corner]) -> Vec<Point> {
     let mut points = Vec::new();
     for (index, from) in ring.iter().enumerate() {
@@ -50,7 +51,7 @@ pub fn edge_middles(ring: &[super::shape::Corner]) -> Vec<Point> {
     points
 }
 
-/// Finds the axis of an outline, in radians between 0 and a quarter turn, from where its chords point.
+/// An estimate of the axis of an outline from the directions of its chords, in radians from 0 to a quarter turn.
 fn guess_axis(points: &[Point]) -> f64 {
     let count = points.len();
     let reach = (count / 16).clamp(2, 6);
@@ -65,7 +66,8 @@ fn guess_axis(points: &[Point]) -> f64 {
     (sin.atan2(cos) / 4.0).rem_euclid(std::f64::consts::FRAC_PI_2)
 }
 
-/// Fits an outline; `axis` fixes the direction (courtyards take their building's). Returns the axis too.
+/// Fits an outline to edge midpoints. `axis`: a given direction, as for courtyards. Returns the outline and its axis; `None`
+/// where no polygon fits.
 pub fn fit(points: &[Point], prices: Prices, axis: Option<f64>) -> Option<(Outline, f64)> {
     if points.len() < 4 {
         return None;
@@ -74,7 +76,7 @@ pub fn fit(points: &[Point], prices: Prices, axis: Option<f64>) -> Option<(Outli
     let begin = match axis {
         Some(axis) => axis,
         None => {
-            // Which way to begin is settled on a coarse contour.
+            // A coarse contour decides the initial direction.
             let coarse = Contour::new(points, (points.len() / 2).clamp(4, 80));
             let guess = guess_axis(points);
             let starts = [guess, guess + quarter / 6.0, guess - quarter / 6.0, guess + quarter / 2.0];
@@ -93,7 +95,7 @@ pub fn fit(points: &[Point], prices: Prices, axis: Option<f64>) -> Option<(Outli
             best.0
         }
     };
-    let contour = Contour::new(points, GROUPS);
+    let contour = Contour::new(points, MAX_GROUPS);
     let mut best: Option<(Vec<Piece>, f64, f64)> = None;
     let (mut angle, mut cut) = (begin, 0);
     for _ in 0..4 {
@@ -119,7 +121,7 @@ pub fn fit(points: &[Point], prices: Prices, axis: Option<f64>) -> Option<(Outli
     Some((Outline::Squared { ring, cost }, angle.rem_euclid(quarter)))
 }
 
-/// The axis that fits a given cut best: the smaller eigenvector of the walls' joint scatter.
+/// The best axis for a given division: the principal direction of the joint scatter of the walls.
 fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
     let (mut a, mut b, mut c) = (0.0, 0.0, 0.0);
     for piece in pieces {
@@ -130,7 +132,7 @@ fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
                 b += xy;
                 c += yy;
             }
-            // Turned by a quarter, a wall across is a wall along.
+            // Rotated by a quarter turn, a wall across is a wall along.
             Kind::Across => {
                 a += yy;
                 b -= xy;
@@ -143,15 +145,15 @@ fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
         return angle;
     }
     let axis = 0.5 * (2.0 * b).atan2(a - c);
-    // The same line, in the half turn nearest to where we come from.
+    // The equivalent direction closest to the previous one.
     let turns = ((angle - axis) / std::f64::consts::PI).round();
     axis + turns * std::f64::consts::PI
 }
 
-/// A corner that lies farther from the contour, in pixels, stands out of the building where no pixel does.
-const SPIKE: f64 = 3.0;
+/// Largest distance of a corner from the contour, in pixels; beyond it the corner would be a spike.
+const MAX_SPIKE: f64 = 3.0;
 
-/// Where consecutive walls meet.
+/// The corners: intersections of consecutive walls.
 fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>> {
     // A wall as normal and distance: n · p = d.
     let lines: Vec<(f64, f64, f64)> = pieces
@@ -176,15 +178,15 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
         let (a, b) = (lines[index], lines[(index + 1) % count]);
         let (before, after) = (pieces[index], pieces[(index + 1) % count]);
         let (last, first) = (contour.run(before.to - 1, before.to), contour.run(after.from, after.from + 1));
-        // Where the contour goes over from one wall to the other.
+        // The point of the contour between the two walls.
         let turn = ((last.x / last.n + first.x / first.n) / 2.0, (last.y / last.n + first.y / first.n) / 2.0);
         let determinant = a.0 * b.1 - a.1 * b.0;
         let corner = ((a.2 * b.1 - b.2 * a.1) / determinant, (a.0 * b.2 - b.0 * a.2) / determinant);
-        if determinant.abs() >= 0.2 && (corner.0 - turn.0).hypot(corner.1 - turn.1) <= SPIKE {
+        if determinant.abs() >= 0.2 && (corner.0 - turn.0).hypot(corner.1 - turn.1) <= MAX_SPIKE {
             ring.push((corner.0 + contour.origin.0, corner.1 + contour.origin.1));
             continue;
         }
-        // A spike, or walls that hardly meet: from the one straight over to the other.
+        // A spike, or nearly parallel walls: connect the two walls directly at this point.
         for (nx, ny, distance) in [a, b] {
             let off = nx * turn.0 + ny * turn.1 - distance;
             ring.push((turn.0 - off * nx + contour.origin.0, turn.1 - off * ny + contour.origin.1));
@@ -193,7 +195,7 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
     (ring.len() >= 3).then_some(ring)
 }
 
-/// The circle through the points in the least-squares sense (Kåsa), priced like a polygon of the same freedom.
+/// The least-squares circle through the points (Kåsa) as centre, radius and cost.
 fn circle(points: &[Point], prices: Prices) -> Option<(Point, f64, f64)> {
     let n = points.len() as f64;
     let mean = points.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 / n, sum.1 + p.1 / n));
@@ -221,11 +223,11 @@ fn circle(points: &[Point], prices: Prices) -> Option<(Point, f64, f64)> {
             distance * distance
         })
         .sum();
-    // Three parameters, as a rectangle has five with its axis; buildings are more often square than round.
+    // The penalty of four walls: a circle has three parameters and a rectangle five, but buildings are rarely round.
     Some(((mean.0 + centre.0, mean.1 + centre.1), radius, residual + 4.0 * prices.wall))
 }
 
-/// Signed area of a ring, positive when it runs clockwise as seen with row 0 on top.
+/// Signed area of a ring in square pixels, positive where it runs clockwise with row 0 on top.
 pub fn area(ring: &[Point]) -> f64 {
     ring.iter().zip(ring.iter().cycle().skip(1)).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>() / 2.0
 }

@@ -1,41 +1,40 @@
-//! Which files and layers a product comes to, told before it is made.
+//! The files and layers that a product will consist of, before it is written.
 
 use std::path::{Path, PathBuf};
 
 use gdal::vector::LayerAccess as _;
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
-use super::format::Format;
+use super::format::{Format, sibling};
 use super::source::LabelSource;
-use super::vectorize::beside;
 use crate::error::{Error, Result};
 use crate::scene::{ClassNames, ProductOptions, Recipe, is_background};
 
-/// What a product of labels writes beside its graph and a table of zones that has a name of its own.
+/// The files and layers of a product, without the graph and the zone table that options name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Targets {
-    /// The files without which the product is not whole, the one that was named first.
+    /// The files that must exist for the product to be complete, the one that the user named first.
     pub files: Vec<PathBuf>,
-    /// Files that may come with them.
+    /// Optional files that are written with them.
     pub companions: Vec<PathBuf>,
-    /// Files that readers take for a part of these where they are there, and that are not written.
+    /// Files that are not written, but that other programs would read as part of these.
     pub stray: Vec<PathBuf>,
-    /// The layers of a GeoPackage; empty: the format has none.
+    /// The layers of a GeoPackage; empty for other formats.
     pub layers: Vec<String>,
 }
 
 impl Targets {
-    /// `names`: those of the labels' classes.
+    /// The targets of a product at `out`; `names`: the class names of the labels.
     ///
     /// # Errors
-    /// The ending of `out` is no format's; a class that is asked for is none of `names`.
+    /// The extension of `out` is unknown; a selected class is not among `names`; there are no classes to create layers for.
     pub fn of(out: &Path, recipe: Recipe, options: &ProductOptions, names: &ClassNames) -> Result<Self> {
         let format = Format::of(out)?;
         let mut targets = Self::default();
         let extension = out.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default();
         let mut whole = vec![out.to_owned()];
         if recipe == Recipe::Roads && !format.has_layers() {
-            whole.extend(["_nodes", "_areas"].map(|suffix| beside(out, suffix, &extension)));
+            whole.extend(["_nodes", "_areas"].map(|suffix| sibling(out, suffix, &extension)));
         }
         for file in &whole {
             targets.files.push(file.clone());
@@ -47,7 +46,7 @@ impl Targets {
             }
         }
         if recipe == Recipe::Water && options.zones.is_some() && options.zone_table.is_none() {
-            targets.files.push(beside(out, "_zones", "csv"));
+            targets.files.push(sibling(out, "_zones", "csv"));
         }
         if format.has_layers() {
             targets.layers = match recipe {
@@ -73,20 +72,20 @@ impl Targets {
                 }
             };
             if targets.layers.is_empty() {
-                return Err(Error::input("there are no named classes to make layers of")
-                    .with_hint("Give the class names, or write one layer for all."));
+                return Err(Error::input("there are no named classes to create layers for")
+                    .with_hint("Give the class names, or write one layer for all classes."));
             }
         }
         Ok(targets)
     }
 }
 
-/// The names of the values of a label raster; none where it names none.
+/// The class names of a label raster; empty where it has none.
 pub fn class_names(labels: &Path) -> Result<ClassNames> {
     Ok(LabelSource::open(labels, &[])?.names)
 }
 
-/// Features in all layers of a vector file; `None`: it is none.
+/// The number of features in all layers of a vector file; `None` for other files.
 pub fn features(path: &Path) -> Option<u64> {
     let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
     let dataset = Dataset::open_ex(path, DatasetOptions { open_flags, ..Default::default() }).ok()?;

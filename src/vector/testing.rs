@@ -1,4 +1,4 @@
-//! Small rasters to vectorise, and a reader for what came out: tests only.
+//! Test helpers: small rasters to vectorise, and a reader of the results.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,7 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field as Cell;
 use tempfile::TempDir;
 
-/// Square metres on the ellipsoid in a square metre of the plane, along the central meridian of a UTM zone: its scale there is
-/// 0.9996 by definition.
+/// Area on the ellipsoid per area in the plane along the central meridian of a UTM zone, where the scale is 0.9996.
 pub const UTM_CENTRE: f64 = 1.0 / (0.9996 * 0.9996);
 
 /// A label raster in a folder of its own.
@@ -29,7 +28,7 @@ impl Scene {
         Self::new(labels, width, Some(([500_000.0, 2.0, 0.0, 5_540_000.0, 0.0, -2.0], 32632)))
     }
 
-    /// No georeference at all.
+    /// Without georeference.
     pub fn plain(labels: &[u16], width: usize) -> Self {
         Self::new(labels, width, None)
     }
@@ -80,7 +79,7 @@ impl Scene {
     }
 }
 
-/// A feature as another program sees it.
+/// A feature as read from a file.
 pub struct Found {
     pub layer: String,
     pub valid: bool,
@@ -122,7 +121,7 @@ impl Found {
     }
 }
 
-/// Without GDAL, whose builds mostly lack Parquet.
+/// Reads with the `parquet` crate, because most builds of GDAL lack the format.
 fn read_parquet(path: &Path) -> Vec<Found> {
     let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
     let rows = reader.get_row_iter(None).unwrap().map(|row| {
@@ -163,7 +162,7 @@ pub fn read_back(path: &Path) -> Vec<Found> {
     found
 }
 
-/// A patchwork of `kinds` labels: noise on a coarse grid of `scale` pixels, bent so that borders run in all directions.
+/// A synthetic map of `kinds` labels: smooth noise on a grid of `scale` pixels, with borders in all directions.
 pub fn blobs(width: usize, height: usize, kinds: u16, scale: usize, seed: u64) -> Vec<u16> {
     let noise = |col: i64, row: i64, salt: u64| {
         let mut state = seed
@@ -179,7 +178,7 @@ pub fn blobs(width: usize, height: usize, kinds: u16, scale: usize, seed: u64) -
     let mut labels = Vec::with_capacity(width * height);
     for row in 0..height {
         for col in 0..width {
-            // Smooth noise of each kind; the strongest wins.
+            // Smooth noise for each label; the largest value wins.
             let (x, y) = (col as f64 / scale as f64, row as f64 / scale as f64);
             let (cell_x, cell_y) = (x.floor(), y.floor());
             let (fx, fy) = (x - cell_x, y - cell_y);

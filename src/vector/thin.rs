@@ -1,16 +1,19 @@
-//! A mask thinned to lines one pixel wide (Guo and Hall's parallel thinning), touching only pixels at a border.
+//! Thins a mask to lines one pixel wide (parallel thinning of Guo and Hall, 1989).
+//!
+//! Our own because neither GDAL nor `geo` has a skeleton, and the crate `imageproc` has none on bit masks; each pass visits only
+//! pixels at a border.
 
 use super::bits::BitGrid;
 
-/// The eight neighbours, clockwise from the north.
-pub const AROUND: [(i64, i64); 8] = [(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1)];
+/// Offsets (column, row) of the eight neighbours, clockwise from the north.
+pub const NEIGHBOURS: [(i64, i64); 8] = [(0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1)];
 
 /// Whether each neighbour is set.
 pub fn neighbours(mask: &BitGrid, col: i64, row: i64) -> [bool; 8] {
-    AROUND.map(|(dc, dr)| mask.at(col + dc, row + dr))
+    NEIGHBOURS.map(|(dc, dr)| mask.at(col + dc, row + dr))
 }
 
-/// Thins in place; connections and holes stay as they are.
+/// Thins in place; connectivity and holes are preserved.
 pub fn thin(mask: &mut BitGrid) {
     let mut candidates: Vec<(u32, u32)> = Vec::new();
     for row in 0..mask.height() {
@@ -32,23 +35,23 @@ pub fn thin(mask: &mut BitGrid) {
             for &(row, col) in &to_delete {
                 mask.set(col as usize, row as usize, false);
             }
-            let mut near: Vec<(u32, u32)> = Vec::with_capacity(to_delete.len() * 3);
+            let mut adjacent: Vec<(u32, u32)> = Vec::with_capacity(to_delete.len() * 3);
             for &(row, col) in &to_delete {
-                for (dc, dr) in AROUND {
+                for (dc, dr) in NEIGHBOURS {
                     let (col, row) = (i64::from(col) + dc, i64::from(row) + dr);
                     if mask.at(col, row) {
-                        near.push((row as u32, col as u32));
+                        adjacent.push((row as u32, col as u32));
                     }
                 }
             }
-            near.sort_unstable();
-            near.dedup();
+            adjacent.sort_unstable();
+            adjacent.dedup();
             if half == 0 {
-                candidates.extend(&near);
+                candidates.extend(&adjacent);
                 candidates.sort_unstable();
                 candidates.dedup();
             }
-            changed.extend(near);
+            changed.extend(adjacent);
         }
         changed.sort_unstable();
         changed.dedup();
@@ -56,6 +59,7 @@ pub fn thin(mask: &mut BitGrid) {
     }
 }
 
+/// Whether a pixel with these neighbours can be removed in this half of a pass.
 fn is_deletable(p: [bool; 8], half: usize) -> bool {
     let [n, ne, e, se, s, sw, w, nw] = p;
     let one = |set: bool| u8::from(set);
@@ -75,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ring_stays_a_ring_and_a_bar_becomes_a_line() {
+    fn ring_stays_a_ring_and_bar_becomes_a_line() {
         let mut mask = BitGrid::new(60, 40);
         (5..35).for_each(|row| mask.fill(row, 5, 35, true));
         (12..28).for_each(|row| mask.fill(row, 12, 28, false));

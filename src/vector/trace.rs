@@ -1,14 +1,16 @@
-//! Label rows in, finished regions out: a sweep from top to bottom that holds only the regions still open.
+//! Traces regions row by row: a sweep from top to bottom that keeps only the open regions in memory.
 //!
-//! A boundary is kept as a list of its horizontal edges, each linked to the one that follows along the ring; what lies
-//! between two of them is a vertical edge. While a vertical edge runs down through rows, the two run ends beside it
-//! remember which horizontal edge it comes from (for the region on its right, whose boundary runs down) or leads to (for
-//! the region on its left, whose boundary runs up). Joining two pieces is then one assignment, wherever they come from, so
-//! that nothing has to be merged at strip borders: there are none.
+//! A boundary is stored as a list of its horizontal edges, each linked to the next one along the ring; between two of them
+//! is a vertical edge. While a vertical edge continues downwards, the two run ends beside it store the horizontal edge
+//! from which it comes (for the region on its right, whose boundary runs down) or to which it leads (for the region on
+//! its left, whose boundary runs up). Joining two pieces is then one assignment, and nothing is merged at borders of strips.
 //!
-//! Where two pixels of one label meet only in a corner the sweep cannot know yet whether they belong together. It keeps
-//! them apart and marks the corner; a finished ring that passes a marked corner twice is split there, which gives the
-//! simple rings that a valid polygon needs.
+//! Where two pixels of one label meet only in a corner, the sweep cannot know yet whether they are connected. It keeps them
+//! separate and marks the corner; a completed ring that visits a marked corner twice is split there, into the simple
+//! rings that a valid polygon requires.
+//!
+//! This is our own code because `GDALPolygonize` writes rings that touch themselves, keeps all open polygons of the raster as
+//! sets of vertices, and computes neither scores nor shared borders.
 
 mod components;
 
@@ -17,7 +19,7 @@ use std::ops::Range;
 use super::shape::{Confidence, Corner, LabelRegion, LatticePolygon};
 use super::split::{Splitter, TOUCH};
 
-/// Which neighbours belong to the same region.
+/// The pixels that are connected to a region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Connectedness {
     /// Pixels that share an edge.
@@ -28,33 +30,34 @@ pub enum Connectedness {
 }
 
 const NONE: u32 = u32::MAX;
-/// The label of what is not traced: nodata, skipped classes, the outside.
+/// The label of pixels that are not traced: nodata, skipped classes, the outside.
 const OUTSIDE: u32 = u32::MAX;
 
-/// Pixels `start..end` of a row that carry one label.
+/// The pixels `start..end` of a row, of one label.
 #[derive(Clone, Copy)]
 struct Run {
     start: u32,
     end: u32,
     label: u32,
     component: u32,
-    /// The horizontal edge from which the boundary comes down along this run's left end.
+    /// The horizontal edge from which the boundary comes down along the left end of this run.
     from: u32,
-    /// The horizontal edge to which the boundary goes up along this run's right end.
+    /// The horizontal edge to which the boundary goes up along the right end of this run.
     to: u32,
 }
 
-/// What a run sees across the line between two rows.
-struct Facing {
-    /// The runs there that it overlaps.
+/// The runs that a run overlaps in the adjacent row.
+struct Overlap {
+    /// Indices of the overlapping runs.
     runs: Range<usize>,
-    /// The run's own ends, marked where a run of its label begins beyond the corner.
+    /// The ends of the run itself, marked where a run of its label begins beyond the corner.
     start: u32,
     end: u32,
 }
 
-impl Facing {
-    /// `first`: where the last run's facing began; runs come from the left to the right. `None` for what is not traced.
+impl Overlap {
+    /// The overlap of a run; `None` for runs that are not traced. `first`: index of the first overlapping run of the previous
+    /// run; runs are processed from left to right.
     fn of(run: &Run, others: &[Run], first: &mut usize) -> Option<Self> {
         while others[*first].end <= run.start {
             *first += 1;
@@ -72,7 +75,7 @@ impl Facing {
     }
 }
 
-/// A horizontal edge, walked from column `begin` to column `end`.
+/// A horizontal edge, directed from column `begin` to column `end`.
 #[derive(Clone, Copy)]
 struct Edge {
     row: u32,
@@ -81,7 +84,7 @@ struct Edge {
     next: u32,
 }
 
-/// Rows never reach this number: a free slot.
+/// The row of an unused slot.
 const FREE: u32 = u32::MAX;
 
 #[derive(Clone, Copy)]
@@ -98,7 +101,7 @@ struct Component {
     last_seed: u32,
 }
 
-/// Components that touch in corners, when those count as connected.
+/// Components that touch in corners, for eight-connected regions.
 #[derive(Default)]
 struct Group {
     parent: u32,
@@ -111,7 +114,7 @@ struct Group {
     absorbed: Vec<u32>,
 }
 
-/// See the module's text. Feed every row once with `row`, then call `finish`.
+/// Traces regions: call `row` for every row, then `finish`. The documentation of the module describes the method.
 pub struct Tracer {
     width: u32,
     row: u32,
@@ -121,7 +124,7 @@ pub struct Tracer {
     below: Vec<Run>,
     edges: Vec<Edge>,
     free_edge: u32,
-    /// (edge, next seed): from every one of these edges a ring may start.
+    /// (edge, next seed): the edges at which rings may start.
     seeds: Vec<[u32; 2]>,
     free_seed: u32,
     components: Vec<Component>,
@@ -133,7 +136,10 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// `skipped(label)` says which labels are left out; width at most 2³¹ − 1.
+    /// A tracer of rows of `width` pixels; labels with `skipped(label)` are left out.
+    ///
+    /// # Panics
+    /// If `width` exceeds 2³¹ − 1, the limit of GDAL.
     pub fn new(width: usize, connectedness: Connectedness, skipped: impl Fn(u16) -> bool) -> Self {
         assert!(width < TOUCH as usize, "GDAL's rasters are at most 2^31 - 1 pixels wide");
         let width = width as u32;
@@ -157,7 +163,7 @@ impl Tracer {
         }
     }
 
-    /// Takes the next row of `width` labels, and its scores (NaN where there is none); hands finished regions to `emit`.
+    /// Processes the next row of labels with its scores (NaN where missing); `emit` receives the completed regions.
     pub fn row(&mut self, labels: &[u16], scores: Option<&[f32]>, emit: &mut impl FnMut(LabelRegion)) {
         debug_assert_eq!(labels.len(), self.width as usize);
         self.below.clear();
@@ -184,7 +190,7 @@ impl Tracer {
         self.sweep(scores, emit);
     }
 
-    /// Closes everything that is still open.
+    /// Completes the regions that are still open.
     pub fn finish(mut self, emit: &mut impl FnMut(LabelRegion)) {
         self.below.clear();
         self.below.push(Run { start: 0, end: self.width, label: OUTSIDE, component: NONE, from: NONE, to: NONE });
@@ -204,7 +210,7 @@ impl Tracer {
         self.row += 1;
     }
 
-    /// Gives every new run its component, and joins the components that meet here.
+    /// Assigns a component to every new run, and joins components that meet.
     fn connect(&mut self, above: &[Run], below: &mut [Run], scores: Option<&[f32]>) {
         let mut first = 0;
         for run in below.iter_mut() {
@@ -240,13 +246,13 @@ impl Tracer {
         }
     }
 
-    /// The edges below the runs above: their regions lie north of them, so they are walked eastwards.
+    /// Creates the edges below the runs above: their regions lie north of them, so they are directed eastwards.
     fn edges_under(&mut self, above: &[Run], below: &mut [Run]) {
         let mut first = 0;
         for run in above {
-            let Some(facing) = Facing::of(run, below, &mut first) else { continue };
+            let Some(overlap) = Overlap::of(run, below, &mut first) else { continue };
             let mut before = NONE;
-            for index in facing.runs.clone() {
+            for index in overlap.runs.clone() {
                 if below[index].label != run.label {
                     continue;
                 }
@@ -257,7 +263,7 @@ impl Tracer {
                     below[index].from = edge;
                     self.seed(run.component, edge);
                 } else if start > run.start {
-                    let edge = self.new_edge(facing.start, start, NONE);
+                    let edge = self.new_edge(overlap.start, start, NONE);
                     self.edges[run.from as usize].next = edge;
                     below[index].from = edge;
                 } else if start == run.start {
@@ -266,36 +272,36 @@ impl Tracer {
                 before = index as u32;
             }
             if before == NONE {
-                let edge = self.new_edge(facing.start, facing.end, run.to);
+                let edge = self.new_edge(overlap.start, overlap.end, run.to);
                 self.edges[run.from as usize].next = edge;
             } else {
                 let last = &mut below[before as usize];
                 if last.end < run.end {
                     let begin = last.end;
-                    let edge = self.new_edge(begin, facing.end, run.to);
+                    let edge = self.new_edge(begin, overlap.end, run.to);
                     below[before as usize].to = edge;
                 } else if last.end == run.end {
                     last.to = run.to;
                 }
             }
             if self.connectedness == Connectedness::Eight {
-                if facing.start & TOUCH != 0 {
-                    self.join_groups(run.component, below[facing.runs.start - 1].component);
+                if overlap.start & TOUCH != 0 {
+                    self.join_groups(run.component, below[overlap.runs.start - 1].component);
                 }
-                if facing.end & TOUCH != 0 {
-                    self.join_groups(run.component, below[facing.runs.end].component);
+                if overlap.end & TOUCH != 0 {
+                    self.join_groups(run.component, below[overlap.runs.end].component);
                 }
             }
         }
     }
 
-    /// The edges above the runs below: their regions lie south of them, so they are walked westwards.
+    /// Creates the edges above the runs below: their regions lie south of them, so they are directed westwards.
     fn edges_over(&mut self, above: &[Run], below: &mut [Run]) {
         let mut first = 0;
         for run in below.iter_mut() {
-            let Some(facing) = Facing::of(run, above, &mut first) else { continue };
+            let Some(overlap) = Overlap::of(run, above, &mut first) else { continue };
             let mut before = NONE;
-            for index in facing.runs {
+            for index in overlap.runs {
                 let over = &above[index];
                 if over.label != run.label {
                     continue;
@@ -305,27 +311,27 @@ impl Tracer {
                     let edge = self.new_edge(over.start, previous.end, previous.to);
                     self.edges[over.from as usize].next = edge;
                 } else if over.start > run.start {
-                    let edge = self.new_edge(over.start, facing.start, NONE);
+                    let edge = self.new_edge(over.start, overlap.start, NONE);
                     self.edges[over.from as usize].next = edge;
                     run.from = edge;
                 }
                 before = index as u32;
             }
             if before == NONE {
-                let edge = self.new_edge(facing.end, facing.start, NONE);
+                let edge = self.new_edge(overlap.end, overlap.start, NONE);
                 run.from = edge;
                 run.to = edge;
                 self.seed(run.component, edge);
             } else {
                 let last = &above[before as usize];
                 if last.end < run.end {
-                    run.to = self.new_edge(facing.end, last.end, last.to);
+                    run.to = self.new_edge(overlap.end, last.end, last.to);
                 }
             }
         }
     }
 
-    /// Emits what no run continues, and makes the new row's components their own roots.
+    /// Emits the components that no run continues, and replaces the components of the new runs by their roots.
     fn close(&mut self, above: &[Run], below: &mut [Run], emit: &mut impl FnMut(LabelRegion)) {
         for run in below.iter_mut().filter(|run| run.label != OUTSIDE) {
             run.component = self.root(run.component);
@@ -334,7 +340,7 @@ impl Tracer {
         for run in above.iter().filter(|run| run.label != OUTSIDE) {
             let component = self.root(run.component);
             if self.components[component as usize].last_row < self.row {
-                // Once is enough: the other runs of this component must not find it again.
+                // Other runs of this component must not complete it again.
                 self.components[component as usize].last_row = u32::MAX;
                 self.complete(component, emit);
                 self.absorbed.push(component);
@@ -368,7 +374,7 @@ impl Tracer {
         }
     }
 
-    /// Walks the rings of a finished component and gives their edges back.
+    /// Follows the rings of a completed component and frees their edges.
     fn take_rings(&mut self, mut seed: u32) -> LatticePolygon {
         let mut polygon = LatticePolygon::default();
         while seed != NONE {

@@ -1,6 +1,6 @@
-//! A label raster to one product: which recipe makes it, of what.
+//! Writes one vector product of a label raster with the chosen recipe.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::class_product::{ClassProduct, pixels};
 use super::format::Format;
@@ -15,13 +15,13 @@ use crate::atomic::HiddenFolder;
 use crate::error::{Error, Result};
 use crate::scene::{ClassInfo, ProductOptions, Recipe, is_background};
 
-/// Sides of pixels that differ by more, as a factor, are worth a word.
-const UNEVEN: f64 = 1.02;
+/// Ratio of pixel sizes within a raster above which a note is added.
+const UNEVEN_RATIO: f64 = 1.02;
 
-/// Makes one product of a label raster. `classes`: those of the labels; empty: as the raster names them.
+/// Writes one vector product of a label raster. `classes`: the classes of the labels; empty: the names in the file.
 ///
 /// # Errors
-/// As `polygonize`; a class that is not there; areas or zones that cannot be read. Nothing is left behind then.
+/// As `polygonize`; a selected class does not exist; areas or zones cannot be read. No file is left behind.
 pub fn vectorize(
     labels: &Path,
     scores: Option<&Path>,
@@ -48,17 +48,17 @@ pub fn vectorize(
         let skip = left_out(recipe, &source, options)?;
         return whole_map(&source, scores.as_ref(), &skip, out, options);
     }
-    let taken = wanted(recipe, &source, options)?;
+    let selected = selected_values(recipe, &source, options)?;
     let label = |value: i64| {
         source.values().label(value).ok_or_else(|| {
-            Error::input(format!("{} has no pixel of the value {value}", source.name()))
-                .with_hint("Name a class that is there with --class NAME or --class NUMBER.")
+            Error::input(format!("{} has no pixel with the value {value}", source.name()))
+                .with_hint("Select an existing class with --class NAME or --class NUMBER.")
         })
     };
-    let taken = taken.into_iter().map(label).collect::<Result<_>>()?;
+    let selected = selected.into_iter().map(label).collect::<Result<_>>()?;
     let product = ClassProduct {
         pixel: source.placement.pixel_size(),
-        taken,
+        selected,
         place: OutputSpace::new(&source.placement, options.t_srs.as_deref(), format)?,
         source,
         scores,
@@ -75,13 +75,13 @@ pub fn vectorize(
     Ok(summary)
 }
 
-/// What a user should know where metres become pixels once for a whole raster, and pixels are not of one size.
+/// A note where metres are converted to pixels once for the whole raster, but the pixel size varies.
 fn uneven(source: &LabelSource, what: &str) -> Option<String> {
     let [least, most] = source.placement.ground.pixel_area_range().map(f64::sqrt);
     let middle = source.placement.ground.middle_pixel_area().sqrt();
-    (source.placement.crs_wkt.is_some() && most > UNEVEN * least).then(|| {
+    (source.placement.crs_wkt.is_some() && most > UNEVEN_RATIO * least).then(|| {
         format!(
-            "{}: a pixel's side is {} to {} m on the ground: {what} to work with are right in the middle, for {} m",
+            "{}: the pixel size on the ground varies from {} to {} m: {what} are converted to pixels with the size in the middle, {} m",
             source.name(),
             short(least),
             short(most),
@@ -90,21 +90,21 @@ fn uneven(source: &LabelSource, what: &str) -> Option<String> {
     })
 }
 
-/// A length with three digits or so.
+/// A length with about three significant digits.
 fn short(metres: f64) -> String {
     let decimals = (2.0 - metres.abs().max(1e-9).log10().floor()).clamp(0.0, 9.0) as usize;
     format!("{metres:.decimals$}")
 }
 
-/// Whether a product could be made of labels that are still to come, as far as their CRS and the other files tell.
+/// Checks a product before its labels exist: format, CRS, and the files of areas and zones.
 ///
 /// # Errors
-/// As `vectorize`.
+/// As `vectorize`, as far as this can be known.
 pub fn validate(crs_wkt: Option<&str>, out: &Path, options: &ProductOptions) -> Result<()> {
     let format = Format::of(out)?;
     output_space::reprojection(crs_wkt, options.t_srs.as_deref(), format)?;
     if options.layer_per_class && !format.has_layers() {
-        return Err(Error::input(format!("{} can hold one layer, not one a class", out.display()))
+        return Err(Error::input(format!("{} can hold only one layer, not one per class", out.display()))
             .with_hint("Write a .gpkg: a GeoPackage holds any number of layers."));
     }
     if let Some(path) = &options.subtract {
@@ -116,17 +116,17 @@ pub fn validate(crs_wkt: Option<&str>, out: &Path, options: &ProductOptions) -> 
     Ok(())
 }
 
-/// The values that a product takes; where the raster names none, a refusal says which there are.
-fn wanted(recipe: Recipe, source: &LabelSource, options: &ProductOptions) -> Result<Vec<i64>> {
-    const LISTED: usize = 20;
+/// The values of the selected classes. Where the raster has no class names, the error lists its values.
+fn selected_values(recipe: Recipe, source: &LabelSource, options: &ProductOptions) -> Result<Vec<i64>> {
+    const MAX_LISTED: usize = 20;
     recipe.classes(&source.names, &options.classes, source.name()).map_err(|error| {
         if !source.names.is_empty() {
             return error;
         }
-        // The scan is for the message alone.
-        let Ok(values) = source.first_values(LISTED + 1) else { return error };
-        let more = if values.len() > LISTED { ", …" } else { "" };
-        let values: Vec<String> = values.iter().take(LISTED).map(i64::to_string).collect();
+        // The raster is scanned only for the message.
+        let Ok(values) = source.first_values(MAX_LISTED + 1) else { return error };
+        let more = if values.len() > MAX_LISTED { ", …" } else { "" };
+        let values: Vec<String> = values.iter().take(MAX_LISTED).map(i64::to_string).collect();
         let hint = error.hint().unwrap_or_default().to_owned();
         Error::input(format!("{error}, its values are {}{more}", values.join(", "))).with_hint(hint)
     })
@@ -139,8 +139,8 @@ fn left_out(recipe: Recipe, source: &LabelSource, options: &ProductOptions) -> R
         let background = names.filter(|(_, name)| !options.keep_background && is_background(name));
         return Ok(background.map(|(value, _)| value).collect());
     }
-    let taken = wanted(recipe, source, options)?;
-    Ok(source.values().all().into_iter().filter(|value| !taken.contains(value)).collect())
+    let selected = selected_values(recipe, source, options)?;
+    Ok(source.values().all().into_iter().filter(|value| !selected.contains(value)).collect())
 }
 
 fn whole_map(
@@ -163,14 +163,8 @@ fn whole_map(
     let folder = HiddenFolder::beside(out, "sieved")?;
     let sieved = source.sieved(&folder.path().join("labels.tif"), smallest)?;
     let mut summary = landcover(&sieved, scores, skip, out, &landcover_options)?;
-    summary.notes.extend(uneven(source, "least areas"));
+    summary.notes.extend(uneven(source, "minimum areas"));
     Ok(summary)
-}
-
-/// `NAME_suffix.extension` beside `NAME.…`.
-pub fn beside(out: &Path, suffix: &str, extension: &str) -> PathBuf {
-    let stem = out.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    out.with_file_name(format!("{stem}{suffix}.{extension}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! Rings, lines and points as well-known binary, little-endian.
+//! Well-known binary of polygons, lines and points, little-endian.
+//!
+//! Our own because it is on the path of every polygon, `geo` does not write well-known binary, and the crate `wkb` cannot say the
+//! bounding box of its bytes.
 
 use crate::geom::WorldPoint;
 
@@ -17,7 +20,7 @@ fn coordinates(wkb: &mut Vec<u8>, point: WorldPoint) {
     wkb.extend(point.y.to_le_bytes());
 }
 
-/// Rings of each polygon, the outer one first, without a repeated first point; closed here.
+/// A polygon, or with `multi` a multipolygon, of the rings of each part: the outer one first, first points not repeated.
 pub fn polygon_wkb(parts: &[Vec<Vec<WorldPoint>>], multi: bool) -> Vec<u8> {
     let points: usize = parts.iter().flatten().map(|ring| ring.len() + 1).sum();
     let mut wkb = Vec::with_capacity(points * 16 + parts.len() * 64);
@@ -36,6 +39,7 @@ pub fn polygon_wkb(parts: &[Vec<Vec<WorldPoint>>], multi: bool) -> Vec<u8> {
     wkb
 }
 
+/// A line.
 pub fn line_wkb(line: &[WorldPoint]) -> Vec<u8> {
     let mut wkb = Vec::with_capacity(9 + line.len() * 16);
     head(&mut wkb, LINE);
@@ -44,6 +48,7 @@ pub fn line_wkb(line: &[WorldPoint]) -> Vec<u8> {
     wkb
 }
 
+/// A point.
 pub fn point_wkb(point: WorldPoint) -> Vec<u8> {
     let mut wkb = Vec::with_capacity(21);
     head(&mut wkb, POINT);
@@ -51,7 +56,7 @@ pub fn point_wkb(point: WorldPoint) -> Vec<u8> {
     wkb
 }
 
-/// West, south, east and north of a geometry made here; `None` where it has no point.
+/// West, south, east and north of a geometry written by this module; `None` without points.
 pub fn bounds(wkb: &[u8]) -> Option<[f64; 4]> {
     let mut rest = Rest(wkb);
     let mut bounds = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
@@ -59,7 +64,7 @@ pub fn bounds(wkb: &[u8]) -> Option<[f64; 4]> {
     (bounds[0] <= bounds[2]).then_some(bounds)
 }
 
-/// The bytes that are still to be read.
+/// The bytes not read yet.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -106,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bounds_are_those_of_all_parts() {
+    fn bounds_cover_all_parts() {
         let ring = |x: f64, y: f64| [(x, y), (x + 2.0, y), (x, y + 1.0)].map(|(x, y)| WorldPoint { x, y }).to_vec();
         let parts = [vec![ring(5.0, 5.0), ring(5.5, 5.1)], vec![ring(-3.0, 9.0)]];
         assert_eq!(bounds(&polygon_wkb(&parts, true)), Some([-3.0, 5.0, 7.5, 10.0]));
@@ -114,6 +119,6 @@ mod tests {
         assert_eq!(bounds(&line_wkb(&ring(1.0, 2.0))), Some([1.0, 2.0, 3.0, 3.0]));
         assert_eq!(bounds(&point_wkb(WorldPoint { x: 1.0, y: 2.0 })), Some([1.0, 2.0, 1.0, 2.0]));
         assert_eq!(bounds(&line_wkb(&[])), None);
-        assert_eq!(bounds(&line_wkb(&ring(1.0, 2.0))[..20]), None, "cut short");
+        assert_eq!(bounds(&line_wkb(&ring(1.0, 2.0))[..20]), None, "truncated");
     }
 }

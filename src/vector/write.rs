@@ -1,8 +1,8 @@
-//! Features into a file that is hidden until it is complete: layers, fields, and which part of the program writes what.
+//! Writes features to a vector file that appears only when it is complete, with OGR or as GeoParquet.
 
 use std::path::Path;
 
-use super::ffi::Feature;
+use super::feature::{Feature, LayerSpec};
 use super::format::Format;
 use super::geoparquet::GeoParquet;
 use super::ogr::OgrFile;
@@ -11,48 +11,12 @@ use crate::error::{Context, Error, Result};
 
 /// Features per transaction and per message to the writing thread.
 pub const BATCH: usize = 20_000;
-/// Bytes of geometry after which a batch is full, whatever its count.
+/// Bytes of geometry at which a batch is full, whatever its number of features.
 pub const BATCH_BYTES: usize = 16 << 20;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GeometryKind {
-    Point,
-    LineString,
-    Polygon,
-    MultiPolygon,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
-    Integer,
-    Real,
-    Text,
-}
-
-#[derive(Clone, Debug)]
-pub struct Field {
-    pub name: &'static str,
-    /// At most ten characters, for Shapefiles.
-    pub short: &'static str,
-    pub kind: FieldKind,
-}
-
-impl Field {
-    pub const fn new(name: &'static str, short: &'static str, kind: FieldKind) -> Self {
-        Self { name, short, kind }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct LayerSpec {
-    pub name: String,
-    pub geometry: GeometryKind,
-    pub fields: Vec<Field>,
-}
-
-/// A file under construction.
+/// A vector file that is being written.
 pub struct VectorWriter {
-    /// `None`: written in place.
+    /// `None` where layers are added to an existing GeoPackage.
     stage: Option<StagedFile>,
     file: File,
     format: Format,
@@ -65,13 +29,16 @@ enum File {
 }
 
 impl VectorWriter {
-    /// Makes the file with its layers, still empty and still hidden. To a GeoPackage that is there the layers are added in
-    /// place: it must be a copy that nobody else knows, as [`outputs`](crate::outputs) makes it.
+    /// Creates the file with empty layers in a staging folder. To an existing GeoPackage the layers are added in place: it must
+    /// be a private copy, as [`outputs`](crate::outputs) makes it.
+    ///
+    /// # Errors
+    /// An unknown extension; several layers in a format that has none; a file that cannot be created.
     pub fn create(path: &Path, crs_wkt: Option<&str>, layers: &[LayerSpec]) -> Result<Self> {
         let format = Format::of(path)?;
         let name = path.display().to_string();
         if layers.len() > 1 && !format.has_layers() {
-            return Err(Error::input(format!("{name} can hold one layer, the result has {}", layers.len()))
+            return Err(Error::input(format!("{name} can hold only one layer, the result has {}", layers.len()))
                 .with_hint("Write a .gpkg: a GeoPackage holds any number of layers."));
         }
         let stage = if format == Format::GeoPackage && path.exists() { None } else { Some(StagedFile::new(path)?) };
@@ -93,7 +60,7 @@ impl VectorWriter {
         }
     }
 
-    /// Completes the file and puts it where it belongs.
+    /// Completes the file and moves it to its final path.
     pub fn finish(self) -> Result<()> {
         let Self { stage, file, format, name } = self;
         match file {
@@ -103,7 +70,7 @@ impl VectorWriter {
         let Some(stage) = stage else { return Ok(()) };
         let path = stage.path();
         if !path.exists() {
-            // Newline-delimited GeoJSON without a feature is an empty file, which GDAL does not bother to make.
+            // GDAL does not create newline-delimited GeoJSON without features.
             std::fs::write(&path, b"").input(|| format!("cannot write {name}"))?;
         }
         if format == Format::Shapefile {
@@ -114,13 +81,15 @@ impl VectorWriter {
     }
 }
 
-/// GDAL goes past the sizes that other readers can address, if asked to or not.
+/// Checks the size of a Shapefile: GDAL writes larger files than other readers support.
 fn shapefile_limits(path: &Path, name: &str) -> Result<()> {
     for part in ["shp", "dbf"] {
         let size = std::fs::metadata(path.with_extension(part)).map_or(0, |metadata| metadata.len());
         if size > i32::MAX as u64 {
-            return Err(Error::input(format!("{name} would have {size} bytes in its .{part}, a Shapefile holds 2 GB"))
-                .with_hint("Write a .gpkg or .fgb, which have no such limit."));
+            return Err(Error::input(format!(
+                "{name} would have {size} bytes in its .{part}, the limit of a Shapefile is 2 GB"
+            ))
+            .with_hint("Write a .gpkg or .fgb, which have no such limit."));
         }
     }
     Ok(())

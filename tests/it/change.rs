@@ -183,7 +183,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     $ segearth change unnamed.tif after.tif -o out
     error: unnamed.tif does not name its classes
 
-    hint: Say with --map FILE which values or colours mean which class: `classes: {water: 1, land: 2}`.
+    hint: Assign values or colours to classes with --map FILE: `classes: {water: 1, land: 2}`.
 
     $ segearth change before.tif nowhere.tif -o out
     error: before.tif has a georeference and nowhere.tif has none, so they cannot be laid on each other
@@ -216,9 +216,9 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     hint: Choose a folder in which you may write.
 
     $ segearth change unnamed.tif unnamed.tif -o out --map odd.yaml
-    error: the class map has a section 'prediction', and here both maps are read by 'classes'
+    error: the class map has a section 'prediction', which `change` does not use: both maps are read by 'classes'
 
-    hint: List the codes of both maps there: classes: {water: [80, '#0000ff', lake]}.
+    hint: List the codes of both maps in 'classes': {water: [80, '#0000ff', lake]}.
 
     $ segearth change unnamed.tif after.tif -o out --map map.yaml
     error: after.tif has a georeference and unnamed.tif has none, so they cannot be laid on each other

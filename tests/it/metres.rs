@@ -119,7 +119,7 @@ fn roads_in_web_mercator_are_as_long_and_wide_as_on_the_ground() {
     let text = &graph[start..start + graph[start..].find('<').expect("an end")];
     near(text.parse().expect("a number"), length);
     let ran = work.ok("vectorize road.tif -o none.gpkg --class 2 --recipe roads --min-length 210".split(' '));
-    assert!(ran.stderr.contains("no road that is long enough"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no road of the minimum length"), "{}", ran.stderr);
 }
 
 #[test]

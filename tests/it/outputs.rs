@@ -180,7 +180,7 @@ fn a_layer_of_the_same_name_is_replaced_only_when_asked_and_alone() {
     let before = dump(&path);
     let said = work.refused("vectorize lab.tif --recipe plain -o project.gpkg");
     assert!(
-        said.contains("project.gpkg: its layer \"project\" has 3 features and is none that segearth has a record of"),
+        said.contains("project.gpkg: its layer \"project\" has 3 features and is not recorded by segearth"),
         "{said}"
     );
     assert!(said.contains("hint: Replace what is there with --overwrite (of a GeoPackage the layer alone)"), "{said}");
@@ -218,7 +218,7 @@ fn a_geopackage_that_cannot_take_layers_is_told() {
             let said = work.refused(&words);
             assert!(
                 said.contains(&format!(
-                    "open in another program, such as QGIS, or was when that crashed: p.gpkg{suffix}"
+                    "open in another program such as QGIS, or that program crashed: p.gpkg{suffix}"
                 )),
                 "{said}"
             );
@@ -255,7 +255,7 @@ fn files_that_are_not_the_jobs_own_are_refused_all_at_once() {
     for line in [
         "error: 3 outputs exist and are not overwritten",
         "  out/l.tif: a GeoTIFF of 300 × 200 pixels that segearth has no record of",
-        "  out/p.gpkg: its layer \"p\" has 3 features and is none that segearth has a record of",
+        "  out/p.gpkg: its layer \"p\" has 3 features and is not recorded by segearth",
         "  out/r.html: a file of 11 bytes that segearth has no record of",
     ] {
         assert!(said.iter().all(|said| said.contains(line)), "{line}: {}", said[0]);

@@ -1,4 +1,4 @@
-//! What can be done to a line alone.
+//! Operations on single lines.
 
 use super::super::square::Point;
 
@@ -10,7 +10,7 @@ pub fn length(line: &[Point]) -> f64 {
     line.windows(2).map(|pair| distance(pair[0], pair[1])).sum()
 }
 
-/// The direction in which a line leaves its end, taken over the last `over` pixels.
+/// The outward direction of an end of a line, as a unit vector, averaged over the last `over` pixels.
 pub fn heading(line: &[Point], last: bool, over: f64) -> Option<Point> {
     let points: Vec<Point> = if last { line.iter().rev().copied().collect() } else { line.to_vec() };
     let end = points[0];
@@ -27,14 +27,14 @@ pub fn heading(line: &[Point], last: bool, over: f64) -> Option<Point> {
     (size > 0.0).then(|| (sum.0 / size, sum.1 / size))
 }
 
-/// The point `run` before a line's end.
+/// The point at distance `run` before the end of a line.
 pub fn back_from_end(line: &[Point], run: f64) -> Point {
     let mut shortened = line.to_vec();
     cut_end(&mut shortened, run);
     shortened[shortened.len() - 1]
 }
 
-/// Shortens a line at its end; at least its first point and one other stay.
+/// Shortens a line at its end; at least two points remain.
 pub fn cut_end(line: &mut Vec<Point>, mut run: f64) {
     while let [.., before, end] = line[..] {
         let piece = distance(before, end);
@@ -52,7 +52,7 @@ pub fn cut_end(line: &mut Vec<Point>, mut run: f64) {
     }
 }
 
-/// Every point in the middle of those up to `reach` before and behind it.
+/// Moving average over `reach` points on either side.
 pub fn averaged(line: &[Point], reach: usize) -> Vec<Point> {
     let last = line.len() - 1;
     (0..=last)
@@ -65,8 +65,8 @@ pub fn averaged(line: &[Point], reach: usize) -> Vec<Point> {
         .collect()
 }
 
-/// Douglas and Peucker.
-pub fn thinned(line: &[Point], tolerance: f64) -> Vec<Point> {
+/// Douglas-Peucker simplification. Our own because the lines are lists of positions in pixels: `geo` would need a copy of each.
+pub fn simplified(line: &[Point], tolerance: f64) -> Vec<Point> {
     let mut keep = vec![false; line.len()];
     let last = line.len() - 1;
     keep[0] = true;
@@ -86,12 +86,12 @@ pub fn thinned(line: &[Point], tolerance: f64) -> Vec<Point> {
     line.iter().zip(keep).filter(|(_, keep)| *keep).map(|(point, _)| *point).collect()
 }
 
-/// Distance of a point from a segment.
+/// Distance from a point to a segment.
 pub fn off(point: Point, a: Point, b: Point) -> f64 {
     distance(point, nearest(point, a, b))
 }
 
-/// The point of a segment nearest to another.
+/// The point of a segment nearest to a point.
 pub fn nearest(point: Point, a: Point, b: Point) -> Point {
     let (dx, dy) = (b.0 - a.0, b.1 - a.1);
     let squared = dx * dx + dy * dy;

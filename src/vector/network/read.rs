@@ -1,18 +1,18 @@
-//! A graph off a skeleton.
+//! Converts a skeleton to a graph.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::super::bits::BitGrid;
-use super::super::thin::AROUND;
+use super::super::thin::NEIGHBOURS;
 use super::width::{Frame, radius};
 use super::{Network, Node};
 
 impl Network {
-    /// Reads the graph off a skeleton. `mask` is what it was thinned from.
+    /// The graph of a skeleton; `mask` is the mask from which it was thinned.
     pub fn of(skeleton: &BitGrid, mask: &BitGrid, frame: Frame) -> Self {
         let mut network = Self::default();
-        let degree = |col: i64, row: i64| AROUND.iter().filter(|(dc, dr)| skeleton.at(col + dc, row + dr)).count();
-        // Junction pixels that touch are one node.
+        let degree = |col: i64, row: i64| NEIGHBOURS.iter().filter(|(dc, dr)| skeleton.at(col + dc, row + dr)).count();
+        // Adjacent junction pixels form one node.
         let mut node_of: HashMap<(i64, i64), usize> = HashMap::new();
         let mut starts = Vec::new();
         for row in 0..skeleton.height() {
@@ -29,11 +29,14 @@ impl Network {
                 while count > 2 && next < pixels.len() {
                     let (col, row) = pixels[next];
                     next += 1;
-                    for (dc, dr) in AROUND {
-                        let near = (col + dc, row + dr);
-                        if skeleton.at(near.0, near.1) && !node_of.contains_key(&near) && degree(near.0, near.1) > 2 {
-                            node_of.insert(near, node);
-                            pixels.push(near);
+                    for (dc, dr) in NEIGHBOURS {
+                        let pixel = (col + dc, row + dr);
+                        if skeleton.at(pixel.0, pixel.1)
+                            && !node_of.contains_key(&pixel)
+                            && degree(pixel.0, pixel.1) > 2
+                        {
+                            node_of.insert(pixel, node);
+                            pixels.push(pixel);
                         }
                     }
                 }
@@ -44,22 +47,22 @@ impl Network {
                 starts.extend(pixels);
             }
         }
-        let mut walked = BitGrid::new(skeleton.width(), skeleton.height());
+        let mut visited = BitGrid::new(skeleton.width(), skeleton.height());
         for (col, row) in starts {
-            for (dc, dr) in AROUND {
+            for (dc, dr) in NEIGHBOURS {
                 let first = (col + dc, row + dr);
                 if skeleton.at(first.0, first.1)
                     && !node_of.contains_key(&first)
-                    && !walked.get(first.0 as usize, first.1 as usize)
+                    && !visited.get(first.0 as usize, first.1 as usize)
                 {
-                    network.walk(skeleton, frame, &node_of, &mut walked, (col, row), first);
+                    network.walk(skeleton, frame, &node_of, &mut visited, (col, row), first);
                 }
             }
         }
-        // Touching ends and junctions have no pixel between them.
+        // Adjacent nodes have no pixel between them.
         let mut touching = BTreeSet::new();
         for (&(col, row), &node) in &node_of {
-            for (dc, dr) in AROUND {
+            for (dc, dr) in NEIGHBOURS {
                 if let Some(&other) = node_of.get(&(col + dc, row + dr))
                     && node < other
                 {
@@ -71,7 +74,7 @@ impl Network {
             let line = vec![network.nodes[node].at, network.nodes[other].at];
             network.add(node, other, line, 0.0);
         }
-        network.rings(skeleton, frame, &node_of, &mut walked, mask);
+        network.rings(skeleton, frame, &node_of, &mut visited, mask);
         network
     }
 
@@ -80,7 +83,7 @@ impl Network {
         skeleton: &BitGrid,
         frame: Frame,
         node_of: &HashMap<(i64, i64), usize>,
-        walked: &mut BitGrid,
+        visited: &mut BitGrid,
         start: (i64, i64),
         first: (i64, i64),
     ) {
@@ -88,11 +91,11 @@ impl Network {
         let mut line = vec![self.nodes[from].at];
         let (mut before, mut at) = (start, first);
         let to = loop {
-            walked.set(at.0 as usize, at.1 as usize, true);
+            visited.set(at.0 as usize, at.1 as usize, true);
             line.push(frame.middle(at.0, at.1));
             let ahead = |near: &(i64, i64)| *near != before && skeleton.at(near.0, near.1);
-            let near = AROUND.map(|(dc, dr)| (at.0 + dc, at.1 + dr));
-            // Not back into the node we just left, unless there is nothing else.
+            let near = NEIGHBOURS.map(|(dc, dr)| (at.0 + dc, at.1 + dr));
+            // Not back into the start node directly.
             let mut exits = near.iter().filter(|near| ahead(near));
             let node = near
                 .iter()
@@ -101,14 +104,14 @@ impl Network {
             if let Some(node) = node {
                 break Some(node);
             }
-            let next = exits.find(|near| !node_of.contains_key(near) && !walked.get(near.0 as usize, near.1 as usize));
+            let next = exits.find(|near| !node_of.contains_key(near) && !visited.get(near.0 as usize, near.1 as usize));
             match next {
                 Some(&next) => (before, at) = (at, next),
                 None => break None,
             }
         };
         let to = to.unwrap_or_else(|| {
-            // A hair that ends without an end pixel of its own.
+            // A line that ends at visited pixels, without an end pixel.
             self.nodes.push(Node { at: frame.middle(at.0, at.1), radius: 1.0 });
             self.nodes.len() - 1
         });
@@ -119,32 +122,32 @@ impl Network {
         }
     }
 
-    /// Closed lines without a junction get a node anywhere.
+    /// Adds closed lines without junctions; each gets one node.
     fn rings(
         &mut self,
         skeleton: &BitGrid,
         frame: Frame,
         node_of: &HashMap<(i64, i64), usize>,
-        walked: &mut BitGrid,
+        visited: &mut BitGrid,
         mask: &BitGrid,
     ) {
         for row in 0..skeleton.height() {
             for col in skeleton.set_between(row, 0, skeleton.width() - 1) {
                 let start = (col as i64, row as i64);
-                if walked.get(col, row) || node_of.contains_key(&start) {
+                if visited.get(col, row) || node_of.contains_key(&start) {
                     continue;
                 }
                 let at = frame.middle(col as i64, row as i64);
                 let node = self.nodes.len();
                 let mut line = vec![at];
                 let mut here = start;
-                walked.set(col, row, true);
-                while let Some(next) = AROUND
+                visited.set(col, row, true);
+                while let Some(next) = NEIGHBOURS
                     .map(|(dc, dr)| (here.0 + dc, here.1 + dr))
                     .into_iter()
-                    .find(|next| skeleton.at(next.0, next.1) && !walked.get(next.0 as usize, next.1 as usize))
+                    .find(|next| skeleton.at(next.0, next.1) && !visited.get(next.0 as usize, next.1 as usize))
                 {
-                    walked.set(next.0 as usize, next.1 as usize, true);
+                    visited.set(next.0 as usize, next.1 as usize, true);
                     line.push(frame.middle(next.0, next.1));
                     here = next;
                 }

@@ -1,12 +1,12 @@
-//! How wide a road is, and how far it goes beyond its skeleton.
+//! Road widths, and the extension of dead ends beyond the skeleton.
 
 use super::super::bits::BitGrid;
 use super::super::square::Point;
 use super::Network;
 use super::lines::{back_from_end, cut_end, distance, heading, length};
 
-/// Pixels as they lie on the ground: steps to the next column and row, in sides of a square of a pixel's area. Lengths
-/// that are measured in it are the same in all directions.
+/// The aspect of pixels on the ground: column and row steps, in units of the side of a square of the pixel's area. Lengths in
+/// this frame do not depend on the direction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Frame {
     pub col: f64,
@@ -16,32 +16,33 @@ pub struct Frame {
 impl Frame {
     pub const SQUARE: Self = Self { col: 1.0, row: 1.0 };
 
-    /// Of pixels that are so many metres wide and high.
+    /// The frame of pixels of this width and height in metres.
     pub fn of(width: f64, height: f64) -> Self {
         let aspect = (width / height).sqrt();
-        // A projection stretches pixels a little; that is no reason to move points off the middles of pixels.
+        // The small distortion of a projection is ignored, so that points stay at pixel centres.
         let square = (aspect - 1.0).abs() < 0.005 || !aspect.is_normal();
         if square { Self::SQUARE } else { Self { col: aspect, row: 1.0 / aspect } }
     }
 
-    /// The middle of a pixel.
+    /// The centre of a pixel, in this frame.
     pub(super) fn middle(self, col: i64, row: i64) -> Point {
         ((col as f64 + 0.5) * self.col, (row as f64 + 0.5) * self.row)
     }
 
+    /// The pixel that contains a point of this frame.
     pub(super) fn pixel(self, at: Point) -> (i64, i64) {
         ((at.0 / self.col).floor() as i64, (at.1 / self.row).floor() as i64)
     }
 
-    /// A position in pixels.
+    /// A point of this frame as a position in pixels.
     pub fn position(self, at: Point) -> Point {
         (at.0 / self.col, at.1 / self.row)
     }
 }
 
 impl Network {
-    /// Lets dead ends run straight on to the end of their road: thinning stops about half a width before it, and often
-    /// turns into one of the end's corners on the way.
+    /// Extends dead ends straight to the end of the road. Thinning stops about half a width before it, and often bends towards
+    /// a corner.
     pub fn reach_ends(&mut self, mask: &BitGrid, frame: Frame) {
         let incidence = self.incidence();
         for index in 0..self.edges.len() {
@@ -78,7 +79,7 @@ impl Network {
         }
     }
 
-    /// Measures every edge's width across the road, away from its junctions.
+    /// Measures the width of every edge across the road, away from junctions; the median of samples.
     pub fn measure_widths(&mut self, mask: &BitGrid, frame: Frame) {
         for edge in self.edges.iter_mut().flatten() {
             let total = length(&edge.line);
@@ -118,7 +119,7 @@ fn inside(mask: &BitGrid, frame: Frame, at: Point) -> bool {
     mask.at(col, row)
 }
 
-/// How far the mask goes from a point in a direction; at most 200 pixels.
+/// Distance from a point to the border of the mask in a direction; at most 200 pixels.
 fn reach(mask: &BitGrid, frame: Frame, from: Point, towards: Point) -> f64 {
     let mut run = 0.0;
     while run < 200.0 && inside(mask, frame, (from.0 + towards.0 * (run + 0.25), from.1 + towards.1 * (run + 0.25))) {
@@ -127,7 +128,8 @@ fn reach(mask: &BitGrid, frame: Frame, from: Point, towards: Point) -> f64 {
     run
 }
 
-/// Distance to the nearest pixel outside the mask, less half a pixel; the frame is no border. At most 100 pixels.
+/// Distance to the nearest pixel outside the mask, minus half a pixel; at most 100 pixels. The frame does not count as a
+/// border.
 pub fn radius(mask: &BitGrid, frame: Frame, at: Point) -> f64 {
     let (col, row) = frame.pixel(at);
     let mut best = 100.0 * 100.0;

@@ -1,8 +1,8 @@
-//! The points of an outline, summed up.
+//! Prefix sums over the points of an outline.
 
 use super::Point;
 
-/// First and second moments of a run of points.
+/// First and second moments of a set of points.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moments {
     pub n: f64,
@@ -33,7 +33,7 @@ impl Moments {
         self.plus(Self { n: -other.n, x: -other.x, y: -other.y, xx: -other.xx, xy: -other.xy, yy: -other.yy })
     }
 
-    /// Sums of squares about the mean: xx, xy, yy.
+    /// Sums of squares and products about the mean: xx, xy, yy.
     pub fn scatter(&self) -> (f64, f64, f64) {
         let n = self.n.max(1.0);
         (
@@ -44,18 +44,19 @@ impl Moments {
     }
 }
 
-/// At most so many groups of points are told apart: the search takes their square in time.
-pub const GROUPS: usize = 900;
+/// Largest number of groups of points: the time of the search is quadratic in it.
+pub const MAX_GROUPS: usize = 900;
 
-/// The points of a ring, summed up so that any run's moments are one subtraction.
+/// Prefix sums of the moments of a ring's points, so that the moments of a run are one subtraction.
 pub struct Contour {
-    /// Moments of everything before group `i`, going round twice.
+    /// Moments of all points before group `i`, over two rounds.
     pub sums: Vec<Moments>,
     pub groups: usize,
     pub origin: Point,
 }
 
 impl Contour {
+    /// Groups consecutive points into at most `most` groups.
     pub fn new(points: &[Point], most: usize) -> Self {
         let origin = points[0];
         let group = points.len().div_ceil(most);
@@ -72,6 +73,7 @@ impl Contour {
         Self { sums, groups, origin }
     }
 
+    /// The moments of the groups `from..to`.
     pub fn run(&self, from: usize, to: usize) -> Moments {
         self.sums[to].minus(self.sums[from])
     }

@@ -1,8 +1,9 @@
-//! The cheapest way to cut an outline into straight walls, by dynamic programming.
+//! The optimal division of an outline into straight walls, by dynamic programming.
 
 use super::Prices;
 use super::contour::Contour;
 
+/// The direction of a wall relative to the axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Along,
@@ -12,7 +13,7 @@ pub enum Kind {
 
 pub const KINDS: [Kind; 3] = [Kind::Along, Kind::Across, Kind::Slanted];
 
-/// A run of points (of the doubled ring) and its wall.
+/// A run of groups (over two rounds of the ring) and the kind of its wall.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
     pub from: usize,
@@ -20,7 +21,7 @@ pub struct Piece {
     pub wall: Kind,
 }
 
-/// One state of the search: the least cost, and where the last wall began after which kind of wall.
+/// A state of the search: the lowest cost, the first group of the last wall, and the kind of the wall before.
 #[derive(Clone, Copy)]
 pub struct Reached {
     pub cost: f64,
@@ -30,18 +31,18 @@ pub struct Reached {
 
 pub const UNREACHED: Reached = Reached { cost: f64::INFINITY, begin: 0, before: 3 };
 
-/// The cheapest way round from group `cut`, with walls of different kinds in turn.
+/// The optimal division of the whole ring that starts at group `cut`; consecutive walls differ in kind.
 pub fn best_cut(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Option<(Vec<Piece>, f64)> {
     let reached = search(contour, angle, prices, cut);
-    // Where the way closes, two walls meet as well.
+    // The first and the last wall are neighbours too.
     let (pieces, cost) = trace_back(&reached, cut, |first, last| first != last)?;
     (pieces.len() >= 3).then_some((pieces, cost))
 }
 
-/// The cheapest way from the first group to the last.
+/// The optimal division of an open run of groups.
 pub fn best_walls(contour: &Contour, angle: f64, prices: Prices) -> Option<Vec<Piece>> {
     if contour.groups < 3 {
-        // So few points lie on any wall; the edges that they are the middles of do not.
+        // Two points fit any wall: take the direction of their edges instead.
         let (xx, xy, yy) = contour.run(0, contour.groups).scatter();
         let (sin, cos) = angle.sin_cos();
         let along = sin * sin * xx - 2.0 * sin * cos * xy + cos * cos * yy;
@@ -53,9 +54,10 @@ pub fn best_walls(contour: &Contour, angle: f64, prices: Prices) -> Option<Vec<P
     trace_back(&reached, 0, |_, _| true).map(|(pieces, _)| pieces)
 }
 
-/// reached[i][first][last]: the first i groups from the cut, by the kinds of the first and of the last wall.
+/// `states[i][first][last]`: the first i groups, by the kinds of the first and the last wall.
 pub type States = Vec<[[Reached; 3]; 3]>;
 
+/// Computes all states of the search.
 pub fn search(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> States {
     let groups = contour.groups;
     let (sin, cos) = angle.sin_cos();
@@ -63,20 +65,20 @@ pub fn search(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Stat
     let mut reached = vec![[[UNREACHED; 3]; 3]; groups + 1];
     for end in 1..=groups {
         let mut states = [[UNREACHED; 3]; 3];
-        let mut dearest = f64::INFINITY;
+        let mut bound = f64::INFINITY;
         for begin in (0..end).rev() {
             let run = contour.run(cut + begin, cut + end);
             let (xx, xy, yy) = run.scatter();
-            // The larger eigenvalue is along a slanted wall, the smaller is what no wall explains.
+            // The smaller eigenvalue is the residual of a slanted wall, and the lower bound of any.
             let middle = (xx + yy) / 2.0;
             let spread = ((xx - yy) / 2.0).hypot(xy);
-            if middle - spread > dearest {
-                // It only grows with longer runs.
+            if middle - spread > bound {
+                // The residual only grows with longer runs.
                 break;
             }
             let along = sin * sin * xx - 2.0 * sin * cos * xy + cos * cos * yy;
             let across = cos * cos * xx + 2.0 * sin * cos * xy + sin * sin * yy;
-            // Nearly along or across is no slant: walls would meet at grazing angles.
+            // Slanted walls must differ clearly from the axis: others would meet it at grazing angles.
             let slants = (xy * cos2 - (xx - yy) / 2.0 * sin2).abs() > 0.6 * spread && end - begin >= 3;
             let slanted = if slants { middle - spread + prices.slanted } else { f64::INFINITY };
             for (wall, price) in [along + prices.wall, across + prices.wall, slanted].into_iter().enumerate() {
@@ -97,15 +99,15 @@ pub fn search(contour: &Contour, angle: f64, prices: Prices, cut: usize) -> Stat
             }
             let worst = states.iter().flatten().map(|state| state.cost).fold(0.0, f64::max);
             let least = states.iter().flatten().map(|state| state.cost).fold(f64::INFINITY, f64::min);
-            // States that are so much dearer than another at the same place never win: four walls undo any detour.
-            dearest = worst.min(least + 4.0 * prices.slanted.max(prices.wall));
+            // A state that costs more than another one plus four walls cannot be part of the optimum.
+            bound = worst.min(least + 4.0 * prices.slanted.max(prices.wall));
         }
         reached[end] = states;
     }
     reached
 }
 
-/// The pieces of the cheapest way whose first and last walls may be such, and its cost.
+/// The optimal division among those whose kinds of first and last wall satisfy `may`, and its cost.
 pub fn trace_back(reached: &States, cut: usize, may: impl Fn(usize, usize) -> bool) -> Option<(Vec<Piece>, f64)> {
     let groups = reached.len() - 1;
     let (mut first, mut last, mut least) = (0, 0, f64::INFINITY);

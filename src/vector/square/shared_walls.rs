@@ -1,13 +1,13 @@
-//! Walls by themselves: those that neighbours share, and those of an outline that they meet.
+//! Walls that neighbouring buildings share, and the walls of an outline that they meet.
 
-use super::contour::{Contour, GROUPS};
+use super::contour::{Contour, MAX_GROUPS};
 use super::search::{Kind, best_cut, best_walls};
 use super::{Point, Prices};
 
-/// A straight wall: where it lies across its direction, and from where to where along it, in pixels about the origin.
+/// A straight wall: its direction, its offset across it, and its extent along it, in pixels relative to the origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wall {
-    /// Of the wall, in radians.
+    /// In radians.
     pub direction: f64,
     pub offset: f64,
     pub from: f64,
@@ -25,7 +25,7 @@ impl Wall {
         self.to - self.from
     }
 
-    /// Whether another wall lies on nearly the same line, and not far off along it.
+    /// Whether another wall lies on nearly the same line: closer than `across`, with a gap of less than `along`.
     pub fn continues(&self, other: &Self, across: f64, along: f64) -> bool {
         (self.direction - other.direction).abs() < 1e-9
             && (self.offset - other.offset).abs() < across
@@ -33,18 +33,20 @@ impl Wall {
             && other.from - along < self.to
     }
 
+    /// The point at a position along the wall.
     fn at(&self, along: f64) -> Point {
         let (sin, cos) = self.direction.sin_cos();
         (along * cos - self.offset * sin, along * sin + self.offset * cos)
     }
 
-    /// Where a point lies along the wall.
+    /// The position of a point along the wall.
     fn along(&self, (x, y): Point) -> f64 {
         let (sin, cos) = self.direction.sin_cos();
         x * cos + y * sin
     }
 
-    fn meets(&self, other: &Self) -> Option<Point> {
+    /// The intersection of two walls; `None` where they are nearly parallel.
+    fn intersection(&self, other: &Self) -> Option<Point> {
         let ((s, c), (t, d)) = (self.direction.sin_cos(), other.direction.sin_cos());
         let determinant = c * t - s * d;
         // -s·x + c·y = offset, of both.
@@ -68,22 +70,22 @@ pub fn walls_of(ring: &[Point], axis: f64) -> Vec<Wall> {
     walls
 }
 
-/// What parts two neighbours: straight walls one after the other.
+/// The border between two neighbours: consecutive straight walls.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Party {
+pub struct SharedWall {
     pub walls: Vec<Wall>,
     ends: [Point; 2],
     round: bool,
 }
 
-impl Party {
-    /// The corners from one end to the other, longer by `reach` at both ends.
+impl SharedWall {
+    /// The line from one end to the other, extended by `reach` at both ends; closed where one neighbour surrounds the other.
     pub fn line(&self, reach: f64) -> Option<Vec<Point>> {
-        let corner = |pair: &[Wall]| pair[0].meets(&pair[1]);
+        let corner = |pair: &[Wall]| pair[0].intersection(&pair[1]);
         let (first, last) = (self.walls.first()?, self.walls.last()?);
         let mut line: Vec<Point> = self.walls.windows(2).map(corner).collect::<Option<_>>()?;
         if self.round {
-            let start = last.meets(first)?;
+            let start = last.intersection(first)?;
             line.insert(0, start);
             line.push(start);
             return Some(line);
@@ -103,17 +105,17 @@ impl Party {
     }
 }
 
-/// Shorter walls at an end of what is shared, in pixels, are none.
-const FRAYED: f64 = 3.0;
+/// Minimum length of a wall at either end of the border, in pixels.
+const MIN_END_WALL: f64 = 3.0;
 
-/// Fits straight walls to the middles of the edges that two neighbours share, in their order.
-/// `round`: the one is all around the other.
-pub fn party(points: &[Point], round: bool, prices: Prices, axis: f64) -> Option<Party> {
+/// Fits straight walls to the midpoints of the edges that two neighbours share, in their order. `round`: one neighbour
+/// surrounds the other. `None` where no walls fit.
+pub fn fit_shared_wall(points: &[Point], round: bool, prices: Prices, axis: f64) -> Option<SharedWall> {
     let (&first, &last) = (points.first()?, points.last()?);
     let quarter = std::f64::consts::FRAC_PI_2;
-    let contour = Contour::new(points, GROUPS);
+    let contour = Contour::new(points, MAX_GROUPS);
     let pieces = if round {
-        // A second look begins where a wall does.
+        // The second pass starts at the start of a wall.
         let (pieces, _) = best_cut(&contour, axis, prices, 0)?;
         best_cut(&contour, axis, prices, pieces[pieces.len() / 2].from % contour.groups)?.0
     } else {
@@ -131,20 +133,20 @@ pub fn party(points: &[Point], round: bool, prices: Prices, axis: f64) -> Option
         };
         let (sin, cos) = direction.sin_cos();
         let middle = (run.x / run.n + contour.origin.0, run.y / run.n + contour.origin.1);
-        let place =
+        let point =
             |group: usize| points[(group % contour.groups * points.len() / contour.groups).min(points.len() - 1)];
-        Wall::of(direction, -sin * middle.0 + cos * middle.1, [place(piece.from), place(piece.to - 1)])
+        Wall::of(direction, -sin * middle.0 + cos * middle.1, [point(piece.from), point(piece.to - 1)])
     });
     let mut walls: Vec<Wall> = walls.collect();
-    // A few pixels at an end that lie across are its frayed border: going on in their direction would lead nowhere.
-    while !round && walls.len() > 1 && walls[0].length() < FRAYED.min(walls[1].length()) {
+    // A few pixels at an end with another direction are noise: extending that wall would miss the outline.
+    while !round && walls.len() > 1 && walls[0].length() < MIN_END_WALL.min(walls[1].length()) {
         walls.remove(0);
     }
     while let [.., before, end] = walls[..]
         && !round
-        && end.length() < FRAYED.min(before.length())
+        && end.length() < MIN_END_WALL.min(before.length())
     {
         walls.pop();
     }
-    Some(Party { walls, ends: [first, last], round })
+    Some(SharedWall { walls, ends: [first, last], round })
 }

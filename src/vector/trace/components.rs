@@ -1,8 +1,9 @@
-//! Which runs belong together: components that meet over edges, groups of them that meet in corners.
+//! Union-find over runs: components that are connected over edges, and groups of components that meet in corners.
 
 use super::{Component, Connectedness, Group, NONE, Tracer};
 
 impl Tracer {
+    /// Adds an edge at which a ring of the component may start.
     pub(super) fn seed(&mut self, component: u32, edge: u32) {
         let component = self.root(component);
         let slot = if self.free_seed == NONE {
@@ -64,7 +65,7 @@ impl Tracer {
         }
     }
 
-    /// Joins two roots and returns the one that stays.
+    /// Joins two root components and returns the remaining root.
     pub(super) fn join(&mut self, keep: u32, lose: u32) -> u32 {
         if keep == lose {
             return keep;
@@ -114,7 +115,7 @@ impl Tracer {
         group
     }
 
-    /// Two components, roots or not, become one region.
+    /// Joins the groups of two components into one region.
     pub(super) fn join_groups(&mut self, one: u32, other: u32) {
         let mut keep = self.group_root(self.components[one as usize].group);
         let mut lose = self.group_root(self.components[other as usize].group);

@@ -1,4 +1,4 @@
-//! Against a flood fill, on all kinds of small maps.
+//! Compares the tracer with a flood fill on random small maps.
 
 use super::*;
 use crate::geom::WorldPoint;
@@ -15,7 +15,7 @@ fn trace(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) 
     found
 }
 
-/// Pixels of every component, by flooding: the plain way to the same answer.
+/// The label and number of pixels of every component, by flood fill.
 fn flood(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) -> Vec<(u16, u64)> {
     let height = labels.len() / width;
     let mut seen = vec![false; labels.len()];
@@ -50,7 +50,7 @@ fn flood(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) 
     found
 }
 
-/// Paints the regions back by counting crossings along every row.
+/// Rasterises the regions by counting crossings along every row.
 fn paint(regions: &[LabelRegion], width: usize, height: usize, background: u16) -> Vec<u16> {
     let mut labels = vec![background; width * height];
     for region in regions {
@@ -71,7 +71,7 @@ fn paint(regions: &[LabelRegion], width: usize, height: usize, background: u16) 
             for col in 0..width {
                 inside ^= flips[row * (width + 1) + col];
                 if inside {
-                    assert_eq!(labels[row * width + col], background, "no pixel belongs to two regions");
+                    assert_eq!(labels[row * width + col], background, "no pixel is in two regions");
                     labels[row * width + col] = region.label;
                 }
             }
@@ -102,7 +102,7 @@ fn assert_valid(region: &LabelRegion) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
     #[test]
-    fn regions_are_the_flooded_ones_valid_and_paint_the_raster_back(
+    fn regions_match_flood_fill_and_reproduce_the_raster(
         width in 1usize..14, height in 1usize..14, kinds in 2u16..5, seed in any::<u64>(), eight in any::<bool>(),
     ) {
         let mut state = seed | 1;
@@ -121,7 +121,7 @@ proptest! {
 }
 
 #[test]
-fn a_ring_that_touches_itself_becomes_an_outer_ring_and_a_hole() {
+fn self_touching_ring_becomes_outer_ring_and_hole() {
     #[rustfmt::skip]
     let labels = [
         1, 1, 1, 0,
@@ -137,7 +137,7 @@ fn a_ring_that_touches_itself_becomes_an_outer_ring_and_a_hole() {
 }
 
 #[test]
-fn memory_stays_with_what_is_open() {
+fn memory_is_bounded_by_open_regions() {
     let mut tracer = Tracer::new(64, Connectedness::Four, |label| label == 0);
     let mut count = 0;
     for row in 0..10_000usize {
@@ -150,7 +150,7 @@ fn memory_stays_with_what_is_open() {
 }
 
 #[test]
-fn scores_become_mean_and_minimum_of_each_region() {
+fn region_confidence_is_mean_and_minimum_score() {
     let mut tracer = Tracer::new(3, Connectedness::Four, |label| label == 0);
     let mut found = Vec::new();
     tracer.row(&[1, 1, 2], Some(&[0.5, 1.0, f32::NAN]), &mut |region| found.push(region));

@@ -1,6 +1,7 @@
-//! Each recipe on a small map.
+//! Each recipe on a small synthetic map.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::super::testing::{Found, Scene, UTM_CENTRE, read_back};
 use super::*;
@@ -44,7 +45,7 @@ fn of_layer<'a>(found: &'a [Found], layer: &str) -> Vec<&'a Found> {
 }
 
 #[test]
-fn a_house_is_squared_and_knows_its_direction() {
+fn buildings_are_squared_with_orientation() {
     let scene = Scene::utm(&labels(), SIDE);
     let out = scene.path("houses.gpkg");
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Buildings, &out, &options()).unwrap();
@@ -58,7 +59,7 @@ fn a_house_is_squared_and_knows_its_direction() {
 }
 
 #[test]
-fn roads_are_a_graph_with_widths() {
+fn roads_become_a_graph_with_widths() {
     let scene = Scene::utm(&labels(), SIDE);
     let (out, graph) = (scene.path("roads.gpkg"), scene.path("roads.graphml"));
     let options = ProductOptions { graph: Some(graph.clone()), ..options() };
@@ -105,7 +106,7 @@ fn rectangles(path: &Path, areas: &[(&str, [f64; 4])]) {
 }
 
 #[test]
-fn water_keeps_its_island_and_is_summed_by_zone() {
+fn water_keeps_islands_and_is_summed_by_zone() {
     let scene = Scene::utm(&labels(), SIDE);
     let out = scene.path("water.gpkg");
     rectangles(
@@ -128,7 +129,7 @@ fn water_keeps_its_island_and_is_summed_by_zone() {
     let east: f64 = rows[2].split(',').nth(2).unwrap().parse().unwrap();
     assert!((east / (truth / 2.0) - 1.0).abs() < 0.03, "{east}");
     let without = ProductOptions { subtract: Some(scene.path("permanent.gpkg")), ..options() };
-    // Layers are added to what is there.
+    // An existing GeoPackage would keep its layers.
     std::fs::remove_file(&out).unwrap();
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Water, &out, &without).unwrap();
     assert!((summary.classes[0].area / (truth / 2.0) - 1.0).abs() < 0.03, "{}", summary.classes[0].area);
@@ -136,13 +137,13 @@ fn water_keeps_its_island_and_is_summed_by_zone() {
 }
 
 #[test]
-fn land_cover_leaves_the_background_out_and_sieves_specks() {
+fn landcover_omits_background_and_sieves_specks() {
     let scene = Scene::utm(&labels(), SIDE);
     let out = scene.path("cover.gpkg");
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &options()).unwrap();
     assert_eq!(summary.polygons, 4);
     let sieved = ProductOptions { min_area: Some(8.0), keep_background: true, ..options() };
-    // Layers are added to what is there.
+    // An existing GeoPackage would keep its layers.
     std::fs::remove_file(&out).unwrap();
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &sieved).unwrap();
     assert_eq!(summary.classes.iter().map(|class| class.polygons).collect::<Vec<_>>(), [4, 1, 1, 1]);
@@ -152,7 +153,7 @@ fn land_cover_leaves_the_background_out_and_sieves_specks() {
 }
 
 #[test]
-fn a_class_that_is_not_there_is_said() {
+fn unknown_class_is_refused_with_known_names() {
     let scene = Scene::utm(&labels(), SIDE);
     let attempt = |take: &str, classes: &[ClassInfo], recipe| {
         let options = ProductOptions { classes: vec![take.into()], ..options() };
@@ -168,14 +169,14 @@ fn a_class_that_is_not_there_is_said() {
 }
 
 #[test]
-fn plain_is_every_region_as_it_is() {
+fn plain_keeps_every_region() {
     let scene = Scene::utm(&labels(), SIDE);
     let out = scene.path("plain.parquet");
     let count = |options: &ProductOptions| {
         vectorize(&scene.labels, None, &classes(), Recipe::Plain, &out, options).unwrap().polygons
     };
     let all = ProductOptions { keep_background: true, ..options() };
-    // House, speck, roads, lake; the island and what the crossing parts are background.
+    // House, speck, roads, lake; the island and the areas between the roads are background.
     assert_eq!((count(&options()), count(&all)), (4, 8));
     let one = ProductOptions { classes: vec!["water".into()], ..options() };
     assert_eq!(count(&one), 1);
@@ -183,7 +184,7 @@ fn plain_is_every_region_as_it_is() {
 }
 
 #[test]
-fn what_must_fail_after_the_labels_is_foreseen_before_them() {
+fn validate_finds_errors_before_labels_exist() {
     let scene = Scene::utm(&labels(), SIDE);
     let crs = SpatialRef::from_epsg(32632).unwrap().to_wkt().unwrap();
     let attempt = |file: &str, options: &ProductOptions| {
@@ -191,13 +192,13 @@ fn what_must_fail_after_the_labels_is_foreseen_before_them() {
     };
     assert_eq!(attempt("a.parquet", &options()), None);
     let elsewhere = |crs: &str| ProductOptions { t_srs: Some(crs.into()), ..options() };
-    assert!(attempt("a.gpkg", &elsewhere("EPSG:nonsense")).unwrap().contains("not understood as a CRS"));
+    assert!(attempt("a.gpkg", &elsewhere("EPSG:nonsense")).unwrap().contains("is not a CRS that GDAL knows"));
     fs::write(scene.path("crs.wkt"), "EPSG:3857").unwrap();
     let file = scene.path("crs.wkt").display().to_string();
-    assert!(attempt("a.gpkg", &elsewhere(&file)).unwrap().contains("not understood as a CRS"));
+    assert!(attempt("a.gpkg", &elsewhere(&file)).unwrap().contains("is not a CRS that GDAL knows"));
     assert!(attempt("a.geojson", &elsewhere("EPSG:3857")).unwrap().contains("RFC 7946"));
     let layers = ProductOptions { layer_per_class: true, ..options() };
-    assert!(attempt("a.fgb", &layers).unwrap().ends_with("can hold one layer, not one a class"));
+    assert!(attempt("a.fgb", &layers).unwrap().ends_with("can hold only one layer, not one per class"));
     let nowhere = ProductOptions { zones: Some(scene.path("none.gpkg")), ..options() };
     assert!(attempt("a.gpkg", &nowhere).unwrap().contains("none.gpkg"));
     rectangles(&scene.path("zones.gpkg"), &[("west", [0.0, 0.0, 9.0, 9.0])]);
@@ -210,7 +211,7 @@ fn what_must_fail_after_the_labels_is_foreseen_before_them() {
 const HOUSES: [u16; 24] = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0];
 
 #[test]
-fn plain_drops_what_is_smaller_than_its_least_area() {
+fn plain_omits_polygons_below_min_area() {
     let scene = Scene::utm(&HOUSES, 6);
     let out = scene.path("plain.gpkg");
     let areas = |min_area: Option<f64>| {
@@ -221,7 +222,7 @@ fn plain_drops_what_is_smaller_than_its_least_area() {
         areas.sort_by(f64::total_cmp);
         (areas, summary.notes)
     };
-    assert_eq!(areas(None), (vec![4.0, 24.0], vec![]), "off unless it is asked for");
+    assert_eq!(areas(None), (vec![4.0, 24.0], vec![]), "off by default");
     assert_eq!(areas(Some(4.0)).0, [4.0, 24.0]);
     assert_eq!(areas(Some(4.5)).0, [24.0]);
     let (none, notes) = areas(Some(25.0));
@@ -255,7 +256,7 @@ fn typed<T: gdal::raster::GdalType + Copy>(scene: &Scene, values: [T; 2], nodata
 }
 
 #[test]
-fn values_of_every_type_are_labels_and_keep_their_numbers() {
+fn labels_of_every_type_keep_their_values() {
     let scene = Scene::utm(&HOUSES, 6);
     let out = scene.path("typed.gpkg");
     let found = |labels: &Path, recipe: Recipe, class: &str| {
@@ -289,19 +290,19 @@ fn values_of_every_type_are_labels_and_keep_their_numbers() {
     check(&|nodata| typed(&scene, [0u32, u32::MAX], nodata), [0, i64::from(u32::MAX)]);
     check(&|nodata| typed(&scene, [-1f32, 2.0], nodata), [-1, 2]);
     check(&|nodata| typed(&scene, [0f64, 1e9], nodata), [0, 1_000_000_000]);
-    // A nodata value that the type cannot hold means nothing.
+    // A nodata value that the type cannot represent has no effect.
     assert_eq!(found(&typed(&scene, [0u8, 1], Some(-9999.0)), Recipe::Plain, "").len(), 3);
     assert_eq!(found(&typed(&scene, [f32::NAN, 1.0], None), Recipe::Plain, ""), [(1, 4.0), (1, 24.0)]);
 
     let error = |labels: PathBuf| vectorize(&labels, None, &[], Recipe::Plain, &out, &options()).unwrap_err();
-    let said = error(typed(&scene, [0f32, 1.5], None)).to_string();
-    assert!(said.contains("the value 1.5 at column 1, row 1"), "{said}");
-    let said = error(typed(&scene, [0f64, 1e300], None)).to_string();
-    assert!(said.contains("at column 1, row 1, and labels are whole numbers"), "{said}");
+    let message = error(typed(&scene, [0f32, 1.5], None)).to_string();
+    assert!(message.contains("the value 1.5 at column 1, row 1"), "{message}");
+    let message = error(typed(&scene, [0f64, 1e300], None)).to_string();
+    assert!(message.contains("at column 1, row 1, and labels are whole numbers"), "{message}");
 }
 
 #[test]
-fn a_mask_without_names_is_taken_for_nothing_by_itself() {
+fn unnamed_mask_requires_a_class() {
     let scene = Scene::utm(&HOUSES, 6);
     for recipe in [Recipe::Roads, Recipe::Buildings, Recipe::Water] {
         let out = scene.path("a.gpkg");
@@ -316,7 +317,7 @@ fn a_mask_without_names_is_taken_for_nothing_by_itself() {
     let one = ProductOptions { classes: vec!["7".into()], ..options() };
     let water = vectorize(&scene.labels, None, &[], Recipe::Water, &scene.path("a.gpkg"), &one).unwrap();
     assert_eq!(water.polygons, 0);
-    assert!(water.notes[0].contains("no pixel of the classes"), "{:?}", water.notes);
+    assert!(water.notes[0].contains("no pixel of the selected classes"), "{:?}", water.notes);
 }
 
 #[test]
@@ -342,13 +343,13 @@ fn scores_of_other_classes_are_refused() {
         )
     };
     assert!(describe(["background", "Building"]).is_ok());
-    assert!(describe(["first", "second"]).is_ok(), "other words say nothing");
+    assert!(describe(["first", "second"]).is_ok(), "other descriptions are ignored");
     let error = describe(["building", "background"]).unwrap_err().to_string();
     assert!(error.contains("band 1 of ") && error.contains("\"building\", which is the value 1 of "), "{error}");
 }
 
 #[test]
-fn a_value_without_a_name_gets_no_layer_of_another() {
+fn value_without_name_gets_no_layer() {
     let scene = Scene::utm(&HOUSES, 6);
     std::fs::write(
         scene.path("labels.tif.aux.xml"),
@@ -365,8 +366,8 @@ fn a_value_without_a_name_gets_no_layer_of_another() {
 }
 
 #[test]
-fn without_a_crs_everything_is_in_pixels_and_says_so() {
-    // A geotransform of 2 m, and nobody knows of what.
+fn without_crs_areas_and_lengths_are_in_pixels() {
+    // A geotransform with steps of 2, without a CRS.
     let scene = Scene::utm(&labels(), SIDE);
     let mut dataset = gdal::Dataset::open_ex(
         &scene.labels,
@@ -383,7 +384,7 @@ fn without_a_crs_everything_is_in_pixels_and_says_so() {
     let found = read_back(&out);
     assert!((found[0].real("area_px") / lake - 1.0).abs() < 0.02);
     assert!(found[0].envelope[0] > 500_000.0, "its own coordinates are kept");
-    // A plane of which nothing is known, not one of degrees.
+    // An undefined Cartesian CRS, not one in degrees.
     let geopackage = gdal::Dataset::open(&out).unwrap();
     let sql = "SELECT srs_id FROM gpkg_geometry_columns";
     let mut result = geopackage.execute_sql(sql, None, gdal::vector::sql::Dialect::DEFAULT).unwrap().unwrap();
@@ -393,7 +394,7 @@ fn without_a_crs_everything_is_in_pixels_and_says_so() {
     let (roads, graph) = (scene.path("roads.gpkg"), scene.path("roads.graphml"));
     let with = ProductOptions { graph: Some(graph), ..options() };
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Roads, &roads, &with).unwrap();
-    assert!(summary.notes[0].contains(" pixels in all"), "{:?}", summary.notes);
+    assert!(summary.notes[0].contains(" pixels in total"), "{:?}", summary.notes);
     let found = read_back(&roads);
     let length: f64 = of_layer(&found, "roads").iter().map(|road| road.real("length_px")).sum();
     assert!((length - (120.0 + 60.0)).abs() < 6.0, "{length}");
@@ -406,7 +407,7 @@ fn without_a_crs_everything_is_in_pixels_and_says_so() {
 }
 
 #[test]
-fn a_picture_is_no_label_raster() {
+fn image_is_not_a_label_raster() {
     let scene = Scene::utm(&labels(), SIDE);
     let picture = scene.path("picture.tif");
     let driver = gdal::DriverManager::get_driver_by_name("GTiff").unwrap();
@@ -414,5 +415,5 @@ fn a_picture_is_no_label_raster() {
     driver.create_with_band_type_with_options::<u8, _>(&picture, 8, 8, 3, &rgb).unwrap().close().unwrap();
     let error =
         vectorize(&picture, None, &[], Recipe::Plain, &scene.path("a.gpkg"), &ProductOptions::default()).unwrap_err();
-    assert!(error.to_string().contains("a picture of 3 bands, the first of them red"), "{error}");
+    assert!(error.to_string().contains("an image with 3 bands, the first of them red"), "{error}");
 }
