@@ -203,7 +203,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     $ segearth change before.tif after.tif -o out --polygons wet.kml
     error: out/wet.kml has extension .kml, polygons can be written as .gpkg, .fgb, .geojson, .json, .geojsonl, .geojsons, .ndjson, .shp, .parquet, .geoparquet
 
-    hint: Take .gpkg unless something else is needed: it has no limits that matter here.
+    hint: Use .gpkg unless another program needs a different format.
 
     $ segearth change before.tif after.tif -o out --polygons change.json
     error: the polygons and another result would both write to out/change.json
