@@ -43,7 +43,7 @@ pub use key_reference::key_reference;
 pub use load::{Override, from_flags, load};
 pub use plan::{
     ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,
-    ScenePlan, TemplateChoice, Tiling, inputs, model_choice, resolve, seen, with_other_faults,
+    ScenePlan, TemplateChoice, Tiling, inputs, model_choice, resolve, seen, with_other_errors,
 };
 pub use schema::json_schema;
 pub use spec::Spec;

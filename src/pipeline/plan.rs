@@ -320,7 +320,7 @@ pub fn model_choice(spec: &Spec) -> Option<ModelChoice> {
 
 /// What is wrong with a job whose model cannot be had for the reason `error`: that alone, or together with all other errors of the
 /// job. `find` looks for a scene.
-pub fn with_other_faults(
+pub fn with_other_errors(
     spec: &Spec,
     error: Error,
     is_result: &dyn Fn(&Path) -> bool,

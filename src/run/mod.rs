@@ -8,27 +8,27 @@ mod job;
 mod metrics;
 mod models;
 mod partition;
+mod prepared;
 mod process;
-mod prompts;
 mod provenance;
-mod report_outputs;
 mod results;
 mod run_metrics;
 mod stop;
 mod submit;
 mod upsampler;
 mod vectorize;
+mod watch;
 mod workers;
 
 use std::process::ExitCode;
-
-use run_metrics::RunMetrics;
 
 use crate::cli::{Cli, CliExit, Command, MetricsOption, ReferencePage, RunOptions, command_reference};
 use crate::error::{Error, Result};
 use crate::outputs::Existing;
 use crate::report::{Reporter, ReporterOptions};
 use crate::{pipeline, raster};
+use prepared::Options;
+use run_metrics::RunMetrics;
 
 /// A program from its command line to its exit code: `work` does what the command line says.
 pub fn program(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> ExitCode {
@@ -85,8 +85,8 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Change(args) => change::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
         Command::Merge(args) => watched(&args.metrics, reporter, |metrics| {
-            let options = engine::Options { overwrite: args.overwrite, ..engine::Options::default() };
-            job::merge(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, options, metrics, reporter)
+            let options = Options { overwrite: args.overwrite, ..Options::default() };
+            job::merge_shards(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, options, metrics, reporter)
         }),
         Command::Submit(command) => submit::run(command, trust, reporter),
         Command::Schema => {
@@ -119,7 +119,7 @@ pub fn model_bench(cli: &Cli, reporter: &Reporter) -> Result<()> {
     }
 }
 
-fn options(args: &RunOptions) -> engine::Options {
+fn options(args: &RunOptions) -> Options {
     let &RunOptions { memory, overwrite, allow_failed_windows, .. } = args;
-    engine::Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_failed_windows }
+    Options { memory: memory.map(|memory| memory.bytes), overwrite, allow_failed_windows }
 }

@@ -1,9 +1,38 @@
-//! A job's scenes dealt to the processes that share it.
+//! The scenes of a job divided among the processes that share it.
 //!
 //! The scenes lie end to end, as long as they cost, and each process has an equal piece of that line. So at most one scene is
 //! cut at each border; the others are whole, and whoever computes a whole scene makes its results too.
 
-use super::engine::{Bands, Share};
+/// How much of a scene this process computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Share {
+    All,
+    /// That of the process `index`, counted from 1, of the `count` that share the job: one of the scene's bands. Whoever
+    /// merges makes the rasters.
+    Shard {
+        index: usize,
+        count: usize,
+        bands: Bands,
+    },
+}
+
+/// How a scene is cut into bands of rows, one for each of some processes that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bands {
+    /// The process of the first band, counted from 0.
+    pub first: usize,
+    pub count: usize,
+    /// What the first band costs, and each of the others but the last: shares of the scene.
+    pub head: f64,
+    pub step: f64,
+}
+
+impl Bands {
+    /// Where a band but the first begins, as a share of what the scene costs.
+    pub fn start(&self, band: usize) -> f64 {
+        self.head + (band as f64 - 1.0) * self.step
+    }
+}
 
 /// A border this near to a scene's end, in shares, moves there: too little to be worth a cut, whose windows are computed twice.
 /// Scenes smaller than this are never cut.

@@ -1,6 +1,5 @@
-//! How results came to be: for those who look at them later, and for the run that is to go on.
+//! What decides results: as tags of the outputs, and as the fingerprint by which a later run of the job is compared.
 
-use super::engine::DEVICE;
 use crate::error::Result;
 use crate::hash;
 use crate::journal::Fingerprint;
@@ -10,16 +9,29 @@ use crate::model::torch::Device;
 use crate::pipeline::{Plan, Product, ScenePlan, TemplateChoice};
 use crate::raster::{self, Stamps};
 
-/// All that decides a scene's results, but the stretch, whose values its reader settles.
-///
-/// The device belongs to it: a GPU adds in another order than a CPU. Batch, memory and threads do not. Gives as well what the
-/// reader should know of it.
-pub fn fingerprint(
-    plan: &Plan,
-    scene: &ScenePlan,
-    model: &Model,
-    device: Device,
-) -> Result<(Fingerprint, Vec<String>)> {
+/// The fact of a fingerprint that distinguishes a GPU's rows from a CPU's.
+pub const DEVICE: &str = "device";
+
+/// All that decides a scene's results.
+pub struct Provenance {
+    /// Without the stretch, whose values the scene's reader estimates.
+    pub fingerprint: Fingerprint,
+    /// Files whose changes the fingerprint cannot follow: sentences.
+    pub notes: Vec<String>,
+}
+
+impl Provenance {
+    /// The device is part of it: a GPU adds in another order than a CPU. Batch, memory and threads are not.
+    ///
+    /// # Errors
+    /// A file of the scene cannot be read.
+    pub fn of(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -> Result<Self> {
+        let (fingerprint, notes) = fingerprint(plan, scene, model, device)?;
+        Ok(Self { fingerprint, notes })
+    }
+}
+
+fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) -> Result<(Fingerprint, Vec<String>)> {
     let mut fingerprint = Fingerprint::default();
     for (name, value) in tags(plan, model) {
         fingerprint.set(&name.trim_start_matches("SEGEARTH_").to_lowercase(), value);
@@ -36,13 +48,14 @@ pub fn fingerprint(
     fingerprint.set(DEVICE, if device == Device::Cpu { "cpu" } else { "cuda" });
     let Stamps { lines, order, notes } = raster::stamps(&scene.info)?;
     fingerprint.set("scene", lines.join("\n"));
-    // Which lies on top decides where tiles overlap.
+    // The order of the tiles decides where they overlap.
     if !order.is_empty() {
         fingerprint.set("tiles", order.join("\n"));
     }
     let (size, _) = scene.output_grid();
-    let seen = scene.info.size;
-    fingerprint.set("grid", if size == seen { size.to_string() } else { format!("{size}, seen as {seen}") });
+    let model_grid = scene.info.size;
+    fingerprint
+        .set("grid", if size == model_grid { size.to_string() } else { format!("{size}, seen as {model_grid}") });
     fingerprint.set("bands", format!("{:?}", scene.bands));
     if let Some(mask) = scene.info.mask_fact(scene.bands) {
         fingerprint.set("mask", mask);
@@ -53,12 +66,12 @@ pub fn fingerprint(
     if let Some(area) = &scene.info.access.area {
         fingerprint.set("aoi", hash::of(format!("{area:?}")));
     }
-    let look = |class: &crate::pipeline::ClassPlan| {
+    let appearance = |class: &crate::pipeline::ClassPlan| {
         let [red, green, blue] = class.colour;
         let threshold = class.threshold.unwrap_or(plan.method.threshold);
         format!("{} #{red:02x}{green:02x}{blue:02x} from {threshold}", class.name)
     };
-    fingerprint.set("looks", plan.classes.iter().map(look).collect::<Vec<_>>().join("; "));
+    fingerprint.set("looks", plan.classes.iter().map(appearance).collect::<Vec<_>>().join("; "));
     fingerprint.set("background", plan.background.map_or("none".to_owned(), |class| class.to_string()));
     fingerprint.set(
         "templates",
@@ -78,7 +91,7 @@ pub fn fingerprint(
     Ok((fingerprint, notes))
 }
 
-/// What results say of how they came to be.
+/// Names and values of the outputs' tags.
 pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
     let tag = |name: &str, value: String| (format!("SEGEARTH_{name}"), value);
     let classes: Vec<String> =

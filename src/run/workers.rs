@@ -12,8 +12,8 @@ use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::engine::Options;
-use super::job::{self, Folders, Prepared, Started};
+use super::job::{self, Purpose};
+use super::prepared::{Options, PreparedJob};
 use super::run_metrics::RunMetrics;
 use super::stop::Stop;
 use crate::cli::Workers;
@@ -43,9 +43,9 @@ pub fn run(
     reporter: &Reporter,
 ) -> Result<()> {
     // What is refused is refused once, before anybody starts.
-    let prepared = job::prepare(spec, trust, Folders::Make, Existing::RefuseShared, reporter)?;
-    let finished_before = if overwrite { Vec::new() } else { prepared.finished()? };
-    let at = Instant::now();
+    let prepared = job::prepare(spec, trust, Purpose::Run, Existing::RefuseShared, reporter)?;
+    let finished_before = if overwrite { Vec::new() } else { job::finished_scenes(&prepared)? };
+    let started = Instant::now();
     let gpus = gpus(&prepared);
     let count = match workers {
         Workers::Count(count) => count,
@@ -53,8 +53,8 @@ pub fn run(
     };
     if !finished_before.is_empty() && finished_before.iter().all(|finished| *finished) {
         // There is nothing to start anybody for.
-        let started = Started { workers: count, at, finished_before };
-        return job::merge_prepared(&prepared, Options::default(), Some(&started), metrics, reporter);
+        let workers = job::Workers { count, started, finished_before };
+        return job::merge(&prepared, Options::default(), Some(&workers), metrics, reporter);
     }
     let stop = Stop::listen()?;
     let statuses = stop.orderly(|| -> Result<Vec<ExitStatus>> {
@@ -84,8 +84,8 @@ pub fn run(
         return Err(Error::input(format!("a part of the job was not computed\n  {}", numbers.join("\n  ")))
             .with_hint("Its own message stands above. The same command goes on with what is missing."));
     }
-    let started = Started { workers: count, at, finished_before };
-    job::merge_prepared(&prepared, Options::default(), Some(&started), metrics, reporter)?;
+    let workers = job::Workers { count, started, finished_before };
+    job::merge(&prepared, Options::default(), Some(&workers), metrics, reporter)?;
     match statuses.iter().all(ExitStatus::success) {
         true => Ok(()),
         false => {
@@ -96,7 +96,7 @@ pub fn run(
 
 /// The GPUs that the workers take in turn, as CUDA's runtime knows them; none where the job runs on the CPU, or on one GPU by
 /// name.
-fn gpus(prepared: &Prepared) -> Vec<String> {
+fn gpus(prepared: &PreparedJob) -> Vec<String> {
     match (prepared.plan.device, prepared.device) {
         (DeviceChoice::Auto, Device::Cuda(_)) => match std::env::var(VISIBLE) {
             Ok(visible) => visible.split(',').map(|name| name.trim().to_owned()).take(cuda_devices()).collect(),

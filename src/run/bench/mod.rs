@@ -15,10 +15,11 @@ use measure::Sample;
 pub use model::run as run_model_only;
 use model::{ModelBench, Turns};
 
-use super::engine::{Options, Watch};
-use super::job::{self, Folders, Prepared};
+use super::job::{self, Purpose};
+use super::prepared::{Options, PreparedJob};
 use super::run_metrics::RunMetrics;
 use super::stop::Stop;
+use super::watch::Watch;
 use crate::cli::BenchArgs;
 use crate::error::{Error, Result};
 use crate::geom::{Grid, Window};
@@ -48,7 +49,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let labels = work.path().join("labels.tif");
     let spec = pipeline::from_flags(&flags(args, &scene, &subject.bundle.folder, model.batch, &labels))?;
     let around = Around {
-        prepared: job::prepare(&spec, true, Folders::Make, Existing::Replace, &silent)?,
+        prepared: job::prepare(&spec, true, Purpose::Run, Existing::Replace, &silent)?,
         bundle: &subject.bundle,
         batch: model.batch,
         labels,
@@ -64,7 +65,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         let images = &batches[round % batches.len()];
         model.bare(images, &mut turn.beside)?;
         let options = Options { overwrite: true, ..Options::default() };
-        let run = || job::run_prepared(&around.prepared, model.segmenter.as_mut(), options, None, watch);
+        let run = || job::segment(&around.prepared, model.segmenter.as_mut(), options, None, watch);
         turn.whole.push(Sample::of(around.grid().len(), run)?.0);
         model.bare(images, &mut turn.beside)?;
         // The first turn warms up.
@@ -94,7 +95,7 @@ fn flags(args: &BenchArgs, scene: &Path, model: &Path, batch: usize, output: &Pa
 
 /// What is around the model.
 struct Around<'a> {
-    prepared: Prepared,
+    prepared: PreparedJob,
     bundle: &'a Bundle,
     batch: usize,
     labels: PathBuf,
@@ -129,7 +130,7 @@ impl Around<'_> {
         let scene = &plan.scenes[0];
         turn.read.push(Sample::of(windows, || self.batches())?.0);
         let logits: Vec<f32> = (0..queries * grid.window().pixels()).map(|index| (index % 97) as f32 / 970.0).collect();
-        let classifier = job::classifier(plan);
+        let classifier = &self.prepared.classifier;
         let whole = Window { col: 0, row: 0, width: scene.info.size.width, height: scene.info.size.height };
         let (sample, labels) = Sample::of(windows, || {
             let mut accumulator = Accumulator::new(whole, grid.window(), queries, plan.tiling.blend);
@@ -149,11 +150,11 @@ impl Around<'_> {
             Ok::<_, Error>(labels)
         })?;
         turn.stitch.push(sample);
-        let (classes, path) = (job::classes(plan), self.labels.with_file_name("written.tif"));
+        let (classes, path) = (&self.prepared.classes, self.labels.with_file_name("written.tif"));
         let sample = Sample::of(windows, || {
             let kind = LabelType::for_classes(classes.len());
             let layout = plan.rasters.layout;
-            let mut writer = LabelWriter::create(&path, whole.size(), None, &classes, kind, layout, &[])?;
+            let mut writer = LabelWriter::create(&path, whole.size(), None, classes, kind, layout, &[])?;
             let mut rows = labels.chunks(ROWS_AT_ONCE * whole.width).enumerate();
             rows.try_for_each(|(index, rows)| writer.write_rows(index * ROWS_AT_ONCE, rows))?;
             writer.finish()

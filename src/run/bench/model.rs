@@ -84,7 +84,7 @@ pub fn device(args: &BenchArgs, reporter: &Reporter) -> Result<Device> {
         let allowed = "allowed are `auto`, `cpu`, `cuda` and `cuda:N`";
         Error::input(format!("--device: `{}` is no device; {allowed}", args.device.escape_debug()))
     })?;
-    job::usable(choice, reporter)
+    job::usable_device(choice, reporter)
 }
 
 /// The model to be measured.

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::super::prepared::SceneRun;
 use super::areas::AreaSums;
+use super::layers::{self, ROWS_AT_ONCE};
+use super::outcome::Counts;
 use super::windows::DataWindows;
-use super::{Counts, Engine, IDENTITY_TAG, ROWS_AT_ONCE, layers};
 use crate::error::{Context, Error, Result};
 use crate::journal::{Journal, Layer, RowFile, Rows};
 use crate::pipeline::OutputPaths;
@@ -12,11 +14,13 @@ use crate::raster::{LabelWriter, ScoreWriter};
 use crate::scene::{LabelType, ScoreType};
 use crate::stitch::Regrid;
 
-/// Writes every raster to `outputs`; counts the pixels of each class, and gives which windows hold data. `files` hold all rows
-/// of the scene, those of parts beside each
-/// other in the order of their columns.
+/// The tag of a finished raster with the fingerprint of its run.
+const FINGERPRINT_TAG: &str = "SEGEARTH_RUN";
+
+/// Writes every raster to `outputs`, counts the pixels of each class, and returns which windows hold data. `files` hold all rows
+/// of the scene, those of parts beside each other in the order of their columns.
 pub(super) fn assemble(
-    engine: &Engine<'_>,
+    run: &SceneRun<'_>,
     outputs: &OutputPaths,
     journal: &Journal,
     files: &mut [RowFile],
@@ -24,14 +28,14 @@ pub(super) fn assemble(
     counts: &mut Counts,
 ) -> Result<DataWindows> {
     let mut tags = tags.to_vec();
-    tags.push((IDENTITY_TAG.to_owned(), journal.fingerprint().to_owned()));
+    tags.push((FINGERPRINT_TAG.to_owned(), journal.fingerprint().to_owned()));
     if !counts.failed_windows.is_empty() {
         tags.push(("SEGEARTH_FAILED_WINDOWS".to_owned(), counts.failed_windows.len().to_string()));
     }
     let layers = journal.layers();
-    let width = engine.scene.info.size.width;
-    let mut writers = Writers::create(engine, outputs, &tags)?;
-    let mut windows = DataWindows::new(engine.plan.grid(engine.scene), engine.classifier.nodata);
+    let width = run.scene.info.size.width;
+    let mut writers = Writers::create(run, outputs, &tags)?;
+    let mut windows = DataWindows::new(run.job.plan.grid(run.scene), run.job.classifier.nodata);
     for band in files.chunk_by_mut(|a, b| a.part().row == b.part().row) {
         let mut row = band.first().map_or(0, |file| file.part().row);
         let mut parts = band.iter_mut().map(RowFile::read).collect::<Result<Vec<Rows<'_>>>>()?;
@@ -48,12 +52,12 @@ pub(super) fn assemble(
                 let col = part.part().col;
                 part.take(rows, &mut bytes, width, col);
             }
-            writers.write(engine, row, rows, layers.iter().zip(bytes), &mut windows)?;
+            writers.write(run, row, rows, layers.iter().zip(bytes), &mut windows)?;
             row += rows;
         }
     }
     counts.classes = writers.labels.counts().to_vec();
-    counts.nodata = engine.scene.output_grid().0.pixels() as u64 - counts.classes.iter().sum::<u64>();
+    counts.nodata = run.scene.output_grid().0.pixels() as u64 - counts.classes.iter().sum::<u64>();
     counts.areas = writers.areas.take().map(AreaSums::finish);
     writers.finish()?;
     Ok(windows)
@@ -77,28 +81,28 @@ enum Values {
 }
 
 impl Writers {
-    fn create(engine: &Engine<'_>, outputs: &OutputPaths, tags: &[(String, String)]) -> Result<Self> {
-        let (size, place) = engine.scene.output_grid();
-        let regrid = match &engine.scene.info.access.native {
-            Some(native) if engine.scene.on_native_grid => {
-                Some(Regrid::new(engine.scene.info.size, native.size, native.scale))
+    fn create(run: &SceneRun<'_>, outputs: &OutputPaths, tags: &[(String, String)]) -> Result<Self> {
+        let (size, place) = run.scene.output_grid();
+        let regrid = match &run.scene.info.access.native {
+            Some(native) if run.scene.on_native_grid => {
+                Some(Regrid::new(run.scene.info.size, native.size, native.scale))
             }
             _ => None,
         };
-        let label_type = LabelType::for_classes(engine.classes.len());
-        let rasters = engine.plan.rasters;
+        let label_type = LabelType::for_classes(run.job.classes.len());
+        let rasters = run.job.plan.rasters;
         let scores = |path: &Option<PathBuf>, names: &[&str], kind: ScoreType| {
             path.as_ref()
                 .map(|path| ScoreWriter::create(path, size, place, names, kind, rasters.layout, tags))
                 .transpose()
         };
-        let names: Vec<&str> = engine.classes.iter().map(|class| class.name.as_str()).collect();
+        let names: Vec<&str> = run.job.classes.iter().map(|class| class.name.as_str()).collect();
         Ok(Self {
             labels: LabelWriter::create(
                 &outputs.labels,
                 size,
                 place,
-                &engine.classes,
+                &run.job.classes,
                 label_type,
                 rasters.layout,
                 tags,
@@ -106,7 +110,7 @@ impl Writers {
             scores: scores(&outputs.scores, &names, rasters.scores)?,
             confidence: scores(&outputs.confidence, &["confidence"], rasters.certainty)?,
             margin: scores(&outputs.margin, &["margin"], rasters.certainty)?,
-            areas: AreaSums::new(engine.scene, engine.classes.len()),
+            areas: AreaSums::new(run.scene, run.job.classes.len()),
             regrid,
         })
     }
@@ -114,7 +118,7 @@ impl Writers {
     /// Writes rows of the model's grid, from `row` on, and notes which windows they show to hold data.
     fn write<'a>(
         &mut self,
-        engine: &Engine<'_>,
+        run: &SceneRun<'_>,
         row: usize,
         rows: usize,
         layers: impl Iterator<Item = (&'a Layer, Vec<u8>)>,
@@ -122,7 +126,7 @@ impl Writers {
     ) -> Result<()> {
         for (layer, bytes) in layers {
             let values = match layer.name.as_str() {
-                layers::LABELS => Values::Labels(layers::labels(&bytes, layer.sample, &engine.classifier)?),
+                layers::LABELS => Values::Labels(layers::labels(&bytes, layer.sample, &run.job.classifier)?),
                 name => Values::Scores(name.to_owned(), layers::scores(&bytes, layer.sample)),
             };
             if let Values::Labels(labels) = &values {
@@ -138,7 +142,7 @@ impl Writers {
                 let values = match &values {
                     Values::Labels(labels) => Values::Labels(regrid.expand(labels, 1, row, &wanted)),
                     Values::Scores(name, scores) => {
-                        let planes = if name == layers::SCORES { engine.classes.len() } else { 1 };
+                        let planes = if name == layers::SCORES { run.job.classes.len() } else { 1 };
                         Values::Scores(name.clone(), regrid.expand(scores, planes, row, &wanted))
                     }
                 };

@@ -1,160 +1,170 @@
-//! The model's thread: batches in, logits out; smaller batches where memory runs out, a second try where a window fails.
+//! The model's thread: batches in, logits or finished rows out. Where memory runs out, batches become smaller; where a batch
+//! fails, its windows are computed one by one.
 
-#![expect(clippy::indexing_slicing, reason = "tiles of a batch up to the last one, and whole images of it")]
+#![expect(clippy::indexing_slicing, reason = "windows of a batch up to the last one, and whole images of it")]
 
+use std::sync::mpsc::SendError;
+
+use super::message::{Answers, Batch, Message, WindowMask};
 use super::queue::{Receiver, Sender};
-use super::read::Batch;
-use super::{Engine, Message, TileMask};
 use crate::error::{Error, Kind, Result};
 use crate::geom::Window;
 use crate::model::{Blender, Images, Padding, Segmenter};
-use crate::scene::Labelled;
 
-/// What goes to the stitcher.
-pub(super) enum Answers {
-    Logits {
-        tiles: Vec<TileMask>,
-        /// (window, query, row, column)
-        logits: Vec<f32>,
-    },
-    /// Finished rows, of a model that blends itself.
-    Rows(Labelled),
-    /// So many windows are in rows that are not finished yet.
-    Windows(usize),
+/// A model at work on a part of a scene.
+pub(super) enum Model<'a> {
+    /// The stitcher blends its logits.
+    Logits { segmenter: &'a mut dyn Segmenter, padding: &'a Padding },
+    /// It blends the part's rows itself, up to row `end`.
+    Rows { blender: Box<dyn Blender + 'a>, end: usize },
 }
 
-/// Runs the model over what the reader sends. A batch that fails is tried again window by window; a window that fails
-/// twice ends the run, or counts as a failed window where those are allowed.
-pub(super) fn compute(
-    engine: &Engine<'_>,
-    segmenter: &mut dyn Segmenter,
-    padding: &Padding,
-    from_reader: Receiver<'_, Message<Batch>>,
-    to_stitcher: Sender<'_, Message<Answers>>,
-) -> Result<()> {
-    let mut limit = usize::MAX;
-    for message in from_reader {
-        let Batch { tiles, images } = match message {
-            Message::Work(batch) => batch,
-            Message::Failed(window) => {
-                let _ = to_stitcher.send(Message::Failed(window));
-                continue;
+impl Model<'_> {
+    /// How many of the windows can be computed together: a blender takes those of one row of the grid.
+    fn together(&self, windows: &[WindowMask]) -> usize {
+        match (self, windows.first()) {
+            (Self::Rows { .. }, Some(first)) => {
+                windows.iter().take_while(|mask| mask.window.row == first.window.row).count()
             }
-            Message::Stop => {
-                let _ = to_stitcher.send(Message::Stop);
-                break;
-            }
-            Message::End => {
-                let _ = to_stitcher.send(Message::End);
-                break;
-            }
-        };
-        let send = |tiles, logits| {
-            let logits = padding.cut(logits);
-            to_stitcher.send(Message::Work(Answers::Logits { tiles, logits })).is_ok()
-        };
-        if let Ok(logits) = segment(segmenter, &images, &mut limit) {
-            if !send(tiles, logits) {
-                break;
-            }
-            continue;
+            _ => windows.len(),
         }
-        for (index, tile) in tiles.into_iter().enumerate() {
-            let goes_on = match segment(segmenter, &part(&images, index, 1), &mut limit) {
-                Ok(logits) => send(vec![tile], logits),
-                Err(_) if engine.options.allow_failed_windows => to_stitcher.send(Message::Failed(tile.window)).is_ok(),
-                Err(error) => return Err(at(tile.window, error)),
-            };
-            if !goes_on {
-                return Ok(());
+    }
+
+    /// Computes some windows. Returns their logits, (window, query, row, column), unless the model blends them.
+    fn windows(&mut self, images: &Images, windows: &[WindowMask]) -> Result<Option<Vec<f32>>> {
+        match self {
+            Self::Logits { segmenter, padding } => {
+                let logits = segmenter.segment(images)?;
+                check_finite(&logits)?;
+                Ok(Some(padding.cut(logits)))
+            }
+            Self::Rows { blender, .. } => {
+                let windows: Vec<_> = windows.iter().map(|mask| (mask.window, mask.valid.as_deref())).collect();
+                blender.add(images, &windows).map(|()| None)
             }
         }
     }
-    Ok(())
 }
 
-/// As [`compute`], with a model that blends `region` where it computes.
-pub(super) fn blend(
-    engine: &Engine<'_>,
-    blender: &mut dyn Blender,
-    region: Window,
+/// Why the thread ends before it has seen all.
+enum Ended {
+    Failed(Error),
+    /// The stitcher is gone; its own error says why.
+    NoReceiver,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<T> From<SendError<T>> for Ended {
+    fn from(_: SendError<T>) -> Self {
+        Self::NoReceiver
+    }
+}
+
+/// Runs the model over what the reader sends. A window that fails alone ends the run, or counts as failed where
+/// `allow_failed_windows` says so.
+pub(super) fn compute(
+    model: Model<'_>,
+    allow_failed_windows: bool,
     from_reader: Receiver<'_, Message<Batch>>,
     to_stitcher: Sender<'_, Message<Answers>>,
 ) -> Result<()> {
-    let finish = |blender: &mut dyn Blender, before: usize| -> Result<bool> {
-        let before = before.min(region.rows().end);
-        while blender.first() < before {
-            let rows = Answers::Rows(blender.finish_before(before)?);
-            if to_stitcher.send(Message::Work(rows)).is_err() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    };
-    let mut limit = usize::MAX;
-    for message in from_reader {
-        let Batch { tiles, images } = match message {
-            Message::Work(batch) => batch,
-            Message::Failed(window) => {
-                if !finish(blender, window.row)? || to_stitcher.send(Message::Failed(window)).is_err() {
+    let mut thread = Compute { model, allow_failed_windows, limit: usize::MAX, to_stitcher };
+    match thread.run(from_reader) {
+        Err(Ended::Failed(error)) => Err(error),
+        Ok(()) | Err(Ended::NoReceiver) => Ok(()),
+    }
+}
+
+struct Compute<'m, 's> {
+    model: Model<'m>,
+    allow_failed_windows: bool,
+    /// Most windows at once, once memory has run out.
+    limit: usize,
+    to_stitcher: Sender<'s, Message<Answers>>,
+}
+
+impl Compute<'_, '_> {
+    fn run(&mut self, from_reader: Receiver<'_, Message<Batch>>) -> Result<(), Ended> {
+        for message in from_reader {
+            match message {
+                Message::Work(batch) => self.batch(batch)?,
+                Message::Failed(window) => {
+                    self.finish_before(window.row)?;
+                    self.to_stitcher.send(Message::Failed(window))?;
+                }
+                Message::Stop => {
+                    self.to_stitcher.send(Message::Stop)?;
                     break;
                 }
-                continue;
-            }
-            Message::Stop => {
-                let _ = to_stitcher.send(Message::Stop);
-                break;
-            }
-            Message::End => {
-                if finish(blender, region.rows().end)? {
-                    let _ = to_stitcher.send(Message::End);
+                Message::End => {
+                    self.finish_before(usize::MAX)?;
+                    self.to_stitcher.send(Message::End)?;
+                    break;
                 }
-                break;
-            }
-        };
-        let mut done = 0;
-        while done < tiles.len() {
-            let row = tiles[done].window.row;
-            let same_row = tiles[done..].iter().take_while(|tile| tile.window.row == row).count();
-            let count = same_row.min(limit);
-            if !finish(blender, row)? {
-                return Ok(());
-            }
-            let some: Vec<_> =
-                tiles[done..done + count].iter().map(|tile| (tile.window, tile.valid.as_deref())).collect();
-            let added = match count == images.count {
-                true => blender.add(&images, &some),
-                false => blender.add(&part(&images, done, count), &some),
-            };
-            let computed = match added {
-                Ok(()) => Answers::Windows(count),
-                Err(error) if count > 1 => {
-                    // As in `segment` where memory runs out; whatever else it was is looked for window by window.
-                    limit = if error.kind() == Kind::OutOfMemory { count / 2 } else { 1 };
-                    continue;
-                }
-                Err(_) if engine.options.allow_failed_windows => {
-                    if to_stitcher.send(Message::Failed(tiles[done].window)).is_err() {
-                        return Ok(());
-                    }
-                    done += 1;
-                    continue;
-                }
-                Err(error) => return Err(at(tiles[done].window, error)),
-            };
-            done += count;
-            if to_stitcher.send(Message::Work(computed)).is_err() {
-                return Ok(());
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Sends the rows before `row` that a blender has not given yet. Without one, the stitcher finishes rows.
+    fn finish_before(&mut self, row: usize) -> Result<(), Ended> {
+        let Model::Rows { blender, end } = &mut self.model else { return Ok(()) };
+        let row = row.min(*end);
+        while blender.first() < row {
+            self.to_stitcher.send(Message::Work(Answers::Rows(blender.finish_before(row)?)))?;
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, Batch { mut windows, images }: Batch) -> Result<(), Ended> {
+        let mut done = 0;
+        // One by one, once some of them have failed together.
+        let mut most = usize::MAX;
+        while let Some(first) = windows.first().map(|mask| mask.window) {
+            let count = self.model.together(&windows).min(self.limit).min(most);
+            self.finish_before(first.row)?;
+            let some = &windows[..count];
+            let computed = match count == images.count {
+                true => self.model.windows(&images, some),
+                false => self.model.windows(&part(&images, done, count), some),
+            };
+            let message = match computed {
+                Err(error) if count > 1 => {
+                    match error.kind() {
+                        Kind::OutOfMemory => self.limit = count / 2,
+                        _ => most = 1,
+                    }
+                    continue;
+                }
+                Err(_) if self.allow_failed_windows => {
+                    windows.remove(0);
+                    Message::Failed(first)
+                }
+                Err(error) => return Err(at(first, error).into()),
+                Ok(None) => {
+                    windows.drain(..count);
+                    Message::Work(Answers::Windows(count))
+                }
+                Ok(Some(logits)) => {
+                    let windows = windows.drain(..count).collect();
+                    Message::Work(Answers::Logits { windows, logits })
+                }
+            };
+            done += count;
+            self.to_stitcher.send(message)?;
+        }
+        Ok(())
+    }
 }
 
-/// Puts the place before the error of a window.
+/// Puts the window before an error of the model.
 fn at(window: Window, error: Error) -> Error {
-    let kind = error.kind();
-    Error::new(kind, format!("the model failed at {window}")).with_source(error)
+    Error::new(error.kind(), format!("the model failed at {window}")).with_source(error)
 }
 
 fn part(images: &Images, first: usize, count: usize) -> Images {
@@ -162,41 +172,14 @@ fn part(images: &Images, first: usize, count: usize) -> Images {
     Images { size: images.size, count, pixels: images.pixels[first * plane..(first + count) * plane].to_vec() }
 }
 
-/// Runs the model on at most `limit` images at once; where memory runs out, halves the limit and tries again.
-fn segment(segmenter: &mut dyn Segmenter, images: &Images, limit: &mut usize) -> Result<Vec<f32>> {
-    let mut logits = Vec::new();
-    let mut done = 0;
-    while done < images.count {
-        let count = (*limit).min(images.count - done);
-        let part = match count == images.count {
-            true => segmenter.segment(images),
-            false => segmenter.segment(&self::part(images, done, count)),
-        };
-        match part {
-            Ok(part) => {
-                finite(&part)?;
-                done += count;
-                if logits.is_empty() {
-                    logits = part;
-                } else {
-                    logits.extend(part);
-                }
-            }
-            Err(error) if error.kind() == Kind::OutOfMemory && count > 1 => *limit = count / 2,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(logits)
-}
-
-/// A single NaN would make a label out of nothing: it is an error instead.
-fn finite(logits: &[f32]) -> Result<()> {
-    // The largest of the bits without the sign: what is no number is above all that are. A plain maximum, unlike the question
-    // for each of them, is taken over several at once.
+/// Refuses logits that are not finite: a single NaN would make a label out of nothing.
+fn check_finite(logits: &[f32]) -> Result<()> {
+    // The largest of the bits without the sign: NaN and infinities are above all finite numbers. Unlike a question for each
+    // value, a plain maximum is vectorised.
     let bits = logits.iter().fold(0, |most: i32, logit| most.max((logit.to_bits() & 0x7fff_ffff) as i32));
     match f32::from_bits(bits as u32).is_finite() {
         true => Ok(()),
-        false => Err(Error::input("its logits are no numbers")
+        false => Err(Error::input("its logits are not finite numbers")
             .with_hint("Half precision can overflow: import the model with --precision fp32 or bf16.")),
     }
 }

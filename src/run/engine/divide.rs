@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use super::{Bands, Engine, Share, memory};
+use super::super::partition::{Bands, Share};
+use super::super::prepared::SceneRun;
+use super::memory;
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::journal::{Division, Layer};
@@ -18,23 +20,23 @@ const EMPTY_COST: f64 = 0.02;
 
 /// Cuts a scene; gives a sentence for the reader as well where it is going to be slow.
 pub(super) fn divide(
-    engine: &Engine<'_>,
+    run: &SceneRun<'_>,
     reader: &SceneReader,
     segmenter: &mut dyn Segmenter,
     layers: &[Layer],
 ) -> Result<(Division, Option<String>)> {
-    let grid = engine.plan.grid(engine.scene);
-    let bands = match engine.share {
+    let grid = run.job.plan.grid(run.scene);
+    let bands = match run.share {
         Share::All => std::iter::once(0..grid.scene().height).collect(),
         Share::Shard { bands, .. } => self::bands(reader, &grid, bands)?,
     };
     let memory::Layout { columns, note } =
-        memory::layout(engine, segmenter, layers, reader.strip_bytes(grid.window().height))?;
+        memory::layout(run, segmenter, layers, reader.strip_bytes(grid.window().height))?;
     let parts = bands.iter().flat_map(|rows| {
         columns.iter().map(|cols| Window { col: cols.start, row: rows.start, width: cols.len(), height: rows.len() })
     });
     let parts = parts.collect();
-    let division = match engine.share {
+    let division = match run.share {
         Share::All => Division::whole(parts),
         Share::Shard { count, bands, .. } => Division { shards: count, first: bands.first, parts },
     };

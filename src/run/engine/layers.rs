@@ -1,13 +1,16 @@
-//! A plan's results as layers of the journal: what is kept of every pixel, and how it becomes bytes and values again.
+//! The rasters of a scene as layers of the journal: what is kept of every pixel, as bytes and as values.
 
 #![expect(clippy::indexing_slicing, reason = "chunks of exactly so many bytes")]
 
-use super::Engine;
+use super::super::prepared::SceneRun;
 use crate::error::{Error, Result};
 use crate::journal::{Layer, Sample, Strip};
 use crate::raster::{score_from_byte, score_to_byte};
 use crate::scene::{Classifier, LabelType, Labelled, ScoreType};
 use crate::stitch::certainty;
+
+/// Rows that become labels at once: limits the memory of scores.
+pub(super) const ROWS_AT_ONCE: usize = 32;
 
 pub(super) const LABELS: &str = "labels";
 pub(super) const SCORES: &str = "scores";
@@ -15,17 +18,17 @@ pub(super) const CONFIDENCE: &str = "confidence";
 pub(super) const MARGIN: &str = "margin";
 
 /// The layers of a plan: labels first.
-pub(super) fn of(engine: &Engine<'_>) -> Vec<Layer> {
-    let (outputs, rasters) = (&engine.scene.outputs, engine.plan.rasters);
+pub(super) fn of(run: &SceneRun<'_>) -> Vec<Layer> {
+    let (outputs, rasters) = (&run.scene.outputs, run.job.plan.rasters);
     let score = |kind| match kind {
         ScoreType::F32 => Sample::F32,
         ScoreType::U8 => Sample::U8,
     };
-    let label = match LabelType::for_classes(engine.classes.len()) {
+    let label = match LabelType::for_classes(run.job.classes.len()) {
         LabelType::U8 => Sample::U8,
         LabelType::U16 => Sample::U16,
     };
-    let classes = engine.classes.len();
+    let classes = run.job.classes.len();
     [
         (true, LABELS, 1, label),
         (outputs.scores.is_some(), SCORES, classes, score(rasters.scores)),
@@ -39,18 +42,18 @@ pub(super) fn of(engine: &Engine<'_>) -> Vec<Layer> {
 }
 
 /// Whether labels alone are not enough.
-pub(super) fn need_scores(engine: &Engine<'_>) -> bool {
-    engine.scene.outputs.scores.is_some() || certain(engine)
+pub(super) fn need_scores(run: &SceneRun<'_>) -> bool {
+    run.scene.outputs.scores.is_some() || certain(run)
 }
 
-fn certain(engine: &Engine<'_>) -> bool {
-    engine.scene.outputs.confidence.is_some() || engine.scene.outputs.margin.is_some()
+fn certain(run: &SceneRun<'_>) -> bool {
+    run.scene.outputs.confidence.is_some() || run.scene.outputs.margin.is_some()
 }
 
 /// Makes bytes of what the layers keep of labelled rows.
-pub(super) fn strip(engine: &Engine<'_>, layers: &[Layer], rows: usize, labelled: &Labelled) -> Strip {
-    let certain = certain(engine);
-    let sure = certain.then(|| certainty(&labelled.scores, engine.classes.len()));
+pub(super) fn strip(run: &SceneRun<'_>, layers: &[Layer], rows: usize, labelled: &Labelled) -> Strip {
+    let certain = certain(run);
+    let sure = certain.then(|| certainty(&labelled.scores, run.job.classes.len()));
     let layers = layers
         .iter()
         .map(|layer| match (layer.name.as_str(), &sure) {
@@ -85,7 +88,7 @@ pub(super) fn labels(bytes: &[u8], sample: Sample, classifier: &Classifier) -> R
         None => Ok(labels),
         Some(label) => {
             Err(Error::input(format!("the unfinished rows hold the label {label}, there are {classes} classes"))
-                .with_hint("Start anew with --overwrite: what was finished is computed again."))
+                .with_hint("Restart with --overwrite: finished rows are computed again."))
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use super::super::prepared::SceneRun;
 use super::super::process::{available, resident};
-use super::{Engine, QUEUE, ROWS_AT_ONCE};
+use super::layers::ROWS_AT_ONCE;
+use super::queue::QUEUE;
 use crate::error::{Error, Result};
 use crate::journal::Layer;
 use crate::model::{Images, Padding, Segmenter};
@@ -45,9 +47,9 @@ fn per_window(window: usize, queries: usize) -> f64 {
 }
 
 /// Windows of a batch: as many as the job says, or as the model likes, as far as a limit on memory allows.
-pub(super) fn batch(engine: &Engine<'_>, segmenter: &dyn Segmenter) -> usize {
-    let (tiling, liked) = (engine.plan.tiling, segmenter.batch());
-    let allowed = engine
+pub(super) fn batch(run: &SceneRun<'_>, segmenter: &dyn Segmenter) -> usize {
+    let (tiling, liked) = (run.job.plan.tiling, segmenter.batch());
+    let allowed = run
         .options
         .memory
         .map_or(liked, |limit| (WAITING * limit as f64 / per_window(tiling.window, segmenter.queries())) as usize);
@@ -55,9 +57,9 @@ pub(super) fn batch(engine: &Engine<'_>, segmenter: &dyn Segmenter) -> usize {
 }
 
 /// Bytes that the process has once the model has computed a batch; what it took for that it keeps for the next.
-fn with_model(engine: &Engine<'_>, segmenter: &mut dyn Segmenter) -> f64 {
-    let padded = Padding::new(engine.plan.grid(engine.scene).window(), engine.patch).padded;
-    let count = batch(engine, segmenter);
+fn with_model(run: &SceneRun<'_>, segmenter: &mut dyn Segmenter) -> f64 {
+    let padded = Padding::new(run.job.plan.grid(run.scene).window(), run.job.patch).padded;
+    let count = batch(run, segmenter);
     // No two windows alike: nothing that is made for one serves another.
     let pixel = |at: usize| (at * at % 16_777_213) as f32 / 8_388_608.0 - 1.0;
     let pixels = (0..count * 3 * padded.pixels()).map(pixel).collect();
@@ -84,22 +86,22 @@ pub(super) struct Layout {
 /// Cuts a scene into columns and sets how many decoded blocks are kept: those under a row of windows, `strip_bytes` (see
 /// [`SceneReader::strip_bytes`](crate::raster::SceneReader::strip_bytes)), as far as the limit allows.
 pub(super) fn layout(
-    engine: &Engine<'_>,
+    run: &SceneRun<'_>,
     segmenter: &mut dyn Segmenter,
     layers: &[Layer],
     strip_bytes: Option<usize>,
 ) -> Result<Layout> {
     // Room for what lies in the cache beside the strips, so that none of them is lost before its row is done.
     let strips = strip_bytes.map_or(0, |bytes| bytes + bytes / 16 + (16 << 20));
-    let (size, tiling) = (engine.scene.info.size, engine.plan.tiling);
-    let (queries, classes) = (segmenter.queries(), engine.classes.len());
+    let (size, tiling) = (run.scene.info.size, run.job.plan.tiling);
+    let (queries, classes) = (segmenter.queries(), run.job.classes.len());
     let bytes: usize = layers.iter().map(Layer::bytes).sum();
     let column = per_column(tiling.window.min(size.height), queries, bytes as f64, classes);
-    let waiting = batch(engine, segmenter) as f64 * per_window(tiling.window, queries);
+    let waiting = batch(run, segmenter) as f64 * per_window(tiling.window, queries);
     let narrowest = (NARROWEST * tiling.window).min(size.width);
     let fewest = waiting + narrowest as f64 * column;
     let kept_blocks;
-    let (given, needed, room) = match engine.options.memory {
+    let (given, needed, room) = match run.options.memory {
         None => {
             kept_blocks = raster::set_cache_limit(strips.min((STRIPS * available()) as usize).max(raster::BLOCK_CACHE));
             (SHARE * available() + resident(), resident() + fewest, SHARE * available() - waiting)
@@ -107,7 +109,7 @@ pub(super) fn layout(
         Some(limit) => {
             let limit = limit as f64;
             // Once for all scenes: what earlier ones took is used again, whether it was given back or not.
-            let with_model = *engine.with_model.get_or_init(|| with_model(engine, segmenter));
+            let with_model = *run.job.with_model.get_or_init(|| with_model(run, segmenter));
             let least = raster::BLOCK_CACHE.min((BLOCKS * limit) as usize);
             let left = |blocks: usize| (1.0 - SPARE) * limit - blocks as f64 - with_model - waiting;
             // Reading slowly is better than refusing.
@@ -130,7 +132,7 @@ pub(super) fn layout(
         return Err(Error::input(format!(
             "{} of memory are too little for {}: the model and the narrowest columns take {}",
             megabytes(given),
-            engine.scene.name(),
+            run.scene.name(),
             megabytes(needed)
         ))
         .with_hint("Give more with --memory, use fewer prompts, or a smaller tiling.batch."));
@@ -140,7 +142,7 @@ pub(super) fn layout(
         return Err(Error::input(format!(
             "{} is {} pixels wide: with {:.1} GB of memory for its rows it would be cut into {count} columns, at most {MOST} \
              are possible",
-            engine.scene.name(),
+            run.scene.name(),
             size.width,
             room / 1e9
         ))
@@ -155,7 +157,7 @@ pub(super) fn layout(
             "{} is stored in strips as wide as the scene, and those under a row of windows take {}, of which {} can be kept in \
              memory: they are decoded again for every window. Give more with --memory, or write it in tiles first \
              (gdal_translate -co TILED=YES).",
-            engine.scene.name(),
+            run.scene.name(),
             megabytes(bytes),
             megabytes(kept_blocks)
         )

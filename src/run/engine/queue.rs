@@ -1,8 +1,11 @@
-//! A bounded channel between two threads that says how much waits in it.
+//! A bounded channel between two threads that counts what waits in it.
 
 use std::sync::mpsc::{self, SendError, SyncSender, sync_channel};
 
 use super::super::run_metrics::Count;
+
+/// Batches that may wait between two threads.
+pub(super) const QUEUE: usize = 2;
 
 /// Room for `room` messages; how many wait goes to `waiting`.
 pub(super) fn queue<T>(room: usize, waiting: &Count) -> (Sender<'_, T>, Receiver<'_, T>) {

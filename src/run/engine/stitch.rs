@@ -1,17 +1,18 @@
-//! The stitching thread: blends what the model answers, labels rows as they are finished, keeps them in the journal.
+//! The stitching thread: blends the model's logits, labels rows as they are finished, writes them to the journal.
 
-use super::compute::Answers;
+use super::super::prepared::SceneRun;
+use super::layers::{self, ROWS_AT_ONCE};
+use super::message::{Answers, Message};
 use super::meter::Meter;
 use super::queue::Receiver;
-use super::{Engine, Message, ROWS_AT_ONCE, layers};
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::journal::RowFile;
 use crate::stitch::Accumulator;
 
-/// Stitches `region`, the rows that `file` lacks. Gives the number of windows that came.
+/// Stitches `region`, the rows that `file` lacks. Returns the number of windows computed.
 pub(super) fn stitch(
-    engine: &Engine<'_>,
+    run: &SceneRun<'_>,
     grid: &Grid,
     region: Window,
     queries: usize,
@@ -19,50 +20,50 @@ pub(super) fn stitch(
     file: &mut RowFile,
     meter: &Meter<'_>,
 ) -> Result<usize> {
-    let mut accumulator = Accumulator::new(region, grid.window(), queries, engine.plan.tiling.blend);
-    let mut windows = 0;
+    let mut accumulator = Accumulator::new(region, grid.window(), queries, run.job.plan.tiling.blend);
+    let mut computed = 0;
     for message in from_model {
-        let (tiles, logits) = match message {
-            Message::Work(Answers::Logits { tiles, logits }) => (tiles, logits),
+        let (windows, logits) = match message {
+            Message::Work(Answers::Logits { windows, logits }) => (windows, logits),
             Message::Work(Answers::Rows(labelled)) => {
                 let rows = labelled.labels.len() / region.width.max(1);
-                let strip = layers::strip(engine, file.layers(), rows, &labelled);
+                let strip = layers::strip(run, file.layers(), rows, &labelled);
                 file.append(&strip)?;
                 meter.rows(rows);
                 accumulator.skip(rows);
                 continue;
             }
             Message::Work(Answers::Windows(count)) => {
-                windows += count;
+                computed += count;
                 meter.computed(count);
                 continue;
             }
             Message::Failed(window) => {
-                finish(engine, &mut accumulator, window.row, file, meter)?;
+                finish(run, &mut accumulator, window.row, file, meter)?;
                 file.append_failed_window(window)?;
                 meter.failed();
                 continue;
             }
             Message::Stop => break,
             Message::End => {
-                finish(engine, &mut accumulator, region.rows().end, file, meter)?;
+                finish(run, &mut accumulator, region.rows().end, file, meter)?;
                 break;
             }
         };
-        let per_window = logits.len() / tiles.len().max(1);
-        for (tile, logits) in tiles.iter().zip(logits.chunks_exact(per_window.max(1))) {
-            // Windows come row by row: what lies above this one is finished.
-            finish(engine, &mut accumulator, tile.window.row, file, meter)?;
-            accumulator.add(&tile.window, logits, tile.valid.as_deref());
+        let per_window = logits.len() / windows.len().max(1);
+        for (mask, logits) in windows.iter().zip(logits.chunks_exact(per_window.max(1))) {
+            // Windows come row by row: rows above this one are finished.
+            finish(run, &mut accumulator, mask.window.row, file, meter)?;
+            accumulator.add(&mask.window, logits, mask.valid.as_deref());
         }
-        windows += tiles.len();
-        meter.computed(tiles.len());
+        computed += windows.len();
+        meter.computed(windows.len());
     }
-    Ok(windows)
+    Ok(computed)
 }
 
 fn finish(
-    engine: &Engine<'_>,
+    run: &SceneRun<'_>,
     accumulator: &mut Accumulator,
     before: usize,
     file: &mut RowFile,
@@ -71,8 +72,8 @@ fn finish(
     let before = before.min(file.part().rows().end);
     while accumulator.first() < before {
         let rows = accumulator.finish_before(before.min(accumulator.first() + ROWS_AT_ONCE));
-        let labelled = engine.classifier.classify(&rows, layers::need_scores(engine));
-        let strip = layers::strip(engine, file.layers(), rows.len(), &labelled);
+        let labelled = run.job.classifier.classify(&rows, layers::need_scores(run));
+        let strip = layers::strip(run, file.layers(), rows.len(), &labelled);
         file.append(&strip)?;
         meter.rows(strip.rows);
         accumulator.recycle(rows);

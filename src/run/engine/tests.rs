@@ -4,20 +4,22 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::error::Error;
+use crate::error::Kind;
 use crate::model::fake::{Answer, Fake};
 use crate::model::{Blender, Images, Region};
 use crate::outputs::Existing;
 use crate::pipeline;
-use crate::report::ReporterOptions;
-use crate::run::job::{self, Folders};
+use crate::report::{Reporter, ReporterOptions};
+use crate::run::job::{self, Purpose};
+use crate::run::prepared::Options;
+use crate::run::stop::Stop;
 use crate::scene::Labelled;
 use crate::stitch::Accumulator;
 
 const JOB: &str = "model: fake:identity\nclasses: [red, green, blue]\nmethod: {logit_scale: 0.05}\n\
                    tiling: {stride: 56, batch: 5}\noutputs: {folder: OUT, scores: true, confidence: true, margin: true}\n";
 
-/// The fingerprint, on a device that takes two images at a time and cannot compute some windows at all.
+/// The identity model, on a device that takes two images at a time and cannot compute some windows at all.
 struct Device {
     inner: Fake,
     blends: bool,
@@ -92,10 +94,10 @@ fn outputs(folder: &Path, device: &mut Device) -> (Result<()>, Vec<Vec<u8>>) {
         .unwrap();
     let spec = pipeline::load(&job, &[]).unwrap();
     let silent = Reporter::new(ReporterOptions { quiet: true, ..ReporterOptions::default() });
-    let prepared = job::prepare(&spec, false, Folders::Make, Existing::Refuse, &silent).unwrap();
+    let prepared = job::prepare(&spec, false, Purpose::Run, Existing::Refuse, &silent).unwrap();
     let options = Options { allow_failed_windows: true, ..Options::default() };
     let watch = Watch { stop: &Stop::listen().unwrap(), metrics: &RunMetrics::default(), reporter: &silent };
-    let ran = job::run_prepared(&prepared, device, options, None, watch);
+    let ran = job::segment(&prepared, device, options, None, watch);
     let take = |(_, path): (&str, &Path)| {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{ran:#?}\n{error}"));
         fs::remove_file(path).unwrap();

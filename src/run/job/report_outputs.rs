@@ -1,8 +1,9 @@
-//! What is made to be looked at once a scene is finished: the picture and the page.
+//! The preview and the report of a finished scene.
 
 use std::path::Path;
 
-use super::engine::{Areas, Counts, Engine, WindowCounts};
+use super::super::engine::{Areas, Counts, WindowCounts};
+use super::super::prepared::SceneRun;
 use crate::crs;
 use crate::error::Result;
 use crate::geom::{ScaleBar, Size};
@@ -15,14 +16,10 @@ use crate::scene::Georeference;
 
 /// A finished scene.
 pub struct ReportOutputs<'a> {
-    pub engine: &'a Engine<'a>,
+    pub run: &'a SceneRun<'a>,
     pub counts: &'a Counts,
     /// The one that the model saw: pictures show the same, and nothing is estimated again.
     pub stretch: &'a Stretch,
-    /// Where it was computed.
-    pub device: &'a str,
-    /// The job as it was given.
-    pub job: &'a str,
     /// Where the picture is to be written, where one is wanted; and the page.
     pub preview: Option<&'a Path>,
     pub report: Option<&'a Path>,
@@ -31,7 +28,7 @@ pub struct ReportOutputs<'a> {
 impl<'a> ReportOutputs<'a> {
     /// Writes what the job asks for.
     pub fn write(&self) -> Result<()> {
-        let scene = self.engine.scene;
+        let scene = self.run.scene;
         let reader = SceneReader::with_stretch(&scene.info, scene.bands, self.stretch)?;
         if let Some(path) = self.preview {
             self.write_preview(&reader, path)?;
@@ -43,8 +40,8 @@ impl<'a> ReportOutputs<'a> {
     }
 
     fn write_preview(&self, reader: &SceneReader, path: &Path) -> Result<()> {
-        let classes = &self.engine.classes;
-        let panels = [Panel::scene(reader)?, Panel::labels(&self.engine.scene.outputs.labels, classes)?];
+        let classes = &self.run.job.classes;
+        let panels = [Panel::scene(reader)?, Panel::labels(&self.run.scene.outputs.labels, classes)?];
         let legend: Vec<preview::Entry<'_>> = self
             .shares()
             .into_iter()
@@ -54,13 +51,12 @@ impl<'a> ReportOutputs<'a> {
             })
             .collect();
         let scale = self.scale_bar();
-        preview::write(path, &panels, &legend, scale.as_ref(), &self.engine.scene.title())
+        preview::write(path, &panels, &legend, scale.as_ref(), &self.run.scene.title())
     }
 
     fn page(&self, reader: &SceneReader, path: &Path) -> Result<()> {
-        let (engine, (size, place)) = (self.engine, self.grid());
-        let scene = engine.scene;
-        let layers = Layers::read(reader, &scene.outputs.labels, &engine.classes, &self.counts.classes)?;
+        let (job, scene, (size, place)) = (self.run.job, self.run.scene, self.grid());
+        let layers = Layers::read(reader, &scene.outputs.labels, &job.classes, &self.counts.classes)?;
         let scale = self.scale_bar();
         let mut subtitle = format!("{size} pixels");
         if let Some(area) = self.amount(size.pixels() as u64, Areas::whole).area {
@@ -70,26 +66,26 @@ impl<'a> ReportOutputs<'a> {
             subtitle += &format!(", {name}");
         }
         Page {
-            title: &self.engine.scene.title(),
+            title: &self.run.scene.title(),
             subtitle: &subtitle,
             layers: &layers,
             scale: scale.as_ref(),
             classes: &self.shares(),
             nodata: (self.counts.nodata > 0).then(|| self.amount(self.counts.nodata, |areas| areas.nodata)),
             provenance: &self.provenance(),
-            job: self.job,
-            settled: &without_credentials(&report::settled(engine.plan, scene)),
+            job: &job.source,
+            settled: &without_credentials(&report::settled(&job.plan, scene)),
         }
         .write(path)
     }
 
     fn grid(&self) -> (Size, Option<&'a Georeference>) {
-        self.engine.scene.output_grid()
+        self.run.scene.output_grid()
     }
 
     fn shares(&self) -> Vec<Share<'a>> {
         let valid: u64 = self.counts.classes.iter().sum();
-        let classes = self.engine.classes.iter().zip(&self.counts.classes);
+        let classes = self.run.job.classes.iter().zip(&self.counts.classes);
         classes
             .enumerate()
             .map(|(index, (class, &pixels))| Share {
@@ -113,7 +109,7 @@ impl<'a> ReportOutputs<'a> {
 
     /// What the results' tags say, and what depends on the scene.
     fn provenance(&self) -> Vec<(String, String)> {
-        let scene = self.engine.scene;
+        let scene = self.run.scene;
         let mut rows = vec![("Scene".to_owned(), without_credentials(&scene.info.path.to_string_lossy()))];
         let bands = scene.bands.map(|number| match band_label(&scene.info, number) {
             Some(label) => format!("{number} ({label})"),
@@ -122,7 +118,7 @@ impl<'a> ReportOutputs<'a> {
         rows.push(("Bands".to_owned(), format!("{} as red, green, blue", bands.join(", "))));
         rows.extend(scene.conversion().map(|text| ("Values".to_owned(), without_credentials(&text))));
         rows.push(("Stretch used".to_owned(), self.stretch.to_string()));
-        for (tag, value) in &self.engine.tags {
+        for (tag, value) in &self.run.job.tags {
             let name = tag.strip_prefix("SEGEARTH_").unwrap_or(tag);
             let name = match name.strip_prefix("SHA256_") {
                 Some(file) => format!("SHA-256 of {}", dotted(&file.to_lowercase())),
@@ -142,7 +138,7 @@ impl<'a> ReportOutputs<'a> {
             let failed: Vec<String> = self.counts.failed_windows.iter().map(ToString::to_string).collect();
             rows.push(("Failed windows".to_owned(), failed.join("; ")));
         }
-        rows.push(("Device".to_owned(), self.device.to_owned()));
+        rows.push(("Device".to_owned(), self.run.job.device.to_string()));
         rows
     }
 }

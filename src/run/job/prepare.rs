@@ -1,0 +1,155 @@
+//! A specification to a prepared job: model and scenes found, the plan resolved, the outputs known to be writable. Whatever can
+//! be refused is refused here, before any heavy work.
+
+use std::path::Path;
+
+use super::super::partition::Share;
+use super::super::prepared::{Options, PreparedJob};
+use super::super::results::{self, Results};
+use super::super::{engine, process};
+use super::device;
+use crate::error::{Context, Error, Result};
+use crate::journal::{Fingerprint, Journal};
+use crate::model::bundle::{Bundle, Trust};
+use crate::model::registry::Model;
+use crate::outputs::{self, Existing};
+use crate::pipeline::{self, ModelChoice, ModelFacts, Plan, Spec};
+use crate::report::Reporter;
+use crate::{raster, vector};
+
+/// What a job is prepared for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Output folders that do not exist are made.
+    Run,
+    /// Nothing is left behind.
+    Check,
+}
+
+/// Prepares a job.
+///
+/// # Errors
+/// All errors of the job file as one; a model, scene or output folder that cannot be used; outputs that exist and may not be
+/// replaced.
+pub fn prepare(
+    spec: &Spec,
+    trust: bool,
+    purpose: Purpose,
+    existing: Existing,
+    reporter: &Reporter,
+) -> Result<PreparedJob> {
+    let with_others = |error| pipeline::with_other_errors(spec, error, &raster::is_result, raster::find);
+    pipeline::model_choice(spec).map_or(Ok(()), |choice| model_exists(&choice)).map_err(with_others)?;
+    let inputs = pipeline::inputs(spec, &raster::is_result)?;
+    let trust = if trust { Trust::User } else { Trust::Hashes };
+    let model = match &inputs.model {
+        ModelChoice::Named(name) => Model::named(name, trust),
+        ModelChoice::Bundle(folder) => Model::in_folder(folder, trust),
+    };
+    let model = model.map_err(with_others)?;
+    let scenes = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
+    let facts = ModelFacts { window: model.window(), patch: model.patch() };
+    let plan = pipeline::resolve(spec, &facts, scenes)?;
+    raster::can_write(plan.rasters.layout)?;
+    check_memory(&plan)?;
+    for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {
+        check_folder(path, purpose)?;
+    }
+    validate_products(&plan)?;
+    let device = device::resolve(plan.device, &model, reporter)?;
+    inputs.notes.iter().chain(&plan.notes).for_each(|note| reporter.note(note));
+    let job = PreparedJob::new(plan, model, device, spec.written());
+    check_outputs(&job, existing)?;
+    Ok(job)
+}
+
+/// Reports a missing model before anything of it is read.
+fn model_exists(choice: &ModelChoice) -> Result<()> {
+    match choice {
+        ModelChoice::Named(name) => Model::find(name).map(drop),
+        ModelChoice::Bundle(folder) => Bundle::find(folder),
+    }
+}
+
+/// Refuses what not even the narrowest columns of a scene could hold.
+fn check_memory(plan: &Plan) -> Result<()> {
+    let available = process::available();
+    for scene in &plan.scenes {
+        let (window, queries) = (plan.tiling.window, plan.queries());
+        let needed = engine::least_memory(window, scene.info.size.width, queries, plan.classes.len());
+        if needed > available {
+            let gigabytes = |bytes: f64| format!("{:.1} GB", bytes / 1e9);
+            return Err(Error::input(format!(
+                "blending the windows of {} needs {} of memory, {} are available: windows are {window} pixels wide, with \
+                 {queries} prompts",
+                scene.name(),
+                gigabytes(needed),
+                gigabytes(available),
+            ))
+            .with_hint("Use fewer prompts, or smaller windows."));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that `path` can be written. Where its folder does not exist, a run makes it; a check tries the nearest folder above.
+fn check_folder(path: &Path, purpose: Purpose) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return raster::check_writable(path);
+    }
+    if let Some(file) = folder.ancestors().find(|above| above.is_file()) {
+        return Err(Error::input(format!("cannot write {}: {} is a file", path.display(), file.display()))
+            .with_hint("Name a folder that exists or can be made."));
+    }
+    if purpose == Purpose::Run {
+        std::fs::create_dir_all(folder)
+            .input(|| format!("cannot make the output folder {}", folder.display()))
+            .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
+        return raster::check_writable(path);
+    }
+    match folder.ancestors().skip(1).find(|above| above.exists()) {
+        Some(above) => raster::check_writable(&above.join("segearth.probe")),
+        None => raster::check_writable(Path::new("segearth.probe")),
+    }
+}
+
+/// Refuses vector products that could not be made of the labels in the end.
+fn validate_products(plan: &Plan) -> Result<()> {
+    let Some(product) = &plan.product else { return Ok(()) };
+    for scene in &plan.scenes {
+        let crs = scene.output_grid().1.and_then(|georeference| georeference.crs_wkt.as_deref());
+        scene.outputs.polygons.as_deref().map_or(Ok(()), |path| vector::validate(crs, path, &product.options))?;
+    }
+    Ok(())
+}
+
+/// Refuses outputs of any scene that exist and may not be replaced.
+fn check_outputs(job: &PreparedJob, existing: Existing) -> Result<()> {
+    let plan = &job.plan;
+    let mut products = Vec::new();
+    let mut known = Vec::new();
+    for scene in &plan.scenes {
+        let planned = results::products(plan, scene, &Fingerprint::default())?;
+        if !planned.iter().any(|(_, product)| product.exists()) {
+            continue;
+        }
+        // Only outputs that exist have to be compared, for which the stretch is estimated.
+        let run = job.scene(scene, Options::default(), Share::All)?;
+        let fingerprint = match existing {
+            Existing::Replace => run.provenance.fingerprint.clone(),
+            _ => engine::whole_fingerprint(&run)?,
+        };
+        products.extend(results::products(plan, scene, &fingerprint)?);
+        known.push((scene, fingerprint));
+    }
+    let begun = plan.scenes.iter().any(|scene| Journal::is_begun(&Journal::folder(&scene.outputs.labels)));
+    let checked = outputs::check(products.iter().map(|(_, product)| product), existing, false);
+    checked.map_err(|error| match begun && existing == Existing::Refuse {
+        true => error.with_hint(
+            "Move these files away, and the unfinished run of this job is resumed; --overwrite replaces them and restarts.",
+        ),
+        false => error,
+    })?;
+    known.iter().try_for_each(|(scene, fingerprint)| Results::check(plan, scene, fingerprint, existing).map(drop))
+}

@@ -1,0 +1,106 @@
+//! The scenes of a prepared job, one after another: segmented by this process, or merged from what shards have computed.
+
+use std::time::Instant;
+
+use super::super::engine::{self, Outcome};
+use super::super::partition::{Share, partition};
+use super::super::prepared::{Options, PreparedJob};
+use super::super::run_metrics::RunMetrics;
+use super::super::watch::Watch;
+use super::finish::{By, finish};
+use crate::cli::Shard;
+use crate::error::{Error, Kind, Result};
+use crate::model::{self, Segmenter};
+use crate::pipeline::ScenePlan;
+use crate::report::Reporter;
+
+/// Segments all scenes of a job, or this shard's part of them.
+///
+/// # Errors
+/// The first that fails; [`Kind::FailedWindows`] at the end where windows were allowed to fail and did.
+pub fn segment(
+    job: &PreparedJob,
+    segmenter: &mut dyn Segmenter,
+    options: Options,
+    shard: Option<Shard>,
+    watch: Watch<'_>,
+) -> Result<()> {
+    let plan = &job.plan;
+    let shares = match shard {
+        None => vec![Some(Share::All); plan.scenes.len()],
+        Some(Shard { index, count }) => partition(&job.costs(), index, count),
+    };
+    let shares = plan.scenes.iter().zip(shares);
+    let mine: Vec<(&ScenePlan, Share)> = shares.filter_map(|(scene, share)| Some((scene, share?))).collect();
+    watch.metrics.scenes.add(mine.len());
+    watch.metrics.windows.add(mine.iter().map(|(scene, _)| plan.grid(scene).len()).sum());
+    let mut failed_windows = 0;
+    for (scene, share) in mine {
+        let run = job.scene(scene, options, share)?;
+        run.provenance.notes.iter().for_each(|note| watch.reporter.note(note));
+        let started = Instant::now();
+        let outcome = watch.stop.orderly(|| engine::run(&run, segmenter, watch))?;
+        failed_windows += finish(&run, outcome, started, By::Run, watch.metrics, watch.reporter)?;
+        model::memory::trim_heap();
+    }
+    check_failed_windows(failed_windows)
+}
+
+/// Worker processes that this one has started and that have ended.
+pub struct Workers {
+    pub count: usize,
+    pub started: Instant,
+    /// The scenes that were finished before: all others were finished by a worker, or are to be merged.
+    pub finished_before: Vec<bool>,
+}
+
+/// Assembles the outputs of what shards have computed, or the workers of this process.
+///
+/// # Errors
+/// Rows are missing, or as [`segment`].
+pub fn merge(
+    job: &PreparedJob,
+    options: Options,
+    workers: Option<&Workers>,
+    metrics: &RunMetrics,
+    reporter: &Reporter,
+) -> Result<()> {
+    metrics.scenes.add(job.plan.scenes.len());
+    let mut failed_windows = 0;
+    for (index, scene) in job.plan.scenes.iter().enumerate() {
+        let run = job.scene(scene, options, Share::All)?;
+        let now = Instant::now();
+        let outcome = engine::merge(&run, metrics)?;
+        let (started, by) = match workers {
+            None => (now, By::Shards),
+            Some(Workers { count, started, finished_before }) => {
+                let earlier = finished_before.get(index).copied().unwrap_or(false);
+                if matches!(outcome, Outcome::Earlier(_)) && !earlier {
+                    // Its worker has reported it.
+                    metrics.scenes_finished.add(1);
+                    continue;
+                }
+                (*started, By::Workers(*count))
+            }
+        };
+        failed_windows += finish(&run, outcome, started, by, metrics, reporter)?;
+    }
+    check_failed_windows(failed_windows)
+}
+
+/// Which scenes an earlier run has finished.
+pub fn finished_scenes(job: &PreparedJob) -> Result<Vec<bool>> {
+    let scenes = job.plan.scenes.iter();
+    scenes.map(|scene| engine::is_finished(&job.scene(scene, Options::default(), Share::All)?)).collect()
+}
+
+fn check_failed_windows(count: usize) -> Result<()> {
+    let windows = match count {
+        0 => return Ok(()),
+        1 => "a window".to_owned(),
+        count => format!("{count} windows"),
+    };
+    Err(Error::new(Kind::FailedWindows, format!("the results are incomplete: {windows} could not be computed")).with_hint(
+        "Pixels that no other window reaches are nodata there. Repair the input raster and run again with --overwrite.",
+    ))
+}
