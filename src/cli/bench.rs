@@ -9,51 +9,51 @@ use super::Precision;
 /// The model that needs no files: random weights of CLIP ViT-B/16 and SimFeatUp.
 pub const RANDOM: &str = "random:vit-b-16";
 
-/// Measure this machine: the bare transformer, a window, and everything around it, in one run
+/// Benchmark inference against the transformer alone
 ///
-/// Whatever is compared takes turns, and medians are shown: other work on the machine then weighs on both sides alike.
+/// Measures the baseline transformer, a window, and everything around the model in alternation and prints medians, so that other load on the machine affects all of them alike.
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
-    /// The model: random weights, a bundle's folder, or a model's name
+    /// Measure this model: random weights, the folder of a bundle, or a model's name
     #[arg(long, short, value_name = "random:vit-b-16|NAME|DIR", default_value = RANDOM)]
     pub model: String,
-    /// Compute on auto, cpu, cuda or cuda:N
+    /// Compute on this device: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
-    /// Compute with this many threads [default: as many as there are cores]
+    /// Compute with this many threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Windows that the model gets at once [default: as many as in a run]
+    /// Compute this many windows at once [default: as many as in a run]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub batch: Option<u16>,
-    /// Text queries that pixels are compared with
+    /// Compare pixels with this many text queries
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub queries: u16,
-    /// Turns that everything takes
+    /// Repeat every measurement this many times
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub rounds: u16,
-    /// Metres of a pixel's side, for areas
+    /// Assume this ground sample distance in metres, for areas
     #[arg(long, value_name = "METRES", default_value_t = 0.3)]
     pub resolution: f64,
-    /// The precision of random weights
+    /// Use this precision for random weights
     #[arg(long, value_enum, default_value_t = Precision::Fp32)]
     pub precision: Precision,
-    /// Approximate: lengths of features from this many channels at the most (`method.channels` of a job)
+    /// Approximate the lengths of features by at most this many channels (`method.channels` of a job)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub channels: Option<u16>,
-    /// Approximate: features upsampled to half the resolution (`method.half_resolution` of a job)
+    /// Upsample features to half the resolution, an approximation (`method.half_resolution` of a job)
     #[arg(long)]
     pub half_resolution: bool,
-    /// Leave out reading, stitching, writing and the way from file to file
+    /// Measure the model alone, without reading, stitching and writing
     #[arg(long)]
     pub model_only: bool,
-    /// Measure the text tower too: every query in 80 templates
+    /// Measure the text tower too, with every query in 80 templates
     #[arg(long)]
     pub text: bool,
-    /// Replace FILE of --json if it exists
+    /// Replace the file of --json if it exists
     #[arg(long)]
     pub overwrite: bool,
-    /// Write the figures as JSON as well
+    /// Write the figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -4,31 +4,31 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// Say what changed from one class map to another: a matrix with areas, a map of the transitions, polygons
+/// Compute class transitions between two class maps: a matrix with areas, a map, polygons
 ///
-/// Classes are joined by their names. A first map on another grid or in another CRS is laid on the second with nearest
-/// neighbour. Pixels without a label in one of them are left out and counted.
+/// Classes are matched by name. An earlier map on another grid or in another CRS is resampled to the later one by nearest
+/// neighbour. Pixels without a label in one of them are excluded and counted.
 #[derive(Args, Clone, Debug)]
 pub struct ChangeArgs {
     /// Class map of the earlier date
     #[arg(value_name = "BEFORE.tif")]
     pub before: PathBuf,
-    /// Class map of the later date: results lie on its pixels
+    /// Class map of the later date, whose grid the results have
     #[arg(value_name = "AFTER.tif")]
     pub after: PathBuf,
-    /// Folder for change.tif, change.csv, change.json and change.png
+    /// Write change.tif, change.csv, change.json and change.png to this folder
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
-    /// Replace outputs that exist; of a GeoPackage that holds other layers, the layer alone
+    /// Replace outputs that exist; in a GeoPackage with other layers, replace the layer alone
     #[arg(long)]
     pub overwrite: bool,
-    /// Transition to make polygons of, `*` for any other class; may be given again
+    /// Make polygons of this transition, `*` for any other class; may be repeated
     #[arg(long = "transition", value_name = "FROM:TO")]
     pub transitions: Vec<String>,
-    /// Polygons of the transitions (all changes, if none is named), in DIR [default: change.gpkg, if one is named]
+    /// Write polygons of the transitions (all changes, if none is named) to this file in DIR [default: change.gpkg, if one is named]
     #[arg(long, value_name = "NAME")]
     pub polygons: Option<PathBuf>,
-    /// YAML file that says which values, '#RRGGBB' colours or names of both maps mean which class
+    /// Read from this YAML file which values, '#RRGGBB' colours or names of both maps mean which class
     /// (`classes: {water: [80, sea]}`, `ignore: 0`)
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,

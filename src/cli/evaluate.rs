@@ -7,40 +7,40 @@ use clap::Args;
 use crate::error::Result;
 use crate::evaluate::{ClassMap, Code, Request, VectorOptions};
 
-/// Measure class maps against a reference: confusion matrix, IoU, precision, recall, F1, mIoU
+/// Evaluate class maps against a reference: confusion matrix, IoU, precision, recall, F1, mIoU
 ///
-/// Counts run over all pairs before anything is divided. References on another grid or in another CRS are laid on the
-/// prediction with nearest neighbour; polygons are burnt in. Pixels that either side does not cover are left out.
+/// Pixels of all pairs are counted before ratios are taken. References on another grid or in another CRS are resampled to the
+/// prediction by nearest neighbour; polygons are rasterized. Pixels that either side does not cover are excluded.
 #[derive(Args, Clone, Debug)]
 pub struct EvaluateArgs {
-    /// Class map to measure, or a folder of them (paired with references by their path below it, without extension)
+    /// Class map to evaluate, or a folder of them (matched with references by the path below it, without extension)
     #[arg(long, value_name = "LABELS.tif|DIR")]
     pub prediction: PathBuf,
     /// Label image, polygons, or a folder of them
     #[arg(long, value_name = "TRUTH|DIR")]
     pub reference: PathBuf,
-    /// YAML file that says which values or colours of the reference mean which class (`classes: {water: '#E2A929'}`)
+    /// Read from this YAML file which values or colours of the reference mean which class (`classes: {water: '#E2A929'}`)
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
-    /// Values, '#RRGGBB' colours or class names of the reference to leave out
+    /// Exclude these values, '#RRGGBB' colours or class names of the reference
     #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',', allow_negative_numbers = true)]
     pub ignore: Vec<Code>,
-    /// Layer of a vector reference [default: its only one]
+    /// Read this layer of a vector reference [default: its only one]
     #[arg(long, value_name = "NAME")]
     pub layer: Option<String>,
-    /// Field of a vector reference that holds the class [default: class]
+    /// Read the class from this field of a vector reference [default: class]
     #[arg(long, value_name = "NAME")]
     pub field: Option<String>,
-    /// Class of all polygons of a vector reference, in place of a field
+    /// Give all polygons of a vector reference this class, instead of a field's
     #[arg(long, value_name = "CLASS", conflicts_with = "field")]
     pub all_are: Option<String>,
-    /// Class of the pixels that no polygon of a vector reference holds [default: they are left out]
+    /// Give pixels outside the polygons of a vector reference this class [default: they are excluded]
     #[arg(long, value_name = "CLASS")]
     pub outside: Option<String>,
-    /// Replace FILE of --json if it exists
+    /// Replace the file of --json if it exists
     #[arg(long)]
     pub overwrite: bool,
-    /// Write everything as JSON as well
+    /// Write all figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

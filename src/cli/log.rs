@@ -12,10 +12,10 @@ const VARIABLE: &str = "SEGEARTH_LOG";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Words for people
+    /// Text for people
     #[default]
     Text,
-    /// An object a line for programs
+    /// JSON Lines: one object per line, for programs
     Json,
 }
 

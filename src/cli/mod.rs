@@ -60,16 +60,16 @@ pub struct Global {
     /// Print nothing but errors
     #[arg(long, short, global = true, help_heading = "Global options", conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more of what is going on; twice for GDAL's own words as well
+    /// Print more details; twice: GDAL messages too
     #[arg(short, long, action = ArgAction::Count, global = true, help_heading = "Global options")]
     pub verbose: u8,
-    /// Load models whose files are not what their model.yaml says (TorchScript can carry code)
+    /// Skip the SHA-256 check of model files (TorchScript can contain code: use it for files you trust)
     #[arg(long, global = true, help_heading = "Global options")]
     pub trust: bool,
-    /// Print without colours (as does the environment variable NO_COLOR)
+    /// Print without colours, as with the environment variable NO_COLOR
     #[arg(long, global = true, help_heading = "Global options")]
     pub no_color: bool,
-    /// Tell of the work, and of each finished scene, in words or as a JSON object a line [default: $SEGEARTH_LOG, else text]
+    /// Set the log format: text or JSON Lines [default: $SEGEARTH_LOG, else text]
     #[arg(long, value_name = "text|json", global = true, hide_possible_values = true, help_heading = "Global options")]
     pub log: Option<LogFormat>,
 }
@@ -90,14 +90,14 @@ pub enum Command {
         segearth run pipelines/buildings.yaml --input a.tif --set tiling.stride=112 --set 'classes[1].threshold=0.5'\n\n\
         A run that was stopped goes on where it was when the same command is given again.")]
     Run(RunArgs),
-    /// Resolve a job and look at all it names, without running it
+    /// Validate a job without running it
     #[command(after_help = "Example:\n  segearth check pipelines/landcover.yaml --input scene.tif")]
     Check(CheckArgs),
-    /// Make the results of a job whose shards are computed
+    /// Assemble the outputs of a sharded job
     #[command(after_help = "Example:\n  \
         segearth run city.yaml --shard 1/2 & segearth run city.yaml --shard 2/2 & wait; segearth merge city.yaml")]
     Merge(MergeArgs),
-    /// Run a job on many machines
+    /// Submit a job to a scheduler: Slurm or Kubernetes
     #[command(subcommand)]
     Submit(SubmitCommand),
     /// Segment one scene without a job file
@@ -149,7 +149,7 @@ pub struct RunArgs {
 pub struct CheckArgs {
     #[command(flatten)]
     pub job: JobArgs,
-    /// Check for a run with --overwrite: outputs that exist are no error
+    /// Allow outputs that exist, as a run with --overwrite does
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -167,99 +167,99 @@ pub struct MergeArgs {
 
 #[derive(Args, Debug)]
 pub struct JobArgs {
-    /// The job file
+    /// Job file
     #[arg(value_name = "JOB.yaml")]
     pub job: PathBuf,
-    /// Segment these scenes in place of the job's own
+    /// Segment these scenes instead of the job's
     #[arg(long, short, value_name = "PATH", num_args = 1.., action = ArgAction::Append)]
     pub input: Vec<String>,
-    /// Write into this folder in place of the job's own
+    /// Write outputs to this folder instead of the job's
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<String>,
-    /// Compute on auto, cpu, cuda or cuda:N
+    /// Compute on this device: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Override any key of the job, with a value in YAML; may be repeated
+    /// Override a key of the job with a value in YAML; may be repeated
     #[arg(long, value_name = "KEY.PATH=VALUE", action = ArgAction::Append)]
     pub set: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 pub struct SegmentArgs {
-    /// The scene: any raster that GDAL opens
+    /// Scene: any raster that GDAL opens
     #[arg(value_name = "SCENE")]
     pub scene: String,
-    /// The model: the folder of a bundle, or a model's name [default: mini, which is built in]
+    /// Use this model: the folder of a bundle, or a model's name [default: mini, the built-in model]
     #[arg(long, short, value_name = "NAME|DIR")]
     pub model: Option<String>,
-    /// The classes: 'background; building,roof,house; road', or @FILE with a class a line
+    /// Segment these classes: 'background; building,roof,house; road', or @FILE with one class per line
     #[arg(long, short, value_name = "CLASSES|@FILE")]
     pub classes: String,
-    /// Give pixels whose best score is below T (0 to 1) to the background [default: 0]
+    /// Assign pixels whose best score is below T (0 to 1) to the background [default: 0]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub threshold: Option<String>,
-    /// The class of pixels below the threshold [default: the class named background]
+    /// Assign pixels below the threshold to this class [default: the class named background]
     #[arg(long, value_name = "NAME")]
     pub background: Option<String>,
-    /// Subtract this share of the whole window's similarity (0 to 1) [default: 0.3]
+    /// Subtract this share of the window's [CLS] similarity (0 to 1) [default: 0.3]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub debias: Option<String>,
     /// Multiply the logits by this before the soft-max [default: 50]
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
     pub logit_scale: Option<String>,
-    /// The sentences around prompts: imagenet80, none, or a file with {} in each line [default: imagenet80]
+    /// Put prompts into these templates: imagenet80, none, or a file with {} in each line [default: imagenet80]
     #[arg(long, value_name = "imagenet80|none|FILE")]
     pub templates: Option<String>,
-    /// The step from window to window in pixels [default: half a window]
+    /// Move windows by this many pixels [default: half a window]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
     pub stride: Option<String>,
-    /// The weights of overlapping windows: hann, gaussian, or average as in the paper [default: hann]
+    /// Blend overlapping windows with these weights: hann, gaussian, or average as in the paper [default: hann]
     #[arg(long, value_name = "average|hann|gaussian")]
     pub blend: Option<String>,
-    /// The bands seen as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
+    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
     #[arg(long, value_name = "R,G,B")]
     pub bands: Option<String>,
-    /// What marks pixels without data: auto, none, alpha, nodata or band:N [default: auto: mask band, alpha, nodata value]
+    /// Mask pixels by auto, none, alpha, nodata or band:N [default: auto, the first of mask band, alpha and nodata value]
     #[arg(long, value_name = "MASK")]
     pub mask: Option<String>,
-    /// The value of pixels without data, or with a tolerance VALUE~TOLERANCE [default: the file's own]
+    /// Treat this value as nodata, with a tolerance as VALUE~TOLERANCE [default: the file's nodata value]
     #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
     pub nodata: Option<String>,
-    /// How values become 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
+    /// Stretch values to 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
     /// [default: none for 8-bit scenes, else percentile:2,98]
     #[arg(long, value_name = "STRETCH")]
     pub stretch: Option<String>,
-    /// The side of a pixel as the model is to see it, such as 0.3m [default: the scene's own]
+    /// Resample the scene for the model to this ground sample distance, such as 0.3m [default: the scene's]
     #[arg(long, value_name = "METRES")]
     pub resolution: Option<String>,
-    /// Only inside this area: a vector file
+    /// Segment only inside the polygons of this vector file
     #[arg(long, value_name = "FILE")]
     pub aoi: Option<String>,
-    /// Average the answers over flips and turns: none, or d4 for all eight [default: none]
+    /// Average over flips and rotations of each window: none, or d4 for all eight [default: none]
     #[arg(long, value_name = "none|d4")]
     pub tta: Option<String>,
-    /// Compute on auto, cpu, cuda or cuda:N [default: auto]
+    /// Compute on this device: auto, cpu, cuda or cuda:N [default: auto]
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Write the class raster here (GeoTIFF)
+    /// Write the class raster to this GeoTIFF
     #[arg(long, short = 'o', value_name = "LABELS.tif")]
     pub output: String,
-    /// Write the scores here (GeoTIFF, a band a class)
+    /// Write the scores to this GeoTIFF, one band per class
     #[arg(long, value_name = "SCORES.tif")]
     pub scores: Option<String>,
-    /// Write the best class's score here (GeoTIFF)
+    /// Write the best class's score to this GeoTIFF
     #[arg(long, value_name = "CONFIDENCE.tif")]
     pub confidence: Option<String>,
-    /// Write how far the best class's score is above the second best here (GeoTIFF)
+    /// Write the margin between the best and the second best score to this GeoTIFF
     #[arg(long, value_name = "MARGIN.tif")]
     pub margin: Option<String>,
-    /// Write polygons here (.gpkg, .fgb, .parquet, .geojson, .ndjson or .shp)
+    /// Write polygons to this file (.gpkg, .fgb, .parquet, .geojson, .ndjson or .shp)
     #[arg(long, value_name = "POLYGONS")]
     pub polygons: Option<String>,
-    /// Write a picture of scene, result and legend here
+    /// Write a picture of scene, result and legend to this PNG file
     #[arg(long, value_name = "PREVIEW.png")]
     pub preview: Option<String>,
-    /// Write a page to look at in a browser here: a swipe, areas, job and provenance in one file
+    /// Write a report for the browser to this file: swipe map, areas, job and provenance in one HTML page
     #[arg(long, value_name = "REPORT.html")]
     pub report: Option<String>,
     #[command(flatten)]
@@ -273,10 +273,10 @@ pub enum ModelCommand {
         segearth model import --clip ViT-B-16.pt --tokenizer bpe_simple_vocab_16e6.txt.gz \\\n      \
         --upsampler simfeatup_jbu_one.ckpt -o models/vit-b-16")]
     Import(ImportArgs),
-    /// Print what a model is made of and where it came from
+    /// Print a model's sizes, files and origin
     #[command(after_help = "Examples:\n  segearth model inspect mini\n  segearth model inspect models/vit-b-16")]
     Inspect(InspectArgs),
-    /// Download weights from their publisher and make a bundle of them
+    /// Download weights from their publisher and make a bundle
     #[command(after_help = "Example:\n  segearth model fetch openai/ViT-B-16 -o models/vit-b-16")]
     Fetch(FetchArgs),
     #[command(after_help = "Example:\n  \
@@ -287,18 +287,18 @@ pub enum ModelCommand {
 
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// CLIP's weights: OpenAI's archive, a pickled state dict, or safetensors
+    /// CLIP checkpoint: OpenAI's TorchScript archive, a pickled state dict, or safetensors
     #[arg(long, value_name = "FILE")]
     pub clip: PathBuf,
-    /// A tokenizer.json, or OpenAI's file of BPE merges
+    /// Tokenizer: a tokenizer.json, or OpenAI's file of BPE merges
     #[arg(long, value_name = "FILE")]
     pub tokenizer: PathBuf,
-    /// A SimFeatUp checkpoint (jbu_one or jbu_stack), or none
+    /// SimFeatUp checkpoint (jbu_one or jbu_stack), or none
     #[arg(long, value_name = "FILE|none")]
     pub upsampler: String,
     #[command(flatten)]
     pub options: ImportOptions,
-    /// The folder of the new bundle
+    /// Write the new bundle to this folder
     #[arg(long, short = 'o', value_name = "DIR")]
     pub output: PathBuf,
     /// Replace a bundle that exists
@@ -309,44 +309,44 @@ pub struct ImportArgs {
 /// How the network is put together, whatever the weights.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct ImportOptions {
-    /// The activation the weights were trained with [default: as their file or a configuration beside it says, else quickgelu]
+    /// Activation that the weights were trained with [default: as the file or a configuration beside it says, else quickgelu]
     #[arg(long, value_enum)]
     pub activation: Option<Activation>,
-    /// The attention of the last block
+    /// Attention of the last block
     #[arg(long, value_enum, default_value_t = Attention::Segearth)]
     pub attention: Attention,
     /// Keep the last block's residual and MLP
     #[arg(long)]
     pub keep_residual: bool,
-    /// The side of the model's window in pixels
+    /// Window of the model in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 224)]
     pub window: usize,
-    /// The precision of weights and computation
+    /// Precision of weights and computation
     #[arg(long, value_enum, default_value_t = Precision::Fp32)]
     pub precision: Precision,
 }
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// The model: a name, such as mini or openai/ViT-B-16, or a bundle's folder
+    /// Model: a name such as mini or openai/ViT-B-16, or the folder of a bundle
     #[arg(value_name = "NAME|DIR")]
     pub model: String,
 }
 
 #[derive(Args, Debug)]
 pub struct FetchArgs {
-    /// The model's name, such as openai/ViT-B-16
+    /// Name of the model, such as openai/ViT-B-16
     #[arg(value_name = "NAME", required_unless_present = "list")]
     pub name: Option<String>,
     /// List the names
     #[arg(long)]
     pub list: bool,
-    /// A SimFeatUp checkpoint, or none [default: the authors' own, downloaded as well]
+    /// SimFeatUp checkpoint, or none [default: the authors', downloaded too]
     #[arg(long, value_name = "FILE|none")]
     pub upsampler: Option<String>,
     #[command(flatten)]
     pub options: ImportOptions,
-    /// The folder of the new bundle [default: where `--model NAME` looks for it]
+    /// Write the new bundle to this folder [default: where `--model NAME` looks for it]
     #[arg(long, short = 'o', value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Replace a bundle that exists

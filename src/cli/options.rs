@@ -9,19 +9,19 @@ use super::shard::Shard;
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunOptions {
-    /// Keep to this much memory, such as 4GB: very wide scenes are then computed in columns [default: half of what is free]
+    /// Limit memory use to SIZE, such as 4GB; very wide scenes are then computed in columns [default: half of the free memory]
     #[arg(long, value_name = "SIZE", help_heading = "Run options")]
     pub memory: Option<Memory>,
-    /// Replace outputs that exist, discard what an unfinished run has left, and restart
+    /// Discard earlier results and restart; replace outputs that exist
     #[arg(long, help_heading = "Run options")]
     pub overwrite: bool,
     /// Continue where windows cannot be computed: exit code 3, and nodata where no other window reaches
     #[arg(long, alias = "allow-holes", help_heading = "Run options")]
     pub allow_failed_windows: bool,
-    /// Compute the I-th of N parts of the job, scenes or their rows, for `segearth merge`; auto: as Slurm, Kubernetes or another engine says
+    /// Compute shard I of N of the job, for `segearth merge`; auto: as Slurm, Kubernetes or another scheduler says
     #[arg(long, value_name = "I/N|auto", conflicts_with = "overwrite", help_heading = "Run options")]
     pub shard: Option<Shard>,
-    /// Share the job among N processes on this machine, each with a GPU of its own where there are any; auto: one for each GPU
+    /// Divide the job among N processes on this machine, each with its own GPU if there are any; auto: one for each GPU
     #[arg(long, value_name = "N|auto", conflicts_with_all = ["shard", "overwrite", "metrics"], help_heading = "Run options")]
     pub workers: Option<Workers>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ impl FromStr for Workers {
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct MetricsOption {
-    /// Keep windows a second, queues, memory and the like in this file, as Prometheus' textfile collector reads it
+    /// Write throughput, queue lengths and memory to this file, for Prometheus' textfile collector
     #[arg(long, value_name = "FILE.prom", help_heading = "Run options")]
     pub metrics: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use super::Cli;
 
 #[derive(Args, Debug)]
 pub struct ReferenceArgs {
-    /// The page to print
+    /// Page to print
     #[arg(value_enum)]
     pub page: ReferencePage,
 }

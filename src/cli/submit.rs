@@ -20,19 +20,19 @@ pub enum SubmitCommand {
     Kubernetes(KubernetesArgs),
 }
 
-/// What both engines are told.
+/// What both schedulers get.
 #[derive(Args, Debug)]
 pub struct ArrayArgs {
-    /// Tasks that share the job
+    /// Divide the job into this many shards
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub tasks: u32,
-    /// GPUs of each task
+    /// Request this many GPUs for each task
     #[arg(long, value_name = "N")]
     pub gpus: Option<u32>,
-    /// Cores of each task
+    /// Request this many cores for each task
     #[arg(long, value_name = "N")]
     pub cpus: Option<u32>,
-    /// Memory of each task, in the engine's own form, such as 16G (Slurm) or 16Gi (Kubernetes)
+    /// Request this much memory for each task, in the scheduler's form, such as 16G (Slurm) or 16Gi (Kubernetes)
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
 }
@@ -43,13 +43,13 @@ pub struct SlurmArgs {
     pub job: JobArgs,
     #[command(flatten)]
     pub array: ArrayArgs,
-    /// Time limit of each task, such as 4:00:00
+    /// Limit each task to this time, such as 4:00:00
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
     /// Print the scripts instead of submitting them
     #[arg(long)]
     pub dry_run: bool,
-    /// More arguments for sbatch
+    /// Pass these arguments to sbatch
     #[arg(last = true, value_name = "SBATCH ARGUMENTS")]
     pub sbatch: Vec<String>,
 }
@@ -60,13 +60,13 @@ pub struct KubernetesArgs {
     pub job: JobArgs,
     #[command(flatten)]
     pub array: ArrayArgs,
-    /// The container image that holds segearth
+    /// Use this container image, which contains segearth
     #[arg(long, value_name = "IMAGE")]
     pub image: String,
-    /// The persistent volume claim on which scenes, job and outputs lie; all tasks must be able to mount it
+    /// Mount this persistent volume claim with scenes, job and outputs; all tasks must be able to mount it
     #[arg(long, value_name = "NAME")]
     pub claim: String,
-    /// Where the claim is mounted
+    /// Mount the claim here
     #[arg(long, value_name = "PATH", default_value = "/data")]
     pub mount: String,
 }

@@ -6,40 +6,40 @@ use clap::Args;
 
 use crate::pipeline::Override;
 
-/// Train a SimFeatUp upsampler for a model on images of your own, and make a bundle with it
+/// Train a SimFeatUp upsampler for a model on your images, and make a bundle with it
 ///
-/// The model's image tower stays as it is; the upsampler learns, from images without labels, to raise its patch features
-/// to full resolution. A run that was stopped goes on from its last checkpoint when the same command is given again.
+/// The model's image tower is not changed; the upsampler learns from images without labels to bring its patch features to
+/// full resolution. The same command resumes a stopped training from its last checkpoint.
 #[derive(Args, Clone, Debug)]
 pub struct TrainUpsamplerArgs {
-    /// The model: the folder of a bundle, or a model's name
+    /// Train for this model: the folder of a bundle, or a model's name
     #[arg(long, value_name = "MODEL", default_value = "mini")]
     pub model: String,
-    /// The CLIP weights that the bundle was imported from [default: those built in, or downloaded for it]
+    /// CLIP checkpoint that the bundle was imported from [default: the built-in one, or the downloaded one]
     #[arg(long, value_name = "FILE")]
     pub clip: Option<PathBuf>,
-    /// Images like those that the model is for: rasters, or patterns such as 'tiles/*.tif'
+    /// Images to train on: rasters, or patterns such as 'tiles/*.tif'
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     pub images: Vec<String>,
-    /// The bands seen as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
+    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
     #[arg(long, value_name = "R,G,B")]
     pub bands: Option<String>,
-    /// How values become 0 to 255, as for `segment` [default: none for 8-bit images, else percentile:2,98]
+    /// Stretch values to 0 to 255, as for `segment` [default: none for 8-bit images, else percentile:2,98]
     #[arg(long, value_name = "STRETCH")]
     pub stretch: Option<String>,
-    /// Steps of the training
+    /// Train for this many steps
     #[arg(long, value_name = "N", default_value_t = 600)]
     pub steps: usize,
-    /// Views in a step
+    /// Use this many views in each step
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub batch: usize,
-    /// The side of a view in pixels [default: 12 patches]
+    /// Cut views with a side of this many pixels [default: 12 patches]
     #[arg(long, value_name = "PIXELS")]
     pub side: Option<usize>,
-    /// Whatever the training draws, it draws from this number
+    /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// The folder of the new bundle; checkpoints lie in DIR.training until it is made
+    /// Write the new bundle to this folder; checkpoints are kept in DIR.training until it is complete
     #[arg(long, short = 'o', value_name = "DIR")]
     pub output: PathBuf,
     /// Replace a bundle that exists

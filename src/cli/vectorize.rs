@@ -17,88 +17,88 @@ pub enum RecipeName {
     Water,
     /// All classes, with borders that neighbours share
     Landcover,
-    /// Every region with the outline of its pixels
+    /// Every region as the outline of its pixels
     Plain,
 }
 
-/// Turn a label raster into polygons, outlines or centre lines
+/// Make polygons, building outlines or road centre lines from a label raster
 #[derive(Clone, Debug, Args)]
 pub struct VectorizeArgs {
     /// Label raster, as `segearth run` writes it
     pub labels: PathBuf,
-    /// Score raster of the same scene: adds confidence to every polygon
+    /// Add the confidence of every polygon from this score raster of the same scene
     #[arg(long, value_name = "SCORES.tif")]
     pub scores: Option<PathBuf>,
-    /// What to make of it
+    /// Make this product
     #[arg(long, value_enum, default_value = "landcover")]
     pub recipe: RecipeName,
-    /// Result: .gpkg, .fgb, .parquet, .geojson, .geojsonl, .ndjson or .shp
+    /// Write the result to this file: .gpkg, .fgb, .parquet, .geojson, .geojsonl, .ndjson or .shp
     #[arg(short, long, value_name = "OUT")]
     pub output: PathBuf,
-    /// Replace outputs that exist; of a GeoPackage that holds other layers, the layer alone
+    /// Replace outputs that exist; in a GeoPackage with other layers, replace the layer alone
     #[arg(long)]
     pub overwrite: bool,
-    /// Class to take, by name or value; may be given again. Default: what the recipe's name says
+    /// Take this class, by name or value; may be repeated [default: as the recipe's name says]
     #[arg(long = "class", value_name = "NAME|NUMBER", allow_negative_numbers = true)]
     pub classes: Vec<String>,
-    /// Land cover, plain: keep a class called background
+    /// Keep the class background (land cover, plain)
     #[arg(long)]
     pub keep_background: bool,
-    /// Plain: pixels that share only a corner belong together
+    /// Connect pixels that share only a corner (plain)
     #[arg(long)]
     pub diagonal: bool,
-    /// CRS of the result, for example EPSG:3857; GeoJSON is always WGS 84
+    /// Reproject the result to this CRS, for example EPSG:3857; GeoJSON is always WGS 84
     #[arg(long, value_name = "CRS")]
     pub t_srs: Option<String>,
-    /// A layer for each class (GeoPackage)
+    /// Write a layer for each class (GeoPackage)
     #[arg(long)]
     pub layer_per_class: bool,
-    /// Drop smaller polygons (m²; pixels without a CRS); in land cover they go to their largest neighbour
+    /// Remove smaller polygons (m²; pixels without a CRS); in land cover, merge them into their largest neighbour
     #[arg(long, value_name = "M2")]
     pub min_area: Option<f64>,
     /// Fill holes up to this area (m²)
     #[arg(long, value_name = "M2")]
     pub max_hole: Option<f64>,
-    /// Remove what is thinner than twice this radius (m)
+    /// Set the opening radius (m): parts thinner than twice that are removed
     #[arg(long, value_name = "M")]
     pub opening: Option<f64>,
-    /// Fill cracks up to twice this radius (m)
+    /// Set the closing radius (m): gaps narrower than twice that are filled
     #[arg(long, value_name = "M")]
     pub closing: Option<f64>,
-    /// How far a border may move when it is simplified (m); 0 keeps every corner. Default: one pixel
+    /// Simplify borders with this tolerance (m); 0 keeps every corner [default: one pixel]
     #[arg(long, value_name = "M")]
     pub tolerance: Option<f64>,
-    /// Round the borders (default for water)
+    /// Smooth the borders (default for water)
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub smooth: Option<bool>,
-    /// Buildings: pixel outlines instead of squared ones
+    /// Keep pixel outlines instead of squared ones (buildings)
     #[arg(long)]
     pub plain_outlines: bool,
-    /// Buildings: keep the pixel outline where the squared one agrees less (intersection over union, 0 to 1)
+    /// Keep the pixel outline where the squared one overlaps it by less (IoU, 0 to 1; buildings)
     #[arg(long, value_name = "IOU")]
     pub least_iou: Option<f64>,
-    /// Roads: widest gap to bridge (m)
+    /// Bridge gaps up to this width (m; roads)
     #[arg(long, value_name = "M")]
     pub max_gap: Option<f64>,
-    /// Roads: drop networks of less total length (m)
+    /// Remove networks of less total length (m; roads)
     #[arg(long, value_name = "M")]
     pub min_length: Option<f64>,
-    /// Roads: cut dead ends shorter than this (m)
+    /// Remove dead ends shorter than this (m; roads)
     #[arg(long, value_name = "M")]
     pub min_spur: Option<f64>,
-    /// Roads: write the graph as GraphML too
+    /// Write the graph to this GraphML file (roads)
     #[arg(long, value_name = "GRAPH.graphml")]
     pub graph: Option<PathBuf>,
-    /// Water: polygons to leave out, such as permanent water
+    /// Subtract these polygons, such as permanent water (water)
     #[arg(long, value_name = "FILE[:LAYER]")]
     pub subtract: Option<PathBuf>,
-    /// Water: polygons by which to sum the water up, as a table
+    /// Sum up the water in each of these polygons, as a table (water)
     #[arg(long, value_name = "FILE[:LAYER]")]
     pub zones: Option<PathBuf>,
-    /// The zones' field that names them
+    /// Name zones by this field
     #[arg(long, value_name = "FIELD")]
     pub zone_field: Option<String>,
-    /// Where the zones' table goes. Default: OUT_zones.csv
+    /// Write the table of zones to this file [default: OUT_zones.csv]
     #[arg(long, value_name = "TABLE.csv")]
     pub zone_table: Option<PathBuf>,
 }
@@ -115,7 +115,7 @@ impl VectorizeArgs {
     }
 
     /// # Errors
-    /// An option that says nothing to the recipe, or is no such number.
+    /// An option that the recipe does not support, or a number out of range.
     pub fn options(&self) -> Result<ProductOptions> {
         let options = ProductOptions {
             classes: self.classes.clone(),

@@ -1,6 +1,6 @@
 //! Which bands the model sees as red, green and blue.
 
-use super::job_error::JobErrors;
+use super::errors::JobErrors;
 use super::spec::{BandForm, Spec};
 use super::words::{printable, quoted};
 use crate::scene::{BandInfo, ColourRole, Evidence, SceneInfo, Sensor, Spectrum, described, designation, sensor};

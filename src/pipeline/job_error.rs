@@ -1,11 +1,10 @@
-//! What is wrong with a job: one error with its span, and all of them together as one error.
+//! An error in a job, with the span of its source; several of them as one error.
 
 use std::fmt::Write as _;
 
 use super::source_span::SourceSpan;
-use super::spec::Spec;
 use super::words::printable;
-use crate::error::{Error, Result};
+use crate::error::Error;
 
 /// How many errors are shown at once.
 const FAULTS_SHOWN: usize = 8;
@@ -66,44 +65,4 @@ pub(super) fn report(errors: Vec<JobError>) -> Error {
     }
     let error = Error::input(message);
     if hints.is_empty() { error } else { error.with_hint(hints.join("\n      ")) }
-}
-
-/// Collects what is wrong with a job, so that a reader sees all of it at once.
-pub(super) struct JobErrors<'a> {
-    spec: &'a Spec,
-    found: Vec<JobError>,
-}
-
-impl<'a> JobErrors<'a> {
-    pub fn new(spec: &'a Spec) -> Self {
-        Self { spec, found: Vec::new() }
-    }
-
-    /// An error of what stands at the key path (or of the nearest thing above that was written).
-    pub fn add(&mut self, path: &str, message: impl Into<String>) -> &mut JobError {
-        let span = self.spec.span(path);
-        self.push(JobError::new(span, message))
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "the last of a list that is not empty")]
-    pub fn push(&mut self, error: JobError) -> &mut JobError {
-        self.found.push(error);
-        let last = self.found.len() - 1;
-        &mut self.found[last]
-    }
-
-    /// A hint for the error that was added last.
-    pub fn hint(&mut self, hint: impl Into<String>) {
-        if let Some(last) = self.found.last_mut() {
-            last.hint = Some(hint.into());
-        }
-    }
-
-    pub fn count(&self) -> usize {
-        self.found.len()
-    }
-
-    pub fn finish(self) -> Result<()> {
-        if self.found.is_empty() { Ok(()) } else { Err(report(self.found)) }
-    }
 }

@@ -1,4 +1,4 @@
-//! A job file, `--set` and flags to a [`Spec`]: read, overridden, checked for all that needs neither model nor scene.
+//! A job file, `--set` and flags to a [`Spec`]: read, overridden, decoded.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,11 +8,9 @@ use std::sync::Arc;
 use super::classes;
 use super::decode::decode;
 use super::forms;
-use super::job_error::{JobError, JobErrors};
+use super::job_error::JobError;
 use super::node::{Data, Node, parse_path};
-use super::paths;
-use super::plan::is_local;
-use super::settings::settings;
+use super::paths::{self, is_local};
 use super::source_span::{Source, SourceSpan};
 use super::spec::Spec;
 use super::words::{printable, quoted, without_credentials};
@@ -202,7 +200,8 @@ fn read_text(path: &Path, what: &str) -> Result<String> {
 /// Reads a job file, with `overrides` over it in their order.
 ///
 /// # Errors
-/// All that can be found wrong without looking at model and scene, with file, line and column or the flag.
+/// What is not YAML, unknown keys, values of a wrong type: with file, line and column, or the flag. What values mean is
+/// checked by [`resolve`](super::resolve::resolve).
 pub fn load(path: &Path, overrides: &[Override]) -> Result<Spec> {
     parse(path, read_text(path, "job file")?, overrides)
 }
@@ -235,9 +234,6 @@ fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
     let mut spec: Spec = decode(&root)?;
     spec.origin = Some(root);
     spec.flags = overrides.iter().map(Override::written).collect();
-    let mut errors = JobErrors::new(&spec);
-    settings(&spec, &mut errors);
-    errors.finish()?;
     Ok(spec)
 }
 

@@ -1,6 +1,6 @@
 //! What a job says of pixels without data, held against what its scenes' headers say. The rule itself: `scene/mask.rs`.
 
-use super::job_error::JobErrors;
+use super::errors::JobErrors;
 use super::spec::{NodataForm, Spec};
 use super::words::{nearest, quoted};
 use crate::scene::{MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, range};

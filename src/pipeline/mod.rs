@@ -1,19 +1,20 @@
-//! A job: what a YAML file or flags say (`spec`), how it is read with the span of every error (`load`), and what comes of
-//! it once model and scenes are known (`plan`).
+//! A job: what a YAML file or flags say (`spec`), how it is read (`load`), and what it comes to once model and scenes are
+//! known (`resolve`, `plan`).
 //!
 //! ```text
 //!  job.yaml ─┐
-//!  --set …   ├─► Node (data with places) ─► Spec (as written) ─► Settings ─► Plan (every rule settled)
-//!  --flags  ─┘        yaml, node              decode, spec        settings    plan, scene_rules, outputs
+//!  --set …   ├─► Node (data with spans) ─► Spec (as written) ─► resolve ─► Plan (every rule resolved)
+//!  --flags  ─┘       yaml, node              decode, spec       settings, requests, scene_rules, outputs
 //! ```
 //!
 //! Flags take the same way as files: each is a key of the job with a value, and its own span for errors.
-//! After [`plan::resolve`] nobody asks whether an option is set.
+//! In a [`Plan`] every option has its value.
 
 mod band_files;
 mod bands;
 mod classes;
 mod decode;
+mod errors;
 mod forms;
 mod job_error;
 mod key_reference;
@@ -26,6 +27,7 @@ mod paths;
 pub mod plan;
 mod products;
 mod requests;
+mod resolve;
 mod scene_names;
 mod scene_rules;
 pub mod schema;
@@ -42,9 +44,12 @@ pub use bands::label as band_label;
 pub use key_reference::key_reference;
 pub use load::{Override, from_flags, load};
 pub use plan::{
-    ClassPlan, DeviceChoice, Inputs, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,
-    ScenePlan, TemplateChoice, Tiling, inputs, model_choice, resolve, seen, with_other_errors,
+    ClassPlan, DeviceChoice, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,
+    ScenePlan, TemplateChoice, Tiling,
 };
+#[cfg(test)]
+pub use resolve::resolve_scenes;
+pub use resolve::{Lookup, View, resolve, views};
 pub use schema::json_schema;
 pub use spec::Spec;
 pub use words::{quoted, without_credentials};

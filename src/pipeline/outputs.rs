@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::job_error::JobErrors;
-use super::plan::{OutputPaths, RasterPlan, is_local};
+use super::errors::JobErrors;
+use super::paths::is_local;
+use super::plan::{OutputPaths, RasterPlan};
 use super::scene_names::{self, SceneNames};
 use super::spec::{CompressionForm, FormatForm, OutputForm, OverviewsForm, PolygonsForm, ScoreTypeForm, Spec};
 use super::words::quoted;
@@ -38,13 +39,13 @@ pub(super) fn outputs(
     if let Some(OutputForm::Wanted(false)) = form.labels {
         errors.add("outputs.labels", "the labels cannot be left out: everything else is made from them");
     }
-    let labels = name(form.labels.as_ref(), LABELS).unwrap_or(LABELS);
-    let scores = name(form.scores.as_ref(), SCORES);
-    let confidence = name(form.confidence.as_ref(), CONFIDENCE);
-    let margin = name(form.margin.as_ref(), MARGIN);
+    let labels = OutputForm::name(form.labels.as_ref(), LABELS).unwrap_or(LABELS);
+    let scores = OutputForm::name(form.scores.as_ref(), SCORES);
+    let confidence = OutputForm::name(form.confidence.as_ref(), CONFIDENCE);
+    let margin = OutputForm::name(form.margin.as_ref(), MARGIN);
     let product = products::names(spec);
-    let preview = name(form.preview.as_ref(), PREVIEW);
-    let report = name(form.report.as_ref(), REPORT);
+    let preview = OutputForm::name(form.preview.as_ref(), PREVIEW);
+    let report = OutputForm::name(form.report.as_ref(), REPORT);
     let check = |key: &str, name: Option<&str>, allowed: &[&str], errors: &mut JobErrors<'_>| {
         name.into_iter().for_each(|name| self::check(key, name, allowed, &names, errors));
     };
@@ -147,14 +148,6 @@ fn folder(spec: &Spec, errors: &mut JobErrors<'_>) -> PathBuf {
         }
         (None, Some(stem)) => Path::new("output").join(stem),
         (None, None) => PathBuf::new(),
-    }
-}
-
-pub(super) fn name<'a>(form: Option<&'a OutputForm>, default: &'a str) -> Option<&'a str> {
-    match form {
-        None | Some(OutputForm::Wanted(false)) => None,
-        Some(OutputForm::Wanted(true)) => Some(default),
-        Some(OutputForm::Name(name)) => Some(name),
     }
 }
 

@@ -134,6 +134,11 @@ pub(super) fn rasters_in(folder: &Path, most: usize) -> std::io::Result<Vec<Path
     Ok(found)
 }
 
+/// Whether a name is a path: GDAL's virtual files and URLs are not, nothing can be joined to them and only GDAL finds them.
+pub(super) fn is_local(name: &str) -> bool {
+    !name.starts_with("/vsi") && !name.contains("://")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,19 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::job_error::JobErrors;
-use super::outputs::name;
-use super::plan::{ClassPlan, is_local};
+use super::errors::JobErrors;
+use super::paths::is_local;
+use super::plan::{ClassPlan, Product};
 use super::spec::{OneOrMany, OutputForm, PolygonsForm, PolygonsKeys, RecipeForm, Spec};
 use crate::location::split_layer;
 use crate::scene::{ClassNames, ProductOptions, Recipe, is_background};
-
-/// What is made of the labels, but for the paths that differ from scene to scene.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Product {
-    pub recipe: Recipe,
-    pub options: ProductOptions,
-}
 
 /// Names of the files of a product, `{scene}` in them.
 pub(super) struct Names {
@@ -32,7 +25,7 @@ pub(super) fn names(spec: &Spec) -> Names {
     };
     let recipe = keys.map_or(Recipe::Plain, |keys| recipe(keys));
     let what = if recipe == Recipe::Plain { "polygons" } else { recipe.name() };
-    let graph = keys.and_then(|keys| name(keys.graph.as_ref(), "{scene}_roads.graphml"));
+    let graph = keys.and_then(|keys| OutputForm::name(keys.graph.as_ref(), "{scene}_roads.graphml"));
     let zones = keys.filter(|keys| keys.zones.is_some());
     Names {
         polygons: Some(file.unwrap_or_else(|| format!("{{scene}}_{what}.gpkg"))),

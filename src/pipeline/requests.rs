@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::band_files;
-use super::job_error::JobErrors;
+use super::errors::JobErrors;
 use super::masks;
 use super::paths;
 use super::spec::{AreaForm, AreaKeys, BandForm, OneOrMany, ResolutionForm, Spec};
@@ -18,7 +18,7 @@ const MAX_FILES: usize = 100_000;
 const DEGREES: &str = "EPSG:4326";
 
 /// What the scenes of a job are, and what is to be said of how they were found.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Requests {
     pub scenes: Vec<SceneRequest>,
     pub notes: Vec<String>,

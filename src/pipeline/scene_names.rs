@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path};
 
 use super::paths;
-use super::plan::is_local;
+use super::paths::is_local;
 use super::words::without_credentials;
 use crate::hash;
 use crate::location::{archive_stem, inside_file};

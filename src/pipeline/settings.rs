@@ -1,9 +1,10 @@
-//! The rules of a job that need neither model nor scene: classes, background, method, device, stretch.
+//! The rules of a job that need neither model nor scene: the model's name, classes, background, method, device, stretch.
 
 use std::collections::HashMap;
 
-use super::job_error::{JobError, JobErrors};
-use super::plan::{ClassPlan, DeviceChoice, Method, NoDevice, TemplateChoice};
+use super::errors::JobErrors;
+use super::job_error::JobError;
+use super::plan::{ClassPlan, DEFAULT_MODEL, DeviceChoice, Method, ModelChoice, NoDevice, TemplateChoice};
 use super::spec::{BlendForm, ClassForm, OneOrMany, Spec, TtaForm};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
@@ -18,8 +19,9 @@ const MAX_PROMPTS: usize = 8192;
 const MAX_PROMPT_CHARS: usize = 1000;
 const MAX_NAME_CHARS: usize = 200;
 
-/// The part of a plan that is settled by the job alone.
+/// The part of a plan that is resolved from the job alone.
 pub(super) struct Settings {
+    pub model: ModelChoice,
     pub classes: Vec<ClassPlan>,
     pub background: Option<usize>,
     pub method: Method,
@@ -32,6 +34,7 @@ pub(super) struct Settings {
 
 pub(super) fn settings(spec: &Spec, errors: &mut JobErrors<'_>) -> Settings {
     let mut notes = Vec::new();
+    let model = model(spec, errors);
     let classes = all_classes(spec, errors, &mut notes);
     let background = background(spec, &classes, errors);
     let method = method(spec, errors);
@@ -44,7 +47,31 @@ pub(super) fn settings(spec: &Spec, errors: &mut JobErrors<'_>) -> Settings {
     };
     let device = device(spec, errors);
     let stretch = stretch(spec, errors);
-    Settings { classes, background, method, device, stretch, blend, notes }
+    Settings { model, classes, background, method, device, stretch, blend, notes }
+}
+
+/// Whether the job gives the model a name, the default included; an empty one is an error of its own.
+pub(super) fn is_model_named(spec: &Spec) -> bool {
+    spec.model.as_deref().is_none_or(|name| !name.trim().is_empty())
+}
+
+pub(super) fn model(spec: &Spec, errors: &mut JobErrors<'_>) -> ModelChoice {
+    let name = spec.model.as_deref().map_or(DEFAULT_MODEL, str::trim);
+    if name.is_empty() {
+        errors.add("model", "the model's name is empty").hint =
+            Some("Name one: `model: FOLDER` of an imported bundle, or a model's name; left out, it is `mini`.".into());
+        return ModelChoice::Named(String::new());
+    }
+    let folder = spec.input_path("model", name);
+    let choice = ModelChoice::of(name, folder.clone());
+    if matches!(choice, ModelChoice::Bundle(_)) {
+        return choice;
+    }
+    if name.starts_with(['.', '/']) || name.ends_with('/') {
+        errors.add("model", format!("there is no folder {}", folder.display())).hint =
+            Some("Give the folder of a bundle that `segearth model import` or `model fetch` wrote.".into());
+    }
+    choice
 }
 
 fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>) -> Vec<ClassPlan> {

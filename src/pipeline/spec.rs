@@ -438,6 +438,17 @@ pub enum OutputForm {
     Name(String),
 }
 
+impl OutputForm {
+    /// The name of an output: `default` where the job only says that it is wanted; `None` where it is not.
+    pub(super) fn name<'a>(form: Option<&'a Self>, default: &'a str) -> Option<&'a str> {
+        match form {
+            None | Some(Self::Wanted(false)) => None,
+            Some(Self::Wanted(true)) => Some(default),
+            Some(Self::Name(name)) => Some(name),
+        }
+    }
+}
+
 /// A text or a list of them.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]

@@ -1,6 +1,6 @@
 //! How a job's stretch is read: by name, in short text with numbers, or with keys.
 
-use super::job_error::JobErrors;
+use super::errors::JobErrors;
 use super::node::{Data, Node};
 use super::source_span::SourceSpan;
 use super::spec::{Spec, StretchForm, StretchKeys, StretchName};

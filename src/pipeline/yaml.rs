@@ -1,12 +1,13 @@
-//! YAML text to [`Node`]s: serde_yaml says what the data is, a second look at the parser's events says where it stands.
+//! YAML text to [`Node`]s, in one pass over the parser's events, each of which has its place. Plain scalars get their types from
+//! serde_yaml.
 //!
-//! The events come first and carry the limits, so that text from a stranger (nesting, alias bombs) is refused before
-//! anything is built from it.
+//! The pass carries the limits: text from a stranger (nesting, alias bombs) is refused before anything large is built from it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Parser, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use serde_yaml::Value;
 
 use super::job_error::JobError;
@@ -20,6 +21,8 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 const MAX_VALUES: usize = 100_000;
 /// Deepest nesting of lists and maps.
 const MAX_DEPTH: usize = 32;
+/// The tags that YAML itself defines: `!!str`, `!!int` and so on.
+const YAML_TAGS: &str = "tag:yaml.org,2002:";
 
 /// Reads one YAML document.
 pub(super) fn read(source: &Arc<Source>) -> Result<Node, JobError> {
@@ -27,18 +30,7 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Node, JobError> {
         let message = format!("{} bytes of YAML are too many: at most {MAX_BYTES} are read", source.text.len());
         return Err(JobError::new(SourceSpan::whole(source), message));
     }
-    let outline = Outliner::new(source).outline().map_err(quotes_needed)?;
-    let value: Value = serde_yaml::from_str(&source.text).map_err(|error| {
-        let span = match error.location() {
-            Some(at) => {
-                SourceSpan { source: source.clone(), line: at.line(), col: at.column().saturating_sub(1), len: 1 }
-            }
-            None => SourceSpan::whole(source),
-        };
-        quotes_needed(JobError::new(span, format!("not valid YAML: {error}")))
-    })?;
-    let span = SourceSpan::whole(source);
-    join(value, outline.as_ref(), &span)
+    Reader::new(source).document().map_err(quotes_needed)
 }
 
 /// Says what is to be done where the line of an error begins a value with what YAML reads otherwise.
@@ -64,83 +56,28 @@ fn quotes_needed(error: JobError) -> JobError {
     error.with_hint(hint)
 }
 
-/// Where a value and what lies inside it were written.
-struct Outline {
-    span: SourceSpan,
-    inside: Inside,
-}
-
-enum Inside {
-    Nothing,
-    Items(Vec<Outline>),
-    Entries(Vec<(SourceSpan, Outline)>),
-}
-
-/// Puts places to data. What has no place of its own (the inside of an alias) takes that of what is around it.
-fn join(value: Value, outline: Option<&Outline>, around: &SourceSpan) -> Result<Node, JobError> {
-    let span = outline.map_or(around, |outline| &outline.span).clone();
-    let data = match value {
-        Value::Null => Data::Null,
-        Value::Bool(value) => Data::Bool(value),
-        Value::Number(value) => Data::Number(value),
-        Value::String(value) => Data::Text(value),
-        Value::Sequence(values) => {
-            let items = match outline.map(|outline| &outline.inside) {
-                Some(Inside::Items(items)) => items.as_slice(),
-                _ => &[],
-            };
-            let nodes = values.into_iter().enumerate().map(|(index, value)| join(value, items.get(index), &span));
-            Data::List(nodes.collect::<Result<_, _>>()?)
-        }
-        Value::Mapping(mapping) => {
-            let places = match outline.map(|outline| &outline.inside) {
-                Some(Inside::Entries(entries)) => entries.as_slice(),
-                _ => &[],
-            };
-            let mut entries = Vec::with_capacity(mapping.len());
-            for (index, (key, value)) in mapping.into_iter().enumerate() {
-                let (key_span, value_outline) = match places.get(index) {
-                    Some((key_span, outline)) => (key_span.clone(), Some(outline)),
-                    None => (span.clone(), None),
-                };
-                let Value::String(key) = key else {
-                    return Err(JobError::new(key_span, "a key must be text").with_hint("Put the key into quotes."));
-                };
-                let value = join(value, value_outline, &key_span)?;
-                entries.push(Entry { key, key_span, value });
-            }
-            Data::Map(entries)
-        }
-        Value::Tagged(tagged) => {
-            let message = format!("the tag {} has no meaning in a job", quoted(&tagged.tag.to_string()));
-            return Err(JobError::new(span, message).with_hint("Leave it out, or put the text into quotes."));
-        }
-    };
-    Ok(Node { span, data })
-}
-
-/// Walks the parser's events: places of values, limits, and the errors that serde_yaml would report without a span.
-struct Outliner<'a> {
+/// Builds nodes from the parser's events.
+struct Reader<'a> {
     source: &'a Arc<Source>,
     parser: Parser<'a, saphyr_parser::StrInput<'a>>,
-    /// Values below each anchor, itself included, aliases expanded.
-    anchors: HashMap<usize, usize>,
+    /// What each anchor stands for, with the number of values in it, aliases expanded.
+    anchors: HashMap<usize, (Node, usize)>,
     /// Values so far, aliases expanded.
     values: usize,
 }
 
-impl<'a> Outliner<'a> {
+impl<'a> Reader<'a> {
     fn new(source: &'a Arc<Source>) -> Self {
         Self { source, parser: Parser::new_from_str(&source.text), anchors: HashMap::new(), values: 0 }
     }
 
-    /// The outline of the single document; `None` where the text is empty.
-    fn outline(mut self) -> Result<Option<Outline>, JobError> {
+    /// The single document; null where the text is empty.
+    fn document(mut self) -> Result<Node, JobError> {
         let mut root = None;
         loop {
             let (event, marker) = self.next()?;
             match event {
-                Event::StreamEnd => return Ok(root),
+                Event::StreamEnd => break,
                 Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
                 event if root.is_none() => root = Some(self.node(event, marker, 0)?),
                 _ => {
@@ -151,6 +88,7 @@ impl<'a> Outliner<'a> {
                 }
             }
         }
+        Ok(root.unwrap_or_else(|| Node { span: SourceSpan::whole(self.source), data: Data::Null }))
     }
 
     fn next(&mut self) -> Result<(Event<'a>, Span), JobError> {
@@ -180,23 +118,24 @@ impl<'a> Outliner<'a> {
         Ok(())
     }
 
-    fn node(&mut self, event: Event<'a>, marker: Span, depth: usize) -> Result<Outline, JobError> {
+    fn node(&mut self, event: Event<'a>, marker: Span, depth: usize) -> Result<Node, JobError> {
         let span = self.span(marker);
         if depth > MAX_DEPTH {
             return Err(JobError::new(span, format!("nested too deeply: at most {MAX_DEPTH} levels are read")));
         }
         let before = self.values;
         self.count(1, &span)?;
-        let (inside, anchor) = match event {
+        let (data, anchor) = match event {
             Event::Alias(anchor) => {
                 // An anchor that is still open contains this alias.
-                let Some(&values) = self.anchors.get(&anchor) else {
+                let Some((node, values)) = self.anchors.get(&anchor).cloned() else {
                     return Err(JobError::new(span, "this alias stands inside what it refers to"));
                 };
                 self.count(values, &span)?;
-                (Inside::Nothing, 0)
+                return Ok(moved(node, &span));
             }
-            Event::SequenceStart(anchor, _) => {
+            Event::SequenceStart(anchor, tag) => {
+                check_tag(tag.as_ref(), &["seq"], &span)?;
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
@@ -204,28 +143,36 @@ impl<'a> Outliner<'a> {
                         (event, marker) => items.push(self.node(event, marker, depth + 1)?),
                     }
                 }
-                (Inside::Items(items), anchor)
+                (Data::List(items), anchor)
             }
-            Event::MappingStart(anchor, _) => (Inside::Entries(self.entries(depth)?), anchor),
-            Event::Scalar(_, _, anchor, _) => (Inside::Nothing, anchor),
+            Event::MappingStart(anchor, tag) => {
+                check_tag(tag.as_ref(), &["map"], &span)?;
+                (Data::Map(self.entries(depth)?), anchor)
+            }
+            Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.as_ref(), &span)?, anchor),
             _ => return Err(JobError::new(span, "not valid YAML: the text ends in the middle of a value")),
         };
+        let node = Node { span, data };
         if anchor > 0 {
-            self.anchors.insert(anchor, self.values - before);
+            self.anchors.insert(anchor, (node.clone(), self.values - before));
         }
-        Ok(Outline { span, inside })
+        Ok(node)
     }
 
-    fn entries(&mut self, depth: usize) -> Result<Vec<(SourceSpan, Outline)>, JobError> {
-        let mut entries: Vec<(SourceSpan, Outline)> = Vec::new();
+    fn entries(&mut self, depth: usize) -> Result<Vec<Entry>, JobError> {
+        let mut entries: Vec<Entry> = Vec::new();
         let mut lines: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, marker) = self.next()?;
             let key_span = self.span(marker);
+            let no_text = || JobError::new(key_span.clone(), "a key must be text");
             let key = match event {
                 Event::MappingEnd => return Ok(entries),
-                Event::Scalar(key, _, _, _) => key.into_owned(),
-                _ => return Err(JobError::new(key_span, "a key must be text")),
+                Event::Scalar(text, style, _, tag) => match scalar(&text, style, tag.as_ref(), &key_span)? {
+                    Data::Text(key) => key,
+                    _ => return Err(no_text().with_hint("Put the key into quotes.")),
+                },
+                _ => return Err(no_text()),
             };
             self.count(1, &key_span)?;
             if let Some(first) = lines.insert(key.clone(), key_span.line) {
@@ -234,7 +181,49 @@ impl<'a> Outliner<'a> {
             }
             let (event, marker) = self.next()?;
             let value = self.node(event, marker, depth + 1)?;
-            entries.push((key_span, value));
+            entries.push(Entry { key, key_span, value });
         }
     }
+}
+
+/// The value of a scalar: text in quotes or a block is text, whatever it looks like.
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, span: &SourceSpan) -> Result<Data, JobError> {
+    check_tag(tag, &["str", "int", "float", "bool", "null"], span)?;
+    if style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.suffix == "str") || text.contains('\n') {
+        return Ok(Data::Text(text.to_owned()));
+    }
+    match serde_yaml::from_str(text) {
+        Ok(Value::Null) => Ok(Data::Null),
+        Ok(Value::Bool(value)) => Ok(Data::Bool(value)),
+        Ok(Value::Number(value)) => Ok(Data::Number(value)),
+        Ok(_) => Ok(Data::Text(text.to_owned())),
+        Err(error) => Err(JobError::new(span.clone(), format!("not valid YAML: {error}"))),
+    }
+}
+
+/// Refuses tags but YAML's own for this kind of value.
+fn check_tag(tag: Option<&Cow<'_, Tag>>, allowed: &[&str], span: &SourceSpan) -> Result<(), JobError> {
+    let Some(tag) = tag.filter(|tag| tag.handle != YAML_TAGS || !allowed.contains(&tag.suffix.as_str())) else {
+        return Ok(());
+    };
+    let shown = match tag.handle.as_str() {
+        YAML_TAGS => format!("!!{}", tag.suffix),
+        _ => tag.to_string(),
+    };
+    let message = format!("the tag {} has no meaning in a job", quoted(&shown));
+    Err(JobError::new(span.clone(), message).with_hint("Leave it out, or put the text into quotes."))
+}
+
+/// The node with the place of the alias that stands for it.
+fn moved(mut node: Node, span: &SourceSpan) -> Node {
+    node.span = span.clone();
+    node.data = match node.data {
+        Data::List(items) => Data::List(items.into_iter().map(|item| moved(item, span)).collect()),
+        Data::Map(entries) => {
+            let entry = |entry: Entry| Entry { key_span: span.clone(), value: moved(entry.value, span), ..entry };
+            Data::Map(entries.into_iter().map(entry).collect())
+        }
+        data => data,
+    };
+    node
 }

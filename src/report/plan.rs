@@ -161,7 +161,7 @@ fn stretch(stretch: &StretchPlan) -> String {
 mod tests {
     use super::*;
     use crate::geom::Size;
-    use crate::pipeline::{ModelFacts, Override, from_flags, resolve};
+    use crate::pipeline::{ModelFacts, Override, from_flags, resolve_scenes};
     use crate::scene::{Access, BandInfo, ColourRole, SceneInfo};
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
             georeference: None,
             access: Access::default(),
         };
-        let mut plan = resolve(&from_flags(&flags).unwrap(), &facts, vec![info]).unwrap();
+        let mut plan = resolve_scenes(&from_flags(&flags).unwrap(), &facts, vec![info]).unwrap();
         insta::assert_snapshot!(render(&plan, Paint::new(false)), @r"
         model       openai/ViT-B-16
         device      auto

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use segearth_checkpoint::{Activation, KnownActivation, read_clip};
 use serde::{Deserialize, Serialize};
 
+use super::lookup::Lookup;
 use super::process;
 use super::stop::Stop;
 use crate::cli::TrainUpsamplerArgs;
 use crate::error::{Context, Error, Kind, Result};
-use crate::model::bundle::{Bundle, Trust};
+use crate::model::bundle::Bundle;
 use crate::model::import::{self, Import};
 use crate::model::registry::Model;
 use crate::model::weights;
 use crate::network::export::{self, Precision};
 use crate::network::{Attention, ImageTower, Tensors};
-use crate::pipeline::{self, ModelChoice};
-use crate::raster;
+use crate::pipeline;
 use crate::report::{Reporter, duration};
 use crate::scene::SceneInfo;
 use crate::train::pyramid::Pyramid;
@@ -35,12 +35,12 @@ const USUAL_PATCHES: usize = 12;
 
 pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let spec = pipeline::from_flags(&args.overrides())?;
-    let inputs = pipeline::inputs(&spec, &raster::is_result)?;
-    let bundle = bundle(&inputs.model, if trust { Trust::User } else { Trust::Hashes })?;
     import::check_free(&args.output, args.overwrite)?;
-    let found = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
+    let mut lookup = Lookup::new(trust);
+    let (scenes, notes) = pipeline::views(&spec, &mut lookup)?;
+    let bundle = bundle(lookup.into_model()?)?;
+    let found: Vec<SceneInfo> = scenes.iter().map(|(info, ..)| info.clone()).collect();
     let plan = plan(args, &bundle, &found, reporter)?;
-    let (scenes, notes) = pipeline::seen(&spec, found)?;
     notes.iter().for_each(|note| reporter.note(note));
 
     let folder = beside(&args.output)?;
@@ -153,14 +153,10 @@ fn trained(
     Ok(tensors)
 }
 
-fn bundle(choice: &ModelChoice, trust: Trust) -> Result<Bundle> {
-    let (name, model) = match choice {
-        ModelChoice::Named(name) => (name.clone(), Model::named(name, trust)?),
-        ModelChoice::Bundle(folder) => (folder.display().to_string(), Model::in_folder(folder, trust)?),
-    };
+fn bundle(model: Model) -> Result<Bundle> {
     match model {
         Model::Bundle(bundle) => Ok(*bundle),
-        Model::Fake(_) => Err(Error::input(format!("`{name}` is no model that could be trained for"))
+        Model::Fake(_) => Err(Error::input("the fake models have no features to upsample")
             .with_hint("Give the folder of a bundle, or leave --model out to take the built-in model.")),
     }
 }

@@ -81,8 +81,8 @@ pub fn run(
         .map(|(number, status)| format!("worker {number} of {count}: {status}"))
         .collect();
     if !numbers.is_empty() {
-        return Err(Error::input(format!("a part of the job was not computed\n  {}", numbers.join("\n  ")))
-            .with_hint("Its own message stands above. The same command goes on with what is missing."));
+        return Err(Error::input(format!("some workers failed\n  {}", numbers.join("\n  ")))
+            .with_hint("The message of the worker is above. The same command computes what is missing."));
     }
     let workers = job::Workers { count, started, finished_before };
     job::merge(&prepared, Options::default(), Some(&workers), metrics, reporter)?;

@@ -405,7 +405,7 @@ fn an_output_in_the_way_of_another_file() {
 fn devices_and_models_by_name() {
     let work = with_scene();
     assert_snapshot!(work.refused(&segment("scene.tif", "-c a;b --device cuda")), @r"
-    error: device cuda:0 was asked for, and the fake models know the CPU only
+    error: device cuda:0 is not available: the fake models run on the CPU only
 
     hint: Use --device cpu or auto, or name a model with weights.
     ");

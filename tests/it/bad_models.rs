@@ -354,18 +354,18 @@ fn a_card_with_senseless_numbers() {
     hint: Import the model again, or write model.yaml as an import does.
     "#);
     assert_snapshot!(refused("vocabulary: 600", "vocabulary: 601"), @r"
-    note: device: auto took cpu.
+    note: using cpu (auto).
     error: cannot use the model in small
       cause: the tokenizer has 600 tokens, and the text tower's embedding table has 601 rows
 
     hint: Give the tokenizer that was published with these weights.
     ");
     assert_snapshot!(refused("embed_dim: 32", "embed_dim: 33"), @r"
-    note: device: auto took cpu.
+    note: using cpu (auto).
     error: cannot use the model in small
-      cause: the text tower gives features 32 wide, model.yaml says sizes.embed_dim is 33
+      cause: the text tower gives features of width 32, sizes.embed_dim in model.yaml is 33
 
-    hint: Import the model again, or set that key right.
+    hint: Import the model again, or correct that key.
     ");
 }
 
@@ -376,7 +376,7 @@ fn a_trusted_bundle_with_foreign_content() {
     let refused = || job.refused("--trust");
     let said = job.with("image_encoder.pt", job.file("text_encoder.pt"), refused);
     assert_snapshot!(without_causes(&said), @r"
-    note: device: auto took cpu.
+    note: using cpu (auto).
     error: the model failed at columns 0 to 40, rows 0 to 30
 
     hint: An image encoder takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W).
@@ -384,7 +384,7 @@ fn a_trusted_bundle_with_foreign_content() {
     assert!(said.contains("cause: the model cannot be run on images of shape [1, 3, 32, 48]"), "{said}");
     let said = job.with("text_encoder.pt", job.file("image_encoder.pt"), refused);
     assert_snapshot!(without_causes(&said), @r"
-    note: device: auto took cpu.
+    note: using cpu (auto).
     error: cannot encode the prompts with the model in small
 
     hint: A text encoder takes token ids (N, columns) and gives features (N, D).
@@ -392,7 +392,7 @@ fn a_trusted_bundle_with_foreign_content() {
     let whole = job.file("image_encoder.pt");
     let said = job.with("image_encoder.pt", &whole[..whole.len() / 2], refused);
     assert_snapshot!(without_causes(&said), @r"
-    note: device: auto took cpu.
+    note: using cpu (auto).
     error: small/image_encoder.pt is not a TorchScript archive that libtorch can load
 
     hint: The file is damaged or of another kind: import the model again.
@@ -416,20 +416,20 @@ fn cuda_is_had_or_refused_and_auto_says_what_it_took() {
     let job = Job::new();
     let ran = job.work.ok(Job::words("--device auto").split_whitespace());
     if cuda_devices() > 0 {
-        assert!(ran.stderr.contains("note: device: auto took cuda:0."), "{}", ran.stderr);
+        assert!(ran.stderr.contains("note: using cuda:0 (auto)."), "{}", ran.stderr);
         skipped("a CUDA device is present");
         return;
     }
-    assert_snapshot!(ran.stderr, @r"note: device: auto took cpu.");
+    assert_snapshot!(ran.stderr, @r"note: using cpu (auto).");
     assert!(ran.stdout.contains("windows/s on cpu"), "{}", ran.stdout);
     fs::remove_dir_all(job.work.path("out")).expect("outputs");
     assert_snapshot!(job.refused("--device cuda"), @r"
-    error: device cuda:0 was asked for, and no CUDA device can be used here
+    error: device cuda:0 is not available: no CUDA device can be used here
 
     hint: Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).
     ");
     assert_snapshot!(job.refused("--device cuda:3"), @r"
-    error: device cuda:3 was asked for, and no CUDA device can be used here
+    error: device cuda:3 is not available: no CUDA device can be used here
 
     hint: Use --device cpu or auto; a GPU needs its driver and libtorch's CUDA half (`make setup CUDA=1`).
     ");

@@ -409,7 +409,7 @@ fn prompts_that_the_model_cannot_take_whole_are_said() {
     let said = &ran.stderr;
     let cut = |class: &str| format!(" of class `{class}` has 122 tokens, and the model reads 77: the rest is cut off.");
     assert!(said.contains(&cut("road")) && said.contains(&cut("street").replace("122", "123")), "{said}");
-    let same = "which have the same tokens: where they are best, the first of them wins";
+    let same = "which have the same tokens: where both have the best score, the first one is taken";
     assert!(said.contains("Classes `road` and `street` cannot be told apart by their prompts"), "{said}");
     assert!(
         said.contains("Classes `woods` and `trees` cannot be told apart by their prompts `forest` and `FOREST`"),

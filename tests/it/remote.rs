@@ -123,7 +123,7 @@ fn a_signature_that_expires_keeps_the_rows_and_a_new_one_goes_on() {
 
     let ran = segment(&work, &address("secret2"), "there.tif");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("goes on from an earlier run"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("resumes an earlier run"), "{}", ran.stderr);
     assert!(labels(&work, "there.tif") == expected);
     let ran = segment(&work, &address("secret3"), "there.tif");
     assert!(ran.code == 0 && ran.stderr.contains("is finished, by an earlier run"), "{}", ran.stderr);

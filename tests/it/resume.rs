@@ -92,7 +92,7 @@ fn sigterm_keeps_the_rows_in_hand_and_says_how_to_go_on() {
     assert_eq!(ended.status.code(), Some(143), "{said}");
     assert!(said.contains("rows are finished and kept in") && said.contains("error: stopped by SIGTERM"), "{said}");
     let ran = work.ok(["run", "job.yaml"]);
-    assert!(ran.stderr.contains("goes on from an earlier run"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("resumes an earlier run"), "{}", ran.stderr);
     same(&work, &want, "after SIGTERM");
 }
 
@@ -167,7 +167,7 @@ fn a_disk_that_fills_up_costs_nothing_that_is_finished() {
     assert!(said.contains("cannot write finished rows") && said.contains("Free space"), "{said}");
     assert!(said.contains("rows are finished and kept in"), "{said}");
     let ran = work.ok(["run", "job.yaml"]);
-    assert!(ran.stderr.contains("goes on from an earlier run"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("resumes an earlier run"), "{}", ran.stderr);
     same(&work, &want, "after space was made");
 }
 

@@ -222,7 +222,7 @@ fn a_merge_says_which_shards_are_missing_and_a_single_run_may_do_them() {
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("divided among 3 shards, this process is one of 4"), "{}", ran.stderr);
     let ran = work.ok(["run", "job.yaml"]);
-    assert!(ran.stderr.contains("goes on from an earlier run"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("resumes an earlier run"), "{}", ran.stderr);
     let found = outputs(&work);
     work.ok(["run", "job.yaml", "--overwrite"]);
     assert!(outputs(&work) == found);

@@ -130,11 +130,12 @@ fn faults_of_flags() {
     ];
     let mut text = String::new();
     for (what, classes) in cases {
-        let error = from_flags(&[Override::classes("--classes", classes)]).unwrap_err();
+        let spec = from_flags(&[Override::classes("--classes", classes)]);
+        let error = spec.and_then(|spec| resolve_scenes(&spec, &FACTS, vec![rgb("a.tif")])).unwrap_err();
         let _ = write!(text, "=== {what}\n{}\n\n", shown(&error));
     }
     let bands = [Override::classes("--classes", "a; b"), Override::list("--bands", "bands", "1, zwei,-3")];
-    let bands = resolve(&from_flags(&bands).unwrap(), &FACTS, vec![rgb("a.tif")]);
+    let bands = resolve_scenes(&from_flags(&bands).unwrap(), &FACTS, vec![rgb("a.tif")]);
     let _ = write!(text, "=== bands\n{}\n\n", shown(&bands.unwrap_err()));
     let empty = from_flags(&[Override::classes("--classes", "a; b")]).unwrap();
     let _ = write!(text, "=== neither model nor scene\n{}\n\n", shown(&inputs(&empty).unwrap_err()));

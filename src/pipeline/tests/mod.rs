@@ -9,8 +9,11 @@ mod shipped;
 
 use std::path::{Path, PathBuf};
 
+use super::errors::JobErrors;
 use super::load::{Override, parse};
-use super::plan::{ModelFacts, Plan, resolve};
+use super::plan::{ModelFacts, Plan};
+use super::requests::{Requests, requests};
+use super::resolve::resolve_scenes;
 use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Size};
 use crate::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo};
@@ -51,12 +54,15 @@ pub(super) fn rgb(path: &str) -> SceneInfo {
 /// Resolves a job text as if it stood in `job.yaml`.
 pub(super) fn plan(job: &str, sets: &[&str], scenes: Vec<SceneInfo>) -> Result<Plan> {
     let overrides: Vec<Override> = sets.iter().map(|set| Override::set(set)).collect();
-    resolve(&parse(Path::new("job.yaml"), job.to_owned(), &overrides)?, &FACTS, scenes)
+    resolve_scenes(&parse(Path::new("job.yaml"), job.to_owned(), &overrides)?, &FACTS, scenes)
 }
 
 /// What a job asks for, where no file is a result.
-pub(super) fn inputs(spec: &crate::pipeline::Spec) -> Result<crate::pipeline::Inputs> {
-    crate::pipeline::inputs(spec, &|_| false)
+pub(super) fn inputs(spec: &crate::pipeline::Spec) -> Result<Requests> {
+    let mut errors = JobErrors::new(spec);
+    let requests = requests(spec, &|_| false, &mut errors);
+    errors.finish()?;
+    Ok(requests)
 }
 
 pub(super) fn shown(error: &Error) -> String {

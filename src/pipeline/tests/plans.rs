@@ -262,9 +262,10 @@ fn paths_in_a_job_start_from_its_folder_and_those_in_flags_from_here() {
     let job = folder.path().join("job.yaml");
     std::fs::write(&job, "model: models/mine\nscene: a.tif\nclasses: [a, b]\n").unwrap();
 
-    let found = inputs(&crate::pipeline::load(&job, &[]).unwrap()).unwrap();
-    assert_eq!(found.model, ModelChoice::Bundle(bundle));
-    assert_eq!(found.scenes, [SceneRequest::file(folder.path().join("a.tif"))]);
+    let spec = crate::pipeline::load(&job, &[]).unwrap();
+    let plan = resolve_scenes(&spec, &FACTS, vec![rgb("a.tif")]).unwrap();
+    assert_eq!(plan.model, ModelChoice::Bundle(bundle));
+    assert_eq!(inputs(&spec).unwrap().scenes, [SceneRequest::file(folder.path().join("a.tif"))]);
 
     let spec = crate::pipeline::load(&job, &[Override::texts("--input", "scene", &["a.tif".into()])]).unwrap();
     insta::assert_snapshot!(shown(&inputs(&spec).unwrap_err()), @r"
@@ -314,7 +315,7 @@ fn flags_and_a_file_that_say_the_same_make_the_same_plan() {
         Override::text("--output", "outputs.labels", "out/l.tif"),
         Override::text("--polygons", "outputs.polygons", "p.fgb"),
     ];
-    let by_flags = resolve(&from_flags(&flags).unwrap(), &FACTS, vec![rgb("a.tif")]).unwrap();
+    let by_flags = resolve_scenes(&from_flags(&flags).unwrap(), &FACTS, vec![rgb("a.tif")]).unwrap();
     assert_eq!(by_flags, one(file));
 }
 

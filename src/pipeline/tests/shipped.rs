@@ -9,7 +9,7 @@ fn folder() -> PathBuf {
 
 fn shipped(name: &str) -> Plan {
     let spec = crate::pipeline::load(&folder().join(name), &[Override::set("scene=a.tif")]);
-    let plan = spec.and_then(|spec| resolve(&spec, &FACTS, vec![rgb("a.tif")]));
+    let plan = spec.and_then(|spec| resolve_scenes(&spec, &FACTS, vec![rgb("a.tif")]));
     plan.unwrap_or_else(|error| panic!("{name}: {}", shown(&error)))
 }
 

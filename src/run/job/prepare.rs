@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::super::lookup::Lookup;
 use super::super::partition::Share;
 use super::super::prepared::{Options, PreparedJob};
 use super::super::results::{self, Results};
@@ -10,12 +11,10 @@ use super::super::{engine, process};
 use super::device;
 use crate::error::{Context, Error, Result};
 use crate::journal::{Fingerprint, Journal};
-use crate::model::bundle::{Bundle, Trust};
-use crate::model::registry::Model;
 use crate::outputs::{self, Existing};
-use crate::pipeline::{self, ModelChoice, ModelFacts, Plan, Spec};
+use crate::pipeline::{self, Plan, Spec};
 use crate::report::Reporter;
-use crate::{raster, vector};
+use crate::{atomic, raster, vector};
 
 /// What a job is prepared for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,18 +37,9 @@ pub fn prepare(
     existing: Existing,
     reporter: &Reporter,
 ) -> Result<PreparedJob> {
-    let with_others = |error| pipeline::with_other_errors(spec, error, &raster::is_result, raster::find);
-    pipeline::model_choice(spec).map_or(Ok(()), |choice| model_exists(&choice)).map_err(with_others)?;
-    let inputs = pipeline::inputs(spec, &raster::is_result)?;
-    let trust = if trust { Trust::User } else { Trust::Hashes };
-    let model = match &inputs.model {
-        ModelChoice::Named(name) => Model::named(name, trust),
-        ModelChoice::Bundle(folder) => Model::in_folder(folder, trust),
-    };
-    let model = model.map_err(with_others)?;
-    let scenes = inputs.scenes.iter().map(raster::find).collect::<Result<Vec<_>>>()?.concat();
-    let facts = ModelFacts { window: model.window(), patch: model.patch() };
-    let plan = pipeline::resolve(spec, &facts, scenes)?;
+    let mut lookup = Lookup::new(trust);
+    let plan = pipeline::resolve(spec, &mut lookup)?;
+    let model = lookup.into_model()?;
     raster::can_write(plan.rasters.layout)?;
     check_memory(&plan)?;
     for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {
@@ -57,18 +47,10 @@ pub fn prepare(
     }
     validate_products(&plan)?;
     let device = device::resolve(plan.device, &model, reporter)?;
-    inputs.notes.iter().chain(&plan.notes).for_each(|note| reporter.note(note));
+    plan.notes.iter().for_each(|note| reporter.note(note));
     let job = PreparedJob::new(plan, model, device, spec.written());
     check_outputs(&job, existing)?;
     Ok(job)
-}
-
-/// Reports a missing model before anything of it is read.
-fn model_exists(choice: &ModelChoice) -> Result<()> {
-    match choice {
-        ModelChoice::Named(name) => Model::find(name).map(drop),
-        ModelChoice::Bundle(folder) => Bundle::find(folder),
-    }
 }
 
 /// Refuses what not even the narrowest columns of a scene could hold.
@@ -94,9 +76,9 @@ fn check_memory(plan: &Plan) -> Result<()> {
 
 /// Checks that `path` can be written. Where its folder does not exist, a run makes it; a check tries the nearest folder above.
 fn check_folder(path: &Path, purpose: Purpose) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = atomic::parent(path);
     if folder.is_dir() {
-        return raster::check_writable(path);
+        return atomic::check_writable(path);
     }
     if let Some(file) = folder.ancestors().find(|above| above.is_file()) {
         return Err(Error::input(format!("cannot write {}: {} is a file", path.display(), file.display()))
@@ -106,11 +88,11 @@ fn check_folder(path: &Path, purpose: Purpose) -> Result<()> {
         std::fs::create_dir_all(folder)
             .input(|| format!("cannot make the output folder {}", folder.display()))
             .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
-        return raster::check_writable(path);
+        return atomic::check_writable(path);
     }
     match folder.ancestors().skip(1).find(|above| above.exists()) {
-        Some(above) => raster::check_writable(&above.join("segearth.probe")),
-        None => raster::check_writable(Path::new("segearth.probe")),
+        Some(above) => atomic::check_writable(&above.join("segearth.probe")),
+        None => atomic::check_writable(Path::new("segearth.probe")),
     }
 }
 

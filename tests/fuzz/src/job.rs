@@ -1,8 +1,9 @@
+use std::cell::Cell;
 use std::path::Path;
 
 use segearth::error::Result;
 use segearth::geom::{GeoTransform, Size};
-use segearth::pipeline::{self, ModelFacts, Override};
+use segearth::pipeline::{self, Lookup, ModelChoice, ModelFacts, Override};
 use segearth::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo, SceneRequest};
 
 use super::{Folder, parts, refused};
@@ -30,13 +31,36 @@ pub fn job(data: &[u8]) {
 fn plan(path: &Path, sets: &[Override]) -> Result<()> {
     let spec = pipeline::load(path, sets)?;
     spec.written();
-    let inputs = pipeline::inputs(&spec, &|_| false)?;
-    let scene = |(index, request): (usize, &SceneRequest)| scene(&request.files[0], 1 + index % 5);
-    let scenes: Vec<SceneInfo> = inputs.scenes.iter().enumerate().map(scene).collect();
-    pipeline::seen(&spec, scenes.clone())?;
-    let plan = pipeline::resolve(&spec, &FACTS, scenes)?;
+    let mut lookup = MadeUp { scenes: Cell::new(0) };
+    let views = pipeline::views(&spec, &mut lookup);
+    let plan = pipeline::resolve(&spec, &mut lookup)?;
+    views?;
     assert!(!plan.classes.is_empty() && plan.queries() >= plan.classes.len());
     Ok(())
+}
+
+/// Every model exists, and so does every scene.
+struct MadeUp {
+    scenes: Cell<usize>,
+}
+
+impl Lookup for MadeUp {
+    fn is_result(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn find_model(&self, _: &ModelChoice) -> Result<()> {
+        Ok(())
+    }
+
+    fn open_model(&mut self, _: &ModelChoice) -> Result<ModelFacts> {
+        Ok(FACTS)
+    }
+
+    fn scenes(&self, request: &SceneRequest) -> Result<Vec<SceneInfo>> {
+        let index = self.scenes.replace(self.scenes.get() + 1);
+        Ok(vec![scene(&request.files[0], 1 + index % 5)])
+    }
 }
 
 /// Scenes of one to five bands.

@@ -1,0 +1,208 @@
+//! A [`Spec`] to a [`Plan`]: settings, requests, what they name looked up once, and the rules between all of them.
+
+use std::path::Path;
+
+use super::bands::{self, BandNotes};
+use super::errors::JobErrors;
+use super::plan::{ModelChoice, ModelFacts, Plan, ScenePlan, Tiling};
+use super::requests::{self, Requests};
+use super::settings::{self, Settings, settings};
+use super::spec::{GridForm, OneOrMany, Spec};
+use super::{masks, outputs, products, scene_rules, stretch};
+use crate::error::{Error, Result};
+use crate::geom::{Blend, MAX_WINDOW};
+use crate::scene::{SceneInfo, SceneRequest, StretchPlan};
+
+/// Finds what a job names outside of itself.
+pub trait Lookup {
+    /// Whether a raster is a result of an earlier job: where a pattern or a folder stands for scenes, such files are left
+    /// out.
+    fn is_result(&self, file: &Path) -> bool;
+
+    /// Looks whether the model exists, without reading it.
+    fn find_model(&self, choice: &ModelChoice) -> Result<()>;
+
+    /// Opens the model.
+    fn open_model(&mut self, choice: &ModelChoice) -> Result<ModelFacts>;
+
+    /// Finds the scenes of a request.
+    fn scenes(&self, request: &SceneRequest) -> Result<Vec<SceneInfo>>;
+}
+
+/// Resolves a job.
+///
+/// # Errors
+/// All errors of the job as one error of the user's input, each with its span; a missing model together with them. Or a
+/// scene that cannot be read.
+pub fn resolve(spec: &Spec, lookup: &mut dyn Lookup) -> Result<Plan> {
+    let mut errors = JobErrors::new(spec);
+    let mut settings = settings(spec, &mut errors);
+    let Requests { scenes: requests, mut notes } =
+        requests::requests(spec, &|file| lookup.is_result(file), &mut errors);
+    let model = match (settings::is_model_named(spec), errors.count()) {
+        (false, _) => Ok(ANY_MODEL),
+        (true, 0) => lookup.find_model(&settings.model).and_then(|()| lookup.open_model(&settings.model)),
+        (true, _) => lookup.find_model(&settings.model).map(|()| ANY_MODEL),
+    };
+    let facts = match model {
+        Ok(facts) => facts,
+        Err(error) => return Err(with_model_error(spec, error, settings, &requests, lookup, errors)),
+    };
+    errors.check()?;
+    let scenes = requests.iter().map(|request| lookup.scenes(request)).collect::<Result<Vec<_>>>()?.concat();
+    notes.append(&mut settings.notes);
+    settings.notes = notes;
+    let plan = plan(spec, settings, &facts, scenes, &mut errors);
+    errors.finish()?;
+    Ok(plan)
+}
+
+/// As [`resolve`], for scenes that are known already.
+#[cfg(test)]
+pub fn resolve_scenes(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -> Result<Plan> {
+    let mut errors = JobErrors::new(spec);
+    let settings = settings(spec, &mut errors);
+    let plan = plan(spec, settings, model, scenes, &mut errors);
+    errors.finish()?;
+    Ok(plan)
+}
+
+/// Where nothing is known of the model, every window and stride that some model has is allowed.
+const ANY_MODEL: ModelFacts = ModelFacts { window: MAX_WINDOW, patch: 1 };
+
+/// The error of a model that cannot be used: alone, or together with all other errors of the job.
+fn with_model_error(
+    spec: &Spec,
+    error: Error,
+    settings: Settings,
+    requests: &[SceneRequest],
+    lookup: &dyn Lookup,
+    mut errors: JobErrors<'_>,
+) -> Error {
+    let flat = |error: &Error| std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ");
+    // A file that does not exist has its error already.
+    let all_exist = errors.count() == 0;
+    errors.add("model", flat(&error)).hint = error.hint().map(str::to_owned);
+    let mut scenes = Vec::new();
+    for request in requests {
+        match lookup.scenes(request) {
+            Ok(found) => scenes.extend(found),
+            Err(error) if all_exist => errors.add("scene", flat(&error)).hint = error.hint().map(str::to_owned),
+            Err(_) => {}
+        }
+    }
+    plan(spec, settings, &ANY_MODEL, scenes, &mut errors);
+    match errors.count() {
+        1 => error,
+        _ => errors.finish().err().unwrap_or(error),
+    }
+}
+
+/// The plan; it is one only if no error was found.
+fn plan(
+    spec: &Spec,
+    settings: Settings,
+    model: &ModelFacts,
+    scenes: Vec<SceneInfo>,
+    errors: &mut JobErrors<'_>,
+) -> Plan {
+    let Settings { model: choice, classes, background, method, device, stretch, blend, mut notes } = settings;
+    let tiling = tiling(spec, model, blend, errors);
+    let outputs = outputs::outputs(spec, &scenes, &mut notes, errors);
+    let rasters = outputs::rasters(spec, errors);
+    let product = products::product(spec, &classes, background, errors);
+    let mut plans = Vec::with_capacity(scenes.len());
+    // Patterns and item collections make more scenes than the job names.
+    let named = matches!(&spec.scene, Some(OneOrMany::Many(names)) if names.len() == scenes.len());
+    let on_native_grid = spec.grid == Some(GridForm::Scene);
+    if spec.grid.is_some() && spec.resolution.is_none() {
+        notes.push("`grid` has no effect without `resolution`: the model sees the scene's own pixels.".to_owned());
+    }
+    let mask = masks::request(spec, errors);
+    let mut band_notes = BandNotes::default();
+    for (index, (mut info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
+        info.access.mask = mask;
+        let key = if named { format!("scene[{index}]") } else { "scene".to_owned() };
+        let bands = bands::bands(spec, &key, &info, errors, &mut band_notes);
+        let stretch = stretch.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
+        masks::refuse(&info, bands, errors);
+        notes.append(&mut info.access.notes);
+        notes.extend(scene_rules::notes(&info, bands, &stretch));
+        notes.extend(masks::notes(&info, bands));
+        plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
+    }
+    notes.extend(band_notes.into_notes());
+    let joined = plans.iter().filter_map(|plan| Some((plan.name(), plan.joined_bands()?)));
+    notes.extend(joined.map(|(name, text)| format!("{name}: scale and offset of its bands differ: {text}.")));
+    let mut views: Vec<_> = plans.iter_mut().map(|plan| (&plan.info, plan.bands, &mut plan.stretch)).collect();
+    notes.extend(scene_rules::compare_values(&mut views));
+    if let ModelChoice::Named(name) = &choice
+        && ModelChoice::is_name(name)
+        && spec.input_path("model", name).is_dir()
+    {
+        notes.push(format!("`{name}` is the model of that name; `./{name}` would be the folder."));
+    }
+    Plan { model: choice, device, scenes: plans, classes, background, method, tiling, rasters, product, notes }
+}
+
+/// A scene that is only to be looked at, the bands taken as red, green and blue, and its stretch.
+pub type View = (SceneInfo, [usize; 3], StretchPlan);
+
+/// How the scenes of a job are seen that has no classes; and notes on them. The model is opened first.
+///
+/// # Errors
+/// As [`resolve`]'s, for model, scenes, bands and stretch.
+pub fn views(spec: &Spec, lookup: &mut dyn Lookup) -> Result<(Vec<View>, Vec<String>)> {
+    let mut errors = JobErrors::new(spec);
+    let model = settings::model(spec, &mut errors);
+    let Requests { scenes: requests, mut notes } =
+        requests::requests(spec, &|file| lookup.is_result(file), &mut errors);
+    let given = stretch::stretch(spec, &mut errors);
+    let mask = masks::request(spec, &mut errors);
+    errors.check()?;
+    lookup.open_model(&model)?;
+    let scenes = requests.iter().map(|request| lookup.scenes(request)).collect::<Result<Vec<_>>>()?.concat();
+    let mut views = Vec::with_capacity(scenes.len());
+    let mut band_notes = BandNotes::default();
+    for mut info in scenes {
+        info.access.mask = mask;
+        let bands = bands::bands(spec, "scene", &info, &mut errors, &mut band_notes);
+        notes.append(&mut info.access.notes);
+        let stretch = given.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
+        views.push((info, bands, stretch));
+    }
+    errors.finish()?;
+    notes.extend(band_notes.into_notes());
+    let mut compared: Vec<_> = views.iter_mut().map(|(info, bands, stretch)| (&*info, *bands, stretch)).collect();
+    notes.extend(scene_rules::compare_values(&mut compared));
+    Ok((views, notes))
+}
+
+const MAX_BATCH: usize = 4096;
+
+fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, errors: &mut JobErrors<'_>) -> Tiling {
+    let form = &spec.tiling;
+    let window = form.window.unwrap_or(model.window);
+    if form.window.is_some() && (window == 0 || model.patch == 0 || !window.is_multiple_of(model.patch)) {
+        let message =
+            format!("the window is {window} pixels; it must be a multiple of the model's patch, {}", model.patch);
+        errors.add("tiling.window", message).hint =
+            Some(format!("The model was made for windows of {} pixels: leave the key out to take that.", model.window));
+    }
+    if window > MAX_WINDOW {
+        let message = format!("the window is {window} pixels; at most {MAX_WINDOW} are possible");
+        errors.add("tiling.window", message).hint =
+            Some("A larger window does not show more to the model: it is cut into patches just the same.".into());
+    }
+    let stride = form.stride.unwrap_or(window.div_ceil(2));
+    if stride == 0 || stride > window {
+        errors
+            .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))
+            .hint = Some("Half the window is usual: windows then overlap by half.".into());
+    }
+    if let Some(batch) = form.batch.filter(|batch| !(1..=MAX_BATCH).contains(batch)) {
+        errors.add("tiling.batch", format!("the batch is {batch} windows; it must be from 1 to {MAX_BATCH}")).hint =
+            Some("Leave the key out to let the device choose.".into());
+    }
+    Tiling { window, stride, blend, batch: form.batch }
+}
