@@ -43,11 +43,11 @@ impl Pieces {
 
 /// Of a file.
 pub fn of_file(path: &Path) -> Result<String> {
-    let mut file = File::open(path).input(|| format!("{} cannot be opened", path.display()))?;
+    let mut file = File::open(path).input(|| format!("cannot open {}", path.display()))?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0u8; 1 << 20];
     loop {
-        match file.read(&mut buffer).input(|| format!("{} cannot be read", path.display()))? {
+        match file.read(&mut buffer).input(|| format!("cannot read {}", path.display()))? {
             0 => break,
             count => hash.update(&buffer[..count]),
         }

@@ -86,11 +86,11 @@ pub(super) fn refuse(info: &SceneInfo, bands: [usize; 3], errors: &mut JobErrors
         }
         MaskSource::Band(number) if number > info.bands.len() => {
             let count = info.bands.len();
-            errors.add("mask", format!("{name} has no band {number}: bands are counted from 1 to {count}"));
+            errors.add("mask", format!("{name} has no band {number}: bands are numbered from 1 to {count}"));
         }
         MaskSource::Nodata if request.nodata.is_none() && info.mask_rule(bands) == MaskRule::Unmarked => {
-            errors.add("mask", format!("the bands that are seen of {name} have no nodata value")).hint =
-                Some("Give it: `nodata: 0`; or leave `mask` out.".into());
+            errors.add("mask", format!("the selected bands of {name} have no nodata value")).hint =
+                Some("Set it, as in `nodata: 0`, or leave `mask` out.".into());
         }
         _ => {}
     }

@@ -117,40 +117,39 @@ pub fn blocks(size: Size) -> impl Iterator<Item = Window> {
 
 fn mapping(onto: &SceneInfo, other: &SceneInfo) -> Result<Mapping> {
     let names = || (onto.path.display(), other.path.display());
-    let (here, there) = match (&onto.georeference, &other.georeference) {
-        (None, None) if onto.size == other.size => return Ok(Mapping::Same),
-        (None, None) => {
-            let (first, second) = names();
-            return Err(Error::input(format!(
-                "{first} has {} pixels and {second} {}, and neither has a georeference by which to lay one on the other",
-                onto.size, other.size
-            ))
-            .with_hint(other.placing_hint("Compare images of one size, or georeference both.")));
-        }
-        (Some(here), Some(there)) => (here, there),
-        (here, _) => {
-            let (first, second) = names();
-            let bare = if here.is_some() { other } else { onto };
-            let (with, without) = if here.is_some() { (first, second) } else { (second, first) };
-            return Err(Error::input(format!(
-                "{with} has a georeference and {without} has none, so they cannot be laid on each other"
-            ))
-            .with_hint(
-                bare.placing_hint(
+    let (here, there) =
+        match (&onto.georeference, &other.georeference) {
+            (None, None) if onto.size == other.size => return Ok(Mapping::Same),
+            (None, None) => {
+                let (first, second) = names();
+                return Err(Error::input(format!(
+                    "{first} has {} pixels and {second} {}, and neither has a georeference: they cannot be aligned",
+                    onto.size, other.size
+                ))
+                .with_hint(other.placing_hint("Compare rasters of one size, or georeference both.")));
+            }
+            (Some(here), Some(there)) => (here, there),
+            (here, _) => {
+                let (first, second) = names();
+                let bare = if here.is_some() { other } else { onto };
+                let (with, without) = if here.is_some() { (first, second) } else { (second, first) };
+                return Err(Error::input(format!(
+                    "{with} has a georeference and {without} has none: they cannot be aligned"
+                ))
+                .with_hint(bare.placing_hint(
                     "Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …",
-                ),
-            ));
-        }
-    };
+                )));
+            }
+        };
     let crs = transform_between(here, there).input(|| {
         let (first, second) = names();
-        format!("{second} cannot be laid on {first}")
+        format!("{second} cannot be aligned with {first}")
     })?;
     if crs.is_none() && onto.size == other.size && same_grid(here.transform, there.transform, onto.size) {
         return Ok(Mapping::Same);
     }
     let to_pixels = inverse(there.transform)
-        .ok_or_else(|| Error::input(format!("{} has a geotransform without area", other.path.display())))?;
+        .ok_or_else(|| Error::input(format!("{} has a geotransform that cannot be inverted", other.path.display())))?;
     Ok(Mapping::Warped { from: here.transform, crs, to_pixels })
 }
 
@@ -160,21 +159,20 @@ pub(super) fn transform_between(from: &Georeference, to: &Georeference) -> Resul
         (None, None) => return Ok(None),
         (Some(from), Some(to)) => (crs(from)?, crs(to)?),
         _ => {
-            return Err(Error::input("one of them has a coordinate reference system and the other has none")
-                .with_hint("Name the missing one in the file, for example with gdal_edit.py -a_srs EPSG:…"));
+            return Err(Error::input("one of them has a CRS and the other has none")
+                .with_hint("Assign the missing CRS, for example with gdal_edit.py -a_srs EPSG:…"));
         }
     };
     if from == to {
         return Ok(None);
     }
     let transform = messages::attempt(|| CoordTransform::new(&from, &to));
-    transform.map(Some).input(|| "there is no way from one's coordinate reference system to the other's".into())
+    transform.map(Some).input(|| "no transformation between the two CRSs is known".into())
 }
 
 /// A CRS whose coordinates are x then y, as geotransforms have them.
 pub(super) fn crs(wkt: &str) -> Result<SpatialRef> {
-    let mut crs = messages::attempt(|| SpatialRef::from_wkt(wkt))
-        .input(|| "its coordinate reference system cannot be understood".into())?;
+    let mut crs = messages::attempt(|| SpatialRef::from_wkt(wkt)).input(|| "its CRS is not understood".into())?;
     crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
     Ok(crs)
 }

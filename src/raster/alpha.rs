@@ -49,8 +49,7 @@ pub(super) fn settle(tiles: &mut [SceneInfo]) -> Result<()> {
     }
     if let Some(first) = tiles.first_mut() {
         first.access.notes.push(format!(
-            "band {number} of {name} is tagged as alpha and holds {} different values, as a picture does (infrared, \
-             perhaps): it is not taken for a mask. `mask: alpha` takes it.",
+            "band {number} of {name} is tagged as alpha and holds {} different values, like an image band (infrared, perhaps): it is not used as a mask. `mask: alpha` uses it.",
             values.len()
         ));
     }
@@ -93,7 +92,9 @@ fn counted(tile: &SceneInfo, number: usize, size: Size) -> Result<Vec<u32>> {
         Ok(bits)
     };
     input.read(read).input(|| format!("cannot read band {number} of {}", tile.path.display())).map_err(|error| {
-        error.with_hint("It is looked at because it is tagged as alpha: `mask: alpha` or `mask: none` takes it unseen.")
+        error.with_hint(
+            "It is read because it is tagged as alpha; with `mask: alpha` or `mask: none` it is not checked.",
+        )
     })
 }
 

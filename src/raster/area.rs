@@ -33,7 +33,7 @@ pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> 
     super::init();
     let shown = info.path.display();
     let Some(place) = &info.georeference else {
-        return Err(Error::input(format!("{shown} has no georeference: an area of interest cannot be found in it"))
+        return Err(Error::input(format!("{shown} has no georeference: an area of interest cannot be located in it"))
             .with_hint(info.placing_hint("Leave `aoi` out, or georeference the scene.")));
     };
     let area = match request {
@@ -41,17 +41,17 @@ pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> 
         AreaRequest::Bounds { bounds, crs } => from_bounds(*bounds, crs)?,
     };
     let name = area.name.clone();
-    let polygons = onto(area, place).input(|| format!("{name} cannot be brought onto {shown}"))?;
+    let polygons = onto(area, place).input(|| format!("cannot transform {name} to the CRS of {shown}"))?;
     let polygons =
         polygons.into_iter().map(|polygon| on_pixels(polygon, place)).collect::<Option<Vec<_>>>().ok_or_else(|| {
-            Error::input(format!("{name} cannot be brought onto {shown}: its coordinates have no place there"))
+            Error::input(format!("cannot use {name} for {shown}: its coordinates are too far from the scene"))
         })?;
     // Longitudes count from -180 or from 0; a scene over the antimeridian goes beyond 180.
     let polygons = if place.geographic { with_full_turns(&polygons, place) } else { polygons };
     let region = Region::new(polygons, info.size);
     if region.is_empty() {
-        return Err(Error::input(format!("{name} does not touch {shown}"))
-            .with_hint(format!("Check its reference system; the scene reaches {}.", reach(info, place))));
+        return Err(Error::input(format!("{name} does not overlap {shown}"))
+            .with_hint(format!("Check its CRS; the scene extends {}.", reach(info, place))));
     }
     Ok(region)
 }
@@ -67,7 +67,7 @@ fn from_file(path: &Path, layer: Option<&str>) -> Result<Area> {
     layer.features.iter().for_each(|feature| collect(&feature.geometry, &mut polygons));
     if polygons.is_empty() {
         return Err(
-            Error::input(format!("{shown} holds no polygons")).with_hint("Draw the area of interest as polygons.")
+            Error::input(format!("{shown} has no polygons")).with_hint("Draw the area of interest as polygons.")
         );
     }
     Ok(Area { polygons, crs: layer.crs, name: format!("the area of interest {shown}") })
@@ -87,10 +87,8 @@ fn collect(geometry: &Geometry, polygons: &mut Vec<Polygon>) {
 }
 
 fn from_bounds([left, bottom, right, top]: [f64; 4], crs: &str) -> Result<Area> {
-    let unknown = || {
-        Error::input(format!("{crs:?} is no reference system that is known"))
-            .with_hint("Name it by its code, such as EPSG:25832.")
-    };
+    let unknown =
+        || Error::input(format!("{crs:?} is not a known CRS")).with_hint("Give its code, such as EPSG:25832.");
     if !is_crs_text(crs) {
         return Err(unknown());
     }
@@ -99,9 +97,14 @@ fn from_bounds([left, bottom, right, top]: [f64; 4], crs: &str) -> Result<Area> 
     crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
     let degrees = crs.is_geographic();
     if !(left < right && bottom < top) || (degrees && (bottom < -90.0 || top > 90.0)) {
-        let message = format!("the area of interest reaches from {left}, {bottom} to {right}, {top}");
+        let rule = if degrees {
+            "west must be less than east, and south less than north, both within ±90"
+        } else {
+            "left must be less than right, and bottom less than top"
+        };
+        let message = format!("the area of interest has the bounds [{left}, {bottom}, {right}, {top}]: {rule}");
         return Err(Error::input(message).with_hint(if degrees {
-            "Write [west, south, east, north] in degrees, or name the reference system of other numbers: `crs: EPSG:…`."
+            "Write [west, south, east, north] in degrees, or name the CRS of other coordinates: `crs: EPSG:…`."
         } else {
             "Write [left, bottom, right, top]."
         }));
@@ -120,7 +123,7 @@ fn onto(area: Area, place: &Georeference) -> Result<Vec<Polygon>> {
         let ring = in_pieces(&ring, longest);
         let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = ring.iter().map(|point| (point[0], point[1])).unzip();
         messages::attempt(|| transform.transform_coords(&mut xs, &mut ys, &mut []))
-            .input(|| "some of its points have no place in the scene's reference system".into())?;
+            .input(|| "some of its points cannot be transformed to the CRS of the scene".into())?;
         Ok(xs.into_iter().zip(ys).map(|(x, y)| [x, y]).collect())
     };
     area.polygons.into_iter().map(|polygon| polygon.into_iter().map(ring).collect()).collect()
@@ -274,17 +277,17 @@ mod tests {
             format!("{error} {} {}", error.causes().join(" "), error.hint().unwrap_or_default())
         };
         let far = said(bounds([7.0, 50.0, 8.0, 51.0], "EPSG:4326"));
-        assert!(far.contains("does not touch") && far.contains("EPSG:32632"), "{far}");
+        assert!(far.contains("does not overlap") && far.contains("EPSG:32632"), "{far}");
         assert!(said(bounds([8.0, 50.0, 7.0, 51.0], "EPSG:4326")).contains("west, south"));
         assert!(said(bounds([500_000.0, 5e6, 5.1e5, 5.1e6], "EPSG:4326")).contains("crs: EPSG"));
         assert!(said(bounds([0.0, 0.0, 1.0, 1.0], "EPSG:0")).contains("EPSG:0"));
         let end = f64::MAX / 4.0;
-        assert!(said(bounds([-end, -end, end, end], "EPSG:32632")).contains("have no place there"));
+        assert!(said(bounds([-end, -end, end, end], "EPSG:32632")).contains("are too far from the scene"));
         // GDAL would read a file that holds one, and ask a server for it.
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), info.georeference.as_ref().unwrap().crs_wkt.as_ref().unwrap()).unwrap();
         for crs in [file.path().to_str().unwrap(), "https://127.0.0.1:9/crs.wkt", "/vsimem/crs.wkt"] {
-            assert!(said(bounds([0.0, 0.0, 1.0, 1.0], crs)).contains("no reference system that is known"), "{crs}");
+            assert!(said(bounds([0.0, 0.0, 1.0, 1.0], crs)).contains("is not a known CRS"), "{crs}");
         }
         assert!(
             said(bounds([8.0, 50.0, 7.0, 51.0], "http://www.opengis.net/def/crs/EPSG/0/4326")).contains("west, south")

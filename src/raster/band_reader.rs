@@ -154,13 +154,12 @@ impl BandReader {
         let path = self.path.display();
         let hint = match &failure {
             Failure::Read(cause) if matches!(cause.status, Some(401 | 403)) => {
-                "The server refuses: get a new signature for the address, or other credentials, and run the same command again; \
-                 finished rows are kept."
+                "The server denies access: sign the address again or set other credentials, then rerun the command; finished rows are kept."
             }
             _ if self.input.is_remote() => {
-                "The server or the network failed: run the same command again later; finished rows are kept."
+                "The server or the network failed: rerun the command later; finished rows are kept."
             }
-            _ => "The file is damaged or incomplete there, or its storage failed; copy it anew and try again.",
+            _ => "The file is damaged or incomplete there, or its storage failed: copy it again and rerun the command.",
         };
         Error::input(match band {
             Some(number) => format!("cannot read band {number} of {path} at {window}"),
@@ -261,18 +260,18 @@ fn check_bands(info: &SceneInfo, bands: [usize; 3]) -> Result<()> {
             let has = if count == 1 { "1 band".to_owned() } else { format!("{count} bands") };
             let hint = match (count, info.bands.first().map(|band| band.role)) {
                 (1, Some(crate::scene::ColourRole::Palette)) => {
-                    "Its one band is an index into a palette: turn it into colours first (gdal_translate -expand rgb)."
+                    "Its only band is an index into a palette: expand it to RGB first (gdal_translate -expand rgb)."
                         .to_owned()
                 }
-                (1, _) => "Ask for bands 1,1,1 to take the one band as grey.".to_owned(),
+                (1, _) => "Use bands 1,1,1 to read the only band as grey.".to_owned(),
                 _ => format!("Choose red, green and blue from bands 1 to {count}."),
             };
-            return Err(Error::input(format!("{shown} has {has}, and bands {red}, {green} and {blue} were asked for"))
+            return Err(Error::input(format!("{shown} has {has}; bands {red}, {green} and {blue} were requested"))
                 .with_hint(hint));
         };
         if band.pixel_type.starts_with('C') {
             return Err(Error::input(format!("band {number} of {shown} holds complex numbers ({})", band.pixel_type))
-                .with_hint("Turn it into real numbers first, for example amplitudes."));
+                .with_hint("Convert it to real numbers first, for example to amplitudes."));
         }
     }
     Ok(())

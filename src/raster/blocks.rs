@@ -40,7 +40,7 @@ impl<T: GdalType + Copy> BlockRows<T> {
         let count = rows.len() / row;
         if self.failed || !rows.len().is_multiple_of(row) || first_row != next || next + count > self.scene.height {
             return Err(Error::internal(format!(
-                "{} values from row {first_row} were handed to a file of {} × {} bands that waits for row {next}",
+                "got {} values from row {first_row} for a file of {} × {} bands whose next row is {next}",
                 rows.len(),
                 self.scene,
                 self.bands

@@ -71,10 +71,10 @@ impl BurntVector {
         let shown = path.display();
         let Some(here) = &onto.georeference else {
             return Err(Error::input(format!(
-                "{} has no georeference, so the polygons of {shown} cannot be laid on it",
+                "{} has no georeference, so the polygons of {shown} cannot be rasterised onto it",
                 onto.path.display()
             ))
-            .with_hint(onto.placing_hint("Give labels that lie on the map.")));
+            .with_hint(onto.placing_hint("Give georeferenced labels.")));
         };
         let field = source.field.as_deref().unwrap_or(CLASS_FIELD);
         let polygons = PolygonSource {
@@ -89,7 +89,7 @@ impl BurntVector {
         })?;
         let there = georeference_of(layer.crs);
         let transform = align::transform_between(&there, here)
-            .input(|| format!("the polygons of {shown} cannot be laid on {}", onto.path.display()))?;
+            .input(|| format!("cannot transform the polygons of {shown} to the CRS of {}", onto.path.display()))?;
         let mut shapes = Vec::new();
         for PolygonFeature { geometry, value: number } in layer.features {
             let geometry = messages::attempt(|| {
@@ -97,7 +97,7 @@ impl BurntVector {
                 // Without a CRS of its own, the rasteriser takes the coordinates as they are.
                 Geometry::from_wkb(&moved.wkb()?)
             })
-            .input(|| format!("a polygon of {shown} cannot be transformed to the CRS of {}", onto.path.display()))?;
+            .input(|| format!("cannot transform a polygon of {shown} to the CRS of {}", onto.path.display()))?;
             shapes.push(Shape { envelope: geometry.envelope(), geometry, number });
         }
         Ok(Self { shapes, grid: here.transform, outside })
@@ -131,7 +131,7 @@ impl BurntVector {
             rasterize(&mut canvas, &[1], &geometries, &numbers, None)?;
             canvas.rasterband(1)?.read_as::<i32>((0, 0), size, size, None)
         });
-        Ok(canvas.internal(|| format!("polygons could not be burnt into {window}"))?.data().to_vec())
+        Ok(canvas.internal(|| format!("cannot rasterise polygons into {window}"))?.data().to_vec())
     }
 }
 
@@ -142,7 +142,7 @@ fn code_of(feature: &Feature<'_>, field: usize) -> Result<FieldCode> {
         Some(FieldValue::Integer64Value(value)) => Ok(FieldCode::Value(value)),
         Some(FieldValue::RealValue(value)) if value.fract() == 0.0 => Ok(FieldCode::Value(value as i64)),
         Some(FieldValue::StringValue(text)) => Ok(FieldCode::Text(text)),
-        Some(_) => Err(Error::input("its class field holds neither a whole number nor a text")),
+        Some(_) => Err(Error::input("its class field is neither an integer nor a text")),
         None => Err(Error::input("its class field is empty")),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn read(dataset: &Dataset, band: &RasterBand<'_>, path: &Path) -> Leg
         ("the tags in the file", tags),
         ("its category names", names((0..).zip(categories.iter().map(String::as_str)))),
         ("its attribute table", names(table.iter().map(|row| (row.value, row.name.as_str())))),
-        ("the style beside it", names(style.iter().map(|entry| (entry.value, entry.name.as_str())))),
+        ("the QGIS style beside it", names(style.iter().map(|entry| (entry.value, entry.name.as_str())))),
     ];
     let colours = [colour_table(band), colours(&table), colours(&style)];
     let colours = colours.into_iter().find(|colours| !colours.is_empty()).unwrap_or_default();
@@ -68,7 +68,7 @@ fn contradictions(places: &[NameSource], path: &Path) -> Vec<String> {
             count => format!(", and {count} more values"),
         };
         Some(format!(
-            "{}: the value {value} is {:?} by {taken} and {other:?} by {place}{more}; the first is taken.",
+            "{}: value {value} is named {:?} in {taken} and {other:?} in {place}{more}; the first is used.",
             path.display(),
             names.get(value).unwrap_or_default(),
         ))
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(raster.notes().len(), 1, "{:?}", raster.notes());
         let note = &raster.notes()[0];
         assert!(
-            note.ends_with("the value 10 is \"wood\" by the tags in the file and \"trees\" by its attribute table; the first is taken."),
+            note.ends_with("value 10 is named \"wood\" in the tags in the file and \"trees\" in its attribute table; the first is used."),
             "{note}"
         );
     }

@@ -48,24 +48,24 @@ impl CodedRaster {
             (3, false) | (4, true) => Coding::Colours,
             _ => {
                 return Err(Error::input(format!(
-                    "{} has {count} bands, and a label image has 1, or 3 of red, green and blue",
+                    "{} has {count} bands; a label raster has 1, or 3 of red, green and blue",
                     path.display()
                 ))
-                .with_hint("Take a single band out of it first, for example with gdal_translate -b 1."));
+                .with_hint("Extract one band first, for example with gdal_translate -b 1."));
             }
         };
         if coding == Coding::Colours
             && let Some(band) = info.bands.iter().find(|band| band.pixel_type != "Byte")
         {
             return Err(Error::input(format!(
-                "{} has colours of the type {}, and label colours have 8 bits (Byte)",
+                "{} has colours of type {}; label colours must be of type Byte",
                 path.display(),
                 band.pixel_type
             )));
         }
         if info.bands[0].pixel_type.starts_with('C') {
             return Err(Error::input(format!(
-                "{} has pixels of the type {}, and labels are whole numbers",
+                "{} has pixels of type {}; labels must be integers",
                 path.display(),
                 info.bands[0].pixel_type
             )));
@@ -193,12 +193,10 @@ impl CodedRaster {
             } else {
                 let (col, row) = (window.col + index % window.width, window.row + index / window.width);
                 return Err(Error::input(format!(
-                    "{} has the value {value} at column {col}, row {row}, and labels are whole numbers",
+                    "{} has the value {value} at column {col}, row {row}; labels must be integers",
                     self.info.path.display()
                 ))
-                .with_hint(
-                    "This is not a label image, or it was resampled with something else than nearest neighbour.",
-                ));
+                .with_hint("This is not a label raster, or it was resampled other than by nearest neighbour."));
             };
             let coded = match self.coding {
                 Coding::Colours if value != ABSENT => self.colour(value).map_or(ABSENT, rgb),
@@ -244,7 +242,7 @@ impl CodedRaster {
     }
 }
 
-const CUT_SHORT: &str = "The file may be cut short; fetch it again.";
+const CUT_SHORT: &str = "The file may be truncated: copy or download it again.";
 
 fn rgb(colour: [u8; 3]) -> i64 {
     let [red, green, blue] = colour.map(i64::from);

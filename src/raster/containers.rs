@@ -22,7 +22,11 @@ pub(super) fn inspect_scene(path: &Path) -> Result<SceneInfo> {
             let mut info = inspect_file(&path.join(only))?;
             let stem = path.file_name().and_then(|name| archive_stem(name.to_str()?));
             info.access.name = info.access.name.or_else(|| stem.map(str::to_owned));
-            info.access.notes.push(format!("{} holds one raster, {}: that is the scene.", typed(path), only.display()));
+            info.access.notes.push(format!(
+                "{} contains one raster, {}, which is used as the scene.",
+                typed(path),
+                only.display()
+            ));
             Ok(info)
         }
         several => Err(choices(
@@ -45,7 +49,7 @@ fn inspect_file(path: &Path) -> Result<SceneInfo> {
             let others = inside.iter().skip(1).take(3).map(|(name, _)| typed_inside(path, name)).collect::<Vec<_>>();
             let more = if inside.len() > 4 { ", …" } else { "" };
             info.access.notes.push(format!(
-                "{} holds {} rasters, of which the first is the scene; the others are {}{more}.",
+                "{} contains {} rasters; the first is used as the scene, the others are {}{more}.",
                 path.display(),
                 inside.len(),
                 others.join(", ")
@@ -57,7 +61,7 @@ fn inspect_file(path: &Path) -> Result<SceneInfo> {
         [(only, _)] => {
             let mut info = inspect(only)?;
             info.access.name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            info.access.notes.push(format!("{} holds one raster, {only}: that is the scene.", typed(path)));
+            info.access.notes.push(format!("{} contains one raster, {only}, which is used as the scene.", typed(path)));
             Ok(info)
         }
         _ => Err(no_bands(path, &dataset)),

@@ -87,7 +87,7 @@ pub(super) fn read_file(name: &Path, most: usize) -> Result<Vec<u8>> {
     unsafe {
         let file = gdal_sys::VSIFOpenL(c_name.as_ptr(), c"rb".as_ptr());
         if file.is_null() {
-            return Err(GdalError::BadArgument(format!("{} is not there", name.display())));
+            return Err(GdalError::BadArgument(format!("{} does not exist", name.display())));
         }
         loop {
             let count = gdal_sys::VSIFReadL(chunk.as_mut_ptr().cast(), 1, chunk.len(), file);

@@ -127,7 +127,7 @@ impl Answers {
                     self.asked.swap_remove(place);
                 }
                 return self.check(place.is_some() || self.asked.is_empty(), || {
-                    format!("the server sent the bytes {} to {}, which were not asked for", range.0, range.1)
+                    format!("the server sent the bytes {} to {}, which were not requested", range.0, range.1)
                 });
             }
             _ => {}
@@ -201,7 +201,7 @@ mod tests {
         for (answered, length, fault) in [
             ("1024-2047/9000", length, None),
             ("1024-1999/2000", "CURL_INFO_HEADER_IN: Content-Length: 976\r", None),
-            ("0-1023/9000", length, Some("the server sent the bytes 0 to 1023, which were not asked for")),
+            ("0-1023/9000", length, Some("the server sent the bytes 0 to 1023, which were not requested")),
             (
                 "1024-2047/9000",
                 "CURL_INFO_HEADER_IN: Content-Length: 500\r",

@@ -160,7 +160,7 @@ impl Input {
                 Err(Failure::Read(cause))
             }
             Some(wait) => {
-                messages::warn(&format!("Reading {} again: {cause}.", self.name.display()));
+                messages::warn(&format!("Retrying to read {}: {cause}.", self.name.display()));
                 remote::wait_and_forget(&self.files, wait);
                 Ok(())
             }
@@ -173,7 +173,7 @@ impl Input {
         let (width, height) = dataset.raster_size();
         let changed = |was: String, is: String| {
             Err(Error::input(format!("{} changed while it was in use: it was {was} and is {is}", self.name.display()))
-                .with_hint("Run it again when nobody writes to it any more."))
+                .with_hint("Rerun when no other program writes to it."))
         };
         let size = Size::new(width, height);
         if (size, dataset.raster_count()) != (self.size, self.bands) {

@@ -19,7 +19,7 @@ const SAME_SIZE: f64 = 1e-6;
 /// Tiles that cannot be one scene: of differing CRS, number or type of bands, or rotated; both tiles are named.
 pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
     let Some((first, others)) = tiles.split_first() else {
-        return Err(Error::internal("a mosaic of no tiles was asked for"));
+        return Err(Error::internal("a mosaic of no tiles was requested"));
     };
     if others.is_empty() {
         return Ok(first.clone());
@@ -85,9 +85,9 @@ fn say_conversions(info: &mut SceneInfo, tiles: &[SceneInfo]) {
         some += &format!(" and {} more", converted.len() - SHOWN);
     }
     let guess =
-        if assumed { " Tiles without a scale are taken to have that of the others, and no offset." } else { "" };
+        if assumed { " Tiles without a scale are assumed to have the scale of the others and no offset." } else { "" };
     info.access.notes.push(format!(
-        "the tiles differ in scale and offset: values are read as {} stores them, which changes those of {some}.{guess}",
+        "the tiles differ in scale and offset: values are converted to those of {}, which changes {some}.{guess}",
         first.path.display()
     ));
     info.access.conversion = Some(all);
@@ -99,7 +99,7 @@ fn say_conversions(info: &mut SceneInfo, tiles: &[SceneInfo]) {
 /// Rasters of differing CRS, or rotated ones.
 pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo> {
     let Some((first, others)) = layers.split_first() else {
-        return Err(Error::internal("a scene of no rasters was asked for"));
+        return Err(Error::internal("a scene of no rasters was requested"));
     };
     for other in others {
         check_place(first, other)?;
@@ -194,7 +194,7 @@ fn check_pair(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
         Err(Error::input(format!(
             "{first} and {other} cannot be one mosaic: they have {of_first} and {of_other} {what}"
         ))
-        .with_hint("Leave one of them out, or run them as scenes of their own (`mosaic: false`)."))
+        .with_hint("Leave one of them out, or process them as separate scenes (`mosaic: false`)."))
     };
     if first.bands.len() != other.bands.len() {
         return refuse("bands", first.bands.len().to_string(), other.bands.len().to_string());
@@ -232,23 +232,23 @@ fn check_place(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
     if !same {
         let name = |place: &Georeference| place.crs_name.clone().unwrap_or_else(|| "none".to_owned());
         return Err(Error::input(format!(
-            "{} and {} cannot be one scene: their reference systems are {} and {}",
+            "{} and {} cannot be one scene: their CRSs are {} and {}",
             first.path.display(),
             other.path.display(),
             name(here),
             name(there)
         ))
-        .with_hint("Bring them to one reference system first (gdalwarp -t_srs), or run them as scenes of their own."));
+        .with_hint("Warp them to one CRS first (gdalwarp -t_srs), or process them as separate scenes."));
     }
     let [_, a, _, _, _, d] = here.transform.coefficients;
     let [_, b, _, _, _, e] = there.transform.coefficients;
     if a.signum() != b.signum() || d.signum() != e.signum() {
         return Err(Error::input(format!(
-            "{} and {} cannot be one scene: one has its north up, the other its south",
+            "{} and {} cannot be one scene: one is north-up, the other south-up",
             first.path.display(),
             other.path.display()
         ))
-        .with_hint("Turn one of them (gdalwarp writes north-up rasters)."));
+        .with_hint("Warp the south-up one (gdalwarp writes north-up rasters)."));
     }
     Ok(())
 }
@@ -257,15 +257,15 @@ fn check_place(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
 fn placed(info: &SceneInfo) -> Result<&Georeference> {
     let Some(place) = &info.georeference else {
         return Err(Error::input(format!(
-            "{} has no georeference: nobody knows its place among others",
+            "{} has no georeference: it cannot be placed in a mosaic",
             info.path.display()
         ))
-        .with_hint(info.placing_hint("Run it as a scene of its own.")));
+        .with_hint(info.placing_hint("Process it as a separate scene.")));
     };
     let [_, a, b, _, c, d] = place.transform.coefficients;
     if b != 0.0 || c != 0.0 || a == 0.0 || d == 0.0 || !(a * d).is_finite() {
-        return Err(Error::input(format!("{} is rotated: it cannot be laid beside other tiles", info.path.display()))
-            .with_hint("Straighten it first (gdalwarp writes north-up rasters), or run it as a scene of its own."));
+        return Err(Error::input(format!("{} is rotated: it cannot be part of a mosaic", info.path.display()))
+            .with_hint("Warp it to north-up first (gdalwarp does), or process it as a separate scene."));
     }
     Ok(place)
 }
@@ -310,7 +310,7 @@ impl MosaicGrid {
             georeference.get_or_insert_with(|| place.clone());
         }
         let (Some(mut georeference), [a, d], [left, right, low, high]) = (georeference, finest, bounds) else {
-            return Err(Error::internal("a grid over nothing was asked for"));
+            return Err(Error::internal("a mosaic grid of no rasters was requested"));
         };
         let origin = [if a > 0.0 { left } else { right }, if d > 0.0 { low } else { high }];
         georeference.transform = GeoTransform { coefficients: [origin[0], a, 0.0, origin[1], 0.0, d] };
@@ -318,8 +318,12 @@ impl MosaicGrid {
         let count = |length: f64, step: f64| (length / step.abs() - ON_GRID).ceil().max(1.0);
         let (width, height) = (count(right - left, a), count(high - low, d));
         if width > f64::from(i32::MAX) || height > f64::from(i32::MAX) {
-            return Err(Error::input(format!("the mosaic would be {width} × {height} pixels")).with_hint(
-                "Its tiles lie too far apart for their pixels: run them as scenes of their own, or leave some out.",
+            return Err(Error::input(format!(
+                "the mosaic would be {width} × {height} pixels; at most {} are possible on a side",
+                i32::MAX
+            ))
+            .with_hint(
+                "Its tiles are too far apart for their pixel size: process them as separate scenes, or leave some out.",
             ));
         }
         Ok(Self { size: Size::new(width as usize, height as usize), georeference })
@@ -370,7 +374,7 @@ impl MosaicGrid {
             .collect::<Result<Vec<_>>>()?;
         if resampled > 0 {
             messages::warn(&format!(
-                "{resampled} of {} rasters do not lie on the pixels of the others: their nearest pixels are taken.",
+                "{resampled} of {} rasters are not aligned with the pixel grid: they are resampled by nearest neighbour.",
                 parts.len()
             ));
         }
@@ -689,11 +693,7 @@ mod tests {
         }
         assert_eq!((found[0].round(), found[0]), (77.0, found[4]));
         assert_eq!(valid, [true, false, true, true, true, false, true, true]);
-        assert!(
-            info.access.notes[0].contains("which changes those of /vsimem/new.tif (- 1000)"),
-            "{:?}",
-            info.access.notes
-        );
+        assert!(info.access.notes[0].contains("which changes /vsimem/new.tif (- 1000)"), "{:?}", info.access.notes);
         assert_eq!(info.access.conversion.as_deref(), Some("/vsimem/new.tif (- 1000)"));
         assert_eq!(info.bands[0].scaling, Some(crate::scene::Scaling { scale: 0.0001, offset: 0.0 }));
         // Values are those of the first tile, whichever that is.

@@ -66,8 +66,8 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
     if is_remote(path) {
         return Error::input(format!("cannot open {shown}"))
             .with_hint(
-                "Check the address, and whether it may be read from here: object stores take keys from the environment \
-                 (AWS_ACCESS_KEY_ID, GS_ACCESS_KEY_ID, AZURE_STORAGE_ACCOUNT, …), public ones AWS_NO_SIGN_REQUEST=YES.",
+                "Check the address and the access to it: object stores take credentials from the environment \
+                 (AWS_ACCESS_KEY_ID, GS_ACCESS_KEY_ID, AZURE_STORAGE_ACCOUNT, …), public ones need AWS_NO_SIGN_REQUEST=YES.",
             )
             .with_source(cause);
     }
@@ -76,8 +76,8 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
             .with_hint(format!("Name a raster inside it, such as {names}."))
             .with_source(cause);
     }
-    Error::input(format!("{shown} is not a raster that can be opened"))
-        .with_hint("Any format that GDAL reads will do, best a GeoTIFF; `gdalinfo` tells what GDAL makes of a file.")
+    Error::input(format!("cannot open {shown} as a raster"))
+        .with_hint("Give a raster in a format that GDAL reads; `gdalinfo FILE` shows what GDAL finds in it.")
         .with_source(cause)
 }
 
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(say(folder.path()), Some((format!("{shown} is a folder, not a raster"), true)));
         let text = folder.path().join("notes.tif");
         std::fs::write(&text, "not a raster at all").unwrap();
-        assert_eq!(say(&text), Some((format!("{} is not a raster that can be opened", text.display()), true)));
+        assert_eq!(say(&text), Some((format!("cannot open {} as a raster", text.display()), true)));
         let empty = folder.path().join("empty.tif");
         std::fs::write(&empty, "").unwrap();
         assert!(say(&empty).is_some());

@@ -30,8 +30,8 @@ impl SceneReader {
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = BandReader::for_stretch(info, bands, plan.joins_bands())?;
         let stretch = Stretch::settle(plan, &source, info)?.ok_or_else(|| {
-            Error::input(format!("{} holds not a single valid pixel", info.path.display()))
-                .with_hint("Check its nodata value and its mask (`mask: none` takes every pixel for data).")
+            Error::input(format!("{} has no valid pixels", info.path.display()))
+                .with_hint("Check its nodata value and its mask (`mask: none` treats every pixel as data).")
         })?;
         Ok(Self::new(source, stretch, info))
     }
@@ -385,7 +385,7 @@ mod tests {
                 .map(|error| error.to_string())
         };
         make("/vsimem/two.tif", size, &[vec![1u8; 4], vec![2; 4]], &[], |_| {});
-        let asked = "/vsimem/two.tif has 2 bands, and bands 1, 2 and 3 were asked for";
+        let asked = "/vsimem/two.tif has 2 bands; bands 1, 2 and 3 were requested";
         assert_eq!(open("/vsimem/two.tif", [1, 2, 3]).as_deref(), Some(asked));
         assert!(open("/vsimem/two.tif", [0, 2, 1]).is_some());
         assert!(open("/vsimem/two.tif", [1, 2, 1]).is_none());

@@ -1,7 +1,11 @@
 //! A scene on a finer or coarser grid: averages where pixels become larger, cubic convolution where they become smaller.
 //!
-//! Each pixel is computed from the scene's own pixels by its place alone, in a fixed order: it is the same through every
+//! Each pixel is computed from the scene's own pixels by its position alone, in a fixed order: it is the same through every
 //! window. Weights are those of valid pixels only.
+//!
+//! GDAL's resampling (`RasterIO` with a resampling method) is not used: its result depends on the window that is read and on
+//! the overview that GDAL chooses, so that a resumed or sharded run would not give the same bytes, and validity comes from
+//! each band's own mask instead of the rule of `scene/mask.rs`. No version of GDAL so far would let this file go.
 
 #![expect(
     clippy::indexing_slicing,

@@ -105,7 +105,7 @@ fn of_files(bands: &BandFiles) -> Result<SceneInfo> {
         match layer.bands.len() {
             1 => Ok(layer),
             count => Err(Error::input(format!(
-                "{} has {count} bands, and by its name it is the band {name} of {}",
+                "{} has {count} bands, but by its name it is band {name} of {}",
                 file.display(),
                 bands.scene.display()
             ))
@@ -133,7 +133,7 @@ fn name_of(scene: &SceneInfo) -> String {
 fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<SceneInfo> {
     let shown = scene.path.display();
     let Some(place) = &scene.georeference else {
-        return Err(Error::input(format!("{shown} has no georeference: nobody knows how large its pixels are"))
+        return Err(Error::input(format!("{shown} has no georeference: its pixel size is unknown"))
             .with_hint(scene.placing_hint("Leave `resolution` out.")));
     };
     let (side, pixel) = match resolution {
@@ -145,10 +145,10 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     let sound = scale.iter().all(|scale| scale.is_finite() && *scale >= 1.0 / FINEST);
     if !sound || size.width.max(size.height) > i32::MAX as usize {
         return Err(Error::input(format!(
-            "{shown} has pixels of {:.4} × {:.4} and cannot be read at {side}: above zero, and at most {FINEST} times finer",
+            "{shown} has pixels of {:.4} × {:.4} and cannot be read at {side}: the resolution must be above 0 and at most {FINEST} times finer",
             pixel[0], pixel[1]
         ))
-        .with_hint("Give the side of a pixel in metres, or in the units of the scene's reference system: `0.5 crs`."));
+        .with_hint("Give the pixel size in metres, or in the units of the scene's CRS: `0.5 crs`."));
     }
     let longest = scene.size.width.max(scene.size.height) as f64;
     if scale.iter().all(|scale| (scale - 1.0).abs() * longest < SAME_GRID * longest.max(1.0)) {
@@ -169,14 +169,11 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
 /// 0.5 m, though they have 0.4998 m on the ground, and are not resampled for that.
 fn pixel_in_metres(scene: &SceneInfo, place: &Georeference) -> Result<[f64; 2]> {
     let Some(ground) = crs::ground_of(scene.size, Some(place)) else {
-        return Err(Error::input(format!(
-            "{} has no CRS: nobody knows how many metres its pixels have",
-            scene.path.display()
-        ))
-        .with_hint(
-            "Give the side of a pixel in the scene's own units, `resolution: 0.5 crs`, or give the scene its CRS: \
+        return Err(Error::input(format!("{} has no CRS: its pixel size in metres is unknown", scene.path.display()))
+            .with_hint(
+                "Give the pixel size in the scene's own units, `resolution: 0.5 crs`, or assign a CRS: \
              `gdal_edit.py -a_srs EPSG:… FILE`.",
-        ));
+            ));
     };
     let pixel = ground.steps();
     let named =

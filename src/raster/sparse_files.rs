@@ -1,7 +1,8 @@
-//! GeoTIFFs whose headers claim pixels that are not in them.
+//! GeoTIFFs whose headers declare pixels that are not in them.
 //!
 //! A block without bytes reads as nodata, or as zeros where there is none. Files use that on purpose, to leave out empty
-//! ground; a damaged header does so by accident, and a few kilobytes would become hours of work on nothing.
+//! ground; with a damaged header it is an accident, and a few kilobytes would become hours of work on nothing. GDAL reads
+//! both alike, and has no check of its own that would let this file go.
 
 use std::path::Path;
 
@@ -29,10 +30,12 @@ pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result
     if block.pixels() >= SMALL && (block.pixels() as u64) > bytes.saturating_mul(MOST_PER_BYTE) {
         // GDAL makes room for a whole block before it looks at what there is of it.
         return Err(Error::input(format!(
-            "{} claims blocks of {block} pixels, and the file has no more than {bytes} bytes",
+            "the header of {} declares blocks of {block} pixels, but the file has only {bytes} bytes",
             path.display()
         ))
-        .with_hint("Its header is damaged; if it is meant like that, write it anew in small blocks (gdal_translate -co TILED=YES)."));
+        .with_hint(
+            "Its header is damaged; if it is correct, rewrite the file in small blocks (gdal_translate -co TILED=YES).",
+        ));
     }
     let pixels = info.size.pixels();
     if pixels < SMALL || info.bands.iter().any(|band| band.nodata.is_some()) {
@@ -44,11 +47,11 @@ pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result
         return Ok(());
     }
     Err(Error::input(format!(
-        "{} claims {} pixels, and its {bytes} bytes hold next to none of them",
+        "the header of {} declares {} pixels, but its {bytes} bytes hold almost none of them",
         path.display(),
         info.size
     ))
-    .with_hint("Its header is damaged; or declare a nodata value, if most of it is meant to be empty (gdal_edit.py -a_nodata)."))
+    .with_hint("Its header is damaged; if most of the file is meant to be empty, declare a nodata value (gdal_edit.py -a_nodata)."))
 }
 
 #[cfg(test)]
@@ -76,7 +79,7 @@ mod tests {
             inspect(&path)
         };
         let said = made(100_000, None).unwrap_err().to_string();
-        assert!(said.contains("claims 100000 × 4000 pixels"), "{said}");
+        assert!(said.contains("declares 100000 × 4000 pixels"), "{said}");
         assert!(made(100_000, Some(0.0)).is_ok() && made(2_000, None).is_ok());
     }
 
@@ -97,7 +100,7 @@ mod tests {
             inspect(&path)
         };
         let said = made(32_768).unwrap_err().to_string();
-        assert!(said.contains("claims blocks of 32768 × 32768 pixels"), "{said}");
+        assert!(said.contains("declares blocks of 32768 × 32768 pixels"), "{said}");
         assert!(made(256).is_ok());
     }
 }

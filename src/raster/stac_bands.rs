@@ -58,7 +58,7 @@ impl Asset {
         let fits = self.bands.len() == count;
         if !fits && !self.bands.is_empty() && !self.of_item {
             notes.push(format!(
-                "the item describes {} bands of the asset {}, which has {count}: its names of bands are not used.",
+                "the item describes {} bands of asset {}, which has {count}: its band names are not used.",
                 self.bands.len(),
                 self.key
             ));
@@ -74,7 +74,7 @@ impl Asset {
                     && !self.offset_applied
                 {
                     notes.push(format!(
-                        "{}: the item gives scale {} and offset {}, the file {} and {}: those of the file are taken.",
+                        "{}: the item gives scale {} and offset {}, the file {} and {}: the values of the file are used.",
                         info.path.display(),
                         said.scale,
                         said.offset,
@@ -255,7 +255,7 @@ fn holder<'a>(item: &Value, assets: &[Entry<'a>], name: &str, wanted: &[String])
     let equal: Vec<&str> =
         ranked.iter().filter(|(rank, _)| order(rank, best).is_eq()).map(|(_, (key, _))| key.as_str()).collect();
     if equal.len() > 1 {
-        return Err(format!("that alone holds band {name:?} ({} do)", equal.join(", ")));
+        return Err(format!("that alone has band {name:?} ({} do)", equal.join(", ")));
     }
     Ok(Some(*entry))
 }
@@ -343,7 +343,7 @@ mod tests {
             .unwrap();
         assert_eq!(shown(&info), [None; 4]);
         assert!(
-            info.access.notes[0].contains("describes 1 bands of the asset data, which has 4"),
+            info.access.notes[0].contains("describes 1 bands of asset data, which has 4"),
             "{:?}",
             info.access.notes
         );
@@ -432,7 +432,7 @@ mod tests {
         }
         let twice = [single("b04", "a", &eo("B04", "red")), single("b04", "b", &eo("B04", "red"))].join(",");
         let error = scene(&item("twice", "{}", &format!("{{{twice}}}")), &["B04"]).unwrap_err();
-        assert!(error.to_string().contains("alone holds band \"B04\" (a, b do)"), "{error}");
+        assert!(error.to_string().contains("alone has band \"B04\" (a, b do)"), "{error}");
     }
 
     #[test]
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(of("zero", "{}", "plain", r#","raster:bands":[{"scale":0,"offset":0}]"#).0, None);
         let (scaling, notes) = of("both", "{}", "scaled", old);
         assert_eq!(scaling, Some((0.5, 0.0)));
-        assert!(notes[0].contains("those of the file are taken"), "{notes:?}");
+        assert!(notes[0].contains("the values of the file are used"), "{notes:?}");
         assert!(inspect("/vsimem/items/scaled.tif").unwrap().bands[0].scaling.is_some());
     }
 }

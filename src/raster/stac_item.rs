@@ -77,8 +77,8 @@ pub(super) fn item(feature: &Value, name: &Path, choice: Choice<'_>) -> Result<I
             (None, Some((key, asset))) => vec![(key.as_str(), key, asset)],
             (None, None) => {
                 let found = stac_bands::colours(feature, &images());
-                let found =
-                    found.ok_or_else(|| missing(&format!("or role {VISUAL:?}, and more than one that could do")))?;
+                let found = found
+                    .ok_or_else(|| missing(&format!("or role {VISUAL:?}, and more than one that could be meant")))?;
                 let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
                 notes.push(format!(
                     "item {id} of {} has no asset or role {VISUAL:?}: its assets {} are read as red, green and blue.",

@@ -74,13 +74,13 @@ pub(super) fn follow(root: &Path, json: Value, choice: Choice<'_>) -> Result<Fou
         walk.link(&link)?;
     }
     if walk.items.is_empty() {
-        return Err(Error::input(format!("{} holds no items", shown(root)))
-            .with_hint("Look for another area or time, or name a collection or catalog with items."));
+        return Err(Error::input(format!("{} has no items", shown(root)))
+            .with_hint("Search another area or time, or name a collection or catalog with items."));
     }
     let (count, pages) = (walk.items.len(), walk.pages);
     let items = if count == 1 { "one item".to_owned() } else { format!("{count} items") };
     let from = if pages > 1 { format!(", from {pages} pages") } else { String::new() };
-    let note = several.then(|| format!("{} holds {items}{from}.", shown(root)));
+    let note = several.then(|| format!("{} has {items}{from}.", shown(root)));
     Ok(Found { items: walk.items, note })
 }
 
@@ -114,19 +114,19 @@ impl Walk<'_> {
             if !link.is_page {
                 return Ok(());
             }
-            return Err(Error::input(format!("{what} of {root} leads back to {before}: {}", shown(name))).with_hint(
-                "The server's pages have no end: search for less, or save the items as one ItemCollection.",
+            return Err(Error::input(format!("{what} of {root} links back to {before}: {}", shown(name))).with_hint(
+                "The server's pages never end: narrow the search, or save the items as one ItemCollection.",
             ));
         }
         if self.read.len() >= MAX_DOCUMENTS {
-            return Err(Error::input(format!("{root} leads to more than {MAX_DOCUMENTS} documents"))
-                .with_hint("Name a collection of it, or an item collection with the items that are meant."));
+            return Err(Error::input(format!("{root} links to more than {MAX_DOCUMENTS} documents"))
+                .with_hint("Name one of its collections, or an item collection with the wanted items."));
         }
         self.read.insert(name.clone(), what.clone());
         let json = json::read(name, MAX_BYTES)
             .input(|| format!("cannot read {what} of {root}, {}", shown(name)))?
             .filter(is_stac)
-            .ok_or_else(|| Error::input(format!("{what} of {root}, {}, is no document of STAC's", shown(name))))?;
+            .ok_or_else(|| Error::input(format!("{what} of {root}, {}, is not a STAC document", shown(name))))?;
         self.document(json, name, link.depth)
     }
 
@@ -154,12 +154,11 @@ impl Walk<'_> {
     fn too_many(&self, matched: Option<u64>) -> Error {
         let root = shown(self.root);
         let message = match matched {
-            Some(count) => format!("{root} has {count} items; at most {MAX_ITEMS} are taken"),
-            None => format!("{root} has more than {MAX_ITEMS} items, the most that are taken"),
+            Some(count) => format!("{root} has {count} items; at most {MAX_ITEMS} are allowed"),
+            None => format!("{root} has more than {MAX_ITEMS} items, the most that are allowed"),
         };
         Error::input(message).with_hint(
-            "Narrow it to an area and a time, such as …/items?bbox=WEST,SOUTH,EAST,NORTH&datetime=FROM/TO, or save the \
-             items that are meant as one ItemCollection.",
+            "Narrow it to an area and a time, such as …/items?bbox=WEST,SOUTH,EAST,NORTH&datetime=FROM/TO, or save the wanted items as one ItemCollection.",
         )
     }
 
@@ -182,7 +181,7 @@ impl Walk<'_> {
         let post = next["method"].as_str().is_some_and(|method| method.eq_ignore_ascii_case("post"));
         if post || !next["body"].is_null() {
             return Err(Error::input(format!(
-                "{what} of {} is to be asked for with POST, and only GET links are followed",
+                "{what} of {} needs a POST request; only GET links are followed",
                 shown(self.root)
             ))
             .with_hint(
@@ -211,7 +210,7 @@ impl Walk<'_> {
         for (number, link) in (1..).zip(links(json, "child")) {
             if depth >= MAX_DEPTH {
                 return Err(Error::input(format!("{} has catalogs more than {MAX_DEPTH} deep", shown(self.root)))
-                    .with_hint(format!("Name a catalog further in, such as {}.", shown(name))));
+                    .with_hint(format!("Name a catalog at a deeper level, such as {}.", shown(name))));
             }
             self.add(link, name, &format!("catalog {number}"), depth + 1, false)?;
         }
@@ -229,9 +228,9 @@ impl Walk<'_> {
         let target = beside(name, href).gdal_name();
         let target = document_name(&target);
         if is_remote(name) && !is_remote(&target) {
-            return Err(Error::input(format!("the link to {what} in {} leads to a local file, {href}", shown(name)))
+            return Err(Error::input(format!("the link to {what} in {} points to a local file, {href}", shown(name)))
                 .with_hint(
-                    "Documents of a server may only name addresses; save the document to use it with local files.",
+                    "Documents from a server may only link to addresses; save the document to use it with local files.",
                 ));
         }
         if self.links.len() + self.read.len() > MAX_DOCUMENTS {
@@ -249,7 +248,7 @@ fn links<'a>(json: &'a Value, relation: &'a str) -> impl Iterator<Item = &'a Val
 
 fn api(name: &Path) -> Error {
     let name = shown(name);
-    Error::input(format!("{name} is the entrance of a whole STAC API, and no collection"))
+    Error::input(format!("{name} is the landing page of a STAC API, not a collection"))
         .with_hint("Name a search or the items of a collection: …/collections/ID/items?bbox=…&datetime=…")
 }
 

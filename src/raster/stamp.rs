@@ -41,8 +41,7 @@ pub fn stamps(info: &SceneInfo) -> Result<Stamps> {
     let notes = unknown.first().map(|first| {
         let others = if unknown.len() > 1 { format!(" (and {} more)", unknown.len() - 1) } else { String::new() };
         format!(
-            "the server tells neither an ETag nor a Last-Modified of {first}{others}: its size, and the query of its address \
-             without what is known to sign addresses, stand for the file when a run is resumed."
+            "the server gives neither an ETag nor a Last-Modified for {first}{others}: a resumed run recognises the file by its size and its address without signatures."
         )
     });
     let order = match info.files() {
@@ -92,9 +91,7 @@ fn etag(file: &Path, shown: &str) -> Result<Option<String>> {
         }
         // It may be read and not be asked about.
         Err(cause) if cause.status.is_some_and(http::is_final) => Ok(None),
-        Err(cause) => {
-            Err(Error::input(format!("the server does not tell of {shown} when it changed")).with_source(cause))
-        }
+        Err(cause) => Err(Error::input(format!("the server gives no time of change for {shown}")).with_source(cause)),
     }
 }
 

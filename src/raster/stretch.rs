@@ -90,7 +90,7 @@ fn given(ranges: [ValueRange; 3]) -> Result<[ValueRange; 3]> {
     for (ValueRange { low, high }, channel) in ranges.iter().zip(["red", "green", "blue"]) {
         if !(low < high && low.is_finite() && high.is_finite()) {
             return Err(Error::input(format!("the stretch's values for {channel} are {low} and {high}"))
-                .with_hint("Give two values for each band, the one that becomes 0 first."));
+                .with_hint("Give two values for each band, first the one that becomes 0."));
         }
     }
     Ok(ranges)
@@ -303,7 +303,7 @@ mod tests {
         make("/vsimem/nothing.tif", Size::new(2, 2), &[vec![f32::NAN; 4]], &[], |_| {});
         let nothing =
             SceneReader::open(&inspect("/vsimem/nothing.tif").unwrap(), [1, 1, 1], &stretched(StretchMethod::MinMax));
-        assert!(nothing.err().unwrap().to_string().contains("not a single valid pixel"));
+        assert!(nothing.err().unwrap().to_string().contains("has no valid pixels"));
     }
 
     #[test]

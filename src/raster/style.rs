@@ -1,4 +1,5 @@
-//! The `.qml` beside a class map: QGIS shows it with class names and colours as soon as it is opened.
+//! The `.qml` beside a class map: QGIS shows it with class names and colours as soon as it is opened. GDAL does not write this
+//! format.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,7 +23,7 @@ impl Style {
     }
 
     pub(super) fn commit(self) -> Result<()> {
-        self.partial.commit().input(|| "the class map is complete, its style for QGIS is not".into())
+        self.partial.commit().input(|| "the class map was written, but not its QGIS style".into())
     }
 }
 

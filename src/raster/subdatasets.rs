@@ -15,7 +15,7 @@ pub(super) const LISTED: usize = 20;
 pub(super) fn no_bands(path: &Path, dataset: &Dataset) -> Error {
     let inside = subdatasets(dataset);
     if inside.is_empty() {
-        return Error::input(format!("{} holds no bands", path.display()));
+        return Error::input(format!("{} has no bands", path.display()));
     }
     let listed = inside.iter().take(LISTED).map(|(name, what)| (typed_inside(path, name), what.clone()));
     choices(path, inside.len(), listed)
@@ -25,7 +25,7 @@ pub(super) fn no_bands(path: &Path, dataset: &Dataset) -> Error {
 pub(super) fn choices(path: &Path, count: usize, listed: impl Iterator<Item = (String, String)>) -> Error {
     let listed: Vec<(String, String)> = listed.collect();
     let width = listed.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let mut message = format!("{} holds {count} rasters, and a scene is one of them:", typed(path));
+    let mut message = format!("{} contains {count} rasters; choose one of them as the scene:", typed(path));
     for (name, what) in &listed {
         let line = format!("  {name:width$}  {what}");
         let _ = write!(message, "\n{}", line.trim_end());
@@ -36,7 +36,7 @@ pub(super) fn choices(path: &Path, count: usize, listed: impl Iterator<Item = (S
     let first = listed.first().map_or("", |(name, _)| name.as_str());
     let quotes = if first.contains(['"', ':', ' ']) { "'" } else { "" };
     Error::input(message).with_hint(format!(
-        "Name one as it stands here, such as {quotes}{first}{quotes}, or several as a list of scenes."
+        "Give one as written here, such as {quotes}{first}{quotes}, or several as a list of scenes."
     ))
 }
 

@@ -128,14 +128,11 @@ impl Seen {
         let shown = NodataValue { value: f64::from(value), tolerance: 0.0 };
         Some(if tolerance == 0.0 {
             format!(
-                "{about}{percent:.1} % of the pixels of {name} are exactly {shown} in all bands that are seen, in a region \
-                 along its border, and count as data. If they hold none, give `nodata: {shown}` (--nodata {shown})."
+                "{about}{percent:.1} % of the pixels of {name}, in a region along its border, are exactly {shown} in all selected bands and count as data. If they are nodata, set `nodata: {shown}` (--nodata {shown})."
             )
         } else {
             format!(
-                "{about}{percent:.1} % of the pixels of {name} are {shown} in all bands that are seen, or near it as lossy \
-                 compression leaves them, in a region along its border, and count as data. If they hold none, give \
-                 `nodata: {{value: {shown}, tolerance: {tolerance}}}` (--nodata {shown}~{tolerance})."
+                "{about}{percent:.1} % of the pixels of {name}, in a region along its border, are {shown} in all selected bands, or near it as after lossy compression, and count as data. If they are nodata, set `nodata: {{value: {shown}, tolerance: {tolerance}}}` (--nodata {shown}~{tolerance})."
             )
         })
     }
@@ -195,12 +192,12 @@ impl Seen {
             return None;
         }
         let listed: Vec<String> =
-            found.iter().map(|(number, value)| format!("band {number} the value {value}")).collect();
-        let everywhere = if self.all { "in every pixel" } else { "in every pixel that was looked at" };
+            found.iter().map(|(number, value)| format!("the value {value} in band {number}")).collect();
+        let everywhere = if self.all { "in every pixel" } else { "in every pixel that was sampled" };
         Some(format!(
-            "{} holds in {} {everywhere}: the model sees nothing in it. Check `bands`.",
+            "{} has {} {everywhere}: the model cannot see anything there. Check `bands`.",
             info.path.display(),
-            listed.join(", in ")
+            listed.join(", ")
         ))
     }
 }
@@ -250,8 +247,8 @@ mod tests {
         };
         make("/vsimem/collar16.tif", size, &deep(0), &[], |_| {});
         let note = said("/vsimem/collar16.tif");
-        assert!(note.starts_with("50.0 % of the pixels of /vsimem/collar16.tif are exactly 0 in all bands"), "{note}");
-        assert!(note.contains("`nodata: 0`"), "{note}");
+        assert!(note.starts_with("50.0 % of the pixels of /vsimem/collar16.tif, in a region"), "{note}");
+        assert!(note.contains("are exactly 0 in all selected bands") && note.contains("`nodata: 0`"), "{note}");
         make("/vsimem/white16.tif", size, &deep(65_535), &[], |_| {});
         assert!(said("/vsimem/white16.tif").contains("are exactly 65535"));
         let zero = MaskRequest { nodata: Some(NodataValue { value: 0.0, tolerance: 0.0 }), ..MaskRequest::default() };
@@ -310,7 +307,7 @@ mod tests {
         let planes = [plane(size, |col, row| noise(col, row, 1) as u8), vec![77; 1200], vec![5; 1200]];
         make("/vsimem/constant.tif", size, &planes, &[], |_| {});
         let note = said("/vsimem/constant.tif");
-        assert!(note.contains("in band 2 the value 77, in band 3 the value 5 in every pixel"), "{note}");
+        assert!(note.contains("the value 77 in band 2, the value 5 in band 3 in every pixel"), "{note}");
         make("/vsimem/no_data.tif", size, &[vec![f32::NAN; 1200], vec![1.0; 1200], vec![2.0; 1200]], &[], |_| {});
         assert_eq!(notes("/vsimem/no_data.tif", MaskRequest::default()), Survey { notes: Vec::new(), empty: true });
     }

@@ -130,7 +130,7 @@ impl Target {
             });
             let found = again.map_err(|cause| partial.failed("complete", cause))?;
             if found != ((size.width, size.height), bands, true) {
-                return Err(partial.failed("complete", "what was written does not read back"));
+                return Err(partial.failed("complete", "the file does not read back as written"));
             }
             Ok(())
         };
@@ -144,7 +144,7 @@ impl Target {
             let options = RasterCreationOptions::from_iter(options.iter().map(String::as_str));
             Dataset::open(partial.temporary())?.create_copy(&driver, cog.temporary(), &options)?.close()
         })
-        .map_err(|cause| cog.failed("put into the order of a COG", cause))?;
+        .map_err(|cause| cog.failed("convert to a COG", cause))?;
         check(&cog, true)?;
         cog.commit()
     }
@@ -180,15 +180,15 @@ pub fn can_write(layout: RasterLayout) -> Result<()> {
         RasterFormat::Cog => "COG",
     };
     let Ok(driver) = messages::attempt(|| DriverManager::get_driver_by_name(driver)) else {
-        return Err(Error::input(format!("this GDAL has no driver {driver}")).with_hint("Write `format: geotiff`."));
+        return Err(Error::input(format!("this GDAL has no driver {driver}")).with_hint("Use `format: geotiff`."));
     };
     let options = driver.metadata_item("DMD_CREATIONOPTIONLIST", "").unwrap_or_default();
     let name = compression(layout.compression);
     if options.contains(&format!("<Value>{name}</Value>")) {
         return Ok(());
     }
-    Err(Error::input(format!("this GDAL writes no rasters compressed with {}", name.to_lowercase()))
-        .with_hint("Choose `compression: deflate`, which every GDAL and every viewer knows."))
+    Err(Error::input(format!("this build of GDAL cannot write {} compression", name.to_lowercase()))
+        .with_hint("Use `compression: deflate`, which every build of GDAL and every viewer supports."))
 }
 
 fn compression(compression: Compression) -> &'static str {

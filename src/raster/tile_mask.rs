@@ -90,11 +90,11 @@ fn refuse(first: &SceneInfo, tiles: &[SceneInfo]) -> Result<()> {
             .with_hint("Name the band that marks data: `mask: band:N`; or leave the key out.")),
         MaskSource::Band(number) if number > first.bands.len() => {
             let count = first.bands.len();
-            Err(Error::input(format!("{name} has no band {number}: bands are counted from 1 to {count}")))
+            Err(Error::input(format!("{name} has no band {number}: bands are numbered from 1 to {count}")))
         }
         MaskSource::Nodata if request.nodata.is_none() && !tiles.iter().any(tagged) => {
             Err(Error::input(format!("neither {name} nor the other tiles have a nodata value"))
-                .with_hint("Give it: `nodata: 0`; or leave `mask` out."))
+                .with_hint("Set it, as in `nodata: 0`, or leave `mask` out."))
         }
         _ => Ok(()),
     }

@@ -1,4 +1,9 @@
 //! Several rasters as one, without copying: GDAL's virtual format, written to memory.
+//!
+//! `GDALBuildVRT` cannot express what mosaics need: masks that follow the rules of a job ([`tile_mask`](super::tile_mask)),
+//! nodata, scale and offset that differ from tile to tile, all bands of several files side by side (`-separate` takes the
+//! first one before GDAL 3.8), south-up rasters, tiles on both sides of the antimeridian. It also opens every tile, of
+//! which there may be thousands on a server. No version of GDAL so far would let this file go.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -88,7 +88,7 @@ impl Recipe {
         if taken.is_empty() {
             return Err(Error::input(format!("{owner} has no class called {}; {}", words.join(" or "), listed()))
                 .with_hint(
-                    "Say which classes to take: with --class NAME or --class NUMBER, in a job with `classes` below `polygons`.",
+                    "Name the classes with --class NAME or --class NUMBER, in a job with `classes` under `polygons`.",
                 ));
         }
         Ok(taken)
@@ -156,7 +156,7 @@ pub struct InvalidOption {
 const MASKS: &[Recipe] = &[Buildings, Roads, Water];
 
 impl ProductOptions {
-    /// The options that are no such numbers, or that say nothing to the recipe.
+    /// Options whose number is out of range, or that the recipe does not support.
     pub fn misfits(&self, recipe: Recipe) -> Vec<InvalidOption> {
         let mut misfits = Vec::new();
         let numbers = [
@@ -183,20 +183,16 @@ impl ProductOptions {
                 let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name()).collect();
                 misfits.push(InvalidOption {
                     key,
-                    message: format!("{} says nothing to the recipe {}", key.replace('_', " "), recipe.name()),
-                    hint: format!("It is for {}: leave it out, or take that recipe.", names.join(", ")),
+                    message: format!("{} is not supported by the recipe {}", key.replace('_', " "), recipe.name()),
+                    hint: format!("It is for {}: leave it out, or choose that recipe.", names.join(", ")),
                 });
             }
         }
         if self.zones.is_none() && recipe == Water {
             for (key, given) in [("zone_field", self.zone_field.is_some()), ("zone_table", self.zone_table.is_some())] {
                 if given {
-                    let message = format!("{} says nothing without zones", key.replace('_', " "));
-                    misfits.push(InvalidOption {
-                        key,
-                        message,
-                        hint: "Give the polygons of the zones as well.".into(),
-                    });
+                    let message = format!("{} needs zones", key.replace('_', " "));
+                    misfits.push(InvalidOption { key, message, hint: "Give the polygons of the zones too.".into() });
                 }
             }
         }
@@ -282,8 +278,8 @@ mod tests {
         assert_eq!(keys(Water), ["min_area", "least_iou", "least_iou", "max_gap", "zone_field"]);
         let misfits = options.misfits(Buildings);
         assert_eq!(misfits[0].message, "min area is -1; it must be 0 or more");
-        assert_eq!(misfits[2].message, "max gap says nothing to the recipe buildings");
-        assert_eq!(misfits[2].hint, "It is for roads: leave it out, or take that recipe.");
+        assert_eq!(misfits[2].message, "max gap is not supported by the recipe buildings");
+        assert_eq!(misfits[2].hint, "It is for roads: leave it out, or choose that recipe.");
         assert_eq!(ProductOptions { min_area: Some(f64::NAN), ..Default::default() }.misfits(Roads).len(), 1);
     }
 }

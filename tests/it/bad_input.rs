@@ -47,14 +47,14 @@ fn a_scene_that_is_none() {
     hint: Of a folder, the rasters right in it are taken (.tif, .jp2, .img, .vrt, .nc, …). Name a file, or a pattern: `**/*.tif` looks through the folders below.
     ");
     assert_snapshot!(without_causes(&work.refused(&segment("notes.tif", "-c a;b"))), @r"
-    error: notes.tif is not a raster that can be opened
+    error: cannot open notes.tif as a raster
 
-    hint: Any format that GDAL reads will do, best a GeoTIFF; `gdalinfo` tells what GDAL makes of a file.
+    hint: Give a raster in a format that GDAL reads; `gdalinfo FILE` shows what GDAL finds in it.
     ");
     assert_snapshot!(without_causes(&work.refused(&segment("empty.tif", "-c a;b"))), @r"
-    error: empty.tif is not a raster that can be opened
+    error: cannot open empty.tif as a raster
 
-    hint: Any format that GDAL reads will do, best a GeoTIFF; `gdalinfo` tells what GDAL makes of a file.
+    hint: Give a raster in a format that GDAL reads; `gdalinfo FILE` shows what GDAL finds in it.
     ");
     let no_name = ["segment", "", "--model", "fake:null", "-c", "a;b", "-o", "out/labels.tif"];
     assert_snapshot!(work.refused_args(no_name), @r"

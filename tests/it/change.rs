@@ -176,9 +176,9 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     hint: Check the path of the scene.
 
     $ segearth change scene.tif after.tif -o out
-    error: scene.tif has 4 bands, and a label image has 1, or 3 of red, green and blue
+    error: scene.tif has 4 bands; a label raster has 1, or 3 of red, green and blue
 
-    hint: Take a single band out of it first, for example with gdal_translate -b 1.
+    hint: Extract one band first, for example with gdal_translate -b 1.
 
     $ segearth change unnamed.tif after.tif -o out
     error: unnamed.tif does not name its classes
@@ -186,7 +186,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     hint: Assign values or colours to classes with --map FILE: `classes: {water: 1, land: 2}`.
 
     $ segearth change before.tif nowhere.tif -o out
-    error: before.tif has a georeference and nowhere.tif has none, so they cannot be laid on each other
+    error: before.tif has a georeference and nowhere.tif has none: they cannot be aligned
 
     hint: Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …
 
@@ -221,7 +221,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     hint: List the codes of both maps in 'classes': {water: [80, '#0000ff', lake]}.
 
     $ segearth change unnamed.tif after.tif -o out --map map.yaml
-    error: after.tif has a georeference and unnamed.tif has none, so they cannot be laid on each other
+    error: after.tif has a georeference and unnamed.tif has none: they cannot be aligned
 
     hint: Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …
 

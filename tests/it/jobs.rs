@@ -126,13 +126,13 @@ fn a_file_with_one_raster_inside_is_that_raster_and_one_with_several_names_them(
     };
     let ran = segment("one.zip", "");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("one.zip holds one raster, in/x.tif: that is the scene"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("one.zip contains one raster, in/x.tif, which is used as the scene"), "{}", ran.stderr);
     assert!(ran.stdout.contains("40 × 30 pixels"), "{}", ran.stdout);
 
     let many: Vec<_> = (0..25).map(|number| entry(&format!("in/t{number:02}.tif"))).chain([text]).collect();
     work.write("many.zip", zip(&many));
     let said = work.refused("segment many.zip --model fake:null -c a;b -o l2.tif");
-    assert!(said.contains("many.zip holds 25 rasters, and a scene is one of them"), "{said}");
+    assert!(said.contains("many.zip contains 25 rasters; choose one of them as the scene"), "{said}");
     assert!(said.contains("  many.zip/in/t00.tif  40 × 30, 3 bands of Byte\n"), "{said}");
     assert!(
         said.contains("many.zip/in/t19.tif") && !said.contains("t20.tif") && said.contains("… and 5 more"),
@@ -272,12 +272,12 @@ fn searches_are_followed_page_by_page() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stdout.contains("i0_labels.tif") && ran.stdout.contains("i5_labels.tif"), "{}", ran.stdout);
     for (address, parts) in [
-        ("/loop/items", ["page 3 of", "leads back to the first page"]),
+        ("/loop/items", ["page 3 of", "links back to the first page"]),
         ("/gone/items?key=s3cret", ["cannot read page 2 of", "404"]),
-        ("/post/items", ["page 2 of", "asked for with POST"]),
-        ("/none/items", ["holds no items", "another area or time"]),
+        ("/post/items", ["page 2 of", "needs a POST request"]),
+        ("/none/items", ["has no items", "another area or time"]),
         ("/huge/items", ["has 2000000 items; at most 10000 are taken", "Narrow it"]),
-        ("/file/items", ["leads to a local file", "file:///etc/passwd"]),
+        ("/file/items", ["points to a local file", "file:///etc/passwd"]),
     ] {
         let ran = check(&format!("{}{address}", server.base));
         assert!(ran.code == 1 && parts.iter().all(|part| ran.stderr.contains(part)), "{address}: {}", ran.stderr);

@@ -91,7 +91,7 @@ fn a_bare_copy_gives_the_classes_of_its_names_or_a_refusal() {
     $ segearth vectorize copy/mask.tif --recipe roads -o a.gpkg
     error: copy/mask.tif has no class called road or street or highway; it has background, house, lake
 
-    hint: Say which classes to take: with --class NAME or --class NUMBER, in a job with `classes` below `polygons`.
+    hint: Name the classes with --class NAME or --class NUMBER, in a job with `classes` under `polygons`.
 
     $ segearth vectorize copy/mask.tif --recipe roads --class 7 -o a.gpkg
     error: copy/mask.tif has no class 7; it has background, house, lake
@@ -101,7 +101,7 @@ fn a_bare_copy_gives_the_classes_of_its_names_or_a_refusal() {
     $ segearth vectorize unnamed.tif --recipe buildings -o a.gpkg
     error: unnamed.tif has no class called building or roof or house; it names none, its values are 1
 
-    hint: Say which classes to take: with --class NAME or --class NUMBER, in a job with `classes` below `polygons`.
+    hint: Name the classes with --class NAME or --class NUMBER, in a job with `classes` under `polygons`.
     ");
     work.ok("vectorize unnamed.tif --recipe water --class 1 --min-area 1 -o a.gpkg".split(' '));
     assert_eq!(polygons(&work.path("a.gpkg")).len(), 1);
@@ -172,10 +172,7 @@ fn all_commands_take_the_same_types() {
         "vectorize typed.tif --recipe plain -o plain.gpkg",
     ] {
         let said = work.refused(words);
-        assert!(
-            said.contains("typed.tif has the value 2.5 at column 10, row 10, and labels are whole numbers"),
-            "{said}"
-        );
+        assert!(said.contains("typed.tif has the value 2.5 at column 10, row 10; labels must be integers"), "{said}");
     }
 }
 

@@ -67,7 +67,7 @@ fn a_collar_that_no_tag_names_is_noted_and_a_key_takes_it_out_of_labels_and_stre
     let scene = bands(3, value);
     write(&work, "deep.tif", &scene, |_| {});
     let plain = segment(&work, "deep.tif", "");
-    assert_snapshot!(plain.stderr, @"note: 50.0 % of the pixels of deep.tif are exactly 0 in all bands that are seen, in a region along its border, and count as data. If they hold none, give `nodata: 0` (--nodata 0).");
+    assert_snapshot!(plain.stderr, @"note: 50.0 % of the pixels of deep.tif, in a region along its border, are exactly 0 in all selected bands and count as data. If they are nodata, set `nodata: 0` (--nodata 0).");
     assert_eq!(missing(&work.path("labels.tif")), 0);
     let told = segment(&work, "deep.tif", "--nodata 0");
     assert_eq!((told.stderr.as_str(), missing(&work.path("labels.tif"))), ("", 125_440));
@@ -148,7 +148,7 @@ fn a_collar_under_jpeg_needs_a_tolerance() {
         assert_eq!((ran.stderr.as_str(), missing(&work.path("labels.tif"))), ("", 89_600), "{value}");
     }
     let untagged = segment(&work, "untagged.tif", "");
-    assert!(untagged.stderr.contains("near it as lossy compression leaves them"), "{}", untagged.stderr);
+    assert!(untagged.stderr.contains("near it as after lossy compression"), "{}", untagged.stderr);
     assert!(untagged.stderr.contains("(--nodata 0~8)"), "{}", untagged.stderr);
     segment(&work, "untagged.tif", "--nodata 0~8");
     assert_eq!(missing(&work.path("labels.tif")), 89_600);
@@ -169,7 +169,7 @@ fn infrared_that_is_tagged_as_alpha_masks_nothing() {
     assert!(zeros > 3000 && values == 255, "{zeros}, {values}");
     write(&work, "naip.tif", &scene, tag_alpha);
     let plain = segment(&work, "naip.tif", "");
-    assert_snapshot!(plain.stderr, @"note: band 4 of naip.tif is tagged as alpha and holds 255 different values, as a picture does (infrared, perhaps): it is not taken for a mask. `mask: alpha` takes it.");
+    assert_snapshot!(plain.stderr, @"note: band 4 of naip.tif is tagged as alpha and holds 255 different values, like an image band (infrared, perhaps): it is not used as a mask. `mask: alpha` uses it.");
     assert_eq!(missing(&work.path("labels.tif")), 0);
     assert_eq!(segment(&work, "naip.tif", "--mask alpha").stderr, "");
     assert_eq!(missing(&work.path("labels.tif")), zeros);
@@ -240,7 +240,7 @@ fn tags_that_mark_nothing_and_bands_of_one_value_are_noted() {
     }
     let flat = bands(3, |col, row, band| if band == 1 { 77 } else { varied(col, row, band, 30, 230) as u8 });
     write(&work, "flat.tif", &flat, |_| {});
-    assert_snapshot!(segment(&work, "flat.tif", "").stderr, @"note: flat.tif holds in band 2 the value 77 in every pixel: the model sees nothing in it. Check `bands`.");
+    assert_snapshot!(segment(&work, "flat.tif", "").stderr, @"note: flat.tif has the value 77 in band 2 in every pixel: the model cannot see anything there. Check `bands`.");
 }
 
 #[test]
@@ -289,13 +289,13 @@ fn a_mask_that_a_scene_cannot_have_is_refused() {
      | ^^^^^^
     ");
     assert_snapshot!(refused("--mask nodata"), @r"
-    error: the bands that are seen of scene.tif have no nodata value
+    error: the selected bands of scene.tif have no nodata value
       --> --mask
      |
      | nodata
      | ^^^^^^
 
-    hint: Give it: `nodata: 0`; or leave `mask` out.
+    hint: Set it, as in `nodata: 0`, or leave `mask` out.
     ");
     assert_snapshot!(refused("--mask band:0"), @r"
     error: `band:0` is no mask

@@ -73,7 +73,7 @@ fn a_server_that_never_gives_a_whole_answer_is_an_error_with_its_place() {
     for (reply, said) in [
         (Reply::Cut, "bytes remaining to read"),
         (Reply::Status(503, None), "HTTP status 503"),
-        (Reply::Elsewhere, "which were not asked for"),
+        (Reply::Elsewhere, "which were not requested"),
     ] {
         let plan = move |request: &Request| {
             if request.range.is_some_and(|(first, _)| first > 40_000) { reply } else { Reply::Well }
