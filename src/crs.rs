@@ -1,4 +1,4 @@
-//! Coordinate reference systems: what PROJ, by way of GDAL, knows of the ground under a raster.
+//! Coordinate reference systems: areas and lengths on the ground, by PROJ through GDAL.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 use geo::{Distance as _, Point};
@@ -6,8 +6,8 @@ use geo::{Distance as _, Point};
 use crate::geom::{Ellipsoid, GeoTransform, Ground, Lattice, Metric, PixelGround, Size, WorldPoint};
 use crate::scene::Georeference;
 
-/// Metres by which a place is moved to see how its surroundings lie: short enough for the earth to be flat, long enough for
-/// the digits of a double (both errors are below 1e-9).
+/// Step in metres for numeric derivatives of a projection: short enough for the earth to be flat, long enough for the
+/// precision of a double (both errors are below 1e-9).
 const STEP: f64 = 64.0;
 
 /// The ground under the pixels of a raster with this CRS (WKT). Without a CRS, areas and lengths are those of pixels.
@@ -23,7 +23,7 @@ pub fn pixel_ground(crs_wkt: Option<&str>, transform: GeoTransform, size: Size) 
     PixelGround { ground, transform, size }
 }
 
-/// The ground under a raster's pixels in square metres and metres; `None` where no CRS says how large they are.
+/// The ground under a raster's pixels in square metres and metres; `None` without a CRS.
 pub fn ground_of(size: Size, place: Option<&Georeference>) -> Option<PixelGround> {
     let place = place.filter(|place| place.crs_wkt.is_some())?;
     Some(pixel_ground(place.crs_wkt.as_deref(), place.transform, size))
@@ -31,7 +31,7 @@ pub fn ground_of(size: Size, place: Option<&Georeference>) -> Option<PixelGround
 
 /// The ground under a parallelogram in the coordinates of a CRS (WKT).
 ///
-/// A CRS from which no way leads to the earth, such as that of a building site, is measured in its own units.
+/// A CRS without a transformation to longitude and latitude, such as a local one, is measured in its own units.
 pub fn ground(crs_wkt: &str, origin: WorldPoint, across: [f64; 2], down: [f64; 2]) -> Ground {
     let Ok(crs) = traditional(crs_wkt) else { return Ground::plane(1.0) };
     let metres = Some(crs.linear_units()).filter(|metres| *metres > 0.0).unwrap_or(1.0);
@@ -49,7 +49,7 @@ pub fn ground(crs_wkt: &str, origin: WorldPoint, across: [f64; 2], down: [f64; 2
     lattice.map_or_else(|| Ground::plane(metres), |lattice| Ground::Projected(lattice.into()))
 }
 
-/// A CRS whose coordinates come as x, y.
+/// A CRS with coordinates in the order x, y.
 fn traditional(wkt: &str) -> gdal::errors::Result<SpatialRef> {
     let mut crs = SpatialRef::from_wkt(wkt)?;
     crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
@@ -63,21 +63,21 @@ fn radians(crs: &SpatialRef) -> f64 {
 fn ellipsoid(crs: &SpatialRef) -> Ellipsoid {
     let mercator = || crs.get_attr_value("PROJECTION", 0).ok().flatten().is_some_and(|name| name.contains("Mercator"));
     match (crs.semi_major(), crs.semi_minor()) {
-        // Old ways to write Web Mercator name its sphere; its longitudes and latitudes are those of WGS 84 all the same.
+        // Old definitions of Web Mercator name a sphere; its longitudes and latitudes are still those of WGS 84.
         (Ok(major), Ok(minor)) if major == minor && major == 6_378_137.0 && mercator() => Ellipsoid::WGS84,
         (Ok(major), Ok(minor)) if major > 0.0 && minor > 0.0 => Ellipsoid::new(major, minor),
         _ => Ellipsoid::WGS84,
     }
 }
 
-/// The way back to longitude and latitude on the same datum, and their unit in radians.
+/// The transformation to longitude and latitude on the same datum, and their unit in radians.
 fn inverse(crs: &SpatialRef) -> Option<(CoordTransform, f64)> {
     let mut degrees = crs.geog_cs().ok()?;
     degrees.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
     Some((CoordTransform::new(crs, &degrees).ok()?, radians(&degrees)))
 }
 
-/// The metric of places: how far apart their neighbours, a step away in the CRS' units, lie by geodesics of the ellipsoid.
+/// The metric at positions: geodesic distances on the ellipsoid between neighbours, a step apart in units of the CRS.
 fn metrics(
     inverse: &CoordTransform,
     radians: f64,
@@ -88,7 +88,7 @@ fn metrics(
     let steps = [(step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step)];
     let (mut x, mut y): (Vec<f64>, Vec<f64>) =
         places.iter().flat_map(|place| steps.map(|(dx, dy)| (place.x + dx, place.y + dy))).unzip();
-    // Places that the projection does not have come back as no numbers; the others are right.
+    // Positions outside the projection come back as NaN; the others are valid.
     let _ = inverse.transform_coords(&mut x, &mut y, &mut []);
     let geodesics = earth.geodesics();
     let degrees = radians.to_degrees();

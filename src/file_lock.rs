@@ -1,18 +1,17 @@
-//! A file that one run at a time works on.
+//! Exclusive locks on files.
 
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
 
-/// An open file that no other run holds, until it is dropped or the process ends, by whatever end.
+/// An open file that is locked against other runs until it is dropped or the process ends.
 ///
-/// Closing the file would not be enough: a child process that is just being started has a copy of every open file, and the
-/// lock lives as long as the last of them. So it is given back by name.
+/// It is unlocked explicitly on drop: a child process that is just being started has a copy of every open file, and the
+/// lock would last until all copies are closed.
 #[derive(Debug)]
 pub struct FileLock(File);
 
 impl FileLock {
-    /// `None`: another run holds it. On a file system without locks two runs at once are not told apart; one alone is as good
-    /// as ever.
+    /// Locks a file; `None`: another run holds it. On a file system without locks the file is returned unlocked.
     pub fn take(file: File) -> Option<Self> {
         match file.try_lock() {
             Err(std::fs::TryLockError::WouldBlock) => None,
@@ -23,7 +22,7 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Where it fails there was no lock, or closing the file gives it back.
+        // Where this fails there was no lock, or closing the file releases it.
         let _ = self.0.unlock();
     }
 }

@@ -1,4 +1,4 @@
-//! SHA-256 in lower-case hexadecimal digits: how contents are told apart.
+//! SHA-256 as lower-case hexadecimal digits, to identify contents.
 
 #![expect(clippy::indexing_slicing, reason = "as many bytes as were read into the buffer")]
 
@@ -15,7 +15,7 @@ pub fn of(bytes: impl AsRef<[u8]>) -> String {
     digits(Sha256::digest(bytes))
 }
 
-/// Of texts one after another, each with its length: ["ab", "c"] is not ["a", "bc"].
+/// The hash of several texts, each with its length: ["ab", "c"] is not ["a", "bc"].
 pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for text in texts {
@@ -25,7 +25,7 @@ pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     digits(hash.finalize())
 }
 
-/// Of pieces that come one after another, each with its length.
+/// The hash of several pieces, each with its length.
 #[derive(Default)]
 pub struct Pieces(Sha256);
 

@@ -1,8 +1,8 @@
-//! How people spell where a raster is, and the name by which GDAL opens it.
+//! Paths, addresses and archives as users write them, and GDAL's names for them.
 
 use std::path::{Component, Path, PathBuf};
 
-/// Schemes of object stores and servers, and GDAL's folder for each.
+/// Schemes of object stores and servers, and GDAL's prefix for each.
 const SCHEMES: &[(&str, &str)] = &[
     ("s3", "/vsis3/"),
     ("gs", "/vsigs/"),
@@ -14,39 +14,39 @@ const SCHEMES: &[(&str, &str)] = &[
     ("oss", "/vsioss/"),
 ];
 
-/// Endings of archives, and GDAL's folder for each.
+/// Extensions of archives, and GDAL's prefix for each.
 const ARCHIVES: &[(&str, &str)] =
     &[(".zip", "/vsizip/"), (".tar", "/vsitar/"), (".tar.gz", "/vsitar/"), (".tgz", "/vsitar/")];
 
-/// Endings of rasters: what is a scene where a folder or an archive is named as a whole.
+/// Extensions of rasters, which select the scenes of a folder or an archive.
 const RASTERS: &[&str] = &[
     "tif", "tiff", "gtiff", "jp2", "j2k", "jpg", "jpeg", "jxl", "png", "webp", "img", "vrt", "ecw", "sid", "ntf",
     "nitf", "bil", "bip", "bsq", "nc", "nc4", "h5", "he5", "hdf5", "hdf", "grb", "grb2", "grib",
 ];
 
-/// Endings of files that lie beside a raster and belong to it.
+/// Extensions of sidecars.
 const SIDECARS: &[&str] = &[
     ".aux.xml", ".ovr", ".msk", ".tfw", ".tifw", ".jgw", ".pgw", ".j2w", ".wld", ".qml", ".prj", ".hdr", ".rpb",
     ".imd", ".rrd",
 ];
 
-/// GDAL's folders of things that are fetched over a network.
+/// GDAL's prefixes of remote files.
 const REMOTE: &[&str] =
     &["/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs", "/vsihdfs"];
 
-/// A raster's whereabouts.
+/// Where a raster is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A file on a disk.
     Local(PathBuf),
     /// A file inside an archive on a disk, or the archive itself.
     Archived { archive: PathBuf, name: PathBuf },
-    /// What GDAL alone can look for.
+    /// A name that only GDAL can resolve.
     Virtual(PathBuf),
 }
 
 impl Location {
-    /// Reads a spelling; relative paths start from `base`.
+    /// Parses what a user wrote; relative paths start from `base`.
     ///
     /// ```
     /// use std::path::Path;
@@ -62,7 +62,7 @@ impl Location {
         if text.starts_with("/vsi") {
             return Self::Virtual(text.into());
         }
-        // GDAL's own spellings of what is inside a file: `NETCDF:"a.nc":ndvi`, `GTIFF_DIR:2:a.tif`.
+        // GDAL's own names of subdatasets: `NETCDF:"a.nc":ndvi`, `GTIFF_DIR:2:a.tif`.
         if inside_file(text).is_some() {
             return Self::Virtual(from_base(text, base).into());
         }
@@ -81,7 +81,7 @@ impl Location {
                 },
             };
             return Self::Virtual(match archive_end(&name) {
-                // GDAL takes a nested name after a second slash.
+                // GDAL expects a nested name after a second slash.
                 Some((_, folder)) => format!("{folder}{name}").into(),
                 None => name.into(),
             });
@@ -90,7 +90,7 @@ impl Location {
     }
 
     fn local(path: PathBuf) -> Self {
-        // A folder may be named like an archive: what is on the disk decides.
+        // A folder may have the name of an archive: the file system decides.
         let text = path.to_string_lossy().into_owned();
         match archive_end(&text) {
             Some((end, _)) if !Path::new(&text[..end]).is_dir() => {
@@ -112,7 +112,7 @@ impl Location {
         }
     }
 
-    /// The file that must be on a disk for it.
+    /// The local file that it needs, if any.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::Local(path) | Self::Archived { archive: path, .. } => Some(path),
@@ -121,18 +121,18 @@ impl Location {
     }
 }
 
-/// Whether a name of GDAL's is fetched over a network.
+/// Whether a GDAL name is that of a remote file.
 pub fn is_remote(name: &Path) -> bool {
     remote_file(name).is_some()
 }
 
-/// GDAL's name of the file on a server that a name of GDAL's leads to: of an archive, a subdataset, or itself.
+/// GDAL's name of the remote file behind a GDAL name: the archive's, the subdataset's, or its own.
 pub fn remote_file(name: &Path) -> Option<PathBuf> {
     let text = name.to_string_lossy();
     let starts = |at: usize| match text.get(..at) {
         None => false,
         Some("") => true,
-        // Inside an archive's name, or one that a driver's own spelling quotes: `NETCDF:"/vsicurl/…":ndvi`.
+        // Inside an archive's name, or quoted in a subdataset's: `NETCDF:"/vsicurl/…":ndvi`.
         Some(before) => {
             (before.starts_with("/vsi") && before.ends_with(['/', '{']))
                 || (inside_file(before).is_some() && before.ends_with(['"', ':', '/', '{']))
@@ -151,7 +151,7 @@ pub fn remote_file(name: &Path) -> Option<PathBuf> {
     Some(rest.get(..end)?.into())
 }
 
-/// The end of the archive's own name in a path, and GDAL's folder for its kind.
+/// The end of the archive's own name in a path, and GDAL's prefix for its kind.
 fn archive_end(text: &str) -> Option<(usize, &'static str)> {
     let lower = text.to_ascii_lowercase();
     let path = lower.split(['?', '#']).next().unwrap_or_default();
@@ -162,20 +162,20 @@ fn archive_end(text: &str) -> Option<(usize, &'static str)> {
     })
 }
 
-/// Whether a file is a raster by its name's ending.
+/// Whether a file is a raster, by its extension.
 pub fn is_raster_name(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     extension.is_some_and(|extension| RASTERS.contains(&extension.as_str()))
 }
 
-/// Whether a file belongs to a raster beside it, by its name's ending.
+/// Whether a file is a sidecar of a raster, by its extension.
 pub fn is_sidecar(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
     SIDECARS.iter().any(|ending| name.ends_with(ending))
 }
 
-/// What a document names, such as a STAC item's asset: a relative address starts from where the document lies. `document` is
-/// GDAL's name of it.
+/// The location of a link in a document, such as a STAC item's asset; relative links start from the document.
+/// `document` is GDAL's name of it.
 ///
 /// ```
 /// use std::path::Path;
@@ -211,7 +211,7 @@ pub fn split_layer(path: &Path) -> (PathBuf, Option<String>) {
     }
 }
 
-/// A path without `.` and `..`, as it is written: whatever links lie on the way.
+/// A path without `.` and `..`, by its text alone: symbolic links are not resolved.
 pub fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -227,7 +227,7 @@ pub fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// A relative reference on an address, by RFC 3986.
+/// Resolves a relative reference against an address, by RFC 3986.
 fn joined(address: &str, href: &str) -> Option<String> {
     let path_end = address.find(['?', '#']).unwrap_or(address.len());
     let address = address.get(..path_end)?;
@@ -253,9 +253,9 @@ fn joined(address: &str, href: &str) -> Option<String> {
     Some(format!("{scheme}://{host}/{}{slash}{tail}", parts.join("/")))
 }
 
-/// An archive's name without its ending; `None` where the name is none of an archive.
+/// An archive's name without its extension; `None` where it is not an archive.
 pub fn archive_stem(name: &str) -> Option<&str> {
-    // `.tar.gz` before `.gz` would be: the longest ending counts.
+    // The longest extension counts: `.tar.gz`, not `.gz`.
     let endings = ARCHIVES.iter().map(|(ending, _)| ending.len()).filter(|&length| length < name.len());
     let ends = endings.filter_map(|length| name.split_at_checked(name.len() - length));
     ends.filter(|(_, end)| ARCHIVES.iter().any(|(ending, _)| ending.eq_ignore_ascii_case(end)))
@@ -263,7 +263,7 @@ pub fn archive_stem(name: &str) -> Option<&str> {
         .min_by_key(|stem| stem.len())
 }
 
-/// What follows the driver in GDAL's spellings of what is inside a file: `"a.nc":ndvi` of `NETCDF:"a.nc":ndvi`.
+/// What follows the driver in GDAL's names of subdatasets: `"a.nc":ndvi` of `NETCDF:"a.nc":ndvi`.
 pub fn inside_file(text: &str) -> Option<&str> {
     let (driver, rest) = text.split_once(':')?;
     let is_driver =
@@ -272,7 +272,7 @@ pub fn inside_file(text: &str) -> Option<&str> {
     (is_driver && !rest.starts_with("//")).then_some(rest)
 }
 
-/// The same with the file in it found from `base`, where it lies there.
+/// The same name with its file resolved against `base`, where it exists there.
 fn from_base(text: &str, base: &Path) -> String {
     let there = |piece: &str| !piece.is_empty() && !base.as_os_str().is_empty() && base.join(piece).is_file();
     match text.split([':', '"']).skip(1).find(|piece| there(piece)) {
@@ -281,10 +281,10 @@ fn from_base(text: &str, base: &Path) -> String {
     }
 }
 
-/// A text with its addresses cut down to what names a file: a user, a password and a query (signatures of signed addresses)
-/// open what is not the reader's.
+/// The text with its addresses reduced to what identifies a file: user, password and query (with signatures) are
+/// removed, since they grant access.
 ///
-/// Quotes and backslashes end an address and stay: a JSON text stays one.
+/// Quotes and backslashes end an address and stay: JSON stays valid.
 pub fn without_credentials(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -305,17 +305,17 @@ pub fn without_credentials(text: &str) -> String {
 }
 
 const SCHEME: &str = "://";
-/// GDAL's names of addresses that come as a query, headers among them.
+/// GDAL's prefixes of addresses that are given as a query, which may hold headers.
 const QUERIES: &[&str] = &["/vsicurl?", "/vsicurl_streaming?"];
 
-/// The first address of a text: what comes before it, what it is known by, and what follows.
+/// The first address of a text: the text before it, its mark, and the text after the mark.
 fn address(text: &str) -> Option<(&str, &str, &str)> {
     let marks = QUERIES.iter().chain([&SCHEME]);
     let (at, mark) = marks.filter_map(|mark| Some((text.find(mark)?, *mark))).min()?;
     Some((&text[..at], mark, &text[at + mark.len()..]))
 }
 
-/// Keys of an address's query that sign it, or say until when and for whom: in lower case, those of object stores and of the
+/// Keys of an address's query that sign it, or limit its validity, in lower case: those of object stores and of
 /// services in front of them.
 const SIGNING: &[&str] = &[
     "access_token",
@@ -361,8 +361,8 @@ const SIGNING: &[&str] = &[
     "token",
 ];
 
-/// By what a file is known whoever opens it: GDAL's name of it without user, password and query, and what of the query does not sign
-/// the address, which is empty where there is none.
+/// A file's identity without credentials: its GDAL name without user, password and query, and the part of the query
+/// that does not sign the address (may be empty).
 pub fn unsigned(name: &Path) -> (String, String) {
     let Some(file) = remote_file(name) else { return (name.to_string_lossy().into_owned(), String::new()) };
     let (name, file) = (name.to_string_lossy(), file.to_string_lossy());

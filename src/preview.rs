@@ -1,4 +1,4 @@
-//! A picture of a result: scene and class maps side by side, a legend with each class's share, a scale bar.
+//! The preview image: scene and class maps side by side, a legend with each class's share, a scale bar.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub struct Entry<'a> {
     pub text: String,
 }
 
-/// One of the pictures that lie side by side.
+/// One of the images side by side.
 pub struct Panel {
     size: Size,
     /// (row, column)
@@ -79,7 +79,7 @@ pub fn write(path: &Path, panels: &[Panel], legend: &[Entry<'_>], scale: Option<
     raster::write_png(path, canvas.size, &canvas.pixels)
 }
 
-/// Paper to draw on, (row, column).
+/// The canvas, (row, column).
 struct Canvas {
     size: Size,
     pixels: Vec<[u8; 3]>,

@@ -1,4 +1,4 @@
-//! What the program knows of a scene, and a piece of its pixels: plain data, no GDAL.
+//! Descriptions of scenes, and windows of their pixels: plain data, no GDAL.
 
 mod class_names;
 mod mask;
@@ -21,7 +21,7 @@ pub use spectrum::{
     sensor_of,
 };
 
-/// What a band shows, where the file says so.
+/// The colour interpretation of a band, as in GDAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColourRole {
     Undefined,
@@ -43,19 +43,19 @@ pub struct BandInfo {
     /// GDAL's name of the pixel type: `Byte`, `UInt16`, `Float32`, …
     pub pixel_type: String,
     pub nodata: Option<f64>,
-    /// What else is known of the light that it shows.
+    /// What else is known of its part of the spectrum.
     pub spectral: Spectral,
-    /// How its stored values become physical ones; `None`: nothing says so.
+    /// Scale and offset from stored to physical values; `None`: not known.
     pub scaling: Option<Scaling>,
 }
 
-/// Where a scene lies on the earth.
+/// A scene's CRS and geotransform.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Georeference {
     pub transform: GeoTransform,
     /// The CRS as WKT; a scene may have a transform and no CRS.
     pub crs_wkt: Option<String>,
-    /// `EPSG:32621` where the CRS has an authority code, else its name: for people to read.
+    /// `EPSG:32621` where the CRS has an authority code, else its name; for messages.
     pub crs_name: Option<String>,
     /// World coordinates are longitude and latitude in degrees.
     pub geographic: bool,
@@ -63,7 +63,7 @@ pub struct Georeference {
     /// [`geom::ground`](crate::geom::ground)). 1 where unknown.
     pub metres_per_unit: f64,
     /// The file ties its coordinates to pixel centres (GeoTIFF's `AREA_OR_POINT=Point`); `transform` is already that of
-    /// corners, this is only to be handed on.
+    /// corners, this is only passed on to results.
     pub pixel_is_point: bool,
 }
 
@@ -89,7 +89,7 @@ impl SceneInfo {
         if self.access.files.is_empty() { std::slice::from_ref(&self.path) } else { &self.access.files }
     }
 
-    /// What to do about a scene that has to lie on the map and has no georeference.
+    /// The hint for a scene that must be georeferenced and is not.
     pub fn placing_hint(&self, otherwise: &str) -> String {
         match &self.access.control {
             Some(control) => format!(
@@ -101,7 +101,7 @@ impl SceneInfo {
         }
     }
 
-    /// The grid in which the scene is stored, whatever the one that it is read on.
+    /// The grid in which the scene is stored, which may differ from the one it is read on.
     pub fn native(&self) -> (Size, Option<&Georeference>) {
         match &self.access.native {
             Some(native) => (native.size, native.georeference.as_ref()),
@@ -110,7 +110,7 @@ impl SceneInfo {
     }
 }
 
-/// How a scene is come by, where that is more than opening the file of its path.
+/// How a scene is opened, where that is more than opening the file of its path.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
     /// GDAL's name of what is opened; `None`: the path.
@@ -119,43 +119,44 @@ pub struct Access {
     pub files: Vec<PathBuf>,
     /// What outputs are named after; `None`: the path's last part.
     pub name: Option<String>,
-    /// What places the scene on the earth in place of a geotransform.
+    /// Ground control in place of a geotransform.
     pub control: Option<GroundControl>,
     /// The scene's own grid, where it is read on a finer or coarser one.
     pub native: Option<NativeGrid>,
-    /// The pixels that are wanted, on the grid that the scene is read on; `None`: all.
+    /// The area of interest, on the grid that the scene is read on; `None`: all.
     pub area: Option<Arc<Region>>,
-    /// What the job says of pixels without data.
+    /// The job's settings for pixels without data.
     pub mask: MaskRequest,
     /// The file has a mask band, of all bands or of one.
     pub mask_band: bool,
     /// The file's nodata values hold for all bands together (GDAL's `NODATA_VALUES`).
     pub nodata_values: bool,
-    /// The rule was applied file by file, and the mask band of what is opened is what came of it.
+    /// The rule was applied to each file, and the dataset's mask band is the result.
     pub masked: bool,
-    /// The band, counted from 1, that is tagged as alpha and holds a picture.
+    /// The band, from 1, that is tagged as alpha but holds an image.
     pub picture_alpha: Option<usize>,
-    /// The compression that has changed the pixels' values, such as JPEG.
+    /// The lossy compression of the pixels, such as JPEG.
     pub lossy: Option<String>,
-    /// How values of a mosaic's tiles are brought to the scale and offset of the first one; `None`: they are as stored.
+    /// How values of a mosaic's tiles are converted to the scale and offset of the first one; `None`: they are as
+    /// stored.
     pub conversion: Option<String>,
-    /// What is to be said of how the scene was found and put together: whole sentences.
+    /// Notes on how the scene was found and combined: whole sentences.
     pub notes: Vec<String>,
 }
 
-/// What places a raster on the earth that has no geotransform: GDAL's tools can make one of it.
+/// Ground control of a raster without a geotransform: gdalwarp can make a georeferenced one of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroundControl {
     /// `4 ground control points`
     pub what: String,
-    /// Options of `gdalwarp` that choose it, with a space behind them.
+    /// Options of `gdalwarp` that select it, with a trailing space.
     pub options: &'static str,
-    /// A CRS that suits the place: `EPSG:32632`.
+    /// A suitable CRS: `EPSG:32632`.
     pub target: String,
 }
 
 impl GroundControl {
-    /// The command that makes a raster with a geotransform of it; `resampling` as GDAL calls it.
+    /// The command that warps it to a georeferenced raster; `resampling` is GDAL's name of the method.
     pub fn warp_line(&self, raster: &Path, resampling: &str) -> String {
         let name = |path: &Path| {
             let text = path.display().to_string();
@@ -165,14 +166,14 @@ impl GroundControl {
         let stem = raster.file_stem().unwrap_or_default().to_string_lossy();
         let warped = format!("{stem}_warped.tif");
         let text = raster.to_string_lossy();
-        // What is read from a server or an archive is written here.
+        // The result for a file on a server or in an archive is written to the current folder.
         let is_local = !text.contains("://") && !text.starts_with("/vsi");
         let warped = if is_local { raster.with_file_name(warped) } else { warped.into() };
         format!("gdalwarp {}-r {resampling} -t_srs {} {} {}", self.options, self.target, name(raster), name(&warped))
     }
 }
 
-/// The grid in which a scene is stored, and how many of its pixels a pixel of the other grid is wide and high.
+/// The grid in which a scene is stored, and the size of a pixel of the other grid in its pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NativeGrid {
     pub size: Size,
@@ -180,16 +181,16 @@ pub struct NativeGrid {
     pub scale: [f64; 2],
 }
 
-/// A scene as a job asks for it: what has to be found and laid out before it can be read.
+/// A job's request for a scene, to be resolved before it can be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SceneRequest {
     /// GDAL's names, at least one; STAC items and item collections among them.
     pub files: Vec<PathBuf>,
-    /// All files as one scene, the first one on top. Otherwise there is one file.
+    /// All files are one scene, the first one on top. Otherwise there is one file.
     pub mosaic: bool,
-    /// The assets taken from STAC items; empty: the one that is to be looked at.
+    /// The assets of STAC items; empty: the visual one.
     pub assets: Vec<String>,
-    /// The bands that the job names, in its words; numbers are left out. They choose assets where `assets` is empty.
+    /// The bands that the job names, without numbers. They select assets where `assets` is empty.
     pub bands: Vec<String>,
     /// Those of `files` that are folders or patterns, and the band files behind each.
     pub band_files: Vec<BandFiles>,
@@ -208,16 +209,16 @@ impl SceneRequest {
 /// One acquisition whose bands are files of their own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BandFiles {
-    /// As it stands among the request's files.
+    /// Its entry among the request's files.
     pub scene: PathBuf,
-    /// What the files' names have in common.
+    /// The common part of the files' names.
     pub name: String,
     /// The bands' names and their files.
     pub files: Vec<(String, PathBuf)>,
 }
 
-/// Whether a text can name a reference system by what it says: GDAL would also ask a server for an address and read a file,
-/// and wait for either without end. The addresses of the OGC's register are names that it knows.
+/// Whether a text may be the definition of a CRS: GDAL would also read a file or fetch an address, and might wait for
+/// either forever. Addresses of the OGC's register are names that it knows.
 pub fn is_crs_text(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     let register = lower.split_once("://").is_none_or(|(_, rest)| {
@@ -226,16 +227,16 @@ pub fn is_crs_text(text: &str) -> bool {
     register && !lower.trim_start().starts_with("/vsi") && !Path::new(text).exists()
 }
 
-/// The side of a pixel as the model is to see it, above 0.
+/// The pixel size that the model sees, above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Resolution {
-    /// On the ground, wherever the scene is and whatever its CRS counts in.
+    /// In metres on the ground, whatever the units of the CRS.
     Metres(f64),
     /// In the units of the scene's CRS.
     CrsUnits(f64),
 }
 
-/// The part of a scene that is wanted.
+/// The area of interest of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AreaRequest {
     /// The polygons of a vector file; `None`: of its only layer.
@@ -244,7 +245,7 @@ pub enum AreaRequest {
     Bounds { bounds: [f64; 4], crs: String },
 }
 
-/// The pixels of one window: three channels of 0..=255, ready for the model's own normalisation.
+/// The pixels of one window: three channels of 0..=255, to be normalised by the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tile {
     pub window: Window,
@@ -261,7 +262,7 @@ impl Tile {
     }
 }
 
-/// A class as its results are labelled.
+/// A class with its name and colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassInfo {
     pub name: String,
@@ -269,14 +270,14 @@ pub struct ClassInfo {
     pub colour: [u8; 3],
 }
 
-/// What turns a pixel's logits into a class.
+/// How a pixel's logits become a class.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    /// Which class each query speaks for.
+    /// The class of each query.
     pub query_class: Vec<usize>,
-    /// Smallest score with which a class is taken, for each class.
+    /// Threshold on the score, for each class.
     pub thresholds: Vec<f32>,
-    /// The class of pixels whose best score stays below its threshold; `None`: they become `nodata`.
+    /// The class of pixels whose best score is below its threshold; `None`: they become `nodata`.
     pub background: Option<usize>,
     /// Factor on the logits before the soft-max (50 in the paper).
     pub logit_scale: f32,
@@ -309,7 +310,7 @@ pub enum LabelType {
 }
 
 impl LabelType {
-    /// The narrowest type that holds `classes` indices and a nodata value beside them.
+    /// The smallest type for `classes` indices and a nodata value.
     pub fn for_classes(classes: usize) -> Self {
         if classes <= 255 { Self::U8 } else { Self::U16 }
     }
@@ -322,12 +323,12 @@ impl LabelType {
     }
 }
 
-/// How the results' rasters lie in their files.
+/// Format, compression and overviews of result rasters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RasterLayout {
     pub format: RasterFormat,
     pub compression: Compression,
-    /// Smaller copies of the raster inside its file, so that viewers show all of it at once.
+    /// Overviews inside the file.
     pub overviews: bool,
 }
 
@@ -341,30 +342,30 @@ impl Default for RasterLayout {
 pub enum RasterFormat {
     /// A tiled GeoTIFF.
     GeoTiff,
-    /// A GeoTIFF in the order of a cloud-optimised one: it can be read in parts from a server.
+    /// A cloud-optimised GeoTIFF.
     Cog,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     Deflate,
-    /// Smaller and faster, for readers whose libtiff knows it.
+    /// Smaller and faster; readers need a libtiff with Zstandard.
     Zstd,
 }
 
 /// The pixel type of scores, 0..=1 each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScoreType {
-    /// As they are; not a number where there is no data.
+    /// Float32; NaN without data.
     F32,
-    /// In steps of 1/254: 0..=254, and 255 where there is no data.
+    /// Bytes in steps of 1/254: 0..=254, and 255 without data.
     U8,
 }
 
-/// How a scene's values become 0..=255. Computed once per scene from valid pixels, never per window.
+/// How a scene's values are stretched to 0..=255; computed once per scene from valid pixels, never per window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StretchMethod {
-    /// Values are taken as they are (8-bit scenes); values outside 0..=255 are clamped.
+    /// Values stay as they are (8-bit scenes), clamped to 0..=255.
     None,
     /// Darkest valid value to 0, brightest to 255.
     MinMax,
@@ -383,7 +384,7 @@ pub struct ValueRange {
     pub high: f64,
 }
 
-/// A stretch as a job asks for it.
+/// The stretch of a job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StretchPlan {
     pub method: StretchMethod,

@@ -1,7 +1,7 @@
-//! How overlapping windows are weighted against each other.
+//! Weights of overlapping windows.
 
-/// The weight of a window's pixels by their distance from its middle. No weight is ever zero: a pixel that a single window
-/// reaches keeps its value, so that a scene's border has no ring of nodata.
+/// The weight of a window's pixels by their distance from its middle. No weight is zero: a pixel in a single window
+/// keeps its value, so that a scene's border has no ring of nodata.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Blend {
     /// Equal weights: the paper's blending.

@@ -9,8 +9,8 @@ use super::{Size, Window};
 /// Where the windows start along one axis of `size` pixels.
 ///
 /// There are `max(size - window + stride - 1, 0) / stride + 1` of them (integer division, as in SegEarth-OV's sliding
-/// window); one that would pass the edge is moved back inside, so that the last two may overlap more than the others.
-/// A side shorter than the window has a single start, 0.
+/// window); a window that would extend beyond the edge is moved inside, so that the last two may overlap more than the
+/// others. A side shorter than the window has a single start, 0.
 ///
 /// ```
 /// use segearth::geom::axis_starts;
@@ -87,7 +87,7 @@ impl Grid {
             * touching(&self.col_starts, self.window.width, region.cols()).len()
     }
 
-    /// Whether it is one of the windows.
+    /// Whether a window is one of the grid's.
     pub fn has(&self, window: &Window) -> bool {
         let starts = [(&self.row_starts, window.row), (&self.col_starts, window.col)];
         window.size() == self.window && starts.iter().all(|(starts, start)| starts.binary_search(start).is_ok())
@@ -98,7 +98,7 @@ impl Grid {
     }
 }
 
-/// The starts of those spans of `length` pixels that share one with `wanted`; `starts` rise.
+/// The starts of those spans of `length` pixels that share one with `wanted`; `starts` are sorted.
 fn touching(starts: &[usize], length: usize, wanted: Range<usize>) -> &[usize] {
     if wanted.is_empty() {
         return &[];

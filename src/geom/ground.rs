@@ -1,13 +1,14 @@
 //! Areas and lengths on the ground.
 //!
-//! All areas and lengths of the program are measured here, those of summaries, tables, polygons and options alike: on the
-//! ellipsoid of the scene's CRS, in square metres and metres. An edge is straight in the CRS, as a pixel's is; the polygons of
-//! a raster therefore have the area of its pixels, whatever the projection. Areas are those of QGIS' `$area` where edges are
-//! no longer than some kilometres (it joins vertices by geodesics). Without a CRS nothing says how large a pixel is: areas are
-//! numbers of pixels, and lengths are counted in pixels.
+//! All areas and lengths of the program are measured here, those of summaries, tables, polygons and options alike: on
+//! the ellipsoid of the scene's CRS, in square metres and metres. An edge is straight in the CRS, as a pixel's is; the
+//! polygons of a raster therefore have the area of its pixels, whatever the projection. Areas are those of QGIS'
+//! `$area` where edges are no longer than some kilometres (it joins vertices by geodesics). Without a CRS the size of a
+//! pixel is unknown: areas are numbers of pixels, and lengths are in pixels.
 //!
-//! Longitude and latitude have closed formulas. For a map projection the scale is found on a [`Lattice`] of places by way of
-//! its inverse, and interpolated: areas and lengths are right to 2e-5 (tested against PROJ and Karney's geodesics).
+//! Longitude and latitude have closed formulas. For a map projection the scale is computed at the points of a
+//! [`Lattice`] by the inverse projection, and interpolated: areas and lengths are exact to 2e-5 (tested against PROJ
+//! and Karney's geodesics).
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ const SHORT: f64 = 0.005;
 /// How coordinates become metres and square metres.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ground {
-    /// The same everywhere: pixels without a CRS, or a CRS that has no place on the earth.
+    /// The same everywhere: pixels without a CRS, or a local CRS without a datum.
     Flat(Metric),
     /// Longitude and latitude.
     Degrees { earth: Ellipsoid, radians_per_unit: f64 },
@@ -115,7 +116,7 @@ impl Ground {
         line.iter().zip(line.iter().skip(1)).map(|(&from, &to)| self.distance(from, to)).sum()
     }
 
-    /// What short steps from a place are on the ground.
+    /// The metric at a position: lengths of short steps on the ground.
     pub fn metric(&self, at: WorldPoint) -> Metric {
         match self {
             Self::Flat(metric) => *metric,
@@ -128,7 +129,7 @@ impl Ground {
         }
     }
 
-    /// Square metres of a square unit at a place.
+    /// Square metres of a square unit at a position.
     pub fn density(&self, at: WorldPoint) -> f64 {
         match self {
             Self::Projected(lattice) => lattice.density(at),
@@ -136,7 +137,7 @@ impl Ground {
         }
     }
 
-    /// Into how many pieces a row of pixels is to be cut so that each has its area from its middle.
+    /// Number of pieces of a row of pixels such that each may take its area from its middle.
     pub(super) fn pieces(&self, from: WorldPoint, to: WorldPoint) -> usize {
         match self {
             Self::Flat(_) => 1,
@@ -154,7 +155,7 @@ pub fn plane_area(ring: &[WorldPoint]) -> f64 {
     let mut before = last;
     let mut sum = 0.0;
     for &here in ring {
-        // Relative to the ring's own start: far from the origin the products would eat the digits.
+        // Relative to the ring's own start: far from the origin the products would lose precision.
         sum += (before.x - origin.x) * (here.y - origin.y) - (here.x - origin.x) * (before.y - origin.y);
         before = here;
     }

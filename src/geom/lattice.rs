@@ -1,20 +1,22 @@
-//! How much ground lies under each place of a map projection, kept on a lattice of points.
+//! The metric of a map projection on the ground, on a lattice of points. PROJ's factors (`proj_factors`) give the same
+//! for one point, but the gdal crate (0.19) does not reach them.
 
 use super::WorldPoint;
 
 /// Largest relative error of values between the points of the lattice; areas and lengths are exact to about twice of it.
 const TOLERANCE: f64 = 5e-6;
-/// Cells along a side, and points in all: what is not exact enough then lies at the edge of what a projection can show.
+/// Most cells along a side, and points in all: where this is not exact enough, the scene lies at the limit of its
+/// projection.
 const MOST_CELLS: usize = 1024;
 const MOST_POINTS: usize = 1 << 17;
-/// Edges up to this share of a cell are taken at their middle; the others by Simpson's rule.
+/// Edges up to this share of a cell are integrated by the midpoint rule, others by Simpson's rule.
 const SHORT: f64 = 1.0 / 64.0;
 
 /// Rings up to this share of a cell have the area that the scale at their centroid gives.
 const SMALL: f64 = 0.25;
 
-/// The ground under a place: `ds² = xx·dx² + 2·xy·dx·dy + yy·dy²` metres squared for a step of (dx, dy) units of the CRS
-/// (the first fundamental form of the surface).
+/// The metric at a position: `ds² = xx·dx² + 2·xy·dx·dy + yy·dy²` metres squared for a step of (dx, dy) units of the
+/// CRS (the first fundamental form of the surface).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metric {
     pub xx: f64,
@@ -28,7 +30,7 @@ impl Metric {
         Self { xx: metres * metres, xy: 0.0, yy: metres * metres }
     }
 
-    /// From where a unit of x and a unit of y lead, in metres.
+    /// From the steps in metres that a unit of x and a unit of y make.
     pub fn of_steps(x: [f64; 3], y: [f64; 3]) -> Self {
         let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         Self { xx: dot(x, x), xy: dot(x, y), yy: dot(y, y) }
@@ -76,19 +78,19 @@ pub struct Lattice {
     rows: usize,
     /// Row by row, `(cols + 1) × (rows + 1)`, as are the others.
     metrics: Vec<Metric>,
-    /// Square metres of a cell that is everywhere like this point.
+    /// Square metres of a cell with this point's metric everywhere.
     cells: Vec<f64>,
     /// The integral of `cells` over v, from v = 0 to this point.
     below: Vec<f64>,
-    /// How far a metric may be carried along x and y, in units of the CRS.
+    /// How far a metric may be used along x and y, in units of the CRS.
     carry: [f64; 2],
 }
 
 impl Lattice {
-    /// Over the parallelogram `origin + s·across + t·down` with s and t in 0..=1. `measure` gives the metrics at some places;
-    /// none where the projection has no such place.
+    /// Over the parallelogram `origin + s·across + t·down` with s and t in 0..=1. `measure` gives the metrics at
+    /// positions; `None` where the projection is not defined.
     ///
-    /// `None` where no place has a metric, or the parallelogram has no area.
+    /// `None` where no position has a metric, or the parallelogram has no area.
     pub fn new(
         origin: WorldPoint,
         across: [f64; 2],
@@ -129,7 +131,7 @@ impl Lattice {
                 let (col, row) = (index % (cols + 1), index / (cols + 1));
                 of_rows = of_rows.max(error(exact, point(col, row), point(col, row + 1)));
             }
-            // A projection that has no places at some points may still have them in between.
+            // A projection that is undefined at some points may be defined between them.
             let patchy = found.iter().any(Option::is_none);
             let more = |cells: usize, error: f64, times: usize| match error {
                 error if error > TOLERANCE => (cells * times).min(MOST_CELLS),
@@ -201,7 +203,7 @@ impl Lattice {
     }
 
     fn within(&self, u: f64, v: f64) -> (f64, f64) {
-        // A position that is no number is as good as any.
+        // For NaN any cell is as good.
         (u.max(0.0).min(self.cols as f64), v.max(0.0).min(self.rows as f64))
     }
 
@@ -217,7 +219,7 @@ impl Lattice {
         self.metric_at(u, v)
     }
 
-    /// Square metres of a square unit at a place: what `area` integrates.
+    /// Square metres of a square unit at a position: the integrand of `area`.
     pub fn density(&self, at: WorldPoint) -> f64 {
         let (u, v) = self.cell_position(at);
         let (u, v) = self.within(u, v);
@@ -252,7 +254,7 @@ impl Lattice {
         }
         let (Some(&last), Some(&origin)) = (ring.last(), ring.first()) else { return 0.0 };
         let (mut u, mut v) = self.cell_position(last);
-        // Relative to the ring's own start: the rest would cancel out and take digits along.
+        // Relative to the ring's own start: the rest would cancel out and cost precision.
         let start = self.cell_position(origin);
         let base = self.integral(start.0, start.1);
         let mut sum = 0.0;
@@ -274,7 +276,7 @@ impl Lattice {
         if turned { -sum } else { sum }
     }
 
-    /// The area of a ring over which the scale changes evenly, by that at its centroid.
+    /// The area of a ring over which the scale changes linearly, by the scale at its centroid.
     fn small_area(&self, ring: &[WorldPoint]) -> Option<f64> {
         let (&last, &origin) = (ring.last()?, ring.first()?);
         let (mut twice, mut moment_x, mut moment_y) = (0.0, 0.0, 0.0);
@@ -348,19 +350,19 @@ impl Lattice {
         (0..pieces).map(|piece| middle(piece).length(dx, dy)).sum()
     }
 
-    /// How many cells a line passes at most.
+    /// Most cells that a line crosses.
     pub fn cells_between(&self, from: WorldPoint, to: WorldPoint) -> f64 {
         let ((a, b), (c, d)) = (self.cell_position(from), self.cell_position(to));
         (a - c).abs().max((b - d).abs())
     }
 }
 
-/// Into how many pieces an edge is cut that passes so many cells; far from the lattice there is nothing to be gained.
+/// Number of pieces of an edge that crosses so many cells; limited far from the lattice.
 fn pieces(cells: f64) -> usize {
     cells.ceil().clamp(1.0, 4.0 * MOST_CELLS as f64) as usize
 }
 
-/// Points without a metric take that of the nearest point that has one, along rows and columns.
+/// Gives points without a metric that of the nearest point with one, along rows and columns.
 fn filled(found: Vec<Option<Metric>>, width: usize) -> Option<Vec<Metric>> {
     let mut found: Vec<Option<Metric>> = found.into_iter().map(|one| one.filter(Metric::is_sound)).collect();
     while found.iter().any(Option::is_none) {

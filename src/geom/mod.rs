@@ -1,4 +1,4 @@
-//! Pixels and world: plain geometry that knows no file, no model and no library.
+//! Pixel and world coordinates: plain geometry without files, model or libraries.
 
 mod blend;
 mod ellipsoid;

@@ -1,10 +1,10 @@
-//! How large a raster's pixels are on the ground.
+//! The size of a raster's pixels on the ground.
 
 use std::ops::Range;
 
 use super::{GeoTransform, Ground, Metric, Size, WorldPoint};
 
-/// A line of a round length to measure a picture by.
+/// A scale bar: a line of a round length.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScaleBar {
     /// Of the picture's width, above 0 and at most a quarter.
@@ -13,7 +13,7 @@ pub struct ScaleBar {
     pub label: String,
 }
 
-/// What a scale bar may take of a picture's width.
+/// Largest share of a picture's width for a scale bar.
 const WIDEST: f64 = 0.25;
 
 /// The ground under the pixels of a raster.
@@ -57,7 +57,7 @@ impl PixelGround {
         self.transform.pixel_area() * self.ground.density(self.transform.to_world(col, row))
     }
 
-    /// What steps of (columns, rows) are on the ground at a position in pixels.
+    /// The metric of steps of (columns, rows) at a position in pixels.
     pub fn metric(&self, col: f64, row: f64) -> Metric {
         let Metric { xx, xy, yy } = self.ground.metric(self.transform.to_world(col, row));
         let [_, a, b, _, c, d] = self.transform.coefficients;
@@ -78,7 +78,7 @@ impl PixelGround {
         self.pixel_area(self.size.width as f64 / 2.0, self.size.height as f64 / 2.0)
     }
 
-    /// Square metres of the smallest and of the largest pixel, as far as the frame and the middle tell.
+    /// Square metres of the smallest and of the largest pixel among those on the border and in the middle.
     pub fn pixel_area_range(&self) -> [f64; 2] {
         let places = (0..9).map(|index| (f64::from(index % 3) / 2.0, f64::from(index / 3) / 2.0));
         let areas = places.map(|(x, y)| self.pixel_area(x * self.size.width as f64, y * self.size.height as f64));

@@ -1,4 +1,4 @@
-//! The part of a scene that is asked for: polygons over its pixels.
+//! The area of interest as polygons over a scene's pixels.
 
 #![expect(
     clippy::indexing_slicing,
@@ -9,14 +9,14 @@ use std::ops::Range;
 
 use super::{Size, Window};
 
-/// Rows that share a list of edges: what is looked through for a window. More of them where there would be too many lists.
+/// Rows that share a list of edges, which is searched for a window; more where there would be too many lists.
 const BAND: usize = 256;
 const MAX_BANDS: usize = 1 << 16;
 
-/// Rows that are looked at for a pixel of a region.
+/// Most rows that are searched for a pixel of a region.
 const MOST_ROWS: usize = 1 << 20;
 
-/// How many pixels away from the scene a point may lie: farther ones would not be told from each other.
+/// Largest distance of a point from the scene in pixels; beyond it precision is lost.
 pub const FARTHEST: f64 = 1e14;
 
 /// Polygons in pixel coordinates. A pixel belongs to them when its centre lies in one of them; holes are left out.
@@ -34,7 +34,7 @@ pub struct Region {
 /// Rings of (column, row), the outer one and the holes in any order; the last point joins the first.
 pub type Polygon = Vec<Vec<[f64; 2]>>;
 
-/// What a window has of a region.
+/// The part of a region in a window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Coverage {
     Nothing,
@@ -52,7 +52,7 @@ struct Edge {
 }
 
 impl Region {
-    /// The region over a scene of this size. Points that are no numbers, or beyond [`FARTHEST`], are the caller's to refuse.
+    /// The region over a scene of this size. The caller refuses points that are NaN or beyond [`FARTHEST`].
     pub fn new(polygons: Vec<Polygon>, scene: Size) -> Self {
         let mut edges = Vec::new();
         for (number, polygon) in (0..).zip(&polygons) {
@@ -67,7 +67,7 @@ impl Region {
         let band = BAND.max(scene.height.div_ceil(MAX_BANDS));
         let mut bands = vec![Vec::new(); scene.height.div_ceil(band)];
         for (number, edge) in (0..).zip(&edges) {
-            // Casts of floats stop at the ends of the type: what lies above the scene counts to its first band.
+            // Casts of floats saturate: points above the scene belong to its first band.
             let (first, last) = (edge.upper[1] as usize / band, edge.lower[1] as usize / band);
             if edge.lower[1] >= 0.0 && first < bands.len() {
                 let last = last.min(bands.len() - 1);
@@ -88,9 +88,9 @@ impl Region {
         Self::new(polygons, scene)
     }
 
-    /// Whether not a single pixel of the scene belongs to it. Looks at no more than the rows between the outermost points, of
-    /// these at none whose edges lie beside the scene, and at a million in all: a header may claim any size. A region that
-    /// slips between the pixels of so many rows passes for one that is not empty.
+    /// Whether no pixel of the scene belongs to it. Searches only rows between the outermost points whose edges overlap
+    /// the scene, and at most a million: a header may declare any size. A region that contains no pixel centre in so
+    /// many rows counts as not empty.
     pub fn is_empty(&self) -> bool {
         let outermost = self
             .edges
@@ -136,13 +136,13 @@ impl Region {
         crossings.chunks_exact(2).map(move |pair| {
             let col = |x: f64| ((x - 0.5).ceil().max(0.0) as usize).clamp(cols.start, cols.end);
             let start = col(pair[0].1);
-            // Between points at the ends of the type a crossing is no number, and would count as column 0.
+            // Between points at the limits of the type a crossing is NaN, which would be column 0.
             start..col(pair[1].1).max(start)
         })
     }
 
-    /// Which pixels of a window inside the scene belong to the region: by their place in the scene alone, whatever window
-    /// they are seen through.
+    /// Which pixels of a window inside the scene belong to the region: by their position in the scene alone, whatever
+    /// the window.
     pub fn coverage(&self, window: Window) -> Coverage {
         let mut inside = vec![false; window.size().pixels()];
         let mut crossings: Vec<(u32, f64)> = Vec::new();

@@ -15,7 +15,7 @@ pub struct GeoTransform {
 }
 
 impl GeoTransform {
-    /// Pixel coordinates as world coordinates: what a scene without georeference has.
+    /// The identity: pixel coordinates as world coordinates, for scenes without georeference.
     pub const IDENTITY: Self = Self { coefficients: [0.0, 1.0, 0.0, 0.0, 0.0, 1.0] };
 
     /// World position of a (fractional) pixel position.

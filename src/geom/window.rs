@@ -23,7 +23,7 @@ impl Size {
         self.width * self.height
     }
 
-    /// The whole of it as a window.
+    /// The window that covers all of it.
     pub fn window(self) -> Window {
         Window { col: 0, row: 0, width: self.width, height: self.height }
     }

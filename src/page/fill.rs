@@ -1,4 +1,4 @@
-//! Text into a template: once over, so that nothing filled in is looked at again.
+//! Fills a template in one pass: inserted text is not searched again.
 
 #![expect(clippy::indexing_slicing, reason = "64 letters for 6 bits")]
 
@@ -20,15 +20,15 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     out + rest
 }
 
-/// Text as it may stand between tags and in quoted attributes. Control characters, which browsers treat each in their own
-/// way, become a placeholder.
+/// Text escaped for HTML content and quoted attributes. Control characters, which browsers treat differently, become
+/// U+FFFD.
 pub(super) fn escaped(text: &str) -> String {
     let plain: String =
         text.chars().map(|c| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c }).collect();
     html_escape::encode_quoted_attribute(&plain).into_owned()
 }
 
-/// RFC 4648, with padding.
+/// Base64 by RFC 4648, with padding.
 pub(super) fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

@@ -1,4 +1,4 @@
-//! Scene and result as pictures of a bounded size.
+//! Scene and result as images of limited size.
 
 use std::path::Path;
 
@@ -6,28 +6,28 @@ use crate::error::Result;
 use crate::raster::{self, Picture, SceneReader};
 use crate::scene::ClassInfo;
 
-/// Longest sides that are tried, in pixels, and the JPEG qualities with them.
+/// Longest sides in pixels that are tried, with their JPEG qualities.
 const SIDES: [(usize, u8); 4] = [(2000, 85), (2000, 70), (1400, 70), (900, 60)];
-/// Bytes of both pictures together: the page, which has them in base64, stays below five million.
+/// Most bytes of both images together: the page, which has them in base64, stays below five million.
 const MOST_BYTES: usize = 3_600_000;
-/// Places in a palette that classes can have.
+/// Palette entries for classes.
 const SLOTS: usize = 255;
 const NODATA: u8 = 255;
-/// Shared by the smaller classes where there are too many.
+/// Colour of the smaller classes, which share an entry where there are too many.
 const REST: u8 = 254;
 const REST_COLOUR: [u8; 4] = [128, 128, 128, 255];
 
-/// The two pictures that lie on each other.
+/// The two images that are overlaid.
 #[derive(Clone, Debug)]
 pub struct Layers {
     pub(super) scene: Picture,
-    /// Indexed: a place in the palette for each class, the last one for pixels without data.
+    /// Indexed: a palette entry for each class, the last one for pixels without data.
     pub(super) result: Picture,
     slots: Vec<u8>,
 }
 
 impl Layers {
-    /// Reads both in few pixels. `counts`: how many pixels each class has.
+    /// Reads both at reduced size. `counts`: how many pixels each class has.
     pub fn read(scene: &SceneReader, labels: &Path, classes: &[ClassInfo], counts: &[u64]) -> Result<Self> {
         let slots = slots(classes.len(), counts);
         let mut palette = vec![[0; 4]; SLOTS + 1];
@@ -53,13 +53,13 @@ impl Layers {
         layers.ok_or_else(|| crate::error::Error::internal("no size of picture was tried"))
     }
 
-    /// The place of a class in the palette; `None` for one that shares its place with others.
+    /// The palette index of a class; `None` where it shares its entry.
     pub(super) fn slot(&self, class: usize) -> Option<u8> {
         self.slots.get(class).copied().filter(|slot| self.slots.len() <= SLOTS || *slot != REST)
     }
 }
 
-/// A place for each class; where they are too many, the largest have one of their own.
+/// A palette index for each class; where they are too many, only the largest have their own.
 fn slots(classes: usize, counts: &[u64]) -> Vec<u8> {
     if classes <= SLOTS {
         return (0..=REST).take(classes).collect();

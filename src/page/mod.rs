@@ -1,4 +1,4 @@
-//! The page to look at: one scene with its result, areas and provenance in one HTML file that needs nothing else.
+//! The HTML report: one scene with its result, areas and provenance in a self-contained file.
 //!
 //! ```text
 //!  page.html ─┐
@@ -6,8 +6,8 @@
 //!  page.js   ─┘
 //! ```
 //!
-//! The result is an indexed PNG: the script hides a class by the transparency of its place in the palette. A policy in the
-//! page lets only this script run and loads nothing from anywhere. The same inputs give the same bytes.
+//! The result is an indexed PNG: the script hides a class by making its palette entry transparent. The page's content
+//! security policy allows only this script, and loads nothing from elsewhere. The same inputs give the same bytes.
 
 #![expect(clippy::indexing_slicing, reason = "indices of classes, made by counting them")]
 
@@ -30,26 +30,26 @@ const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Everything that a page shows, in words.
+/// The content of a page.
 pub struct Page<'a> {
     pub title: &'a str,
-    /// What the title leaves open: size, area, reference system.
+    /// The line below the title: size, area, CRS.
     pub subtitle: &'a str,
     pub layers: &'a Layers,
     pub scale: Option<&'a ScaleBar>,
     /// In the order of their labels.
     pub classes: &'a [Share<'a>],
-    /// Pixels without data, where there are any; its `class` is not looked at.
+    /// Pixels without data, where there are any; its `class` is unused.
     pub nodata: Option<Amount>,
-    /// How the result came to be: key and value.
+    /// Provenance: key and value.
     pub provenance: &'a [(String, String)],
     /// The job as it was given.
     pub job: &'a str,
-    /// The job with everything settled.
+    /// The resolved configuration.
     pub settled: &'a str,
 }
 
-/// A class and how much of the scene it has.
+/// A class and its share of the scene.
 pub struct Share<'a> {
     pub class: &'a ClassInfo,
     /// Of all pixels with data, 0..=1.
@@ -57,15 +57,15 @@ pub struct Share<'a> {
     pub amount: Amount,
 }
 
-/// So much, in words.
+/// The area as text.
 pub struct Amount {
     pub pixels: String,
-    /// `None`: nothing says how large a pixel is.
+    /// `None`: the pixel size is unknown.
     pub area: Option<String>,
 }
 
 impl Page<'_> {
-    /// Writes the page; it has its name only when it is whole.
+    /// Writes the page; it has its name only when it is complete.
     pub fn write(&self, path: &Path) -> Result<()> {
         atomic::write_file(path, self.render().as_bytes())
     }

@@ -1,4 +1,4 @@
-//! One raster on the pixels of another: nearest neighbour, exactly, whatever the two CRSs and grids.
+//! One raster on the pixel grid of another, by exact nearest neighbour between any two CRSs and grids.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 
@@ -8,19 +8,19 @@ use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Size, Window};
 use crate::scene::{Georeference, SceneInfo};
 
-/// Pixels of a block on each axis: small enough for two sides and their coordinates to stay in some tens of MB.
+/// Pixels of a block on each axis: small enough that two rasters and their coordinates take some tens of MB.
 const BLOCK: usize = 512;
 
 /// Pixels of the aligned raster that are read for a block at most; where it is much finer, blocks are cut in four.
 const MAX_READ: usize = 4 << 20;
 
-/// Part of a pixel by which two grids may differ and still count as the same.
+/// Part of a pixel by which two grids may differ and still be the same.
 const SAME_GRID: f64 = 1e-3;
 
-/// Keeps pixel centres that lie on an edge of the other grid on one side of it, against rounding.
+/// Part of a pixel that moves centres on an edge of the other grid to one side of it, against rounding.
 const EDGE: f64 = 1e-6;
 
-/// A label image, read on the grid of another raster.
+/// A label raster, read on the grid of another raster.
 pub struct AlignedRaster {
     raster: CodedRaster,
     mapping: Mapping,
@@ -37,7 +37,7 @@ enum Mapping {
 }
 
 impl AlignedRaster {
-    /// Lays `raster` on the grid of `onto`; refused where nothing says how the two lie to each other.
+    /// Aligns `raster` with the grid of `onto`; an error where their georeferences do not allow it.
     pub fn new(raster: CodedRaster, onto: &SceneInfo) -> Result<Self> {
         let mapping = mapping(onto, raster.info())?;
         Ok(Self { raster, mapping })
@@ -59,7 +59,7 @@ impl AlignedRaster {
         };
         let (mut cols, mut rows) = centres(from, window);
         if let Some(crs) = crs {
-            // Points that have no place in the other CRS come back infinite, which is outside.
+            // Points outside the other CRS come back infinite, which is outside the raster.
             let _ = messages::attempt(|| crs.transform_coords(&mut cols, &mut rows, &mut []));
         }
         for (col, row) in cols.iter_mut().zip(&mut rows) {

@@ -1,4 +1,4 @@
-//! Bands that are tagged as alpha and hold a picture: NAIP's infrared is the usual one.
+//! Bands that are tagged as alpha but hold an image: most often NAIP's infrared.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,19 @@ use crate::error::{Context, Result};
 use crate::geom::{Size, Window};
 use crate::scene::{ColourRole, MaskSource, SceneInfo};
 
-/// A band of so many different values above 0 or fewer is no picture.
+/// A band of at most so many different values above 0 is a mask.
 const FEW_VALUES: usize = 16;
-/// Windows along each side in which a large band without overviews is looked at, and their side in pixels.
+/// Windows along each side in which a large band without overviews is sampled, and their side in pixels.
 const SPOTS: usize = 4;
 const SIDE: usize = 64;
-/// Bands, and overviews, of so many pixels are read as a whole; overviews of fewer than the least say too little.
+/// Bands and overviews of at most `WHOLE` pixels are read as a whole; overviews of fewer than `LEAST` are too coarse.
 const WHOLE: usize = 512 * 512;
 const LEAST: usize = 1 << 14;
-/// Tiles of a mosaic that are looked at.
+/// Tiles of a mosaic that are sampled.
 const TILES: usize = 5;
 
-/// Takes the tag off an alpha band that holds a picture, in all of `tiles` (one scene, or the tiles of one mosaic, whose bands
-/// are alike), and notes it in the first. Nothing is read where another mark decides.
+/// Removes the alpha tag of a band that holds an image from all `tiles` (one scene, or the tiles of one mosaic, whose
+/// bands are alike), and adds a note to the first. Nothing is read where the job or a mask band decides.
 ///
 /// # Errors
 /// Pixels that cannot be read.

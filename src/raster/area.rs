@@ -1,4 +1,4 @@
-//! The part of a scene that is asked for, from a vector file or bounds, brought onto the scene's pixels.
+//! The area of interest of a job, from a vector file or bounds, as a region of the scene's pixels.
 
 #![expect(clippy::indexing_slicing, reason = "both axes of a point")]
 
@@ -13,8 +13,8 @@ use crate::error::{Context, Error, Result};
 use crate::geom::{FARTHEST, Polygon, Region, WorldPoint};
 use crate::scene::{AreaRequest, Georeference, SceneInfo, is_crs_text};
 
-/// An edge that is straight in one CRS is a curve in another: it is cut into pieces of at most this share of the area's
-/// extent before it is taken over.
+/// An edge that is straight in one CRS is a curve in another: before it is transformed, it is cut into pieces of at
+/// most the area's extent divided by this.
 const PIECES: f64 = 64.0;
 
 /// Polygons in the coordinates of a CRS.
@@ -27,8 +27,8 @@ struct Area {
 /// The pixels of the scene's grid that lie in the area.
 ///
 /// # Errors
-/// The file cannot be read or holds no polygons, the scene has no place, there is no way between the two CRSs, or the area
-/// does not touch the scene.
+/// The file cannot be read or has no polygons, the scene has no georeference, no transformation between the two CRSs is
+/// known, or the area does not overlap the scene.
 pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> {
     super::init();
     let shown = info.path.display();
@@ -170,7 +170,7 @@ fn with_full_turns(polygons: &[Polygon], place: &Georeference) -> Vec<Polygon> {
     polygons.iter().cloned().chain(shifted(1.0)).chain(shifted(-1.0)).collect()
 }
 
-/// What a scene covers, for people.
+/// The extent of a scene as text.
 fn reach(info: &SceneInfo, place: &Georeference) -> String {
     let (width, height) = (info.size.width as f64, info.size.height as f64);
     let corners =

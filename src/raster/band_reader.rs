@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::geom::{Size, Window};
 use crate::scene::{Conversion, SceneInfo, conversions};
 
-/// A part of a window of a virtual raster over a network that is not cut any further.
+/// Windows of a remote virtual raster are not split below this size.
 const SMALLEST_PART: Size = Size { width: 16, height: 16 };
 
-/// Three bands of an open scene, or of one of its overviews, as stored.
+/// Three bands of an open scene, or of one of its overviews, as they are stored.
 pub(super) struct BandReader {
     input: Input,
     path: PathBuf,
@@ -25,7 +25,7 @@ pub(super) struct BandReader {
     pub(super) size: Size,
     /// Whether the three bands hold integers of at most 16 bits.
     pub(super) small_integers: bool,
-    /// From the stored values of each band to those of the first, where they are to be compared.
+    /// Conversions from the stored values of each band to those of the first, where the bands are compared.
     conversions: Option<[Conversion; 3]>,
 }
 
@@ -58,8 +58,8 @@ impl BandReader {
         Ok(Self { input, path: info.path.clone(), bands, validity, size, small_integers, conversions: None })
     }
 
-    /// Opens the full scene; where the bands are stretched together, the values of all three are brought to the scale and
-    /// offset of the first.
+    /// Opens the full scene; where the bands are stretched together, the values of all three are converted to the scale
+    /// and offset of the first.
     pub(super) fn for_stretch(info: &SceneInfo, bands: [usize; 3], together: bool) -> Result<Self> {
         let mut source = Self::open(info, bands, None)?;
         if together {
@@ -70,13 +70,13 @@ impl BandReader {
         Ok(source)
     }
 
-    /// The scene's overview of this index, read as this source is.
+    /// The scene's overview of this index, with the same bands and conversions.
     pub(super) fn overview(&self, info: &SceneInfo, index: usize) -> Result<Self> {
         let small_integers = self.small_integers;
         Ok(Self { conversions: self.conversions, small_integers, ..Self::open(info, self.bands, Some(index))? })
     }
 
-    /// Values (channel, row, column) as they are compared.
+    /// Converts values, (channel, row, column), so that they can be compared.
     fn convert(&self, values: &mut [f32]) {
         let Some(conversions) = &self.conversions else { return };
         let pixels = values.len() / 3;
@@ -85,8 +85,8 @@ impl BandReader {
         }
     }
 
-    /// Reads a window; where a read over a network fails, in smaller and smaller parts: what has come once is not asked for
-    /// again.
+    /// Reads a window. Where a read over a network fails, it is split into smaller and smaller parts, so that what has
+    /// arrived is not requested again.
     pub(super) fn raw(&self, window: Window) -> Result<RawPixels> {
         let Size { width, height } = self.size;
         if window.size().pixels() == 0 || window.cols().end > width || window.rows().end > height {
@@ -97,7 +97,7 @@ impl BandReader {
         Ok(raw)
     }
 
-    /// Reads a part of a window, itself in parts where that fails; each of them band by band.
+    /// Reads a part of a window band by band, and splits it where that fails.
     fn part(&self, part: Window, window: Window) -> Result<RawPixels> {
         let pixels = part.size().pixels();
         let mut values = vec![0.0f32; 3 * pixels];
@@ -122,7 +122,7 @@ impl BandReader {
         }
     }
 
-    /// Calls GDAL, again where a second try may succeed; `None` where it failed once and the part can be cut in two.
+    /// Calls GDAL, and retries where that may succeed; `None` where the call failed and the part can be split.
     fn read_or_halve<T>(
         &self,
         part: Window,
@@ -169,12 +169,12 @@ impl BandReader {
         .with_source(failure)
     }
 
-    /// A window cut in two along the blocks of the file; `None` where it lies in one block, or on a disk.
+    /// A window split in two along the blocks of the file; `None` where it lies in one block, or the file is local.
     fn halves(&self, window: Window) -> Option<(Window, Window)> {
         if !self.input.is_remote() {
             return None;
         }
-        // The blocks behind a virtual raster lie anywhere.
+        // The blocks behind a virtual raster are unknown.
         let block = if self.input.is_virtual() { SMALLEST_PART } else { self.block() };
         let cut = |start: usize, length: usize, block: usize| {
             let (first, last) = (start / block, (start + length - 1) / block);
@@ -212,7 +212,7 @@ impl BandReader {
         let bytes = |dataset: &Dataset| {
             let pixel = |number| Ok(dataset.rasterband(number)?.band_type().bits() as usize / 8);
             let by_pixel = dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|by| by == "PIXEL");
-            // Of pixels whose bands lie together GDAL keeps all bands.
+            // Of pixel-interleaved files GDAL caches all bands.
             let numbers: BTreeSet<usize> =
                 if by_pixel { all_bands.clone().collect() } else { self.bands.into_iter().collect() };
             numbers.into_iter().map(pixel).sum::<gdal::errors::Result<usize>>()
@@ -229,7 +229,7 @@ impl BandReader {
     }
 }
 
-/// Two parts of a window as one.
+/// Joins two parts of a window.
 fn join(window: Window, first: (Window, RawPixels), second: (Window, RawPixels)) -> RawPixels {
     let pixels = window.size().pixels();
     let mut values = vec![0.0; 3 * pixels];

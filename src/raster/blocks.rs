@@ -1,7 +1,7 @@
-//! Rows in, whole blocks out.
+//! Gathers rows into whole blocks.
 //!
-//! Blocks go to the file complete and in order, past GDAL's cache: the same rows give the same bytes however they are
-//! handed over and whatever else the cache holds, and a failed write is an error at once.
+//! Blocks go to the file complete and in order, past GDAL's cache: the same rows give the same bytes, in whatever
+//! portions they come, and a failed write is an error at once.
 
 #![expect(clippy::indexing_slicing, reason = "whole rows of a block, whose number `push` checks")]
 
@@ -26,7 +26,7 @@ pub(super) struct BlockRows<T> {
 }
 
 impl<T: GdalType + Copy> BlockRows<T> {
-    /// `fill` stands in the parts of blocks outside the scene.
+    /// `fill` is the value of the parts of blocks outside the scene.
     pub(super) fn new(target: &Target, block: Size, fill: T) -> Self {
         let (scene, bands) = (target.size(), target.bands());
         let gathered = vec![fill; bands * block.height * scene.width];

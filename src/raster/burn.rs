@@ -1,4 +1,5 @@
-//! Polygons on the pixels of a raster: each pixel takes the number of the last polygon that holds its centre.
+//! Polygons rasterised onto the grid of a raster: each pixel takes the number of the last polygon that contains its
+//! centre.
 
 use std::path::Path;
 
@@ -13,10 +14,10 @@ use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Window};
 use crate::scene::{Georeference, SceneInfo};
 
-/// The field that names a polygon's class where none is asked for: what this program writes itself.
+/// The default field for a polygon's class: the one that this program writes.
 const CLASS_FIELD: &str = "class";
 
-/// What a polygon's field says.
+/// The value of a polygon's class field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldCode {
     Value(i64),
@@ -34,11 +35,11 @@ pub struct VectorSource {
     pub without_field: bool,
 }
 
-/// The polygons of a file in the coordinates of a raster, ready to be burnt.
+/// The polygons of a file in the CRS of a raster, ready to be rasterised.
 pub struct BurntVector {
     shapes: Vec<Shape>,
     grid: GeoTransform,
-    /// Pixels that no polygon holds.
+    /// The number of pixels in no polygon.
     outside: i32,
 }
 
@@ -58,8 +59,8 @@ pub fn is_vector(path: &Path) -> bool {
 }
 
 impl BurntVector {
-    /// Reads the polygons and takes them to the CRS of `onto`. `number` says what is burnt for a feature's field (`None`
-    /// with [`VectorSource::without_field`]); its errors are given the feature's place.
+    /// Reads the polygons and transforms them to the CRS of `onto`. `number` gives the number for the value of a
+    /// feature's field (`None` with [`VectorSource::without_field`]); its errors name the feature.
     pub fn open(
         path: &Path,
         source: &VectorSource,

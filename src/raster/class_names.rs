@@ -1,8 +1,8 @@
-//! The one reader of what a label raster says of its values: their names, and their colours.
+//! Names and colours of the values of a label raster, from every place that a file may keep them in.
 //!
 //! Names come from the first of these that has any: the tags that this program writes into the file (`CLASS_0=…` of the
-//! band), GDAL's category names, the raster attribute table, a QGIS style (`.qml`) beside the file. Where a later one calls
-//! a value otherwise, that is said. Colours come from the colour table, else the attribute table, else the style.
+//! band), GDAL's category names, the raster attribute table, a QGIS style (`.qml`) beside the file. Where a later one
+//! differs, a note says so. Colours come from the colour table, else the attribute table, else the style.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,21 +16,21 @@ use crate::scene::{ClassNames, same_name};
 /// A style is a few kilobytes; one of 65,536 entries has some megabytes.
 const LONGEST_STYLE: usize = 32 << 20;
 
-/// What a label raster says of its values.
+/// The names and colours of a label raster's values.
 #[derive(Default)]
 pub(super) struct Legend {
     pub names: ClassNames,
     /// Red, green and blue of values.
     pub colours: HashMap<i64, [u8; 3]>,
-    /// Sentences about what contradicts itself.
+    /// Notes on contradictions.
     pub notes: Vec<String>,
 }
 
-/// One place that names values: what it is called in messages, and what it says.
+/// A place that names values: its name in messages, and the names.
 type NameSource = (&'static str, ClassNames);
 
 pub(super) fn read(dataset: &Dataset, band: &RasterBand<'_>, path: &Path) -> Legend {
-    // Metadata first: asking for it brings the sidecar in, with which category names come.
+    // Metadata first: reading it makes GDAL load the sidecar, which holds the category names.
     let tags = tags(dataset, band);
     let table = ffi::attribute_table(band);
     let style = style(path);
@@ -48,14 +48,14 @@ pub(super) fn read(dataset: &Dataset, band: &RasterBand<'_>, path: &Path) -> Leg
     Legend { names, colours, notes }
 }
 
-/// Programs that ask for a text where there is none write the number of the value, which is no name.
+/// Programs that require a text write the number of the value where there is no name; that is no name.
 fn names<'a>(pairs: impl Iterator<Item = (i64, &'a str)>) -> ClassNames {
     let mut names = ClassNames::default();
     pairs.filter(|(value, name)| name.trim() != value.to_string()).for_each(|(value, name)| names.insert(value, name));
     names
 }
 
-/// What later places say otherwise than the one that is taken.
+/// Notes on names that differ from those of the place that is used.
 fn contradictions(places: &[NameSource], path: &Path) -> Vec<String> {
     let mut there = places.iter().filter(|(_, names)| !names.is_empty());
     let Some((taken, names)) = there.next() else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! Label images as they come: numbers or colours that stand for classes.
+//! Label rasters as they are stored: numbers or colours that stand for classes.
 
 #![expect(clippy::indexing_slicing, reason = "the first band: what has none is not opened")]
 
@@ -13,10 +13,10 @@ use crate::error::{Context, Error, Result};
 use crate::geom::{Size, Window};
 use crate::scene::{ClassNames, ColourRole, SceneInfo};
 
-/// A pixel without a label: nodata, transparent, or outside the image.
+/// The code of a pixel without a label: nodata, transparent, or outside the raster.
 pub const ABSENT: i64 = i64::MIN;
 
-/// What the numbers of a label image are.
+/// What the codes of a label raster are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
     /// The values of its one band.
@@ -25,7 +25,7 @@ pub enum Coding {
     Colours,
 }
 
-/// A label image open for reading: what evaluates, compares and vectorises label rasters reads them through this.
+/// A label raster open for reading, for evaluation, comparison and vectorising.
 pub struct CodedRaster {
     input: Input,
     info: SceneInfo,
@@ -33,11 +33,11 @@ pub struct CodedRaster {
     legend: Legend,
 }
 
-/// Whole numbers above this are no longer told apart in floating point.
+/// Largest integer up to which floating point represents every integer.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
 
 impl CodedRaster {
-    /// Opens one band of whole numbers (an alpha band may follow), or three of 8-bit colours (likewise).
+    /// Opens one band of integers, or three of 8-bit colours; an alpha band may follow.
     pub fn open(path: &Path) -> Result<Self> {
         let dataset = open::open(path)?;
         let info = metadata::describe(&dataset, path)?;
@@ -72,7 +72,7 @@ impl CodedRaster {
         }
         let legend = {
             let band = dataset.rasterband(1).input(|| format!("cannot open band 1 of {}", path.display()))?;
-            // Pictures in colours have no names of values.
+            // Rasters of colours have no names of values.
             if coding == Coding::Values { class_names::read(&dataset, &band, path) } else { Legend::default() }
         };
         Ok(Self { input: Input::of(dataset, path, &[], &[]), info, coding, legend })
@@ -82,10 +82,10 @@ impl CodedRaster {
         &self.info
     }
 
-    /// Looks at what the file says beside its pixels.
+    /// Reads what the file holds beside its pixels.
     ///
     /// # Errors
-    /// It had to be opened anew and cannot be.
+    /// It was closed after a failure and cannot be opened again.
     pub fn look<T>(&self, call: impl FnOnce(&Dataset) -> T) -> Result<T> {
         self.input.look(call)
     }
@@ -94,12 +94,12 @@ impl CodedRaster {
         self.coding
     }
 
-    /// What the file calls its values, by whichever program.
+    /// The names that the file gives its values.
     pub fn names(&self) -> &ClassNames {
         &self.legend.names
     }
 
-    /// Sentences about names that contradict each other.
+    /// Notes on names that contradict each other.
     pub fn notes(&self) -> &[String] {
         &self.legend.notes
     }
@@ -131,15 +131,15 @@ impl CodedRaster {
         band.pixel_type == "Byte" || band.pixel_type == "UInt16" && band.nodata == Some(f64::from(u16::MAX))
     }
 
-    /// Lets go of the blocks that GDAL keeps decoded, of a file that is read once from top to bottom.
+    /// Drops the decoded blocks that GDAL caches, for a file that is read once from top to bottom.
     pub fn drop_blocks(&self) {
-        // Of a file that is not open nothing is kept.
+        // A file that is not open has no cached blocks.
         let _ = self.look(ffi::drop_blocks);
     }
 
-    /// The codes of a window inside the image, (row, column); [`ABSENT`] where a pixel has none.
+    /// The codes of a window inside the raster, (row, column); [`ABSENT`] where a pixel has none.
     ///
-    /// Fails for numbers that are not whole and where the file cannot be read to its end.
+    /// Fails for numbers that are no integers, and where the file cannot be read.
     pub fn read(&self, window: Window) -> Result<Vec<i64>> {
         let mut codes = if self.info.bands.len() >= 3 {
             let [red, green, blue] = [self.plane(1, window)?, self.plane(2, window)?, self.plane(3, window)?];
@@ -148,7 +148,7 @@ impl CodedRaster {
         } else {
             Vec::new()
         };
-        // Whether a pixel is there comes first: what lies under a mask need not be a number.
+        // Validity comes first: masked pixels may hold anything.
         let valid = self.valid(window)?;
         if codes.is_empty() {
             codes = self.whole_numbers(window, valid.as_deref())?;
@@ -185,7 +185,7 @@ impl CodedRaster {
         let mut codes = Vec::with_capacity(values.len());
         for (index, value) in values.into_iter().enumerate() {
             let there = valid.is_none_or(|valid| valid.get(index).copied().unwrap_or(true));
-            // NaN is how images of floating point numbers say that there is nothing.
+            // Floating point rasters mark missing pixels by NaN.
             let value = if value.is_nan() || !there {
                 ABSENT
             } else if value.fract() == 0.0 && value.abs() < LARGEST {
@@ -207,7 +207,7 @@ impl CodedRaster {
         Ok(codes)
     }
 
-    /// Which pixels GDAL's masks call valid, of three colour bands any; `None`: all.
+    /// The pixels that are valid by GDAL's masks, of three colour bands by any; `None`: all.
     fn valid(&self, window: Window) -> Result<Option<Vec<bool>>> {
         let bands = if self.info.bands.len() >= 3 { 3 } else { 1 };
         let mut valid: Option<Vec<bool>> = None;

@@ -1,5 +1,5 @@
-//! Scenes that hold rasters in themselves: archives, and formats such as netCDF and HDF5. One raster is the scene; of several,
-//! all are named.
+//! Files that contain rasters: archives, and formats such as netCDF and HDF5. A single raster is the scene; several are
+//! listed in an error.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,15 @@ use crate::error::Result;
 use crate::location::{archive_stem, is_raster_name, is_sidecar};
 use crate::scene::SceneInfo;
 
-/// What a raster's header says, as [`inspect`]; of an archive or a container with a single raster, that of this one.
+/// The header of a raster, as [`inspect`] reads it; for an archive or container with a single raster, the header of
+/// that one.
 ///
 /// # Errors
 /// As [`inspect`]; a container with several rasters, which are named.
 pub(super) fn inspect_scene(path: &Path) -> Result<SceneInfo> {
     let Some(archive) = members(path) else { return inspect_file(path) };
     match archive.as_slice() {
-        // What has no known ending is left to GDAL.
+        // Files of unknown extensions are left to GDAL.
         [] => inspect_file(path),
         [only] => {
             let mut info = inspect_file(&path.join(only))?;
@@ -68,7 +69,7 @@ fn inspect_file(path: &Path) -> Result<SceneInfo> {
     }
 }
 
-/// The rasters that lie in an archive, or in a folder of one, by their names' endings; `None` where `path` is none.
+/// The rasters in an archive, or in a folder of one, by their extensions; `None` where `path` is neither.
 fn members(path: &Path) -> Option<Vec<PathBuf>> {
     if !(path.starts_with("/vsizip") || path.starts_with("/vsitar")) || is_raster_name(path) {
         return None;

@@ -1,4 +1,4 @@
-//! What places a raster on the earth where it has no geotransform: points, a camera model, positions of pixels.
+//! What georeferences a raster without a geotransform: ground control points, RPC, geolocation arrays.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 use gdal::{Dataset, Metadata};
@@ -35,7 +35,7 @@ fn unknown() -> String {
     "EPSG:…".to_owned()
 }
 
-/// The CRS that suits control points: their own where it is projected, else the UTM zone of their middle.
+/// A CRS for ground control points: their own where it is projected, else the UTM zone of their centre.
 fn target_of_points(dataset: &Dataset) -> String {
     let points = dataset.gcps();
     let count = points.len().max(1) as f64;
@@ -55,7 +55,7 @@ fn target_of_points(dataset: &Dataset) -> String {
     found.ok().flatten().unwrap_or_else(unknown)
 }
 
-/// The UTM zone of a place, or the polar stereographic projection beyond them.
+/// The UTM zone of a position, or polar stereographic beyond the zones.
 fn zone(longitude: f64, latitude: f64) -> Option<String> {
     if !longitude.is_finite() || !(-90.0..=90.0).contains(&latitude) {
         return None;

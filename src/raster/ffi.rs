@@ -1,4 +1,4 @@
-//! All `unsafe` of the raster room: what GDAL's C interface offers and the bindings do not wrap.
+//! All `unsafe` code of `raster`: functions of GDAL's C interface that the gdal crate (0.19) does not wrap.
 
 #![expect(unsafe_code, reason = "calls to GDAL that its crate does not wrap")]
 
@@ -36,7 +36,7 @@ pub(super) fn block_cache() -> usize {
     usize::try_from(unsafe { gdal_sys::GDALGetCacheMax64() }).unwrap_or(0)
 }
 
-/// Makes GDAL forget what it learnt of a remote file: that it is not there, or parts of it.
+/// Drops what GDAL has cached of a remote file: its parts, or that it does not exist.
 pub(super) fn forget_remote(name: PathBuf) {
     if let Ok(name) = CString::new(name.to_string_lossy().as_bytes()) {
         // SAFETY: the name is a C string that lives over the call; GDAL guards its caches with their own lock.
@@ -44,7 +44,7 @@ pub(super) fn forget_remote(name: PathBuf) {
     }
 }
 
-/// The headers by which a server describes a remote file; empty where its storage gives none.
+/// The HTTP headers of a remote file; empty where its storage has none.
 pub(super) fn headers(name: &Path) -> Result<Vec<(String, String)>> {
     let name = CString::new(name.to_string_lossy().as_bytes())?;
     // SAFETY: name and domain are C strings that live over the call. The list, null where there is none, is ours and freed
@@ -118,7 +118,8 @@ pub(super) fn files(dataset: &Dataset) -> Vec<PathBuf> {
     }
 }
 
-/// Bytes of a file by GDAL's name, and the time of its last change in seconds since 1970 (0 where its storage does not tell).
+/// Bytes of a file by GDAL's name, and the time of its last change in seconds since 1970 (0 where its storage does not
+/// give it).
 pub(super) fn size_and_time(name: &Path) -> Option<(i64, String)> {
     let name = CString::new(name.to_string_lossy().as_bytes()).ok()?;
     let mut found = std::mem::MaybeUninit::<libc::stat64>::zeroed();
@@ -148,7 +149,7 @@ pub(super) fn pixel_type(band: &RasterBand<'_>) -> String {
     }
 }
 
-/// The CRS as WKT 2 (2019). WKT 1, which the bindings give, has no words for some CRSs and loses detail of others.
+/// The CRS as WKT 2 (2019). WKT 1, which the gdal crate gives, cannot express some CRSs and loses detail of others.
 pub(super) fn wkt2(crs: &SpatialRef) -> Option<String> {
     let options = [c"FORMAT=WKT2_2019".as_ptr(), ptr::null()];
     let mut text = ptr::null_mut();
@@ -232,7 +233,7 @@ pub(super) fn set_attribute_table(band: &mut RasterBand<'_>, rows: &[AttributeRo
     check(unsafe { gdal_sys::GDALSetDefaultRAT(band.c_rasterband(), table.0) }, "attribute table")
 }
 
-/// An attribute table that is freed however its making ends.
+/// An attribute table that is freed when it is dropped.
 struct AttributeTable(gdal_sys::GDALRasterAttributeTableH);
 
 impl AttributeTable {
@@ -253,8 +254,8 @@ fn check(status: CPLErr::Type, what: &str) -> Result<()> {
     if status == CPLErr::CE_None { Ok(()) } else { Err(GdalError::BadArgument(format!("GDAL refused the {what}"))) }
 }
 
-/// The names of the values 0, 1, 2, … of a band. Of a GeoTIFF they are there only after something else was asked of it that
-/// brings its sidecar in.
+/// The names of the values 0, 1, 2, … of a band. A GeoTIFF has them only after another call has made GDAL load the
+/// sidecar.
 pub(super) fn category_names(band: &RasterBand<'_>) -> Vec<String> {
     // SAFETY: the band handle is valid while `band` is borrowed; the list stays the band's and is copied at once.
     unsafe {
@@ -268,7 +269,7 @@ pub(super) fn category_names(band: &RasterBand<'_>) -> Vec<String> {
     }
 }
 
-/// A row of an attribute table: what it says of one value.
+/// A row of an attribute table: the name and colour of a value.
 pub(super) struct ValueRow {
     pub value: i64,
     /// Empty where the table names nothing.
@@ -278,14 +279,14 @@ pub(super) struct ValueRow {
     pub pixels: u64,
 }
 
-/// Rows of an attribute table that are looked at: as many as there are values of 16 bits, and some.
+/// Most rows of an attribute table that are read: one for each 16-bit value, and a few more.
 const MOST_ROWS: c_int = 1 << 17;
 
 /// Columns that hold names in tables without usages, as those of databases are.
 const NAME_COLUMNS: [&str; 9] =
     ["class_name", "class_names", "classname", "class", "name", "label", "category", "land_cover", "landcover"];
 
-/// What the attribute table of a band, whoever made it, says of single values; empty where it has none.
+/// The rows of a band's attribute table that describe single values; empty where it has none.
 pub(super) fn attribute_table(band: &RasterBand<'_>) -> Vec<ValueRow> {
     // SAFETY: the table belongs to the band, which is borrowed over all calls. Columns and rows that are asked for are below
     // the counts that GDAL gives; strings are copied before the next call.
@@ -306,7 +307,7 @@ pub(super) fn attribute_table(band: &RasterBand<'_>) -> Vec<ValueRow> {
         let range = usage(GDALRATFieldUsage::GFU_Min).zip(usage(GDALRATFieldUsage::GFU_Max));
         let value = value.or_else(|| if range.is_none() { called("value") } else { None });
         let (mut first, mut step) = (0.0, 1.0);
-        // Tables of Erdas have no values, but the size of their bins.
+        // Erdas tables give the size of their bins instead of values.
         let binned = gdal_sys::GDALRATGetLinearBinning(table, &mut first, &mut step) != 0;
         let (first, step) = if binned { (first, step) } else { (0.0, 1.0) };
         let mut texts = columns.clone().filter(is_text);
@@ -349,7 +350,7 @@ pub(super) fn xml_elements(text: Vec<u8>, names: &[&str]) -> Vec<HashMap<String,
         let string = |text: *const std::ffi::c_char| CStr::from_ptr(text).to_string_lossy().into_owned();
         let mut open: Vec<*const gdal_sys::CPLXMLNode> = vec![root];
         while let Some(node) = open.pop().and_then(|node| node.as_ref()) {
-            // The children are looked at first: they were put on later.
+            // Children come first: they were pushed last.
             open.extend(
                 [node.psNext, node.psChild].map(|node| node.cast_const()).iter().filter(|node| !node.is_null()),
             );
@@ -373,7 +374,7 @@ pub(super) fn xml_elements(text: Vec<u8>, names: &[&str]) -> Vec<HashMap<String,
     found
 }
 
-/// Makes GDAL let go of the decoded blocks of a raster that is read once.
+/// Drops the decoded blocks that GDAL caches of a raster that is read once.
 pub(super) fn drop_blocks(dataset: &Dataset) {
     // SAFETY: the handle is valid while `dataset` is borrowed; flushing a dataset that was opened to be read writes nothing.
     unsafe {

@@ -1,8 +1,8 @@
 //! Fills pixels without data from their valid neighbours, so that they disturb the model least.
 //!
-//! Push and pull: averages of the valid pixels are carried to ever coarser grids until no hole is left, then pulled back,
-//! interpolated, into the holes. Next to the data the filling continues it, far away it is the mean: neither an edge that
-//! the guidance could see nor streaks.
+//! Push-pull: averages of the valid pixels are computed on coarser and coarser grids until no gap is left, then
+//! interpolated back into the gaps. Near the data the filling continues it, far away it is the mean: there are no
+//! streaks, and no edges that would guide the upsampler.
 //!
 //! `GDALFillNodata` is not used: its conic search in four directions leaves streaks, and pixels beyond the search distance
 //! stay empty. No version of GDAL so far would let this file go.
@@ -14,7 +14,7 @@
 
 use crate::geom::Size;
 
-/// A grid of the pyramid: three planes and where they hold something.
+/// A grid of the pyramid: three planes and their validity.
 struct Level {
     size: Size,
     planes: Vec<f32>,
@@ -27,7 +27,7 @@ pub(super) fn fill(planes: &mut [f32], valid: &[bool], size: Size) {
         planes.fill(0.0);
         return;
     }
-    // NaN times zero is NaN: what is not valid must not be looked at.
+    // Invalid pixels may be NaN, and NaN times zero is NaN.
     for plane in planes.chunks_exact_mut(size.pixels()) {
         plane.iter_mut().zip(valid).filter(|(_, valid)| !**valid).for_each(|(pixel, _)| *pixel = 0.0);
     }
@@ -47,7 +47,7 @@ pub(super) fn fill(planes: &mut [f32], valid: &[bool], size: Size) {
     planes.copy_from_slice(&levels[0].planes);
 }
 
-/// Half the size; each pixel the mean of the valid ones among its four.
+/// The level of half the size: each pixel is the mean of the valid ones among its four.
 fn push(fine: &Level) -> Level {
     let size = Size::new(fine.size.width.div_ceil(2), fine.size.height.div_ceil(2));
     let mut coarse = Level { size, planes: vec![0.0; 3 * size.pixels()], valid: vec![false; size.pixels()] };
@@ -75,7 +75,7 @@ fn push(fine: &Level) -> Level {
     coarse
 }
 
-/// Fills the holes of `fine` from `coarse`, bilinearly.
+/// Fills the invalid pixels of `fine` from `coarse`, bilinearly.
 fn pull(coarse: &Level, fine: &mut Level) {
     let position = |at: usize, limit: usize| {
         let at = ((at as f32 + 0.5) / 2.0 - 0.5).clamp(0.0, (limit - 1) as f32);

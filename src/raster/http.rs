@@ -1,20 +1,21 @@
-//! What servers answer to GDAL's requests: the status, how long to wait, and answers that are not what was asked for.
+//! The answers of servers to GDAL's requests: status, time to wait, and answers that do not match the request.
 //!
-//! GDAL tells of failed requests only in part, and takes an answer that was cut short for the end of the file. Its HTTP client
-//! reports each request and answer as a debug message; these are read here and shown to nobody.
+//! GDAL reports failed requests only in part, and takes a truncated answer for the end of the file. Its HTTP client
+//! reports each request and answer as a debug message; these are parsed here and not printed. No version of GDAL so far
+//! would let this file go.
 
 use std::time::{Duration, SystemTime};
 
 use super::ffi;
 
-/// GDAL's categories of debug messages that [`Answers::hear`] understands.
+/// Categories of GDAL's debug messages that [`Answers::hear`] parses.
 pub(super) const CATEGORIES: &str = "CURL_INFO_HEADER_OUT,CURL_INFO_HEADER_IN,CURL_INFO_TEXT";
 
 const REQUEST: &str = "CURL_INFO_HEADER_OUT: ";
 const ANSWER: &str = "CURL_INFO_HEADER_IN: ";
 const TEXT: &str = "CURL_INFO_TEXT: ";
 
-/// What libcurl says of an answer that ends before its length, or never goes on.
+/// libcurl's messages for an answer that is truncated or stalls.
 const CUT: &[&str] = &[
     "bytes remaining to read",
     "bytes missing",
@@ -24,10 +25,10 @@ const CUT: &[&str] = &[
     "transfer closed with outstanding",
 ];
 
-/// Ranges that may be asked for at once.
+/// Most ranges that may be requested at once.
 const MOST_ASKED: usize = 4096;
 
-/// Answers that will be the same the next time.
+/// HTTP statuses for which a retry is useless.
 pub(super) fn is_final(status: u16) -> bool {
     matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429)
 }
@@ -35,26 +36,26 @@ pub(super) fn is_final(status: u16) -> bool {
 /// The requests and answers of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// First and last byte of the ranges that were asked for and have not come.
+    /// First and last byte of the ranges that were requested and have not arrived.
     asked: Vec<(u64, u64)>,
     /// Of the answer whose header is being read.
     length: Option<u64>,
     range: Option<(u64, u64)>,
     /// The status of the latest answer.
     latest: Option<u16>,
-    /// The first status that says that a second try may succeed.
+    /// The first status after which a retry may succeed.
     busy: Option<u16>,
     /// Whether the answer whose header is being read is a refusal.
     refused: bool,
     retry_after: Option<Duration>,
     fault: Option<String>,
-    /// Host and port of whom the latest request went to; after redirections, of whom the first one went to.
+    /// Host and port of the latest request; after redirections, of the first one.
     host: Option<String>,
     redirected: bool,
 }
 
 impl Answers {
-    /// Takes up a debug message; gives whether it tells of a failure.
+    /// Parses a debug message. Returns whether it reports a failure.
     pub(super) fn hear(&mut self, message: &str) -> bool {
         if let Some(request) = message.strip_prefix(REQUEST) {
             self.ask(request);
@@ -100,7 +101,7 @@ impl Answers {
             return false;
         }
         if line.is_empty() {
-            // Told only now that the wait is known.
+            // Reported only now that the time to wait is known.
             if std::mem::take(&mut self.refused) {
                 return true;
             }
@@ -135,7 +136,7 @@ impl Answers {
         false
     }
 
-    /// Notes a fault where `sound` is false; gives whether there is one.
+    /// Notes a fault where `sound` is false. Returns whether there is one.
     fn check(&mut self, sound: bool, fault: impl FnOnce() -> String) -> bool {
         if !sound {
             self.fault.get_or_insert_with(fault);
@@ -143,25 +144,26 @@ impl Answers {
         !sound
     }
 
-    /// What was heard since the last call. Ranges that have not come are forgotten: whoever asked for them has given up.
+    /// What was received since the last call. Ranges that have not arrived are dropped: the caller has given up on
+    /// them.
     pub(super) fn take(&mut self) -> Outcome {
         let Self { latest, busy, retry_after, fault, host, .. } = std::mem::take(self);
         Outcome { status: latest.filter(|status| *status >= 400).or(busy), busy, retry_after, fault, host }
     }
 }
 
-/// What the answers of a thread came to.
+/// The outcome of the answers to a thread's requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
     /// The status of the answer that ended it, where that is a failure.
     pub status: Option<u16>,
-    /// A status after which a second try may succeed, whatever came then.
+    /// A status after which a retry may succeed, whatever came later.
     pub busy: Option<u16>,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
-    /// An answer that is not what was asked for.
+    /// An answer that does not match its request.
     pub fault: Option<String>,
-    /// Host and port of whom was asked last.
+    /// Host and port of the latest request.
     pub host: Option<String>,
 }
 

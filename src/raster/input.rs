@@ -1,7 +1,8 @@
-//! A raster open for reading, such that a read that failed leaves nothing behind.
+//! A raster open for reading that recovers from failed reads.
 //!
-//! GDAL keeps decoded blocks, and of a read that failed it keeps blocks that nobody has filled: a second read would take them for
-//! pixels. After every failure the dataset is therefore closed, with all that lies below it, and the next read opens it anew.
+//! GDAL caches decoded blocks, and after a failed read its cache holds blocks that were never filled: a second read
+//! would return them as pixels. The dataset is therefore closed after every failure, with all datasets below it, and
+//! the next read opens it again.
 
 use std::cell::RefCell;
 use std::error::Error as StdError;
@@ -15,13 +16,13 @@ use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::location::is_remote;
 
-/// Files of which it is checked, when they are opened anew, that they are still the same.
+/// Most files that are checked for changes when they are opened again.
 const MOST_CHECKED: usize = 16;
 
-/// GDAL's option for what it looks for beside a file that it opens.
+/// GDAL's option that controls the search for sidecars of a file.
 const FOLDERS: &str = "GDAL_DISABLE_READDIR_ON_OPEN";
 
-/// A raster that is opened anew after a failed read. One thread at a time may use it.
+/// A raster that is opened again after a failed read. One thread at a time may use it.
 pub(super) struct Input {
     name: PathBuf,
     options: Vec<String>,
@@ -29,20 +30,20 @@ pub(super) struct Input {
     files: Vec<PathBuf>,
     remote: bool,
     is_virtual: bool,
-    /// No neighbours are looked for of the files that are opened while it is read.
+    /// Files that are opened during reads are not searched for sidecars.
     alone: bool,
     size: Size,
     bands: usize,
-    /// By what the files are known again; none of too many files.
+    /// Stamps by which changed files are noticed; empty for many files.
     stamps: Vec<Option<String>>,
     /// `None` after a failure.
     dataset: RefCell<Option<Dataset>>,
 }
 
-/// Why a read came to nothing.
+/// Why a read failed.
 pub(super) enum Failure {
     Read(Cause),
-    /// It cannot be opened any more.
+    /// It cannot be opened again.
     Open(Error),
 }
 
@@ -61,7 +62,7 @@ impl Input {
         Ok(Self::of(open::open_with(name, options)?, name, options, files))
     }
 
-    /// A raster that was opened as [`open`](Self::open) does.
+    /// A raster that is already open.
     pub(super) fn of(dataset: Dataset, name: &Path, options: &[&str], files: &[PathBuf]) -> Self {
         let (width, height) = dataset.raster_size();
         let mut all = files.to_vec();
@@ -88,17 +89,17 @@ impl Input {
         self.bands
     }
 
-    /// Whether its pixels are those of other rasters, which have blocks of their own.
+    /// Whether it is a virtual raster, whose pixels come from other rasters with their own blocks.
     pub(super) fn is_virtual(&self) -> bool {
         self.is_virtual
     }
 
-    /// Whether it, or something behind it, comes over a network.
+    /// Whether it, or a file behind it, is read over a network.
     pub(super) fn is_remote(&self) -> bool {
         self.remote
     }
 
-    /// Calls GDAL once. Whatever fails on the way, and be it unsaid, is a failure, after which the dataset is closed.
+    /// Calls GDAL once. Any failure that GDAL reports on the way counts, and closes the dataset.
     pub(super) fn attempt<T>(
         &self,
         call: impl FnOnce(&Dataset) -> gdal::errors::Result<T>,
@@ -116,14 +117,14 @@ impl Input {
                 Ok(value)
             }
             Err(cause) => {
-                // What it lies on is closed with it; of blocks without a place to go nothing is lost.
+                // The datasets below it are closed with it; it was opened for reading, so nothing is lost.
                 let _ = dataset.close();
                 Err(Failure::Read(cause))
             }
         }
     }
 
-    /// Looks at the dataset itself, not at its pixels.
+    /// Reads the dataset's properties, not its pixels.
     pub(super) fn look<T>(&self, call: impl FnOnce(&Dataset) -> T) -> Result<T> {
         let mut slot = self.dataset.borrow_mut();
         let dataset = match slot.take() {
@@ -135,7 +136,7 @@ impl Input {
         Ok(value)
     }
 
-    /// Calls GDAL, and again where a second try may succeed.
+    /// Calls GDAL, and retries where that may succeed.
     pub(super) fn read<T>(
         &self,
         mut call: impl FnMut(&Dataset) -> gdal::errors::Result<T>,
@@ -150,12 +151,12 @@ impl Input {
         }
     }
 
-    /// Prepares for another try after one that failed as the `tried`-th; fails where there is to be none.
+    /// Waits before the next attempt after the `tried`-th one failed; an error where there is no next attempt.
     pub(super) fn recover(&self, mut cause: Cause, tried: u32) -> std::result::Result<(), Failure> {
         cause.tried = tried;
         match remote::next_try(&self.files, &cause) {
             None => {
-                // The next read is to ask anew.
+                // The next read must not use what GDAL has cached.
                 remote::wait_and_forget(&self.files, std::time::Duration::ZERO);
                 Err(Failure::Read(cause))
             }
@@ -189,13 +190,13 @@ impl Input {
     }
 }
 
-/// While it lives, this thread's GDAL looks for no neighbours of the files that it opens: of tiles on a server each look is a
-/// question more.
+/// While it exists, GDAL does not search for sidecars in this thread: for tiles on a server, every search is another
+/// request.
 struct Alone;
 
 impl Alone {
     fn begin() -> Self {
-        // Keys and values without a zero byte cannot be refused.
+        // Setting an option fails only for keys and values with a zero byte.
         let _ = gdal::config::set_thread_local_config_option(FOLDERS, "EMPTY_DIR");
         Self
     }
@@ -207,7 +208,7 @@ impl Drop for Alone {
     }
 }
 
-/// By what files are known again, those of which something is known; none of too many.
+/// Stamps of files, `None` for those without one; empty for many files.
 fn quick_stamps(files: &[PathBuf]) -> Vec<Option<String>> {
     if files.len() > MOST_CHECKED { Vec::new() } else { files.iter().map(|name| stamp::quick(name)).collect() }
 }

@@ -1,5 +1,5 @@
 //! The attribute table of a class map inside its TIFF, where GDAL looks for it from version 3.12 on: an item of the
-//! `GDAL_METADATA` tag. Earlier versions read past it.
+//! `GDAL_METADATA` tag. Earlier versions ignore it.
 //!
 //! Earlier versions cannot write it either. They write an item of the same length in its place, which is then overwritten:
 //! nothing in the file moves, whatever its layout.
@@ -14,21 +14,21 @@ use std::path::Path;
 use super::style::escaped;
 use crate::scene::ClassInfo;
 
-/// The tag in which GDAL keeps what TIFF has no tag for, as XML.
+/// The tag in which GDAL stores, as XML, what TIFF has no tag for.
 const GDAL_METADATA: u16 = 42_112;
 /// A longer table would make every reader of the file fetch megabytes before the first pixel.
 const MOST_CLASSES: usize = 4096;
 /// The first version that writes the table by itself.
 const WRITTEN_BY_GDAL: u32 = 3_120_000;
 
-/// A table on its way into a file, and what keeps its place.
+/// A table to be written into a file, and the placeholder that reserves its space.
 pub(super) struct InternalTable {
     item: String,
     filling: String,
 }
 
 impl InternalTable {
-    /// The band's metadata item that keeps the place.
+    /// The band's metadata item that reserves the space.
     pub(super) const KEY: &str = "SEGEARTH_TABLE";
 
     /// `None`: this GDAL writes the table by itself, or there are too many classes.
@@ -47,12 +47,12 @@ impl InternalTable {
         Self { item, filling }
     }
 
-    /// The value of the item that keeps the place.
+    /// The value of the item that reserves the space.
     pub(super) fn filling(&self) -> &str {
         &self.filling
     }
 
-    /// Puts the table into a finished file, in place of the item.
+    /// Writes the table into a finished file, over the placeholder.
     pub(super) fn put(&self, path: &Path) -> io::Result<()> {
         let lost = || io::Error::other("the place of the attribute table is not in the file");
         let mut file = File::options().read(true).write(true).open(path)?;
@@ -95,7 +95,7 @@ fn table(classes: &[ClassInfo]) -> String {
     text + "</GDALRasterAttributeTable>"
 }
 
-/// Where the metadata of a TIFF's first image lie, and their length; `None` where it has none, or is not little-endian.
+/// Offset and length of the metadata of a TIFF's first image; `None` where it has none, or is not little-endian.
 fn metadata(file: &mut File) -> io::Result<Option<(u64, usize)>> {
     let mut head = [0; 16];
     file.seek(SeekFrom::Start(0))?;
@@ -117,7 +117,7 @@ fn metadata(file: &mut File) -> io::Result<Option<(u64, usize)>> {
         file.read_exact(entry)?;
         if number(&entry[..2]) == u64::from(GDAL_METADATA) {
             let (length, place) = (number(&entry[4..4 + wide]), number(&entry[4 + wide..]));
-            // What is shorter stands in the directory itself, and is none of ours.
+            // Shorter values are stored in the directory itself, and are not ours.
             let length = usize::try_from(length).unwrap_or(0);
             return Ok((length > wide).then_some((place, length)));
         }

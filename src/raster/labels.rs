@@ -1,4 +1,4 @@
-//! Class maps: one band of class indices with names, colours and areas inside.
+//! Class maps: one band of class indices with names, colours and pixel counts.
 
 use std::path::Path;
 
@@ -17,10 +17,10 @@ use crate::scene::{ClassInfo, Georeference, LabelType, RasterLayout};
 
 const BLOCK: Size = Size { width: 256, height: 256 };
 
-/// Writes a class map row by row; it has its name only after [`finish`](Self::finish).
+/// Writes a class map row by row; the file has its name only after [`finish`](Self::finish).
 ///
-/// The file is a tiled GeoTIFF, or a COG. Its overviews take the most frequent class. What a copy of the file alone keeps,
-/// without the two files beside it:
+/// The file is a tiled GeoTIFF, or a COG. Its overviews take the most frequent class. Where names, colours and counts
+/// are stored:
 ///
 /// | | in the file | in `.aux.xml` | in `.qml` |
 /// |---|---|---|---|
@@ -46,7 +46,7 @@ enum Rows {
 }
 
 impl LabelWriter {
-    /// Makes the file under a hidden name beside `path`; `tags` become its metadata.
+    /// Creates the file under a hidden name beside `path`; `tags` become its metadata.
     ///
     /// Fails with [`Kind::Input`](crate::error::Kind::Input) where it cannot be written.
     pub fn create(

@@ -1,4 +1,4 @@
-//! What GDAL says: collected here instead of printed by GDAL.
+//! GDAL's messages: collected here instead of printed by GDAL.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,11 +12,11 @@ use super::http::{Answers, Outcome};
 
 /// More warnings than this are not worth keeping: a broken file can give one per block.
 const MAX_WARNINGS: usize = 50;
-/// Failures of one call that are kept: the first ones name the root of the trouble.
+/// Most failures of one call that are kept: the first ones name the cause.
 const MAX_FAILURES: usize = 4;
-/// Failures of other threads that are kept until somebody who is reading takes them up.
+/// Most failures of GDAL's threads that are kept until the reading thread collects them.
 const MAX_ELSEWHERE: usize = 64;
-/// What libtiff says, as a warning, of a part of a header that could not be read: it goes on as if that part were not there.
+/// libtiff's warning for a part of a header that cannot be read; it continues as if the part were missing.
 const HEADER_UNREAD: &str = "IO error during reading of";
 
 thread_local! {
@@ -30,29 +30,29 @@ static ELSEWHERE: Mutex<Elsewhere> = Mutex::new(Elsewhere { count: 0, failures: 
 type Listener = Box<dyn Fn(&str) + Send + Sync>;
 static LISTENER: OnceLock<Listener> = OnceLock::new();
 
-/// Failures in the threads in which GDAL itself reads and decodes blocks: nothing but the host that was asked says for whom.
+/// Failures in the threads in which GDAL reads and decodes blocks; only the host of the request tells whose they are.
 struct Elsewhere {
-    /// All there ever were.
+    /// Number of all failures so far.
     count: u64,
     failures: VecDeque<Heard>,
 }
 
-/// What was said during a call.
+/// Messages and HTTP answers during a call.
 #[derive(Clone, Debug, Default)]
 struct Heard {
     failures: Vec<String>,
     answers: Outcome,
 }
 
-/// GDAL's own account of a failure, as the cause of one of our errors.
+/// GDAL's messages about a failure, as the cause of one of our errors.
 #[derive(Debug)]
 pub(super) struct Cause {
     text: String,
-    /// The HTTP status of a server that refused.
+    /// The HTTP status of a failed request.
     pub status: Option<u16>,
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
-    /// How often it was tried.
+    /// Number of attempts.
     pub tried: u32,
 }
 
@@ -73,7 +73,7 @@ impl fmt::Display for Cause {
 impl std::error::Error for Cause {}
 
 impl Cause {
-    /// A failure that nobody but us has noticed.
+    /// A failure that GDAL did not report.
     pub(super) fn said(text: String) -> Self {
         Self { text, status: None, retry_after: None, tried: 1 }
     }
@@ -92,7 +92,7 @@ impl Cause {
     }
 }
 
-/// The HTTP status in one of GDAL's sentences.
+/// The HTTP status in one of GDAL's messages.
 fn status_in(text: &str) -> Option<u16> {
     const BEFORE: &[&str] =
         &["response code: ", "response_code=", "HTTP error code : ", "HTTP error code: ", "returned error: "];
@@ -101,13 +101,13 @@ fn status_in(text: &str) -> Option<u16> {
     digits.parse().ok().filter(|status| (400..600).contains(status))
 }
 
-/// Takes GDAL's messages from now on, in all threads.
+/// Collects GDAL's messages from now on, in all threads.
 pub(super) fn collect() {
     gdal::config::set_error_handler(|class, _number, text| {
         let is_debug = matches!(class, CplErrType::None | CplErrType::Debug);
-        // A thread that is being torn down has nobody left to tell.
+        // A thread that is shutting down has no thread-local storage any more.
         let failed = match class {
-            // Requests in full, with what signs them: only looked at.
+            // Full requests with their signatures: parsed, never printed.
             CplErrType::None | CplErrType::Debug => ANSWERS
                 .try_with(|answers| answers.try_borrow_mut().is_ok_and(|mut answers| answers.hear(text)))
                 .unwrap_or(false),
@@ -132,12 +132,12 @@ pub(super) fn collect() {
     });
 }
 
-/// Whether this thread was made by GDAL: none of those that have asked GDAL for anything, and none with a name.
+/// Whether this thread was started by GDAL: it has no name and has never called GDAL through this module.
 fn is_gdals_thread() -> bool {
     !OURS.try_with(Cell::get).unwrap_or(true) && std::thread::current().name().is_none()
 }
 
-/// Keeps what failed; gives `true`.
+/// Keeps a failure; returns `true`.
 fn keep_failure(text: &str) -> bool {
     let _ = FAILURES.try_with(|failures| {
         if let Ok(mut failures) = failures.try_borrow_mut()
@@ -150,7 +150,7 @@ fn keep_failure(text: &str) -> bool {
     true
 }
 
-/// What this thread has heard since the last call.
+/// The messages of this thread since the last call.
 fn take() -> Heard {
     let failures = FAILURES.try_with(RefCell::take).unwrap_or_default();
     let answers = ANSWERS.try_with(|answers| answers.borrow_mut().take()).unwrap_or_default();
@@ -161,13 +161,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hands every failure and warning on as it comes, those included that are expected and come to nothing. The first handler
-/// stays.
+/// Passes every failure and warning to a handler at once, including those that are expected and have no effect. The
+/// first handler stays.
 pub fn set_gdal_message_handler(gdal_message_handler: impl Fn(&str) + Send + Sync + 'static) {
     let _ = LISTENER.set(Box::new(gdal_message_handler));
 }
 
-/// Adds a warning for the user, once however often it comes.
+/// Adds a warning for the user; repeated ones are added once.
 pub(super) fn warn(text: &str) {
     let mut warnings = lock(&WARNINGS);
     if warnings.len() < MAX_WARNINGS && !warnings.iter().any(|known| known == text) {
@@ -180,20 +180,21 @@ pub fn take_warnings() -> Vec<String> {
     std::mem::take(&mut *lock(&WARNINGS))
 }
 
-/// Calls GDAL; an error carries all that GDAL said on the way, the root first.
+/// Calls GDAL; an error carries all messages of the call, the first one first.
 pub(super) fn attempt<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
     let (result, heard) = listen(call);
     result.map_err(|error| Cause::of(heard, Some(&error)))
 }
 
-/// Calls what cannot say that it failed: any failure heard on the way counts.
+/// Makes a call that does not return whether it failed: any reported failure counts.
 pub(super) fn attempt_unsaid<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
     let (result, heard) = listen(call);
     heard.judge(result)
 }
 
-/// Calls what reads pixels: any failure heard on the way counts, and any answer of a server that is not what was asked for, in
-/// GDAL's own threads too. `is_asked` knows the hosts of the files that are read; what others answer there is somebody else's.
+/// Makes a call that reads pixels: any reported failure counts, and any answer of a server that does not match its
+/// request, in GDAL's own threads too. `is_asked` recognises the hosts of the files that are read; answers of other
+/// hosts belong to other readers.
 pub(super) fn attempt_read<T>(
     is_asked: impl Fn(&str) -> bool,
     call: impl FnOnce() -> Result<T, GdalError>,
@@ -204,7 +205,7 @@ pub(super) fn attempt_read<T>(
     let new = usize::try_from(elsewhere.count - before).unwrap_or(usize::MAX);
     for other in elsewhere.failures.iter().rev().take(new).rev() {
         let answered = other.answers.host.as_deref().is_some_and(&is_asked);
-        // Of a block that could not be read or decoded GDAL tells the caller as well; this only says why.
+        // GDAL also reports to the caller that a block cannot be read or decoded; this adds the reason.
         if answered || (result.is_err() && other.answers.host.is_none()) {
             heard.add(other.clone());
         }
@@ -213,8 +214,8 @@ pub(super) fn attempt_read<T>(
     heard.judge(result)
 }
 
-/// Calls what opens a raster: what GDAL says on the way may come to nothing, but a header of which a part could not be read is no
-/// header, be it the one that says which pixels hold data.
+/// Makes a call that opens a raster. Other messages may be harmless, but a header that cannot be read in part is an
+/// error: the missing part may say which pixels are valid.
 pub(super) fn attempt_open<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
     let (result, heard) = listen(call);
     let unread = heard.failures.iter().any(|text| text.contains(HEADER_UNREAD));
@@ -225,7 +226,7 @@ pub(super) fn attempt_open<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Re
     }
 }
 
-/// Calls what goes through a vector file: a feature that cannot be read looks like the end of the file.
+/// Makes a call that iterates over a vector file: a feature that cannot be read looks like the end of the file.
 pub(super) fn attempt_features<T>(call: impl FnOnce() -> T) -> (T, Result<(), Cause>) {
     let (value, heard) = listen(call);
     (value, heard.judge(Ok(())))
@@ -239,7 +240,7 @@ fn listen<T>(call: impl FnOnce() -> T) -> (T, Heard) {
 }
 
 impl Heard {
-    /// A result that stands only where nothing failed on the way.
+    /// The result, or an error where any failure was reported.
     fn judge<T>(self, result: Result<T, GdalError>) -> Result<T, Cause> {
         match result {
             Ok(value) if self.failures.is_empty() && self.answers.fault.is_none() && self.answers.busy.is_none() => {
@@ -265,7 +266,7 @@ impl Heard {
     }
 }
 
-/// The sentence inside the binding's error, without its wrapping.
+/// The message inside an error of the gdal crate.
 fn plain(error: &GdalError) -> String {
     match error {
         GdalError::CplError { msg, .. } | GdalError::NullPointer { msg, .. } if !msg.is_empty() => {

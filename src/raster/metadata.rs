@@ -1,4 +1,4 @@
-//! A scene's facts from its header.
+//! A scene's properties from its header.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::scene::{
     Access, BandInfo, ColourRole, Georeference, Scaling, SceneInfo, Sensor, Spectral, Spectrum, micrometres,
 };
 
-/// Reads the facts of an open scene; no pixels.
+/// Reads the properties of an open scene; no pixels.
 pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
     let (width, height) = dataset.raster_size();
     let (sensor, wavelengths) = (sensor(dataset, path), wavelengths(dataset));
@@ -38,8 +38,8 @@ pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
     Ok(info)
 }
 
-/// Whether some band has a mask band, and whether nodata values hold for all bands together. Alpha bands are told by their
-/// role: GDAL takes them for masks only of two or four bands.
+/// Whether some band has a mask band, and whether nodata values hold for all bands together. Alpha bands are recognised
+/// by their role: GDAL uses them as masks only in rasters of two or four bands.
 fn masks(dataset: &Dataset) -> (bool, bool) {
     let flags = |number| messages::attempt(|| dataset.rasterband(number)?.mask_flags()).ok();
     let flags = || (1..=dataset.raster_count()).filter_map(flags).filter(|flags| !flags.is_all_valid());
@@ -47,13 +47,13 @@ fn masks(dataset: &Dataset) -> (bool, bool) {
     (mask_band, flags().any(|flags| flags.is_nodata() && flags.is_per_dataset()))
 }
 
-/// The name of the compression that has changed values, where the file or its format tells of one.
+/// The name of a lossy compression, where the file or its format gives one.
 fn lossy(dataset: &Dataset) -> Option<String> {
     let said = |key: &str| dataset.metadata_item(key, "IMAGE_STRUCTURE").unwrap_or_default();
     let (compression, reversible) = (said("COMPRESSION"), said("COMPRESSION_REVERSIBILITY").to_uppercase());
     let driver = dataset.driver().short_name();
     let upper = compression.to_uppercase();
-    // Of these formats GDAL does not always say how they are compressed; JPEG 2000 and WebP may also be without loss.
+    // GDAL does not always report how these formats are compressed; JPEG 2000 and WebP may also be lossless.
     let by_driver = ["ECW", "MRSID", "JP2ECW", "JP2MRSID"].contains(&driver.as_str());
     let usual = upper.contains("JPEG") || upper == "WEBP" || driver == "JPEG" || by_driver;
     let lossy = match reversible {
@@ -71,7 +71,7 @@ fn describe_band(band: &RasterBand<'_>) -> BandInfo {
     BandInfo { name, role, pixel_type: ffi::pixel_type(band), nodata: nodata(band), spectral, scaling: scaling(band) }
 }
 
-/// `None` where the file sets neither, or both to what changes nothing.
+/// `None` where the file sets neither, or both to values without effect.
 fn scaling(band: &RasterBand<'_>) -> Option<Scaling> {
     let scaling = Scaling { scale: band.scale().unwrap_or(1.0), offset: band.offset().unwrap_or(0.0) };
     let sound = scaling.scale.is_finite() && scaling.scale != 0.0 && scaling.offset.is_finite();
@@ -117,11 +117,11 @@ fn wavelengths(dataset: &Dataset) -> Vec<f64> {
     let Some(list) = item("wavelength").or_else(|| item("wavelengths")) else { return Vec::new() };
     let numbers = list.trim().trim_matches(['{', '}', '[', ']']).split(',').map(|text| text.trim().parse::<f64>().ok());
     let found: Option<Vec<f64>> = numbers.map(|value| in_micrometres(value?, unit.as_deref())).collect();
-    // A list that is not one of a wavelength a band would put them on the wrong ones.
+    // A list whose length is not the number of bands would give bands wrong wavelengths.
     found.filter(|found| found.len() == dataset.raster_count()).unwrap_or_default()
 }
 
-/// A wavelength in micrometres. Without a unit its size tells: nobody has bands at 400 µm, or at 2 nm.
+/// A wavelength in micrometres. Without a unit its size decides: there are no bands at 400 µm or at 2 nm.
 fn in_micrometres(value: f64, unit: Option<&str>) -> Option<f64> {
     match unit.map(|unit| unit.trim().to_lowercase()) {
         None => Some(if value > 100.0 { value / 1000.0 } else { value }),
@@ -132,7 +132,7 @@ fn in_micrometres(value: f64, unit: Option<&str>) -> Option<f64> {
     .filter(|value| Spectrum::of_wavelength(*value).is_some() || (0.1..100.0).contains(value))
 }
 
-/// The sensor of which the file's name or its metadata speaks.
+/// The sensor that the file's name or its metadata names.
 fn sensor(dataset: &Dataset, path: &Path) -> Option<Sensor> {
     const KEYS: [&str; 12] = [
         "SPACECRAFT_ID",
@@ -156,7 +156,7 @@ fn sensor(dataset: &Dataset, path: &Path) -> Option<Sensor> {
     stored.or_else(|| Sensor::named_in(&path.file_name()?.to_string_lossy()))
 }
 
-/// The nodata value; 64-bit integers have calls of their own and lose what a double cannot hold.
+/// The nodata value; 64-bit integers have their own calls, and values beyond a double's precision are rounded.
 fn nodata(band: &RasterBand<'_>) -> Option<f64> {
     match band.band_type() {
         GdalDataType::Int64 => band.no_data_value_i64().map(|value| value as f64),
@@ -178,7 +178,7 @@ fn role(interpretation: ColorInterpretation) -> ColourRole {
     }
 }
 
-/// `None` where the file has no geotransform. A CRS without one places nothing.
+/// `None` where the file has no geotransform. A CRS alone does not georeference a raster.
 fn georeference(dataset: &Dataset) -> Option<Georeference> {
     let coefficients = messages::attempt(|| dataset.geo_transform()).ok()?;
     let pixel_is_point =

@@ -1,7 +1,7 @@
 //! The GDAL edge: scenes come in as windows of 0..=255, results go out as GeoTIFF.
 //!
-//! Nothing else in the program reads or writes rasters. GDAL's own words never reach the terminal: failures become the
-//! cause of our errors, warnings are collected for whoever reports ([`take_warnings`]).
+//! Nothing else in the program reads or writes rasters. GDAL's messages are never printed: failures become the cause of
+//! our errors, warnings are collected for the report ([`take_warnings`]).
 
 mod align;
 mod alpha;
@@ -80,13 +80,13 @@ use crate::scene::SceneInfo;
 
 /// Suffixes of the files that GDAL may write beside a raster.
 const SIDECARS: [&str; 3] = [".aux.xml", ".ovr", ".msk"];
-/// Bytes of decoded blocks that GDAL may keep: enough for the rows under one row of windows of a scene 100,000 pixels
-/// wide (224 rows × 3 bands × 2 bytes), so that a file in strips is decoded only twice. Wider scenes ask for more.
+/// Limit of GDAL's block cache in bytes: enough for the rows under one row of windows of a scene 100,000 pixels wide
+/// (224 rows × 3 bands × 2 bytes), so that a file in strips is decoded only twice. Wider scenes ask for more.
 pub const BLOCK_CACHE: usize = 256 << 20;
 
-/// Sets GDAL up: drivers, a bounded block cache, messages collected. Costs nothing when called again.
+/// Initialises GDAL: drivers, block cache limit, message handler. Further calls do nothing.
 ///
-/// `GDAL_CACHEMAX` in the environment wins over our limit.
+/// `GDAL_CACHEMAX` in the environment overrides our limit.
 pub fn init() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -99,7 +99,7 @@ pub fn init() {
     });
 }
 
-/// Lets GDAL keep so many bytes of decoded blocks at the most; gives how many it may come to keep.
+/// Limits GDAL's block cache to so many bytes, unless `GDAL_CACHEMAX` is set; returns the limit in effect.
 pub fn set_cache_limit(bytes: usize) -> usize {
     init();
     match std::env::var_os("GDAL_CACHEMAX") {
@@ -109,9 +109,9 @@ pub fn set_cache_limit(bytes: usize) -> usize {
     bytes
 }
 
-/// What a scene's header says; reads no pixels.
+/// A scene's properties from its header; reads no pixels.
 ///
-/// Fails with [`Kind::Input`](crate::error::Kind::Input) for what is missing, is a folder, or is no raster.
+/// Fails with [`Kind::Input`](crate::error::Kind::Input) for a missing file, a folder, or a file that is no raster.
 pub fn inspect(path: impl AsRef<Path>) -> Result<SceneInfo> {
     let path = path.as_ref();
     metadata::describe(&open::open(path)?, path)

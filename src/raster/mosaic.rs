@@ -8,12 +8,12 @@ use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Size, WorldPoint};
 use crate::scene::{BandInfo, ColourRole, Conversion, Georeference, SceneInfo, Spectrum, conversions, sensor};
 
-/// Part of a pixel by which a tile may lie beside the grid and still count as on it.
+/// Part of a pixel by which a tile may be off the grid and still be aligned.
 const ON_GRID: f64 = 0.01;
-/// Relative difference of pixel sizes that comes from rounding alone.
+/// Relative difference of pixel sizes that is due to rounding.
 const SAME_SIZE: f64 = 1e-6;
 
-/// Lays tiles out as one scene. The first one lies on top; pixels that no tile holds have no data.
+/// Mosaics tiles into one scene. The first one is on top; pixels outside all tiles are nodata.
 ///
 /// # Errors
 /// Tiles that cannot be one scene: of differing CRS, number or type of bands, or rotated; both tiles are named.
@@ -47,14 +47,14 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
     let mut info = finish(&grid, &bands, missing, &tiles)?;
     info.access.masked = masked;
     if masked {
-        // They are in the masks already; what there is to say of them is said of the mosaic.
+        // Nodata values are in the masks already; they are kept for reports.
         info.bands.iter_mut().zip(&first.bands).for_each(|(band, own)| band.nodata = own.nodata);
     }
     say_conversions(&mut info, &tiles);
     Ok(info)
 }
 
-/// How the tiles' values of a band become those that the first tile would store.
+/// Conversions of the tiles' values of a band to those that the first tile would store.
 fn to_the_first(tiles: &[SceneInfo], band: usize) -> Option<Vec<Conversion>> {
     let bands: Vec<&BandInfo> = tiles.iter().filter_map(|tile| tile.bands.get(band)).collect();
     if bands.first()?.role == ColourRole::Alpha {
@@ -63,7 +63,7 @@ fn to_the_first(tiles: &[SceneInfo], band: usize) -> Option<Vec<Conversion>> {
     conversions(&bands)
 }
 
-/// Says which tiles' values are converted, and keeps it for the fingerprint.
+/// Notes which tiles' values are converted, and keeps it for the fingerprint.
 fn say_conversions(info: &mut SceneInfo, tiles: &[SceneInfo]) {
     const SHOWN: usize = 3;
     let found: Vec<Vec<Conversion>> = (0..info.bands.len()).filter_map(|band| to_the_first(tiles, band)).collect();
@@ -93,7 +93,7 @@ fn say_conversions(info: &mut SceneInfo, tiles: &[SceneInfo]) {
     info.access.conversion = Some(all);
 }
 
-/// Lays rasters over one another, so that their bands become the bands of one scene. `names` name their bands.
+/// Stacks rasters, so that their bands become the bands of one scene. `names` name their bands.
 ///
 /// # Errors
 /// Rasters of differing CRS, or rotated ones.
@@ -120,7 +120,7 @@ pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo>
     finish(&grid, &bands, missing, &layers)
 }
 
-/// A layer whose bands are called as the asset they come from.
+/// A layer whose bands have the name of the asset that they come from.
 fn named(layer: &SceneInfo, name: &str) -> SceneInfo {
     let mut layer = layer.clone();
     let several = layer.bands.len() > 1;
@@ -133,9 +133,9 @@ fn named(layer: &SceneInfo, name: &str) -> SceneInfo {
             _ if several => Some(format!("{name} {number}")),
             _ => Some(name.to_owned()),
         };
-        // By its file's description it may still be asked for.
+        // A job may still select it by its file's description.
         band.spectral.names.extend(own.filter(|own| band.name.as_ref() != Some(own)));
-        // Each file shows its one band as grey; together they are what their names say.
+        // Each file tags its only band as grey; in the stack their names decide.
         band.role = match name.to_lowercase().as_str() {
             _ if several => band.role,
             "red" => ColourRole::Red,
@@ -150,7 +150,7 @@ fn named(layer: &SceneInfo, name: &str) -> SceneInfo {
 fn finish(grid: &MosaicGrid, bands: &[Band<'_>], missing: Missing, parts: &[SceneInfo]) -> Result<SceneInfo> {
     let name = vrt::write(grid.size, Some(&grid.georeference), bands, missing)?;
     let mut info = metadata::describe(&open::open(&name)?, &name)?;
-    // The same place by its own account, not by what the virtual format made of it.
+    // The original georeference, not the one that went through the virtual format.
     info.georeference = Some(grid.georeference.clone());
     for (band, made) in info.bands.iter_mut().zip(bands) {
         band.spectral = made.info.spectral.clone();
@@ -170,7 +170,7 @@ fn finish(grid: &MosaicGrid, bands: &[Band<'_>], missing: Missing, parts: &[Scen
     Ok(info)
 }
 
-/// What should be said of the parts, the first few.
+/// The first few notes of the parts.
 fn notes_of(parts: &[SceneInfo]) -> Vec<String> {
     const SHOWN: usize = 4;
     let mut notes: Vec<String> = Vec::new();
@@ -253,7 +253,7 @@ fn check_place(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
     Ok(())
 }
 
-/// A raster's georeference, refused where no grid can take it up.
+/// A raster's georeference; an error where it has none, or is rotated.
 fn placed(info: &SceneInfo) -> Result<&Georeference> {
     let Some(place) = &info.georeference else {
         return Err(Error::input(format!(
@@ -270,7 +270,7 @@ fn placed(info: &SceneInfo) -> Result<&Georeference> {
     Ok(place)
 }
 
-/// Degrees to either side of the antimeridian brought together, where that makes the mosaic narrower.
+/// The tiles with longitudes from 0 to 360 instead of -180 to 180, where that makes the mosaic narrower.
 fn near_each_other(tiles: &[SceneInfo]) -> Vec<SceneInfo> {
     let mut shifted = tiles.to_vec();
     for place in shifted.iter_mut().filter_map(|tile| tile.georeference.as_mut()) {
@@ -382,7 +382,7 @@ impl MosaicGrid {
     }
 }
 
-/// How a mosaic of these tiles, which need no masks made for them, can say where it holds data.
+/// How a mosaic of these tiles, which need no computed masks, marks missing data.
 fn missing(tiles: &[SceneInfo]) -> Missing {
     let masked = tiles.iter().all(|tile| tile.access.mask_band);
     match tiles.iter().any(|tile| tile.alpha_band().is_some()) {

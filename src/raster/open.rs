@@ -1,4 +1,4 @@
-//! Opening a scene, with sentences for the ways in which it fails.
+//! Opens rasters, with an error message for each way in which that fails.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub(super) fn open_with(path: &Path, open_options: &[&str]) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Opens a raster, or a file that has no bands itself and rasters inside.
+/// Opens a raster, or a file without bands that contains rasters.
 pub(super) fn open_container(path: &Path, open_options: &[&str]) -> Result<Dataset> {
     super::init();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -33,7 +33,8 @@ pub(super) fn open_container(path: &Path, open_options: &[&str]) -> Result<Datas
             | GdalOpenFlags::GDAL_OF_READONLY
             | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
         open_options: (!open_options.is_empty()).then_some(open_options),
-        // A remote file's neighbours would be asked for one by one. An empty list would stand for one that is not known.
+        // Sidecars of a remote file would be requested one by one. An empty list would mean that the siblings are
+        // unknown.
         sibling_files: remote.then_some(alone.as_slice()),
         ..DatasetOptions::default()
     };
@@ -41,7 +42,7 @@ pub(super) fn open_container(path: &Path, open_options: &[&str]) -> Result<Datas
         .map_err(|cause| explain(path, cause))
 }
 
-/// What GDAL says of a remote file that it cannot read: the server's answer, where there was one.
+/// GDAL's message for a remote file that it cannot open, with the server's answer.
 pub(super) fn complaint(path: &Path) -> Option<messages::Cause> {
     let flags = GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR;
     messages::attempt(|| Dataset::open_ex(path, DatasetOptions { open_flags: flags, ..DatasetOptions::default() }))
@@ -55,7 +56,7 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
             "Name the raster file itself; a job takes several: `scene: [a.tif, b.tif]`, or --input folder/*.tif.",
         );
     }
-    // GDAL also opens names that are no files: "/vsizip/…", "NETCDF:file:variable".
+    // GDAL also opens names that are not files: "/vsizip/…", "NETCDF:file:variable".
     let named_file = !path.starts_with("/vsi") && !path.to_string_lossy().contains(':');
     if named_file && !path.exists() {
         return Error::input(format!("there is no file {shown}")).with_hint("Check the path of the scene.");
@@ -81,7 +82,7 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
         .with_source(cause)
 }
 
-/// Some of the files in an archive that is opened as a whole.
+/// Names of some files in an archive.
 fn rasters_inside(path: &Path) -> Option<String> {
     const SHOWN: usize = 5;
     let text = path.to_string_lossy();

@@ -1,4 +1,4 @@
-//! Pictures in memory, as pages embed them.
+//! Images encoded in memory, for HTML pages.
 
 #![expect(clippy::indexing_slicing, reason = "the three channels of a pixel")]
 
@@ -21,7 +21,7 @@ pub struct Picture {
     pub bytes: Vec<u8>,
 }
 
-/// A picture of colours, (row, column), as JPEG; `quality` from 1 to 100. As PNG where this GDAL knows no JPEG.
+/// Encodes colours, (row, column), as JPEG with a `quality` from 1 to 100; as PNG where GDAL was built without JPEG.
 pub fn jpeg(size: Size, pixels: &[[u8; 3]], quality: u8) -> Result<Picture> {
     let planes = [0, 1, 2].map(|channel| pixels.iter().map(|pixel| pixel[channel]).collect());
     let dataset = in_memory(size, &planes)?;
@@ -31,7 +31,7 @@ pub fn jpeg(size: Size, pixels: &[[u8; 3]], quality: u8) -> Result<Picture> {
     }
 }
 
-/// A picture of places in a palette (red, green, blue, opacity), (row, column), as PNG.
+/// Encodes palette indices, (row, column), as PNG; palette entries are red, green, blue and opacity.
 pub fn indexed_png(size: Size, pixels: &[u8], palette: &[[u8; 4]]) -> Result<Picture> {
     let dataset = in_memory(size, &[pixels.to_vec()])?;
     let mut table = ColorTable::new(PaletteInterpretation::Rgba);
@@ -72,7 +72,7 @@ fn encode(dataset: &Dataset, size: Size, driver: &str, media_type: &'static str,
     Ok(Picture { size, media_type, bytes: bytes.input(|| format!("a picture of {size} cannot be encoded"))? })
 }
 
-/// A name in GDAL's memory that no other thread has; what lies under it goes with it.
+/// A unique name in `/vsimem/`; its file is removed when this is dropped.
 struct MemoryFile(PathBuf);
 
 impl MemoryFile {

@@ -1,4 +1,4 @@
-//! Overviews inside a finished raster: each level made from the one below it, two by two pixels to one.
+//! Overviews inside a finished raster: each level is computed from the one below it, two by two pixels to one.
 //!
 //! `GDALBuildOverviews` is not used: it writes blocks in the order in which GDAL's cache flushes them. Here they go to the file
 //! in order, so that the same raster gives the same bytes. No version of GDAL so far would let this file go.
@@ -12,17 +12,17 @@ use super::target::Target;
 use crate::error::Result;
 use crate::geom::{Size, Window};
 
-/// A level that fits into a block needs no further one above it.
+/// The coarsest level fits into one block.
 const SMALLEST: usize = 256;
 
-/// How many times smaller each level is: 2, 4, 8, …
+/// The factors of the levels: 2, 4, 8, …
 pub(super) fn factors(size: Size) -> Vec<i32> {
     let larger = |factor: &i32| size.width.max(size.height).div_ceil(*factor as usize / 2) > SMALLEST;
     (1..30).map(|power| 1 << power).take_while(larger).collect()
 }
 
-/// Adds overviews to a raster of which every pixel is written. `reduce` makes one pixel of those (one, two or four, in the
-/// order of rows and columns) that lie under it.
+/// Adds overviews to a raster whose pixels are all written. `reduce` computes one pixel from the one, two or four below
+/// it, in the order of rows and columns.
 pub(super) fn build<T: GdalType + Copy>(target: &mut Target, fill: T, reduce: impl Fn(&[T]) -> T) -> Result<()> {
     let factors = factors(target.size());
     if factors.is_empty() {
@@ -76,7 +76,7 @@ fn fill_level<T: GdalType + Copy>(
     Ok(())
 }
 
-/// Puts one pixel for each two by two of `source` into `block`, whose rows are `stride` long.
+/// Writes one pixel for each two by two of `source` into `block`, whose rows are `stride` long.
 fn halve<T: Copy>(source: &[T], size: Size, block: &mut [T], stride: usize, reduce: &impl Fn(&[T]) -> T) {
     for (row, pair) in source.chunks(2 * size.width).enumerate() {
         let (upper, lower) = pair.split_at(size.width);
@@ -97,7 +97,8 @@ fn size_of_band(band: &RasterBand<'_>) -> Size {
     Size::new(band.x_size(), band.y_size())
 }
 
-/// The most frequent value beside `nodata`, the first of equally frequent ones: no class gains by its number.
+/// The most frequent value other than `nodata`; of equally frequent ones the first, so that no class is preferred for
+/// its number.
 pub(super) fn mode<T: PartialEq + Copy>(values: &[T], nodata: T) -> T {
     let mut best = (0, nodata);
     for value in values.iter().filter(|value| **value != nodata) {
@@ -109,14 +110,14 @@ pub(super) fn mode<T: PartialEq + Copy>(values: &[T], nodata: T) -> T {
     best.1
 }
 
-/// The mean of what is a number.
+/// The mean of the values that are numbers.
 pub(super) fn mean(values: &[f32]) -> f32 {
     let known = values.iter().filter(|value| !value.is_nan());
     let (sum, count) = known.fold((0.0f32, 0.0f32), |(sum, count), value| (sum + value, count + 1.0));
     if count > 0.0 { sum / count } else { f32::NAN }
 }
 
-/// The rounded mean of bytes beside 255.
+/// The rounded mean of the bytes other than 255.
 pub(super) fn mean_of_bytes(values: &[u8]) -> u8 {
     let known = values.iter().filter(|value| **value != u8::MAX);
     let (sum, count) = known.fold((0u16, 0u16), |(sum, count), &value| (sum + u16::from(value), count + 1));

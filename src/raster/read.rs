@@ -1,4 +1,4 @@
-//! Windows of a scene as the model takes them: three bands in any order, stretched to 0..=255, holes filled.
+//! Windows of a scene as input of the model: three bands in any order, stretched to 0..=255, gaps filled.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use crate::scene::{SceneInfo, StretchPlan, Tile};
 pub struct SceneReader {
     source: BandReader,
     stretch: Stretch,
-    /// From the scene's own grid to that on which it is read; `None`: they are the same.
+    /// Resampling from the scene's own grid to the one it is read on; `None`: they are the same.
     resampler: Option<Resampler>,
-    /// The pixels that are wanted; `None`: all.
+    /// The area of interest; `None`: all pixels.
     area: Option<Arc<Region>>,
     info: SceneInfo,
 }
 
 impl SceneReader {
-    /// Opens a scene and settles its stretch, for which it reads the pixels that the method needs.
+    /// Opens a scene and computes its stretch, for which it reads the pixels that the method needs.
     ///
     /// `bands` are numbers from 1, in the order red, green, blue; a band may be taken more than once.
     ///
-    /// Fails with [`Kind::Input`](crate::error::Kind::Input) for a band that is not there, for complex numbers, for a file
-    /// that changed since it was inspected, and where a stretch is to be computed and no pixel holds data.
+    /// Fails with [`Kind::Input`](crate::error::Kind::Input) for a missing band, complex numbers, a file that changed
+    /// since it was inspected, and a scene without valid pixels for a stretch that is computed.
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = BandReader::for_stretch(info, bands, plan.joins_bands())?;
         let stretch = Stretch::settle(plan, &source, info)?.ok_or_else(|| {
@@ -36,14 +36,14 @@ impl SceneReader {
         Ok(Self::new(source, stretch, info))
     }
 
-    /// As [`open`](Self::open), and a scene in which no pixel holds data is opened as well: its stretch changes nothing.
+    /// As [`open`](Self::open), but a scene without valid pixels is opened too; its stretch changes nothing.
     pub fn open_even_empty(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = BandReader::for_stretch(info, bands, plan.joins_bands())?;
         let stretch = Stretch::settle(plan, &source, info)?.unwrap_or_else(|| Stretch::unsettled(plan));
         Ok(Self::new(source, stretch, info))
     }
 
-    /// Opens a scene once more, with a stretch that is settled.
+    /// Opens a scene with a known stretch.
     pub fn with_stretch(info: &SceneInfo, bands: [usize; 3], stretch: &Stretch) -> Result<Self> {
         let source = BandReader::for_stretch(info, bands, stretch.joins_bands())?;
         Ok(Self::new(source, stretch.clone(), info))
@@ -54,7 +54,7 @@ impl SceneReader {
         Self { source, stretch, resampler, area: info.access.area.clone(), info: info.clone() }
     }
 
-    /// The stretch with its values settled.
+    /// The stretch with its computed values.
     pub fn stretch(&self) -> &Stretch {
         &self.stretch
     }
@@ -67,8 +67,8 @@ impl SceneReader {
         &self.source
     }
 
-    /// Bytes of decoded blocks under a row of windows of this height, where each window touches all or most of them, as in a file
-    /// in strips: where GDAL may keep fewer, every window decodes them anew. `None` for files whose windows have their own blocks.
+    /// Bytes of decoded blocks under a row of windows of this height, where each window touches all or most of them, as
+    /// in a file in strips: with a smaller block cache every window decodes them again. `None` for files in tiles.
     pub fn strip_bytes(&self, window_height: usize) -> Option<usize> {
         let rows = self.resampler.as_ref().map_or(window_height, |resampler| resampler.native_rows(window_height));
         self.source.strip_bytes(rows)
@@ -76,8 +76,8 @@ impl SceneReader {
 
     /// Reads a window that lies inside the scene.
     ///
-    /// Pixels without data are filled from the valid ones around them; where the whole window has none they are zero.
-    /// Pixels beside the area of interest are not valid, but seen as they are; a window without any of it is not read.
+    /// Pixels without data are filled from the valid ones around them; in a window without valid pixels they are zero.
+    /// Pixels outside the area of interest are invalid, but keep their values; a window outside it is not read.
     pub fn read(&self, window: Window) -> Result<Tile> {
         let wanted = match self.area.as_ref().map_or(Coverage::Everything, |area| area.coverage(window)) {
             Coverage::Nothing => {

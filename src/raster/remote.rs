@@ -1,4 +1,4 @@
-//! Reads that fail: how often, and after what wait, something is asked for again.
+//! Settings for remote files, and retries of failed reads.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -9,55 +9,55 @@ use super::messages::Cause;
 use super::{ffi, http, messages};
 use crate::location::remote_file;
 
-/// What GDAL does unless the environment says otherwise. Folders are not listed, since a store would list all of a bucket.
+/// GDAL's configuration options for remote files, unless the environment sets them.
 const SETTINGS: &[(&str, &str)] = &[
     ("GDAL_HTTP_CONNECTTIMEOUT", "20"),
-    // A connection over which nothing comes for so long is dead.
+    // A connection without data for so long is aborted.
     ("GDAL_HTTP_LOW_SPEED_TIME", "30"),
     ("GDAL_HTTP_LOW_SPEED_LIMIT", "1"),
     ("GDAL_HTTP_MERGE_CONSECUTIVE_RANGES", "YES"),
-    // GDAL reads whole chunks, and of blocks that follow each other ever more ahead, up to 128 chunks: chunks of the least
-    // size keep both small beside a block of pixels. Headers, which would come in crumbs, are fetched as one.
+    // GDAL reads whole chunks, and for consecutive blocks more and more of them ahead, up to 128: the smallest chunk
+    // size keeps both small compared to a block of pixels. Headers are fetched in one request.
     ("CPL_VSIL_CURL_CHUNK_SIZE", "1024"),
     ("GDAL_INGESTED_BYTES_AT_OPEN", "32768"),
 ];
 
-/// GDAL's option for how often a request is repeated.
+/// GDAL's option for the number of retries.
 const RETRIES: &str = "GDAL_HTTP_MAX_RETRY";
-/// GDAL's option for the seconds before the first repetition.
+/// GDAL's option for the seconds before the first retry.
 const DELAY: &str = "GDAL_HTTP_RETRY_DELAY";
-/// GDAL's options that make its HTTP client report what it does, and let the reports through to the error handler.
+/// GDAL's options that make its HTTP client report requests and answers to the error handler.
 const VERBOSE: &str = "CPL_CURL_VERBOSE";
 const DEBUG: &str = "CPL_DEBUG";
 
-/// A server that asks to wait longer is not waited for.
+/// If a server asks to wait longer, the read fails.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How patient reads over a network are.
+/// Retries of reads over a network.
 struct Patience {
     retries: u32,
     /// Before the first retry; doubled before each further one.
     delay: Duration,
 }
 
-/// As the environment has it, in GDAL's own options.
+/// From GDAL's options in the environment.
 fn patience() -> &'static Patience {
     static PATIENCE: OnceLock<Patience> = OnceLock::new();
     PATIENCE.get_or_init(|| {
         let said = |key: &str| std::env::var(key).ok().and_then(|value| value.trim().parse::<f64>().ok());
         let delay = said(DELAY).filter(|delay| (0.0..=3600.0).contains(delay));
-        // The tests' servers are not in need of rest.
+        // Test servers need no delay.
         let delay = delay.unwrap_or(if cfg!(test) { 0.001 } else { 0.5 });
         let retries = said(RETRIES).filter(|retries| (0.0..=1000.0).contains(retries)).unwrap_or(5.0);
         Patience { retries: retries as u32, delay: Duration::from_secs_f64(delay) }
     })
 }
 
-/// Sets what the environment leaves open, and takes retries into our own hands: GDAL does not heed how long a server asks to wait,
-/// and keeps what a read that failed has left in its caches.
+/// Sets the options that the environment does not set, and turns GDAL's own retries off: GDAL ignores how long a server
+/// asks to wait, and its caches keep what a failed read has left.
 pub(super) fn configure() {
     let set = |key: &str, value: &str| {
-        // A key and a value without a zero byte cannot be refused.
+        // Setting an option fails only for keys and values with a zero byte.
         let _ = gdal::config::set_config_option(key, value);
     };
     for (key, value) in SETTINGS {
@@ -75,8 +75,8 @@ pub(super) fn configure() {
     }
 }
 
-/// The wait before something that has failed `cause.tried` times is tried again; `None`: it is not. `names` are GDAL's names of
-/// what is read; files on a disk are read a second time at once, since a network file system may have failed.
+/// The delay before the next attempt after `cause.tried` failures; `None`: no further attempt. `names` are GDAL's names
+/// of the files that are read; local files are read a second time at once, since a network file system may have failed.
 pub(super) fn next_try(names: &[impl AsRef<Path>], cause: &Cause) -> Option<Duration> {
     if !names.iter().any(|name| remote_file(name.as_ref()).is_some()) {
         return (cause.tried == 1).then_some(Duration::ZERO);
@@ -93,14 +93,14 @@ pub(super) fn next_try(names: &[impl AsRef<Path>], cause: &Cause) -> Option<Dura
     }
 }
 
-/// Waits, and drops what GDAL remembers of remote files: parts that may be cut short, or that a file is not there.
+/// Waits, and drops what GDAL has cached of remote files: parts that may be truncated, or that a file does not exist.
 pub(super) fn wait_and_forget(names: &[impl AsRef<Path>], wait: Duration) {
     thread::sleep(wait);
     names.iter().filter_map(|name| remote_file(name.as_ref())).for_each(ffi::forget_remote);
 }
 
-/// Calls again what failed, where it was perhaps the network that failed: a connection that was cut, a busy server. `names` are
-/// GDAL's names of what is read; what lies on a disk is called once.
+/// Repeats a failed call for remote files, since the network or a busy server may have caused the failure. `names` are
+/// GDAL's names of the files that are read; for local files there is no retry.
 pub(super) fn with_retries<T>(
     names: &[impl AsRef<Path>],
     mut call: impl FnMut() -> std::result::Result<T, Cause>,

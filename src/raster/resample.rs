@@ -16,17 +16,17 @@ use super::band_reader::{BandReader, RawPixels};
 use crate::error::Result;
 use crate::geom::{Size, Window};
 
-/// The scene's own pixels that are in memory at once.
+/// Most pixels of the scene that are in memory at once.
 const PIECE: usize = 4 << 20;
 
-/// From a scene's own grid to the one it is read on.
+/// Resamples from a scene's own grid to the one it is read on.
 pub(super) struct Resampler {
     native: Size,
-    /// Pixels of the scene for one of the grid, to the right and down.
+    /// Width and height of a pixel of the grid in pixels of the scene.
     scale: [f64; 2],
 }
 
-/// The pixels along one axis that make up one pixel, and their weights.
+/// The pixels along one axis that contribute to one pixel, and their weights.
 struct Taps {
     first: usize,
     weights: Vec<f64>,
@@ -46,17 +46,16 @@ impl Resampler {
         Self { native, scale }
     }
 
-    /// The grid's size. Its last pixels may reach beyond the scene, or leave up to half of their side out, as those of
-    /// gdalwarp do.
+    /// The grid's size. As with gdalwarp, its last pixels may extend beyond the scene, or leave out up to half a pixel.
     pub(super) fn size(native: Size, scale: [f64; 2]) -> Size {
         let count = |native: usize, scale: f64| ((native as f64 / scale).round() as usize).max(1);
         Size::new(count(native.width, scale[0]), count(native.height, scale[1]))
     }
 
-    /// Rows of the scene under so many rows of the grid.
+    /// Number of rows of the scene under so many rows of the grid.
     pub(super) fn native_rows(&self, rows: usize) -> usize {
         let down = self.scale[1];
-        // Cubic convolution looks two pixels further on both sides, an average as far as its pixel reaches.
+        // Cubic convolution needs two more pixels on both sides, an average one pixel of the grid.
         (rows as f64 * down).ceil() as usize + 2 * down.ceil().max(2.0) as usize
     }
 
@@ -73,7 +72,7 @@ impl Resampler {
         let rows_at_once = (PIECE / (right - left).max(1)).max(1);
         let mut done = 0;
         while done < rows.len() {
-            // As many rows of the grid as have their source in one piece.
+            // As many rows of the grid as fit with their source rows into one piece.
             let top = rows[done].first;
             let fitting = rows[done..].iter().take_while(|taps| taps.end() <= top + rows_at_once).count().max(1);
             let bottom = rows[done..done + fitting].iter().map(Taps::end).max().unwrap_or(top + 1);
@@ -109,7 +108,7 @@ impl Resampler {
         valid: &mut [bool],
     ) -> Result<()> {
         let mut sums: Vec<Option<Sums>> = vec![None; bottom - top];
-        // A row of the grid that spans more rows than fit is added up bit by bit.
+        // A row of the grid that spans more rows than fit is summed piece by piece.
         let mut read = top..top;
         let mut raw = RawPixels { values: Vec::new(), valid: None };
         for (index, taps) in rows.iter().enumerate() {
@@ -137,7 +136,7 @@ impl Resampler {
         for col in 0..width {
             let at = row * width + col;
             let weight = total.weights[col];
-            // Weights of one pixel add up to one: half of its ground must hold data.
+            // The weights of a pixel add up to one: half of its area must be valid.
             if weight < 0.5 - 1e-9 {
                 valid[at] = false;
                 continue;
@@ -155,7 +154,7 @@ impl Taps {
     }
 }
 
-/// The columns that any of the pixels needs.
+/// The range of columns that the pixels need.
 fn span(taps: &[Taps]) -> (usize, usize) {
     let first = taps.iter().map(|taps| taps.first).min().unwrap_or(0);
     (first, taps.iter().map(Taps::end).max().unwrap_or(first + 1))
@@ -168,7 +167,7 @@ fn weighted(raw: &RawPixels, row: usize, height: usize, width: usize, left: usiz
     for (col, taps) in cols.iter().enumerate() {
         for (offset, &weight) in taps.weights.iter().enumerate() {
             let at = row * width + taps.first - left + offset;
-            // What is not valid may not be a number, and that times zero is none either.
+            // Invalid pixels may be NaN, and NaN times zero is NaN.
             if raw.valid.as_ref().is_none_or(|valid| valid[at]) {
                 sums.weights[col] += weight;
                 for channel in 0..3 {
@@ -185,7 +184,7 @@ fn add(total: &mut Sums, row: &Sums, weight: f64) {
     total.weights.iter_mut().zip(&row.weights).for_each(|(total, value)| *total += weight * value);
 }
 
-/// What makes up pixel `index` of an axis, `scale` pixels of the scene wide; its weights add up to one.
+/// The taps of pixel `index` of an axis, `scale` pixels of the scene wide; their weights add up to one.
 fn taps(index: usize, scale: f64, native: usize) -> Taps {
     let from = index as f64 * scale;
     if scale >= 1.0 {
@@ -202,7 +201,7 @@ fn taps(index: usize, scale: f64, native: usize) -> Taps {
     let (first, last) = (place(-1), place(2));
     let mut weights = vec![0.0; last - first + 1];
     for offset in -1..=2 {
-        // Beyond the edge the last pixel goes on.
+        // Beyond the edge the last pixel is repeated.
         weights[place(offset) - first] += cubic(centre - base - f64::from(offset));
     }
     normalised(first, weights)

@@ -16,11 +16,11 @@ use crate::scene::SceneInfo;
 
 /// Values kept for each channel: the rank of a percentile is then off by some 1e-4 of the scene's pixels (one sigma).
 const SAMPLE: usize = 4 << 20;
-/// Pixels read at most at full resolution: some seconds of decoding.
+/// Most pixels that are read at full resolution: some seconds of decoding.
 const FULL_READ: usize = 1 << 28;
-/// An overview with fewer pixels is too coarse to stand for the scene.
+/// An overview with fewer pixels is too coarse to represent the scene.
 const LEAST_OVERVIEW: usize = 4 << 20;
-/// -32,768 to 65,535: every value of the 8 and 16 bit types.
+/// Number of counters, for -32,768 to 65,535: every value of the 8 and 16 bit types.
 const COUNTED: usize = 98_304;
 const COUNTED_FROM: i32 = -32_768;
 
@@ -56,7 +56,7 @@ pub(super) fn gather(source: &BandReader, info: &SceneInfo) -> Result<[Distribut
     let area = |source: &BandReader| {
         let scale = |there: usize, here: usize| there as f64 / here as f64;
         let scale = match &info.access.native {
-            // The last pixels of another grid may reach beyond the scene.
+            // The last pixels of another grid may extend beyond the scene.
             Some(native) => [
                 native.scale[0] * scale(source.size.width, native.size.width),
                 native.scale[1] * scale(source.size.height, native.size.height),
@@ -74,7 +74,7 @@ pub(super) fn gather(source: &BandReader, info: &SceneInfo) -> Result<[Distribut
     }
 }
 
-/// What lies beside the area of interest is neither read nor counted.
+/// Pixels outside the area of interest are neither read nor counted.
 fn scan(source: &BandReader, area: Option<&Region>, full_read: usize, sample: usize) -> Result<[Distribution; 3]> {
     let mut channels = [(); 3].map(|()| Distribution::new(source.small_integers));
     let (pieces, read) = pieces(source.size, source.block(), full_read);
@@ -121,8 +121,8 @@ fn pieces(scene: Size, block: Size, full_read: usize) -> (Vec<Window>, usize) {
     (windows, read)
 }
 
-/// Whether a pixel belongs to the random sample: by its position alone, so that every run takes the same ones, and without
-/// the regular steps that would beat with a pattern in the scene.
+/// Whether a pixel belongs to the random sample: by its position alone, so that every run takes the same ones, and
+/// without regular steps, which could alias with a pattern in the scene.
 fn chosen(window: Window, index: usize, share: f64) -> bool {
     let col = (window.col + index % window.width) as u64;
     let row = (window.row + index / window.width) as u64;
@@ -153,7 +153,7 @@ impl Distribution {
         (self.moments.mean, (self.moments.squares / self.moments.count.max(1) as f64).sqrt())
     }
 
-    /// All three as one.
+    /// The distributions of all three channels together.
     pub(super) fn joined(channels: [Self; 3]) -> Self {
         let [mut all, green, blue] = channels;
         for other in [green, blue] {
@@ -163,7 +163,7 @@ impl Distribution {
                     counts.iter_mut().zip(others).for_each(|(count, other)| *count += other);
                 }
                 (Values::Sample(kept), Values::Sample(others)) => kept.extend(others),
-                // The three channels of a scan are of one kind.
+                // The three channels of a scan have one representation.
                 _ => {}
             }
         }

@@ -1,4 +1,5 @@
-//! From what a job asks for to scenes that can be read: files found, tiles laid out, grids and areas settled.
+//! Resolves a job's request into scenes that can be read: finds files, builds mosaics, sets grids and areas of
+//! interest.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,21 +11,20 @@ use crate::crs;
 use crate::error::{Error, Result};
 use crate::scene::{BandFiles, Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
 
-/// How many times smaller pixels may become: a resolution in the wrong unit would ask for a scene that never ends.
+/// Largest factor of upsampling: a resolution in the wrong unit would give an enormous scene.
 const FINEST: f64 = 64.0;
 
 /// Pixels of two grids that differ by less than this share over the whole scene are the same.
 const SAME_GRID: f64 = 1e-6;
 
-/// Scales that differ from 1 by less belong to projections that are made to keep lengths: UTM is up to 0.1 % off, the grids of
-/// countries mostly less.
+/// Scale factors closer to 1 than this are ignored: UTM deviates by up to 0.1 %, national grids mostly by less.
 const TRUE_TO_SCALE: f64 = 0.005;
 
 /// Finds the scenes of a request: one for each STAC item, a single one for a mosaic; reads headers only.
 ///
 /// # Errors
-/// What is missing or no raster, tiles that do not fit together, a resolution without a place on the ground, an area of
-/// interest that is not on the scene.
+/// A missing file or no raster, tiles that cannot be one mosaic, a resolution for a scene without georeference, an area
+/// of interest outside the scene.
 pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
     super::init();
     let mut scenes = Vec::new();
@@ -98,7 +98,7 @@ fn of_item(item: &stac_item::Item) -> Result<SceneInfo> {
     Ok(scene)
 }
 
-/// The scene whose bands are these files.
+/// The scene with these files as bands.
 fn of_files(bands: &BandFiles) -> Result<SceneInfo> {
     let layers = bands.files.iter().map(|(name, file)| {
         let layer = inspect(file)?;
@@ -119,7 +119,7 @@ fn of_files(bands: &BandFiles) -> Result<SceneInfo> {
     Ok(scene)
 }
 
-/// The name that outputs take from a scene.
+/// The scene's name in the names of outputs.
 fn name_of(scene: &SceneInfo) -> String {
     let of_path = || {
         let text = scene.path.to_string_lossy();
@@ -129,7 +129,7 @@ fn name_of(scene: &SceneInfo) -> String {
     scene.access.name.clone().unwrap_or_else(of_path)
 }
 
-/// The scene as it looks on a grid of another resolution over the same ground.
+/// The scene on a grid of another resolution over the same extent.
 fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<SceneInfo> {
     let shown = scene.path.display();
     let Some(place) = &scene.georeference else {
@@ -163,10 +163,10 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     Ok(scene)
 }
 
-/// How wide and high a pixel is on the ground in the middle of the scene, in metres.
+/// The ground sample distance in the middle of the scene, in metres: width and height of a pixel.
 ///
-/// Where the projection is as good as true to scale there, the CRS' own metres count: pixels of 0.5 m in UTM are taken as
-/// 0.5 m, though they have 0.4998 m on the ground, and are not resampled for that.
+/// Where the scale factor of the projection is close to 1, the metres of the CRS count: pixels of 0.5 m in UTM are 0.5
+/// m, though they measure 0.4998 m on the ground, and are not resampled for that.
 fn pixel_in_metres(scene: &SceneInfo, place: &Georeference) -> Result<[f64; 2]> {
     let Some(ground) = crs::ground_of(scene.size, Some(place)) else {
         return Err(Error::input(format!("{} has no CRS: its pixel size in metres is unknown", scene.path.display()))

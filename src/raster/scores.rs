@@ -1,4 +1,4 @@
-//! Scores between 0 and 1: those of each class, or what follows from them.
+//! Score rasters: values between 0 and 1 for each class, or derived ones.
 
 use std::path::Path;
 
@@ -11,19 +11,19 @@ use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::scene::{Georeference, RasterLayout, ScoreType};
 
-/// What stands in float rasters of scores where there is no data: not a number.
+/// The nodata value of float score rasters: NaN.
 pub const SCORE_NODATA: f32 = f32::NAN;
 
-/// Bytes of gathered rows; a row of blocks is made lower until it keeps to this.
+/// Most bytes of gathered rows; the height of blocks is reduced to keep this.
 const GATHERED: usize = 64 << 20;
 
-/// The value of a byte that stands for a score of 1; 255 is nodata.
+/// The byte for a score of 1; 255 is nodata.
 const BYTE_OF_ONE: f32 = 254.0;
 
 /// Writes scores row by row; the file has its name only after [`finish`](Self::finish).
 ///
-/// A tiled GeoTIFF or a COG, planes apart, with a named band for each score. As float32 with [`SCORE_NODATA`] where there is
-/// no data; as bytes with 255 there, and the band's scale of 1/254 makes scores of the others again. Overviews are means.
+/// A tiled GeoTIFF or a COG, band-interleaved, with a named band for each score: float32 with [`SCORE_NODATA`], or
+/// bytes with nodata 255 and a band scale of 1/254. Overviews are means.
 pub struct ScoreWriter {
     target: Target,
     rows: Rows,
@@ -35,7 +35,7 @@ enum Rows {
 }
 
 impl ScoreWriter {
-    /// Makes the file under a hidden name beside `path`, a band for each of `names`; `tags` become its metadata.
+    /// Creates the file under a hidden name beside `path`, a band for each of `names`; `tags` become its metadata.
     ///
     /// Fails with [`Kind::Input`](crate::error::Kind::Input) where it cannot be written.
     pub fn create(
@@ -115,18 +115,18 @@ impl ScoreWriter {
     }
 }
 
-/// A score 0..=1 in steps of 1/254; no number becomes 255.
+/// The byte of a score 0..=1, in steps of 1/254; NaN becomes 255.
 pub fn score_to_byte(score: f32) -> u8 {
-    // Clamped to 0..=254 before: nothing is cut off.
+    // Clamped to 0..=254 before the cast.
     if score.is_nan() { u8::MAX } else { (score.clamp(0.0, 1.0) * BYTE_OF_ONE).round() as u8 }
 }
 
-/// The score of a byte, such that it becomes that byte again.
+/// The score of a byte; [`score_to_byte`] gives the byte again.
 pub fn score_from_byte(byte: u8) -> f32 {
     if byte == u8::MAX { SCORE_NODATA } else { f32::from(byte) / BYTE_OF_ONE }
 }
 
-/// Blocks of 256 × 256, lower ones (but 16 rows at least, TIFF's least) where a row of them would take much memory.
+/// Blocks of 256 × 256; lower ones (at least 16 rows, TIFF's minimum) where a row of blocks would take much memory.
 fn block(width: usize, bytes: usize) -> Size {
     let row = width * bytes;
     let fitting = GATHERED / row.max(1) / 16 * 16;

@@ -8,11 +8,11 @@ use super::stac_links::{self, Found, MAX_BYTES};
 use crate::error::Result;
 use crate::location::{is_raster_name, is_remote};
 
-/// The items of a file: an item, an item collection or a search with all its pages, a collection, a catalog. `None` where it
-/// is none of STAC's.
+/// The items of a file: an item, an item collection or a search with all its pages, a collection, a catalog. `None`: it
+/// is not a STAC document.
 ///
 /// # Errors
-/// It cannot be read, leads nowhere or to too many items, or an item lacks the assets.
+/// It cannot be read, has no items or too many, or an item lacks the assets.
 pub(super) fn items(name: &Path, choice: Choice<'_>) -> Result<Option<Found>> {
     if !may_be_stac(name) {
         return Ok(None);

@@ -10,7 +10,7 @@ use crate::scene::{Scaling, SceneInfo, Sensor, Spectrum, described, designation}
 /// An asset that is to be read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Asset {
-    /// As it was asked for.
+    /// The name by which it was requested.
     pub name: String,
     pub key: String,
     /// GDAL's name of the file.
@@ -23,7 +23,7 @@ pub(super) struct Asset {
     offset_applied: bool,
 }
 
-/// What an item says of a band.
+/// An item's description of a band.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct ItemBand {
     name: Option<String>,
@@ -37,7 +37,7 @@ struct ItemBand {
 pub(super) type Entry<'a> = (&'a String, &'a Value);
 
 impl Asset {
-    /// An asset with what its item says of it.
+    /// An asset with its description in the item.
     pub(super) fn described(item: &Value, (key, asset): Entry<'_>, name: &str, file: PathBuf) -> Self {
         let properties = &item["properties"];
         let (bands, of_item) = bands(item, asset);
@@ -51,7 +51,7 @@ impl Asset {
         Self { name: name.to_owned(), key: key.clone(), file, bands, of_item, sensor, offset_applied }
     }
 
-    /// Adds what the item says to what the file says of its bands. Gives what should be said.
+    /// Adds the item's description of the bands to that of the file. Returns notes.
     pub(super) fn describe(&self, info: &mut SceneInfo) -> Vec<String> {
         let mut notes = Vec::new();
         let count = info.bands.len();
@@ -118,7 +118,7 @@ fn bands(item: &Value, asset: &Value) -> (Vec<ItemBand>, bool) {
     };
     let several = listed.len() > 1;
     let found = listed.iter().enumerate().map(|(index, band)| {
-        // Before 1.0 assets gave places in the item's list.
+        // Before STAC 1.0, assets gave indices into the item's list.
         let band = match band.as_u64().and_then(|place| all.get(usize::try_from(place).ok()?)) {
             Some(band) => band,
             None => band,
@@ -132,7 +132,7 @@ fn bands(item: &Value, asset: &Value) -> (Vec<ItemBand>, bool) {
             let number = keys.iter().find_map(|key| holders.iter().find_map(|holder| holder[key].as_f64()));
             number.filter(|number| number.is_finite())
         };
-        // What an asset of several bands is called is none of their names.
+        // The name of an asset with several bands names none of them.
         let common = match several {
             true => [band, same]
                 .iter()
@@ -151,14 +151,14 @@ fn bands(item: &Value, asset: &Value) -> (Vec<ItemBand>, bool) {
     (found.collect(), of_item)
 }
 
-/// The names of an asset's own bands, common names where they have no other.
+/// The names of an asset's own bands; common names where they have no others.
 pub(super) fn names(item: &Value, asset: &Value) -> Vec<String> {
     let (bands, of_item) = bands(item, asset);
     let named = bands.into_iter().filter(|_| !of_item).filter_map(|band| band.name.or(band.common_name));
     named.collect()
 }
 
-/// Whether an asset has one band, and it is called so.
+/// Whether an asset has exactly one band, of this name.
 pub(super) fn is_only_band(item: &Value, asset: &Value, wanted: &str) -> bool {
     let (bands, of_item) = bands(item, asset);
     matches!(bands.as_slice(), [only] if !of_item && only.is_called(wanted))
@@ -182,14 +182,14 @@ impl ItemBand {
     }
 }
 
-/// The assets that hold the bands a job names, each once, in their order; `None` where the item's usual asset is to be read:
-/// for colours where it has one that is made to be looked at, and where no asset is known to hold such bands.
+/// The assets that hold the bands a job names, each once, in their order; `None`: the item's default asset is read, for
+/// colours where it has a visual asset, and where no asset is known to have such bands.
 ///
 /// A band is an asset of its key, else the single band of an asset, else a band of an asset of several. Where assets hold the
 /// same band, the finest is taken, and a TIFF before a JPEG 2000.
 ///
 /// # Errors
-/// What is missing, or several assets of which none is the better choice.
+/// The missing band, or several assets with equal claims to it.
 pub(super) fn choose<'a>(
     item: &Value,
     assets: &[Entry<'a>],
@@ -212,7 +212,7 @@ pub(super) fn choose<'a>(
     }
     match missing {
         None => Ok(Some(found)),
-        // Its file may know what the item does not.
+        // The file may describe what the item does not.
         Some(_) if usual.is_some() && found.iter().all(|(key, _)| usual.is_some_and(|usual| usual.0 == *key)) => {
             Ok(None)
         }
@@ -260,7 +260,7 @@ fn holder<'a>(item: &Value, assets: &[Entry<'a>], name: &str, wanted: &[String])
     Ok(Some(*entry))
 }
 
-/// The assets that are the red, the green and the blue band, where the item says which they are.
+/// The assets of the red, green and blue band, where the item identifies them.
 pub(super) fn colours<'a>(item: &Value, assets: &[Entry<'a>]) -> Option<[Entry<'a>; 3]> {
     let names = ["red", "green", "blue"].map(str::to_owned);
     let found = choose(item, assets, None, &names).ok().flatten()?;

@@ -8,15 +8,15 @@ use super::stac_bands::{self, Asset};
 use crate::error::{Error, Result};
 use crate::location::beside;
 
-/// What is to be looked at where the job names no assets: a key and a role that publishers use for it.
+/// The default asset where the job names none: a key and a role that publishers use for true colour.
 const VISUAL: &str = "visual";
 
-/// Which of an item's files a job wants.
+/// Which of an item's files a job selects.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Choice<'a> {
     /// Assets by key, role or colour.
     pub assets: &'a [String],
-    /// Bands by name: they choose assets where none are named.
+    /// Bands by name: they select assets where none are named.
     pub bands: &'a [String],
 }
 
@@ -24,13 +24,13 @@ pub(super) struct Choice<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Item {
     pub id: String,
-    /// In the order asked for.
+    /// In the requested order.
     pub assets: Vec<Asset>,
-    /// What should be said of the choice.
+    /// Notes on the selection.
     pub notes: Vec<String>,
 }
 
-/// The files of an item; `name` is the document in which it stands.
+/// The selected files of an item; `name` is the document that contains it.
 pub(super) fn item(feature: &Value, name: &Path, choice: Choice<'_>) -> Result<Item> {
     let Choice { assets: wanted, bands } = choice;
     let id = feature["id"].as_str().unwrap_or("item").to_owned();
@@ -105,7 +105,7 @@ fn roles(asset: &Value) -> impl Iterator<Item = &str> {
     asset["roles"].as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Whether an asset is a picture of the ground, by its media type and roles.
+/// Whether an asset is an image of the ground, by its media type and roles.
 fn is_image(asset: &Value) -> bool {
     let side = ["thumbnail", "overview", "metadata"];
     let media = asset["type"].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! STAC documents that lead to items over links: collections, catalogs, and searches that come in pages.
+//! STAC documents that link to items: collections, catalogs, and paged searches.
 
 #![expect(clippy::indexing_slicing, reason = "JSON gives null for a key that is not there")]
 
@@ -12,27 +12,27 @@ use super::stac_item::{self, Choice, Item};
 use crate::error::{Context as _, Error, Result};
 use crate::location::{beside, is_remote, plain};
 
-/// A page of a catalogue has some hundred items of some 20 kB.
+/// Most bytes of a document: a page has some hundred items of some 20 kB.
 pub(super) const MAX_BYTES: usize = 64 << 20;
 
-/// Items of one search, collection or catalog; more were hardly meant.
+/// Most items of one search, collection or catalog; more are likely a mistake.
 const MAX_ITEMS: usize = 10_000;
-/// Pages of one search: a server may always name a next one.
+/// Most pages of one search: a server may never stop naming a next one.
 const MAX_PAGES: usize = 1_000;
-/// Documents that are read for one scene of a job: items, pages, catalogs.
+/// Most documents that are read for one scene of a job: items, pages, catalogs.
 const MAX_DOCUMENTS: usize = 12_000;
-/// Catalogs within catalogs.
+/// Deepest nesting of catalogs.
 const MAX_DEPTH: usize = 5;
 
-/// What a document of STAC's leads to.
+/// The items of a STAC document.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
     pub items: Vec<Item>,
-    /// What is to be said of it.
+    /// A note on how many there are.
     pub note: Option<String>,
 }
 
-/// Whether a document is one of STAC's: an item or a collection of them (not any GeoJSON), a collection, a catalog.
+/// Whether a document is a STAC document: an item or a collection of them (not any GeoJSON), a collection, a catalog.
 pub(super) fn is_stac(json: &Value) -> bool {
     match json["type"].as_str() {
         Some("Feature") => json["assets"].is_object(),
@@ -54,10 +54,10 @@ fn features(json: &Value) -> &[Value] {
     json["features"].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The items of a document and of all that its links lead to: `next` pages, `item`s, `items`, `child` catalogs.
+/// The items of a document and of all documents that it links to: `next` pages, `item`s, `items`, `child` catalogs.
 ///
 /// # Errors
-/// A link that cannot be read or followed, pages that lead in a circle, more items than [`MAX_ITEMS`], none at all.
+/// A link that cannot be read or followed, circular pages, no items, or more than [`MAX_ITEMS`].
 pub(super) fn follow(root: &Path, json: Value, choice: Choice<'_>) -> Result<Found> {
     let mut walk = Walk {
         root,
@@ -84,10 +84,10 @@ pub(super) fn follow(root: &Path, json: Value, choice: Choice<'_>) -> Result<Fou
     Ok(Found { items: walk.items, note })
 }
 
-/// A document that is yet to be read.
+/// A document to be read.
 struct Link {
     name: PathBuf,
-    /// What it should be, for people to read: `page 2`.
+    /// Its description in messages: `page 2`.
     what: String,
     depth: usize,
     is_page: bool,
@@ -99,10 +99,10 @@ struct Walk<'a> {
     items: Vec<Item>,
     /// Items so far: pages of a changing catalog overlap.
     known: HashSet<(String, Vec<PathBuf>)>,
-    /// Documents that were read, each with what it was.
+    /// Documents that were read, with their descriptions.
     read: HashMap<PathBuf, String>,
     pages: usize,
-    /// The next one comes last.
+    /// A stack: the next one is the last.
     links: Vec<Link>,
 }
 
@@ -167,7 +167,7 @@ impl Walk<'_> {
         self.pages += 1;
         let matched = json["numberMatched"].as_u64().or(json["context"]["matched"].as_u64());
         let next = links(json, "next").find(|link| !link["type"].as_str().is_some_and(|kind| kind.contains("html")));
-        // What was saved without its other pages is meant as it is.
+        // A saved page without a link to the next one is complete.
         if let Some(count) = matched.filter(|&count| count > MAX_ITEMS as u64 && next.is_some()) {
             return Err(self.too_many(Some(count)));
         }
@@ -252,12 +252,12 @@ fn api(name: &Path) -> Error {
         .with_hint("Name a search or the items of a collection: …/collections/ID/items?bbox=…&datetime=…")
 }
 
-/// What leads in a circle is to have one name; GDAL's names with an address in them stay as they are.
+/// A document's canonical name, so that circular links are noticed; names with an address stay as they are.
 fn document_name(name: &Path) -> PathBuf {
     if name.starts_with("/vsi") || is_remote(name) { name.to_owned() } else { plain(name) }
 }
 
-/// A name as people know it.
+/// A name without GDAL's prefix, for messages.
 fn shown(name: &Path) -> String {
     let name = name.to_string_lossy();
     name.strip_prefix("/vsicurl/").unwrap_or(&name).to_owned()

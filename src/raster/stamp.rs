@@ -1,4 +1,4 @@
-//! By what a file is known again: what a run was run on, and what a result was made from.
+//! Stamps of files, by which a changed file is noticed, and the tags of results.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,27 +12,28 @@ use crate::hash;
 use crate::location::{remote_file, unsigned};
 use crate::scene::SceneInfo;
 
-/// By what the files of a scene are known again.
+/// The stamps of a scene's files.
 pub struct Stamps {
-    /// Of each file, sorted: its name and what its storage tells of it. What is replaced or edited has another line.
+    /// A line for each file, sorted: its name and what its storage gives as version. A replaced or edited file has
+    /// another line.
     pub lines: Vec<String>,
-    /// The files of a scene of several, in their order.
+    /// The files of a scene with several, in their order.
     pub order: Vec<String>,
-    /// What the reader should know of them.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// The files that a scene is made of, those behind a VRT among them, each with its size and the time of its last change as
-/// far as its storage tells, and a server's ETag. A name comes once. An address comes without what opens it (user, password,
-/// query): a new signature opens the same file. Only of a file of which its server tells neither ETag nor Last-Modified the
-/// query belongs to the line, as a hash, without the keys that are known to sign addresses.
+/// The files that a scene is made of, those behind a VRT among them, each with its size and the time of its last change
+/// as far as its storage gives them, and a server's ETag. Each name occurs once. Addresses are without user, password
+/// and query: a new signature opens the same file. Only where the server gives neither ETag nor Last-Modified, the line
+/// has a hash of the query without the known signing keys.
 ///
 /// # Errors
 /// A server does not answer.
 pub fn stamps(info: &SceneInfo) -> Result<Stamps> {
     let dataset = open::open(info.dataset())?;
     let mut names: BTreeSet<PathBuf> = info.files().iter().cloned().collect();
-    // A mosaic's own description is made anew by every run.
+    // A mosaic's VRT is written by every run.
     names.extend(ffi::files(&dataset).into_iter().filter(|name| !vrt::is_own(name)));
     drop(dataset);
     let names: Vec<PathBuf> = names.into_iter().collect();
@@ -57,7 +58,7 @@ pub fn stamps(info: &SceneInfo) -> Result<Stamps> {
 struct Stamp {
     name: String,
     line: String,
-    /// Whether a file that was replaced would show.
+    /// Whether a replaced file would be noticed.
     certain: bool,
 }
 
@@ -68,7 +69,7 @@ fn stamp(name: &Path) -> Result<Stamp> {
         None => (None, false),
     };
     let Some((size, time)) = ffi::size_and_time(name) else {
-        // A database, a file inside memory: its name alone has to do.
+        // A database, or a file in memory: only its name is known.
         return Ok(Stamp { line: known.clone(), name: known, certain: true });
     };
     let mut line = format!("{known}: {size} bytes, changed {time}");
@@ -82,20 +83,20 @@ fn stamp(name: &Path) -> Result<Stamp> {
     Ok(Stamp { name: known, line, certain })
 }
 
-/// The ETag that a server gives a file.
+/// A file's ETag from its server.
 fn etag(file: &Path, shown: &str) -> Result<Option<String>> {
     let headers = remote::with_retries(&[file], || messages::attempt_unsaid(|| ffi::headers(file)));
     match headers {
         Ok(headers) => {
             Ok(headers.into_iter().find_map(|(name, value)| name.eq_ignore_ascii_case("etag").then_some(value)))
         }
-        // It may be read and not be asked about.
+        // Some files can be read, but their headers cannot.
         Err(cause) if cause.status.is_some_and(http::is_final) => Ok(None),
         Err(cause) => Err(Error::input(format!("the server gives no time of change for {shown}")).with_source(cause)),
     }
 }
 
-/// Size and time of a file's last change, where its storage tells: cheap, to notice that a file was replaced.
+/// Size and modification time of a file, where its storage gives them: a cheap check for replaced files.
 pub(super) fn quick(name: &Path) -> Option<String> {
     let (size, time) = ffi::size_and_time(name)?;
     Some(format!("{size} bytes, changed {time}"))
@@ -108,7 +109,7 @@ pub fn tag(path: &Path, name: &str) -> Option<String> {
     dataset.metadata_item(name, "")
 }
 
-/// Whether a file is a raster that this program has written: by its tags, and a picture by the labels beside it.
+/// Whether this program wrote a raster: by its tags, or for a preview by the labels beside it.
 pub fn is_result(path: &Path) -> bool {
     let of_labels = || {
         let stem = path.file_name()?.to_str()?.strip_suffix("_preview.png")?;

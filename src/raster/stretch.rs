@@ -1,4 +1,4 @@
-//! How a scene's values become 0..=255: settled once per scene from its valid pixels.
+//! The stretch of a scene's values to 0..=255, computed once per scene from its valid pixels.
 
 #![expect(clippy::indexing_slicing, reason = "the three channels")]
 
@@ -9,7 +9,7 @@ use super::sample::{self, Distribution};
 use crate::error::{Error, Result};
 use crate::scene::{SceneInfo, StretchMethod, StretchPlan, ValueRange, joins_bands};
 
-/// A stretch with its values settled. `Display` gives it for reports and tags.
+/// A stretch with its values. `Display` is its form in reports and tags.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stretch {
     method: StretchMethod,
@@ -21,7 +21,7 @@ pub struct Stretch {
 impl Stretch {
     /// The values of the red, green and blue band that become 0 and 255.
     ///
-    /// Given to [`StretchMethod::Given`] they repeat this stretch on another scene.
+    /// With [`StretchMethod::Given`] they apply this stretch to another scene.
     pub fn ranges(&self) -> [ValueRange; 3] {
         self.ranges
     }
@@ -36,7 +36,7 @@ impl Stretch {
         joins_bands(&self.method, self.joint)
     }
 
-    /// `None`: there is nothing to compute it from, because no pixel holds data.
+    /// `None`: no pixel is valid, so there is nothing to compute it from.
     pub(super) fn settle(plan: &StretchPlan, source: &BandReader, info: &SceneInfo) -> Result<Option<Self>> {
         if !(plan.gamma > 0.0 && plan.gamma.is_finite()) {
             return Err(Error::input(format!("the stretch's gamma is {} and must be above 0", plan.gamma)));
@@ -61,13 +61,13 @@ impl Stretch {
         Ok(Some(Self { ranges, ..Self::unsettled(plan) }))
     }
 
-    /// The stretch of a scene without a single pixel to compute it from.
+    /// The stretch of a scene without valid pixels.
     pub(super) fn unsettled(plan: &StretchPlan) -> Self {
         let ranges = [ValueRange { low: 0.0, high: 255.0 }; 3];
         Self { method: plan.method.clone(), joint: plan.joint, ranges, gamma: plan.gamma }
     }
 
-    /// Stretches one channel's values in place. What is not a number stays so.
+    /// Stretches one channel's values in place. NaN stays NaN.
     pub(super) fn apply(&self, channel: usize, values: &mut [f32]) {
         let ValueRange { low, high } = self.ranges[channel];
         if low == 0.0 && high == 255.0 {
@@ -76,7 +76,7 @@ impl Stretch {
             let scale = 255.0 / (high - low);
             values.iter_mut().for_each(|value| *value = ((f64::from(*value) - low) * scale).clamp(0.0, 255.0) as f32);
         } else {
-            // A band of a single value; what lies above it is bright.
+            // A band of a single value: larger values are bright.
             values.iter_mut().for_each(|value| *value = if f64::from(*value) > low { 255.0 } else { 0.0 });
         }
         if self.gamma != 1.0 {

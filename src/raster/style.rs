@@ -9,7 +9,7 @@ use crate::atomic::AtomicFile;
 use crate::error::{Context, Result};
 use crate::scene::ClassInfo;
 
-/// A style under way.
+/// A style that is not committed yet.
 pub(super) struct Style {
     partial: AtomicFile,
 }
@@ -50,7 +50,7 @@ fn qml(classes: &[ClassInfo]) -> String {
     text
 }
 
-/// Text inside an XML attribute. Control characters cannot stand in XML 1.0 at all.
+/// Text escaped for an XML attribute. XML 1.0 does not allow control characters.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -8,10 +8,10 @@ use gdal::{Dataset, Metadata};
 use crate::error::Error;
 use crate::location::archive_stem;
 
-/// Rasters that are listed of a container; the rest are counted.
+/// Most rasters of a container that are listed; the rest are counted.
 pub(super) const LISTED: usize = 20;
 
-/// Why a file without bands is no scene: it is empty, or holds rasters of which one is to be named.
+/// The error for a file without bands: it is empty, or contains rasters of which one must be chosen.
 pub(super) fn no_bands(path: &Path, dataset: &Dataset) -> Error {
     let inside = subdatasets(dataset);
     if inside.is_empty() {
@@ -40,7 +40,7 @@ pub(super) fn choices(path: &Path, count: usize, listed: impl Iterator<Item = (S
     ))
 }
 
-/// GDAL's names of the rasters in a container, and what it says of each.
+/// GDAL's names and descriptions of the rasters in a container.
 pub(super) fn subdatasets(dataset: &Dataset) -> Vec<(String, String)> {
     let items = dataset.metadata_domain("SUBDATASETS").unwrap_or_default();
     let value = |key: String| items.iter().find_map(|item| Some(item.strip_prefix(&key)?.to_owned()));
@@ -52,8 +52,8 @@ pub(super) fn subdatasets(dataset: &Dataset) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The name by which a job or a flag names a file: of addresses and archives without GDAL's folders. A relative path with
-/// folders is given from the root: it may have been written in a job elsewhere.
+/// A file's name as a job or flag gives it: addresses and archives without GDAL's prefixes. A relative path with
+/// folders becomes absolute: it may come from a job in another folder.
 pub(super) fn typed(path: &Path) -> String {
     let text = path.to_string_lossy();
     let text = ["/vsizip/", "/vsitar/"].iter().find_map(|folder| text.strip_prefix(folder)).unwrap_or(&text);
@@ -64,7 +64,7 @@ pub(super) fn typed(path: &Path) -> String {
     from_root(Path::new(text))
 }
 
-/// GDAL's name of something in the file `path`, likewise.
+/// GDAL's name of a raster in the file `path`, in the same form.
 pub(super) fn typed_inside(path: &Path, name: &str) -> String {
     match path.to_str() {
         Some(path) if !path.starts_with("/vsi") && !path.contains(':') => {

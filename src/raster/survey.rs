@@ -1,7 +1,7 @@
-//! What the pixels of a scene show of its marks for missing data: looked at in few of them before the work.
+//! Checks before a run, on few pixels of a scene, whether missing data may be unmarked.
 //!
-//! A scene of up to [`WHOLE`] pixels is read as a whole. Of a larger one its coarsest overview of at least [`LEAST`] pixels
-//! serves, and where there is none some small windows, spread evenly from edge to edge.
+//! A scene of up to [`WHOLE`] pixels is read as a whole. Of a larger one the coarsest overview of at least [`LEAST`]
+//! pixels is read, and without overviews some small windows, spread evenly from edge to edge.
 
 #![expect(clippy::indexing_slicing, reason = "pixels of planes of one size")]
 
@@ -13,28 +13,28 @@ use crate::scene::{MaskRequest, NodataValue, SceneInfo, range};
 
 const WHOLE: usize = 1 << 20;
 const LEAST: usize = 1 << 16;
-/// Windows along each side of a scene that is looked at in parts, here and over a network, and their side in pixels.
+/// Windows along each side of a scene that is read in parts, for local and for remote files, and their side in pixels.
 const SPOTS: usize = 8;
 const REMOTE_SPOTS: usize = 4;
 const SIDE: usize = 32;
-/// Smallest share of the pixels that is worth a note.
+/// Smallest share of the pixels for a note.
 const SHARE: f64 = 0.02;
-/// How far lossy compression may move a collar's values.
+/// How far lossy compression may change a collar's values.
 const LOSSY: f32 = 8.0;
 
-/// What was seen of a scene.
+/// The result of a survey.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Survey {
-    /// What should be said: whole sentences.
+    /// Notes: whole sentences.
     pub notes: Vec<String>,
-    /// None of the pixels that were looked at holds data.
+    /// None of the sampled pixels is valid.
     pub empty: bool,
 }
 
-/// Looks at a scene's pixels in the bands that the model will see.
+/// Samples a scene's pixels in the selected bands.
 ///
 /// # Errors
-/// Bands that are not there, or pixels that cannot be read.
+/// Missing bands, or pixels that cannot be read.
 pub fn survey(info: &SceneInfo, bands: [usize; 3]) -> Result<Survey> {
     let source = BandReader::open(info, bands, None)?;
     let seen = Seen::of(&source, info)?;
@@ -43,7 +43,7 @@ pub fn survey(info: &SceneInfo, bands: [usize; 3]) -> Result<Survey> {
     if survey.empty {
         return Ok(survey);
     }
-    // Who has said what marks missing data need not be told.
+    // No note where the job says what marks missing data.
     if info.access.mask == MaskRequest::default() {
         survey.notes.extend(seen.collar(info, bands));
     }
@@ -51,13 +51,13 @@ pub fn survey(info: &SceneInfo, bands: [usize; 3]) -> Result<Survey> {
     Ok(survey)
 }
 
-/// A scene in few pixels.
+/// A scene reduced to few pixels.
 struct Seen {
     size: Size,
     /// (channel, row, column)
     values: Vec<f32>,
     valid: Vec<bool>,
-    /// These are all of the scene's pixels.
+    /// Whether these are all of the scene's pixels.
     all: bool,
 }
 
@@ -75,7 +75,7 @@ impl Seen {
         Self::read(source, &spots(source.size, spots_per_side, SIDE), false)
     }
 
-    /// Puts windows together, those of a row beside each other.
+    /// Joins windows, those of a row side by side.
     fn read(source: &BandReader, windows: &[Vec<Window>], all: bool) -> Result<Self> {
         let width = windows.first().map_or(0, |row| row.iter().map(|window| window.width).sum());
         let height = windows.iter().filter_map(|row| row.first()).map(|window| window.height).sum();
@@ -105,7 +105,7 @@ impl Seen {
         [0, 1, 2].map(|channel| self.values[channel * self.size.pixels() + at])
     }
 
-    /// A note of a border region of one value, as scenes have it where they lie askew in their file.
+    /// A note on a border region of one value, as around scenes that are rotated in their file.
     fn collar(&self, info: &SceneInfo, bands: [usize; 3]) -> Option<String> {
         let kind = info.bands.get(bands[0].wrapping_sub(1)).map_or("", |band| band.pixel_type.as_str());
         let top = range(kind).filter(|_| !kind.starts_with("Int")).map(|(_, high)| high as f32);
@@ -137,8 +137,8 @@ impl Seen {
         })
     }
 
-    /// How many valid pixels hold this value in all bands and are joined to the border by such pixels; and how many of them
-    /// hold exactly it.
+    /// How many valid pixels have about this value in all bands and are connected to the border by such pixels; and how
+    /// many of them have exactly this value.
     fn region(&self, value: f32, tolerance: f32) -> (usize, usize) {
         let Size { width, height } = self.size;
         let near = |at: usize| self.valid[at] && self.pixel(at).iter().all(|pixel| (pixel - value).abs() <= tolerance);
@@ -174,7 +174,7 @@ impl Seen {
         (count, exact)
     }
 
-    /// A note of bands that hold one value wherever there is data.
+    /// A note on bands of a single value in all valid pixels.
     fn constant(&self, info: &SceneInfo, bands: [usize; 3], valid: usize) -> Option<String> {
         if valid < 2 {
             return None;

@@ -1,4 +1,4 @@
-//! A GeoTIFF under way: made with everything but its pixels, closed with every failure heard.
+//! A GeoTIFF that is being written: created with everything but its pixels, closed with every failure reported.
 
 use std::path::Path;
 
@@ -11,12 +11,13 @@ use crate::error::{Error, Result};
 use crate::geom::Size;
 use crate::scene::{Compression, Georeference, RasterFormat, RasterLayout};
 
-/// A classic TIFF addresses 4 GiB; what is to be written is known before it is compressed, some of which may grow.
+/// Most bytes for a classic TIFF, which addresses 4 GiB: the size is known only before compression, and some data
+/// grows.
 const CLASSIC_TIFF: usize = 3_500_000_000;
 
 /// An open output file under its temporary name.
 pub(super) struct Target {
-    // Before the file: dropped first, so that GDAL has closed it when it is removed.
+    // Declared before the file and so dropped first: GDAL has closed it when it is removed.
     dataset: Dataset,
     partial: AtomicFile,
     size: Size,
@@ -27,23 +28,23 @@ pub(super) struct Target {
     resampling: &'static str,
 }
 
-/// What a raster is to be, beside its pixel type.
+/// The properties of a new raster, except its pixel type.
 pub(super) struct Form<'a> {
     pub size: Size,
     pub bands: usize,
     pub georeference: Option<&'a Georeference>,
     pub layout: RasterLayout,
     pub block: Size,
-    /// TIFF's number of what is done to pixels before they are compressed: 2 differences, 3 those of floats.
+    /// TIFF's predictor: 2 for horizontal differences, 3 for those of floats.
     pub predictor: Option<u8>,
-    /// GDAL's name of how overviews are made, where its driver makes them.
+    /// GDAL's resampling method for overviews, where its driver writes them.
     pub resampling: &'static str,
-    /// Become metadata.
+    /// Written as metadata.
     pub tags: &'a [(String, String)],
 }
 
 impl Target {
-    /// Makes a tiled GeoTIFF of pixel type `T`.
+    /// Creates a tiled GeoTIFF of pixel type `T`.
     pub(super) fn create<T: GdalType>(path: &Path, form: &Form<'_>) -> Result<Self> {
         super::init();
         can_write(form.layout)?;
@@ -106,11 +107,11 @@ impl Target {
         messages::attempt_unsaid(|| call(&mut self.dataset)).map_err(|cause| self.partial.failed(what, cause))
     }
 
-    /// Closes the file and gives it its name, as a COG where that was asked for.
+    /// Closes the file and gives it its name, converted to a COG where the layout says so.
     ///
-    /// Closing writes the directory and may be where a full disk shows, but this GDAL's call returns nothing: what it says
-    /// meanwhile is listened to, and the file is opened once more: `dress` may add to the finished file and its sidecar what
-    /// GDAL does not while it writes, and `whole` says whether what else belongs to it is there.
+    /// Closing writes the directory and may fail on a full disk, but GDAL's call returns nothing before 3.7: its
+    /// messages are checked instead, and the file is opened again. `dress` may add to the finished file and its
+    /// sidecar, and `whole` checks that what belongs to the file is there.
     pub(super) fn finish(
         self,
         dress: impl Fn(&Path) -> gdal::errors::Result<()>,
@@ -149,7 +150,7 @@ impl Target {
         cog.commit()
     }
 
-    /// The overviews that are there are taken over; a scene in a single block has none.
+    /// Existing overviews are copied; a scene in a single block has none.
     fn cog_options(&self) -> Vec<String> {
         let compression = self.layout.compression;
         let mut options = vec![
@@ -169,10 +170,10 @@ impl Target {
     }
 }
 
-/// Whether this program's GDAL can write such a layout: asked before any work.
+/// Checks that GDAL can write such a layout, before any work.
 ///
 /// # Errors
-/// [`Kind::Input`](crate::error::Kind::Input) for a compression or a driver that was left out of the library.
+/// [`Kind::Input`](crate::error::Kind::Input) for a compression or a driver that GDAL was built without.
 pub fn can_write(layout: RasterLayout) -> Result<()> {
     super::init();
     let driver = match layout.format {
@@ -198,12 +199,12 @@ fn compression(compression: Compression) -> &'static str {
     }
 }
 
-/// Scores are noise in their lower bits: more effort makes them hardly smaller.
+/// The lower bits of scores are noise: a higher level hardly makes them smaller.
 fn level(compression: Compression, predictor: Option<u8>) -> Option<&'static str> {
     (compression == Compression::Deflate && predictor.is_some()).then_some("ZLEVEL=3")
 }
 
-/// Blocks are compressed beside each other and written in order: the bytes are those of one thread.
+/// Blocks are compressed in parallel and written in order: the bytes are those of one thread.
 fn threads() -> String {
     format!("NUM_THREADS={}", rayon::current_num_threads())
 }
@@ -212,7 +213,7 @@ fn yes(yes: bool) -> &'static str {
     if yes { "YES" } else { "NO" }
 }
 
-/// Whether more than a classic TIFF addresses may have to be written. `bytes` are those of a pixel in all bands.
+/// Whether the file may exceed a classic TIFF. `bytes`: bytes of a pixel in all bands.
 fn needs_bigtiff(size: Size, bytes: usize, layout: RasterLayout) -> bool {
     let base = size.pixels().saturating_mul(bytes);
     let whole = if layout.overviews { base.saturating_add(base / 3) } else { base };

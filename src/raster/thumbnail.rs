@@ -1,4 +1,4 @@
-//! Whole scenes and label rasters in few pixels, and pictures of them.
+//! Thumbnails of scenes and label rasters.
 
 #![expect(clippy::indexing_slicing, reason = "the three channels of a pixel")]
 
@@ -16,7 +16,7 @@ use crate::atomic::AtomicFile;
 use crate::error::{Context, Result};
 use crate::geom::Size;
 
-/// A scene in few pixels.
+/// A scene reduced to few pixels.
 #[derive(Clone, Debug)]
 pub struct Thumbnail {
     pub size: Size,
@@ -24,12 +24,12 @@ pub struct Thumbnail {
     pub rgb: Vec<[u8; 3]>,
 }
 
-/// Shown where there is no data.
+/// Colour of pixels without data.
 const NO_DATA: [u8; 3] = [225, 225, 225];
 
 impl SceneReader {
-    /// The scene averaged to at most `side` pixels a side, of the pixels that hold data; where fewer than half of those under a
-    /// pixel do it is light grey. Overviews serve where the file has them.
+    /// The scene averaged to at most `side` pixels a side. Only valid pixels count; where fewer than half of those
+    /// under a pixel are valid, it is light grey. Overviews are used where the file has them.
     pub fn thumbnail(&self, side: usize) -> Result<Thumbnail> {
         let size = shrunk(self.source().size, side);
         let large_enough = |overview: &Size| overview.width >= size.width && overview.height >= size.height;
@@ -53,7 +53,7 @@ impl SceneReader {
     }
 }
 
-/// Labels of a raster, the most frequent of each place, at most `side` pixels a side: (row, column).
+/// Labels of a raster in at most `side` pixels a side, by mode: (row, column).
 pub fn label_thumbnail(path: &Path, side: usize) -> Result<(Size, Vec<u16>)> {
     let input = Input::open(path, &[], &[])?;
     let Size { width, height } = input.size();
@@ -75,7 +75,7 @@ fn shrunk(size: Size, side: usize) -> Size {
     Size::new(shrink(size.width), shrink(size.height))
 }
 
-/// Writes a picture, (row, column), as PNG.
+/// Writes an image, (row, column), as PNG.
 pub fn write_png(path: &Path, size: Size, pixels: &[[u8; 3]]) -> Result<()> {
     let partial = AtomicFile::with_sidecars(path, &super::SIDECARS)?;
     messages::attempt(|| {

@@ -1,8 +1,8 @@
-//! Tiles of a mosaic with a mask made by the rule of `scene/mask.rs`, as virtual rasters: where a tile holds no data, the one
-//! below it shows, and nothing counts as data where no tile does.
+//! Masks of a mosaic's tiles by the rule of `scene/mask.rs`, as virtual rasters: where a tile has no data, the one
+//! below it shows.
 //!
-//! A mask is put together of bands that hold 255 for data and 0 for none. Joined by *or*, each band is laid over the others
-//! where it is not 0; joined by *and*, where it is not 255.
+//! A mask is combined from bands that are 255 for data and 0 for none. Combined by *or*, each band overwrites the
+//! others where it is not 0; by *and*, where it is not 255.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,21 +17,21 @@ use crate::scene::{
 /// 255, whatever the value.
 const FULL: &str = "<ScaleOffset>255</ScaleOffset><ScaleRatio>0</ScaleRatio>";
 
-/// 255 for all numbers. What lies beyond a table's ends takes the value at that end, and what is not a number that of the first.
+/// 255 for all finite numbers. Values beyond a table's ends take the value at that end, and NaN takes the first.
 const FINITE: &str = "<LUT>-1e300:0,-9e299:255,9e299:255,1e300:0</LUT>";
 
-/// A band of 255 for data and 0 for none: what makes it of a band of a raster.
+/// A band of 255 for data and 0 for none, derived from a band of a raster.
 struct Part {
     raster: PathBuf,
     /// A band's number, or `mask,N`.
     band: String,
-    /// How its values become 0 and 255: XML of a source.
+    /// The conversion of its values to 0 and 255: XML of a source.
     turn: String,
 }
 
-/// Whether GDAL's own way with tiles gives what the rule gives: all have masks of their own, or alpha alone, or nothing marks
-/// missing data and nothing can be other than a number. Of nodata values GDAL would take each band's for itself, and mix bands
-/// of two tiles in one pixel: that is of no weight where tiles are `apart`, none over another.
+/// Whether GDAL's own handling of tiles gives the result of the rule: all have their own masks, or only alpha bands, or
+/// nothing marks missing data and no pixel can be NaN. GDAL would apply nodata values band by band, and mix bands of
+/// two tiles in one pixel; that does not matter where tiles are `apart`, without overlap.
 pub(super) fn is_plain(tiles: &[SceneInfo], apart: bool) -> bool {
     let default = tiles.iter().all(|tile| tile.access.mask == MaskRequest::default());
     let picture = tiles.iter().any(|tile| tile.access.picture_alpha.is_some());
@@ -48,8 +48,8 @@ pub(super) fn is_plain(tiles: &[SceneInfo], apart: bool) -> bool {
         && (tiles.iter().all(mask) || !tagged && (alpha_alone || !tiles.iter().any(alpha)))
 }
 
-/// Whether all bands of all tiles have nodata values, band by band the same, and nothing else marks missing data: where tiles do
-/// not overlap, the mosaic can then be judged as one raster with these values.
+/// Whether all bands of all tiles have nodata values, band by band the same, and nothing else marks missing data: a
+/// mosaic of tiles without overlap can then be treated as one raster with these values.
 pub(super) fn is_tagged_alike(tiles: &[SceneInfo]) -> bool {
     let values = |tile: &SceneInfo| tile.bands.iter().map(|band| band.nodata.map(f64::to_bits)).collect::<Vec<_>>();
     let plain = |tile: &SceneInfo| {
@@ -72,10 +72,10 @@ fn tagged(tile: &SceneInfo) -> bool {
     tile.bands.iter().any(|band| band.nodata.is_some()) || tile.access.nodata_values
 }
 
-/// The tiles with masks by the rule.
+/// The tiles with their masks by the rule.
 ///
 /// # Errors
-/// A job that asks for a mark which no tile has.
+/// A job that selects a mark that no tile has.
 pub(super) fn masked(tiles: &[SceneInfo]) -> Result<Vec<SceneInfo>> {
     if let Some(first) = tiles.first() {
         refuse(first, tiles)?;
@@ -136,13 +136,13 @@ fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
     source(&mut text, "SimpleSource", &mask.raster, &mask.band, &mask.turn);
     text += "</VRTRasterBand></MaskBand></VRTDataset>";
     let mut masked = tile.clone();
-    // The files behind it stay the tile's own.
+    // The files behind it are the tile's.
     masked.access.files = tile.files().to_vec();
     masked.access.dataset = Some(vrt::keep(text)?);
     Ok(masked)
 }
 
-/// The bands by which a tile is judged: red, green and blue, or the first three that are no alpha.
+/// The bands that decide validity: red, green and blue, or the first three that are not alpha.
 fn seen(tile: &SceneInfo) -> [usize; 3] {
     let sensor = sensor(&tile.bands);
     let shows = |band: &BandInfo, part| band.claims(sensor).first().is_some_and(|(_, shown)| *shown == part);
@@ -156,7 +156,7 @@ fn seen(tile: &SceneInfo) -> [usize; 3] {
     [at(0), at(1), at(2)]
 }
 
-/// Nodata values of three bands as one part; none where they mark nothing.
+/// The nodata values of three bands as one part; empty where they mark nothing.
 fn nodata(tile: &SceneInfo, bands: [usize; 3], values: [Option<f64>; 3]) -> Result<Vec<Part>> {
     let tolerance = tile.access.mask.nodata.map_or(0.0, |given| given.tolerance);
     let mut parts: Vec<(bool, Part)> = Vec::new();
@@ -168,7 +168,7 @@ fn nodata(tile: &SceneInfo, bands: [usize; 3], values: [Option<f64>; 3]) -> Resu
         parts.push((nodata.could_be_data(&band.pixel_type, by_job), part(tile, &number.to_string(), &turn)));
     }
     if parts.len() == 3 && parts.iter().all(|(ambiguous, _)| *ambiguous) {
-        // All three have to hold theirs: one that does not makes it data.
+        // A pixel is nodata only if all three bands have their nodata values.
         let parts: Vec<Part> = parts.into_iter().map(|(_, part)| part).collect();
         return Ok(vec![joined(tile, &parts, Join::Or)?]);
     }
@@ -176,7 +176,8 @@ fn nodata(tile: &SceneInfo, bands: [usize; 3], values: [Option<f64>; 3]) -> Resu
     if strong.is_empty() { Ok(Vec::new()) } else { Ok(vec![joined(tile, &strong, Join::And)?]) }
 }
 
-/// 0 for the value and what its tolerance takes in, 255 for all others. Between these entries there is no value of the type.
+/// A table with 0 for the nodata value within its tolerance, 255 for all others. The type has no values between these
+/// entries.
 fn table(nodata: NodataValue, pixel_type: &str) -> String {
     let NodataValue { value, tolerance } = nodata;
     let (low, high) = match range(pixel_type) {
@@ -210,9 +211,9 @@ enum Join {
     Or,
 }
 
-/// Several parts as the one band of a virtual raster.
+/// Several parts as the only band of a virtual raster.
 fn joined(tile: &SceneInfo, parts: &[Part], how: Join) -> Result<Part> {
-    // A value is compared with a source's NODATA before it is turned: each is turned in a band of its own first.
+    // GDAL compares a value with NODATA before it converts it: each part is converted in a band of its own first.
     let mut turned = header(tile);
     for (number, part) in (1..).zip(parts) {
         let _ = write!(turned, "<VRTRasterBand dataType=\"Byte\" band=\"{number}\">");
@@ -230,8 +231,8 @@ fn joined(tile: &SceneInfo, parts: &[Part], how: Join) -> Result<Part> {
     Ok(Part { raster: vrt::keep(text)?, band: "1".to_owned(), turn: String::new() })
 }
 
-/// All parts together as a mask that GDAL computes once for each block and keeps: every band of a mosaic asks for it, and each
-/// window again. Masks by a dataset's nodata values are kept in blocks, other bands of virtual rasters are not.
+/// All parts together as a mask that GDAL computes once for each block and caches: every band of a mosaic and each
+/// window need it. GDAL caches masks by a dataset's nodata values, but not other bands of virtual rasters.
 fn in_blocks(tile: &SceneInfo, parts: &[Part]) -> Result<Part> {
     let mut text = header(tile) + "<Metadata><MDI key=\"NODATA_VALUES\">0</MDI></Metadata>";
     join(&mut text, " band=\"1\"", parts, Join::And);
@@ -239,7 +240,7 @@ fn in_blocks(tile: &SceneInfo, parts: &[Part]) -> Result<Part> {
     Ok(Part { raster: vrt::keep(text)?, band: "mask,1".to_owned(), turn: String::new() })
 }
 
-/// A band of parts laid over each other. Those after the first hold 0 and 255 as they are.
+/// A band of combined parts. Those after the first are already 0 and 255.
 fn join(text: &mut String, number: &str, parts: &[Part], how: Join) {
     let passed_over = if how == Join::Or { "<NODATA>0</NODATA>" } else { "<NODATA>255</NODATA>" };
     let _ = write!(text, "<VRTRasterBand dataType=\"Byte\"{number}>");

@@ -10,7 +10,7 @@ use crate::error::{Context, Error, Result};
 use crate::geom::Window;
 use crate::scene::{MaskRule, NodataValue, SceneInfo};
 
-/// The rules by which the pixels of three chosen bands are valid, settled once per scene: those of `scene/mask.rs`.
+/// The validity of the pixels of three selected bands, by the rule of `scene/mask.rs`; set up once per scene.
 pub(super) struct Validity {
     nodata: [Option<Nodata>; 3],
     masks: Vec<Mask>,
@@ -18,10 +18,10 @@ pub(super) struct Validity {
 
 #[derive(Clone, Copy, PartialEq)]
 struct Nodata {
-    /// The values that stand for no data, both ends among them.
+    /// Range of the nodata values, both ends included.
     low: f32,
     high: f32,
-    /// The value may also be data: it counts only where all three bands hold theirs.
+    /// The value may also be data: it counts only where all three bands have theirs.
     ambiguous: bool,
 }
 
@@ -53,7 +53,7 @@ impl Validity {
         Ok(it)
     }
 
-    /// Each band's own marks: its mask where `masks` count, or its nodata value.
+    /// Each band by itself: its mask where `masks` count, or its nodata value.
     fn band_by_band(&mut self, input: &Input, info: &SceneInfo, bands: [usize; 3], masks: bool) -> Result<()> {
         for (channel, number) in bands.into_iter().enumerate() {
             let flags = input
@@ -76,7 +76,7 @@ impl Validity {
         Ok(())
     }
 
-    /// Masks that are read beside the bands, a byte a pixel each.
+    /// Number of masks that are read with the bands, one byte a pixel each.
     pub(super) fn masks(&self) -> usize {
         self.masks.len()
     }
@@ -116,7 +116,7 @@ impl Validity {
                     let mask = read::<u8>(dataset, number, true, window)?;
                     valid.iter_mut().zip(mask).for_each(|(valid, mask)| *valid &= mask > 0);
                 }
-                // As it is: an opacity of 0.3 would become 0 on its way to a byte.
+                // As float: an opacity of 0.3 would become 0 as a byte.
                 Mask::Band(number) => {
                     let band = read::<f32>(dataset, number, false, window)?;
                     valid.iter_mut().zip(band).for_each(|(valid, pixel)| *valid &= pixel > 0.0);
@@ -136,7 +136,7 @@ impl Nodata {
 fn rule(nodata: NodataValue, info: &SceneInfo, number: usize, by_job: bool) -> Nodata {
     let NodataValue { value, tolerance } = nodata;
     let kind = info.bands.get(number - 1).map_or("", |band| band.pixel_type.as_str());
-    // The same rounding as that of the pixels on their way into f32.
+    // Rounded as the pixels are when they are read as f32.
     let (low, high) = ((value - tolerance) as f32, (value + tolerance) as f32);
     Nodata { low, high, ambiguous: nodata.could_be_data(kind, by_job) }
 }

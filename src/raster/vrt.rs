@@ -15,7 +15,7 @@ use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
 use crate::scene::{BandInfo, ColourRole, Conversion, Georeference, Scaling, SceneInfo};
 
-/// A raster in its place on the virtual one.
+/// A raster and its position on the virtual one.
 pub(super) struct VrtSource<'a> {
     pub info: &'a SceneInfo,
     pub block: Size,
@@ -28,7 +28,7 @@ pub(super) struct Band<'a> {
     pub info: &'a BandInfo,
     /// Tiles and the numbers of their bands, from 1.
     pub sources: Vec<(&'a VrtSource<'a>, usize)>,
-    /// What becomes of each source's values, where some are converted: the band then holds floating point.
+    /// Conversions of each source's values, where some are converted: the band then is floating point.
     pub conversions: Option<Vec<Conversion>>,
 }
 
@@ -39,14 +39,14 @@ pub(super) enum Missing {
     Nodata,
     /// By an alpha band among the bands.
     Alpha,
-    /// By a mask made of those of the tiles.
+    /// By a mask that combines those of the tiles.
     Mask,
 }
 
-/// Where virtual rasters are kept, in memory.
+/// Folder of virtual rasters, in GDAL's memory.
 const FOLDER: &str = "/vsimem/segearth/";
 
-/// Whether a name is that of a virtual raster made here.
+/// Whether a name is that of a virtual raster of this module.
 pub(super) fn is_own(name: &Path) -> bool {
     name.starts_with(FOLDER)
 }
@@ -108,7 +108,7 @@ fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], miss
             let own = match (missing, info.role) {
                 (Missing::Nodata, _) => info.nodata.map(|value| format!("<NODATA>{value:?}</NODATA>")),
                 (Missing::Alpha, ColourRole::Alpha) => Some("<NODATA>0</NODATA>".to_owned()),
-                // Where an upper tile holds nothing, the lower one shows.
+                // Where an upper tile has no data, the lower one shows.
                 _ => Some("<UseMaskBand>true</UseMaskBand>".to_owned()),
             };
             let conversion = band.conversions.as_ref().and_then(|conversions| conversions.get(index));

@@ -1,4 +1,4 @@
-//! What the values of a label raster are called.
+//! Names of the values of a label raster.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl ClassNames {
         self.0.len()
     }
 
-    /// The values of this name: exactly so written, else whatever the case.
+    /// The values of this name: by exact match, else ignoring case.
     pub fn values_of(&self, name: &str) -> Vec<i64> {
         let exact: Vec<i64> = self.iter().filter(|(_, known)| *known == name).map(|(value, _)| value).collect();
         if !exact.is_empty() {
@@ -66,7 +66,7 @@ impl ClassNames {
     }
 }
 
-/// Whether two names of classes are the same, whatever the case and the blanks around them.
+/// Whether two names of classes are the same, ignoring case and surrounding blanks.
 pub fn same_name(a: &str, b: &str) -> bool {
     a.trim().to_lowercase() == b.trim().to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! Which pixels of a scene hold data: the one rule, as data.
+//! The rule for the validity of a scene's pixels, as plain data.
 //!
 //! 1. A pixel holds no data where one of the three bands that the model sees is not a number or infinite. That always counts.
 //! 2. Beyond that one mark of the file decides, the first of these that it has (`mask: auto`):
@@ -20,21 +20,21 @@
 
 use super::{ColourRole, SceneInfo};
 
-/// Which mark of a file says where it holds data.
+/// The mark of a file that decides validity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MaskSource {
     /// The first that the file has of: mask band, alpha band, nodata values.
     #[default]
     Auto,
-    /// None: only what is not a number holds no data.
+    /// None: only NaN and infinity are invalid.
     None,
     Alpha,
     Nodata,
-    /// Data where this band, counted from 1, is above 0.
+    /// Valid where this band, from 1, is above 0.
     Band(usize),
 }
 
-/// A value that stands for no data.
+/// A nodata value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NodataValue {
     pub value: f64,
@@ -50,10 +50,10 @@ pub struct MaskRequest {
     pub nodata: Option<NodataValue>,
 }
 
-/// The mark that decides for a scene.
+/// The mark that decides validity in a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskRule {
-    /// The file marks nothing, or what it marks is not to count.
+    /// The file has no mark, or the job ignores it.
     Unmarked,
     /// Its mask band.
     Mask,
@@ -66,8 +66,8 @@ pub enum MaskRule {
 }
 
 impl NodataValue {
-    /// Whether a pixel may hold this value and data: it then marks a pixel only where all three bands hold theirs. `by_job`: the
-    /// value is a job's, not one of the file.
+    /// Whether valid pixels may have this value: it then marks a pixel only where all three bands have theirs.
+    /// `by_job`: the value comes from the job, not from the file.
     pub fn could_be_data(&self, pixel_type: &str, by_job: bool) -> bool {
         let top = match pixel_type {
             "Byte" if by_job => return true,
@@ -79,7 +79,7 @@ impl NodataValue {
         self.tolerance > 0.0 || self.value == 0.0 || Some(self.value) == top
     }
 
-    /// Whether pixels of this type can hold the value, or one within its tolerance.
+    /// Whether pixels of this type can have the value, or one within its tolerance.
     pub fn can_occur(&self, pixel_type: &str) -> bool {
         let Some((low, high)) = range(pixel_type) else { return true };
         let (from, to) = (self.value - self.tolerance, self.value + self.tolerance);
@@ -100,7 +100,7 @@ pub fn range(pixel_type: &str) -> Option<(f64, f64)> {
     })
 }
 
-/// A value as people write it: `-3.4028234663852886e38` without its 38 digits.
+/// A value as short text: `-3.4028234663852886e38` without its 38 digits.
 fn number(value: f64) -> String {
     if value != 0.0 && !(1e-6..1e15).contains(&value.abs()) { format!("{value:e}") } else { value.to_string() }
 }
@@ -113,7 +113,7 @@ impl std::fmt::Display for NodataValue {
 }
 
 impl SceneInfo {
-    /// The mark by which the pixels of these bands (numbers from 1) are judged, beside a nodata value of the job.
+    /// The mark that decides the validity of these bands (numbers from 1), in addition to a nodata value of the job.
     pub fn mask_rule(&self, bands: [usize; 3]) -> MaskRule {
         if self.access.masked {
             return MaskRule::Mask;
@@ -146,7 +146,7 @@ impl SceneInfo {
         bands.map(|number| self.bands.get(number.wrapping_sub(1)).and_then(|band| band.nodata))
     }
 
-    /// What marks pixels without data, for people.
+    /// What marks pixels without data, as text for reports.
     pub fn mask_text(&self, bands: [usize; 3]) -> String {
         let given = self.access.mask.nodata;
         let tags = || {
@@ -179,7 +179,8 @@ impl SceneInfo {
         }
     }
 
-    /// What of the rule decides results and is not in the file's bytes or of old: for the fingerprint.
+    /// The part of the rule that affects results and follows neither from the file nor from the defaults: for the
+    /// fingerprint.
     pub fn mask_fact(&self, bands: [usize; 3]) -> Option<String> {
         let request = self.access.mask;
         let rule = self.mask_rule(bands);

@@ -1,15 +1,15 @@
-//! Vector products of a label raster as they are asked for: what the command line, jobs and their making share.
+//! Options of vector products, shared by the command line, jobs and the vector module.
 
 use std::path::PathBuf;
 
 use super::ClassNames;
 use crate::error::{Error, Result};
 
-/// The endings of vector files that can be written, the recommended one first.
+/// Extensions of vector files that can be written, the recommended one first.
 pub const VECTOR_EXTENSIONS: &[&str] =
     &["gpkg", "fgb", "geojson", "json", "geojsonl", "geojsons", "ndjson", "shp", "parquet", "geoparquet"];
 
-/// What is made of the labels.
+/// The kind of a vector product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recipe {
     /// Every region with the outline of its pixels.
@@ -19,7 +19,7 @@ pub enum Recipe {
     Buildings,
     /// Centre lines as a graph, with nodes and areas.
     Roads,
-    /// Smooth polygons with islands; what is new water where permanent water is given.
+    /// Smooth polygons with islands; only new water where permanent water is given.
     Water,
     /// All classes as polygons that share their borders.
     Landcover,
@@ -48,11 +48,11 @@ impl Recipe {
         }
     }
 
-    /// The values of the classes that the recipe works on. `names`: what the values are called; `wanted`: names or values
-    /// given by the user; `owner`: what has the classes, for messages.
+    /// The values of the classes that the recipe works on. `names`: names of the values; `wanted`: names or values from
+    /// the user; `owner`: the file or job, for messages.
     ///
     /// # Errors
-    /// There is no such class: none is taken that was not asked for, by its name or by the recipe's.
+    /// There is no such class, or none that the recipe recognises by its name.
     pub fn classes(self, names: &ClassNames, wanted: &[String], owner: &str) -> Result<Vec<i64>> {
         let listed = || match names.is_empty() {
             true => "it names none".to_string(),
@@ -95,7 +95,7 @@ impl Recipe {
     }
 }
 
-/// Whether a class is nothing but what is left over.
+/// Whether a class is the background.
 pub fn is_background(name: &str) -> bool {
     name.trim().eq_ignore_ascii_case("background")
 }
@@ -103,11 +103,11 @@ pub fn is_background(name: &str) -> bool {
 /// Every length in metres, every area in m² (pixels without a CRS). `None`: the recipe's own value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProductOptions {
-    /// Names or values of the classes to take; empty: what the recipe looks for.
+    /// Names or values of the classes; empty: those that the recipe recognises.
     pub classes: Vec<String>,
     /// Plain and land cover: also the background.
     pub keep_background: bool,
-    /// Plain: pixels that share only a corner belong together.
+    /// Plain: pixels that share only a corner are connected.
     pub diagonal: bool,
     pub t_srs: Option<String>,
     pub layer_per_class: bool,
@@ -115,9 +115,9 @@ pub struct ProductOptions {
     pub min_area: Option<f64>,
     /// Holes up to this area are filled.
     pub max_hole: Option<f64>,
-    /// Radius of an opening: what is thinner than twice this goes.
+    /// Radius of an opening, which removes what is thinner than twice this.
     pub opening: Option<f64>,
-    /// Radius of a closing: cracks up to twice this are filled.
+    /// Radius of a closing, which fills gaps up to twice this.
     pub closing: Option<f64>,
     /// How far a border may move when it is simplified.
     pub tolerance: Option<f64>,
@@ -133,15 +133,15 @@ pub struct ProductOptions {
     pub min_length: Option<f64>,
     /// Roads: dead ends shorter than this are cut.
     pub min_spur: Option<f64>,
-    /// Roads: the graph as GraphML, besides.
+    /// Roads: path of the graph as GraphML.
     pub graph: Option<PathBuf>,
     /// Water: polygons to leave out, such as permanent water.
     pub subtract: Option<PathBuf>,
-    /// Water: areas by which the water is summed up.
+    /// Water: polygons of the zones.
     pub zones: Option<PathBuf>,
     /// The zones' field that names them; `None`: their first text field.
     pub zone_field: Option<String>,
-    /// Where the zones' table goes; `None`: beside the result, as NAME_zones.csv.
+    /// Path of the zones' table; `None`: NAME_zones.csv beside the result.
     pub zone_table: Option<PathBuf>,
 }
 
@@ -199,7 +199,7 @@ impl ProductOptions {
         misfits
     }
 
-    /// Which options are given, and which recipes heed them.
+    /// The options, whether they are given, and which recipes support them.
     fn users(&self) -> [(&'static str, bool, &'static [Recipe]); 19] {
         [
             ("keep_background", self.keep_background, &[Plain, Landcover]),

@@ -14,7 +14,7 @@ pub struct Scaling {
 pub struct Conversion {
     pub factor: f64,
     pub shift: f64,
-    /// The band has no scale of its own: that of the others, without an offset, is assumed.
+    /// The band has no scale of its own: the scale of the others, without an offset, is assumed.
     pub assumed: bool,
 }
 
@@ -27,7 +27,7 @@ impl Conversion {
         value * self.factor + self.shift
     }
 
-    /// The value that becomes `value`.
+    /// The value for a stored `value`.
     pub fn invert(&self, value: f64) -> f64 {
         (value - self.shift) / self.factor
     }
@@ -47,8 +47,9 @@ impl std::fmt::Display for Conversion {
 /// How the stored values of bands become those of the first one; `None` where they need no conversion, or nothing is known of
 /// their scales.
 ///
-/// A band of floating point without a scale holds physical values. One of integers without a scale is taken to have that of
-/// the others, and no offset: tiles of one series from before and after an offset was introduced differ like that.
+/// A floating point band without a scale holds physical values. An integer band without a scale is assumed to have the
+/// scale of the others and no offset: tiles of one series from before and after an offset was introduced differ like
+/// that.
 pub fn conversions(bands: &[&BandInfo]) -> Option<Vec<Conversion>> {
     let known = bands.iter().find_map(|band| band.scaling)?;
     let of = |band: &BandInfo| match band.scaling {
@@ -69,7 +70,7 @@ pub fn conversions(bands: &[&BandInfo]) -> Option<Vec<Conversion>> {
     (sound && !conversions.iter().all(Conversion::is_identity)).then_some(conversions)
 }
 
-/// Without the last bits that dividing decimal fractions leaves: -0.1 / 0.0001 is -1000.
+/// Rounds off the error of dividing decimal fractions: -0.1 / 0.0001 is -1000.
 fn rounded(value: f64) -> f64 {
     const EXACT: f64 = 1e-9;
     let near = |rounded: f64| (value - rounded).abs() <= EXACT * value.abs().max(EXACT);

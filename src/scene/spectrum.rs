@@ -20,7 +20,7 @@ pub enum Spectrum {
     Swir22,
     Thermal,
     Pan,
-    /// No measured light: a mask, an index, heights.
+    /// Not part of the spectrum: a mask, an index, heights.
     Other,
 }
 
@@ -51,7 +51,7 @@ impl Spectrum {
         PARTS.iter().find(|(_, low, high)| (*low..*high).contains(&micrometres)).map(|(part, ..)| *part)
     }
 
-    /// Whether a wavelength is too far from the part to be a matter of where its limits are drawn.
+    /// Whether a wavelength is clearly outside the part, beyond any doubt about its limits.
     fn excludes(self, micrometres: f64) -> bool {
         const TOLERANCE: f64 = 0.03;
         match PARTS.iter().find(|(part, ..)| *part == self) {
@@ -88,7 +88,7 @@ const PARTS: &[(Spectrum, f64, f64)] = &[
     (Thermal, 8.0, 14.0),
 ];
 
-/// Sensors whose bands go by numbers.
+/// Sensors whose bands have numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sensor {
     Sentinel2,
@@ -109,7 +109,7 @@ impl Sensor {
         }
     }
 
-    /// The sensor that a file name, or what a file or catalogue calls the platform, speaks of.
+    /// The sensor that a file name, or the platform in metadata or a catalogue, names.
     pub fn named_in(text: &str) -> Option<Self> {
         let words = words(text);
         let has = |test: &dyn Fn(&str) -> bool| words.iter().any(|word| test(word));
@@ -205,7 +205,7 @@ fn is_timestamp(word: &str) -> bool {
     bytes.len() >= 8 && bytes.iter().take(8).all(u8::is_ascii_digit)
 }
 
-/// What is known of the light that a band shows, beside its description and colour interpretation.
+/// What is known of a band's part of the spectrum, beside its description and colour interpretation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Spectral {
     /// The central wavelength in micrometres.
@@ -218,7 +218,7 @@ pub struct Spectral {
     pub sensor: Option<Sensor>,
 }
 
-/// By what a band's part of the spectrum is known, the strongest first.
+/// Sources of a band's part of the spectrum, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     Description,
@@ -241,8 +241,8 @@ impl fmt::Display for Evidence {
 }
 
 impl BandInfo {
-    /// All that is said of the part of the spectrum that the band shows, the strongest evidence first. `sensor`: that of the
-    /// scene's bands, where the band itself does not know its own.
+    /// All evidence for the band's part of the spectrum, the strongest first. `sensor`: that of the scene's bands,
+    /// where the band itself does not know its own.
     pub fn claims(&self, sensor: Option<Sensor>) -> Vec<(Evidence, Spectrum)> {
         let mut claims = Vec::new();
         let described = self.name.as_deref().map(described);
@@ -272,7 +272,7 @@ impl BandInfo {
         self.spectral.wavelength.or_else(|| described(self.name.as_deref()?).wavelength)
     }
 
-    /// Whether two of the claims cannot both be true. Limits between neighbouring parts are drawn differently by everybody.
+    /// Whether two of the claims contradict each other. Limits between neighbouring parts differ between definitions.
     pub fn contradict(&self, a: (Evidence, Spectrum), b: (Evidence, Spectrum)) -> bool {
         match (a, b) {
             ((Evidence::Wavelength, _), (_, part)) | ((_, part), (Evidence::Wavelength, _)) => {
@@ -330,7 +330,7 @@ pub struct Designation {
 }
 
 impl Designation {
-    /// Whether `wanted` asks for this band: `B4` for `B04` or `SR_B4`, `SR_B4` for this one alone.
+    /// Whether `wanted` names this band: `B4` for `B04` or `SR_B4`, `SR_B4` for this one alone.
     pub fn is_meant_by(&self, wanted: &Self) -> bool {
         self.number == wanted.number && (wanted.product.is_empty() || wanted.product == self.product)
     }
@@ -364,7 +364,7 @@ fn band_number(text: &str) -> Option<String> {
     (number > 0).then(|| format!("{number}{}", if digits.len() < text.len() { "a" } else { "" }))
 }
 
-/// What a description says.
+/// The part of the spectrum in a description.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Described {
     pub part: Option<Spectrum>,
