@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn areas_and_lengths_are_those_of_the_ellipsoid() {
+    fn areas_and_lengths_match_the_ellipsoid() {
         for &(what, definition, place, rectangle, slanted) in CASES {
             let [x, y, w, h] = place;
             let ground = ground(&wkt(definition), WorldPoint { x, y }, [w, 0.0], [0.0, h]);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pixels_of_a_scene_add_up_to_it() {
+    fn pixel_areas_sum_to_the_scene() {
         let wkt = wkt("EPSG:3857");
         // Rotated, and from 55° to 65° north.
         let (sin, cos) = 0.2f64.sin_cos();
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_way_to_the_earth_is_measured_in_its_own_units() {
+    fn local_crs_is_measured_in_its_own_units() {
         let local = r#"LOCAL_CS["a site",UNIT["foot",0.3048]]"#;
         let ground = ground(local, WorldPoint { x: 0.0, y: 0.0 }, [100.0, 0.0], [0.0, -100.0]);
         assert_eq!(ground, Ground::plane(0.3048));
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn spheres_of_web_mercator_are_read_as_wgs_84() {
+    fn web_mercator_on_a_sphere_is_wgs_84() {
         let old = "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +k=1 +units=m +nadgrids=@null +wktext +no_defs";
         let (_, _, [x, y, w, h], [area, _], _) = CASES[0];
         for definition in [old, "ESRI:102113", "EPSG:3857", "ESRI:102100"] {
@@ -267,7 +267,7 @@ mod tests {
 
     /// Corners of a world map lie beside the earth: what lies on it is measured all the same.
     #[test]
-    fn places_beside_the_earth_disturb_nothing() {
+    fn positions_off_the_earth_are_ignored() {
         let (x, y) = (-18_040_095.7, 9_020_047.85);
         let ground = ground(&wkt("ESRI:54009"), WorldPoint { x, y }, [-2.0 * x, 0.0], [0.0, -2.0 * y]);
         // Mollweide keeps areas, on the sphere of the ellipsoid's major axis: only the ellipsoid's flattening is seen.

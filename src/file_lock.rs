@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holds_it_and_the_next_may_even_while_a_copy_is_open() {
+    fn lock_is_released_while_a_copy_is_open() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let open = || File::open(file.path()).unwrap();
         let held = FileLock::take(open()).unwrap();

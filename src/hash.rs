@@ -65,7 +65,7 @@ mod tests {
 
     /// The digests of FIPS 180-4's first example and of nothing.
     #[test]
-    fn digests_are_the_standard_ones() {
+    fn digests_match_the_standard() {
         assert_eq!(of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("empty");

@@ -179,13 +179,13 @@ pub fn is_sidecar(path: &Path) -> bool {
 ///
 /// ```
 /// use std::path::Path;
-/// use segearth::location::beside;
-/// let gdal = |href| beside(Path::new("/vsicurl/https://x.org/a/b.json?key=1/2"), href).gdal_name();
+/// use segearth::location::resolve_link;
+/// let gdal = |href| resolve_link(Path::new("/vsicurl/https://x.org/a/b.json?key=1/2"), href).gdal_name();
 /// assert_eq!(gdal("../c.tif"), Path::new("/vsicurl/https://x.org/c.tif"));
 /// assert_eq!(gdal("/c.tif"), Path::new("/vsicurl/https://x.org/c.tif"));
 /// assert_eq!(gdal("?page=2"), Path::new("/vsicurl/https://x.org/a/b.json?page=2"));
 /// ```
-pub fn beside(document: &Path, href: &str) -> Location {
+pub fn resolve_link(document: &Path, href: &str) -> Location {
     let (href, name) = (href.trim(), document.to_string_lossy());
     let relative = !href.contains("://") && !href.starts_with("/vsi") && inside_file(href).is_none();
     let address = name.strip_prefix("/vsicurl/").filter(|address| relative && address.contains("://"));
@@ -212,19 +212,19 @@ pub fn split_layer(path: &Path) -> (PathBuf, Option<String>) {
 }
 
 /// A path without `.` and `..`, by its text alone: symbolic links are not resolved.
-pub fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
+pub fn normalized(path: &Path) -> PathBuf {
+    let mut normalized = PathBuf::new();
     for component in path.components() {
         match component {
             Component::CurDir => {}
-            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
-                plain.pop();
+            Component::ParentDir if matches!(normalized.components().next_back(), Some(Component::Normal(_))) => {
+                normalized.pop();
             }
-            Component::ParentDir if plain.has_root() => {}
-            other => plain.push(other),
+            Component::ParentDir if normalized.has_root() => {}
+            other => normalized.push(other),
         }
     }
-    plain
+    normalized
 }
 
 /// Resolves a relative reference against an address, by RFC 3986.
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_has_its_name() {
+    fn locations_become_gdal_names() {
         let cases = [
             ("a.tif", "base/a.tif"),
             ("/data/a.tif", "/data/a.tif"),
@@ -463,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_keep_no_secrets() {
+    fn without_credentials_removes_secrets() {
         for (text, expected) in [
             ("scene: a.tif  # nothing?", "scene: a.tif  # nothing?"),
             ("[https://me:pw@host/a@b.tif?sig=x&y, b.tif]", "[https://host/a@b.tif?…, b.tif]"),
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_without_what_signs_its_address() {
+    fn unsigned_name_has_no_signature() {
         for (name, known, rest) in [
             ("/data/a.tif", "/data/a.tif", ""),
             ("/vsicurl/https://me:pw@x.org/a.tif?X-Amz-Date=1&X-Amz-Signature=ab", "/vsicurl/https://x.org/a.tif", ""),

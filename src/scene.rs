@@ -90,7 +90,7 @@ impl SceneInfo {
     }
 
     /// The hint for a scene that must be georeferenced and is not.
-    pub fn placing_hint(&self, otherwise: &str) -> String {
+    pub fn georeference_hint(&self, otherwise: &str) -> String {
         match &self.access.control {
             Some(control) => format!(
                 "It has {}: warp it first, `{}`. {otherwise}",

@@ -140,7 +140,7 @@ impl VectorizeArgs {
             zone_field: self.zone_field.clone(),
             zone_table: self.zone_table.clone(),
         };
-        match options.misfits(self.recipe()).into_iter().next() {
+        match options.invalid_options(self.recipe()).into_iter().next() {
             Some(misfit) => {
                 let flag = if misfit.key == "classes" { "class".to_owned() } else { misfit.key.replace('_', "-") };
                 Err(Error::input(format!("--{flag}: {}", misfit.message)).with_hint(misfit.hint))

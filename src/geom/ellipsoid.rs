@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn degrees_are_as_long_as_the_tables_say() {
+    fn lengths_of_degrees_match_published_tables() {
         // Bowditch's table of the length of a degree, WGS 84, latitude 45°: 78,847 m east, 111,132 m north.
         let (meridian, parallel) = Ellipsoid::WGS84.radii(45f64.to_radians());
         let [east, north] = [parallel, meridian].map(f64::to_radians);
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn geodesics_are_those_of_the_ellipsoid() {
+    fn geodesics_match_published_distances() {
         use geo::{Distance as _, Point};
         // A quarter of the meridian on WGS 84 and on Bessel's ellipsoid, as tables have it; a sphere's by its radius.
         let quarter = |earth: Ellipsoid| earth.geodesics().distance(Point::new(7.0, 0.0), Point::new(7.0, 90.0));

@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn windows_lie_inside_cover_everything_and_follow_the_papers_count(
+        fn windows_cover_the_scene_with_the_papers_count(
             width in 1usize..900, height in 1usize..900, window in 1usize..300, stride_share in 0.01f64..=1.0,
         ) {
             let stride = ((window as f64 * stride_share).ceil() as usize).clamp(1, window);
@@ -139,7 +139,7 @@ mod tests {
         }
 
         #[test]
-        fn a_region_is_reached_by_the_windows_that_share_a_pixel_with_it(
+        fn reaching_gives_windows_that_share_a_pixel(
             width in 1usize..300, height in 1usize..300, window in 1usize..90, stride_share in 0.1f64..=1.0,
             col in 0usize..300, row in 0usize..300, across in 0usize..300, down in 0usize..300,
         ) {

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_earth_has_the_published_area() {
+    fn area_of_the_earth_matches_the_published_value() {
         let all = [(-180.0, -90.0), (180.0, -90.0), (180.0, 90.0), (-180.0, 90.0)].map(|(x, y)| WorldPoint { x, y });
         // WGS 84: 510 065 621.724 km².
         assert!((DEGREES.area(&all) / 510_065_621.724e6 - 1.0).abs() < 1e-11);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slanted_edge_is_integrated_not_guessed() {
+    fn slanted_edge_is_integrated() {
         let diamond = [(0.0, 40.0), (2.0, 41.0), (0.0, 42.0), (-2.0, 41.0)].map(|(x, y)| WorldPoint { x, y });
         let fine: Vec<_> = (0..4)
             .flat_map(|side| {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn feet_are_converted_and_holes_are_negative() {
+    fn feet_become_metres_and_holes_are_negative() {
         let feet = Ground::plane(0.3048);
         let mut ring = square(1e6, 5e6, 10.0);
         assert!((feet.area(&ring) - 9.290_304).abs() < 1e-9);

@@ -7,8 +7,8 @@ use super::WorldPoint;
 const TOLERANCE: f64 = 5e-6;
 /// Most cells along a side, and points in all: where this is not exact enough, the scene lies at the limit of its
 /// projection.
-const MOST_CELLS: usize = 1024;
-const MOST_POINTS: usize = 1 << 17;
+const MAX_CELLS: usize = 1024;
+const MAX_POINTS: usize = 1 << 17;
 /// Edges up to this share of a cell are integrated by the midpoint rule, others by Simpson's rule.
 const SHORT: f64 = 1.0 / 64.0;
 
@@ -134,13 +134,13 @@ impl Lattice {
             // A projection that is undefined at some points may be defined between them.
             let patchy = found.iter().any(Option::is_none);
             let more = |cells: usize, error: f64, times: usize| match error {
-                error if error > TOLERANCE => (cells * times).min(MOST_CELLS),
+                error if error > TOLERANCE => (cells * times).min(MAX_CELLS),
                 _ if patchy => cells.max(32),
                 _ => cells,
             };
             // Twice as many cells have a quarter of the error.
             let times = |error: f64| ((error / TOLERANCE).sqrt().ceil() as usize).next_power_of_two().clamp(2, 8);
-            let fits = |(cols, rows): &(usize, usize)| (cols + 1) * (rows + 1) <= MOST_POINTS;
+            let fits = |(cols, rows): &(usize, usize)| (cols + 1) * (rows + 1) <= MAX_POINTS;
             let wanted = [(times(of_cols), times(of_rows)), (2, 2)]
                 .map(|(right, down)| (more(cols, of_cols, right), more(rows, of_rows, down)));
             let next = wanted.into_iter().find(fits).unwrap_or((cols, rows));
@@ -359,7 +359,7 @@ impl Lattice {
 
 /// Number of pieces of an edge that crosses so many cells; limited far from the lattice.
 fn pieces(cells: f64) -> usize {
-    cells.ceil().clamp(1.0, 4.0 * MOST_CELLS as f64) as usize
+    cells.ceil().clamp(1.0, 4.0 * MAX_CELLS as f64) as usize
 }
 
 /// Gives points without a metric that of the nearest point with one, along rows and columns.

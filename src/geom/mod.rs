@@ -16,6 +16,6 @@ pub use grid::{Grid, axis_starts};
 pub use ground::Ground;
 pub use lattice::{Lattice, Metric};
 pub use pixel_ground::{PixelGround, ScaleBar};
-pub use region::{Coverage, FARTHEST, Polygon, Region};
+pub use region::{Coverage, MAX_DISTANCE, Polygon, Region};
 pub use transform::{GeoTransform, WorldPoint};
 pub use window::{MAX_WINDOW, Size, Window};

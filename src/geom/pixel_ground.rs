@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scale_bar_is_round_and_takes_up_to_a_quarter() {
+    fn scale_bar_is_round_and_at_most_a_quarter() {
         for (step, width, label, metres) in [
             (0.5, 1000, "100 m", 100.0),
             (30.0, 840, "5 km", 5000.0),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn degrees_are_metres_at_the_scenes_own_latitude() {
+    fn degrees_become_metres_at_the_latitude_of_the_scene() {
         // A degree to the east is 78,847 m at 45° (Bowditch): the middle of 1000 rows of 0.001°.
         let raster = degrees([6.0, 0.001, 0.0, 45.5, 0.0, -0.001], Size::new(1000, 1000));
         let bar = raster.scale_bar().unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_of_the_whole_earth_add_up_to_its_surface() {
+    fn rows_of_the_earth_sum_to_its_surface() {
         let earth = degrees([-180.0, 0.1, 0.0, 90.0, 0.0, -0.1], Size::new(3600, 1800));
         let sum: f64 = (0..1800).map(|row| earth.row(row).run(0..3600)).sum();
         // The surface of the WGS 84 ellipsoid: 510,065,621.724 km².
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_crs_pixels_are_counted() {
+    fn areas_without_crs_are_in_pixels() {
         let (sin, cos) = 0.3f64.sin_cos();
         let transform = GeoTransform { coefficients: [10.0, 2.0 * cos, 2.0 * sin, 20.0, 2.0 * sin, -3.0 * cos] };
         let raster = PixelGround { ground: Ground::pixels(&transform), transform, size: Size::new(40, 30) };

@@ -14,10 +14,10 @@ const BAND: usize = 256;
 const MAX_BANDS: usize = 1 << 16;
 
 /// Most rows that are searched for a pixel of a region.
-const MOST_ROWS: usize = 1 << 20;
+const MAX_ROWS: usize = 1 << 20;
 
 /// Largest distance of a point from the scene in pixels; beyond it precision is lost.
-pub const FARTHEST: f64 = 1e14;
+pub const MAX_DISTANCE: f64 = 1e14;
 
 /// Polygons in pixel coordinates. A pixel belongs to them when its centre lies in one of them; holes are left out.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ struct Edge {
 }
 
 impl Region {
-    /// The region over a scene of this size. The caller refuses points that are NaN or beyond [`FARTHEST`].
+    /// The region over a scene of this size. The caller refuses points that are NaN or beyond [`MAX_DISTANCE`].
     pub fn new(polygons: Vec<Polygon>, scene: Size) -> Self {
         let mut edges = Vec::new();
         for (number, polygon) in (0..).zip(&polygons) {
@@ -112,7 +112,7 @@ impl Region {
             .flat_map(|(band, _): (usize, _)| top.max(band * self.band)..bottom.min((band + 1) * self.band));
         let touched = rows
             .by_ref()
-            .take(MOST_ROWS)
+            .take(MAX_ROWS)
             .any(|row| self.spans(row, 0..self.scene.width, &mut crossings).any(|span| !span.is_empty()));
         !touched && rows.next().is_none()
     }
@@ -184,16 +184,16 @@ mod tests {
 
     /// Were its pixels looked at, this would never end, nor find the memory.
     #[test]
-    fn whether_the_largest_scene_is_touched_is_known_without_its_pixels() {
+    fn emptiness_in_the_largest_scene_is_fast() {
         let scene = Size::new(i32::MAX as usize, i32::MAX as usize);
         let far = 2e9;
         assert!(!Region::new(vec![vec![square(far, far, far + 1.0, far + 1.0)]], scene).is_empty());
         assert!(Region::new(vec![vec![square(far, far, far + 0.3, far + 1.0)]], scene).is_empty());
-        assert!(Region::new(vec![vec![square(-FARTHEST, -FARTHEST, -1.0, FARTHEST)]], scene).is_empty());
+        assert!(Region::new(vec![vec![square(-MAX_DISTANCE, -MAX_DISTANCE, -1.0, MAX_DISTANCE)]], scene).is_empty());
     }
 
     #[test]
-    fn holes_overlaps_and_what_lies_outside() {
+    fn region_respects_holes_overlaps_and_bounds() {
         let scene = Size::new(20, 600);
         let ring = vec![square(-5.0, -5.0, 12.4, 599.0), square(2.0, 2.0, 4.0, 300.0)];
         let region = Region::new(vec![ring, vec![square(10.0, 0.0, 15.5, 600.0)]], scene);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_only_a_header_claims_costs_nothing() {
+    fn huge_declared_size_costs_nothing() {
         let scene = Size::new(1 << 31, 1 << 31);
         let right = Region::new(vec![vec![square(0.0, 0.0, 9.0, 2e9)]], scene);
         assert!(right.bands.len() <= MAX_BANDS && !right.is_empty());
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn points_at_the_ends_of_the_type_are_no_harm() {
+    fn extreme_coordinates_are_harmless() {
         let scene = Size::new(300, 20);
         let far = vec![vec![[f64::MAX, -f64::MAX], [-f64::MAX, f64::MAX], [-f64::MAX, -f64::MAX], [f64::MAX, 1e300]]];
         for first in 0..4 {
@@ -240,7 +240,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_pixel_is_the_same_through_every_window(
+        fn coverage_does_not_depend_on_the_window(
             points in prop::collection::vec((-50.0f64..350.0, -50.0f64..700.0), 3..9),
             col in 0usize..299, row in 0usize..599, width in 1usize..300, height in 1usize..600,
         ) {

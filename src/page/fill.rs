@@ -48,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_filled_in_is_not_filled_again() {
+    fn inserted_text_is_not_filled_again() {
         let values = [("a", "{{b}}"), ("b", "x")];
         assert_eq!(fill("{{a}} {{b}} {{c}} {{ {{b}}", &values), "{{b}} x {{c}} {{ x");
     }
 
     #[test]
-    fn base64_is_that_of_the_rfc() {
+    fn base64_matches_the_rfc() {
         for (bytes, text) in [
             ("", ""),
             ("f", "Zg=="),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_foreign_opens_a_tag_or_ends_an_attribute() {
+    fn foreign_text_is_escaped() {
         assert_eq!(escaped("<script>\"'&\0\x1b"), "&lt;script&gt;&quot;&#x27;&amp;\u{fffd}\u{fffd}");
     }
 }

@@ -9,7 +9,7 @@ use crate::scene::ClassInfo;
 /// Longest sides in pixels that are tried, with their JPEG qualities.
 const SIDES: [(usize, u8); 4] = [(2000, 85), (2000, 70), (1400, 70), (900, 60)];
 /// Most bytes of both images together: the page, which has them in base64, stays below five million.
-const MOST_BYTES: usize = 3_600_000;
+const MAX_BYTES: usize = 3_600_000;
 /// Palette entries for classes.
 const SLOTS: usize = 255;
 const NODATA: u8 = 255;
@@ -44,7 +44,7 @@ impl Layers {
             let pixels: Vec<u8> = labels.iter().map(slot).collect();
             let scene = raster::jpeg(thumbnail.size, &thumbnail.rgb, quality)?;
             let result = raster::indexed_png(size, &pixels, &palette)?;
-            let small_enough = scene.bytes.len() + result.bytes.len() <= MOST_BYTES;
+            let small_enough = scene.bytes.len() + result.bytes.len() <= MAX_BYTES;
             let made = layers.insert(Self { scene, result, slots: slots.clone() });
             if small_enough {
                 return Ok(made.clone());
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_of_too_many_classes_keep_a_place_of_their_own() {
+    fn largest_of_many_classes_keep_palette_entries() {
         assert_eq!(slots(3, &[]), [0, 1, 2]);
         assert_eq!(slots(255, &[]).last(), Some(&254));
         let counts: Vec<u64> = (0..300).collect();

@@ -23,7 +23,7 @@ fn page(word: &str) -> String {
 }
 
 #[test]
-fn a_hostile_name_stays_a_name() {
+fn hostile_name_stays_text() {
     let html = page(HOSTILE);
     assert_eq!(html.matches("<script>").count(), 1, "the page's own");
     assert_eq!(html.matches("</title>").count(), 1);
@@ -34,7 +34,7 @@ fn a_hostile_name_stays_a_name() {
 }
 
 #[test]
-fn nothing_is_loaded_from_anywhere() {
+fn page_loads_nothing() {
     let html = page("field");
     assert!(!html.contains("{{"), "every place of the template is filled");
     for attribute in ["src=\"", "href=\"", "url(", "@import", "srcset", "action=\""] {
@@ -48,7 +48,7 @@ fn nothing_is_loaded_from_anywhere() {
 }
 
 #[test]
-fn the_policy_names_the_script_that_is_there() {
+fn policy_has_the_hash_of_the_script() {
     let html = page("field");
     let script = html.split("<script>").nth(1).and_then(|rest| rest.split("</script>").next()).unwrap();
     let hash = base64(&Sha256::digest(script));
@@ -56,7 +56,7 @@ fn the_policy_names_the_script_that_is_there() {
 }
 
 #[test]
-fn classes_stand_by_their_share_with_their_values() {
+fn classes_are_sorted_by_share() {
     let html = page("field");
     let body = html.split("<tbody>").nth(1).unwrap();
     let order = [body.find("field").unwrap(), body.find("water").unwrap(), body.find("no data").unwrap()];

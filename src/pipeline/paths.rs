@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern, PatternError};
 
-use crate::location::{is_raster_name, is_sidecar, plain};
+use crate::location::{is_raster_name, is_sidecar, normalized};
 
 /// What one `{a,b}` pattern may stand for.
 const MAX_ALTERNATIVES: usize = 10_000;
@@ -38,7 +38,7 @@ pub(super) fn variable(text: &str) -> Option<&str> {
 
 /// A path from the root, without `.` and `..`: as it is written, whatever links lie on the way.
 pub(super) fn from_root(path: &Path) -> PathBuf {
-    plain(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
+    normalized(&std::path::absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 /// Whether a name stands for several files.

@@ -85,8 +85,8 @@ pub(super) fn product(
         zone_field: keys.zone_field.clone(),
         zone_table: keys.zone_table.as_ref().map(PathBuf::from),
     };
-    for misfit in options.misfits(recipe) {
-        errors.add(&format!("outputs.polygons.{}", misfit.key), misfit.message).hint = Some(misfit.hint);
+    for option in options.invalid_options(recipe) {
+        errors.add(&format!("outputs.polygons.{}", option.key), option.message).hint = Some(option.hint);
     }
     let names: Vec<String> = classes.iter().map(|class| class.name.clone()).collect();
     match recipe.classes(&ClassNames::of_indices(&names), &options.classes, "the job") {

@@ -117,30 +117,29 @@ pub fn blocks(size: Size) -> impl Iterator<Item = Window> {
 
 fn mapping(onto: &SceneInfo, other: &SceneInfo) -> Result<Mapping> {
     let names = || (onto.path.display(), other.path.display());
-    let (here, there) =
-        match (&onto.georeference, &other.georeference) {
-            (None, None) if onto.size == other.size => return Ok(Mapping::Same),
-            (None, None) => {
-                let (first, second) = names();
-                return Err(Error::input(format!(
-                    "{first} has {} pixels and {second} {}, and neither has a georeference: they cannot be aligned",
-                    onto.size, other.size
-                ))
-                .with_hint(other.placing_hint("Compare rasters of one size, or georeference both.")));
-            }
-            (Some(here), Some(there)) => (here, there),
-            (here, _) => {
-                let (first, second) = names();
-                let bare = if here.is_some() { other } else { onto };
-                let (with, without) = if here.is_some() { (first, second) } else { (second, first) };
-                return Err(Error::input(format!(
-                    "{with} has a georeference and {without} has none: they cannot be aligned"
-                ))
-                .with_hint(bare.placing_hint(
-                    "Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …",
-                )));
-            }
-        };
+    let (here, there) = match (&onto.georeference, &other.georeference) {
+        (None, None) if onto.size == other.size => return Ok(Mapping::Same),
+        (None, None) => {
+            let (first, second) = names();
+            return Err(Error::input(format!(
+                "{first} has {} pixels and {second} {}, and neither has a georeference: they cannot be aligned",
+                onto.size, other.size
+            ))
+            .with_hint(other.georeference_hint("Compare rasters of one size, or georeference both.")));
+        }
+        (Some(here), Some(there)) => (here, there),
+        (here, _) => {
+            let (first, second) = names();
+            let bare = if here.is_some() { other } else { onto };
+            let (with, without) = if here.is_some() { (first, second) } else { (second, first) };
+            return Err(Error::input(format!(
+                "{with} has a georeference and {without} has none: they cannot be aligned"
+            ))
+            .with_hint(bare.georeference_hint(
+                "Give it the other's georeference, for example with gdal_translate -a_srs … -a_ullr …",
+            )));
+        }
+    };
     let crs = transform_between(here, there).input(|| {
         let (first, second) = names();
         format!("{second} cannot be aligned with {first}")
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_grid_takes_the_nearest_pixels() {
+    fn rotated_grid_takes_nearest_pixels() {
         let size = Size::new(40, 30);
         let name = "/vsimem/align_rotated.tif";
         let stored = plane(size, |col, row| (row * 40 + col) as u16);
@@ -280,7 +279,7 @@ mod tests {
 
     /// Positions from `gdaltransform -s_srs EPSG:25832 -t_srs EPSG:4326` (GDAL 3.6, PROJ 9.1).
     #[test]
-    fn another_crs_is_met_at_the_right_pixels() {
+    fn other_crs_maps_to_the_right_pixels() {
         let (west, north, step) = (6.80, 50.97, 1e-4);
         let size = Size::new(200, 150);
         let name = "/vsimem/align_degrees.tif";
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_much_finer_raster_is_read_in_parts() {
+    fn much_finer_raster_is_read_in_parts() {
         let size = Size::new(4000, 3000);
         let name = "/vsimem/align_fine.tif";
         let stored = plane(size, |col, row| (col / 8 + row / 8 * 7) as u16);
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_grid_is_recognised_and_blocks_cover_it_once() {
+    fn same_grid_is_recognised_and_covered_once() {
         let size = Size::new(1100, 600);
         let mut seen = vec![0u8; size.pixels()];
         for block in blocks(size) {

@@ -26,7 +26,7 @@ const TILES: usize = 5;
 ///
 /// # Errors
 /// Pixels that cannot be read.
-pub(super) fn settle(tiles: &mut [SceneInfo]) -> Result<()> {
+pub(super) fn untag_images(tiles: &mut [SceneInfo]) -> Result<()> {
     let asked = |tile: &SceneInfo| tile.access.mask.source == MaskSource::Auto && !tile.access.mask_band;
     let Some((first, number)) = tiles.iter().filter(|tile| asked(tile)).find_map(|it| Some((it, it.alpha_band()?)))
     else {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn infrared_is_a_picture_and_what_masks_hold_is_not() {
+    fn infrared_is_an_image_and_masks_are_not() {
         for size in [Size::new(300, 200), Size::new(700, 800)] {
             let (width, height) = (size.width as f64, size.height as f64);
             let info = tagged("/vsimem/infrared.tif", size, plane(size, infrared));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_job_says_is_not_judged() {
+    fn mask_of_the_job_is_not_checked() {
         let size = Size::new(60, 40);
         tagged("/vsimem/asked.tif", size, plane(size, infrared));
         for source in [MaskSource::Alpha, MaskSource::None, MaskSource::Nodata, MaskSource::Band(4)] {

@@ -10,7 +10,7 @@ use gdal::vector::{Geometry, OGRwkbGeometryType, geometry_type_flatten};
 use super::messages;
 use super::polygons::{self, PolygonLayer, PolygonSource};
 use crate::error::{Context, Error, Result};
-use crate::geom::{FARTHEST, Polygon, Region, WorldPoint};
+use crate::geom::{MAX_DISTANCE, Polygon, Region, WorldPoint};
 use crate::scene::{AreaRequest, Georeference, SceneInfo, is_crs_text};
 
 /// An edge that is straight in one CRS is a curve in another: before it is transformed, it is cut into pieces of at
@@ -34,16 +34,16 @@ pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> 
     let shown = info.path.display();
     let Some(place) = &info.georeference else {
         return Err(Error::input(format!("{shown} has no georeference: an area of interest cannot be located in it"))
-            .with_hint(info.placing_hint("Leave `aoi` out, or georeference the scene.")));
+            .with_hint(info.georeference_hint("Leave `aoi` out, or georeference the scene.")));
     };
     let area = match request {
         AreaRequest::File { path, layer } => from_file(path, layer.as_deref())?,
         AreaRequest::Bounds { bounds, crs } => from_bounds(*bounds, crs)?,
     };
     let name = area.name.clone();
-    let polygons = onto(area, place).input(|| format!("cannot transform {name} to the CRS of {shown}"))?;
+    let polygons = to_scene_crs(area, place).input(|| format!("cannot transform {name} to the CRS of {shown}"))?;
     let polygons =
-        polygons.into_iter().map(|polygon| on_pixels(polygon, place)).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        polygons.into_iter().map(|polygon| to_pixels(polygon, place)).collect::<Option<Vec<_>>>().ok_or_else(|| {
             Error::input(format!("cannot use {name} for {shown}: its coordinates are too far from the scene"))
         })?;
     // Longitudes count from -180 or from 0; a scene over the antimeridian goes beyond 180.
@@ -51,7 +51,7 @@ pub(super) fn region(request: &AreaRequest, info: &SceneInfo) -> Result<Region> 
     let region = Region::new(polygons, info.size);
     if region.is_empty() {
         return Err(Error::input(format!("{name} does not overlap {shown}"))
-            .with_hint(format!("Check its CRS; the scene extends {}.", reach(info, place))));
+            .with_hint(format!("Check its CRS; the scene extends {}.", extent_text(info, place))));
     }
     Ok(region)
 }
@@ -114,13 +114,13 @@ fn from_bounds([left, bottom, right, top]: [f64; 4], crs: &str) -> Result<Area> 
 }
 
 /// The polygons in the scene's CRS.
-fn onto(area: Area, place: &Georeference) -> Result<Vec<Polygon>> {
+fn to_scene_crs(area: Area, place: &Georeference) -> Result<Vec<Polygon>> {
     let Some(transform) = polygons::transform(&area.name, area.crs.as_ref(), place.crs_wkt.as_deref())? else {
         return Ok(area.polygons);
     };
     let longest = longest_edge(&area.polygons);
     let ring = |ring: Vec<[f64; 2]>| {
-        let ring = in_pieces(&ring, longest);
+        let ring = densified(&ring, longest);
         let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = ring.iter().map(|point| (point[0], point[1])).unzip();
         messages::attempt(|| transform.transform_coords(&mut xs, &mut ys, &mut []))
             .input(|| "some of its points cannot be transformed to the CRS of the scene".into())?;
@@ -138,7 +138,7 @@ fn longest_edge(polygons: &[Polygon]) -> f64 {
     extent(0).max(extent(1)) / PIECES
 }
 
-fn in_pieces(ring: &[[f64; 2]], longest: f64) -> Vec<[f64; 2]> {
+fn densified(ring: &[[f64; 2]], longest: f64) -> Vec<[f64; 2]> {
     let mut points = Vec::with_capacity(ring.len());
     for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
         let length = (b[0] - a[0]).abs().max((b[1] - a[1]).abs());
@@ -151,8 +151,8 @@ fn in_pieces(ring: &[[f64; 2]], longest: f64) -> Vec<[f64; 2]> {
     points
 }
 
-fn on_pixels(polygon: Polygon, place: &Georeference) -> Option<Polygon> {
-    let near = |point: &[f64; 2]| point.iter().all(|value| value.abs() <= FARTHEST);
+fn to_pixels(polygon: Polygon, place: &Georeference) -> Option<Polygon> {
+    let near = |point: &[f64; 2]| point.iter().all(|value| value.abs() <= MAX_DISTANCE);
     let point = |[x, y]: [f64; 2]| place.transform.to_pixel(WorldPoint { x, y }).filter(near);
     polygon.into_iter().map(|ring| ring.into_iter().map(point).collect()).collect()
 }
@@ -171,7 +171,7 @@ fn with_full_turns(polygons: &[Polygon], place: &Georeference) -> Vec<Polygon> {
 }
 
 /// The extent of a scene as text.
-fn reach(info: &SceneInfo, place: &Georeference) -> String {
+fn extent_text(info: &SceneInfo, place: &Georeference) -> String {
     let (width, height) = (info.size.width as f64, info.size.height as f64);
     let corners =
         [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)].map(|(c, r)| place.transform.to_world(c, r));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_in_the_scenes_own_crs_are_exact_whichever_way_is_up() {
+    fn bounds_are_exact_north_up_and_south_up() {
         let size = Size::new(20, 10);
         let north = scene("/vsimem/aoi_north.tif", [1000.0, 10.0, 0.0, 5000.0, 0.0, -10.0], 32632, size);
         let area = bounds([1020.0, 4930.0, 1050.0, 4980.0], "EPSG:32632");
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_in_another_crs_covers_the_same_ground() {
+    fn file_in_another_crs_covers_the_same_ground() {
         // A square degree-wise rectangle over a UTM scene: its northern edge bends.
         let size = Size::new(400, 300);
         let info = scene("/vsimem/aoi_utm.tif", [300_000.0, 1000.0, 0.0, 5_700_000.0, 0.0, -1000.0], 32632, size);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn longitudes_may_count_from_either_side() {
+    fn longitudes_beyond_the_antimeridian_match() {
         let size = Size::new(40, 10);
         let info = scene("/vsimem/aoi_pacific.tif", [179.8, 0.01, 0.0, -16.0, 0.0, -0.01], 4326, size);
         let pixels = covered(&region(&bounds([-180.0, -16.05, -179.9, -16.0], "EPSG:4326"), &info).unwrap(), size);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_area_of_this_scene_is_said() {
+    fn wrong_areas_are_refused() {
         let info = scene("/vsimem/aoi_far.tif", [1000.0, 10.0, 0.0, 5000.0, 0.0, -10.0], 32632, Size::new(9, 9));
         let said = |request: AreaRequest| {
             let error = region(&request, &info).unwrap_err();

@@ -85,7 +85,7 @@ impl BandReader {
         }
     }
 
-    /// Reads a window. Where a read over a network fails, it is split into smaller and smaller parts, so that what has
+    /// Reads a window. Where a read over a network fails, it is split into smaller and smaller read_split, so that what has
     /// arrived is not requested again.
     pub(super) fn raw(&self, window: Window) -> Result<RawPixels> {
         let Size { width, height } = self.size;
@@ -111,19 +111,23 @@ impl BandReader {
             }
             let (start, size) = ((part.col as isize, part.row as isize), (part.width, part.height));
             let read = |dataset: &Dataset| dataset.rasterband(number)?.read_into_slice(start, size, size, plane, None);
-            if self.read_or_halve(part, read).map_err(|failure| self.unread(Some(number), window, failure))?.is_none() {
-                return self.parts(part, window);
+            if self
+                .read_or_split(part, read)
+                .map_err(|failure| self.read_error(Some(number), window, failure))?
+                .is_none()
+            {
+                return self.read_split(part, window);
             }
         }
-        let valid = self.read_or_halve(part, |dataset| self.validity.of(dataset, part, &values));
-        match valid.map_err(|failure| self.unread(None, window, failure))? {
+        let valid = self.read_or_split(part, |dataset| self.validity.of(dataset, part, &values));
+        match valid.map_err(|failure| self.read_error(None, window, failure))? {
             Some(valid) => Ok(RawPixels { values, valid }),
-            None => self.parts(part, window),
+            None => self.read_split(part, window),
         }
     }
 
     /// Calls GDAL, and retries where that may succeed; `None` where the call failed and the part can be split.
-    fn read_or_halve<T>(
+    fn read_or_split<T>(
         &self,
         part: Window,
         mut read: impl FnMut(&Dataset) -> gdal::errors::Result<T>,
@@ -135,22 +139,22 @@ impl BandReader {
                 Err(Failure::Read(cause)) => self.input.recover(cause, tried)?,
                 Err(failure) => return Err(failure),
             }
-            if self.halves(part).is_some() {
+            if self.split(part).is_some() {
                 return Ok(None);
             }
             tried += 1;
         }
     }
 
-    fn parts(&self, part: Window, window: Window) -> Result<RawPixels> {
-        let Some((first, second)) = self.halves(part) else {
+    fn read_split(&self, part: Window, window: Window) -> Result<RawPixels> {
+        let Some((first, second)) = self.split(part) else {
             return Err(Error::internal(format!("{part} of {window} cannot be cut")));
         };
         Ok(join(part, (first, self.part(first, window)?), (second, self.part(second, window)?)))
     }
 
     /// The error of a window of which a band, or the mask, cannot be read.
-    fn unread(&self, band: Option<usize>, window: Window, failure: Failure) -> Error {
+    fn read_error(&self, band: Option<usize>, window: Window, failure: Failure) -> Error {
         let path = self.path.display();
         let hint = match &failure {
             Failure::Read(cause) if matches!(cause.status, Some(401 | 403)) => {
@@ -170,7 +174,7 @@ impl BandReader {
     }
 
     /// A window split in two along the blocks of the file; `None` where it lies in one block, or the file is local.
-    fn halves(&self, window: Window) -> Option<(Window, Window)> {
+    fn split(&self, window: Window) -> Option<(Window, Window)> {
         if !self.input.is_remote() {
             return None;
         }
@@ -229,7 +233,7 @@ impl BandReader {
     }
 }
 
-/// Joins two parts of a window.
+/// Joins two read_split of a window.
 fn join(window: Window, first: (Window, RawPixels), second: (Window, RawPixels)) -> RawPixels {
     let pixels = window.size().pixels();
     let mut values = vec![0.0; 3 * pixels];

@@ -75,7 +75,7 @@ impl BurntVector {
                 "{} has no georeference, so the polygons of {shown} cannot be rasterised onto it",
                 onto.path.display()
             ))
-            .with_hint(onto.placing_hint("Give georeferenced labels.")));
+            .with_hint(onto.georeference_hint("Give georeferenced labels.")));
         };
         let field = source.field.as_deref().unwrap_or(CLASS_FIELD);
         let polygons = PolygonSource {

@@ -180,7 +180,7 @@ mod tests {
         <Row index=\"1\"><F>2</F><F>sea &amp; lake</F><F>1</F><F>2</F><F>3</F></Row></GDALRasterAttributeTable>";
 
     #[test]
-    fn a_copy_without_its_sidecars_still_names_its_classes() {
+    fn copy_without_sidecars_keeps_class_names() {
         let folder = tempfile::tempdir().unwrap();
         for (count, format) in [(3, RasterFormat::GeoTiff), (3, RasterFormat::Cog), (300, RasterFormat::Cog)] {
             let classes = super::super::test_scenes::classes(count);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_others_are_read_wherever_they_are() {
+    fn names_of_other_programs_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = bare(folder.path(), "categories.tif", |_| {});
         sidecar(
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_says_otherwise_is_told_and_not_taken() {
+    fn contradicting_names_are_noted_and_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let path = bare(folder.path(), "both.tif", |dataset| {
             let mut band = dataset.rasterband(1).unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_with_odd_names_come_back() {
+    fn odd_class_names_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("odd.tif");
         // A name may be a number, also that of the value.

@@ -87,7 +87,7 @@ impl CodedRaster {
     /// # Errors
     /// It was closed after a failure and cannot be opened again.
     pub fn look<T>(&self, call: impl FnOnce(&Dataset) -> T) -> Result<T> {
-        self.input.look(call)
+        self.input.with_dataset(call)
     }
 
     pub fn coding(&self) -> Coding {
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn values_keep_their_sign_and_lose_nodata() {
+    fn values_keep_their_sign_and_nodata_is_absent() {
         let name = "/vsimem/coded_values.tif";
         make(name, SIZE, &[plane(SIZE, |col, _| col as i16 - 1)], &[], |dataset| {
             dataset.rasterband(1).unwrap().set_no_data_value(Some(2.0)).unwrap();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn floating_point_labels_must_be_whole() {
+    fn floating_point_labels_must_be_integers() {
         let name = "/vsimem/coded_floats.tif";
         make(name, SIZE, &[plane(SIZE, |col, _| if col == 1 { f32::NAN } else { col as f32 })], &[], |_| {});
         assert_eq!(all(name).unwrap()[..3], [0, ABSENT, 2]);
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_labels_is_refused() {
+    fn other_rasters_are_refused() {
         let name = "/vsimem/coded_five.tif";
         make(name, SIZE, &vec![plane(SIZE, |_, _| 0u8); 5], &[], |_| {});
         let message = all(name).unwrap_err().to_string();

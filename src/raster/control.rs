@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn control_points_are_said_with_the_way_to_a_geotransform() {
+    fn control_points_give_a_gdalwarp_command() {
         let points = |crs: &str, [x, y]: [f64; 2], step: f64| {
             format!(
                 "<GCPList Projection=\"{crs}\"><GCP Id=\"a\" Pixel=\"0\" Line=\"0\" X=\"{x}\" Y=\"{y}\"/>\
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn camera_models_and_geolocation_arrays_are_said_as_well() {
+    fn rpc_and_geolocation_arrays_are_noted() {
         let inside = "<Metadata domain=\"RPC\"><MDI key=\"LINE_NUM_COEFF\">1 0</MDI><MDI key=\"LONG_OFF\">-76.5</MDI>\
                       <MDI key=\"LAT_OFF\">39.1 degrees</MDI></Metadata>";
         let found = vrt("/vsimem/camera.vrt", inside).unwrap();

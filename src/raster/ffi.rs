@@ -37,7 +37,7 @@ pub(super) fn block_cache() -> usize {
 }
 
 /// Drops what GDAL has cached of a remote file: its parts, or that it does not exist.
-pub(super) fn forget_remote(name: PathBuf) {
+pub(super) fn clear_remote_cache(name: PathBuf) {
     if let Ok(name) = CString::new(name.to_string_lossy().as_bytes()) {
         // SAFETY: the name is a C string that lives over the call; GDAL guards its caches with their own lock.
         unsafe { gdal_sys::VSICurlPartialClearCache(name.as_ptr()) }
@@ -280,7 +280,7 @@ pub(super) struct ValueRow {
 }
 
 /// Most rows of an attribute table that are read: one for each 16-bit value, and a few more.
-const MOST_ROWS: c_int = 1 << 17;
+const MAX_ROWS: c_int = 1 << 17;
 
 /// Columns that hold names in tables without usages, as those of databases are.
 const NAME_COLUMNS: [&str; 9] =
@@ -335,7 +335,7 @@ pub(super) fn attribute_table(band: &RasterBand<'_>) -> Vec<ValueRow> {
             let pixels = count.map_or(0, |col| number(row, col) as u64);
             whole.then_some(ValueRow { value: value as i64, name, colour, pixels })
         };
-        (0..gdal_sys::GDALRATGetRowCount(table).min(MOST_ROWS)).filter_map(row).collect()
+        (0..gdal_sys::GDALRATGetRowCount(table).min(MAX_ROWS)).filter_map(row).collect()
     }
 }
 

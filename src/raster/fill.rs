@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn valid_pixels_stay_and_the_filling_lies_between_them(
+        fn valid_pixels_stay_and_bound_the_filling(
             width in 1usize..40, height in 1usize..40, seed in any::<u64>(), share in 0.01f64..0.99,
         ) {
             let size = Size::new(width, height);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filling_continues_its_surroundings() {
+    fn filling_continues_its_surroundings() {
         let size = Size::new(64, 1);
         let valid: Vec<bool> = (0..64).map(|col| !(24..40).contains(&col)).collect();
         let row: Vec<f32> = (0..64).map(|col| if col < 32 { 50.0 } else { 200.0 }).collect();

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::ffi;
 
-/// Categories of GDAL's debug messages that [`Answers::hear`] parses.
+/// Categories of GDAL's debug messages that [`Answers::parse`] parses.
 pub(super) const CATEGORIES: &str = "CURL_INFO_HEADER_OUT,CURL_INFO_HEADER_IN,CURL_INFO_TEXT";
 
 const REQUEST: &str = "CURL_INFO_HEADER_OUT: ";
@@ -26,7 +26,7 @@ const CUT: &[&str] = &[
 ];
 
 /// Most ranges that may be requested at once.
-const MOST_ASKED: usize = 4096;
+const MAX_REQUESTED: usize = 4096;
 
 /// HTTP statuses for which a retry is useless.
 pub(super) fn is_final(status: u16) -> bool {
@@ -56,7 +56,7 @@ pub(super) struct Answers {
 
 impl Answers {
     /// Parses a debug message. Returns whether it reports a failure.
-    pub(super) fn hear(&mut self, message: &str) -> bool {
+    pub(super) fn parse(&mut self, message: &str) -> bool {
         if let Some(request) = message.strip_prefix(REQUEST) {
             self.ask(request);
             return false;
@@ -84,7 +84,7 @@ impl Answers {
             self.host = header("host").map(str::to_owned);
         }
         let Some(range) = header("range").and_then(|range| bounds(range.strip_prefix("bytes=")?)) else { return };
-        if self.asked.len() == MOST_ASKED {
+        if self.asked.len() == MAX_REQUESTED {
             self.asked.remove(0);
         }
         self.asked.push(range);
@@ -185,17 +185,17 @@ fn wait(value: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    /// An exchange as GDAL reports it; gives the failures that are heard on the way and what it comes to.
+    /// An exchange as GDAL reports it; gives the failures that are received on the way and what it comes to.
     fn exchange(lines: &[&str]) -> (usize, Outcome) {
         let mut answers = Answers::default();
-        let failures = lines.iter().filter(|line| answers.hear(line)).count();
+        let failures = lines.iter().filter(|line| answers.parse(line)).count();
         (failures, answers.take())
     }
 
     const ASK: &str = "CURL_INFO_HEADER_OUT: GET /a.tif?sig=x HTTP/1.1\r\nHost: x\r\nRange: bytes=1024-2047\r\n\r";
 
     #[test]
-    fn an_answer_is_what_was_asked_for_or_a_fault() {
+    fn answer_other_than_requested_is_a_fault() {
         let partial = "CURL_INFO_HEADER_IN: HTTP/1.1 206 Partial Content\r";
         let length = "CURL_INFO_HEADER_IN: Content-Length: 1024\r";
         let end = "CURL_INFO_HEADER_IN: \r";
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_and_its_wait_are_kept() {
+    fn status_and_wait_are_kept() {
         let busy = ["CURL_INFO_HEADER_IN: HTTP/1.1 429 Too Many Requests\r", "CURL_INFO_HEADER_IN: retry-after: 7\r"];
         let (failures, outcome) = exchange(&[ASK, busy[0], busy[1], "CURL_INFO_HEADER_IN: \r"]);
         let expected = Outcome {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_final_is_not_asked_again() {
+    fn final_statuses_are_not_retried() {
         assert!([400, 401, 403, 404, 410, 416].into_iter().all(is_final));
         assert!(![200, 206, 408, 429, 500, 502, 503, 504].into_iter().any(is_final));
     }

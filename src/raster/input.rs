@@ -17,7 +17,7 @@ use crate::geom::Size;
 use crate::location::is_remote;
 
 /// Most files that are checked for changes when they are opened again.
-const MOST_CHECKED: usize = 16;
+const MAX_CHECKED: usize = 16;
 
 /// GDAL's option that controls the search for sidecars of a file.
 const FOLDERS: &str = "GDAL_DISABLE_READDIR_ON_OPEN";
@@ -31,7 +31,7 @@ pub(super) struct Input {
     remote: bool,
     is_virtual: bool,
     /// Files that are opened during reads are not searched for sidecars.
-    alone: bool,
+    without_sidecars: bool,
     size: Size,
     bands: usize,
     /// Stamps by which changed files are noticed; empty for many files.
@@ -70,7 +70,8 @@ impl Input {
         Self {
             stamps: quick_stamps(&all),
             remote: all.iter().any(|file| is_remote(file)),
-            alone: all.iter().all(|file| is_remote(file) || vrt::is_own(file)) && std::env::var_os(FOLDERS).is_none(),
+            without_sidecars: all.iter().all(|file| is_remote(file) || vrt::is_own(file))
+                && std::env::var_os(FOLDERS).is_none(),
             is_virtual: dataset.driver().short_name() == "VRT",
             name: name.to_owned(),
             options: options.iter().map(|option| (*option).to_owned()).collect(),
@@ -110,7 +111,7 @@ impl Input {
             None => self.reopen().map_err(Failure::Open)?,
         };
         let is_asked = |host: &str| self.files.iter().any(|file| file.to_string_lossy().contains(host));
-        let _alone = self.alone.then(Alone::begin);
+        let _no_sidecars = self.without_sidecars.then(NoSidecars::begin);
         match messages::attempt_read(|host| self.remote && is_asked(host), || call(&dataset)) {
             Ok(value) => {
                 *slot = Some(dataset);
@@ -125,7 +126,7 @@ impl Input {
     }
 
     /// Reads the dataset's properties, not its pixels.
-    pub(super) fn look<T>(&self, call: impl FnOnce(&Dataset) -> T) -> Result<T> {
+    pub(super) fn with_dataset<T>(&self, call: impl FnOnce(&Dataset) -> T) -> Result<T> {
         let mut slot = self.dataset.borrow_mut();
         let dataset = match slot.take() {
             Some(dataset) => dataset,
@@ -154,15 +155,15 @@ impl Input {
     /// Waits before the next attempt after the `tried`-th one failed; an error where there is no next attempt.
     pub(super) fn recover(&self, mut cause: Cause, tried: u32) -> std::result::Result<(), Failure> {
         cause.tried = tried;
-        match remote::next_try(&self.files, &cause) {
+        match remote::next_delay(&self.files, &cause) {
             None => {
                 // The next read must not use what GDAL has cached.
-                remote::wait_and_forget(&self.files, std::time::Duration::ZERO);
+                remote::wait_and_clear_cache(&self.files, std::time::Duration::ZERO);
                 Err(Failure::Read(cause))
             }
             Some(wait) => {
                 messages::warn(&format!("Retrying to read {}: {cause}.", self.name.display()));
-                remote::wait_and_forget(&self.files, wait);
+                remote::wait_and_clear_cache(&self.files, wait);
                 Ok(())
             }
         }
@@ -192,9 +193,9 @@ impl Input {
 
 /// While it exists, GDAL does not search for sidecars in this thread: for tiles on a server, every search is another
 /// request.
-struct Alone;
+struct NoSidecars;
 
-impl Alone {
+impl NoSidecars {
     fn begin() -> Self {
         // Setting an option fails only for keys and values with a zero byte.
         let _ = gdal::config::set_thread_local_config_option(FOLDERS, "EMPTY_DIR");
@@ -202,7 +203,7 @@ impl Alone {
     }
 }
 
-impl Drop for Alone {
+impl Drop for NoSidecars {
     fn drop(&mut self) {
         let _ = gdal::config::clear_thread_local_config_option(FOLDERS);
     }
@@ -210,5 +211,5 @@ impl Drop for Alone {
 
 /// Stamps of files, `None` for those without one; empty for many files.
 fn quick_stamps(files: &[PathBuf]) -> Vec<Option<String>> {
-    if files.len() > MOST_CHECKED { Vec::new() } else { files.iter().map(|name| stamp::quick(name)).collect() }
+    if files.len() > MAX_CHECKED { Vec::new() } else { files.iter().map(|name| stamp::quick_stamp(name)).collect() }
 }

@@ -17,7 +17,7 @@ use crate::scene::ClassInfo;
 /// The tag in which GDAL stores, as XML, what TIFF has no tag for.
 const GDAL_METADATA: u16 = 42_112;
 /// A longer table would make every reader of the file fetch megabytes before the first pixel.
-const MOST_CLASSES: usize = 4096;
+const MAX_CLASSES: usize = 4096;
 /// The first version that writes the table by itself.
 const WRITTEN_BY_GDAL: u32 = 3_120_000;
 
@@ -34,7 +34,7 @@ impl InternalTable {
     /// `None`: this GDAL writes the table by itself, or there are too many classes.
     pub(super) fn new(classes: &[ClassInfo]) -> Option<Self> {
         let version = gdal::version::VersionInfo::version_num().parse().unwrap_or(0);
-        (version < WRITTEN_BY_GDAL && classes.len() <= MOST_CLASSES).then(|| Self::of(classes))
+        (version < WRITTEN_BY_GDAL && classes.len() <= MAX_CLASSES).then(|| Self::of(classes))
     }
 
     fn of(classes: &[ClassInfo]) -> Self {
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_takes_the_place_of_its_item_and_nothing_else_moves() {
+    fn table_replaces_its_placeholder_in_place() {
         let folder = tempfile::tempdir().unwrap();
         super::super::init();
         for (bigtiff, count) in [("NO", 1), ("YES", 1), ("NO", 300), ("YES", 300)] {

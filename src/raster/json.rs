@@ -22,7 +22,7 @@ pub(super) fn read(name: &Path, most: usize) -> Result<Option<Value>> {
             messages::attempt_read(|host| shown.contains(host), || ffi::read_file(&stream, most)).map_err(|cause| {
                 // The failure of a stream does not always hold the server's answer.
                 let has_answer = stream == name || cause.status.is_some();
-                if has_answer { cause } else { open::complaint(name).unwrap_or(cause) }
+                if has_answer { cause } else { open::open_failure(name).unwrap_or(cause) }
             })?;
         let text = String::from_utf8(bytes).map_err(|error| Cause::said(error.to_string()))?;
         match serde_json::from_str(text.trim_start_matches('\u{feff}')) {

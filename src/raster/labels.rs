@@ -223,7 +223,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn labels_come_back_and_the_bytes_do_not_depend_on_the_portions(
+        fn labels_read_back_and_bytes_do_not_depend_on_portions(
             width in 1usize..700, height in 1usize..600, many in any::<bool>(), portions in [1usize..600, 1..600],
         ) {
             let folder = tempfile::tempdir().unwrap();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn every_layout_holds_the_same_and_overviews_take_the_most_frequent_class() {
+    fn layouts_hold_the_same_and_overviews_take_the_mode() {
         let folder = tempfile::tempdir().unwrap();
         let (size, classes) = (Size::new(1100, 530), classes(5));
         // Stripes of seven pixels, and a corner without data.
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_file_is_no_file() {
+    fn incomplete_file_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("labels.tif");
         let create = || {
@@ -332,7 +332,7 @@ mod tests {
 
     /// Writes under a limit on the size of files, which a process can set only for itself: the test starts itself again.
     #[test]
-    fn a_full_disk_is_an_error_wherever_it_strikes() {
+    fn full_disk_is_an_error_at_any_point() {
         const FOLDER: &str = "SEGEARTH_TEST_FULL_DISK";
         let size = Size::new(1000, 900);
         let labels: Vec<u16> = (0..size.pixels() as u32)
@@ -375,7 +375,7 @@ mod tests {
         ] {
             let this = std::env::current_exe().unwrap();
             // Over the limit the system sends a signal, unless it is ignored: then the write fails.
-            let script = "trap '' XFSZ; ulimit -f \"$0\"; exec \"$1\" --exact --nocapture raster::labels::tests::a_full_disk_is_an_error_wherever_it_strikes";
+            let script = "trap '' XFSZ; ulimit -f \"$0\"; exec \"$1\" --exact --nocapture raster::labels::tests::full_disk_is_an_error_at_any_point";
             let output = std::process::Command::new("bash")
                 .args(["-c", script, &limit.to_string()])
                 .arg(this)

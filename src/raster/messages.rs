@@ -15,7 +15,7 @@ const MAX_WARNINGS: usize = 50;
 /// Most failures of one call that are kept: the first ones name the cause.
 const MAX_FAILURES: usize = 4;
 /// Most failures of GDAL's threads that are kept until the reading thread collects them.
-const MAX_ELSEWHERE: usize = 64;
+const MAX_OTHER_FAILURES: usize = 64;
 /// libtiff's warning for a part of a header that cannot be read; it continues as if the part were missing.
 const HEADER_UNREAD: &str = "IO error during reading of";
 
@@ -23,23 +23,23 @@ thread_local! {
     static FAILURES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static ANSWERS: RefCell<Answers> = RefCell::default();
     /// Whether this is a thread of the program, and not one of GDAL's.
-    static OURS: Cell<bool> = const { Cell::new(false) };
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
 }
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-static ELSEWHERE: Mutex<Elsewhere> = Mutex::new(Elsewhere { count: 0, failures: VecDeque::new() });
-type Listener = Box<dyn Fn(&str) + Send + Sync>;
-static LISTENER: OnceLock<Listener> = OnceLock::new();
+static OTHER_THREADS: Mutex<OtherThreads> = Mutex::new(OtherThreads { count: 0, failures: VecDeque::new() });
+type Handler = Box<dyn Fn(&str) + Send + Sync>;
+static HANDLER: OnceLock<Handler> = OnceLock::new();
 
 /// Failures in the threads in which GDAL reads and decodes blocks; only the host of the request tells whose they are.
-struct Elsewhere {
+struct OtherThreads {
     /// Number of all failures so far.
     count: u64,
-    failures: VecDeque<Heard>,
+    failures: VecDeque<Received>,
 }
 
 /// Messages and HTTP answers during a call.
 #[derive(Clone, Debug, Default)]
-struct Heard {
+struct Received {
     failures: Vec<String>,
     answers: Outcome,
 }
@@ -78,12 +78,12 @@ impl Cause {
         Self { text, status: None, retry_after: None, tried: 1 }
     }
 
-    fn of(heard: Heard, error: Option<&GdalError>) -> Self {
-        let Heard { mut failures, answers } = heard;
+    fn of(received: Received, error: Option<&GdalError>) -> Self {
+        let Received { mut failures, answers } = received;
         failures.extend(answers.fault);
         let text = match (failures.is_empty(), error, answers.status) {
             (false, ..) => failures.join("; "),
-            (true, Some(error), _) => plain(error),
+            (true, Some(error), _) => message_of(error),
             (true, None, Some(status)) => format!("the server answered with HTTP status {status}"),
             (true, None, None) => "the read failed".to_owned(),
         };
@@ -109,7 +109,7 @@ pub(super) fn collect() {
         let failed = match class {
             // Full requests with their signatures: parsed, never printed.
             CplErrType::None | CplErrType::Debug => ANSWERS
-                .try_with(|answers| answers.try_borrow_mut().is_ok_and(|mut answers| answers.hear(text)))
+                .try_with(|answers| answers.try_borrow_mut().is_ok_and(|mut answers| answers.parse(text)))
                 .unwrap_or(false),
             CplErrType::Failure | CplErrType::Fatal => keep_failure(text.trim()),
             CplErrType::Warning => {
@@ -118,15 +118,15 @@ pub(super) fn collect() {
             }
         };
         if failed && is_gdals_thread() {
-            let heard = take();
-            let mut elsewhere = lock(&ELSEWHERE);
-            elsewhere.count += 1;
-            if elsewhere.failures.len() == MAX_ELSEWHERE {
-                elsewhere.failures.pop_front();
+            let received = take();
+            let mut other_threads = lock(&OTHER_THREADS);
+            other_threads.count += 1;
+            if other_threads.failures.len() == MAX_OTHER_FAILURES {
+                other_threads.failures.pop_front();
             }
-            elsewhere.failures.push_back(heard);
+            other_threads.failures.push_back(received);
         }
-        if !is_debug && let Some(gdal_message_handler) = LISTENER.get() {
+        if !is_debug && let Some(gdal_message_handler) = HANDLER.get() {
             gdal_message_handler(text.trim());
         }
     });
@@ -134,7 +134,7 @@ pub(super) fn collect() {
 
 /// Whether this thread was started by GDAL: it has no name and has never called GDAL through this module.
 fn is_gdals_thread() -> bool {
-    !OURS.try_with(Cell::get).unwrap_or(true) && std::thread::current().name().is_none()
+    !IS_OURS.try_with(Cell::get).unwrap_or(true) && std::thread::current().name().is_none()
 }
 
 /// Keeps a failure; returns `true`.
@@ -151,10 +151,10 @@ fn keep_failure(text: &str) -> bool {
 }
 
 /// The messages of this thread since the last call.
-fn take() -> Heard {
+fn take() -> Received {
     let failures = FAILURES.try_with(RefCell::take).unwrap_or_default();
     let answers = ANSWERS.try_with(|answers| answers.borrow_mut().take()).unwrap_or_default();
-    Heard { failures, answers }
+    Received { failures, answers }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -164,7 +164,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Passes every failure and warning to a handler at once, including those that are expected and have no effect. The
 /// first handler stays.
 pub fn set_gdal_message_handler(gdal_message_handler: impl Fn(&str) + Send + Sync + 'static) {
-    let _ = LISTENER.set(Box::new(gdal_message_handler));
+    let _ = HANDLER.set(Box::new(gdal_message_handler));
 }
 
 /// Adds a warning for the user; repeated ones are added once.
@@ -182,14 +182,14 @@ pub fn take_warnings() -> Vec<String> {
 
 /// Calls GDAL; an error carries all messages of the call, the first one first.
 pub(super) fn attempt<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
-    let (result, heard) = listen(call);
-    result.map_err(|error| Cause::of(heard, Some(&error)))
+    let (result, received) = receive(call);
+    result.map_err(|error| Cause::of(received, Some(&error)))
 }
 
 /// Makes a call that does not return whether it failed: any reported failure counts.
-pub(super) fn attempt_unsaid<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
-    let (result, heard) = listen(call);
-    heard.judge(result)
+pub(super) fn attempt_silent<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
+    let (result, received) = receive(call);
+    received.check(result)
 }
 
 /// Makes a call that reads pixels: any reported failure counts, and any answer of a server that does not match its
@@ -199,49 +199,49 @@ pub(super) fn attempt_read<T>(
     is_asked: impl Fn(&str) -> bool,
     call: impl FnOnce() -> Result<T, GdalError>,
 ) -> Result<T, Cause> {
-    let before = lock(&ELSEWHERE).count;
-    let (result, mut heard) = listen(call);
-    let elsewhere = lock(&ELSEWHERE);
-    let new = usize::try_from(elsewhere.count - before).unwrap_or(usize::MAX);
-    for other in elsewhere.failures.iter().rev().take(new).rev() {
+    let before = lock(&OTHER_THREADS).count;
+    let (result, mut received) = receive(call);
+    let other_threads = lock(&OTHER_THREADS);
+    let new = usize::try_from(other_threads.count - before).unwrap_or(usize::MAX);
+    for other in other_threads.failures.iter().rev().take(new).rev() {
         let answered = other.answers.host.as_deref().is_some_and(&is_asked);
         // GDAL also reports to the caller that a block cannot be read or decoded; this adds the reason.
         if answered || (result.is_err() && other.answers.host.is_none()) {
-            heard.add(other.clone());
+            received.add(other.clone());
         }
     }
-    drop(elsewhere);
-    heard.judge(result)
+    drop(other_threads);
+    received.check(result)
 }
 
 /// Makes a call that opens a raster. Other messages may be harmless, but a header that cannot be read in part is an
 /// error: the missing part may say which pixels are valid.
 pub(super) fn attempt_open<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Result<T, Cause> {
-    let (result, heard) = listen(call);
-    let unread = heard.failures.iter().any(|text| text.contains(HEADER_UNREAD));
+    let (result, received) = receive(call);
+    let unread = received.failures.iter().any(|text| text.contains(HEADER_UNREAD));
     match result {
-        Ok(value) if !unread && heard.answers.fault.is_none() && heard.answers.busy.is_none() => Ok(value),
-        Ok(_) => Err(Cause::of(heard, None)),
-        Err(error) => Err(Cause::of(heard, Some(&error))),
+        Ok(value) if !unread && received.answers.fault.is_none() && received.answers.busy.is_none() => Ok(value),
+        Ok(_) => Err(Cause::of(received, None)),
+        Err(error) => Err(Cause::of(received, Some(&error))),
     }
 }
 
 /// Makes a call that iterates over a vector file: a feature that cannot be read looks like the end of the file.
 pub(super) fn attempt_features<T>(call: impl FnOnce() -> T) -> (T, Result<(), Cause>) {
-    let (value, heard) = listen(call);
-    (value, heard.judge(Ok(())))
+    let (value, received) = receive(call);
+    (value, received.check(Ok(())))
 }
 
-fn listen<T>(call: impl FnOnce() -> T) -> (T, Heard) {
-    OURS.set(true);
+fn receive<T>(call: impl FnOnce() -> T) -> (T, Received) {
+    IS_OURS.set(true);
     take();
     let result = call();
     (result, take())
 }
 
-impl Heard {
+impl Received {
     /// The result, or an error where any failure was reported.
-    fn judge<T>(self, result: Result<T, GdalError>) -> Result<T, Cause> {
+    fn check<T>(self, result: Result<T, GdalError>) -> Result<T, Cause> {
         match result {
             Ok(value) if self.failures.is_empty() && self.answers.fault.is_none() && self.answers.busy.is_none() => {
                 Ok(value)
@@ -267,7 +267,7 @@ impl Heard {
 }
 
 /// The message inside an error of the gdal crate.
-fn plain(error: &GdalError) -> String {
+fn message_of(error: &GdalError) -> String {
     match error {
         GdalError::CplError { msg, .. } | GdalError::NullPointer { msg, .. } if !msg.is_empty() => {
             msg.trim().to_owned()

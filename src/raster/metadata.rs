@@ -34,7 +34,7 @@ pub(super) fn describe(dataset: &Dataset, path: &Path) -> Result<SceneInfo> {
     let control = if georeference.is_none() { control::control(dataset) } else { None };
     let access = Access { mask_band, nodata_values, lossy: lossy(dataset), control, ..Access::default() };
     let info = SceneInfo { path: path.to_owned(), size, bands, georeference, access };
-    sparse_files::refuse(dataset, path, &info)?;
+    sparse_files::check(dataset, path, &info)?;
     Ok(info)
 }
 
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_of_a_sentinel_product_have_the_offset_of_its_baseline() {
+    fn sentinel_bands_have_the_offset_of_their_baseline() {
         let of = |name: &str| scaling_of_product(Path::new(name)).map(|scaling| (scaling.scale, scaling.offset));
         let within = "S2A_MSIL2A_20220130T103241_N0400_R108_T32ULC_20220130T133201.SAFE/GRANULE/L2A/IMG_DATA/R10m";
         let band = "T32ULC_20220130T103241_B04_10m.jp2";
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shared_scenes_are_where_they_should_be() {
+    fn shared_scenes_have_their_georeference() {
         let Some(path) = shared("scenes/naip_2012.tif") else { return };
         let info = inspect(&path).unwrap();
         assert_eq!((info.size, info.bands.len()), (Size::new(934, 723), 4));

@@ -27,10 +27,10 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
     for other in others {
         check_pair(first, other)?;
     }
-    let tiles = near_each_other(tiles);
+    let tiles = across_antimeridian(tiles);
     let grid = MosaicGrid::over(&tiles)?;
     let apart = grid.is_apart(&tiles)?;
-    let converted: Vec<_> = (0..first.bands.len()).map(|band| to_the_first(&tiles, band)).collect();
+    let converted: Vec<_> = (0..first.bands.len()).map(|band| conversions_to_first(&tiles, band)).collect();
     // A converted value may be the nodata value of another tile: masks know what each tile stores.
     let masked = converted.iter().any(Option::is_some) || !tile_mask::is_plain(&tiles, apart);
     let tiles = if masked { tile_mask::masked(&tiles)? } else { tiles };
@@ -50,12 +50,12 @@ pub(super) fn mosaic(tiles: &[SceneInfo]) -> Result<SceneInfo> {
         // Nodata values are in the masks already; they are kept for reports.
         info.bands.iter_mut().zip(&first.bands).for_each(|(band, own)| band.nodata = own.nodata);
     }
-    say_conversions(&mut info, &tiles);
+    note_conversions(&mut info, &tiles);
     Ok(info)
 }
 
 /// Conversions of the tiles' values of a band to those that the first tile would store.
-fn to_the_first(tiles: &[SceneInfo], band: usize) -> Option<Vec<Conversion>> {
+fn conversions_to_first(tiles: &[SceneInfo], band: usize) -> Option<Vec<Conversion>> {
     let bands: Vec<&BandInfo> = tiles.iter().filter_map(|tile| tile.bands.get(band)).collect();
     if bands.first()?.role == ColourRole::Alpha {
         return None;
@@ -64,9 +64,10 @@ fn to_the_first(tiles: &[SceneInfo], band: usize) -> Option<Vec<Conversion>> {
 }
 
 /// Notes which tiles' values are converted, and keeps it for the fingerprint.
-fn say_conversions(info: &mut SceneInfo, tiles: &[SceneInfo]) {
+fn note_conversions(info: &mut SceneInfo, tiles: &[SceneInfo]) {
     const SHOWN: usize = 3;
-    let found: Vec<Vec<Conversion>> = (0..info.bands.len()).filter_map(|band| to_the_first(tiles, band)).collect();
+    let found: Vec<Vec<Conversion>> =
+        (0..info.bands.len()).filter_map(|band| conversions_to_first(tiles, band)).collect();
     let (Some(first), false) = (tiles.first(), found.is_empty()) else { return };
     let mut converted = Vec::new();
     let mut assumed = false;
@@ -102,7 +103,7 @@ pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo>
         return Err(Error::internal("a scene of no rasters was requested"));
     };
     for other in others {
-        check_place(first, other)?;
+        check_georeference(first, other)?;
     }
     let layers: Vec<SceneInfo> = layers.iter().zip(names).map(|(layer, name)| named(layer, name)).collect();
     let grid = MosaicGrid::over(&layers)?;
@@ -188,7 +189,7 @@ fn notes_of(parts: &[SceneInfo]) -> Vec<String> {
 }
 
 fn check_pair(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
-    check_place(first, other)?;
+    check_georeference(first, other)?;
     let refuse = |what: &str, of_first: String, of_other: String| {
         let (first, other) = (first.path.display(), other.path.display());
         Err(Error::input(format!(
@@ -222,8 +223,8 @@ fn check_pair(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
 }
 
 /// Whether two rasters can lie on one grid at all.
-fn check_place(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
-    let (here, there) = (placed(first)?, placed(other)?);
+fn check_georeference(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
+    let (here, there) = (unrotated(first)?, unrotated(other)?);
     let same = match (&here.crs_wkt, &there.crs_wkt) {
         (None, None) => true,
         (Some(a), Some(b)) => a == b || super::align::crs(a)? == super::align::crs(b)?,
@@ -254,13 +255,13 @@ fn check_place(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
 }
 
 /// A raster's georeference; an error where it has none, or is rotated.
-fn placed(info: &SceneInfo) -> Result<&Georeference> {
+fn unrotated(info: &SceneInfo) -> Result<&Georeference> {
     let Some(place) = &info.georeference else {
         return Err(Error::input(format!(
-            "{} has no georeference: it cannot be placed in a mosaic",
+            "{} has no georeference: it cannot be unrotated in a mosaic",
             info.path.display()
         ))
-        .with_hint(info.placing_hint("Process it as a separate scene.")));
+        .with_hint(info.georeference_hint("Process it as a separate scene.")));
     };
     let [_, a, b, _, c, d] = place.transform.coefficients;
     if b != 0.0 || c != 0.0 || a == 0.0 || d == 0.0 || !(a * d).is_finite() {
@@ -271,7 +272,7 @@ fn placed(info: &SceneInfo) -> Result<&Georeference> {
 }
 
 /// The tiles with longitudes from 0 to 360 instead of -180 to 180, where that makes the mosaic narrower.
-fn near_each_other(tiles: &[SceneInfo]) -> Vec<SceneInfo> {
+fn across_antimeridian(tiles: &[SceneInfo]) -> Vec<SceneInfo> {
     let mut shifted = tiles.to_vec();
     for place in shifted.iter_mut().filter_map(|tile| tile.georeference.as_mut()) {
         if place.geographic && place.transform.coefficients[0] < 0.0 {
@@ -295,7 +296,7 @@ impl MosaicGrid {
         let mut georeference = None;
         let mut point = true;
         for part in parts {
-            let place = placed(part)?;
+            let place = unrotated(part)?;
             let transform = &place.transform;
             let [a, d] = [transform.coefficients[1], transform.coefficients[5]];
             finest = [
@@ -349,7 +350,7 @@ impl MosaicGrid {
     /// Left, top, width and height of a raster in pixels of the grid.
     fn place(&self, part: &SceneInfo) -> Result<[f64; 4]> {
         let [x, a, _, y, _, d] = self.georeference.transform.coefficients;
-        let [left, width, _, top, _, height] = placed(part)?.transform.coefficients;
+        let [left, width, _, top, _, height] = unrotated(part)?.transform.coefficients;
         let size = [part.size.width as f64 * width / a, part.size.height as f64 * height / d];
         Ok([(left - x) / a, (top - y) / d, size[0], size[1]])
     }
@@ -360,7 +361,7 @@ impl MosaicGrid {
         let tiles = parts
             .iter()
             .map(|info| {
-                let [_, width, _, _, _, height] = placed(info)?.transform.coefficients;
+                let [_, width, _, _, _, height] = unrotated(info)?.transform.coefficients;
                 let near = |value: f64| {
                     if (value - value.round()).abs() < ON_GRID { value.round() } else { value }
                 };
@@ -428,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn four_quarters_are_the_whole_and_the_first_lies_on_top() {
+    fn quarters_make_the_whole_with_the_first_on_top() {
         let quarter = Size::new(10, 8);
         for (number, at) in [[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [10.0, 8.0]].into_iter().enumerate() {
             tile(&format!("/vsimem/q{number}.tif"), at, quarter, 50 * number as u8, 32632, |_| {});
@@ -449,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_of_an_upper_tile_show_the_lower_one() {
+    fn nodata_of_an_upper_tile_shows_the_lower_one() {
         let size = Size::new(7, 7);
         let nodata = |dataset: &mut gdal::Dataset| {
             for band in 1..=3 {
@@ -516,7 +517,7 @@ mod tests {
     const LOWER: [f32; 3] = [90.0, 80.0, 70.0];
 
     #[test]
-    fn a_tile_shows_through_by_the_rule_for_whole_pixels() {
+    fn invalid_pixels_show_the_tile_below() {
         let tag = |value: f64| {
             move |dataset: &mut gdal::Dataset| {
                 for number in 1..=dataset.raster_count() {
@@ -549,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_beside_each_other_are_judged_as_one_raster() {
+    fn adjacent_tiles_are_masked_as_one_raster() {
         let nodata = |dataset: &mut gdal::Dataset| {
             for band in 1..=3 {
                 dataset.rasterband(band).unwrap().set_no_data_value(Some(0.0)).unwrap();
@@ -572,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_shows_the_tile_below() {
+    fn nan_shows_the_tile_below() {
         let nan = f32::NAN;
         let upper = [vec![nan, 1.0, 2.0, 4.0], vec![1.0, nan, 3.0, 4.0], vec![1.0, 1.0, f32::INFINITY, 4.0]];
         let lower = [vec![90.0f32; 4], vec![80.0; 4], vec![70.0, 70.0, 70.0, nan]];
@@ -589,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn alpha_of_tiles_follows_the_rule_too() {
+    fn alpha_of_tiles_follows_the_rule() {
         let tag = |value: Option<f64>| {
             move |dataset: &mut gdal::Dataset| {
                 for number in 1..=4 {
@@ -609,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_that_do_not_fit_are_named_both() {
+    fn incompatible_tiles_are_both_named() {
         let size = Size::new(4, 4);
         tile("/vsimem/fit.tif", [0.0, 0.0], size, 0, 32632, |_| {});
         tile("/vsimem/zone.tif", [4.0, 0.0], size, 0, 32633, |_| {});
@@ -676,7 +677,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_of_one_reflectance_come_out_in_one_grey() {
+    fn tiles_of_one_reflectance_read_alike() {
         let nodata = |dataset: &mut gdal::Dataset| {
             for band in 1..=3 {
                 dataset.rasterband(band).unwrap().set_no_data_value(Some(0.0)).unwrap();
@@ -722,7 +723,7 @@ mod tests {
     }
 
     #[test]
-    fn tiles_whose_bands_lie_in_another_order_are_refused() {
+    fn tiles_with_bands_in_another_order_are_refused() {
         let named = |name: &str, left: f64, names: [&str; 3]| {
             strip(name, left, &[1, 2, 3], None, |dataset| {
                 for (number, name) in (1..).zip(names) {
@@ -741,7 +742,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_in_files_of_their_own_become_one_scene() {
+    fn single_band_files_become_one_scene() {
         let place = |dataset: &mut gdal::Dataset, step: f64| {
             dataset.set_projection(&georeference([0.0; 6], 32632).crs_wkt.unwrap()).unwrap();
             dataset.set_geo_transform(&[0.0, step, 0.0, 0.0, 0.0, -step]).unwrap();

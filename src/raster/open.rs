@@ -43,7 +43,7 @@ pub(super) fn open_container(path: &Path, open_options: &[&str]) -> Result<Datas
 }
 
 /// GDAL's message for a remote file that it cannot open, with the server's answer.
-pub(super) fn complaint(path: &Path) -> Option<messages::Cause> {
+pub(super) fn open_failure(path: &Path) -> Option<messages::Cause> {
     let flags = GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR;
     messages::attempt(|| Dataset::open_ex(path, DatasetOptions { open_flags: flags, ..DatasetOptions::default() }))
         .err()
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_raster_is_said_plainly() {
+    fn files_that_are_no_raster_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let say = |path: &Path| open(path).err().map(|error| (error.to_string(), error.hint().is_some()));
         let missing = folder.path().join("none.tif");

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_reads_back() {
+    fn encoded_pictures_read_back() {
         let size = Size::new(64, 32);
         let colours: Vec<[u8; 3]> =
             (0..size.pixels()).map(|at| [(at % 64 * 4) as u8, 90, (at / 64 * 8) as u8]).collect();

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn nodata_has_no_vote_and_the_first_of_equals_wins() {
+    fn mode_ignores_nodata_and_prefers_the_first() {
         assert_eq!(mode(&[3u8, 1, 1, 3], 255), 3);
         assert_eq!(mode(&[255u8, 255, 255, 2], 255), 2);
         assert_eq!(mode(&[255u8, 255], 255), 255);

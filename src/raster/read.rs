@@ -29,7 +29,7 @@ impl SceneReader {
     /// since it was inspected, and a scene without valid pixels for a stretch that is computed.
     pub fn open(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = BandReader::for_stretch(info, bands, plan.joins_bands())?;
-        let stretch = Stretch::settle(plan, &source, info)?.ok_or_else(|| {
+        let stretch = Stretch::compute(plan, &source, info)?.ok_or_else(|| {
             Error::input(format!("{} has no valid pixels", info.path.display()))
                 .with_hint("Check its nodata value and its mask (`mask: none` treats every pixel as data).")
         })?;
@@ -39,7 +39,7 @@ impl SceneReader {
     /// As [`open`](Self::open), but a scene without valid pixels is opened too; its stretch changes nothing.
     pub fn open_even_empty(info: &SceneInfo, bands: [usize; 3], plan: &StretchPlan) -> Result<Self> {
         let source = BandReader::for_stretch(info, bands, plan.joins_bands())?;
-        let stretch = Stretch::settle(plan, &source, info)?.unwrap_or_else(|| Stretch::unsettled(plan));
+        let stretch = Stretch::compute(plan, &source, info)?.unwrap_or_else(|| Stretch::without_pixels(plan));
         Ok(Self::new(source, stretch, info))
     }
 
@@ -139,7 +139,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn any_window_of_any_bands_comes_as_it_is_stored(
+        fn windows_of_any_bands_are_read_as_stored(
             width in 1usize..60, height in 1usize..60, tiled in any::<bool>(), bands in [1usize..=4, 1..=4, 1..=4],
             from in (0.0f64..1.0, 0.0f64..1.0), share in (0.0f64..1.0, 0.0f64..1.0), case in any::<u32>(),
         ) {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nodata_value_that_could_be_dark_counts_only_in_all_bands() {
+    fn ambiguous_nodata_counts_only_in_all_bands() {
         let nodata = |value: f64| {
             move |dataset: &mut Dataset| {
                 for band in 1..=3 {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn not_a_number_masks_and_alpha_are_respected_and_filled() {
+    fn nan_masks_and_alpha_are_respected_and_filled() {
         let size = Size::new(3, 1);
         let nan = f32::NAN;
         let floats = [vec![nan, 1.0f32, 2.0], vec![3.0, f32::INFINITY, 5.0], vec![6.0, 7.0, 8.0]];
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_band_comes_before_alpha_and_alpha_before_nodata() {
+    fn mask_band_precedes_alpha_and_alpha_nodata() {
         use MaskSource::{Alpha, Auto, Band, Nodata};
         let name = "/vsimem/marks.tif";
         // Columns: plain, masked, transparent, the nodata value, a row of 7 for a value of the job's.
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn masks_beside_a_file_and_of_single_bands_count() {
+    fn external_and_per_band_masks_count() {
         let size = Size::new(4, 1);
         let bytes = [vec![1u8, 2, 3, 4], vec![5, 6, 7, 8], vec![9, 9, 9, 9]];
         let mask = [255u8, 0, 255, 255];
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn opacities_of_any_type_mark_data_above_zero() {
+    fn alpha_of_any_type_is_valid_above_zero() {
         let planes = |alpha: [f32; 5]| [vec![9.0; 5], vec![9.0; 5], vec![9.0; 5], alpha.to_vec()];
         let name = "/vsimem/opacity.tif";
         marked(name, &planes([0.0, 0.1, 0.4, 1.0, f32::NAN]), None, None);
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alpha_band_that_is_seen_as_a_colour_is_no_mask() {
+    fn alpha_band_used_as_colour_is_no_mask() {
         let name = "/vsimem/alpha_seen.tif";
         marked(name, &[vec![1u8; 3], vec![2; 3], vec![3; 3], vec![0, 9, 200]], None, None);
         assert_eq!(validity(name, [4, 1, 2]), "111");
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_jobs_that_could_be_data_counts_only_in_all_bands() {
+    fn ambiguous_nodata_of_a_job_counts_only_in_all_bands() {
         let name = "/vsimem/jobs_value.tif";
         let bytes = [vec![3u8, 3, 90, 254], vec![3, 90, 90, 254], vec![9, 3, 90, 254]];
         make(name, Size::new(4, 1), &bytes, &[], |_| {});
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_without_data_is_empty_and_one_outside_is_our_defect() {
+    fn window_without_data_is_empty_and_outside_is_internal() {
         let size = Size::new(8, 8);
         make("/vsimem/empty.tif", size, &[plane(size, |col, _| if col < 4 { f32::NAN } else { 7.0 })], &[], |_| {});
         let reader = reader("/vsimem/empty.tif", [1, 1, 1]);
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_that_are_not_there_or_not_real_are_named() {
+    fn missing_and_complex_bands_are_refused() {
         let size = Size::new(2, 2);
         let open = |path: &str, bands| {
             SceneReader::open(&super::super::inspect(path).unwrap(), bands, &as_it_is())
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_file_says_where_it_breaks_off() {
+    fn truncated_file_names_the_failed_window() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut.tif");
         let size = Size::new(500, 500);
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_real_scene_is_read() {
+    fn real_scene_is_read() {
         let Some(path) = shared("scenes/koeln.tif") else { return };
         let reader = reader(path.to_str().unwrap(), [1, 2, 3]);
         let tile = reader.read(Window { col: 776, row: 776, width: 224, height: 224 }).unwrap();

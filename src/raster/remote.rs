@@ -31,25 +31,25 @@ const VERBOSE: &str = "CPL_CURL_VERBOSE";
 const DEBUG: &str = "CPL_DEBUG";
 
 /// If a server asks to wait longer, the read fails.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const MAX_DELAY: Duration = Duration::from_secs(60);
 
 /// Retries of reads over a network.
-struct Patience {
+struct RetryPolicy {
     retries: u32,
     /// Before the first retry; doubled before each further one.
     delay: Duration,
 }
 
 /// From GDAL's options in the environment.
-fn patience() -> &'static Patience {
-    static PATIENCE: OnceLock<Patience> = OnceLock::new();
-    PATIENCE.get_or_init(|| {
+fn retry_policy() -> &'static RetryPolicy {
+    static POLICY: OnceLock<RetryPolicy> = OnceLock::new();
+    POLICY.get_or_init(|| {
         let said = |key: &str| std::env::var(key).ok().and_then(|value| value.trim().parse::<f64>().ok());
         let delay = said(DELAY).filter(|delay| (0.0..=3600.0).contains(delay));
         // Test servers need no delay.
         let delay = delay.unwrap_or(if cfg!(test) { 0.001 } else { 0.5 });
         let retries = said(RETRIES).filter(|retries| (0.0..=1000.0).contains(retries)).unwrap_or(5.0);
-        Patience { retries: retries as u32, delay: Duration::from_secs_f64(delay) }
+        RetryPolicy { retries: retries as u32, delay: Duration::from_secs_f64(delay) }
     })
 }
 
@@ -65,7 +65,7 @@ pub(super) fn configure() {
             set(key, value);
         }
     }
-    patience();
+    retry_policy();
     set(RETRIES, "0");
     set(VERBOSE, "YES");
     match std::env::var(DEBUG) {
@@ -77,26 +77,26 @@ pub(super) fn configure() {
 
 /// The delay before the next attempt after `cause.tried` failures; `None`: no further attempt. `names` are GDAL's names
 /// of the files that are read; local files are read a second time at once, since a network file system may have failed.
-pub(super) fn next_try(names: &[impl AsRef<Path>], cause: &Cause) -> Option<Duration> {
+pub(super) fn next_delay(names: &[impl AsRef<Path>], cause: &Cause) -> Option<Duration> {
     if !names.iter().any(|name| remote_file(name.as_ref()).is_some()) {
         return (cause.tried == 1).then_some(Duration::ZERO);
     }
-    let Patience { retries, delay } = patience();
+    let RetryPolicy { retries, delay } = retry_policy();
     if cause.tried > *retries || cause.status.is_some_and(http::is_final) {
         return None;
     }
-    let doubled = delay.saturating_mul(1 << (cause.tried - 1).min(10)).min(LONGEST_WAIT);
+    let doubled = delay.saturating_mul(1 << (cause.tried - 1).min(10)).min(MAX_DELAY);
     match cause.retry_after {
-        Some(wait) if wait > LONGEST_WAIT => None,
+        Some(wait) if wait > MAX_DELAY => None,
         Some(wait) => Some(doubled.max(wait)),
         None => Some(doubled),
     }
 }
 
 /// Waits, and drops what GDAL has cached of remote files: parts that may be truncated, or that a file does not exist.
-pub(super) fn wait_and_forget(names: &[impl AsRef<Path>], wait: Duration) {
+pub(super) fn wait_and_clear_cache(names: &[impl AsRef<Path>], wait: Duration) {
     thread::sleep(wait);
-    names.iter().filter_map(|name| remote_file(name.as_ref())).for_each(ffi::forget_remote);
+    names.iter().filter_map(|name| remote_file(name.as_ref())).for_each(ffi::clear_remote_cache);
 }
 
 /// Repeats a failed call for remote files, since the network or a busy server may have caused the failure. `names` are
@@ -113,9 +113,9 @@ pub(super) fn with_retries<T>(
         };
         cause.tried = tried;
         let remote = names.iter().any(|name| remote_file(name.as_ref()).is_some());
-        let Some(wait) = next_try(names, &cause).filter(|_| remote) else { return Err(cause) };
+        let Some(wait) = next_delay(names, &cause).filter(|_| remote) else { return Err(cause) };
         messages::warn(&format!("Retrying after a network error: {cause}."));
-        wait_and_forget(names, wait);
+        wait_and_clear_cache(names, wait);
         tried += 1;
     }
 }

@@ -70,7 +70,7 @@ fn with_options<T>(options: &[(&str, &str)], call: impl FnOnce() -> T) -> T {
 }
 
 #[test]
-fn only_the_windows_that_are_needed_come_over_the_network() {
+fn only_needed_windows_are_transferred() {
     let Scene { bytes, size, .. } = scene(Size::new(2048, 1536), [0.0; 2], &["TILED=YES", "COMPRESS=DEFLATE"]);
     let total = bytes.len();
     let server = serve(bytes, |_| Reply::Well);
@@ -89,7 +89,7 @@ fn only_the_windows_that_are_needed_come_over_the_network() {
 
 /// Whatever goes wrong on the way, and however GDAL asks: the same pixels as from the disk.
 #[test]
-fn a_server_that_fails_now_and_then_gives_the_same_pixels() {
+fn failing_server_gives_the_same_pixels() {
     let size = Size::new(300, 200);
     let scenes = [
         scene(size, [0.0; 2], &TILES),
@@ -135,7 +135,7 @@ fn a_server_that_fails_now_and_then_gives_the_same_pixels() {
 
 /// Where every second or third answer fails it may be all too much, but never wrong.
 #[test]
-fn a_server_that_fails_most_of_the_time_gives_the_same_pixels_or_none() {
+fn mostly_failing_server_gives_the_same_pixels_or_none() {
     let scene = scene(Size::new(300, 200), [0.0; 2], &TILES);
     let here = open(&scene.path);
     for (nth, threads) in [(2, "1"), (2, "ALL_CPUS"), (3, "1"), (3, "ALL_CPUS")] {
@@ -162,7 +162,7 @@ fn a_server_that_fails_most_of_the_time_gives_the_same_pixels_or_none() {
 
 /// The tiles of a mosaic lie in a pool of GDAL's own.
 #[test]
-fn a_mosaic_of_remote_tiles_is_that_of_the_tiles_on_a_disk() {
+fn mosaic_of_remote_tiles_equals_local_tiles() {
     let size = Size::new(200, 150);
     let tiles = [scene(size, [0.0; 2], &TILES), scene(size, [160.0, 0.0], &TILES)];
     for nth in [5, 9, 1_000_000] {
@@ -195,7 +195,7 @@ fn mosaic_of(tiles: &[Scene], nth: usize) {
 
 /// A window that failed leaves nothing behind that its neighbours would take for pixels.
 #[test]
-fn a_window_that_failed_does_not_spoil_its_neighbours() {
+fn failed_window_does_not_affect_its_neighbours() {
     let size = Size::new(256, 192);
     let scene = scene(size, [0.0; 2], &TILES);
     let (left, middle) =
@@ -239,7 +239,7 @@ fn a_window_that_failed_does_not_spoil_its_neighbours() {
 }
 
 #[test]
-fn what_is_not_there_is_said_at_once() {
+fn missing_remote_file_fails_at_once() {
     let server = serve(vec![0; 10], |_| Reply::Well);
     let error = inspect(format!("/vsicurl/{}/none.tif", server.address)).unwrap_err();
     assert!(error.to_string().contains("none.tif") && error.hint().unwrap().contains("address"), "{error}");
@@ -274,7 +274,7 @@ fn failure(reply: Reply) -> (String, usize) {
 }
 
 #[test]
-fn a_failure_says_its_status_and_how_often_it_was_tried() {
+fn failure_gives_status_and_attempts() {
     for status in [401, 403, 404] {
         let (said, requests) = failure(Reply::Status(status, None));
         assert!(said.contains(&format!("HTTP status {status}")) && !said.contains("tried"), "{said}");
@@ -294,7 +294,7 @@ fn a_failure_says_its_status_and_how_often_it_was_tried() {
 
 /// A new signature opens the same file; another ETag, size or time is another file.
 #[test]
-fn a_remote_file_is_known_by_what_its_server_tells_of_it() {
+fn stamp_of_a_remote_file_follows_its_server() {
     let Scene { bytes, .. } = scene(Size::new(100, 64), [0.0; 2], &TILES);
     let stamped = |headers: &'static str, query: &str| {
         let file = File { name: "/scene.tif", content: bytes.clone(), headers };

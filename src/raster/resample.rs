@@ -126,12 +126,12 @@ impl Resampler {
             // Rows above the next one's first are not needed again.
             let next = rows.get(index + 1).map_or(bottom, |next| next.first);
             sums[..next.min(bottom) - top].fill(None);
-            self.settle(&total, window, first + index, values, valid);
+            self.normalise(&total, window, first + index, values, valid);
         }
         Ok(())
     }
 
-    fn settle(&self, total: &Sums, window: Window, row: usize, values: &mut [f32], valid: &mut [bool]) {
+    fn normalise(&self, total: &Sums, window: Window, row: usize, values: &mut [f32], valid: &mut [bool]) {
         let (width, pixels) = (window.width, window.size().pixels());
         for col in 0..width {
             let at = row * width + col;
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn averages_are_of_the_ground_that_holds_data() {
+    fn averages_use_valid_pixels_only() {
         let size = Size::new(5, 4);
         let value =
             |col: usize, row: usize| if (col, row) == (1, 1) || col == 4 { f32::NAN } else { (col + 10 * row) as f32 };
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn cubic_keeps_a_slope_and_the_pixels_places() {
+    fn cubic_keeps_slopes_and_positions() {
         let size = Size::new(12, 9);
         let source = source("/vsimem/cubic.tif", size, |col, row| (3 * col + 7 * row) as f32);
         let scale = [0.5, 0.25];
@@ -282,7 +282,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn a_pixel_is_the_same_through_every_window(
+        fn pixels_do_not_depend_on_the_window(
             scale in [0.2f64..6.0, 0.2f64..6.0], at in [0.0f64..1.0, 0.0f64..1.0], share in [0.0f64..1.0, 0.0f64..1.0],
         ) {
             let size = Size::new(70, 50);

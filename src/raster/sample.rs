@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_numpys() {
+    fn percentiles_match_numpy() {
         // numpy.percentile([1, 2, 4, 8, 16], [0, 2, 10, 50, 98, 100])
         let expected = [1.0, 1.08, 1.4, 4.0, 15.36, 16.0];
         for small in [true, false] {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_cover_a_scene_up_to_the_bound_and_a_share_beyond() {
+    fn pieces_cover_a_scene_up_to_the_limit() {
         for (width, height) in [(1, 1), (1, 100_000), (100_000, 1), (9000, 700), (257, 513)] {
             for block in [Size::new(256, 256), Size::new(width, 1), Size::new(width, height)] {
                 let (_, read) = pieces(Size::new(width, height), block, 1 << 28);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_is_even() {
+    fn sample_is_uniform() {
         let window = Window { col: 1000, row: 0, width: 1024, height: 1024 };
         let taken: Vec<usize> = (0..1 << 20).filter(|&index| chosen(window, index, 0.1)).collect();
         assert!((taken.len() as f64 / 104_857.6 - 1.0).abs() < 0.02, "{}", taken.len());

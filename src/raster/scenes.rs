@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::scene::{BandFiles, Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
 
 /// Largest factor of upsampling: a resolution in the wrong unit would give an enormous scene.
-const FINEST: f64 = 64.0;
+const MAX_UPSAMPLING: f64 = 64.0;
 
 /// Pixels of two grids that differ by less than this share over the whole scene are the same.
 const SAME_GRID: f64 = 1e-6;
@@ -50,9 +50,9 @@ pub fn find(request: &SceneRequest) -> Result<Vec<SceneInfo>> {
         scene.access.mask = request.mask;
     }
     if request.mosaic {
-        alpha::settle(&mut scenes)?;
+        alpha::untag_images(&mut scenes)?;
     } else {
-        scenes.iter_mut().try_for_each(|scene| alpha::settle(std::slice::from_mut(scene)))?;
+        scenes.iter_mut().try_for_each(|scene| alpha::untag_images(std::slice::from_mut(scene)))?;
     }
     if request.mosaic && scenes.len() > 1 {
         let name = scenes.first().map(|first| format!("{}_mosaic", name_of(first)));
@@ -134,7 +134,7 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     let shown = scene.path.display();
     let Some(place) = &scene.georeference else {
         return Err(Error::input(format!("{shown} has no georeference: its pixel size is unknown"))
-            .with_hint(scene.placing_hint("Leave `resolution` out.")));
+            .with_hint(scene.georeference_hint("Leave `resolution` out.")));
     };
     let (side, pixel) = match resolution {
         Resolution::Metres(side) => (side, pixel_in_metres(&scene, place)?),
@@ -142,10 +142,10 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     };
     let scale = pixel.map(|pixel| side / pixel);
     let size = Resampler::size(scene.size, scale);
-    let sound = scale.iter().all(|scale| scale.is_finite() && *scale >= 1.0 / FINEST);
+    let sound = scale.iter().all(|scale| scale.is_finite() && *scale >= 1.0 / MAX_UPSAMPLING);
     if !sound || size.width.max(size.height) > i32::MAX as usize {
         return Err(Error::input(format!(
-            "{shown} has pixels of {:.4} × {:.4} and cannot be read at {side}: the resolution must be above 0 and at most {FINEST} times finer",
+            "{shown} has pixels of {:.4} × {:.4} and cannot be read at {side}: the resolution must be above 0 and at most {MAX_UPSAMPLING} times finer",
             pixel[0], pixel[1]
         ))
         .with_hint("Give the pixel size in metres, or in the units of the scene's CRS: `0.5 crs`."));
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn metres_are_metres_in_degrees_and_feet_and_on_the_ground() {
+    fn resolution_in_metres_holds_in_any_crs() {
         let size = Size::new(100, 60);
         // At 60° north a degree is 55,800 m to the east and 111,412 m to the north.
         scene("/vsimem/degrees.tif", [10.0, 2e-5, 0.0, 60.0006, 0.0, -2e-5], 4326, size);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coarser_scene_is_the_average_and_only_the_area_is_wanted() {
+    fn coarser_scene_is_averaged_within_the_area() {
         let size = Size::new(64, 40);
         scene("/vsimem/coarser.tif", [0.0, 1.0, 0.0, 0.0, 0.0, -1.0], 32632, size);
         let area = AreaRequest::Bounds { bounds: [20.0, -20.0, 40.0, 0.0], crs: "EPSG:32632".into() };
@@ -257,7 +257,7 @@ mod tests {
 
     /// What is seen at a place on the earth is found there in the results, whichever way a scene lies and is read.
     #[test]
-    fn results_land_where_the_scene_lies() {
+    fn results_have_the_extent_of_the_scene() {
         let size = Size::new(40, 30);
         let (sin, cos) = 0.5f64.sin_cos();
         let cases = [
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_place_has_no_resolution() {
+    fn resolution_needs_a_georeference() {
         make("/vsimem/nowhere.tif", Size::new(4, 4), &[vec![0u8; 16]], &[], |_| {});
         let error = find(&request("/vsimem/nowhere.tif", Resolution::Metres(1.0))).unwrap_err();
         assert!(error.to_string().contains("no georeference"), "{error}");

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn scores_come_back_with_a_named_band_a_class() {
+    fn scores_read_back_with_named_bands() {
         let folder = tempfile::tempdir().unwrap();
         let (size, classes) = (Size::new(300, 270), classes(5));
         let value = |class: usize, col: usize, row: usize| {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_steps_of_one_in_254_with_nodata_beside_them() {
+    fn bytes_are_steps_of_one_254th() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bytes.tif");
         let size = Size::new(6, 1);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_low_where_rows_are_long() {
+    fn blocks_of_wide_scenes_are_low() {
         assert_eq!(block(1000, 7 * 4), Size::new(256, 256));
         assert_eq!(block(30_000, 14 * 4), Size::new(256, 32));
         assert_eq!(block(1_000_000, 1000 * 4), Size::new(256, 16));

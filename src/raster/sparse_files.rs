@@ -15,11 +15,11 @@ use crate::scene::SceneInfo;
 /// Scenes of fewer pixels are soon done, whatever they hold.
 const SMALL: usize = 10_000_000;
 /// Pixels that a byte may stand for, where no nodata value says that the rest is empty.
-const MOST_PER_BYTE: u64 = 1000;
+const MAX_PER_BYTE: u64 = 1000;
 
 /// Refuses a local GeoTIFF one block of which is said to be far larger than all of the file could hold; and one without nodata,
 /// the last block of which is not there, and next to nothing of it in all.
-pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result<()> {
+pub(super) fn check(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result<()> {
     if dataset.driver().short_name() != "GTiff" {
         return Ok(());
     }
@@ -27,7 +27,7 @@ pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result
     let Ok(band) = dataset.rasterband(1) else { return Ok(()) };
     let (width, height) = band.block_size();
     let block = Size::new(width, height);
-    if block.pixels() >= SMALL && (block.pixels() as u64) > bytes.saturating_mul(MOST_PER_BYTE) {
+    if block.pixels() >= SMALL && (block.pixels() as u64) > bytes.saturating_mul(MAX_PER_BYTE) {
         // GDAL makes room for a whole block before it looks at what there is of it.
         return Err(Error::input(format!(
             "the header of {} declares blocks of {block} pixels, but the file has only {bytes} bytes",
@@ -43,7 +43,7 @@ pub(super) fn refuse(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result
     }
     let last = [(info.size.width - 1) / width.max(1), (info.size.height - 1) / height.max(1)];
     let there = band.metadata_item(&format!("BLOCK_OFFSET_{}_{}", last[0], last[1]), "TIFF").is_some();
-    if there || (pixels as u64) < bytes.saturating_mul(MOST_PER_BYTE) {
+    if there || (pixels as u64) < bytes.saturating_mul(MAX_PER_BYTE) {
         return Ok(());
     }
     Err(Error::input(format!(
@@ -60,7 +60,7 @@ mod tests {
     use crate::geom::Size;
 
     #[test]
-    fn next_to_nothing_is_a_scene_only_where_nodata_says_so() {
+    fn nearly_empty_file_needs_a_nodata_value() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sparse.tif");
         let made = |width: usize, nodata: Option<f64>| {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_far_larger_than_its_file_is_refused_before_it_is_read() {
+    fn block_far_larger_than_its_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiles.tif");
         let made = |side: usize| {

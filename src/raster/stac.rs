@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn assets_go_by_key_role_and_colour() {
+    fn assets_are_found_by_key_role_and_colour() {
         let visual = read("/vsimem/stac/a.json", ITEM, &[]).unwrap().unwrap();
         assert_eq!(files(&visual), ["tci /vsicurl/https://x.org/TCI.tif?sig=a"]);
         assert_eq!(visual[0].id, "S2A_T32");
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn collections_have_many_items_and_other_json_is_left_alone() {
+    fn item_collections_are_read_and_other_json_ignored() {
         let other = ITEM.replace("S2A_T32", "S2A_T33");
         let collection = format!(r#"{{"type":"FeatureCollection","features":[{ITEM},{other}]}}"#);
         assert_eq!(read("/vsimem/stac/d.json", &collection, &[]).unwrap().unwrap().len(), 2);

@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn assets_of_several_bands_have_their_names_from_the_item() {
+    fn multiband_assets_get_names_from_the_item() {
         raster("four.tif", 4, |_| {});
         let by_item = [Spectrum::Blue, Spectrum::Green, Spectrum::Red, Spectrum::Nir]
             .map(|part| Some((Evidence::Catalogue, part)));
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_of_a_job_choose_assets() {
+    fn bands_of_a_job_select_assets() {
         for (number, name) in (1u16..).zip(["b02", "b03", "b04", "b8a"]) {
             make(format!("/vsimem/items/{name}.tif"), Size::new(2, 2), &[vec![number; 4]], &[], |dataset| {
                 dataset.set_projection(&georeference([0.0; 6], 32632).crs_wkt.unwrap()).unwrap();
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn scale_and_offset_come_from_the_item_once() {
+    fn scale_and_offset_of_the_item_apply_once() {
         raster("plain.tif", 1, |_| {});
         raster("scaled.tif", 1, |dataset| dataset.rasterband(1).unwrap().set_scale(0.5).unwrap());
         let of = |name: &str, properties: &str, file: &str, more: &str| {

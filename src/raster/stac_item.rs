@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::stac_bands::{self, Asset};
 use crate::error::{Error, Result};
-use crate::location::beside;
+use crate::location::resolve_link;
 
 /// The default asset where the job names none: a key and a role that publishers use for true colour.
 const VISUAL: &str = "visual";
@@ -95,7 +95,7 @@ pub(super) fn item(feature: &Value, name: &Path, choice: Choice<'_>) -> Result<I
     };
     let assets = chosen.into_iter().map(|(asset_name, key, asset)| {
         let href = asset["href"].as_str().ok_or_else(|| missing(&format!("{key:?} with an address (href)")))?;
-        let file = beside(name, href).gdal_name();
+        let file = resolve_link(name, href).gdal_name();
         Ok(Asset::described(feature, (key, asset), asset_name, file))
     });
     Ok(Item { assets: assets.collect::<Result<_>>()?, id, notes })

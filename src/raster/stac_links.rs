@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::json;
 use super::stac_item::{self, Choice, Item};
 use crate::error::{Context as _, Error, Result};
-use crate::location::{beside, is_remote, plain};
+use crate::location::{is_remote, normalized, resolve_link};
 
 /// Most bytes of a document: a page has some hundred items of some 20 kB.
 pub(super) const MAX_BYTES: usize = 64 << 20;
@@ -225,7 +225,7 @@ impl Walk<'_> {
         let Some(href) = link["href"].as_str().filter(|href| !href.trim().is_empty()) else {
             return Err(Error::input(format!("the link to {what} in {} has no address (href)", shown(name))));
         };
-        let target = beside(name, href).gdal_name();
+        let target = resolve_link(name, href).gdal_name();
         let target = document_name(&target);
         if is_remote(name) && !is_remote(&target) {
             return Err(Error::input(format!("the link to {what} in {} points to a local file, {href}", shown(name)))
@@ -254,7 +254,7 @@ fn api(name: &Path) -> Error {
 
 /// A document's canonical name, so that circular links are noticed; names with an address stay as they are.
 fn document_name(name: &Path) -> PathBuf {
-    if name.starts_with("/vsi") || is_remote(name) { name.to_owned() } else { plain(name) }
+    if name.starts_with("/vsi") || is_remote(name) { name.to_owned() } else { normalized(name) }
 }
 
 /// A name without GDAL's prefix, for messages.

@@ -85,7 +85,7 @@ fn stamp(name: &Path) -> Result<Stamp> {
 
 /// A file's ETag from its server.
 fn etag(file: &Path, shown: &str) -> Result<Option<String>> {
-    let headers = remote::with_retries(&[file], || messages::attempt_unsaid(|| ffi::headers(file)));
+    let headers = remote::with_retries(&[file], || messages::attempt_silent(|| ffi::headers(file)));
     match headers {
         Ok(headers) => {
             Ok(headers.into_iter().find_map(|(name, value)| name.eq_ignore_ascii_case("etag").then_some(value)))
@@ -97,7 +97,7 @@ fn etag(file: &Path, shown: &str) -> Result<Option<String>> {
 }
 
 /// Size and modification time of a file, where its storage gives them: a cheap check for replaced files.
-pub(super) fn quick(name: &Path) -> Option<String> {
+pub(super) fn quick_stamp(name: &Path) -> Option<String> {
     let (size, time) = ffi::size_and_time(name)?;
     Some(format!("{size} bytes, changed {time}"))
 }
@@ -105,7 +105,7 @@ pub(super) fn quick(name: &Path) -> Option<String> {
 /// A metadata item of a raster; `None` where there is no such raster or item.
 pub fn tag(path: &Path, name: &str) -> Option<String> {
     super::init();
-    let dataset = messages::attempt_unsaid(|| Dataset::open(path)).ok()?;
+    let dataset = messages::attempt_silent(|| Dataset::open(path)).ok()?;
     dataset.metadata_item(name, "")
 }
 
@@ -125,7 +125,7 @@ mod tests {
     use crate::scene::SceneRequest;
 
     #[test]
-    fn what_lies_behind_a_vrt_belongs_to_it_and_an_edit_shows() {
+    fn stamps_of_a_vrt_include_its_sources() {
         let folder = tempfile::tempdir().unwrap();
         let (tile, size) = (folder.path().join("tile.tif"), crate::geom::Size::new(4, 3));
         test_scenes::make(&tile, size, &[test_scenes::plane(size, |_, _| 7u8)], &[], |_| {});

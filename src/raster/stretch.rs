@@ -37,7 +37,7 @@ impl Stretch {
     }
 
     /// `None`: no pixel is valid, so there is nothing to compute it from.
-    pub(super) fn settle(plan: &StretchPlan, source: &BandReader, info: &SceneInfo) -> Result<Option<Self>> {
+    pub(super) fn compute(plan: &StretchPlan, source: &BandReader, info: &SceneInfo) -> Result<Option<Self>> {
         if !(plan.gamma > 0.0 && plan.gamma.is_finite()) {
             return Err(Error::input(format!("the stretch's gamma is {} and must be above 0", plan.gamma)));
         }
@@ -58,11 +58,11 @@ impl Stretch {
                 None => return Ok(None),
             },
         };
-        Ok(Some(Self { ranges, ..Self::unsettled(plan) }))
+        Ok(Some(Self { ranges, ..Self::without_pixels(plan) }))
     }
 
     /// The stretch of a scene without valid pixels.
-    pub(super) fn unsettled(plan: &StretchPlan) -> Self {
+    pub(super) fn without_pixels(plan: &StretchPlan) -> Self {
         let ranges = [ValueRange { low: 0.0, high: 255.0 }; 3];
         Self { method: plan.method.clone(), joint: plan.joint, ranges, gamma: plan.gamma }
     }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_of_a_large_scene_gives_percentiles_to_a_thousandth() {
+    fn sampled_percentiles_are_exact_to_a_thousandth() {
         // More pixels than are kept for values that cannot be counted.
         let size = Size::new(3000, 2200);
         let value = |col: usize, row: usize| {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn bands_of_another_scale_are_compared_where_one_range_is_for_all() {
+    fn joint_stretch_converts_scales() {
         let size = Size::new(2, 1);
         // Reflectances of 0.1 and 0.3, 0.1 and 0.2, 0.2 and 0.3.
         make("/vsimem/scales.tif", size, &[vec![1000u16, 3000], vec![500, 1000], vec![3000, 4000]], &[], |dataset| {
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stretch_that_makes_no_sense_is_refused() {
+    fn invalid_stretches_are_refused() {
         wedge("/vsimem/refused.tif", Size::new(20, 20));
         let refused = |plan: &StretchPlan| open("/vsimem/refused.tif", plan).err().map(|error| error.to_string());
         assert!(refused(&StretchPlan { method: StretchMethod::MinMax, joint: false, gamma: 0.0 }).is_some());
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn it_reads_as_a_sentence() {
+    fn stretch_is_displayed_as_text() {
         let range = ValueRange { low: 1.5, high: 2000.0 };
         let stretch = Stretch {
             method: StretchMethod::Percentile { low: 2.0, high: 98.0 },

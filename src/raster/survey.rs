@@ -37,7 +37,7 @@ pub struct Survey {
 /// Missing bands, or pixels that cannot be read.
 pub fn survey(info: &SceneInfo, bands: [usize; 3]) -> Result<Survey> {
     let source = BandReader::open(info, bands, None)?;
-    let seen = Seen::of(&source, info)?;
+    let seen = Sampled::of(&source, info)?;
     let valid = seen.valid.iter().filter(|valid| **valid).count();
     let mut survey = Survey { notes: Vec::new(), empty: valid == 0 };
     if survey.empty {
@@ -52,7 +52,7 @@ pub fn survey(info: &SceneInfo, bands: [usize; 3]) -> Result<Survey> {
 }
 
 /// A scene reduced to few pixels.
-struct Seen {
+struct Sampled {
     size: Size,
     /// (channel, row, column)
     values: Vec<f32>,
@@ -61,7 +61,7 @@ struct Seen {
     all: bool,
 }
 
-impl Seen {
+impl Sampled {
     fn of(source: &BandReader, info: &SceneInfo) -> Result<Self> {
         if source.size.pixels() <= WHOLE {
             return Self::read(source, &[vec![source.size.window()]], true);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collar_without_a_nodata_value_is_noticed_by_its_share() {
+    fn collar_without_nodata_value_is_noted() {
         // Of 560 × 448 pixels the left half: 125,440.
         let size = Size::new(560, 448);
         let deep = |value: u16| {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_scene_is_looked_at_in_parts() {
+    fn large_scene_is_sampled() {
         // A diagonal collar of half the scene, in tiles and in strips, without overviews and with them.
         let size = Size::new(2400, 1800);
         let planes = [1, 2, 3]
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_band_of_one_value_and_a_scene_without_data_are_noticed() {
+    fn constant_bands_and_empty_scenes_are_noted() {
         let size = Size::new(40, 30);
         let planes = [plane(size, |col, row| noise(col, row, 1) as u8), vec![77; 1200], vec![5; 1200]];
         make("/vsimem/constant.tif", size, &planes, &[], |_| {});
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn spots_reach_from_edge_to_edge_and_never_overlap() {
+    fn spots_span_the_scene_without_overlap() {
         for (width, height) in [(5000, 9), (257, 1000), (30_000, 30_000), (256, 3000)] {
             let windows = spots(Size::new(width, height), 8, 32);
             assert!(windows.iter().flatten().all(|it| it.cols().end <= width && it.rows().end <= height));

@@ -63,7 +63,7 @@ impl Target {
         options.extend(level(layout.compression, predictor).map(str::to_owned));
         options.extend(predictor.map(|predictor| format!("PREDICTOR={predictor}")));
         let options = RasterCreationOptions::from_iter(options.iter().map(String::as_str));
-        let made = messages::attempt_unsaid(|| {
+        let made = messages::attempt_silent(|| {
             let driver = DriverManager::get_driver_by_name("GTiff")?;
             let mut dataset = driver.create_with_band_type_with_options::<T, _>(
                 partial.temporary(),
@@ -104,7 +104,7 @@ impl Target {
         what: &str,
         call: impl FnOnce(&mut Dataset) -> gdal::errors::Result<T>,
     ) -> Result<T> {
-        messages::attempt_unsaid(|| call(&mut self.dataset)).map_err(|cause| self.partial.failed(what, cause))
+        messages::attempt_silent(|| call(&mut self.dataset)).map_err(|cause| self.partial.failed(what, cause))
     }
 
     /// Closes the file and gives it its name, converted to a COG where the layout says so.
@@ -119,13 +119,13 @@ impl Target {
     ) -> Result<()> {
         let options = self.cog_options();
         let Self { dataset, partial, size, bands, layout, .. } = self;
-        messages::attempt_unsaid(|| dataset.close()).map_err(|cause| partial.failed("complete", cause))?;
+        messages::attempt_silent(|| dataset.close()).map_err(|cause| partial.failed("complete", cause))?;
         let check = |partial: &AtomicFile, last: bool| {
             if last {
-                messages::attempt_unsaid(|| dress(partial.temporary()))
+                messages::attempt_silent(|| dress(partial.temporary()))
                     .map_err(|cause| partial.failed("complete", cause))?;
             }
-            let again = messages::attempt_unsaid(|| {
+            let again = messages::attempt_silent(|| {
                 let dataset = Dataset::open(partial.temporary())?;
                 Ok((dataset.raster_size(), dataset.raster_count(), whole(&dataset)?))
             });
@@ -140,7 +140,7 @@ impl Target {
             return partial.commit();
         }
         let cog = partial.next();
-        messages::attempt_unsaid(|| {
+        messages::attempt_silent(|| {
             let driver = DriverManager::get_driver_by_name("COG")?;
             let options = RasterCreationOptions::from_iter(options.iter().map(String::as_str));
             Dataset::open(partial.temporary())?.create_copy(&driver, cog.temporary(), &options)?.close()
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_may_pass_four_gibibytes_is_a_bigtiff() {
+    fn file_that_may_exceed_4_gib_is_a_bigtiff() {
         let (with, without) = (RasterLayout::default(), RasterLayout { overviews: false, ..RasterLayout::default() });
         assert!(!needs_bigtiff(Size::new(50_000, 50_000), 1, with));
         assert!(needs_bigtiff(Size::new(55_000, 55_000), 1, with));

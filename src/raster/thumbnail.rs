@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_averages_what_holds_data_and_leaves_the_rest_grey() {
+    fn thumbnail_averages_valid_pixels() {
         // Of each 2 × 2 pixels at the border between data (100 and 120) and none, one or three hold data.
         let size = Size::new(8, 4);
         let missing = |col: usize, row: usize| col > 4 || (col == 4 && row > 1);

@@ -138,7 +138,7 @@ fn with_mask(tile: &SceneInfo) -> Result<SceneInfo> {
     let mut masked = tile.clone();
     // The files behind it are the tile's.
     masked.access.files = tile.files().to_vec();
-    masked.access.dataset = Some(vrt::keep(text)?);
+    masked.access.dataset = Some(vrt::store(text)?);
     Ok(masked)
 }
 
@@ -221,14 +221,14 @@ fn joined(tile: &SceneInfo, parts: &[Part], how: Join) -> Result<Part> {
         turned += "</VRTRasterBand>";
     }
     turned += "</VRTDataset>";
-    let raster = vrt::keep(turned)?;
+    let raster = vrt::store(turned)?;
     let parts: Vec<Part> = (1..=parts.len())
         .map(|number| Part { raster: raster.clone(), band: number.to_string(), turn: String::new() })
         .collect();
     let mut text = header(tile);
     join(&mut text, " band=\"1\"", &parts, how);
     text += "</VRTDataset>";
-    Ok(Part { raster: vrt::keep(text)?, band: "1".to_owned(), turn: String::new() })
+    Ok(Part { raster: vrt::store(text)?, band: "1".to_owned(), turn: String::new() })
 }
 
 /// All parts together as a mask that GDAL computes once for each block and caches: every band of a mosaic and each
@@ -237,7 +237,7 @@ fn in_blocks(tile: &SceneInfo, parts: &[Part]) -> Result<Part> {
     let mut text = header(tile) + "<Metadata><MDI key=\"NODATA_VALUES\">0</MDI></Metadata>";
     join(&mut text, " band=\"1\"", parts, Join::And);
     text += "</VRTDataset>";
-    Ok(Part { raster: vrt::keep(text)?, band: "mask,1".to_owned(), turn: String::new() })
+    Ok(Part { raster: vrt::store(text)?, band: "mask,1".to_owned(), turn: String::new() })
 }
 
 /// A band of combined parts. Those after the first are already 0 and 255.

@@ -58,11 +58,11 @@ pub(super) fn write(
     bands: &[Band<'_>],
     missing: Missing,
 ) -> Result<PathBuf> {
-    keep(xml(size, georeference, bands, missing))
+    store(xml(size, georeference, bands, missing))
 }
 
 /// Keeps the text of a virtual raster in memory and gives its name.
-pub(super) fn keep(text: String) -> Result<PathBuf> {
+pub(super) fn store(text: String) -> Result<PathBuf> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let name = PathBuf::from(format!("{FOLDER}{}.vrt", NUMBER.fetch_add(1, Ordering::Relaxed)));
     messages::attempt(|| gdal::vsi::create_mem_file(&name, text.into_bytes()))

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blanks_are_no_names() {
+    fn blank_names_are_ignored() {
         let names = ClassNames::of_indices(["water", " ", "", " land "]);
         assert_eq!(names.iter().collect::<Vec<_>>(), [(0, "water"), (3, "land")]);
         assert_eq!(names.listed(), "0 water, 3 land");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_may_have_one_name_and_the_exact_one_is_first() {
+    fn exact_name_precedes_other_case() {
         let mut names = ClassNames::of_indices(["Forest", "forest", "field"]);
         names.insert(-7, "FIELD");
         assert_eq!((names.values_of("forest"), names.values_of("FOREST")), (vec![1], vec![0, 1]));

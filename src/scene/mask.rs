@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_be_data_and_what_cannot_occur() {
+    fn ambiguous_and_impossible_nodata_values() {
         let exact = |value| NodataValue { value, tolerance: 0.0 };
         assert!(exact(0.0).could_be_data("Float32", false) && exact(65_535.0).could_be_data("UInt16", false));
         assert!(exact(255.0).could_be_data("Byte", false) && !exact(7.0).could_be_data("Byte", false));

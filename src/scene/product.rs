@@ -157,8 +157,8 @@ const MASKS: &[Recipe] = &[Buildings, Roads, Water];
 
 impl ProductOptions {
     /// Options whose number is out of range, or that the recipe does not support.
-    pub fn misfits(&self, recipe: Recipe) -> Vec<InvalidOption> {
-        let mut misfits = Vec::new();
+    pub fn invalid_options(&self, recipe: Recipe) -> Vec<InvalidOption> {
+        let mut invalid_options = Vec::new();
         let numbers = [
             ("min_area", self.min_area),
             ("max_hole", self.max_hole),
@@ -175,13 +175,17 @@ impl ProductOptions {
             if let Some(value) = value.filter(|value| !(0.0..=most).contains(value)) {
                 let allowed = if key == "least_iou" { "it must be from 0 to 1" } else { "it must be 0 or more" };
                 let message = format!("{} is {value}; {allowed}", key.replace('_', " "));
-                misfits.push(InvalidOption { key, message, hint: "Leave it out for the recipe's own value.".into() });
+                invalid_options.push(InvalidOption {
+                    key,
+                    message,
+                    hint: "Leave it out for the recipe's own value.".into(),
+                });
             }
         }
         for (key, given, recipes) in self.users() {
             if given && !recipes.contains(&recipe) {
                 let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name()).collect();
-                misfits.push(InvalidOption {
+                invalid_options.push(InvalidOption {
                     key,
                     message: format!("{} is not supported by the recipe {}", key.replace('_', " "), recipe.name()),
                     hint: format!("It is for {}: leave it out, or choose that recipe.", names.join(", ")),
@@ -192,11 +196,15 @@ impl ProductOptions {
             for (key, given) in [("zone_field", self.zone_field.is_some()), ("zone_table", self.zone_table.is_some())] {
                 if given {
                     let message = format!("{} needs zones", key.replace('_', " "));
-                    misfits.push(InvalidOption { key, message, hint: "Give the polygons of the zones too.".into() });
+                    invalid_options.push(InvalidOption {
+                        key,
+                        message,
+                        hint: "Give the polygons of the zones too.".into(),
+                    });
                 }
             }
         }
-        misfits
+        invalid_options
     }
 
     /// The options, whether they are given, and which recipes support them.
@@ -238,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recipe_finds_its_classes_by_their_names() {
+    fn recipe_finds_classes_by_name() {
         let all = names(&["background", "Houses (roof)", "road", "sea water", "seaside"]);
         let found = |recipe: Recipe, wanted: &[&str]| recipe.classes(&all, &words(wanted), "a.tif");
         assert_eq!(found(Buildings, &[]).unwrap(), [1]);
@@ -265,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_do_not_fit_are_named() {
+    fn invalid_options_are_listed() {
         let options = ProductOptions {
             min_area: Some(-1.0),
             least_iou: Some(1.5),
@@ -273,13 +281,13 @@ mod tests {
             zone_field: Some("name".into()),
             ..ProductOptions::default()
         };
-        let keys = |recipe| options.misfits(recipe).iter().map(|misfit| misfit.key).collect::<Vec<_>>();
+        let keys = |recipe| options.invalid_options(recipe).iter().map(|option| option.key).collect::<Vec<_>>();
         assert_eq!(keys(Roads), ["min_area", "least_iou", "least_iou", "zone_field"]);
         assert_eq!(keys(Water), ["min_area", "least_iou", "least_iou", "max_gap", "zone_field"]);
-        let misfits = options.misfits(Buildings);
-        assert_eq!(misfits[0].message, "min area is -1; it must be 0 or more");
-        assert_eq!(misfits[2].message, "max gap is not supported by the recipe buildings");
-        assert_eq!(misfits[2].hint, "It is for roads: leave it out, or choose that recipe.");
-        assert_eq!(ProductOptions { min_area: Some(f64::NAN), ..Default::default() }.misfits(Roads).len(), 1);
+        let invalid_options = options.invalid_options(Buildings);
+        assert_eq!(invalid_options[0].message, "min area is -1; it must be 0 or more");
+        assert_eq!(invalid_options[2].message, "max gap is not supported by the recipe buildings");
+        assert_eq!(invalid_options[2].hint, "It is for roads: leave it out, or choose that recipe.");
+        assert_eq!(ProductOptions { min_area: Some(f64::NAN), ..Default::default() }.invalid_options(Roads).len(), 1);
     }
 }

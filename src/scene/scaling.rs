@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_brought_to_the_first_bands() {
+    fn values_are_converted_to_the_first_band() {
         let to = |bands: &[BandInfo]| {
             let found = conversions(&bands.iter().collect::<Vec<_>>())?;
             Some(found.iter().map(|to| (to.factor, to.shift)).collect::<Vec<_>>())

@@ -557,7 +557,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptions_say_what_a_band_shows() {
+    fn descriptions_give_the_part_of_the_spectrum() {
         let cases: &[(&str, Option<Spectrum>)] = &[
             ("blue", Some(Blue)),
             ("Red", Some(Red)),
