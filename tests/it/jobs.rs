@@ -163,7 +163,7 @@ fn a_file_with_one_raster_inside_is_that_raster_and_one_with_several_names_them(
     let ran = segment("one.nc", "--bands 1,1,1");
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let said = work.refused("segment two.nc --model fake:null -c a;b -o l2.tif --bands 1,1,1");
-    assert!(said.contains("two.nc holds 2 rasters"), "{said}");
+    assert!(said.contains("two.nc contains 2 rasters"), "{said}");
     let name = "NETCDF:\"two.nc\":Band2";
     assert!(said.contains(&format!("  {name}  [30x40] Band2 (8-bit integer)\n")), "{said}");
     let ran = segment(name, "--bands 1,1,1");
@@ -262,7 +262,7 @@ fn searches_are_followed_page_by_page() {
     for number in 0..6 {
         assert_eq!(ran.stdout.matches(&format!("out/i{number}_labels.tif")).count(), 1, "{}", ran.stdout);
     }
-    assert!(ran.stderr.contains("holds 6 items, from 3 pages"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("has 6 items, from 3 pages"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("s3cret") && !ran.stdout.contains("s3cret"), "{}", ran.stderr);
     let asked = server.requests.lock().expect("the log").clone();
     assert!(asked.contains(&"GET /c/items?page=3&token=s3cret".to_owned()), "{asked:?}");
@@ -276,7 +276,7 @@ fn searches_are_followed_page_by_page() {
         ("/gone/items?key=s3cret", ["cannot read page 2 of", "404"]),
         ("/post/items", ["page 2 of", "needs a POST request"]),
         ("/none/items", ["has no items", "another area or time"]),
-        ("/huge/items", ["has 2000000 items; at most 10000 are taken", "Narrow it"]),
+        ("/huge/items", ["has 2000000 items; at most 10000 are allowed", "Narrow it"]),
         ("/file/items", ["points to a local file", "file:///etc/passwd"]),
     ] {
         let ran = check(&format!("{}{address}", server.base));
@@ -319,7 +319,7 @@ fn collections_and_catalogs_lead_to_their_items() {
     work.write("cat/one/a.json", "not JSON");
     let ran = work.run(["check", "job.yaml"]);
     assert!(
-        ran.code == 1 && ran.stderr.contains("item 2 of cat/catalog.json, cat/one/a.json, is no document"),
+        ran.code == 1 && ran.stderr.contains("item 2 of cat/catalog.json, cat/one/a.json, is not a STAC document"),
         "{}",
         ran.stderr
     );

@@ -207,7 +207,7 @@ fn the_names_of_an_attribute_table_serve_all_commands() {
         named.set_metadata_item("CLASS_80", "road", "").expect("a tag");
     }
     named.close().expect("a raster");
-    let note = "the value 80 is \"road\" by the tags in the file and \"Permanent water\" by its attribute table";
+    let note = "value 80 is named \"road\" in the tags in the file and \"Permanent water\" in its attribute table";
     for words in [
         "vectorize table.tif --recipe roads --min-area 1 -o roads.gpkg",
         "evaluate --prediction table.tif --reference table.tif --map both.yaml",

@@ -282,7 +282,7 @@ fn a_mask_that_a_scene_cannot_have_is_refused() {
     hint: Name the band that marks data: `mask: band:N`; or leave the key out.
     ");
     assert_snapshot!(refused("--mask band:4"), @r"
-    error: scene.tif has no band 4: bands are counted from 1 to 3
+    error: scene.tif has no band 4: bands are numbered from 1 to 3
       --> --mask
      |
      | band:4
