@@ -9,6 +9,9 @@
 //! Longitude and latitude have closed formulas. For a map projection the scale is computed at the points of a
 //! [`Lattice`] by the inverse projection, and interpolated: areas and lengths are exact to 2e-5 (tested against PROJ
 //! and Karney's geodesics).
+//!
+//! This is our own code because `geo::GeodesicArea` joins vertices by geodesics, which do not follow the edges of pixels
+//! in a map projection, and solves an inverse geodesic problem for every edge.
 
 use std::sync::Arc;
 

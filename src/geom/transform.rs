@@ -1,11 +1,7 @@
 //! Pixel coordinates to world coordinates and back.
 
 /// A point in the units of a scene's CRS (metres or degrees), x to the east for most.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct WorldPoint {
-    pub x: f64,
-    pub y: f64,
-}
+pub type WorldPoint = geo::Coord;
 
 /// GDAL's affine geotransform: `x = c[0] + col·c[1] + row·c[2]`, `y = c[3] + col·c[4] + row·c[5]`, where (0, 0) is the
 /// outer corner of the top left pixel. Rotated and south-up scenes are ordinary cases.

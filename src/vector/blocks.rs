@@ -4,12 +4,12 @@
 use std::collections::{HashMap, HashSet};
 
 use gdal::vector::Geometry;
+use geo::{Coord, LineString, Polygon};
 
-use super::buildings::{Building, Shape, SquareOptions, geometry, plain_rings, ring_of};
+use super::buildings::{Building, Shape, SquareOptions, plain_outline, ring_of};
 use super::geometry::{geometry_of, polygons_of};
-use super::shape::{Corner, ring_area};
-use super::square::{self, Point, SharedWall, edge_middles};
-use crate::geom::WorldPoint;
+use super::shape::{Corner, open, ring_area, rings};
+use super::square::{self, SharedWall, edge_middles};
 
 /// Fewest pixel edges that neighbours in one block share.
 const MIN_SHARED: usize = 4;
@@ -43,9 +43,9 @@ pub fn square_blocks(buildings: &mut [Building], options: &SquareOptions, larges
                 continue;
             }
             if let Some(parts) = divide(buildings, &members, &sides, options, largest_hole) {
-                for (member, (rings, iou), axis) in parts {
+                for Part { member, outline, iou, axis } in parts {
                     let building = &mut buildings[member];
-                    (building.rings, building.iou, building.axis) = (rings, iou, axis);
+                    (building.outline, building.iou, building.axis) = (outline, iou, axis);
                     building.shape = Shape::Squared;
                 }
             }
@@ -115,8 +115,13 @@ fn blocks(cluster: &[usize], sides: &Sides) -> Vec<Vec<usize>> {
     blocks
 }
 
-/// A building's index, its outline with its IoU, and its axis.
-type Part = (usize, (Vec<Vec<Point>>, f64), f64);
+/// A member of a divided block, by the index of its building, with its share of the block.
+struct Part {
+    member: usize,
+    outline: Polygon,
+    iou: f64,
+    axis: f64,
+}
 
 /// The squared outlines of a block's members; `None` where they would deviate too much from the pixels.
 fn divide(
@@ -138,7 +143,7 @@ fn divide(
             }
         }
     }
-    for ring in rings(border) {
+    for ring in border_rings(border) {
         match ring_area(&ring) {
             // Members that touch only in a corner do not form a block.
             area if area > 0 && outer.is_some() => return None,
@@ -148,12 +153,13 @@ fn divide(
         }
     }
     let (outline, axis) = square::fit(&edge_middles(&outer?), options.prices, None)?;
-    let mut block = vec![ring_of(outline, true)];
-    for courtyard in &courtyards {
+    let fit_courtyard = |courtyard: &Vec<Corner>| {
         let (courtyard, _) = square::fit(&edge_middles(courtyard), options.prices, Some(axis))?;
-        block.push(ring_of(courtyard, false));
-    }
-    let whole = geometry(&block).filter(Geometry::is_valid)?;
+        Some(ring_of(courtyard, false))
+    };
+    let courtyards = courtyards.iter().map(fit_courtyard).collect::<Option<_>>()?;
+    let block = Polygon::new(ring_of(outline, true), courtyards);
+    let whole = geometry_of(&block).ok().filter(Geometry::is_valid)?;
     let mut walls: Vec<SharedWall> = Vec::new();
     for &member in members {
         for ring in buildings[member].plain.rings() {
@@ -163,11 +169,11 @@ fn divide(
         }
     }
     align(&mut walls, &block, axis);
-    let lines = block.iter().map(|ring| closed(ring)).chain(walls.iter().filter_map(|wall| wall.line(REACH)));
+    let lines = rings(&block).cloned().chain(walls.iter().filter_map(|wall| wall.line(REACH)).map(LineString::from));
     let faces = super::ffi::faces(&noded(lines)?)?;
     let plain: Vec<(usize, Geometry)> = members
         .iter()
-        .map(|&member| Some((member, geometry(&plain_rings(&buildings[member].plain))?)))
+        .map(|&member| Some((member, geometry_of(&plain_outline(&buildings[member].plain)).ok()?)))
         .collect::<Option<_>>()?;
     let mut shares: HashMap<usize, Geometry> = HashMap::new();
     for face in faces {
@@ -191,12 +197,13 @@ fn divide(
         let (common, area) = (common(share, plain), share.area());
         let iou = common / (area + plain.area() - common);
         let mut polygons = polygons_of(share);
-        let (Some(rings), true) = (polygons.pop(), polygons.is_empty() && iou >= options.least_iou) else {
+        let (Some(polygon), true) = (polygons.pop(), polygons.is_empty() && iou >= options.least_iou) else {
             return None;
         };
         // Inside on the left with row 0 on top, like all outlines here.
-        let turned = |ring: Vec<WorldPoint>| ring.into_iter().rev().map(|point| (point.x, point.y)).collect();
-        parts.push((*member, (rings.into_iter().map(turned).collect::<Vec<Vec<Point>>>(), iou), axis));
+        let reversed = |ring: &LineString| open(ring).iter().rev().copied().collect();
+        let outline = Polygon::new(reversed(polygon.exterior()), polygon.interiors().iter().map(reversed).collect());
+        parts.push(Part { member: *member, outline, iou, axis });
     }
     straighten(&mut parts);
     Some(parts)
@@ -206,12 +213,8 @@ fn common(a: &Geometry, b: &Geometry) -> f64 {
     a.intersection(b).map_or(0.0, |common| common.area())
 }
 
-fn closed(ring: &[Point]) -> Vec<Point> {
-    ring.iter().chain(ring.first()).copied().collect()
-}
-
 /// Joins border edges to rings. At a corner where two pixels touch, a ring follows the pixel on its left.
-fn rings(mut border: HashMap<Corner, Vec<Corner>>) -> Vec<Vec<Corner>> {
+fn border_rings(mut border: HashMap<Corner, Vec<Corner>>) -> Vec<Vec<Corner>> {
     let mut starts: Vec<Corner> = border.keys().copied().collect();
     starts.sort_unstable();
     let mut rings = Vec::new();
@@ -242,17 +245,14 @@ fn is_left(before: Corner, at: Corner, next: Corner) -> bool {
 }
 
 /// The runs of a ring that are shared with one neighbour: the midpoints of their edges, and whether a run is the whole ring.
-fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -> Vec<(Vec<Point>, bool)> {
+fn shared_runs(ring: &[Corner], neighbour: impl Fn(UnitEdge) -> Option<usize>) -> Vec<(Vec<Coord>, bool)> {
     let mut edges: Vec<(UnitEdge, Option<usize>)> = unit_edges(ring).map(|edge| (edge, neighbour(edge))).collect();
     // Start where a run starts, so that the start of the ring divides none.
     let before = |index: usize| edges[(index + edges.len() - 1) % edges.len()].1;
     if let Some(begin) = (0..edges.len()).find(|&index| edges[index].1 != before(index)) {
         edges.rotate_left(begin);
     }
-    let middle = |((from, to), _): &(UnitEdge, Option<usize>)| {
-        let half = |a: u32, b: u32| (f64::from(a) + f64::from(b)) / 2.0;
-        (half(from.col, to.col), half(from.row, to.row))
-    };
+    let middle = |&((from, to), _): &(UnitEdge, Option<usize>)| (Coord::from(from) + Coord::from(to)) / 2.0;
     edges
         .chunk_by(|a, b| a.1 == b.1)
         .filter(|run| run[0].1.is_some())
@@ -266,7 +266,7 @@ fn reassign_pieces(shares: &mut HashMap<usize, Geometry>) -> Option<()> {
     owners.sort_unstable();
     for &owner in &owners {
         let mut pieces: Vec<Geometry> =
-            polygons_of(shares.get(&owner)?).iter().map(|rings| geometry_of(rings).ok()).collect::<Option<_>>()?;
+            polygons_of(shares.get(&owner)?).iter().map(|polygon| geometry_of(polygon).ok()).collect::<Option<_>>()?;
         if pieces.len() < 2 {
             continue;
         }
@@ -286,8 +286,8 @@ fn reassign_pieces(shares: &mut HashMap<usize, Geometry>) -> Option<()> {
 }
 
 /// Aligns shared walls that continue each other or a wall of the block.
-fn align(walls: &mut [SharedWall], block: &[Vec<Point>], axis: f64) {
-    let mut fixed: Vec<square::Wall> = block.iter().flat_map(|ring| square::walls_of(ring, axis)).collect();
+fn align(walls: &mut [SharedWall], block: &Polygon, axis: f64) {
+    let mut fixed: Vec<square::Wall> = rings(block).flat_map(|ring| square::walls_of(open(ring), axis)).collect();
     let mut order: Vec<(usize, usize)> = walls
         .iter()
         .enumerate()
@@ -304,11 +304,10 @@ fn align(walls: &mut [SharedWall], block: &[Vec<Point>], axis: f64) {
 }
 
 /// The lines, split wherever they meet (noded).
-fn noded(lines: impl Iterator<Item = Vec<Point>>) -> Option<Geometry> {
+fn noded(lines: impl Iterator<Item = LineString>) -> Option<Geometry> {
     let mut all: Option<Geometry> = None;
     for line in lines {
-        let points: Vec<WorldPoint> = line.iter().map(|&(x, y)| WorldPoint { x, y }).collect();
-        let line = Geometry::from_wkb(&super::wkb::line_wkb(&points)).ok()?;
+        let line = Geometry::from_wkb(&super::wkb::line_wkb(&line)).ok()?;
         all = Some(match all {
             Some(all) => all.union(&line)?,
             None => line,
@@ -319,24 +318,27 @@ fn noded(lines: impl Iterator<Item = Vec<Point>>) -> Option<Geometry> {
 
 /// Removes collinear points, unless a neighbour has a corner there: shared walls keep the same points.
 fn straighten(parts: &mut [Part]) {
-    let flat = |ring: &[Point], index: usize| {
+    let flat = |ring: &[Coord], index: usize| {
         let count = ring.len();
         let (a, b, c) = (ring[(index + count - 1) % count], ring[index], ring[(index + 1) % count]);
-        let (ux, uy, vx, vy) = (b.0 - a.0, b.1 - a.1, c.0 - b.0, c.1 - b.1);
-        (ux * vy - uy * vx).abs() <= 1e-6 * ux.hypot(uy) * vx.hypot(vy) && ux * vx + uy * vy > 0.0
+        let (u, v) = (b - a, c - b);
+        (u.x * v.y - u.y * v.x).abs() <= 1e-6 * u.x.hypot(u.y) * v.x.hypot(v.y) && u.x * v.x + u.y * v.y > 0.0
     };
     let mut needed: HashSet<[u64; 2]> = HashSet::new();
-    let key = |point: Point| [point.0.to_bits(), point.1.to_bits()];
-    for (_, (rings, _), _) in parts.iter() {
-        for ring in rings {
+    let key = |point: Coord| [point.x.to_bits(), point.y.to_bits()];
+    for part in parts.iter() {
+        for ring in rings(&part.outline).map(open) {
             needed.extend((0..ring.len()).filter(|&index| !flat(ring, index)).map(|index| key(ring[index])));
         }
     }
-    for (_, (rings, _), _) in parts.iter_mut() {
-        for ring in rings {
+    for part in parts {
+        let straight = |ring: &LineString| {
+            let ring = open(ring);
             let kept = (0..ring.len()).filter(|&index| !flat(ring, index) || needed.contains(&key(ring[index])));
-            *ring = kept.map(|index| ring[index]).collect();
-        }
+            kept.map(|index| ring[index]).collect()
+        };
+        let outline = &part.outline;
+        part.outline = Polygon::new(straight(outline.exterior()), outline.interiors().iter().map(straight).collect());
     }
 }
 
@@ -352,7 +354,7 @@ mod tests {
     const SIDE: usize = 110;
 
     /// A row of houses of two alternating classes, and its pixels with simulated classification noise.
-    fn row_houses(random: &mut drawn::Random) -> (Vec<Vec<Point>>, Vec<u16>) {
+    fn row_houses(random: &mut drawn::Random) -> (Vec<Vec<(f64, f64)>>, Vec<u16>) {
         let (depth, angle) = (random.between(9.0, 16.0), random.between(0.0, 3.2));
         let mut houses = Vec::new();
         let mut from = -26.0;
@@ -409,9 +411,9 @@ mod tests {
             let mut all = outlined(&labels);
             square_blocks(&mut all, &SquareOptions::default(), 4);
             separate(&mut all);
-            let shapes: Vec<Geometry> = all.iter().map(|building| geometry(&building.rings).unwrap()).collect();
+            let shapes: Vec<Geometry> = all.iter().map(|building| geometry_of(&building.outline).unwrap()).collect();
             let truths: Vec<Geometry> =
-                houses.iter().map(|house| geometry(std::slice::from_ref(house)).unwrap()).collect();
+                houses.iter().map(|house| geometry_of(&drawn::polygon(std::slice::from_ref(house))).unwrap()).collect();
             for (index, (one, building)) in shapes.iter().zip(&all).enumerate() {
                 assert!(one.is_valid());
                 for (other, neighbour) in shapes[..index].iter().zip(&all) {
@@ -461,7 +463,7 @@ mod tests {
         for ring in [pixel(3, 3), pixel(4, 4)] {
             unit_edges(&ring).for_each(|(from, to)| border.entry(from).or_default().push(to));
         }
-        let found = rings(border);
+        let found = border_rings(border);
         assert_eq!(found.iter().map(|ring| ring_area(ring)).collect::<Vec<_>>(), [1, 1]);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use geo::Coord;
+
 use super::network::{Edge, Network, distance, heading, nearest};
-use super::square::Point;
 
 /// Cosine of the largest turn at either end of a bridge: 35 degrees.
 const MIN_COSINE: f64 = 0.82;
@@ -14,8 +15,8 @@ const SIDE_SHARE: f64 = 0.6;
 struct End {
     node: usize,
     edge: usize,
-    at: Point,
-    heading: Point,
+    at: Coord,
+    heading: Coord,
 }
 
 /// Adds bridges of up to `widest` pixels: first between dead ends, the best pairs first, then from dead ends to the roads at
@@ -45,8 +46,16 @@ fn ends(network: &Network, over: f64) -> Vec<End> {
     ends
 }
 
-fn cell(at: Point, size: f64) -> (i64, i64) {
-    ((at.0 / size).floor() as i64, (at.1 / size).floor() as i64)
+fn dot(a: Coord, b: Coord) -> f64 {
+    a.x * b.x + a.y * b.y
+}
+
+fn cross(a: Coord, b: Coord) -> f64 {
+    a.x * b.y - a.y * b.x
+}
+
+fn cell(at: Coord, size: f64) -> (i64, i64) {
+    ((at.x / size).floor() as i64, (at.y / size).floor() as i64)
 }
 
 fn around((col, row): (i64, i64)) -> impl Iterator<Item = (i64, i64)> {
@@ -71,10 +80,10 @@ fn bridge_ends(network: &mut Network, widest: f64) -> Vec<bool> {
                 continue;
             }
             // For ends that nearly touch, a sideways offset is not significant.
-            let towards = ((b.at.0 - a.at.0) / gap.max(1e-9), (b.at.1 - a.at.1) / gap.max(1e-9));
-            let turn_a = a.heading.0 * towards.0 + a.heading.1 * towards.1;
-            let turn_b = -(b.heading.0 * towards.0 + b.heading.1 * towards.1);
-            let opposed = -(a.heading.0 * b.heading.0 + a.heading.1 * b.heading.1);
+            let towards = (b.at - a.at) / gap.max(1e-9);
+            let turn_a = dot(a.heading, towards);
+            let turn_b = -dot(b.heading, towards);
+            let opposed = -dot(a.heading, b.heading);
             let sides = if gap < 6.0 { 0.3 } else { MIN_COSINE };
             if turn_a > sides && turn_b > sides && opposed > MIN_COSINE - 0.2 {
                 pairs.push((gap * (3.0 - turn_a - turn_b), one, other));
@@ -109,7 +118,7 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
             let steps = (distance(pair[0], pair[1]) / size).ceil().max(1.0) as usize;
             for step in 0..=steps {
                 let t = step as f64 / steps as f64;
-                let at = (pair[0].0 + t * (pair[1].0 - pair[0].0), pair[0].1 + t * (pair[1].1 - pair[0].1));
+                let at = pair[0] + (pair[1] - pair[0]) * t;
                 let list = cells.entry(cell(at, size)).or_default();
                 if list.last() != Some(&(index, piece)) {
                     list.push((index, piece));
@@ -117,12 +126,12 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
             }
         }
     }
-    let mut candidates: Vec<(f64, usize, usize, Point)> = Vec::new();
+    let mut candidates: Vec<(f64, usize, usize, Coord)> = Vec::new();
     for (number, end) in ends.iter().enumerate() {
         if used.get(end.node).copied().unwrap_or(false) {
             continue;
         }
-        let mut best: Option<(f64, usize, Point)> = None;
+        let mut best: Option<(f64, usize, Coord)> = None;
         for &(index, piece) in around(cell(end.at, size)).filter_map(|cell| cells.get(&cell)).flatten() {
             if index == end.edge {
                 continue;
@@ -132,8 +141,7 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
             let Some(target) = ahead(end, a, b).or_else(|| {
                 let point = nearest(end.at, a, b);
                 let gap = distance(end.at, point);
-                let turn =
-                    (end.heading.0 * (point.0 - end.at.0) + end.heading.1 * (point.1 - end.at.1)) / gap.max(1e-9);
+                let turn = dot(end.heading, point - end.at) / gap.max(1e-9);
                 (turn > MIN_COSINE).then_some(point)
             }) else {
                 continue;
@@ -171,22 +179,21 @@ fn bridge_sides(network: &mut Network, widest: f64, used: &mut [bool]) {
 }
 
 /// The point where the straight continuation of an end meets a segment.
-fn ahead(end: &End, a: Point, b: Point) -> Option<Point> {
-    let (dx, dy) = (b.0 - a.0, b.1 - a.1);
-    let determinant = end.heading.0 * dy - end.heading.1 * dx;
+fn ahead(end: &End, a: Coord, b: Coord) -> Option<Coord> {
+    let (segment, offset) = (b - a, a - end.at);
+    let determinant = cross(end.heading, segment);
     if determinant.abs() < 1e-9 {
         return None;
     }
-    let (ox, oy) = (a.0 - end.at.0, a.1 - end.at.1);
-    let run = (ox * dy - oy * dx) / determinant;
-    let t = (ox * end.heading.1 - oy * end.heading.0) / determinant;
-    (run >= 0.0 && (0.0..=1.0).contains(&t)).then_some((a.0 + t * dx, a.1 + t * dy))
+    let run = cross(offset, segment) / determinant;
+    let t = cross(offset, end.heading) / determinant;
+    (run >= 0.0 && (0.0..=1.0).contains(&t)).then_some(a + segment * t)
 }
 
 impl Network {
     /// Splits an edge at a point and returns the new node, or an end node of the edge that is close enough. `None` where the
     /// edge was split before: its parts have other indices.
-    fn split(&mut self, index: usize, at: Point) -> Option<usize> {
+    fn split(&mut self, index: usize, at: Coord) -> Option<usize> {
         let edge = self.edges[index].take()?;
         for (node, end) in [(edge.from, edge.line[0]), (edge.to, edge.line[edge.line.len() - 1])] {
             if distance(end, at) < 2.0 {

@@ -3,12 +3,13 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
-use gdal::vector::Geometry;
+use geo::{Coord, LineString, Polygon};
 
-use super::shape::{Confidence, LabelRegion, LatticePolygon};
-use super::square::{self, Outline, Point, Prices, edge_middles};
-use super::wkb::polygon_wkb;
-use crate::geom::WorldPoint;
+use super::geometry::geometry_of;
+use super::output_space::positions;
+use super::shape::{Confidence, Corner, LabelRegion, LatticePolygon};
+use super::square::{self, Outline, Prices, edge_middles};
+use crate::geom::ground::plane_area;
 
 /// How outlines are squared.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,11 +47,11 @@ impl Shape {
     }
 }
 
-/// A building outline in pixels: the outer ring first, inside on the left with row 0 on top.
+/// A building with its outline in pixels, the inside of rings on the left with row 0 on top.
 #[derive(Clone, Debug)]
 pub struct Building {
     pub label: u16,
-    pub rings: Vec<Vec<Point>>,
+    pub outline: Polygon,
     pub shape: Shape,
     /// Direction of the main axis in pixels, in radians, from 0 to a quarter turn.
     pub axis: f64,
@@ -66,10 +67,9 @@ const ROUND_POINTS: usize = 32;
 /// The outline of a region with one part; `None` for a region without parts.
 pub fn outline(region: LabelRegion, options: &SquareOptions) -> Option<Building> {
     let plain = region.parts.into_iter().next()?;
-    let rings = plain_rings(&plain);
     let mut building = Building {
         label: region.label,
-        rings,
+        outline: plain_outline(&plain),
         shape: Shape::Plain,
         axis: 0.0,
         iou: 1.0,
@@ -86,34 +86,33 @@ fn square(building: &mut Building, options: &SquareOptions) {
     let Some((outer, axis)) = square::fit(&edge_middles(&building.plain.outer), options.prices, None) else { return };
     building.axis = axis;
     let shape = if matches!(outer, Outline::Round { .. }) { Shape::Round } else { Shape::Squared };
-    let mut rings = vec![ring_of(outer, true)];
-    for hole in &building.plain.holes {
-        match square::fit(&edge_middles(hole), options.prices, Some(axis)) {
-            Some((hole, _)) => rings.push(ring_of(hole, false)),
-            None => rings.push(hole.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row))).collect()),
-        }
-    }
-    let Some(fitted) = geometry(&rings) else { return };
+    let fit_hole = |hole: &Vec<Corner>| match square::fit(&edge_middles(hole), options.prices, Some(axis)) {
+        Some((hole, _)) => ring_of(hole, false),
+        None => positions(hole).collect(),
+    };
+    let outline = Polygon::new(ring_of(outer, true), building.plain.holes.iter().map(fit_hole).collect());
+    let Ok(fitted) = geometry_of(&outline) else { return };
     if !fitted.is_valid() {
         return;
     }
-    let Some(plain) = geometry(&building.rings) else { return };
+    let Ok(plain) = geometry_of(&building.outline) else { return };
     let Some(common) = fitted.intersection(&plain).map(|common| common.area()) else { return };
     let iou = common / (fitted.area() + plain.area() - common);
     if iou >= options.least_iou {
-        building.rings = rings;
+        building.outline = outline;
         building.shape = shape;
         building.iou = iou;
     }
 }
 
-/// The rings of a pixel outline as positions.
-pub fn plain_rings(plain: &LatticePolygon) -> Vec<Vec<Point>> {
-    plain.rings().map(|ring| super::output_space::positions(ring).collect()).collect()
+/// A pixel outline as a polygon in pixels.
+pub fn plain_outline(plain: &LatticePolygon) -> Polygon {
+    let ring = |ring: &Vec<Corner>| positions(ring).collect();
+    Polygon::new(ring(&plain.outer), plain.holes.iter().map(ring).collect())
 }
 
 /// The ring of a fitted outline, oriented as an outer ring or as a hole.
-pub fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
+pub fn ring_of(outline: Outline, outer: bool) -> LineString {
     let mut ring = match outline {
         Outline::Squared { ring, .. } => ring,
         Outline::Round { centre, radius, .. } => {
@@ -122,20 +121,15 @@ pub fn ring_of(outline: Outline, outer: bool) -> Vec<Point> {
             let radius = radius * (step / step.sin()).sqrt();
             (0..ROUND_POINTS)
                 .map(|index| (index as f64 * step).sin_cos())
-                .map(|(sin, cos)| (centre.0 + radius * cos, centre.1 + radius * sin))
+                .map(|(sin, cos)| centre + Coord { x: cos, y: sin } * radius)
                 .collect()
         }
     };
-    if (square::area(&ring) < 0.0) != outer {
+    if (plane_area(&ring) < 0.0) != outer {
         ring.reverse();
     }
-    ring
-}
-
-pub fn geometry(rings: &[Vec<Point>]) -> Option<Geometry> {
-    let world = |&(x, y): &Point| WorldPoint { x, y };
-    let part: Vec<Vec<WorldPoint>> = rings.iter().map(|ring| ring.iter().map(world).collect()).collect();
-    Geometry::from_wkb(&polygon_wkb(&[part], false)).ok()
+    ring.extend(ring.first().copied());
+    ring.into()
 }
 
 #[cfg(test)]
@@ -143,8 +137,12 @@ pub mod tests {
     use super::super::bits::BitGrid;
     use super::super::mask::{Sizes, clean, regions};
     use super::super::neighbours::separate;
+    use super::super::shape::{open, rings};
     use super::super::trace::Connectedness;
     use super::*;
+    use gdal::vector::Geometry;
+
+    type Point = (f64, f64);
 
     pub struct Random(pub u64);
 
@@ -161,6 +159,10 @@ pub mod tests {
 
     /// A ground-truth outline: rings around (0, 0), the outer one first.
     pub type Truth = Vec<Vec<Point>>;
+
+    pub fn polygon(truth: &[Vec<Point>]) -> Polygon {
+        Polygon::new(truth[0].clone().into(), truth[1..].iter().map(|ring| ring.clone().into()).collect())
+    }
 
     fn rectangle(width: f64, height: f64) -> Vec<Point> {
         let (x, y) = (width / 2.0, height / 2.0);
@@ -257,12 +259,12 @@ pub mod tests {
     }
 
     /// The largest deviation of a corner from a right angle, in degrees.
-    fn worst_corner(ring: &[Point]) -> f64 {
+    fn worst_corner(ring: &[Coord]) -> f64 {
         let count = ring.len();
         (0..count)
             .map(|index| {
                 let (a, b, c) = (ring[(index + count - 1) % count], ring[index], ring[(index + 1) % count]);
-                let angle = (c.1 - b.1).atan2(c.0 - b.0) - (a.1 - b.1).atan2(a.0 - b.0);
+                let angle = (c.y - b.y).atan2(c.x - b.x) - (a.y - b.y).atan2(a.x - b.x);
                 (angle.to_degrees().rem_euclid(180.0) - 90.0).abs()
             })
             .fold(0.0, f64::max)
@@ -285,18 +287,18 @@ pub mod tests {
             found.sort_by_key(|region| region.pixels);
             let Some(region) = found.pop() else { continue };
             let building = outline(region, &SquareOptions::default()).unwrap();
-            let (fitted, exact) = (geometry(&building.rings).unwrap(), geometry(&truth).unwrap());
+            let (fitted, exact) = (geometry_of(&building.outline).unwrap(), geometry_of(&polygon(&truth)).unwrap());
             assert!(fitted.is_valid());
-            let plain = geometry(&plain_rings(&building.plain)).unwrap();
+            let plain = geometry_of(&plain_outline(&building.plain)).unwrap();
             let reached = iou(&fitted, &exact);
             sum += reached;
             plain_sum += iou(&plain, &exact);
             by_kind[kind].0 += reached;
             by_kind[kind].1 += 1;
             count += 1;
-            vertices += building.rings.iter().map(Vec::len).sum::<usize>();
+            vertices += rings(&building.outline).map(|ring| open(ring).len()).sum::<usize>();
             true_vertices += truth.iter().map(Vec::len).sum::<usize>();
-            for ring in &building.rings {
+            for ring in rings(&building.outline).map(open) {
                 assert!(worst_corner(ring) < 3.0, "{:?} {ring:?}", building.shape);
             }
         }
@@ -345,7 +347,7 @@ pub mod tests {
             regions(&mask, Connectedness::Four, |region| all.extend(outline(region, &SquareOptions::default())));
         }
         separate(&mut all);
-        let shapes: Vec<_> = all.iter().map(|building| geometry(&building.rings).unwrap()).collect();
+        let shapes: Vec<_> = all.iter().map(|building| geometry_of(&building.outline).unwrap()).collect();
         let mut sum = 0.0;
         let mut whole = gdal::vector::Geometry::from_wkt("POLYGON EMPTY").unwrap();
         for (index, one) in shapes.iter().enumerate() {
@@ -382,7 +384,7 @@ pub mod tests {
             regions(&mask, Connectedness::Four, |region| found.push(region));
             let building = outline(found.remove(0), &SquareOptions::default()).unwrap();
             assert_eq!(building.shape, Shape::Round, "radius {radius}");
-            assert!(iou(&geometry(&building.rings).unwrap(), &geometry(&circle).unwrap()) > 0.93);
+            assert!(iou(&geometry_of(&building.outline).unwrap(), &geometry_of(&polygon(&circle)).unwrap()) > 0.93);
         }
     }
 }

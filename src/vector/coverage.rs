@@ -3,11 +3,13 @@
 //! A node is a lattice corner where three or more regions meet, or where a border turns on the frame of the map. Nodes never
 //! move. Each traced ring is split at its nodes, and each piece is matched with the same arc of the neighbouring region.
 //!
-//! This is our own code because GEOS simplifies coverages only from version 3.12 on (GDAL from 3.11 on), and only with all polygons
-//! in memory; here borders are collected row by row. With that GEOS as the oldest supported version, `GEOSCoverageSimplifyVW`
-//! could replace this module and `simplify`.
+//! This is our own code because GEOS simplifies coverages only from version 3.12 on (`GEOSCoverageSimplifyVW`), and GDAL
+//! exposes that only from version 3.12 on. With these as the oldest supported versions they could replace `simplify`. They
+//! need all polygons in memory, whereas borders are collected row by row here.
 
 use std::collections::HashMap;
+
+use geo::{MultiPolygon, Polygon};
 
 use super::bits::BitGrid;
 use super::shape::{Confidence, Corner, LabelRegion, LatticePolygon, PixelSize};
@@ -21,11 +23,11 @@ struct Face {
     parts: Vec<Vec<Vec<(u32, bool)>>>,
 }
 
-/// A simplified region: polygons of rings of positions in pixels, inside on the left with row 0 on top.
+/// A simplified region: polygons in pixels, the inside of rings on the left with row 0 on top.
 pub struct SmoothRegion {
     pub label: u16,
     pub confidence: Option<Confidence>,
-    pub parts: Vec<Vec<Vec<(f64, f64)>>>,
+    pub polygons: MultiPolygon,
 }
 
 /// The borders of a whole label map.
@@ -185,9 +187,15 @@ impl Simplified {
         faces.into_iter().map(move |face| SmoothRegion {
             label: face.label,
             confidence: face.confidence,
-            parts: face.parts.iter().map(|part| part.iter().map(|ring| arcs.ring(ring)).collect()).collect(),
+            polygons: face.parts.iter().filter_map(|part| polygon(&arcs, part)).collect(),
         })
     }
+}
+
+/// A polygon of rings of arcs, the outer one first.
+fn polygon(arcs: &Positions, rings: &[Vec<(u32, bool)>]) -> Option<Polygon> {
+    let (outer, holes) = rings.split_first()?;
+    Some(Polygon::new(arcs.ring(outer), holes.iter().map(|hole| arcs.ring(hole)).collect()))
 }
 
 fn step(from: Corner, to: Corner) -> Corner {

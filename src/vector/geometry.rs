@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use gdal::vector::{FieldValue, Geometry};
+use geo::{Coord, LineString, Polygon};
 
+use super::shape::{open, rings};
 use super::wkb::polygon_wkb;
 use crate::crs;
 use crate::error::{Context, Error, Result};
@@ -11,9 +13,6 @@ use crate::geom::ground::plane_area;
 use crate::geom::{Ground, WorldPoint};
 use crate::location::split_layer;
 use crate::raster::{PolygonFeature, PolygonLayer, PolygonSource};
-
-/// Rings of one polygon, the outer one first.
-pub type Rings = Vec<Vec<WorldPoint>>;
 
 /// A polygon of another layer, in the labels' CRS.
 pub struct Area {
@@ -90,23 +89,24 @@ pub fn ground_under(areas: &[Area], crs_wkt: Option<&str>) -> Option<Ground> {
     Some(crs::ground(crs_wkt?, WorldPoint { x: left, y: bottom }, [right - left, 0.0], [0.0, top - bottom]))
 }
 
-fn bounds(rings: &Rings) -> [f64; 4] {
+fn bounds(polygon: &Polygon) -> [f64; 4] {
     let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
-    rings.iter().flatten().fold(start, |b, p| [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)])
+    rings(polygon).flat_map(open).fold(start, |b, p| [b[0].min(p.x), b[1].min(p.y), b[2].max(p.x), b[3].max(p.y)])
 }
 
-pub fn geometry_of(rings: &Rings) -> Result<Geometry> {
-    Geometry::from_wkb(&polygon_wkb(std::slice::from_ref(rings), false)).internal(|| "a polygon is no geometry".into())
+/// A polygon as a geometry of OGR.
+pub fn geometry_of(polygon: &Polygon) -> Result<Geometry> {
+    Geometry::from_wkb(&polygon_wkb(polygon)).internal(|| "GDAL rejects a polygon".into())
 }
 
-/// What is left of a polygon outside all areas.
-pub fn subtract(rings: Rings, areas: &[Area]) -> Result<Vec<Rings>> {
-    let bounds = bounds(&rings);
+/// The parts of a polygon outside all areas.
+pub fn subtract(polygon: Polygon, areas: &[Area]) -> Result<Vec<Polygon>> {
+    let bounds = bounds(&polygon);
     let mut left: Option<Geometry> = None;
     for area in areas.iter().filter(|area| area.meets(&bounds)) {
         let from = match left.take() {
             Some(left) => left,
-            None => geometry_of(&rings)?,
+            None => geometry_of(&polygon)?,
         };
         left =
             Some(from.difference(&area.geometry).ok_or_else(|| {
@@ -115,49 +115,51 @@ pub fn subtract(rings: Rings, areas: &[Area]) -> Result<Vec<Rings>> {
     }
     Ok(match left {
         Some(left) => polygons_of(&left),
-        None => vec![rings],
+        None => vec![polygon],
     })
 }
 
-/// Area in m² of what a polygon has in common with an area.
-pub fn common_area(rings: &Rings, area: &Area, measure: &Ground) -> Result<f64> {
-    if !area.meets(&bounds(rings)) {
+/// The area in m² of the intersection of a polygon with an area.
+pub fn common_area(polygon: &Polygon, area: &Area, measure: &Ground) -> Result<f64> {
+    if !area.meets(&bounds(polygon)) {
         return Ok(0.0);
     }
-    let common = geometry_of(rings)?.intersection(&area.geometry);
+    let common = geometry_of(polygon)?.intersection(&area.geometry);
     Ok(common.map_or(0.0, |common| area_of(&common, measure)))
 }
 
+/// Area of a geometry's polygons in m².
 pub fn area_of(geometry: &Geometry, measure: &Ground) -> f64 {
-    polygons_of(geometry).iter().flatten().map(|ring| measure.area(ring)).sum()
+    polygons_of(geometry).iter().flat_map(rings).map(|ring| measure.area(open(ring))).sum()
 }
 
 /// The polygons in a geometry of any kind, outer rings counter-clockwise and holes clockwise.
-pub fn polygons_of(geometry: &Geometry) -> Vec<Rings> {
+pub fn polygons_of(geometry: &Geometry) -> Vec<Polygon> {
     let mut found = Vec::new();
     collect(geometry, &mut found);
     found
 }
 
-fn collect(geometry: &Geometry, found: &mut Vec<Rings>) {
+fn collect(geometry: &Geometry, found: &mut Vec<Polygon>) {
     use gdal::vector::OGRwkbGeometryType::{wkbGeometryCollection, wkbMultiPolygon, wkbPolygon};
     let kind = gdal::vector::geometry_type_flatten(geometry.geometry_type());
     if kind == wkbPolygon {
-        let mut rings = Vec::new();
+        let mut rings: Vec<LineString> = Vec::new();
         for index in 0..geometry.geometry_count() {
             let mut points = Vec::new();
             geometry.get_geometry(index).get_points(&mut points);
-            let mut ring: Vec<WorldPoint> = points.into_iter().map(|(x, y, _)| WorldPoint { x, y }).collect();
+            let mut ring: Vec<Coord> = points.into_iter().map(|(x, y, _)| Coord { x, y }).collect();
             ring.pop();
             if (plane_area(&ring) > 0.0) != (index == 0) {
                 ring.reverse();
             }
             if ring.len() >= 3 {
-                rings.push(ring);
+                rings.push(ring.into());
             }
         }
         if !rings.is_empty() {
-            found.push(rings);
+            let exterior = rings.remove(0);
+            found.push(Polygon::new(exterior, rings));
         }
     } else if kind == wkbMultiPolygon || kind == wkbGeometryCollection {
         for index in 0..geometry.geometry_count() {

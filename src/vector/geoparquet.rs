@@ -1,8 +1,8 @@
 //! GeoParquet 1.1: rows in groups, a bounding box per row so that readers can skip groups, and the `geo` metadata.
 //!
 //! This is our own writer on the `parquet` crate because GDAL writes GeoParquet only if it was built with Arrow, which
-//! the packages of Debian and Ubuntu are not, and writes the bounding boxes only from version 3.9 on. When such builds are
-//! common, `ogr` can write this format too.
+//! the packages of Debian and Ubuntu are not, and writes version 1.1 with bounding boxes only from GDAL 3.9 on. When such
+//! builds are common, `ogr` can write this format too.
 
 use std::fs::File;
 use std::path::Path;

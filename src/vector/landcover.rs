@@ -6,8 +6,9 @@ use super::coverage::Coverage;
 use super::format::Format;
 use super::output::{Layers, Names, PolygonOutput, Summary};
 use super::output_space::OutputSpace;
+use super::scores::ScoreSource;
 use super::shape::{Corner, LabelRegion};
-use super::source::{LabelSource, ScoreSource};
+use super::source::LabelSource;
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
 
@@ -59,12 +60,8 @@ pub fn landcover(
     let tolerance = options.tolerance.unwrap_or((pixel.width * pixel.height).sqrt());
     let at = |corner: Corner| options.tolerance.map_or(pixel, |_| source.placement.pixel_size_at(corner));
     for region in coverage.finish(at, tolerance, options.smooth).regions() {
-        let parts = region
-            .parts
-            .into_iter()
-            .map(|part| part.into_iter().map(|ring| place.ring(ring.into_iter())).collect())
-            .collect();
-        output.polygon(region.label, parts, region.confidence, &[])?;
+        let polygons = region.polygons.iter().map(|polygon| place.polygon(polygon)).collect();
+        output.polygons(region.label, polygons, region.confidence, &[])?;
     }
     output.finish(source)
 }
@@ -74,9 +71,10 @@ mod tests {
     use std::collections::HashMap;
 
     use super::super::coverage::SmoothRegion;
-    use super::super::shape::PixelSize;
+    use super::super::shape::{PixelSize, open, rings};
     use super::super::testing::{Scene, blobs, read_back};
     use super::*;
+    use geo::{Line, LineString, Validation as _};
     use proptest::prelude::*;
 
     fn simplified(labels: &[u16], width: usize, tolerance: f64, smooth: bool) -> Vec<SmoothRegion> {
@@ -95,29 +93,24 @@ mod tests {
         coverage.finish(|_| PixelSize { width: 1.0, height: 1.0 }, tolerance, smooth).regions().collect()
     }
 
-    fn twice_area(ring: &[(f64, f64)]) -> f64 {
+    fn twice_area(ring: &LineString) -> f64 {
         // Rows count downwards, so a ring with its inside on the left has a negative area in (col, row).
-        let pairs = ring.iter().zip(ring.iter().cycle().skip(1));
-        -pairs.map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>()
+        -ring.lines().map(|line| line.determinant()).sum::<f64>()
     }
 
-    /// Asserts that there is no gap and no overlap: no edge occurs twice in one direction, all polygons are valid by GEOS, and
+    /// Asserts that there is no gap and no overlap: no edge occurs twice in one direction, all polygons are valid, and
     /// their areas add up to the whole.
     fn assert_coverage(regions: &[SmoothRegion], valid_pixels: usize, exact: bool) {
         let mut edges: HashMap<[u64; 4], i32> = HashMap::new();
         let mut sum = 0.0;
         for region in regions {
-            for ring in region.parts.iter().flatten() {
+            for ring in region.polygons.iter().flat_map(rings) {
                 sum += twice_area(ring) / 2.0;
-                for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
-                    *edges.entry([a.0.to_bits(), a.1.to_bits(), b.0.to_bits(), b.1.to_bits()]).or_default() += 1;
+                for Line { start, end } in ring.lines() {
+                    *edges.entry([start.x, start.y, end.x, end.y].map(f64::to_bits)).or_default() += 1;
                 }
             }
-            let world = |&(x, y): &(f64, f64)| crate::geom::WorldPoint { x, y };
-            let parts: Vec<Vec<Vec<_>>> =
-                region.parts.iter().map(|part| part.iter().map(|r| r.iter().map(world).collect()).collect()).collect();
-            let geometry = gdal::vector::Geometry::from_wkb(&super::super::wkb::polygon_wkb(&parts, false)).unwrap();
-            assert!(geometry.is_valid(), "{}", geometry.wkt().unwrap());
+            assert!(region.polygons.is_valid(), "{:?}", region.polygons);
         }
         assert!(edges.values().all(|&count| count == 1), "an edge occurs twice in one direction");
         let error = (sum - valid_pixels as f64).abs() / valid_pixels as f64;
@@ -145,7 +138,7 @@ mod tests {
     fn simplification_removes_most_corners() {
         let labels = blobs(300, 300, 5, 12, 7);
         let count = |regions: &[SmoothRegion]| {
-            regions.iter().flat_map(|r| r.parts.iter().flatten()).map(Vec::len).sum::<usize>()
+            regions.iter().flat_map(|r| r.polygons.iter().flat_map(rings)).map(|ring| open(ring).len()).sum::<usize>()
         };
         let before = simplified(&labels, 300, 0.0, false);
         let after = simplified(&labels, 300, 1.0, false);

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use gdal::vector::Geometry;
 
-use super::buildings::{Building, Shape, geometry, plain_rings};
+use super::buildings::{Building, Shape, plain_outline};
+use super::geometry::geometry_of;
+use super::output_space::positions;
 
 /// Cell size of the neighbourhood index, in pixels.
 const CELL: f64 = 64.0;
@@ -42,7 +44,7 @@ pub fn separate(buildings: &mut [Building]) {
             }
             for side in [one, other] {
                 if shapes[side].is_none() {
-                    shapes[side] = geometry(&buildings[side].rings);
+                    shapes[side] = geometry_of(&buildings[side].outline).ok();
                 }
             }
             // Shared walls are equal up to rounding, which is not an overlap.
@@ -57,7 +59,7 @@ pub fn separate(buildings: &mut [Building]) {
                     _ => other,
                 };
                 let building = &mut buildings[restored];
-                building.rings = plain_rings(&building.plain);
+                building.outline = plain_outline(&building.plain);
                 building.shape = Shape::Plain;
                 building.iou = 1.0;
                 shapes[restored] = None;
@@ -108,10 +110,9 @@ fn touch(a: &[f64; 4], b: &[f64; 4]) -> bool {
 }
 
 fn bounds(building: &Building) -> [f64; 4] {
-    let plain = building.plain.outer.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)));
     let mut bounds = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
-    for (x, y) in building.rings[0].iter().copied().chain(plain) {
-        bounds = [bounds[0].min(x), bounds[1].min(y), bounds[2].max(x), bounds[3].max(y)];
+    for at in building.outline.exterior().coords().copied().chain(positions(&building.plain.outer)) {
+        bounds = [bounds[0].min(at.x), bounds[1].min(at.y), bounds[2].max(at.x), bounds[3].max(at.y)];
     }
     bounds
 }

@@ -6,8 +6,9 @@ mod width;
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::square::Point;
-use lines::{averaged, simplified};
+use geo::{Coord, LineString, Simplify as _};
+
+use lines::averaged;
 
 pub use lines::{distance, heading, length, nearest, off};
 pub use width::Frame;
@@ -15,7 +16,7 @@ pub use width::Frame;
 /// A junction or dead end.
 #[derive(Clone, Debug)]
 pub struct Node {
-    pub at: Point,
+    pub at: Coord,
     /// Half the width of the road here, in pixels.
     pub radius: f64,
 }
@@ -26,7 +27,7 @@ pub struct Edge {
     pub from: usize,
     pub to: usize,
     /// The centre line, from the first node to the second.
-    pub line: Vec<Point>,
+    pub line: Vec<Coord>,
     /// Width of the road in pixels; 0 until measured.
     pub width: f64,
     /// Length of bridged gaps along the line, in pixels.
@@ -55,7 +56,7 @@ pub struct Rules {
 
 impl Network {
     /// Adds an edge; `gap`: length of the bridged gap in it.
-    pub fn add(&mut self, from: usize, to: usize, line: Vec<Point>, gap: f64) {
+    pub fn add(&mut self, from: usize, to: usize, line: Vec<Coord>, gap: f64) {
         self.edges.push(Some(Edge { from, to, line, width: 0.0, gap }));
     }
 
@@ -151,8 +152,7 @@ impl Network {
                 }
                 touched[from] = true;
                 touched[to] = true;
-                let (a, b) = (self.nodes[from].at, self.nodes[to].at);
-                let middle = ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
+                let middle = (self.nodes[from].at + self.nodes[to].at) / 2.0;
                 self.edges[index] = None;
                 self.nodes[from].at = middle;
                 for &other in incidence[from].iter().chain(&incidence[to]) {
@@ -217,7 +217,7 @@ impl Network {
             for _ in 0..2 {
                 edge.line = averaged(&edge.line, 3);
             }
-            edge.line = simplified(&edge.line, tolerance);
+            edge.line = LineString::new(std::mem::take(&mut edge.line)).simplify(tolerance).0;
         }
     }
 

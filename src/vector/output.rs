@@ -5,15 +5,17 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::sync::Arc;
 
+use geo::MultiPolygon;
+
 use super::background::BackgroundWriter;
 use super::feature::{Feature, Field, FieldKind, GeometryKind, LayerSpec, Value};
-use super::output_space::{OutputSpace, positions};
+use super::labels::Values;
+use super::output_space::OutputSpace;
 use super::shape::{Confidence, LabelRegion};
-use super::source::{LabelSource, Values};
-use super::wkb::polygon_wkb;
+use super::source::LabelSource;
+use super::wkb::{multi_polygon_wkb, polygon_wkb};
 use super::write::VectorWriter;
 use crate::error::{Error, Result};
-use crate::geom::WorldPoint;
 
 /// What was written, by class.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -186,34 +188,25 @@ impl<'a> PolygonOutput<'a> {
 
     /// Writes a traced region with its pixel outline.
     pub fn region(&mut self, region: &LabelRegion) -> Result<()> {
-        let parts = region
-            .parts
-            .iter()
-            .map(|part| part.rings().map(|ring| self.place.ring(positions(ring))).collect())
-            .collect();
-        self.polygon(region.label, parts, region.confidence, &[])
+        let polygons = region.parts.iter().map(|part| self.place.traced(part)).collect();
+        self.polygons(region.label, polygons, region.confidence, &[])
     }
 
-    /// Writes a polygon in the labels' CRS: the rings of each part, the outer one first and counter-clockwise, holes clockwise.
-    pub fn polygon(
+    /// Writes a feature of polygons in the labels' CRS, outer rings counter-clockwise and holes clockwise; of one polygon where
+    /// the layers are not of multipolygons.
+    pub fn polygons(
         &mut self,
         label: u16,
-        mut parts: Vec<Vec<Vec<WorldPoint>>>,
+        mut polygons: MultiPolygon,
         confidence: Option<Confidence>,
         extra: &[Value],
     ) -> Result<()> {
-        let (mut area, mut perimeter) = (0.0, 0.0);
-        for ring in parts.iter_mut().flatten() {
-            area += self.place.measure().area(ring);
-            perimeter += self.place.measure().perimeter(ring);
-        }
+        let (area, perimeter) = self.place.area_and_perimeter(&polygons);
         if area < self.min_area {
             self.too_small += 1;
             return Ok(());
         }
-        for ring in parts.iter_mut().flatten() {
-            self.place.project(ring)?;
-        }
+        self.place.project_polygons(&mut polygons)?;
         let mut values = vec![
             Value::Integer(self.names.value(label)),
             Value::Text(self.names.get(label)),
@@ -239,7 +232,11 @@ impl<'a> PolygonOutput<'a> {
                     .with_hint("Write one layer for all classes, or select classes with --class.")
             })?,
         };
-        self.writer.push(Feature { layer, wkb: polygon_wkb(&parts, self.multi), values })
+        let wkb = match polygons.0.as_slice() {
+            [polygon] if !self.multi => polygon_wkb(polygon),
+            _ => multi_polygon_wkb(&polygons),
+        };
+        self.writer.push(Feature { layer, wkb, values })
     }
 
     /// Completes the file and returns the summary.

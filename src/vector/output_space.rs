@@ -1,9 +1,10 @@
 //! Transforms pixel positions to coordinates of the output.
 
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+use geo::{Coord, LineString, MultiPolygon, Polygon};
 
 use super::format::Format;
-use super::shape::Corner;
+use super::shape::{Corner, LatticePolygon, open, rings};
 use super::source::Placement;
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Ground, WorldPoint};
@@ -43,16 +44,56 @@ impl OutputSpace {
     }
 
     /// Coordinates of a position in the labels' CRS.
-    pub fn ground(&self, col: f64, row: f64) -> WorldPoint {
-        self.transform.to_world(col, row)
+    pub fn ground(&self, at: Coord) -> WorldPoint {
+        self.transform.to_world(at.x, at.y)
     }
 
     /// Coordinates of a ring in the labels' CRS, oriented so that outer rings run counter-clockwise in x, y. The inside of
     /// `ring` must be on its left with row 0 on top.
-    pub fn ring(&self, ring: impl DoubleEndedIterator<Item = (f64, f64)>) -> Vec<WorldPoint> {
-        let to_world = |(col, row): (f64, f64)| self.transform.to_world(col, row);
+    fn ring(&self, ring: impl DoubleEndedIterator<Item = Coord> + ExactSizeIterator) -> LineString {
+        let to_world = |at: Coord| self.transform.to_world(at.x, at.y);
+        let mut points = Vec::with_capacity(ring.len() + 1);
         // With row 0 on top, y points down: a north-up transform (negative determinant) keeps the orientation, others reverse it.
-        if self.mirrored { ring.map(to_world).collect() } else { ring.rev().map(to_world).collect() }
+        if self.mirrored {
+            points.extend(ring.map(to_world))
+        } else {
+            points.extend(ring.rev().map(to_world))
+        }
+        points.extend(points.first().copied());
+        LineString::new(points)
+    }
+
+    /// A traced polygon in the labels' CRS.
+    pub fn traced(&self, polygon: &LatticePolygon) -> Polygon {
+        let ring = |ring: &Vec<Corner>| self.ring(positions(ring));
+        Polygon::new(ring(&polygon.outer), polygon.holes.iter().map(ring).collect())
+    }
+
+    /// A polygon in pixels, with the inside of its rings on the left with row 0 on top, in the labels' CRS.
+    pub fn polygon(&self, polygon: &Polygon) -> Polygon {
+        let ring = |ring: &LineString| self.ring(open(ring).iter().copied());
+        Polygon::new(ring(polygon.exterior()), polygon.interiors().iter().map(ring).collect())
+    }
+
+    /// Area and perimeter of polygons in the labels' CRS: square metres and metres, or pixels without a CRS.
+    pub fn area_and_perimeter(&self, polygons: &MultiPolygon) -> (f64, f64) {
+        polygons.iter().flat_map(rings).map(open).fold((0.0, 0.0), |(area, perimeter), ring| {
+            (area + self.measure.area(ring), perimeter + self.measure.perimeter(ring))
+        })
+    }
+
+    /// Transforms polygons from the labels' CRS to that of the output.
+    ///
+    /// # Errors
+    /// As [`project`](Self::project).
+    pub fn project_polygons(&self, polygons: &mut MultiPolygon) -> Result<()> {
+        if self.reprojection.is_none() {
+            return Ok(());
+        }
+        polygons.iter_mut().try_for_each(|polygon| {
+            polygon.try_exterior_mut(|ring| self.project(&mut ring.0))?;
+            polygon.try_interiors_mut(|rings| rings.iter_mut().try_for_each(|ring| self.project(&mut ring.0)))
+        })
     }
 
     /// Transforms coordinates from the labels' CRS to that of the output.
@@ -128,7 +169,7 @@ fn traditional(definition: &str) -> gdal::errors::Result<SpatialRef> {
     Ok(srs)
 }
 
-/// The corners of a ring as positions.
-pub fn positions(ring: &[Corner]) -> impl DoubleEndedIterator<Item = (f64, f64)> + '_ {
-    ring.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row)))
+/// The corners of a ring as positions in pixels.
+pub fn positions(ring: &[Corner]) -> impl DoubleEndedIterator<Item = Coord> + ExactSizeIterator + '_ {
+    ring.iter().map(|&corner| corner.into())
 }

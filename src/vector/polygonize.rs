@@ -6,7 +6,7 @@ use super::format::Format;
 use super::output::{Layers, Names, PolygonOutput, Summary};
 use super::output_space::OutputSpace;
 use super::shape::LabelRegion;
-use super::source::{LabelSource, ScoreSource};
+use super::source::LabelSource;
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
 use crate::scene::ClassInfo;
@@ -41,7 +41,7 @@ pub fn polygonize(
 ) -> Result<Summary> {
     let format = Format::of(out)?;
     let source = LabelSource::open(labels, classes)?;
-    let scores = scores.map(|path| ScoreSource::open(path, &source)).transpose()?;
+    let scores = scores.map(|path| source.scores(path)).transpose()?;
     let place = OutputSpace::new(&source.placement, options.target_crs.as_deref(), format)?;
     let names = Names::new(&source);
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };

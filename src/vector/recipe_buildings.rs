@@ -44,26 +44,27 @@ impl ClassProduct<'_> {
         blocks::square_blocks(&mut all, &square, self.largest_hole(MAX_HOLE));
         neighbours::separate(&mut all);
         for building in all {
-            let mut rings = Vec::with_capacity(building.rings.len());
-            for ring in &building.rings {
-                rings.push(self.place.ring(ring.iter().copied()));
-            }
             let extra = [
                 Value::Real(self.orientation(&building)),
                 Value::Text(building.shape.label()),
                 Value::Real(building.iou),
             ];
-            output.polygon(building.label, vec![rings], building.confidence, &extra)?;
+            output.polygons(
+                building.label,
+                self.place.polygon(&building.outline).into(),
+                building.confidence,
+                &extra,
+            )?;
         }
         output.finish(&self.source)
     }
 
     /// Azimuth of the dominant wall direction on the ground, in degrees clockwise from north, 0..180.
     fn orientation(&self, building: &buildings::Building) -> f64 {
-        let ring = self.place.ring(building.rings[0].iter().copied());
+        let outline = self.place.polygon(&building.outline);
         let mut walls: BTreeMap<i64, (f64, f64, f64)> = BTreeMap::new();
-        for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
-            let (dx, dy) = self.place.measure().metric(*a).across_and_along(b.x - a.x, b.y - a.y);
+        for wall in outline.exterior().lines() {
+            let (dx, dy) = self.place.measure().metric(wall.start).across_and_along(wall.dx(), wall.dy());
             let length = dx.hypot(dy);
             let azimuth = dx.atan2(dy).to_degrees().rem_euclid(180.0);
             // Walls of similar direction are summed; doubled angles make 179° and 1° adjacent.

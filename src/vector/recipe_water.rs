@@ -5,9 +5,9 @@ use std::path::Path;
 use super::class_product::ClassProduct;
 use super::coverage::Coverage;
 use super::format::sibling;
-use super::geometry::{self, Rings};
+use super::geometry;
 use super::output::Summary;
-use super::shape::Corner;
+use super::shape::{Corner, open, rings};
 use crate::atomic;
 use crate::error::Result;
 
@@ -46,17 +46,16 @@ impl ClassProduct<'_> {
                 self.options.tolerance.map_or(self.pixel, |_| self.source.placement.pixel_size_at(corner))
             };
             for region in coverage.finish(at, tolerance, smooth).regions() {
-                for part in region.parts {
-                    let rings: Rings = part.into_iter().map(|ring| self.place.ring(ring.into_iter())).collect();
-                    for rings in geometry::subtract(rings, &permanent)? {
-                        let area: f64 = rings.iter().map(|ring| self.place.measure().area(ring)).sum();
+                for polygon in &region.polygons {
+                    for polygon in geometry::subtract(self.place.polygon(polygon), &permanent)? {
+                        let area: f64 = rings(&polygon).map(|ring| self.place.measure().area(open(ring))).sum();
                         if !permanent.is_empty() && area < self.options.min_area.unwrap_or(100.0) {
                             continue;
                         }
                         for (zone, wet) in zones.iter().zip(&mut wet) {
-                            *wet += geometry::common_area(&rings, zone, self.place.measure())?;
+                            *wet += geometry::common_area(&polygon, zone, self.place.measure())?;
                         }
-                        output.polygon(class, vec![rings], region.confidence, &[])?;
+                        output.polygons(class, polygon.into(), region.confidence, &[])?;
                     }
                 }
             }

@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use geo::{LineString, MultiPolygon};
+
 use super::feature::{Feature, Field, FieldKind, GeometryKind, LayerSpec, Value};
 use super::format::{Format, sibling};
 use super::network::{Edge, Node};
 use super::output::{ClassSummary, Names, Summary, attributes};
-use super::output_space::{OutputSpace, positions};
+use super::output_space::OutputSpace;
 use super::shape::LabelRegion;
 use super::source::LabelSource;
-use super::wkb::{line_wkb, point_wkb, polygon_wkb};
+use super::wkb::{line_wkb, multi_polygon_wkb, point_wkb, polygon_wkb};
 use super::write::VectorWriter;
 use crate::atomic;
 use crate::error::Result;
@@ -114,7 +116,7 @@ impl<'a> RoadOutput<'a> {
         let mut points = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             let id = self.nodes + index as i64;
-            let mut at = [self.place.ground(node.at.0, node.at.1)];
+            let mut at = [self.place.ground(node.at)];
             self.place.project(&mut at)?;
             self.graph.node(id, at[0]);
             let values = vec![Value::Integer(id), Value::Integer(degree[index])];
@@ -123,9 +125,9 @@ impl<'a> RoadOutput<'a> {
         let mut lines = Vec::with_capacity(edges.len());
         let mut total = 0.0;
         for edge in edges {
-            let mut line: Vec<WorldPoint> = edge.line.iter().map(|&(col, row)| self.place.ground(col, row)).collect();
-            let length = self.place.measure().length(&line);
-            self.place.project(&mut line)?;
+            let mut line: LineString = edge.line.iter().map(|&at| self.place.ground(at)).collect();
+            let length = self.place.measure().length(&line.0);
+            self.place.project(&mut line.0)?;
             total += length;
             let (from, to) = (self.nodes + edge.from as i64, self.nodes + edge.to as i64);
             let metre = pixel_side(edge, ground);
@@ -158,19 +160,9 @@ impl<'a> RoadOutput<'a> {
 
     /// Writes a road area of the class whose network was written last.
     pub fn area(&mut self, region: &LabelRegion) -> Result<()> {
-        let (mut area, mut perimeter) = (0.0, 0.0);
-        let mut parts = Vec::new();
-        for part in &region.parts {
-            let mut rings = Vec::new();
-            for ring in part.rings() {
-                let mut ring = self.place.ring(positions(ring));
-                area += self.place.measure().area(&ring);
-                perimeter += self.place.measure().perimeter(&ring);
-                self.place.project(&mut ring)?;
-                rings.push(ring);
-            }
-            parts.push(rings);
-        }
+        let mut polygons: MultiPolygon = region.parts.iter().map(|part| self.place.traced(part)).collect();
+        let (area, perimeter) = self.place.area_and_perimeter(&polygons);
+        self.place.project_polygons(&mut polygons)?;
         let mut values = vec![
             Value::Integer(self.names.value(region.label)),
             Value::Text(self.names.get(region.label)),
@@ -187,7 +179,11 @@ impl<'a> RoadOutput<'a> {
             class.polygons += 1;
             class.area += area;
         }
-        self.write(AREAS, vec![Feature { layer: AREAS, wkb: polygon_wkb(&parts, false), values }])
+        let wkb = match polygons.0.as_slice() {
+            [polygon] => polygon_wkb(polygon),
+            _ => multi_polygon_wkb(&polygons),
+        };
+        self.write(AREAS, vec![Feature { layer: AREAS, wkb, values }])
     }
 
     /// Completes the files, writes the GraphML file to `graph` and returns the summary.
@@ -217,7 +213,7 @@ impl<'a> RoadOutput<'a> {
 
 /// The side of a square of a pixel's area in the middle of a line, in metres.
 fn pixel_side(edge: &Edge, ground: &PixelGround) -> f64 {
-    edge.line.get(edge.line.len() / 2).map_or(0.0, |middle| ground.pixel_area(middle.0, middle.1).sqrt())
+    edge.line.get(edge.line.len() / 2).map_or(0.0, |middle| ground.pixel_area(middle.x, middle.y).sqrt())
 }
 
 /// A graph in GraphML, as networkx, igraph and Gephi read it.
@@ -235,8 +231,8 @@ impl GraphMl {
         );
     }
 
-    fn edge(&mut self, from: i64, to: i64, length: f64, width: f64, line: &[WorldPoint]) {
-        let wkt: Vec<String> = line.iter().map(|point| format!("{} {}", point.x, point.y)).collect();
+    fn edge(&mut self, from: i64, to: i64, length: f64, width: f64, line: &LineString) {
+        let wkt: Vec<String> = line.coords().map(|point| format!("{} {}", point.x, point.y)).collect();
         let _ = writeln!(
             self.body,
             "    <edge source=\"{from}\" target=\"{to}\"><data key=\"length\">{length}</data>\

@@ -34,10 +34,10 @@ mod tests {
 
     use super::super::mask::{Disc, Sizes, clean, close};
     use super::super::network::{distance, length, off};
-    use super::super::square::Point;
     use super::*;
+    use geo::Coord;
 
-    type Lines = Vec<Vec<Point>>;
+    type Lines = Vec<Vec<Coord>>;
 
     struct Random(u64);
 
@@ -48,7 +48,7 @@ mod tests {
         }
     }
 
-    fn off_lines(point: Point, lines: &Lines) -> f64 {
+    fn off_lines(point: Coord, lines: &Lines) -> f64 {
         lines
             .iter()
             .flat_map(|line| line.windows(2))
@@ -56,23 +56,23 @@ mod tests {
             .fold(f64::INFINITY, f64::min)
     }
 
-    fn samples(lines: &Lines) -> Vec<Point> {
+    fn samples(lines: &Lines) -> Vec<Coord> {
         let mut samples = Vec::new();
         for pair in lines.iter().flat_map(|line| line.windows(2)) {
             let steps = distance(pair[0], pair[1]).ceil().max(1.0);
             for step in 0..steps as usize {
                 let t = (step as f64 + 0.5) / steps;
-                samples.push((pair[0].0 + t * (pair[1].0 - pair[0].0), pair[0].1 + t * (pair[1].1 - pair[0].1)));
+                samples.push(pair[0] + (pair[1] - pair[0]) * t);
             }
         }
         samples
     }
 
     /// Synthetic roads: a bent grid, a curve, a dead end, and a separate road.
-    fn truth() -> Vec<(Vec<Point>, f64)> {
-        let curve: Vec<Point> =
+    fn truth() -> Vec<(Vec<Coord>, f64)> {
+        let curve: Vec<(f64, f64)> =
             (0..=40).map(|i| f64::from(i) / 40.0).map(|t| (60.0 + 480.0 * t, 470.0 + 60.0 * (t * 5.0).sin())).collect();
-        vec![
+        let roads = vec![
             (vec![(40.0, 60.0), (300.0, 80.0), (570.0, 50.0)], 9.0),
             (vec![(50.0, 220.0), (560.0, 200.0)], 7.0),
             (vec![(40.0, 350.0), (330.0, 330.0), (565.0, 360.0)], 11.0),
@@ -82,14 +82,15 @@ mod tests {
             (curve, 8.0),
             (vec![(200.0, 214.118), (215.0, 280.0)], 6.0),
             (vec![(40.0, 575.0), (400.0, 570.0)], 7.0),
-        ]
+        ];
+        roads.into_iter().map(|(line, width)| (line.into_iter().map(Coord::from).collect(), width)).collect()
     }
 
-    fn paint(truth: &[(Vec<Point>, f64)], random: &mut Random, noise: f64) -> BitGrid {
+    fn paint(truth: &[(Vec<Coord>, f64)], random: &mut Random, noise: f64) -> BitGrid {
         let mut mask = BitGrid::new(600, 600);
         for row in 0..600 {
             for col in 0..600 {
-                let at = (col as f64 + 0.5, row as f64 + 0.5);
+                let at = Coord { x: col as f64 + 0.5, y: row as f64 + 0.5 };
                 let road = truth
                     .iter()
                     .any(|(line, width)| line.windows(2).any(|pair| off(at, pair[0], pair[1]) <= width / 2.0));
@@ -111,10 +112,11 @@ mod tests {
         for (line, _) in truth {
             for pair in line.windows(2).filter(|pair| distance(pair[0], pair[1]) > 90.0) {
                 let at = 0.3 + 0.15 * random.next();
-                let (x, y) = (pair[0].0 + at * (pair[1].0 - pair[0].0), pair[0].1 + at * (pair[1].1 - pair[0].1));
+                let middle = pair[0] + (pair[1] - pair[0]) * at;
+                let (x, y) = middle.x_y();
                 for row in (y as i64 - 8).max(0)..(y as i64 + 8).min(600) {
                     for col in (x as i64 - 8).max(0)..(x as i64 + 8).min(600) {
-                        if distance((col as f64, row as f64), (x, y)) < 6.5 {
+                        if distance(Coord { x: col as f64, y: row as f64 }, middle) < 6.5 {
                             mask.set(col as usize, row as usize, false);
                         }
                     }
@@ -126,7 +128,7 @@ mod tests {
 
     /// A plain graph for shortest ways: points and weighted links.
     struct Graph {
-        points: Vec<Point>,
+        points: Vec<Coord>,
         links: Vec<Vec<(usize, f64)>>,
     }
 
@@ -140,7 +142,7 @@ mod tests {
                     let steps = distance(pair[0], pair[1]).ceil().max(1.0) as usize;
                     for step in 0..=steps {
                         let t = step as f64 / steps as f64;
-                        let at = (pair[0].0 + t * (pair[1].0 - pair[0].0), pair[0].1 + t * (pair[1].1 - pair[0].1));
+                        let at = pair[0] + (pair[1] - pair[0]) * t;
                         let here = graph.points.iter().position(|&p| distance(p, at) < weld).unwrap_or_else(|| {
                             graph.points.push(at);
                             graph.links.push(Vec::new());
@@ -158,7 +160,7 @@ mod tests {
             graph
         }
 
-        fn nearest(&self, at: Point) -> (usize, f64) {
+        fn nearest(&self, at: Coord) -> (usize, f64) {
             let far = |index: &usize| distance(self.points[*index], at);
             let best = (0..self.points.len()).min_by(|a, b| far(a).total_cmp(&far(b))).unwrap();
             (best, far(&best))
@@ -182,7 +184,7 @@ mod tests {
     }
 
     /// One side of the average path length similarity: how alike the ways between the same places are.
-    fn path_similarity(truth: &Graph, found: &Graph, places: &[Point]) -> f64 {
+    fn path_similarity(truth: &Graph, found: &Graph, places: &[Coord]) -> f64 {
         let (mut sum, mut count) = (0.0, 0);
         for (index, &a) in places.iter().enumerate() {
             let (true_a, found_a) = (truth.nearest(a), found.nearest(a));
@@ -220,9 +222,9 @@ mod tests {
             let share = wrong / total;
             let welded = |lines: &Lines| Graph::new(lines, 0.75);
             let (true_graph, found_graph) = (welded(&lines), welded(&found));
-            let places: Vec<Point> = samples(&lines).into_iter().step_by(97).collect();
+            let places: Vec<Coord> = samples(&lines).into_iter().step_by(97).collect();
             let apls = path_similarity(&true_graph, &found_graph, &places);
-            let back: Vec<Point> = samples(&found).into_iter().step_by(97).collect();
+            let back: Vec<Coord> = samples(&found).into_iter().step_by(97).collect();
             let apls_back = path_similarity(&found_graph, &true_graph, &back);
             let apls = 2.0 * apls * apls_back / (apls + apls_back);
             let network = Network { nodes: nodes.clone(), edges: edges.iter().cloned().map(Some).collect() };
@@ -242,7 +244,7 @@ mod tests {
             assert!(apls > 0.9, "{apls}");
             for (line, width) in &truth {
                 // The edge that passes the middle of a true road has about its width.
-                let middle = (line[0].0 * 0.85 + line[1].0 * 0.15, line[0].1 * 0.85 + line[1].1 * 0.15);
+                let middle = line[0] * 0.85 + line[1] * 0.15;
                 let edge = edges.iter().min_by(|a, b| {
                     off_lines(middle, &vec![a.line.clone()]).total_cmp(&off_lines(middle, &vec![b.line.clone()]))
                 });

@@ -233,7 +233,7 @@ mod tests {
     use super::super::wkb::polygon_wkb;
     use super::super::write::VectorWriter;
     use super::*;
-    use crate::geom::WorldPoint;
+    use geo::Polygon;
 
     #[test]
     fn index_passes_rtreecheck_and_serves_queries() {
@@ -249,11 +249,9 @@ mod tests {
             let features = (0..count)
                 .map(|index| {
                     let (x, y) = ((index * 37 % 101) as f64, (index * 61 % 97) as f64 + 0.1);
-                    let ring = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7)]
-                        .map(|(dx, dy)| WorldPoint { x: x + dx, y: y + dy })
-                        .to_vec();
+                    let ring = [(0.0, 0.0), (0.5, 0.0), (0.5, 0.7)].map(|(dx, dy)| (x + dx, y + dy)).to_vec();
                     let values = vec![Value::Integer(index as i64)];
-                    Feature { layer: 0, wkb: polygon_wkb(&[vec![ring]], false), values }
+                    Feature { layer: 0, wkb: polygon_wkb(&Polygon::new(ring.into(), vec![])), values }
                 })
                 .collect();
             writer.write(features).unwrap();

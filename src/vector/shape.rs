@@ -1,10 +1,18 @@
 //! Regions of one label, bounded by rings of pixel corners.
 
+use geo::{Coord, LineString, Polygon};
+
 /// A corner of the pixel lattice: (0, 0) is the outer corner of the top left pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Corner {
     pub col: u32,
     pub row: u32,
+}
+
+impl From<Corner> for Coord {
+    fn from(corner: Corner) -> Self {
+        Self { x: f64::from(corner.col), y: f64::from(corner.row) }
+    }
 }
 
 #[cfg(test)]
@@ -68,4 +76,14 @@ pub fn ring_area(ring: &[Corner]) -> i64 {
         before = here;
     }
     twice / 2
+}
+
+/// The points of a closed ring without the repeated first one.
+pub fn open(ring: &LineString) -> &[Coord] {
+    ring.0.split_last().map_or(&[], |(_, points)| points)
+}
+
+/// The rings of a polygon, the outer one first.
+pub fn rings(polygon: &Polygon) -> impl Iterator<Item = &LineString> {
+    std::iter::once(polygon.exterior()).chain(polygon.interiors())
 }

@@ -10,6 +10,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 
+use geo::{Coord, LineString};
+
 use super::bits::BitGrid;
 use super::shape::{Corner, PixelSize};
 
@@ -21,13 +23,13 @@ pub struct Arcs {
 
 /// Arcs as positions in pixels.
 pub struct Positions {
-    points: Vec<(f64, f64)>,
+    points: Vec<Coord>,
     starts: Vec<usize>,
 }
 
 impl Arcs {
     pub fn into_positions(self) -> Positions {
-        let points = self.corners.iter().map(|corner| (f64::from(corner.col), f64::from(corner.row))).collect();
+        let points = self.corners.iter().map(|&corner| corner.into()).collect();
         Positions { points, starts: self.starts }
     }
 
@@ -37,8 +39,8 @@ impl Arcs {
 }
 
 impl Positions {
-    /// The ring formed by a sequence of arcs, without repeating its first point.
-    pub fn ring(&self, arcs: &[(u32, bool)]) -> Vec<(f64, f64)> {
+    /// The closed ring formed by a sequence of arcs.
+    pub fn ring(&self, arcs: &[(u32, bool)]) -> LineString {
         let mut ring = Vec::new();
         for &(arc, backwards) in arcs {
             let points = &self.points[self.starts[arc as usize]..self.starts[arc as usize + 1]];
@@ -49,7 +51,8 @@ impl Positions {
                 ring.extend(&points[..points.len() - 1]);
             }
         }
-        ring
+        ring.extend(ring.first().copied());
+        LineString::new(ring)
     }
 }
 
@@ -223,8 +226,7 @@ pub fn smooth(arcs: &Arcs, live: &BitGrid) -> Positions {
     let mut result = Positions { points: Vec::new(), starts: vec![0] };
     for arc in arcs.iter() {
         let last = arc.len() - 1;
-        let at = |corner: Corner| (f64::from(corner.col), f64::from(corner.row));
-        let middle = |a: (f64, f64), b: (f64, f64)| ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0);
+        let at = Coord::from;
         result.points.push(at(arc[0]));
         for index in 1..last {
             let (a, b, c) = (arc[index - 1], arc[index], arc[index + 1]);
@@ -233,12 +235,12 @@ pub fn smooth(arcs: &Arcs, live: &BitGrid) -> Positions {
                 result.points.push(at(b));
                 continue;
             }
-            let (from, to) = (middle(at(a), at(b)), middle(at(b), at(c)));
+            let (from, to) = ((at(a) + at(b)) / 2.0, (at(b) + at(c)) / 2.0);
             for step in 0..=CURVE_STEPS {
                 let t = step as f64 / CURVE_STEPS as f64;
                 let interpolate =
                     |p: f64, q: f64, r: f64| (1.0 - t) * (1.0 - t) * p + 2.0 * t * (1.0 - t) * q + t * t * r;
-                let point = (interpolate(from.0, at(b).0, to.0), interpolate(from.1, at(b).1, to.1));
+                let point = Coord { x: interpolate(from.x, at(b).x, to.x), y: interpolate(from.y, at(b).y, to.y) };
                 if result.points.last() != Some(&point) {
                     result.points.push(point);
                 }

@@ -1,11 +1,13 @@
-//! Reads label and score rasters in strips of rows. Labels are read with [`CodedRaster`], as in all commands.
+//! Reads label rasters, with their scores, in strips of rows. Labels are read with [`CodedRaster`], as in all commands.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gdal::raster::{Buffer, RasterBand};
-use gdal::{Dataset, Metadata as _};
+use gdal::Dataset;
+use gdal::raster::Buffer;
 
+use super::labels::{NO_LABEL, Values};
+use super::scores::ScoreSource;
 use super::shape::{Corner, PixelSize};
 use crate::crs;
 use crate::error::{Context, Error, Result};
@@ -64,9 +66,6 @@ impl Placement {
     }
 }
 
-/// The label of pixels without a label.
-pub const NO_LABEL: u16 = u16::MAX;
-
 /// An open label raster: its values as labels of 16 bits.
 pub struct LabelSource {
     raster: CodedRaster,
@@ -78,42 +77,6 @@ pub struct LabelSource {
     /// Number of classes of the raster; larger values are errors. 0: unknown.
     classes: usize,
     values: Values,
-}
-
-/// The assignment of raster values to labels of 16 bits.
-#[derive(Clone, Debug)]
-pub enum Values {
-    /// Every label equals its value.
-    Same,
-    /// The sorted values; a label is an index into them.
-    Numbered(Vec<i64>),
-}
-
-impl Values {
-    /// The value of a label.
-    pub fn value(&self, label: u16) -> i64 {
-        match self {
-            Self::Same => i64::from(label),
-            Self::Numbered(values) => values.get(usize::from(label)).copied().unwrap_or(i64::from(label)),
-        }
-    }
-
-    /// The label of a value; `None` where no pixel has the value.
-    pub fn label(&self, value: i64) -> Option<u16> {
-        let label = match self {
-            Self::Same => u16::try_from(value).ok(),
-            Self::Numbered(values) => values.binary_search(&value).ok().and_then(|label| u16::try_from(label).ok()),
-        };
-        label.filter(|label| *label != NO_LABEL)
-    }
-
-    /// All values with a label.
-    pub fn all(&self) -> Vec<i64> {
-        match self {
-            Self::Same => (0..i64::from(NO_LABEL)).collect(),
-            Self::Numbered(values) => values.clone(),
-        }
-    }
 }
 
 impl LabelSource {
@@ -151,6 +114,14 @@ impl LabelSource {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Opens the scores of these labels.
+    ///
+    /// # Errors
+    /// As [`ScoreSource::open`].
+    pub fn scores(&self, path: &Path) -> Result<ScoreSource> {
+        ScoreSource::open(path, &self.name, self.size, &self.names)
     }
 
     /// Notes about the labels and their coordinates.
@@ -319,99 +290,11 @@ impl LabelSource {
             take(first, labels, scores.map(|_| best.as_slice()))?;
             self.raster.drop_blocks();
             if let Some(scores) = scores {
-                super::ffi::drop_cache(&scores.dataset);
+                scores.drop_blocks();
             }
         }
         Ok(())
     }
-}
-
-/// An open score raster: one band per class, in the order of the values.
-pub struct ScoreSource {
-    dataset: Dataset,
-    name: String,
-    bands: usize,
-}
-
-impl ScoreSource {
-    /// Opens the scores of a label raster.
-    ///
-    /// # Errors
-    /// The file cannot be read, has another size than the labels, or has band descriptions that contradict the class names.
-    pub fn open(path: &Path, labels: &LabelSource) -> Result<Self> {
-        let name = path.display().to_string();
-        let dataset = Dataset::open(path).input(|| format!("cannot open the score raster {name}"))?;
-        let (width, height) = dataset.raster_size();
-        let size = Size::new(width, height);
-        if size != labels.size {
-            return Err(Error::input(format!(
-                "{name} has {size} pixels, its labels {} have {}",
-                labels.name, labels.size
-            ))
-            .with_hint("Give the scores that were written with these labels."));
-        }
-        let bands = dataset.raster_count();
-        for value in 0..bands.min(usize::from(NO_LABEL)) {
-            let described = dataset.rasterband(value + 1).and_then(|band| band.description()).unwrap_or_default();
-            let known = labels.names.values_of(&described);
-            if let Some(other) = known.first().filter(|_| !known.contains(&(value as i64))) {
-                return Err(Error::input(format!(
-                    "band {} of {name} holds the scores of {described:?}, which is the value {other} of {}: expected in band \
-                     {}",
-                    value + 1,
-                    labels.name,
-                    other.saturating_add(1)
-                ))
-                .with_hint("Give the scores that were written with these labels."));
-            }
-        }
-        Ok(Self { dataset, name, bands })
-    }
-
-    /// Writes to `best` the score of each pixel's label; NaN where its band does not exist. `plane` is a buffer.
-    fn of_labels(
-        &self,
-        first: usize,
-        width: usize,
-        labels: &[u16],
-        values: &Values,
-        plane: &mut [f32],
-        best: &mut [f32],
-    ) -> Result<()> {
-        best.fill(f32::NAN);
-        let mut present = vec![false; usize::from(u16::MAX) + 1];
-        labels.iter().for_each(|&label| present[usize::from(label)] = true);
-        let occurring = (0..NO_LABEL).filter(|label| present[usize::from(*label)]);
-        let bands = occurring.filter_map(|label| Some((label, usize::try_from(values.value(label)).ok()?)));
-        for (band_label, class) in bands.filter(|(_, class)| *class < self.bands) {
-            let count = labels.len() / width;
-            let scale = self
-                .dataset
-                .rasterband(class + 1)
-                .and_then(|band| {
-                    read(&band, first, width, count, plane)?;
-                    // Scores that are stored as bytes have a scale.
-                    Ok(band.scale().unwrap_or(1.0) as f32)
-                })
-                .input(|| format!("cannot read band {} of {}", class + 1, self.name))?;
-            for ((&label, &score), best) in labels.iter().zip(plane.iter()).zip(best.iter_mut()) {
-                if label == band_label {
-                    *best = score * scale;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn read<T: Copy + gdal::raster::GdalType>(
-    band: &RasterBand<'_>,
-    first: usize,
-    width: usize,
-    rows: usize,
-    into: &mut [T],
-) -> gdal::errors::Result<()> {
-    super::ffi::read_whole(|| band.read_into_slice((0, first as isize), (width, rows), (width, rows), into, None))
 }
 
 fn placement(dataset: &Dataset) -> Placement {

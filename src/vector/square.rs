@@ -10,13 +10,12 @@ mod contour;
 mod search;
 mod shared_walls;
 
+use geo::Coord;
+
 use contour::{Contour, MAX_GROUPS};
 use search::{Kind, Piece, best_cut};
 
 pub use shared_walls::{SharedWall, Wall, fit_shared_wall, walls_of};
-
-/// A position in pixels.
-pub type Point = (f64, f64);
 
 /// Penalties per wall, in square pixels (the unit of summed squared distances).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,36 +29,39 @@ pub struct Prices {
 /// A fitted outline with its cost.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outline {
-    Squared { ring: Vec<Point>, cost: f64 },
-    Round { centre: Point, radius: f64, cost: f64 },
+    /// Corners in pixels, the first one not repeated.
+    Squared {
+        ring: Vec<Coord>,
+        cost: f64,
+    },
+    Round {
+        centre: Coord,
+        radius: f64,
+        cost: f64,
+    },
 }
 
 /// The midpoints of the unit edges of a ring, in order.
-pub fn edge_middles(ring: &[super::shape::Corner]) -> Vec<Point> {
+pub fn edge_middles(ring: &[super::shape::Corner]) -> Vec<Coord> {
     let mut points = Vec::new();
-    for (index, from) in ring.iter().enumerate() {
-        let to = ring[(index + 1) % ring.len()];
-        let (fx, fy) = (f64::from(from.col), f64::from(from.row));
-        let (tx, ty) = (f64::from(to.col), f64::from(to.row));
-        let length = (tx - fx).abs() + (ty - fy).abs();
-        let (dx, dy) = ((tx - fx) / length, (ty - fy) / length);
-        points.extend((0..length as usize).map(|step| {
-            let t = step as f64 + 0.5;
-            (fx + t * dx, fy + t * dy)
-        }));
+    for (index, &from) in ring.iter().enumerate() {
+        let (from, to) = (Coord::from(from), Coord::from(ring[(index + 1) % ring.len()]));
+        let length = (to.x - from.x).abs() + (to.y - from.y).abs();
+        let step = (to - from) / length;
+        points.extend((0..length as usize).map(|index| from + step * (index as f64 + 0.5)));
     }
     points
 }
 
 /// An estimate of the axis of an outline from the directions of its chords, in radians from 0 to a quarter turn.
-fn guess_axis(points: &[Point]) -> f64 {
+fn guess_axis(points: &[Coord]) -> f64 {
     let count = points.len();
     let reach = (count / 16).clamp(2, 6);
     let (mut sin, mut cos) = (0.0, 0.0);
     for index in 0..count {
-        let (a, b) = (points[(index + count - reach) % count], points[(index + reach) % count]);
-        let angle = (b.1 - a.1).atan2(b.0 - a.0) * 4.0;
-        let weight = (b.0 - a.0).hypot(b.1 - a.1);
+        let chord = points[(index + reach) % count] - points[(index + count - reach) % count];
+        let angle = chord.y.atan2(chord.x) * 4.0;
+        let weight = chord.x.hypot(chord.y);
         sin += weight * angle.sin();
         cos += weight * angle.cos();
     }
@@ -68,7 +70,7 @@ fn guess_axis(points: &[Point]) -> f64 {
 
 /// Fits an outline to edge midpoints. `axis`: a given direction, as for courtyards. Returns the outline and its axis; `None`
 /// where no polygon fits.
-pub fn fit(points: &[Point], prices: Prices, axis: Option<f64>) -> Option<(Outline, f64)> {
+pub fn fit(points: &[Coord], prices: Prices, axis: Option<f64>) -> Option<(Outline, f64)> {
     if points.len() < 4 {
         return None;
     }
@@ -154,7 +156,7 @@ fn axis_of(contour: &Contour, pieces: &[Piece], angle: f64) -> f64 {
 const MAX_SPIKE: f64 = 3.0;
 
 /// The corners: intersections of consecutive walls.
-fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>> {
+fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Coord>> {
     // A wall as normal and distance: n · p = d.
     let lines: Vec<(f64, f64, f64)> = pieces
         .iter()
@@ -179,29 +181,30 @@ fn corners(contour: &Contour, pieces: &[Piece], angle: f64) -> Option<Vec<Point>
         let (before, after) = (pieces[index], pieces[(index + 1) % count]);
         let (last, first) = (contour.run(before.to - 1, before.to), contour.run(after.from, after.from + 1));
         // The point of the contour between the two walls.
-        let turn = ((last.x / last.n + first.x / first.n) / 2.0, (last.y / last.n + first.y / first.n) / 2.0);
+        let turn = (last.mean() + first.mean()) / 2.0;
         let determinant = a.0 * b.1 - a.1 * b.0;
-        let corner = ((a.2 * b.1 - b.2 * a.1) / determinant, (a.0 * b.2 - b.0 * a.2) / determinant);
-        if determinant.abs() >= 0.2 && (corner.0 - turn.0).hypot(corner.1 - turn.1) <= MAX_SPIKE {
-            ring.push((corner.0 + contour.origin.0, corner.1 + contour.origin.1));
+        let corner = Coord { x: a.2 * b.1 - b.2 * a.1, y: a.0 * b.2 - b.0 * a.2 } / determinant;
+        let spike = corner - turn;
+        if determinant.abs() >= 0.2 && spike.x.hypot(spike.y) <= MAX_SPIKE {
+            ring.push(corner + contour.origin);
             continue;
         }
         // A spike, or nearly parallel walls: connect the two walls directly at this point.
         for (nx, ny, distance) in [a, b] {
-            let off = nx * turn.0 + ny * turn.1 - distance;
-            ring.push((turn.0 - off * nx + contour.origin.0, turn.1 - off * ny + contour.origin.1));
+            let off = nx * turn.x + ny * turn.y - distance;
+            ring.push(turn - Coord { x: nx, y: ny } * off + contour.origin);
         }
     }
     (ring.len() >= 3).then_some(ring)
 }
 
 /// The least-squares circle through the points (Kåsa) as centre, radius and cost.
-fn circle(points: &[Point], prices: Prices) -> Option<(Point, f64, f64)> {
+fn circle(points: &[Coord], prices: Prices) -> Option<(Coord, f64, f64)> {
     let n = points.len() as f64;
-    let mean = points.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 / n, sum.1 + p.1 / n));
+    let mean = points.iter().fold(Coord::zero(), |sum, &point| sum + point / n);
     let (mut uu, mut uv, mut vv, mut uz, mut vz, mut z) = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
-    for point in points {
-        let (u, v) = (point.0 - mean.0, point.1 - mean.1);
+    for &point in points {
+        let (u, v) = (point - mean).x_y();
         let square = u * u + v * v;
         uu += u * u;
         uv += u * v;
@@ -214,20 +217,16 @@ fn circle(points: &[Point], prices: Prices) -> Option<(Point, f64, f64)> {
     if determinant.abs() < 1e-9 {
         return None;
     }
-    let centre = ((uz * vv - vz * uv) / (2.0 * determinant), (vz * uu - uz * uv) / (2.0 * determinant));
-    let radius = (centre.0 * centre.0 + centre.1 * centre.1 + z / n).sqrt();
+    let centre = Coord { x: uz * vv - vz * uv, y: vz * uu - uz * uv } / (2.0 * determinant);
+    let radius = (centre.x * centre.x + centre.y * centre.y + z / n).sqrt();
     let residual: f64 = points
         .iter()
-        .map(|point| {
-            let distance = (point.0 - mean.0 - centre.0).hypot(point.1 - mean.1 - centre.1) - radius;
+        .map(|&point| {
+            let from_centre = point - mean - centre;
+            let distance = from_centre.x.hypot(from_centre.y) - radius;
             distance * distance
         })
         .sum();
     // The penalty of four walls: a circle has three parameters and a rectangle five, but buildings are rarely round.
-    Some(((mean.0 + centre.0, mean.1 + centre.1), radius, residual + 4.0 * prices.wall))
-}
-
-/// Signed area of a ring in square pixels, positive where it runs clockwise with row 0 on top.
-pub fn area(ring: &[Point]) -> f64 {
-    ring.iter().zip(ring.iter().cycle().skip(1)).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>() / 2.0
+    Some((mean + centre, radius, residual + 4.0 * prices.wall))
 }

@@ -1,7 +1,6 @@
 //! Thins a mask to lines one pixel wide (parallel thinning of Guo and Hall, 1989).
 //!
-//! Our own because neither GDAL nor `geo` has a skeleton, and the crate `imageproc` has none on bit masks; each pass visits only
-//! pixels at a border.
+//! This is our own code because neither GDAL nor GEOS nor `geo` computes skeletons. Each pass visits only pixels at a border.
 
 use super::bits::BitGrid;
 

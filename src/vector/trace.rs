@@ -9,8 +9,7 @@
 //! separate and marks the corner; a completed ring that visits a marked corner twice is split there, into the simple
 //! rings that a valid polygon requires.
 //!
-//! This is our own code because `GDALPolygonize` writes rings that touch themselves, keeps all open polygons of the raster as
-//! sets of vertices, and computes neither scores nor shared borders.
+//! This is our own code because `GDALPolygonize` aggregates no scores and reports no shared borders.
 
 mod components;
 

@@ -9,7 +9,8 @@ use super::landcover::{LandcoverOptions, landcover};
 use super::output::Summary;
 use super::output_space::{self, OutputSpace};
 use super::polygonize::{Options, polygonize};
-use super::source::{LabelSource, ScoreSource};
+use super::scores::ScoreSource;
+use super::source::LabelSource;
 use super::trace::Connectedness;
 use crate::atomic::HiddenFolder;
 use crate::error::{Error, Result};
@@ -43,7 +44,7 @@ pub fn vectorize(
         };
         return polygonize(labels, scores, classes, &skip, out, &options);
     }
-    let scores = scores.map(|path| ScoreSource::open(path, &source)).transpose()?;
+    let scores = scores.map(|path| source.scores(path)).transpose()?;
     if recipe == Recipe::Landcover {
         let skip = left_out(recipe, &source, options)?;
         return whole_map(&source, scores.as_ref(), &skip, out, options);

@@ -1,9 +1,8 @@
 //! Well-known binary of polygons, lines and points, little-endian.
 //!
-//! Our own because it is on the path of every polygon, `geo` does not write well-known binary, and the crate `wkb` cannot say the
-//! bounding box of its bytes.
+//! This is our own code because `geo` does not write well-known binary, and these few lines write every polygon without a copy.
 
-use crate::geom::WorldPoint;
+use geo::{Coord, LineString, MultiPolygon, Polygon};
 
 const POINT: u32 = 1;
 const LINE: u32 = 2;
@@ -15,41 +14,55 @@ fn head(wkb: &mut Vec<u8>, kind: u32) {
     wkb.extend(kind.to_le_bytes());
 }
 
-fn coordinates(wkb: &mut Vec<u8>, point: WorldPoint) {
+fn coordinates(wkb: &mut Vec<u8>, point: Coord) {
     wkb.extend(point.x.to_le_bytes());
     wkb.extend(point.y.to_le_bytes());
 }
 
-/// A polygon, or with `multi` a multipolygon, of the rings of each part: the outer one first, first points not repeated.
-pub fn polygon_wkb(parts: &[Vec<Vec<WorldPoint>>], multi: bool) -> Vec<u8> {
-    let points: usize = parts.iter().flatten().map(|ring| ring.len() + 1).sum();
-    let mut wkb = Vec::with_capacity(points * 16 + parts.len() * 64);
-    if multi {
-        head(&mut wkb, MULTI_POLYGON);
-        wkb.extend((parts.len() as u32).to_le_bytes());
-    }
-    for part in parts {
-        head(&mut wkb, POLYGON);
-        wkb.extend((part.len() as u32).to_le_bytes());
-        for ring in part {
-            wkb.extend((ring.len() as u32 + 1).to_le_bytes());
-            ring.iter().chain(ring.first()).for_each(|&point| coordinates(&mut wkb, point));
-        }
-    }
+fn points(wkb: &mut Vec<u8>, line: &LineString) {
+    wkb.extend((line.0.len() as u32).to_le_bytes());
+    line.0.iter().for_each(|&point| coordinates(wkb, point));
+}
+
+fn polygon(wkb: &mut Vec<u8>, polygon: &Polygon) {
+    head(wkb, POLYGON);
+    wkb.extend((polygon.num_rings() as u32).to_le_bytes());
+    points(wkb, polygon.exterior());
+    polygon.interiors().iter().for_each(|ring| points(wkb, ring));
+}
+
+/// Bytes of a polygon.
+fn size(polygon: &Polygon) -> usize {
+    let rings = polygon.interiors().iter().map(|ring| 4 + ring.0.len() * 16);
+    9 + 4 + polygon.exterior().0.len() * 16 + rings.sum::<usize>()
+}
+
+/// A polygon.
+pub fn polygon_wkb(of: &Polygon) -> Vec<u8> {
+    let mut wkb = Vec::with_capacity(size(of));
+    polygon(&mut wkb, of);
+    wkb
+}
+
+/// A multipolygon.
+pub fn multi_polygon_wkb(polygons: &MultiPolygon) -> Vec<u8> {
+    let mut wkb = Vec::with_capacity(9 + polygons.iter().map(size).sum::<usize>());
+    head(&mut wkb, MULTI_POLYGON);
+    wkb.extend((polygons.0.len() as u32).to_le_bytes());
+    polygons.iter().for_each(|part| polygon(&mut wkb, part));
     wkb
 }
 
 /// A line.
-pub fn line_wkb(line: &[WorldPoint]) -> Vec<u8> {
-    let mut wkb = Vec::with_capacity(9 + line.len() * 16);
+pub fn line_wkb(line: &LineString) -> Vec<u8> {
+    let mut wkb = Vec::with_capacity(9 + line.0.len() * 16);
     head(&mut wkb, LINE);
-    wkb.extend((line.len() as u32).to_le_bytes());
-    line.iter().for_each(|&point| coordinates(&mut wkb, point));
+    points(&mut wkb, line);
     wkb
 }
 
 /// A point.
-pub fn point_wkb(point: WorldPoint) -> Vec<u8> {
+pub fn point_wkb(point: Coord) -> Vec<u8> {
     let mut wkb = Vec::with_capacity(21);
     head(&mut wkb, POINT);
     coordinates(&mut wkb, point);
@@ -112,13 +125,14 @@ mod tests {
 
     #[test]
     fn bounds_cover_all_parts() {
-        let ring = |x: f64, y: f64| [(x, y), (x + 2.0, y), (x, y + 1.0)].map(|(x, y)| WorldPoint { x, y }).to_vec();
-        let parts = [vec![ring(5.0, 5.0), ring(5.5, 5.1)], vec![ring(-3.0, 9.0)]];
-        assert_eq!(bounds(&polygon_wkb(&parts, true)), Some([-3.0, 5.0, 7.5, 10.0]));
-        assert_eq!(bounds(&polygon_wkb(&parts[..1], false)), Some([5.0, 5.0, 7.5, 6.1]));
+        let ring = |x: f64, y: f64| LineString::from(vec![(x, y), (x + 2.0, y), (x, y + 1.0)]);
+        let first = Polygon::new(ring(5.0, 5.0), vec![ring(5.5, 5.1)]);
+        let both = MultiPolygon::new(vec![first.clone(), Polygon::new(ring(-3.0, 9.0), vec![])]);
+        assert_eq!(bounds(&multi_polygon_wkb(&both)), Some([-3.0, 5.0, 7.5, 10.0]));
+        assert_eq!(bounds(&polygon_wkb(&first)), Some([5.0, 5.0, 7.5, 6.1]));
         assert_eq!(bounds(&line_wkb(&ring(1.0, 2.0))), Some([1.0, 2.0, 3.0, 3.0]));
-        assert_eq!(bounds(&point_wkb(WorldPoint { x: 1.0, y: 2.0 })), Some([1.0, 2.0, 1.0, 2.0]));
-        assert_eq!(bounds(&line_wkb(&[])), None);
+        assert_eq!(bounds(&point_wkb(Coord { x: 1.0, y: 2.0 })), Some([1.0, 2.0, 1.0, 2.0]));
+        assert_eq!(bounds(&line_wkb(&LineString::empty())), None);
         assert_eq!(bounds(&line_wkb(&ring(1.0, 2.0))[..20]), None, "truncated");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use geo::Coord;
+
 use super::super::bits::BitGrid;
 use super::super::thin::NEIGHBOURS;
 use super::width::{Frame, radius};
@@ -42,7 +44,7 @@ impl Network {
                 }
                 let n = pixels.len() as f64;
                 let sum = pixels.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 as f64, sum.1 + p.1 as f64));
-                let at = ((sum.0 / n + 0.5) * frame.col, (sum.1 / n + 0.5) * frame.row);
+                let at = Coord { x: (sum.0 / n + 0.5) * frame.col, y: (sum.1 / n + 0.5) * frame.row };
                 network.nodes.push(Node { at, radius: radius(mask, frame, at) });
                 starts.extend(pixels);
             }

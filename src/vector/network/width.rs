@@ -1,7 +1,8 @@
 //! Road widths, and the extension of dead ends beyond the skeleton.
 
+use geo::Coord;
+
 use super::super::bits::BitGrid;
-use super::super::square::Point;
 use super::Network;
 use super::lines::{back_from_end, cut_end, distance, heading, length};
 
@@ -25,18 +26,18 @@ impl Frame {
     }
 
     /// The centre of a pixel, in this frame.
-    pub(super) fn middle(self, col: i64, row: i64) -> Point {
-        ((col as f64 + 0.5) * self.col, (row as f64 + 0.5) * self.row)
+    pub(super) fn middle(self, col: i64, row: i64) -> Coord {
+        Coord { x: (col as f64 + 0.5) * self.col, y: (row as f64 + 0.5) * self.row }
     }
 
     /// The pixel that contains a point of this frame.
-    pub(super) fn pixel(self, at: Point) -> (i64, i64) {
-        ((at.0 / self.col).floor() as i64, (at.1 / self.row).floor() as i64)
+    pub(super) fn pixel(self, at: Coord) -> (i64, i64) {
+        ((at.x / self.col).floor() as i64, (at.y / self.row).floor() as i64)
     }
 
     /// A point of this frame as a position in pixels.
-    pub fn position(self, at: Point) -> Point {
-        (at.0 / self.col, at.1 / self.row)
+    pub fn position(self, at: Coord) -> Coord {
+        Coord { x: at.x / self.col, y: at.y / self.row }
     }
 }
 
@@ -58,16 +59,14 @@ impl Network {
                 let total = length(&edge.line);
                 let half = radius(mask, frame, back_from_end(&edge.line, (total / 2.0).min(10.0)));
                 cut_end(&mut edge.line, (half + 1.0).min(total / 3.0));
-                if let Some((dx, dy)) = heading(&edge.line, true, 8.0 + 2.0 * half) {
+                if let Some(ahead) = heading(&edge.line, true, 8.0 + 2.0 * half) {
                     let at = edge.line[edge.line.len() - 1];
                     let most = 4.0 * half + 4.0;
                     let mut reached = 0.0;
-                    while reached < most
-                        && inside(mask, frame, (at.0 + dx * (reached + 0.5), at.1 + dy * (reached + 0.5)))
-                    {
+                    while reached < most && inside(mask, frame, at + ahead * (reached + 0.5)) {
                         reached += 0.5;
                     }
-                    edge.line.push((at.0 + dx * reached, at.1 + dy * reached));
+                    edge.line.push(at + ahead * reached);
                 }
                 edge.line.dedup();
                 self.nodes[node].at = edge.line[edge.line.len() - 1];
@@ -91,14 +90,15 @@ impl Network {
                 if piece == 0.0 {
                     continue;
                 }
-                let (dx, dy) = ((pair[1].0 - pair[0].0) / piece, (pair[1].1 - pair[0].1) / piece);
+                let direction = (pair[1] - pair[0]) / piece;
+                let left = Coord { x: -direction.y, y: direction.x };
                 let mut along = 1.0f64.min(piece / 2.0);
                 while along < piece {
                     let here = run + along;
                     if here >= margin && here <= total - margin {
-                        let at = (pair[0].0 + dx * along, pair[0].1 + dy * along);
+                        let at = pair[0] + direction * along;
                         if inside(mask, frame, at) {
-                            widths.push(reach(mask, frame, at, (-dy, dx)) + reach(mask, frame, at, (dy, -dx)));
+                            widths.push(reach(mask, frame, at, left) + reach(mask, frame, at, -left));
                         }
                     }
                     along += 2.0;
@@ -114,15 +114,15 @@ impl Network {
     }
 }
 
-fn inside(mask: &BitGrid, frame: Frame, at: Point) -> bool {
+fn inside(mask: &BitGrid, frame: Frame, at: Coord) -> bool {
     let (col, row) = frame.pixel(at);
     mask.at(col, row)
 }
 
 /// Distance from a point to the border of the mask in a direction; at most 200 pixels.
-fn reach(mask: &BitGrid, frame: Frame, from: Point, towards: Point) -> f64 {
+fn reach(mask: &BitGrid, frame: Frame, from: Coord, towards: Coord) -> f64 {
     let mut run = 0.0;
-    while run < 200.0 && inside(mask, frame, (from.0 + towards.0 * (run + 0.25), from.1 + towards.1 * (run + 0.25))) {
+    while run < 200.0 && inside(mask, frame, from + towards * (run + 0.25)) {
         run += 0.25;
     }
     run
@@ -130,7 +130,7 @@ fn reach(mask: &BitGrid, frame: Frame, from: Point, towards: Point) -> f64 {
 
 /// Distance to the nearest pixel outside the mask, minus half a pixel; at most 100 pixels. The frame does not count as a
 /// border.
-pub fn radius(mask: &BitGrid, frame: Frame, at: Point) -> f64 {
+pub fn radius(mask: &BitGrid, frame: Frame, at: Coord) -> f64 {
     let (col, row) = frame.pixel(at);
     let mut best = 100.0 * 100.0;
     let known = |col: i64, row: i64| {

@@ -1,6 +1,6 @@
 //! Prefix sums over the points of an outline.
 
-use super::Point;
+use geo::Coord;
 
 /// First and second moments of a set of points.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,7 +14,8 @@ pub struct Moments {
 }
 
 impl Moments {
-    pub fn of((x, y): Point) -> Self {
+    pub fn of(point: Coord) -> Self {
+        let (x, y) = point.x_y();
         Self { n: 1.0, x, y, xx: x * x, xy: x * y, yy: y * y }
     }
 
@@ -31,6 +32,11 @@ impl Moments {
 
     pub fn minus(self, other: Self) -> Self {
         self.plus(Self { n: -other.n, x: -other.x, y: -other.y, xx: -other.xx, xy: -other.xy, yy: -other.yy })
+    }
+
+    /// The mean of the points.
+    pub fn mean(&self) -> Coord {
+        Coord { x: self.x, y: self.y } / self.n
     }
 
     /// Sums of squares and products about the mean: xx, xy, yy.
@@ -52,12 +58,12 @@ pub struct Contour {
     /// Moments of all points before group `i`, over two rounds.
     pub sums: Vec<Moments>,
     pub groups: usize,
-    pub origin: Point,
+    pub origin: Coord,
 }
 
 impl Contour {
     /// Groups consecutive points into at most `most` groups.
-    pub fn new(points: &[Point], most: usize) -> Self {
+    pub fn new(points: &[Coord], most: usize) -> Self {
         let origin = points[0];
         let group = points.len().div_ceil(most);
         let mut sums = vec![Moments::default()];
@@ -65,8 +71,8 @@ impl Contour {
         for index in 0..2 * groups {
             let index = index % groups;
             let mut moments = Moments::default();
-            for &(x, y) in &points[index * group..((index + 1) * group).min(points.len())] {
-                moments = moments.plus(Moments::of((x - origin.0, y - origin.1)));
+            for &point in &points[index * group..((index + 1) * group).min(points.len())] {
+                moments = moments.plus(Moments::of(point - origin));
             }
             sums.push(sums[sums.len() - 1].plus(moments));
         }

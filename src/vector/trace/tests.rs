@@ -1,9 +1,9 @@
 //! Compares the tracer with a flood fill on random small maps.
 
 use super::*;
-use crate::geom::WorldPoint;
+use crate::vector::output_space::positions;
 use crate::vector::shape::ring_area;
-use crate::vector::wkb::polygon_wkb;
+use geo::{Area as _, LineString, MultiPolygon, Polygon, Validation as _};
 use proptest::prelude::*;
 
 fn trace(labels: &[u16], width: usize, connectedness: Connectedness, skip: u16) -> Vec<LabelRegion> {
@@ -81,18 +81,11 @@ fn paint(regions: &[LabelRegion], width: usize, height: usize, background: u16) 
 }
 
 fn assert_valid(region: &LabelRegion) {
-    let parts: Vec<Vec<Vec<WorldPoint>>> = region
-        .parts
-        .iter()
-        .map(|part| {
-            part.rings()
-                .map(|ring| ring.iter().map(|c| WorldPoint { x: f64::from(c.col), y: f64::from(c.row) }).collect())
-                .collect()
-        })
-        .collect();
-    let geometry = gdal::vector::Geometry::from_wkb(&polygon_wkb(&parts, true)).unwrap();
-    assert!(geometry.is_valid(), "{region:?}");
-    assert!((geometry.area() - region.pixels as f64).abs() < 1e-9, "{region:?}");
+    let ring = |ring: &Vec<Corner>| positions(ring).collect::<LineString>();
+    let polygon = |part: &LatticePolygon| Polygon::new(ring(&part.outer), part.holes.iter().map(ring).collect());
+    let polygons: MultiPolygon = region.parts.iter().map(polygon).collect();
+    assert!(polygons.is_valid(), "{region:?}");
+    assert!((polygons.unsigned_area() - region.pixels as f64).abs() < 1e-9, "{region:?}");
     for part in &region.parts {
         assert!(ring_area(&part.outer) > 0);
         assert!(part.holes.iter().all(|hole| ring_area(hole) < 0));
