@@ -116,8 +116,8 @@ impl Comparison {
     /// A code is not assigned to a class; no pixel has a label in both maps; reading or writing fails.
     pub fn run(&self, raster: &Path, mut done: impl FnMut(usize)) -> Result<Change> {
         let info = self.after.info();
-        let (size, place) = (info.size, info.georeference.as_ref());
-        let ground = crs::ground_of(size, place);
+        let (size, georeference) = (info.size, info.georeference.as_ref());
+        let ground = crs::ground_of(size, georeference);
         let transitions = self.transitions();
         let kind = LabelType::for_classes(transitions.len());
         let name = |path: &Path| {
@@ -129,7 +129,8 @@ impl Comparison {
             ("SEGEARTH_BEFORE".to_owned(), name(&self.before.raster().info().path)),
             ("SEGEARTH_AFTER".to_owned(), name(&info.path)),
         ];
-        let mut writer = LabelWriter::create(raster, size, place, &transitions, kind, RasterLayout::default(), &tags)?;
+        let mut writer =
+            LabelWriter::create(raster, size, georeference, &transitions, kind, RasterLayout::default(), &tags)?;
         let classes = self.legend.classes.len();
         let mut counts = Counts { cells: vec![Cell::default(); classes * classes], counts: PixelCounts::default() };
         let mut before = Translator::new(&self.legend.before, self.before.raster());
@@ -184,7 +185,7 @@ impl Comparison {
                 info.path.display()
             ));
         }
-        let has_areas = info.georeference.as_ref().is_some_and(|place| place.crs_wkt.is_some());
+        let has_areas = info.georeference.as_ref().is_some_and(|georeference| georeference.crs_wkt.is_some());
         if !has_areas {
             notes.push(format!(
                 "{} has no CRS: changes are counted in pixels, and there are no areas in m².",

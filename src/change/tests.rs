@@ -4,7 +4,7 @@ use crate::scene::Georeference;
 
 const SIZE: Size = Size { width: 700, height: 300 };
 
-fn place(step: f64) -> Georeference {
+fn georeference(step: f64) -> Georeference {
     Georeference {
         transform: GeoTransform { coefficients: [0.0, step, 0.0, 0.0, 0.0, -step] },
         crs_wkt: Some(r#"LOCAL_CS["a plane",UNIT["metre",1]]"#.into()),
@@ -22,7 +22,8 @@ fn write(path: &Path, names: &[&str], label: impl Fn(usize, usize) -> &'static s
         .map(|(i, name)| ClassInfo { name: (*name).into(), colour: [50u8.wrapping_mul(i), 99, 200] })
         .collect();
     let layout = RasterLayout { overviews: false, ..RasterLayout::default() };
-    let mut writer = LabelWriter::create(path, SIZE, Some(&place(2.0)), &classes, LabelType::U8, layout, &[]).unwrap();
+    let mut writer =
+        LabelWriter::create(path, SIZE, Some(&georeference(2.0)), &classes, LabelType::U8, layout, &[]).unwrap();
     let labels: Vec<u16> = (0..SIZE.pixels())
         .map(|at| {
             names.iter().position(|name| *name == label(at % SIZE.width, at / SIZE.width)).map_or(255, |l| l as u16)

@@ -74,9 +74,9 @@ impl ClassMap {
 }
 
 /// The error for a class name that is not among `known`; the hint suggests the most similar name.
-pub(super) fn unknown_class(name: &str, place: &str, where_known: &str, known: &[&String]) -> Error {
+pub(super) fn unknown_class(name: &str, where_named: &str, where_known: &str, known: &[&String]) -> Error {
     let listed = known.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(", ");
-    let error = Error::input(format!("{place} names the class {name:?}, but {where_known} has only: {listed}"));
+    let error = Error::input(format!("{where_named} names the class {name:?}, but {where_known} has only: {listed}"));
     let distance =
         |known: &&&String| strsim::normalized_damerau_levenshtein(&known.to_lowercase(), &name.to_lowercase());
     match known.iter().max_by(|a, b| distance(a).total_cmp(&distance(b))).filter(|nearest| distance(nearest) > 0.5) {

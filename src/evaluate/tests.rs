@@ -66,11 +66,11 @@ fn cologne() -> Georeference {
     }
 }
 
-fn write_map(path: &Path, size: Size, names: &[String], place: Option<&Georeference>, labels: &[u16]) {
+fn write_map(path: &Path, size: Size, names: &[String], georeference: Option<&Georeference>, labels: &[u16]) {
     let class = |name: &String| ClassInfo { name: name.clone(), colour: [200, 30, 60] };
     let classes: Vec<ClassInfo> = names.iter().map(class).collect();
     let mut writer =
-        LabelWriter::create(path, size, place, &classes, LabelType::U8, RasterLayout::default(), &[]).unwrap();
+        LabelWriter::create(path, size, georeference, &classes, LabelType::U8, RasterLayout::default(), &[]).unwrap();
     writer.write_rows(0, labels).unwrap();
     writer.finish().unwrap();
 }
@@ -100,10 +100,10 @@ struct Case {
 
 impl Case {
     /// The prediction of the golden file with its seven classes named.
-    fn new(place: Option<&Georeference>) -> Self {
+    fn new(georeference: Option<&Georeference>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let prediction = folder.path().join("labels.tif");
-        write_map(&prediction, SIZE, &names(7), place, &plane(SIZE, guess));
+        write_map(&prediction, SIZE, &names(7), georeference, &plane(SIZE, guess));
         let reference = folder.path().join("truth.png");
         Self { folder, request: Request { prediction, reference, ..Request::default() } }
     }
@@ -218,13 +218,13 @@ fn reference_on_another_grid_is_resampled() {
     case.request.reference = case.path("truth.tif");
     // Three times as fine, and ten columns and five rows short on the upper left.
     let fine = Size::new((SIZE.width - 10) * 3, (SIZE.height - 5) * 3);
-    let mut place = cologne();
-    place.transform.coefficients = [346_010.0, 1.0 / 3.0, 0.0, 5_647_995.0, 0.0, -1.0 / 3.0];
+    let mut georeference = cologne();
+    georeference.transform.coefficients = [346_010.0, 1.0 / 3.0, 0.0, 5_647_995.0, 0.0, -1.0 / 3.0];
     let labels = plane(fine, |col, row| match truth(col / 3 + 10, row / 3 + 5) {
         9 => 255,
         label => label,
     });
-    write_map(&case.request.reference, fine, &names(7), Some(&place), &labels);
+    write_map(&case.request.reference, fine, &names(7), Some(&georeference), &labels);
     let found = case.run().unwrap();
     assert!(found.pairs[0].warped);
     let covered = (SIZE.width - 10) * (SIZE.height - 5);

@@ -75,11 +75,11 @@ pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Publish
         return Err(Error::internal(format!("{} was not written", product.target.display())));
     }
     let kept = if existing == Existing::Replace { Vec::new() } else { guard::edited_companions(product) };
-    let place = |name: &OsString| product.target.with_file_name(name);
+    let final_path = |name: &OsString| product.target.with_file_name(name);
     let known: BTreeSet<&PathBuf> = product.files.iter().chain(&product.companions).chain(&product.stray).collect();
     let more: Vec<Product> = names
         .iter()
-        .map(place)
+        .map(final_path)
         .filter(|path| !known.contains(path))
         .map(|path| Product::file(&path, product.run.clone()))
         .collect();
@@ -89,9 +89,9 @@ pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Publish
     for name in &names {
         let staged = staging.folder().join(name);
         // Companions are optional: they need not survive a crash.
-        if !product.companions.contains(&place(name)) {
+        if !product.companions.contains(&final_path(name)) {
             let synced = File::open(&staged).and_then(|file| file.sync_all());
-            synced.map_err(|cause| atomic::failed("complete", &place(name), cause))?;
+            synced.map_err(|cause| atomic::failed("complete", &final_path(name), cause))?;
         }
         let text = name.to_string_lossy();
         if product.layers.is_empty() {
@@ -132,7 +132,7 @@ pub(super) fn steps(staging: &Staging, existing: Existing) -> Result<Vec<Publish
     let mut order: Vec<&OsString> = names.iter().filter(|name| *name != main).collect();
     order.extend(names.get(main));
     for name in order {
-        let to = place(name);
+        let to = final_path(name);
         if !kept.contains(&to) {
             let new = fs::symlink_metadata(&to).is_err();
             steps.push(PublishStep::Rename { from: staging.folder().join(name), to, new });

@@ -19,7 +19,7 @@ use crate::scene::ProductOptions;
 pub struct ClassProduct<'a> {
     pub source: LabelSource,
     pub scores: Option<ScoreSource>,
-    pub place: OutputSpace,
+    pub space: OutputSpace,
     pub pixel: PixelSize,
     /// The labels of the selected classes.
     pub selected: Vec<u16>,
@@ -112,7 +112,7 @@ impl ClassProduct<'_> {
         let others = names.labels().filter(|label| !self.selected.contains(label));
         let skip: Vec<i64> = others.map(|label| names.value(label)).collect();
         let layers = if self.options.layer_per_class { Layers::PerClass { skip: &skip } } else { Layers::One };
-        PolygonOutput::create(&self.source, &self.place, names, out, layers, multi, self.scores.is_some(), extra)
+        PolygonOutput::create(&self.source, &self.space, names, out, layers, multi, self.scores.is_some(), extra)
     }
 }
 

@@ -34,10 +34,10 @@ pub fn landcover(
     out: &Path,
     options: &LandcoverOptions,
 ) -> Result<Summary> {
-    let place = OutputSpace::new(&source.placement, options.target_crs.as_deref(), Format::of(out)?)?;
+    let space = OutputSpace::new(&source.placement, options.target_crs.as_deref(), Format::of(out)?)?;
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
     let names = Names::new(source);
-    let mut output = PolygonOutput::create(source, &place, names, out, layers, false, scores.is_some(), &[])?;
+    let mut output = PolygonOutput::create(source, &space, names, out, layers, false, scores.is_some(), &[])?;
     let skipped = source.skipped(skip);
     let mut tracer = Tracer::new(source.size.width, Connectedness::Four, &skipped);
     let mut coverage = Coverage::new(source.size.width, source.size.height);
@@ -60,7 +60,7 @@ pub fn landcover(
     let tolerance = options.tolerance.unwrap_or((pixel.width * pixel.height).sqrt());
     let at = |corner: Corner| options.tolerance.map_or(pixel, |_| source.placement.pixel_size_at(corner));
     for region in coverage.finish(at, tolerance, options.smooth).regions() {
-        let polygons = region.polygons.iter().map(|polygon| place.polygon(polygon)).collect();
+        let polygons = region.polygons.iter().map(|polygon| space.polygon(polygon)).collect();
         output.polygons(region.label, polygons, region.confidence, &[])?;
     }
     output.finish(source)

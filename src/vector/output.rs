@@ -102,7 +102,7 @@ pub enum Layers<'a> {
 /// A polygon file that is being written.
 pub struct PolygonOutput<'a> {
     writer: BackgroundWriter,
-    place: &'a OutputSpace,
+    space: &'a OutputSpace,
     names: Names,
     /// The layer of each label; `None` for one layer.
     layer_of: Option<BTreeMap<u16, usize>>,
@@ -122,7 +122,7 @@ impl<'a> PolygonOutput<'a> {
     #[expect(clippy::too_many_arguments, reason = "the arguments are independent, and each product has one caller")]
     pub fn create(
         source: &LabelSource,
-        place: &'a OutputSpace,
+        space: &'a OutputSpace,
         names: Names,
         out: &Path,
         layers: Layers<'_>,
@@ -165,10 +165,10 @@ impl<'a> PolygonOutput<'a> {
                 layer_of = Some(layers);
             }
         }
-        let writer = BackgroundWriter::new(VectorWriter::create(out, place.crs_wkt.as_deref(), &specs)?)?;
+        let writer = BackgroundWriter::new(VectorWriter::create(out, space.crs_wkt.as_deref(), &specs)?)?;
         Ok(Self {
             writer,
-            place,
+            space,
             names,
             layer_of,
             min_area: 0.0,
@@ -188,7 +188,7 @@ impl<'a> PolygonOutput<'a> {
 
     /// Writes a traced region with its pixel outline.
     pub fn region(&mut self, region: &LabelRegion) -> Result<()> {
-        let polygons = region.parts.iter().map(|part| self.place.traced(part)).collect();
+        let polygons = region.parts.iter().map(|part| self.space.traced(part)).collect();
         self.polygons(region.label, polygons, region.confidence, &[])
     }
 
@@ -201,12 +201,12 @@ impl<'a> PolygonOutput<'a> {
         confidence: Option<Confidence>,
         extra: &[Value],
     ) -> Result<()> {
-        let (area, perimeter) = self.place.area_and_perimeter(&polygons);
+        let (area, perimeter) = self.space.area_and_perimeter(&polygons);
         if area < self.min_area {
             self.too_small += 1;
             return Ok(());
         }
-        self.place.project_polygons(&mut polygons)?;
+        self.space.project_polygons(&mut polygons)?;
         let mut values = vec![
             Value::Integer(self.names.value(label)),
             Value::Text(self.names.get(label)),

@@ -42,11 +42,11 @@ pub fn polygonize(
     let format = Format::of(out)?;
     let source = LabelSource::open(labels, classes)?;
     let scores = scores.map(|path| source.scores(path)).transpose()?;
-    let place = OutputSpace::new(&source.placement, options.target_crs.as_deref(), format)?;
+    let space = OutputSpace::new(&source.placement, options.target_crs.as_deref(), format)?;
     let names = Names::new(&source);
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
     let multi = options.connectedness == Connectedness::Eight;
-    let output = PolygonOutput::create(&source, &place, names, out, layers, multi, scores.is_some(), &[])?;
+    let output = PolygonOutput::create(&source, &space, names, out, layers, multi, scores.is_some(), &[])?;
     let mut output = output.with_min_area(options.min_area);
     let skipped = source.skipped(skip);
     let mut tracer = Tracer::new(source.size.width, options.connectedness, &skipped);

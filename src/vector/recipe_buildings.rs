@@ -51,7 +51,7 @@ impl ClassProduct<'_> {
             ];
             output.polygons(
                 building.label,
-                self.place.polygon(&building.outline).into(),
+                self.space.polygon(&building.outline).into(),
                 building.confidence,
                 &extra,
             )?;
@@ -61,10 +61,10 @@ impl ClassProduct<'_> {
 
     /// Azimuth of the dominant wall direction on the ground, in degrees clockwise from north, 0..180.
     fn orientation(&self, building: &buildings::Building) -> f64 {
-        let outline = self.place.polygon(&building.outline);
+        let outline = self.space.polygon(&building.outline);
         let mut walls: BTreeMap<i64, (f64, f64, f64)> = BTreeMap::new();
         for wall in outline.exterior().lines() {
-            let (dx, dy) = self.place.measure().metric(wall.start).across_and_along(wall.dx(), wall.dy());
+            let (dx, dy) = self.space.measure().metric(wall.start).across_and_along(wall.dx(), wall.dy());
             let length = dx.hypot(dy);
             let azimuth = dx.atan2(dy).to_degrees().rem_euclid(180.0);
             // Walls of similar direction are summed; doubled angles make 179° and 1° adjacent.

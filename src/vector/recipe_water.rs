@@ -47,13 +47,13 @@ impl ClassProduct<'_> {
             };
             for region in coverage.finish(at, tolerance, smooth).regions() {
                 for polygon in &region.polygons {
-                    for polygon in geometry::subtract(self.place.polygon(polygon), &permanent)? {
-                        let area: f64 = rings(&polygon).map(|ring| self.place.measure().area(open(ring))).sum();
+                    for polygon in geometry::subtract(self.space.polygon(polygon), &permanent)? {
+                        let area: f64 = rings(&polygon).map(|ring| self.space.measure().area(open(ring))).sum();
                         if !permanent.is_empty() && area < self.options.min_area.unwrap_or(100.0) {
                             continue;
                         }
                         for (zone, wet) in zones.iter().zip(&mut wet) {
-                            *wet += geometry::common_area(&polygon, zone, self.place.measure())?;
+                            *wet += geometry::common_area(&polygon, zone, self.space.measure())?;
                         }
                         output.polygons(class, polygon.into(), region.confidence, &[])?;
                     }
@@ -64,7 +64,7 @@ impl ClassProduct<'_> {
         if !zones.is_empty() {
             let table = self.options.zone_table.clone().unwrap_or_else(|| sibling(out, "_zones", "csv"));
             // Zones may extend far beyond the scene.
-            let ground = geometry::ground_under(&zones, crs).unwrap_or_else(|| self.place.measure().clone());
+            let ground = geometry::ground_under(&zones, crs).unwrap_or_else(|| self.space.measure().clone());
             let rows = zones.iter().zip(&wet).map(|(zone, &wet)| {
                 let whole = geometry::area_of(&zone.geometry, &ground);
                 (zone.name.as_str(), whole, wet)

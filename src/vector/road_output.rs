@@ -24,7 +24,7 @@ const AREAS: usize = 2;
 
 /// One file with three layers where the format supports layers, else three files.
 pub struct RoadOutput<'a> {
-    place: &'a OutputSpace,
+    space: &'a OutputSpace,
     names: Names,
     writers: Vec<VectorWriter>,
     files: Vec<PathBuf>,
@@ -40,7 +40,7 @@ impl<'a> RoadOutput<'a> {
     /// Creates the files, and decides the names of fields: in metres, or in pixels without a CRS.
     pub fn create(
         source: &LabelSource,
-        place: &'a OutputSpace,
+        space: &'a OutputSpace,
         names: Names,
         out: &Path,
         with_scores: bool,
@@ -73,7 +73,7 @@ impl<'a> RoadOutput<'a> {
             layer("nodes", GeometryKind::Point, nodes),
             layer("areas", GeometryKind::Polygon, areas),
         ];
-        let crs = place.crs_wkt.as_deref();
+        let crs = space.crs_wkt.as_deref();
         let mut writers = Vec::new();
         let mut files = vec![out.to_path_buf()];
         if format.has_layers() {
@@ -86,7 +86,7 @@ impl<'a> RoadOutput<'a> {
             }
         }
         Ok(Self {
-            place,
+            space,
             names,
             writers,
             files,
@@ -116,8 +116,8 @@ impl<'a> RoadOutput<'a> {
         let mut points = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             let id = self.nodes + index as i64;
-            let mut at = [self.place.ground(node.at)];
-            self.place.project(&mut at)?;
+            let mut at = [self.space.ground(node.at)];
+            self.space.project(&mut at)?;
             self.graph.node(id, at[0]);
             let values = vec![Value::Integer(id), Value::Integer(degree[index])];
             points.push(Feature { layer: NODES, wkb: point_wkb(at[0]), values });
@@ -125,9 +125,9 @@ impl<'a> RoadOutput<'a> {
         let mut lines = Vec::with_capacity(edges.len());
         let mut total = 0.0;
         for edge in edges {
-            let mut line: LineString = edge.line.iter().map(|&at| self.place.ground(at)).collect();
-            let length = self.place.measure().length(&line.0);
-            self.place.project(&mut line.0)?;
+            let mut line: LineString = edge.line.iter().map(|&at| self.space.ground(at)).collect();
+            let length = self.space.measure().length(&line.0);
+            self.space.project(&mut line.0)?;
             total += length;
             let (from, to) = (self.nodes + edge.from as i64, self.nodes + edge.to as i64);
             let metre = pixel_side(edge, ground);
@@ -160,9 +160,9 @@ impl<'a> RoadOutput<'a> {
 
     /// Writes a road area of the class whose network was written last.
     pub fn area(&mut self, region: &LabelRegion) -> Result<()> {
-        let mut polygons: MultiPolygon = region.parts.iter().map(|part| self.place.traced(part)).collect();
-        let (area, perimeter) = self.place.area_and_perimeter(&polygons);
-        self.place.project_polygons(&mut polygons)?;
+        let mut polygons: MultiPolygon = region.parts.iter().map(|part| self.space.traced(part)).collect();
+        let (area, perimeter) = self.space.area_and_perimeter(&polygons);
+        self.space.project_polygons(&mut polygons)?;
         let mut values = vec![
             Value::Integer(self.names.value(region.label)),
             Value::Text(self.names.get(region.label)),

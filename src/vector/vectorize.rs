@@ -60,7 +60,7 @@ pub fn vectorize(
     let product = ClassProduct {
         pixel: source.placement.pixel_size(),
         selected,
-        place: OutputSpace::new(&source.placement, options.t_srs.as_deref(), format)?,
+        space: OutputSpace::new(&source.placement, options.t_srs.as_deref(), format)?,
         source,
         scores,
         options,
