@@ -78,7 +78,7 @@ fn folder() -> Result<PathBuf> {
     let mut hash = hash::of([CLIP, TOKENIZER, UPSAMPLER.unwrap_or_default()].concat());
     hash.truncate(12);
     let cache = folders::cache().ok_or_else(|| {
-        Error::input("the environment names no home for the embedded model's files").with_hint("Set SEGEARTH_CACHE.")
+        Error::input("cannot find the user's directory for the built-in model's files").with_hint("Set SEGEARTH_CACHE.")
     })?;
     Ok(cache.join(format!("models/{NAME}-{}-{hash}", env!("CARGO_PKG_VERSION"))))
 }

@@ -1,4 +1,4 @@
-//! Two class maps to what changed between them.
+//! `segearth change`: class transitions between two maps.
 
 #![expect(clippy::indexing_slicing, reason = "cells of a matrix of classes × classes")]
 
@@ -55,10 +55,10 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     Ok(())
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 struct Made {
     change: Change,
-    /// How many there are, where they were asked for.
+    /// Number of polygons, where they were requested.
     polygons: Option<u64>,
     notes: Vec<String>,
 }
@@ -133,7 +133,7 @@ impl Paths {
         Staged::of_command(products, if args.overwrite { Existing::Replace } else { Existing::Refuse })
     }
 
-    /// Makes the folder and proves, before any work, that all can be written and nothing that is read is written over.
+    /// Makes the folder and checks, before any work, that all outputs can be written and none of them is an input.
     fn ready(&self, args: &ChangeArgs) -> Result<()> {
         let style = self.raster.with_extension("qml");
         let all = [&self.raster, &style, &self.csv, &self.json, &self.picture];
@@ -178,7 +178,7 @@ fn picture(change: &Change, transitions: &[ClassInfo], paths: &Paths) -> Result<
             } else {
                 String::new()
             };
-            // The picture's letters know no arrow.
+            // The preview's font has no arrow.
             let name = class.name.replace('→', "to");
             Some(preview::Entry { class, text: format!("{name} {share:.1} %{area}") })
         })

@@ -1,4 +1,4 @@
-//! Class maps held against a reference.
+//! `segearth evaluate`: class maps compared with a reference.
 
 use super::results::{Staged, command_facts, input};
 use crate::cli::EvaluateArgs;
@@ -22,7 +22,7 @@ pub fn run(args: &EvaluateArgs, reporter: &Reporter) -> Result<()> {
     let evaluation = evaluate(&request, &|pair| reporter.detail(&format!("{} is compared.", pair.display())))?;
     evaluation.notes.iter().for_each(|note| reporter.note(note));
     for path in &evaluation.unmatched {
-        reporter.note(&format!("{} has no match and is left out.", path.display()));
+        reporter.note(&format!("{} has no matching reference and is left out.", path.display()));
     }
     if let Some((path, staged)) = staged {
         let here = staged.path(JSON).unwrap_or_else(|| path.clone());
@@ -33,7 +33,7 @@ pub fn run(args: &EvaluateArgs, reporter: &Reporter) -> Result<()> {
     Ok(())
 }
 
-/// What the command is run on, by its flags.
+/// The flags that decide the result, by name.
 fn facts(args: &EvaluateArgs) -> Fingerprint {
     let ignored: Vec<String> = args.ignore.iter().map(|code| format!("{code:?}")).collect();
     command_facts(

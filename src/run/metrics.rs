@@ -1,4 +1,4 @@
-//! How a run goes, in a file for Prometheus: in its text format, as the textfile collector of node_exporter reads it.
+//! The metrics file of a run, in Prometheus' text format, for the textfile collector of node_exporter.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -14,15 +14,15 @@ use crate::atomic;
 use crate::error::{Error, Kind, Result};
 use crate::report::Reporter;
 
-/// Between two states of the file.
+/// Time between two updates of the file.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// With this every file of ours begins.
+/// First line of every metrics file of ours.
 const BEGINNING: &str = "# HELP segearth_";
 
-/// Does some work and keeps a file of how it goes: from the beginning, every ten seconds, and at the end.
+/// Runs work and updates the metrics file: at the start, every ten seconds, and at the end.
 ///
 /// # Errors
-/// Those of the work; before it, that the file cannot be written. Later on that is no reason to stop, and a note.
+/// Those of the work; before it, a file that cannot be written. Later on that is a note, and the work continues.
 pub fn watched<T>(
     file: Option<&Path>,
     metrics: &RunMetrics,
@@ -39,7 +39,7 @@ pub fn watched<T>(
         let metrics = &mut metrics;
         scope.spawn(move || {
             while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                // A disk that is full now may have room in ten seconds; the end is told in any case.
+                // A disk that is full now may have space in ten seconds; the last update is always tried.
                 let _ = metrics.write(State::Running);
             }
         });
@@ -48,12 +48,12 @@ pub fn watched<T>(
         result
     });
     if let Err(error) = metrics.write(State::of(&result)) {
-        reporter.note(&format!("{error}: the metrics there are not the last ones."));
+        reporter.note(&format!("{error}: the metrics file is not up to date."));
     }
     result
 }
 
-/// Refuses to write over what is something else, such as a job file given by mistake.
+/// Refuses to overwrite a file that is not a metrics file, such as a job file given by mistake.
 fn ours(path: &Path) -> Result<()> {
     let mut beginning = Vec::new();
     let Ok(file) = File::open(path) else { return Ok(()) };
@@ -61,7 +61,7 @@ fn ours(path: &Path) -> Result<()> {
     if read.is_ok() && (beginning.is_empty() || beginning == BEGINNING.as_bytes()) {
         return Ok(());
     }
-    Err(Error::input(format!("{} is no file of metrics, and would be lost", path.display()))
+    Err(Error::input(format!("{} is not a metrics file; not overwritten", path.display()))
         .with_hint("Give --metrics a file of its own, such as city.prom."))
 }
 
@@ -91,7 +91,7 @@ impl State {
     }
 }
 
-/// What a number is: it only ever grows, or it goes up and down.
+/// The type of a metric: a counter only grows, a gauge changes both ways.
 enum Type {
     Counter,
     Gauge,
@@ -100,7 +100,7 @@ enum Type {
 struct Metrics<'a> {
     path: PathBuf,
     metrics: &'a RunMetrics,
-    /// What tells this file's numbers from those of another in the same folder.
+    /// Label that separates this file's metrics from those of another file in the same folder.
     run: String,
     begun: SystemTime,
     /// When the file was written the last time, and the windows that had been computed by then.
@@ -266,7 +266,7 @@ mod tests {
 
         std::fs::write(&path, "scene: a.tif\n").unwrap();
         let refused = watched(Some(&path), &metrics, &reporter, || -> Result<()> { panic!("no work is begun") });
-        assert!(refused.unwrap_err().to_string().contains("is no file of metrics"));
+        assert!(refused.unwrap_err().to_string().contains("is not a metrics file"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "scene: a.tif\n");
     }
 }

@@ -31,7 +31,7 @@ use crate::{pipeline, raster};
 use prepared::Options;
 use run_metrics::RunMetrics;
 
-/// A program from its command line to its exit code: `work` does what the command line says.
+/// Runs a program from its command line to its exit code; `work` runs the command.
 pub fn program(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> ExitCode {
     let (reporter, outcome) = match read {
         Ok(cli) => {
@@ -55,7 +55,7 @@ pub fn program(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) ->
     }
 }
 
-/// Does what the command line asks for.
+/// Runs the command.
 pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     raster::init();
     if let Some(gdal_message_handler) = reporter.gdal_message_handler() {
@@ -106,13 +106,13 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     }
 }
 
-/// Does work that counts what it does, for a file of metrics where one is asked for.
+/// Runs work that counts what it does, and writes the metrics file if there is one.
 fn watched(option: &MetricsOption, reporter: &Reporter, work: impl FnOnce(&RunMetrics) -> Result<()>) -> Result<()> {
     let metrics = RunMetrics::default();
     metrics::watched(option.metrics.as_deref(), &metrics, reporter, || work(&metrics))
 }
 
-/// Measures the model alone. Calls nothing of GDAL.
+/// Benchmarks the model alone, without GDAL.
 pub fn model_bench(cli: &Cli, reporter: &Reporter) -> Result<()> {
     match &cli.command {
         Command::Bench(args) if args.model_only => bench::run_model_only(args, cli.global.trust, reporter),

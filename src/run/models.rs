@@ -1,4 +1,4 @@
-//! The commands that make and look at models.
+//! `segearth model`: import, inspect, list, fetch.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ fn inspect(name: &str, reporter: &Reporter) -> Result<()> {
                 Model::Bundle(bundle) => *bundle,
                 Model::Fake(_) => {
                     reporter.print(&format!(
-                        "# {name} is built in: it has no weights, and serves to try jobs out\nname: {name}\n"
+                        "# {name} is built in: it has no weights, and serves to test jobs\nname: {name}\n"
                     ));
                     return Ok(());
                 }
@@ -52,7 +52,7 @@ fn inspect(name: &str, reporter: &Reporter) -> Result<()> {
     if bundle.activation_is_assumed() {
         let other = if bundle.card.method.activation == "gelu" { "quickgelu" } else { "gelu" };
         reporter.note(&format!(
-            "nothing told the activation of these weights when they were imported: {} is assumed. If labels come out wrong, import them \
+            "the activation of these weights was not known when they were imported: {} is assumed. If labels are wrong, import them \
              again with `--activation {other}`.",
             bundle.card.method.activation
         ));
@@ -82,7 +82,7 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
         return Ok(());
     };
     let model = fetch::find(name)?;
-    let no_folder = |what: &str| Error::input(format!("the environment names no home for {what}"));
+    let no_folder = |what: &str| Error::input(format!("cannot find the user's directory for {what}"));
     let downloads = fetch::downloads().ok_or_else(|| no_folder("downloads").with_hint("Set SEGEARTH_DOWNLOADS."))?;
     let output = match &args.output {
         Some(folder) => folder.clone(),
@@ -93,7 +93,7 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
     let client = Client::new(variable(fetch::BASE_VARIABLE).as_deref(), variable(fetch::TOKEN_VARIABLE).as_deref())?;
     let own = args.upsampler.as_deref();
-    // What speaks against a model is said before it is downloaded.
+    // Warnings about a model come before its download.
     let activation = model.activation_note.filter(|_| args.options.activation.is_none()).map(str::to_owned);
     let upsampler = model.upsampler.filter(|_| own.is_none()).and_then(|_| fetch::upsampler_note(model.patch));
     let said: Vec<String> = activation.into_iter().chain(upsampler).collect();
@@ -116,7 +116,7 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
     for Fetched { path, sha256, checked } in [&fetched.clip, &fetched.tokenizer].into_iter().chain(&fetched.upsampler) {
         if *checked == Checked::Recorded {
             reporter.note(&format!(
-                "no SHA-256 is published for {}: what came has {sha256}, kept for later downloads.",
+                "no SHA-256 is published for {}: the downloaded file has SHA-256 {sha256}, with which later downloads are compared.",
                 path.display()
             ));
         }

@@ -1,14 +1,14 @@
 //! The scenes of a job divided among the processes that share it.
 //!
-//! The scenes lie end to end, as long as they cost, and each process has an equal piece of that line. So at most one scene is
-//! cut at each border; the others are whole, and whoever computes a whole scene makes its results too.
+//! Scenes are laid end to end, as long as their cost, and each process takes an equal piece. So at most one scene is divided at
+//! each border between processes; a process that computes a whole scene assembles its outputs too.
 
 /// How much of a scene this process computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Share {
     All,
-    /// That of the process `index`, counted from 1, of the `count` that share the job: one of the scene's bands. Whoever
-    /// merges makes the rasters.
+    /// One of the scene's bands of rows, for process `index`, counted from 1, of the `count` that share the job. The merge
+    /// assembles the rasters.
     Shard {
         index: usize,
         count: usize,
@@ -16,7 +16,7 @@ pub enum Share {
     },
 }
 
-/// How a scene is cut into bands of rows, one for each of some processes that follow each other.
+/// How a scene is divided into bands of rows, one for each of some consecutive processes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bands {
     /// The process of the first band, counted from 0.
@@ -38,8 +38,8 @@ impl Bands {
 /// Scenes smaller than this are never cut.
 const NEAR: f64 = 0.125;
 
-/// What each scene is to the process `index` (from 1) of `count`: `costs` are those of the scenes, in any unit. `None`: all of
-/// it is for others.
+/// The share of each scene that process `index` (from 1) of `count` computes; `None`: nothing of it. `costs` are those of the
+/// scenes, in any unit.
 pub fn partition(costs: &[f64], index: usize, count: usize) -> Vec<Option<Share>> {
     let share = costs.iter().sum::<f64>() / count as f64;
     let mut start = 0.0;
@@ -55,7 +55,7 @@ pub fn partition(costs: &[f64], index: usize, count: usize) -> Vec<Option<Share>
 
 /// Of the scene from `start` to `end`, in shares.
 fn one(start: f64, end: f64, index: usize, count: usize) -> Option<Share> {
-    // The process that a place belongs to, from 0.
+    // The process that a position belongs to, from 0.
     let owner = |place: f64| (place.max(0.0) as usize).min(count - 1);
     let cuts: Vec<usize> = match end - start < NEAR {
         true => Vec::new(),

@@ -1,9 +1,9 @@
-//! What the system says of this process's memory.
+//! Memory of this process, as the system reports it.
 
 use std::fs;
 
-/// Bytes that this process could still take: what the system has, and what its control group allows. Where neither says,
-/// what no scene of this world needs.
+/// Bytes that this process can still allocate: free in the system, and allowed by its control group. Where neither is known,
+/// more than any scene needs.
 pub fn available() -> f64 {
     let group = |name: &str| -> Option<f64> {
         fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok()?.trim().parse().ok()
@@ -13,17 +13,17 @@ pub fn available() -> f64 {
     of_system.unwrap_or(64e9).min(of_group.unwrap_or(f64::INFINITY))
 }
 
-/// Bytes that this process has.
+/// Resident bytes of this process.
 pub fn resident() -> f64 {
     kilobytes("/proc/self/status", "VmRSS:").unwrap_or(0.0)
 }
 
-/// Most bytes that this process has had since [`forget_peak`].
+/// Most resident bytes of this process since [`forget_peak`].
 pub fn peak() -> f64 {
     kilobytes("/proc/self/status", "VmHWM:").unwrap_or(f64::NAN)
 }
 
-/// Begins to look for the peak anew, where the system lets it.
+/// Resets the peak, where the system allows it.
 pub fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }

@@ -1,4 +1,4 @@
-//! A scene's outputs: what decides each, what becomes of it, and where it is made.
+//! A scene's outputs: the facts that decide each, whether it is written, and the folder where it is made.
 
 use std::path::{Path, PathBuf};
 
@@ -13,17 +13,17 @@ use crate::scene::{ClassNames, ProductOptions};
 pub const VECTORS: [&str; 3] = ["polygons", "graph", "zones"];
 pub const RASTERS: [&str; 4] = ["scores", "confidence", "margin", "labels"];
 
-/// The outputs of a scene with what becomes of them.
+/// The outputs of a scene, each with whether it is written.
 pub struct Results {
     existing: Existing,
     outputs: Vec<(&'static str, Product, Verdict)>,
 }
 
 impl Results {
-    /// Decides about the outputs of a scene that is run on `fingerprint`, stretch included.
+    /// Decides for each output of a scene whether it is written. `fingerprint` includes the stretch.
     ///
     /// # Errors
-    /// Something is there that may not be replaced.
+    /// An output exists that may not be replaced.
     pub fn check(plan: &Plan, scene: &ScenePlan, fingerprint: &Fingerprint, existing: Existing) -> Result<Self> {
         let products = products(plan, scene, fingerprint)?;
         let verdicts = outputs::check(products.iter().map(|(_, product)| product), existing, false)?;
@@ -49,12 +49,12 @@ impl Results {
         wanted.map(|(_, product, _)| product.target()).collect()
     }
 
-    /// Whether nothing is left to be made.
+    /// Whether all outputs are complete.
     pub fn finished(&self) -> bool {
         self.outputs.iter().all(|(_, _, verdict)| *verdict != Verdict::Write)
     }
 
-    /// Sentences about what is kept although it is not as it was written.
+    /// Notes on outputs that were edited since they were written, and are kept.
     pub fn notes(&self) -> Vec<String> {
         let note = |(_, _, verdict): &(&str, Product, Verdict)| match verdict {
             Verdict::KeepEdited(what) => Some(format!("{what} was edited since it was written, and is kept.")),
@@ -68,8 +68,7 @@ impl Results {
         self.outputs.iter().any(|(key, _, verdict)| keys.contains(key) && *verdict == Verdict::Write)
     }
 
-    /// Takes folders in which the outputs of these names are made, those too that are kept as they are: what is made of them
-    /// is thrown away.
+    /// Makes hidden folders for the outputs of these names. Those that are kept are made too, and discarded.
     pub fn stage(&self, keys: &[&str]) -> Result<Staged> {
         let mut outputs = Vec::new();
         for (key, product, verdict) in &self.outputs {
@@ -77,20 +76,20 @@ impl Results {
                 outputs.push((*key, Staging::begin(product)?, *verdict == Verdict::Write));
             }
         }
-        // In the order of the names: the labels last, for their tag says that all is there.
+        // In the order of the names: the labels last, whose tag says that all outputs are complete.
         outputs.sort_by_key(|(key, ..)| keys.iter().position(|it| it == key));
         Ok(Staged { existing: self.existing, outputs })
     }
 }
 
-/// Outputs under way.
+/// Outputs in hidden folders, until they are published.
 pub struct Staged {
     existing: Existing,
     outputs: Vec<(&'static str, Staging, bool)>,
 }
 
 impl Staged {
-    /// Begins what a command writes; it proves first that all of it can be written.
+    /// Begins the outputs of a command, after a check that all of them can be written.
     ///
     /// # Errors
     /// As [`outputs::check`]; a folder that cannot be written.
@@ -106,17 +105,17 @@ impl Staged {
         self.outputs.iter().find(|(it, ..)| *it == key).map(|(_, staging, _)| staging.path())
     }
 
-    /// A text with the paths that the user knows.
+    /// A text with the outputs' own paths instead of the hidden ones.
     pub fn shown(&self, text: &str) -> String {
         self.outputs.iter().fold(text.to_owned(), |text, (_, staging, _)| staging.shown(&text))
     }
 
-    /// An error with the paths that the user knows.
+    /// An error with the outputs' own paths instead of the hidden ones.
     pub fn explain(&self, error: Error) -> Error {
         self.outputs.iter().fold(error, |error, (_, staging, _)| staging.explain(error))
     }
 
-    /// Gives the outputs their names, but those that are kept.
+    /// Moves the outputs to their names, except those that are kept.
     pub fn publish(self) -> Result<()> {
         let written = self.outputs.into_iter().filter(|(_, _, write)| *write).map(|(_, staging, _)| staging);
         outputs::publish(written, self.existing)
@@ -147,7 +146,7 @@ pub fn products(plan: &Plan, scene: &ScenePlan, fingerprint: &Fingerprint) -> Re
     Ok(products)
 }
 
-/// Keys of a job behind the words of the method's tag.
+/// Keys of a job by their words in the method's tag.
 const KEYS: [(&str, &str); 9] = [
     ("debias", "method.debias"),
     ("logit_scale", "method.logit_scale"),
@@ -160,7 +159,7 @@ const KEYS: [(&str, &str); 9] = [
     ("blend", "tiling.blend"),
 ];
 
-/// What decides a scene's outputs, as keys of a job where there is one: which other outputs there are does not.
+/// The facts that decide a scene's outputs, as keys of a job where there is one. Which other outputs there are is no fact.
 fn facts(fingerprint: &Fingerprint) -> Fingerprint {
     let mut facts = fingerprint.clone();
     facts.remove("outputs");
@@ -172,7 +171,7 @@ fn facts(fingerprint: &Fingerprint) -> Fingerprint {
     facts
 }
 
-/// What a command that is no job is run on.
+/// The facts of a command without a job file.
 pub fn command_facts<'a>(command: &str, facts: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Fingerprint {
     let mut fingerprint = Fingerprint::default();
     fingerprint.set("command", command);
@@ -185,7 +184,7 @@ pub fn command_facts<'a>(command: &str, facts: impl IntoIterator<Item = (&'a str
     fingerprint
 }
 
-/// The name of an input by which it is known from any folder.
+/// The absolute name of an input.
 pub fn input(path: &Path) -> Option<String> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     Some(path.to_string_lossy().into_owned())

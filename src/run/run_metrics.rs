@@ -1,4 +1,4 @@
-//! What a job has done so far: counts to which any of its threads may add, and which anybody may read meanwhile.
+//! Counts of what a run has done so far; any thread may add to them and read them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -38,7 +38,7 @@ impl Count {
         self.0.fetch_sub(less as i64, Ordering::Relaxed);
     }
 
-    /// Never below zero, though one thread may take before another has said that it added.
+    /// Never below zero, though one thread may subtract before another has added.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed).max(0) as u64
     }

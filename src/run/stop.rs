@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first one asks for an orderly end where there is one, the second one ends the program at once.
+//! SIGINT and SIGTERM: the first one stops the work in order where that is possible, the second one ends the program at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,11 +8,11 @@ use signal_hook::flag;
 
 use crate::error::{Context as _, Result};
 
-/// Whether somebody asked the program to stop.
+/// Whether the program was asked to stop.
 #[derive(Debug)]
 pub struct Stop {
     signal: Arc<AtomicUsize>,
-    /// The next signal ends the program as if nobody listened.
+    /// The next signal ends the program at once.
     at_once: Arc<AtomicBool>,
 }
 
@@ -29,7 +29,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Work that looks at [`signal`](Self::signal) now and then, and ends in good order when there is one.
+    /// Runs work that checks [`signal`](Self::signal) regularly and stops in order when there is one.
     pub fn orderly<T>(&self, work: impl FnOnce() -> T) -> T {
         self.at_once.store(false, Ordering::SeqCst);
         let done = work();

@@ -1,4 +1,4 @@
-//! A job on many machines: what the engine is told, and telling it.
+//! `segearth submit`: the scripts and manifests of a sharded job, and their submission.
 
 #![expect(clippy::indexing_slicing, reason = "JSON makes a key that is not there")]
 
@@ -13,7 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::pipeline;
 use crate::report::Reporter;
 
-/// Submits a job, or prints what would be submitted. The job is checked first: here a fault costs nothing yet.
+/// Submits a job, or prints what would be submitted. The job is validated first: here an error costs nothing yet.
 pub fn run(command: &SubmitCommand, trust: bool, reporter: &Reporter) -> Result<()> {
     match command {
         SubmitCommand::Slurm(args) => slurm(args, trust, reporter),
@@ -78,12 +78,12 @@ fn sbatch_options(array: &ArrayArgs, time: Option<&str>) -> Vec<String> {
     options
 }
 
-/// Submits a command. Gives the number under which Slurm has it.
+/// Submits a command. Returns its job number in Slurm.
 fn sbatch(arguments: &[String], command: &str) -> Result<String> {
     let output = Command::new("sbatch").arg("--parsable").args(arguments).arg("--wrap").arg(command).output().map_err(
         |cause| {
             Error::input("cannot start sbatch")
-                .with_hint("Submit from a machine that has Slurm, or look at the commands with --dry-run.")
+                .with_hint("Submit from a machine that has Slurm, or print the commands with --dry-run.")
                 .with_source(cause)
         },
     )?;
@@ -92,12 +92,12 @@ fn sbatch(arguments: &[String], command: &str) -> Result<String> {
     // With several clusters the number has the cluster's name behind it.
     let number = number.trim().split(';').next().unwrap_or_default().to_owned();
     if !output.status.success() || number.is_empty() {
-        return Err(Error::input("Slurm did not take the job").with_source(said));
+        return Err(Error::input("Slurm refused the job").with_source(said));
     }
     Ok(number)
 }
 
-/// The command line of a task: from anywhere it means the same.
+/// The command line of a task, which means the same from any folder.
 fn command_line(program: &str, first: &[&str], job: &JobArgs, trust: bool) -> Result<String> {
     let folder = std::env::current_dir().input(|| "cannot find the working folder".into())?;
     let words = [vec![program.to_owned()], arguments(first, &folder.join(&job.job), job, trust)].concat();
@@ -105,7 +105,7 @@ fn command_line(program: &str, first: &[&str], job: &JobArgs, trust: bool) -> Re
     Ok(format!("cd {} && {}", quoted(&folder.to_string_lossy()), words.join(" ")))
 }
 
-/// The words behind the program's name: a command, the job file, and what the user changed in it.
+/// The arguments of the program: a command, the job file, and the user's overrides.
 fn arguments(command: &[&str], file: &Path, job: &JobArgs, trust: bool) -> Vec<String> {
     let mut words: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
     words.push(file.display().to_string());
@@ -167,7 +167,7 @@ fn manifests(args: &KubernetesArgs, trust: bool) -> Result<String> {
         let job = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": name }, "spec": spec });
         serde_yaml::to_string(&job).internal(|| "a manifest cannot be written as YAML".into())
     };
-    // A task that is evicted goes on where it stopped: it is worth starting again.
+    // A task that is evicted resumes where it stopped: it is worth starting again.
     let array =
         json!({ "completions": tasks, "parallelism": tasks, "completionMode": "Indexed", "backoffLimit": 4 * tasks });
     let shards = job(&name, array, task(&["run"], &["--shard", "auto"]), args.array.gpus)?;

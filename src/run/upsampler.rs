@@ -1,4 +1,4 @@
-//! SimFeatUp for a user's model on a user's images: everything refused first, then trained, then one more bundle.
+//! `segearth model train-upsampler`: everything checked, then trained, then written as a bundle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -92,7 +92,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
     Ok(())
 }
 
-/// Trains from step `done` on, and says what it costs before it starts.
+/// Trains from step `done` on; prints what it costs before it starts.
 ///
 /// # Errors
 /// [`Kind::Stopped`] after a SIGINT or SIGTERM, its state kept in the plan's folder.
@@ -161,7 +161,7 @@ fn bundle(model: Model) -> Result<Bundle> {
     }
 }
 
-/// What the bundle's card says of how its network was put together.
+/// How the bundle's network was built, by its card.
 struct Made {
     activation: Activation,
     attention: Attention,
@@ -256,17 +256,17 @@ fn fitting_side(patch: usize, sides: &[usize]) -> usize {
     }
 }
 
-/// Where a training that is not finished lies.
+/// The folder of an unfinished training.
 fn beside(output: &Path) -> Result<PathBuf> {
     let name = output.file_name().ok_or_else(|| {
-        Error::input(format!("{} is no name for a folder", output.display())).with_hint("Give --output DIR a name.")
+        Error::input(format!("{} is not a folder name", output.display())).with_hint("Give --output DIR a name.")
     })?;
     Ok(output.with_file_name(format!("{}.training", name.to_string_lossy())))
 }
 
 const SETTINGS: &str = "settings.json";
 
-/// What a training must not change when it goes on.
+/// Settings that a resumed training must not change.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Settings {
     model: String,
@@ -293,14 +293,14 @@ impl Settings {
         })
     }
 
-    /// Where a training was begun, its settings must be these.
+    /// Refuses to resume a training with other settings.
     fn compare(&self, folder: &Path) -> Result<()> {
         let Ok(text) = fs::read_to_string(folder.join(SETTINGS)) else { return Ok(()) };
         if serde_json::from_str::<Self>(&text).is_ok_and(|begun| begun == *self) {
             return Ok(());
         }
-        Err(Error::input(format!("a training with other settings was begun in {}", folder.display()))
-            .with_hint("Give the command as it was (settings.json there has it), or remove that folder to begin anew."))
+        Err(Error::input(format!("a training with other settings was started in {}", folder.display()))
+            .with_hint("Use the same settings (see settings.json there), or remove that folder to restart."))
     }
 
     fn write(&self, folder: &Path) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Label rasters to vector products.
+//! `segearth vectorize`: vector products of a label raster.
 
 use super::results::{Staged, command_facts, input};
 use crate::cli::VectorizeArgs;
@@ -31,7 +31,7 @@ pub fn run(args: &VectorizeArgs, reporter: &Reporter) -> Result<()> {
     Ok(())
 }
 
-/// What the command is run on, by its flags.
+/// The flags that decide the result, by name.
 fn facts(args: &VectorizeArgs, options: &ProductOptions) -> Fingerprint {
     let ProductOptions {
         classes,
@@ -50,7 +50,7 @@ fn facts(args: &VectorizeArgs, options: &ProductOptions) -> Fingerprint {
         max_gap,
         min_length,
         min_spur,
-        // Where results go does not decide them.
+        // The outputs' names do not decide their content.
         graph: _,
         subtract,
         zones,

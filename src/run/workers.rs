@@ -1,7 +1,7 @@
-//! A job shared by several processes on this machine: one for each GPU, without an engine.
+//! A job divided among several processes on this machine, one for each GPU, without a scheduler.
 //!
-//! Each worker is this program with the same words and a shard of the job; what is left to join is joined here. A process of
-//! its own, rather than a thread: a GPU that fails takes one worker with it, and libtorch's threads do not meet.
+//! Each worker is this program with the same arguments and a shard of the job; this process merges what they computed. Processes
+//! rather than threads: a GPU that fails ends one worker, and libtorch's threads do not wait for each other.
 
 #![expect(unsafe_code, reason = "a call between fork and exec")]
 #![expect(clippy::indexing_slicing, reason = "a remainder by the list's own length")]
@@ -24,15 +24,15 @@ use crate::pipeline::{DeviceChoice, Spec};
 use crate::report::Reporter;
 
 const WORKERS: &str = "--workers";
-/// By it CUDA's runtime learns which devices a process may see, as numbers or names.
+/// Tells CUDA's runtime which devices a process may use, as numbers or names.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
-/// How often the workers are looked at.
+/// Time between two looks at the workers.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Runs a job in `workers` processes and joins what they made.
+/// Runs a job in `workers` processes and merges what they computed.
 ///
 /// # Errors
-/// A worker failed, which has told why; the others have done their shares, and all is kept for the next run. Or as
+/// A worker failed and has printed its error; the others have computed their shards, and all is kept for the next run. Or as
 /// [`job::run`].
 pub fn run(
     spec: &Spec,
@@ -42,7 +42,7 @@ pub fn run(
     metrics: &RunMetrics,
     reporter: &Reporter,
 ) -> Result<()> {
-    // What is refused is refused once, before anybody starts.
+    // Errors of the job are reported once, before any worker starts.
     let prepared = job::prepare(spec, trust, Purpose::Run, Existing::RefuseShared, reporter)?;
     let finished_before = if overwrite { Vec::new() } else { job::finished_scenes(&prepared)? };
     let started = Instant::now();
@@ -52,7 +52,7 @@ pub fn run(
         Workers::Auto => gpus.len().max(1),
     };
     if !finished_before.is_empty() && finished_before.iter().all(|finished| *finished) {
-        // There is nothing to start anybody for.
+        // There is no work for a worker.
         let workers = job::Workers { count, started, finished_before };
         return job::merge(&prepared, Options::default(), Some(&workers), metrics, reporter);
     }
@@ -113,7 +113,7 @@ fn start(index: usize, count: usize, gpus: &[String]) -> Result<Child> {
     if !gpus.is_empty() {
         command.env(VISIBLE, &gpus[index % gpus.len()]);
     }
-    // All cores for each would be too many threads; whoever has said how many is believed.
+    // All cores for each would be too many threads; a number that the user has set is kept.
     let threads = thread::available_parallelism().map_or(1, usize::from).div_ceil(count).to_string();
     for name in ["OMP_NUM_THREADS", "RAYON_NUM_THREADS"] {
         if std::env::var_os(name).is_none() {
@@ -125,7 +125,7 @@ fn start(index: usize, count: usize, gpus: &[String]) -> Result<Child> {
     command.spawn().input(|| format!("cannot start worker {} of {count}", index + 1))
 }
 
-/// The command line without what made workers of it.
+/// The command line without the option --workers.
 fn words(all: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut words = Vec::new();
     let mut all = all;

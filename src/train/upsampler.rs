@@ -410,7 +410,7 @@ fn read_state(path: &Path) -> Result<Tensors> {
     let state = Tensor::read_safetensors(path)
         .map_err(Error::from)
         .input(|| format!("cannot go on from the checkpoint {}", path.display()));
-    Ok(state.map_err(|error| error.with_hint("Remove it to begin anew."))?.into_iter().collect())
+    Ok(state.map_err(|error| error.with_hint("Remove it to restart."))?.into_iter().collect())
 }
 
 fn done(state: &Tensors) -> Result<usize> {

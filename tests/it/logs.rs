@@ -235,7 +235,7 @@ fn the_metrics_are_those_of_the_run() {
         counts[r#"windows_total{outcome="failed"}"#] > 0.0 && counts[r#"state{state="finished"}"#] == 1.0,
         "{counts:?}"
     );
-    assert!(work.refused("run job.yaml --metrics job.yaml").contains("job.yaml is no file of metrics"));
+    assert!(work.refused("run job.yaml --metrics job.yaml").contains("job.yaml is not a metrics file"));
     assert!(work.refused("run job.yaml --metrics none/city.prom").contains("there is no folder none"));
 }
 

@@ -1,4 +1,4 @@
-//! How a scene is cut: into bands of rows that cost about the same, one for each process, and those into columns.
+//! How a scene is divided: into bands of rows of about the same cost, one for each process, and those into columns.
 
 #![expect(clippy::indexing_slicing, reason = "shards that are counted, and columns of a mask as wide as the scene")]
 
@@ -13,12 +13,12 @@ use crate::journal::{Division, Layer};
 use crate::model::Segmenter;
 use crate::raster::SceneReader;
 
-/// Rows that are looked at to learn where a scene holds data.
+/// Rows that are sampled to find where a scene holds data.
 const LOOKS: usize = 64;
 /// What a window without data costs beside one with data: it is read and no more.
 const EMPTY_COST: f64 = 0.02;
 
-/// Cuts a scene; gives a sentence for the reader as well where it is going to be slow.
+/// Divides a scene; with a note where reading will be slow.
 pub(super) fn divide(
     run: &SceneRun<'_>,
     reader: &SceneReader,

@@ -1,4 +1,4 @@
-//! How much memory a scene's rows take, and into how many columns a scene is cut to keep to a limit.
+//! How much memory a scene's rows need, and into how many columns a scene is divided to stay within a limit.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::stitch::Accumulator;
 /// Columns narrower than this many windows compute more for their neighbours than for themselves.
 const NARROWEST: usize = 2;
 
-/// More columns than any scene of this world needs with a window's worth of memory: a header may claim any width.
+/// More columns than any real scene needs: a header may claim any width.
 const MOST: usize = 64;
 
 /// The share of the memory at hand that a scene's rows may take where no limit is given: models grow while they compute.
@@ -24,7 +24,7 @@ const SHARE: f64 = 0.5;
 /// The share of a given limit that windows may take that wait between reader, model and stitcher.
 const WAITING: f64 = 0.25;
 
-/// The share of a given limit that is left to what nobody counts: the libraries' own, and a heap in pieces.
+/// The share of a given limit for memory that is not counted: that of libraries, and heap fragmentation.
 const SPARE: f64 = 0.05;
 
 /// The share of a given limit that decoded blocks of scenes and rasters may take.
@@ -60,10 +60,10 @@ pub(super) fn batch(run: &SceneRun<'_>, segmenter: &dyn Segmenter) -> usize {
 fn with_model(run: &SceneRun<'_>, segmenter: &mut dyn Segmenter) -> f64 {
     let padded = Padding::new(run.job.plan.grid(run.scene).window(), run.job.patch).padded;
     let count = batch(run, segmenter);
-    // No two windows alike: nothing that is made for one serves another.
+    // All windows differ: nothing that is computed for one serves another.
     let pixel = |at: usize| (at * at % 16_777_213) as f32 / 8_388_608.0 - 1.0;
     let pixels = (0..count * 3 * padded.pixels()).map(pixel).collect();
-    // What fails here fails with a scene's pixels again, and is told there.
+    // What fails here fails again with a scene's pixels, and is reported then.
     let _ = segmenter.segment(&Images { size: padded, count, pixels });
     resident()
 }
@@ -79,7 +79,7 @@ fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize)
 pub(super) struct Layout {
     /// The columns of the scene, as wide as the limit allows.
     pub columns: Vec<Range<usize>>,
-    /// What is slow for want of memory: a sentence for the reader.
+    /// A note where little memory makes reading slow.
     pub note: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! How far a scene is, for those who watch: on a bar, in the log, in the metrics of the whole job.
+//! Progress of a scene: for the progress bar, the log and the metrics of the job.
 
 use super::super::run_metrics::RunMetrics;
 use crate::report::Progress;

@@ -1,4 +1,4 @@
-//! Which windows of a scene hold data, told by its labels: what a summary counts, whoever computed the windows and when.
+//! Which windows of a scene hold data, by its labels: the counts of a summary, whichever run computed the windows.
 
 #![expect(clippy::indexing_slicing, reason = "columns of a row, and windows of the grid that made the list")]
 
