@@ -27,7 +27,7 @@ pub fn create_hidden(target: &Path) -> Result<PathBuf> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => {
             return Err(Error::input(format!("cannot create the folder {}", hidden.display()))
-                .with_hint(format!("Choose a folder with write permission instead of {}.", parent(target).display()))
+                .with_hint(format!("Choose a folder in which you may write instead of {}.", parent(target).display()))
                 .with_source(error));
         }
     }
