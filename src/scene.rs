@@ -1,9 +1,12 @@
 //! Descriptions of scenes, and windows of their pixels: plain data, no GDAL.
 
+mod band_evidence;
 mod class_names;
+mod description;
 mod mask;
 mod product;
 mod scaling;
+mod sensor;
 mod spectrum;
 
 use std::path::{Path, PathBuf};
@@ -12,14 +15,14 @@ use std::sync::Arc;
 pub use crate::geom::ScaleBar;
 use crate::geom::{GeoTransform, Region, Size, Window};
 
+pub use band_evidence::{Evidence, Spectral, sensor};
 pub use class_names::{ClassNames, same_name};
+pub use description::{Described, described, micrometres};
 pub use mask::{MaskRequest, MaskRule, MaskSource, NodataValue, range};
 pub use product::{InvalidOption, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
 pub use scaling::{Conversion, Scaling, conversions};
-pub use spectrum::{
-    Described, Designation, Evidence, Sensor, Spectral, Spectrum, described, designation, micrometres, sensor,
-    sensor_of,
-};
+pub use sensor::{Designation, Sensor, designation, sensor_of};
+pub use spectrum::Spectrum;
 
 /// The colour interpretation of a band, as in GDAL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
