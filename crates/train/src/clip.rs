@@ -20,10 +20,6 @@ use super::teacher::{self, Teacher, TeacherOutput};
 use super::views::{self, TrainingData};
 use super::words::PICTURE_LABELS;
 
-/// CLIP's normalisation, in values of 0..=255.
-pub const MEAN: [f32; 3] = [122.771, 116.746, 104.094];
-pub const DEVIATION: [f32; 3] = [68.501, 66.632, 70.323];
-
 /// How the shipped model is trained, but for its descent, which `models/README.md` tells.
 pub fn plan() -> Plan {
     Plan {

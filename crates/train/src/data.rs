@@ -25,6 +25,44 @@ const DUBAI_COLOURS: [([u8; 3], words::Label); 5] = [
     ([0xE2, 0xA9, 0x29], WATER),
 ];
 
+/// CLIP's normalisation, in values of 0..=255.
+pub const MEAN: [f32; 3] = [122.771, 116.746, 104.094];
+pub const DEVIATION: [f32; 3] = [68.501, 66.632, 70.323];
+
+/// The prompts of the Dubai set's classes.
+pub const DUBAI_CLASSES: [(&str, &[&str], usize); 5] = [
+    ("building", &["building", "house", "roof"], BUILDING),
+    ("land", &["land", "bare soil", "desert"], LAND),
+    ("road", &["road", "street"], ROAD),
+    ("vegetation", &["vegetation"], VEGETATION),
+    ("water", &["water"], WATER),
+];
+
+/// The prompts of UC Merced's classes, in the order of the labels.
+pub const MERCED_CLASSES: [&str; 21] = [
+    "agricultural",
+    "airplane",
+    "baseball diamond",
+    "beach",
+    "buildings",
+    "chaparral",
+    "dense residential",
+    "forest",
+    "freeway",
+    "golf course",
+    "harbor",
+    "intersection",
+    "medium residential",
+    "mobile home park",
+    "overpass",
+    "parking lot",
+    "river",
+    "runway",
+    "sparse residential",
+    "storage tanks",
+    "tennis court",
+];
+
 /// What is known of a picture.
 #[derive(Clone, Debug)]
 pub enum Truth {

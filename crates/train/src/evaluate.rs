@@ -7,44 +7,9 @@ use segearth::network::{ImageEncoder, ImageTower, TextTower};
 use segearth::train::pyramid::Raster;
 use tch::{Kind, Tensor};
 
-use super::clip::{DEVIATION, MEAN};
-use super::data::{self, Picture, Truth};
+use super::data::{self, DEVIATION, DUBAI_CLASSES, MEAN, MERCED_CLASSES, Picture, Truth};
 use super::teacher::Teacher;
-use super::words::{BUILDING, LAND, ROAD, UNLABELLED, VEGETATION, WATER};
-
-/// The prompts of the Dubai set's classes.
-pub const DUBAI_CLASSES: [(&str, &[&str], usize); 5] = [
-    ("building", &["building", "house", "roof"], BUILDING),
-    ("land", &["land", "bare soil", "desert"], LAND),
-    ("road", &["road", "street"], ROAD),
-    ("vegetation", &["vegetation"], VEGETATION),
-    ("water", &["water"], WATER),
-];
-
-/// The prompts of UC Merced's classes, in the order of the labels.
-pub const MERCED_CLASSES: [&str; 21] = [
-    "agricultural",
-    "airplane",
-    "baseball diamond",
-    "beach",
-    "buildings",
-    "chaparral",
-    "dense residential",
-    "forest",
-    "freeway",
-    "golf course",
-    "harbor",
-    "intersection",
-    "medium residential",
-    "mobile home park",
-    "overpass",
-    "parking lot",
-    "river",
-    "runway",
-    "sparse residential",
-    "storage tanks",
-    "tennis court",
-];
+use super::words::UNLABELLED;
 
 /// Queries of a job: unit length, with the class of each.
 #[derive(Debug)]

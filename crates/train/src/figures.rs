@@ -13,7 +13,8 @@ use super::colours::{self, Colours};
 use super::data::{self, Split};
 use super::files::Trained;
 use super::teacher::Teacher;
-use crate::evaluate::{self, DUBAI_CLASSES, MERCED_CLASSES, Variant};
+use crate::data::{DUBAI_CLASSES, MERCED_CLASSES};
+use crate::evaluate::{self, Variant};
 
 /// One line of the table.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use segearth::train::random::Random;
 use tch::{Kind, TchError, Tensor};
 
 use super::words::{self, ABSENT, CONCEPTS, LABELS, PICTURE_LABELS, TEMPLATES};
-use crate::evaluate::MERCED_CLASSES;
+use crate::data::MERCED_CLASSES;
 
 /// Factor on cosines before the soft-max: the one that jobs use.
 pub const LOGIT_SCALE: f64 = 50.0;

@@ -15,8 +15,8 @@ use segearth::model::torch::{Device, TorchSegmenter, TorchTextEncoder};
 use segearth::model::{Images, Queries, Segmenter as _, mini};
 use segearth::report::Reporter;
 
+use crate::data::{DUBAI_CLASSES, MERCED_CLASSES};
 use crate::data::{HELD_OUT_TILES, Picture, Truth};
-use crate::evaluate::{DUBAI_CLASSES, MERCED_CLASSES};
 use crate::figures::{self, Data};
 use crate::words;
 

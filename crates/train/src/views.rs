@@ -6,7 +6,7 @@ use segearth::train::random::Random;
 use tch::Tensor;
 
 use super::augment::{self, View};
-use super::clip::{DEVIATION, MEAN};
+use super::data::{DEVIATION, MEAN};
 use super::data::{Picture, Truth};
 use super::engine::Aim;
 use super::loss::Batch;
