@@ -182,7 +182,7 @@ mod tests {
         }
     }
 
-    /// Were its pixels looked at, this would never end, nor find the memory.
+    /// A search of all pixels would never end, and exceed the memory.
     #[test]
     fn emptiness_in_the_largest_scene_is_fast() {
         let scene = Size::new(i32::MAX as usize, i32::MAX as usize);

@@ -46,7 +46,7 @@ pub struct Page<'a> {
     /// The job as it was given.
     pub job: &'a str,
     /// The resolved configuration.
-    pub settled: &'a str,
+    pub resolved: &'a str,
 }
 
 /// A class and its share of the scene.
@@ -96,7 +96,7 @@ impl Page<'_> {
                 ("rows", &self.rows(&by_share)),
                 ("provenance", &self.facts()),
                 ("job", &escaped(self.job)),
-                ("settled", &escaped(self.settled)),
+                ("resolved", &escaped(self.resolved)),
             ],
         )
     }

@@ -17,7 +17,7 @@ fn page(word: &str) -> String {
         nodata: Some(amount()),
         provenance: &[(word.to_owned(), word.to_owned())],
         job: word,
-        settled: word,
+        resolved: word,
     }
     .render()
 }
@@ -36,7 +36,7 @@ fn hostile_name_stays_text() {
 #[test]
 fn page_loads_nothing() {
     let html = page("field");
-    assert!(!html.contains("{{"), "every place of the template is filled");
+    assert!(!html.contains("{{"), "every placeholder of the template is filled");
     for attribute in ["src=\"", "href=\"", "url(", "@import", "srcset", "action=\""] {
         for (at, _) in html.match_indices(attribute) {
             let value = &html[at + attribute.len()..][..5];

@@ -405,7 +405,7 @@ mod tests {
     use super::*;
     use crate::scene::{MaskRequest, MaskSource, NodataValue, SceneRequest};
 
-    /// A tile of three bands at column and row of a common grid; its pixels tell the tile and their place.
+    /// A tile of three bands at column and row of a common grid; its pixels identify the tile and their position.
     fn tile(name: &str, at: [f64; 2], size: Size, number: u8, epsg: u32, dress: impl FnOnce(&mut gdal::Dataset)) {
         let planes = [0, 1, 2].map(|band| plane(size, move |col, row| number + band + ((col + 2 * row) % 7) as u8));
         make(name, size, &planes, &["PHOTOMETRIC=RGB"], |dataset| {
@@ -480,7 +480,7 @@ mod tests {
         assert!(valid.iter().all(|&valid| valid));
     }
 
-    /// Two tiles of one place, the upper one with these pixels (three bands of a row), the lower one of 90, 80, 70.
+    /// Two tiles of one extent, the upper one with these pixels (three bands of a row), the lower one of 90, 80, 70.
     fn upper_and_lower(
         upper: &[Vec<i16>],
         more: &[Vec<i16>],
@@ -704,7 +704,7 @@ mod tests {
         strip("/vsimem/dark.tif", 4.0, &[1000, 0, 999, 4020], new, nodata);
         let (found, valid, _) = greys(&["/vsimem/old.tif", "/vsimem/dark.tif"]);
         assert_eq!((&valid[4..], found[4], found[7]), (&[true, false, true, true][..], 0.0, found[0]));
-        // Masks in place of nodata values, where only one tile has them; and a tile without a scale of its own.
+        // Masks instead of nodata values, where only one tile has them; and a tile without a scale of its own.
         strip("/vsimem/masked.tif", 4.0, &[4020, 7, 1001, 11_000], new, |dataset| {
             for band in 1..=3 {
                 dataset.rasterband(band).unwrap().set_no_data_value(Some(7.0)).unwrap();

@@ -255,7 +255,7 @@ mod tests {
         assert!(reader.read(outside).unwrap().is_empty());
     }
 
-    /// What is seen at a place on the earth is found there in the results, whichever way a scene lies and is read.
+    /// Results have the coordinates of the scene, whatever its orientation and resolution.
     #[test]
     fn results_have_the_extent_of_the_scene() {
         let size = Size::new(40, 30);

@@ -14,11 +14,14 @@ use crate::scene::SceneInfo;
 
 /// Scenes of fewer pixels are soon done, whatever they hold.
 const SMALL: usize = 10_000_000;
-/// Pixels that a byte may stand for, where no nodata value says that the rest is empty.
+/// Most pixels per byte of a file without a nodata value, which would mark the rest as empty.
 const MAX_PER_BYTE: u64 = 1000;
 
-/// Refuses a local GeoTIFF one block of which is said to be far larger than all of the file could hold; and one without nodata,
-/// the last block of which is not there, and next to nothing of it in all.
+/// Checks that the pixels of a local GeoTIFF may be in it.
+///
+/// # Errors
+/// A block is declared far larger than the whole file could hold; or the file has no nodata value, its last block is missing,
+/// and its bytes hold almost none of its pixels.
 pub(super) fn check(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result<()> {
     if dataset.driver().short_name() != "GTiff" {
         return Ok(());
@@ -28,7 +31,7 @@ pub(super) fn check(dataset: &Dataset, path: &Path, info: &SceneInfo) -> Result<
     let (width, height) = band.block_size();
     let block = Size::new(width, height);
     if block.pixels() >= SMALL && (block.pixels() as u64) > bytes.saturating_mul(MAX_PER_BYTE) {
-        // GDAL makes room for a whole block before it looks at what there is of it.
+        // GDAL allocates a whole block before it checks how much of it exists.
         return Err(Error::input(format!(
             "the header of {} declares blocks of {block} pixels, but the file has only {bytes} bytes",
             path.display()

@@ -418,13 +418,13 @@ mod tests {
             assert_eq!(values(&scene(&path, &["nir08", "red", "green"]).unwrap()), [4.0, 3.0, 2.0], "{number}");
             assert_eq!(values(&scene(&path, &["nir", "B04", "green"]).unwrap()), [4.0, 3.0, 2.0], "{number}");
             assert_eq!(scene(&path, &["B8A", "b8a", "B8A"]).unwrap().bands.len(), 1);
-            // Colours, and no names at all, are what the item has to be looked at.
+            // Colours, or no names at all, select the visual asset.
             assert_eq!(scene(&path, &["red", "green", "blue"]).unwrap().bands.len(), 3);
             assert_eq!(values(&scene(&path, &[]).unwrap()), [10.0, 20.0, 30.0]);
             let error = scene(&path, &["B04", "B03", "B05"]).unwrap_err();
             assert!(error.to_string().contains("has no asset or band \"B05\""), "{error}");
             assert!(error.hint().unwrap().contains("B04"), "{error:?}");
-            // Without one to be looked at, the three colours are taken, and that is said.
+            // Without a visual asset the three colours are used, with a note.
             let bare = item(&format!("bare{number}"), "{}", &format!("{{{assets}}}"));
             let info = scene(&bare, &[]).unwrap();
             assert_eq!(values(&info), [3.0, 2.0, 1.0]);

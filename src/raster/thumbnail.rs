@@ -113,7 +113,7 @@ mod tests {
         let reader = SceneReader::open(&inspect("/vsimem/thumbnail.tif").unwrap(), [1, 2, 3], &as_it_is()).unwrap();
         let shown = reader.thumbnail(4).unwrap();
         assert_eq!(shown.size, Size::new(4, 2));
-        // The upper pixel of the third column stands on two that hold 100 and two that hold nothing.
+        // The upper pixel of the third column covers two of 100 and two without data.
         let expected = [110, 110, 100, 225, 110, 110, 225, 225].map(|value| [value; 3]);
         assert_eq!(shown.rgb, expected);
         assert_eq!(reader.thumbnail(8).unwrap().rgb[0], [100; 3]);

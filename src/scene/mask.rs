@@ -3,13 +3,13 @@
 //! 1. A pixel holds no data where one of the three bands that the model sees is not a number or infinite. That always counts.
 //! 2. Beyond that one mark of the file decides, the first of these that it has (`mask: auto`):
 //!    a mask band (inside the file or beside it as `.msk`, of all bands or of one); an alpha band, which marks data where it
-//!    is above 0; the nodata values of the three bands. The others are not looked at. `mask: alpha`, `nodata` or `band:N` name
+//!    is above 0; the nodata values of the three bands. The others are ignored. `mask: alpha`, `nodata` or `band:N` name
 //!    the one that decides (`band:N`: data where band N is above 0), `none` takes none of them.
 //! 3. A band tagged as alpha that holds a picture is no mask: more than half of its pixels above 0 differ from the most
 //!    frequent of their values, and there are more than 16 of them. (NAIP's infrared is often tagged like that.) Soft edges and
 //!    masks of 0 and 1, 255 or 65535 stay masks. `mask: alpha` takes it whatever it holds. An alpha band that is itself among
 //!    the three bands is no mask either.
-//! 4. `nodata: VALUE` stands in place of the file's nodata values, and counts beside a mask or an alpha band. A tolerance makes
+//! 4. `nodata: VALUE` replaces the file's nodata values, and counts beside a mask or an alpha band. A tolerance makes
 //!    values up to so much above or below it count as well: lossy compression changes them.
 //! 5. A nodata value that could be data too marks a pixel only where all three bands hold theirs: 0, the largest value of an
 //!    unsigned type, any value with a tolerance, and any value that a job gives for 8-bit pixels. Any other marks a pixel by one
