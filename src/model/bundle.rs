@@ -14,7 +14,7 @@ use crate::hash;
 
 pub const IMAGE_ENCODER: &str = "image_encoder.pt";
 pub const TEXT_ENCODER: &str = "text_encoder.pt";
-/// The image encoder's first half, from images to patch features; optional, like the file after it.
+/// The first half of the image encoder, from images to patch features; optional, like the file below.
 pub const PATCH_ENCODER: &str = "patch_encoder.pt";
 /// The weights with which the second half is computed by kernels of our own, where the CPU computes.
 pub const UPSAMPLER: &str = "upsampler.safetensors";
@@ -111,14 +111,14 @@ pub struct SourceFile {
     pub sha256: String,
 }
 
-/// A bundle whose files are there and are what its card says.
+/// A bundle whose files exist and have the hashes of its card.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     pub folder: PathBuf,
     pub card: Card,
 }
 
-/// What to make of files whose hash is not the card's. TorchScript archives carry code.
+/// Whether files with another hash than the card's are loaded. TorchScript archives can contain code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// Refuse them.
@@ -128,7 +128,7 @@ pub enum Trust {
 }
 
 impl Bundle {
-    /// Whether there is a bundle, whatever it is worth.
+    /// Returns whether the folder has a card, valid or not.
     ///
     /// # Errors
     /// There is none.
@@ -137,11 +137,11 @@ impl Bundle {
             return Ok(());
         }
         let what = match () {
-            () if folder.is_dir() => format!("it holds no {CARD}"),
-            () if folder.exists() => "it is a file, not a folder".into(),
-            () => "there is no such folder".into(),
+            () if folder.is_dir() => format!("the folder has no {CARD}"),
+            () if folder.exists() => "the path is a file, not a folder".into(),
+            () => "the folder does not exist".into(),
         };
-        Err(Error::input(what).with_hint("Make a model with `segearth model import`, or name a folder that it made."))
+        Err(Error::input(what).with_hint("Create a model with `segearth model import`, or give the folder of one."))
             .input(|| format!("cannot use the model in {}", folder.display()))
     }
 
@@ -187,12 +187,11 @@ impl Bundle {
 
     /// The card as text, after the folder.
     pub fn describe(&self) -> Result<String> {
-        let card =
-            serde_yaml::to_string(&self.card).internal(|| "the model's card cannot be written as YAML".into())?;
+        let card = serde_yaml::to_string(&self.card).internal(|| "cannot write the model's card as YAML".into())?;
         Ok(format!("# {}\n{card}", self.folder.join(CARD).display()))
     }
 
-    /// Whether nothing told the activation of its weights when it was made.
+    /// Returns whether the activation of the weights was assumed at import.
     pub fn activation_is_assumed(&self) -> bool {
         self.card.method.activation_from == ASSUMED
     }
@@ -209,14 +208,14 @@ impl Bundle {
 
 fn read_card(path: &Path) -> Result<Card> {
     let mut text = String::new();
-    let file = File::open(path).input(|| format!("{CARD} cannot be opened"))?;
-    file.take(CARD_LIMIT + 1).read_to_string(&mut text).input(|| format!("{CARD} cannot be read"))?;
+    let file = File::open(path).input(|| format!("cannot open {CARD}"))?;
+    file.take(CARD_LIMIT + 1).read_to_string(&mut text).input(|| format!("cannot read {CARD}"))?;
     if text.len() as u64 > CARD_LIMIT {
-        return Err(Error::input(format!("{CARD} is longer than {CARD_LIMIT} bytes")));
+        return Err(Error::input(format!("{CARD} has more than the {CARD_LIMIT} bytes allowed")));
     }
     let card: Card = serde_yaml::from_str(&text).input(|| format!("{CARD} is not a model's card"))?;
     if card.format != FORMAT {
-        return Err(Error::input(format!("{CARD} has format {}, this program reads {FORMAT}", card.format))
+        return Err(Error::input(format!("{CARD} has format {}; this version reads format {FORMAT}", card.format))
             .with_hint("Import the model again with this version of segearth."));
     }
     check_numbers(&card)?;
@@ -235,18 +234,18 @@ fn check_numbers(card: &Card) -> Result<()> {
         ("vocabulary", vocabulary, 1, 1 << 24),
     ] {
         if !(least..=most).contains(&value) {
-            return Err(Error::input(format!("{CARD}: sizes.{what} is {value}, allowed are {least} to {most}")));
+            return Err(Error::input(format!("{CARD}: sizes.{what} is {value}; {least} to {most} are allowed")));
         }
     }
     if !window.is_multiple_of(patch) {
-        return Err(Error::input(format!("{CARD}: sizes.window is {window}, no multiple of sizes.patch, {patch}")));
+        return Err(Error::input(format!("{CARD}: sizes.window is {window}, not a multiple of sizes.patch, {patch}")));
     }
     let CardNormalisation { mean, std } = card.normalisation;
     if std.iter().any(|&std| !(std > 0.0 && std.is_finite())) {
-        return Err(Error::input(format!("{CARD}: normalisation.std is {std:?}, all three must be above zero")));
+        return Err(Error::input(format!("{CARD}: normalisation.std is {std:?}; all three must be positive")));
     }
     if mean.iter().any(|mean| !mean.is_finite()) {
-        return Err(Error::input(format!("{CARD}: normalisation.mean is {mean:?}, all three must be numbers")));
+        return Err(Error::input(format!("{CARD}: normalisation.mean is {mean:?}; all three must be finite")));
     }
     Ok(())
 }
@@ -259,9 +258,9 @@ fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -
     if trust == Trust::User {
         return Ok(());
     }
-    let hint = "TorchScript can carry code. If you know where this file comes from, add --trust; else import it again.";
+    let hint = "TorchScript archives can contain code. If you trust the source of this file, add --trust; otherwise import the model again.";
     let Some(expected) = expected else {
-        return Err(Error::input(format!("{CARD} names no SHA-256 for {name}")).with_hint(hint));
+        return Err(Error::input(format!("{CARD} has no SHA-256 of {name}")).with_hint(hint));
     };
     let found = hash::of_file(&path)?;
     if !found.eq_ignore_ascii_case(expected) {
@@ -270,14 +269,14 @@ fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -
     Ok(())
 }
 
-/// Writes the card of a folder whose other files are in place, with their hashes.
+/// Writes the card of a folder that has all other files, with their hashes.
 pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
     let halves = [PATCH_ENCODER, UPSAMPLER].into_iter().filter(|name| folder.join(name).is_file());
     for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(halves) {
         card.files.insert(name.to_owned(), hash::of_file(&folder.join(name))?);
     }
-    let text = serde_yaml::to_string(&card).internal(|| "the model's card cannot be written as YAML".into())?;
-    fs::write(folder.join(CARD), text).input(|| format!("{} cannot be written", folder.join(CARD).display()))?;
+    let text = serde_yaml::to_string(&card).internal(|| "cannot write the model's card as YAML".into())?;
+    fs::write(folder.join(CARD), text).input(|| format!("cannot write {}", folder.join(CARD).display()))?;
     Ok(Bundle { folder: folder.to_owned(), card })
 }
 
@@ -288,7 +287,7 @@ mod tests {
     const CARD_TEXT: &str = "format: 1\nname: small\nsizes: {patch: 16, window: 224, embed_dim: 32, context: 77, \
                              vocabulary: 600}\nnormalisation: {mean: [122.7, 116.7, 104.0], std: [68.5, 66.6, 70.3]}\n";
 
-    /// What is wrong with a card, and whether the user is told what to do.
+    /// Returns the error of a card, and whether it has a hint.
     fn fault(card: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(CARD), card).unwrap();
@@ -300,7 +299,7 @@ mod tests {
 
     /// Cards of bundles that were made before these keys were there are read, and written as they were.
     #[test]
-    fn cards_without_later_keys_are_read() {
+    fn cards_without_newer_keys_are_read() {
         let older = CARD_TEXT.to_owned()
             + "method: {attention: segearth, keep_residual: false, activation: gelu, upsampler: none, \
                                             precision: fp32}\n";
@@ -313,16 +312,16 @@ mod tests {
     }
 
     #[test]
-    fn a_card_with_senseless_numbers_is_refused() {
+    fn cards_with_invalid_numbers_are_refused() {
         for (from, to, what) in [
-            ("patch: 16", "patch: 0", "sizes.patch is 0, allowed are 1 to 1024"),
+            ("patch: 16", "patch: 0", "sizes.patch is 0; 1 to 1024 are allowed"),
             ("patch: 16", "patch: -1", "sizes.patch: invalid type: integer `-1`"),
             ("patch: 16", "patch: lots", "sizes.patch: invalid type: string \"lots\""),
-            ("patch: 16", "patch: 15", "sizes.window is 224, no multiple of sizes.patch, 15"),
-            ("window: 224", "window: 1600000", "sizes.window is 1600000, allowed are 1 to 4096"),
+            ("patch: 16", "patch: 15", "sizes.window is 224, not a multiple of sizes.patch, 15"),
+            ("window: 224", "window: 1600000", "sizes.window is 1600000; 1 to 4096 are allowed"),
             ("window: 224", "window: 18446744073709551616", "sizes.window"),
-            ("context: 77", "context: 1", "sizes.context is 1, allowed are 3 to 65536"),
-            ("format: 1", "format: 2", "model.yaml has format 2, this program reads 1"),
+            ("context: 77", "context: 1", "sizes.context is 1; 3 to 65536 are allowed"),
+            ("format: 1", "format: 2", "model.yaml has format 2; this version reads format 1"),
             ("sizes:", "size:", "unknown field `size`"),
             ("[68.5", "[0", "normalisation.std is [0.0, "),
             ("[122.7", "[.inf", "normalisation.mean is [inf, "),
@@ -333,7 +332,7 @@ mod tests {
             assert!(said.contains(what), "{to}: {said}");
         }
         assert!(fault(CARD_TEXT).contains("image_encoder.pt is missing"));
-        assert!(fault(&"#".repeat(2_000_000)).contains("is longer than"));
+        assert!(fault(&"#".repeat(2_000_000)).contains("has more than the 1048576 bytes allowed"));
         let nested = "a: &a [x, x]\nb: &b [*a, *a]\n".to_owned() + &"c: &c [*b, *b]\n".repeat(3);
         assert!(fault(&nested).contains("is not a model's card"));
     }

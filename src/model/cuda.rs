@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-/// Whether the CUDA half is there and could be loaded. Looked for once, before libtorch is first asked about CUDA.
+/// Loads libtorch's CUDA library, once and before libtorch is first asked about CUDA. Returns whether it could be loaded.
 pub(super) fn open() -> bool {
     static CUDA: OnceLock<Option<[Library; 2]>> = OnceLock::new();
     // Without a driver there is no use for the CUDA half, which is large.

@@ -8,9 +8,9 @@ use crate::error::Result;
 /// What a fake model answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The image's own channels in turn (red, green, blue, red, …): stitched, the input must come out.
+    /// The channels of the image in turn (red, green, blue, red, …), so that the stitched result must equal the input.
     Identity,
-    /// Zeros: nothing is computed.
+    /// Zeros, without computation.
     Null,
 }
 
@@ -26,7 +26,7 @@ impl Segmenter for Fake {
     }
 
     fn batch(&self) -> usize {
-        // Nothing is gained by more: its answers then lie in the cache until they are blended.
+        // A batch of one leaves its logits in the cache until they are blended; a larger one gains nothing.
         1
     }
 

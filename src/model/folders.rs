@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-/// For what the program can make again: `$SEGEARTH_CACHE`, else `$XDG_CACHE_HOME/segearth`, else `~/.cache/segearth`.
+/// Returns the folder of files that can be regenerated: `$SEGEARTH_CACHE`, else `$XDG_CACHE_HOME/segearth`, else `~/.cache/segearth`.
 pub fn cache() -> Option<PathBuf> {
     variable("SEGEARTH_CACHE")
         .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("segearth")))
         .or_else(|| variable("HOME").map(|home| home.join(".cache/segearth")))
 }
 
-/// For what the user wants to keep: `$own`, else `$XDG_DATA_HOME/segearth/{name}`, else `~/.local/share/segearth/{name}`.
+/// Returns the folder of files that the user wants to keep: `$own`, else `$XDG_DATA_HOME/segearth/{name}`, else `~/.local/share/segearth/{name}`.
 pub fn data(own: &str, name: &str) -> Option<PathBuf> {
     variable(own)
         .or_else(|| variable("XDG_DATA_HOME").map(|data| data.join("segearth").join(name)))

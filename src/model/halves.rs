@@ -1,7 +1,7 @@
-//! A bundle's image encoder, run in the way that is fastest on a device.
+//! The image encoder of a bundle, run in the fastest way for a device.
 //!
-//! libtorch runs the whole trace anywhere, but the half after the transformer costs several times the transformer in its
-//! operations. Of a bundle that holds the two halves apart, the second is done by kernels of our own: on the CPU those of
+//! libtorch runs the whole trace on every device, but with its operations the half after the transformer takes several times as long
+//! as the transformer. If a bundle has the two halves separately, the second runs in kernels of our own: on the CPU those of
 //! [`segearth_upsample`], on a GPU those of [`super::torch`].
 
 use segearth_upsample::{KernelPrecision, Shortcuts, TextQueries, Upsampler, Windows};
@@ -12,11 +12,11 @@ use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
 use crate::network::export;
 
-/// The image encoder of a bundle with the queries of one job. `debias`: how much of the `[CLS]` similarity is subtracted (0.3
-/// in the paper).
+/// Returns the image encoder of a bundle with the queries of one job. `debias`: the fraction of the `[CLS]` similarity that is
+/// subtracted (0.3 in the paper).
 ///
 /// # Errors
-/// The files are damaged, or there is nothing to take shortcuts in: the model has no learned upsampler, or runs on a GPU.
+/// The files are damaged, or shortcuts are not supported: the model has no learned upsampler, or runs on a GPU.
 pub fn segmenter(
     bundle: &Bundle,
     device: Device,
@@ -28,15 +28,15 @@ pub fn segmenter(
     if shortcuts != Shortcuts::default() && (device != Device::Cpu || halves.is_none()) {
         let key = if shortcuts.half_resolution { "method.half_resolution" } else { "method.channels" };
         return Err(Error::input(format!(
-            "{key} was asked for, and there is no upsampler here that could be shortened"
+            "{key} is not supported here: the model has no learned upsampler, or does not run on the CPU"
         ))
-        .with_hint("It serves models with SimFeatUp on the CPU: leave it out, or import an upsampler."));
+        .with_hint("Remove the option, or import the model with a SimFeatUp upsampler."));
     }
     let sizes = &bundle.card.sizes;
     let computed = import::precision_named(&bundle.card.method.precision).unwrap_or(export::Precision::Fp32);
     Ok(match (device, halves) {
         (Device::Cpu, Some((patch_encoder, upsampler))) => {
-            // Whoever chose a transformer of eight bits' accuracy gains nothing by more after it.
+            // After a transformer with eight significant bits, more of them would gain nothing.
             let precision = match computed {
                 export::Precision::Bf16 => KernelPrecision::Bfloat16,
                 _ => KernelPrecision::Float32,
@@ -59,7 +59,7 @@ pub fn segmenter(
     })
 }
 
-/// The transformer by libtorch, the rest by kernels of our own, one after the other on the same cores.
+/// The transformer in libtorch, then the upsampler in kernels of our own, on the same cores.
 struct Halves {
     encoder: TorchPatchEncoder,
     upsampler: Upsampler,

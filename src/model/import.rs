@@ -16,7 +16,7 @@ use crate::hash;
 use crate::network::Attention;
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision};
 
-/// What to make a bundle of, and how.
+/// The files and options of an import.
 #[derive(Clone, Debug)]
 pub struct Import {
     pub clip: PathBuf,
@@ -34,14 +34,14 @@ pub struct Import {
     pub overwrite: bool,
 }
 
-/// Refuses a folder that is there and holds anything, but a bundle that may be replaced.
+/// Returns an error if the folder exists and is not empty, unless it is a bundle that may be replaced.
 pub fn check_free(output: &Path, overwrite: bool) -> Result<()> {
     if fs::symlink_metadata(output).is_err() {
         return Ok(());
     }
-    let there = |what: String| Error::input(format!("{} is there already{what}", output.display()));
+    let exists = |what: String| Error::input(format!("{} already exists{what}", output.display()));
     let Ok(entries) = fs::read_dir(output) else {
-        return Err(there(" and is no folder".into()).with_hint("Name a folder that does not exist yet."));
+        return Err(exists(" and is not a folder".into()).with_hint("Choose a folder that does not exist."));
     };
     let names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     if names.is_empty() {
@@ -58,21 +58,20 @@ pub fn check_free(output: &Path, overwrite: bool) -> Result<()> {
     let other = names.iter().find(|name| !known.contains(&name.as_str()));
     match (overwrite, other) {
         (true, None) => Ok(()),
-        (true, Some(other)) => Err(there(format!(" and holds {other}, which is no part of a bundle"))
-            .with_hint("Name another folder, or move that file away: --overwrite replaces bundles alone.")),
-        (false, None) => Err(there(String::new())
-            .with_hint("Replace the bundle with --overwrite, or name a folder that does not exist yet.")),
+        (true, Some(other)) => Err(exists(format!(" and has {other}, which does not belong to a bundle"))
+            .with_hint("Choose another folder, or move that file: --overwrite only replaces bundles.")),
+        (false, None) => Err(exists(String::new())
+            .with_hint("Replace the bundle with --overwrite, or choose a folder that does not exist.")),
         (false, Some(_)) => {
-            Err(there(String::new()).with_hint("Name a folder that does not exist yet, or remove this one first."))
+            Err(exists(String::new()).with_hint("Choose a folder that does not exist, or remove this one first."))
         }
     }
 }
 
-/// Imports into the folder `output`, which must not be there yet. `notes` get what had to be assumed.
+/// Imports into the folder `output`, which must not exist unless it is a bundle that may be replaced. Adds assumptions to `notes`.
 ///
 /// # Errors
-/// A file that is not what it should be; files that do not belong together; a folder that is there or cannot be written.
-/// Nothing is left behind then.
+/// A file has the wrong content, files do not belong together, or the folder exists or cannot be written. No files remain then.
 pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Result<Bundle> {
     check_free(output, request.overwrite)?;
     let clip = read_clip(&request.clip)?;
@@ -84,21 +83,21 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     let upsampler = request.upsampler.as_deref().map(read_upsampler).transpose()?;
     if request.window == 0 || !request.window.is_multiple_of(sizes.patch) {
         return Err(Error::input(format!(
-            "a window of {} pixels does not hold whole patches of {} pixels",
+            "the window is {} pixels, not a multiple of the patch, {} pixels",
             request.window, sizes.patch
         ))
         .with_hint(format!(
-            "Give a multiple of {}, such as --window {}.",
+            "Use a multiple of {}, such as --window {}.",
             sizes.patch,
             sizes.patch * sizes.image_grid
         )));
     }
     if request.window > MAX_WINDOW {
         return Err(Error::input(format!(
-            "a window of {} pixels is too large: at most {} are possible",
+            "the window is {} pixels; at most {} are allowed",
             request.window, MAX_WINDOW
         ))
-        .with_hint("The models were trained on windows of 224 to 336 pixels; larger scenes are cut into windows."));
+        .with_hint("Models are trained on windows of 224 to 336 pixels; larger scenes are processed in windows."));
     }
     if request.precision == Precision::Fp16 {
         fits_half(&clip)?;
@@ -110,7 +109,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     if request.window != trained {
         notes.push(format!(
             "the weights were trained on windows of {trained} pixels, and this model's window has {}: positions are interpolated. \
-             `--window {trained}` takes the trained size.",
+             `--window {trained}` is the trained size.",
             request.window
         ));
     }
@@ -119,7 +118,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     let parent = atomic::parent(output);
     if let Some(file) = parent.ancestors().find(|above| above.is_file()) {
         return Err(Error::input(format!("cannot make the folder {}: {} is a file", output.display(), file.display()))
-            .with_hint("Name a folder that does not exist yet."));
+            .with_hint("Choose a folder that does not exist."));
     }
     fs::create_dir_all(parent).input(|| format!("cannot make the folder {}", parent.display()))?;
     let partial = tempfile::Builder::new().prefix(".segearth-import-").tempdir_in(parent);
@@ -180,7 +179,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     } else {
         fs::rename(folder, output).input(|| format!("cannot make the folder {}", output.display()))?;
     }
-    // The folder has its final name now: nothing of it is temporary any more.
+    // The folder has its final name and is not to be removed with the temporary one.
     let _ = partial.keep();
     make_readable(output)?;
     Ok(Bundle { folder: output.to_owned(), ..written })
@@ -193,8 +192,8 @@ fn make_readable(folder: &Path) -> Result<()> {
         .input(|| format!("cannot set the permissions of {}", folder.display()))
 }
 
-/// The activation of the weights: as the user says, else as their file or what lies beside it does, else as their publisher is known
-/// to; where nothing tells, it is assumed, and said.
+/// Returns the activation of the weights: the user's, else that of their file or of a configuration beside it, else that of their known
+/// publisher, else an assumption, with a note.
 fn activation(
     request: &Import,
     clip: &ClipWeights,
@@ -202,57 +201,59 @@ fn activation(
     notes: &mut Vec<String>,
 ) -> KnownActivation {
     if let Some(given) = &request.activation {
-        if let Some(told) = clip.activation.as_ref().filter(|told| told.activation != given.activation) {
+        if let Some(known) = clip.activation.as_ref().filter(|known| known.activation != given.activation) {
             notes.push(format!(
-                "the activation of these weights is {} by {}; {} was taken, as asked for.",
-                told.activation.name(),
-                told.from,
+                "the activation of the weights is {} according to {}; {} was used, as requested.",
+                known.activation.name(),
+                known.from,
                 given.activation.name()
             ));
         }
         return given.clone();
     }
-    if let Some(told) = &clip.activation {
-        return told.clone();
+    if let Some(known) = &clip.activation {
+        return known.clone();
     }
     if let Some(model) = sources.first().and_then(|source| fetch::published(&source.sha256)) {
         notes.extend(model.activation_note.map(str::to_owned));
         return model.known_activation();
     }
     notes.push(
-        "nothing in or beside the weights tells their activation: quickgelu was assumed, which is right for OpenAI's weights and those \
-         made from them. Most of open_clip's own (LAION, DataComp) have gelu: a wrong one changes labels. Keep their \
-         open_clip_config.json or config.json beside them, or give `--activation gelu`."
+        "the activation of the weights is not known: quickgelu was assumed, which is right for OpenAI's weights and those derived \
+         from them. Most of open_clip's own weights (LAION, DataComp) have gelu; the wrong activation changes labels. Put their \
+         open_clip_config.json or config.json beside them, or set `--activation gelu`."
             .to_owned(),
     );
     KnownActivation { activation: Activation::QuickGelu, from: bundle::ASSUMED.to_owned() }
 }
 
-/// Of the pixels that the model is to see, in 0..=255.
+/// Returns the normalisation of pixels in 0..=255.
 fn normalisation(trained: Option<PixelStatistics>, notes: &mut Vec<String>) -> Normalisation {
     let usual = Normalisation::CLIP;
     let Some(PixelStatistics { mean, std }) = trained else { return usual };
     let scaled = |values: [f64; 3]| values.map(|value| (255.0 * value) as f32);
     let (mean, std) = (scaled(mean), scaled(std));
-    // The published figures are rounded in the third place.
+    // The published values are rounded to three decimals.
     let near = |a: [f32; 3], b: [f32; 3]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 0.01);
     if near(mean, usual.mean) && near(std, usual.std) {
         return usual;
     }
     notes.push(format!(
-        "the weights were trained on pixels with another normalisation than CLIP's, by the configuration beside them: mean {mean:?} and \
-         deviation {std:?} of 0 to 255 were taken."
+        "the weights were trained with another normalisation than CLIP's, according to the configuration beside them: mean {mean:?} and \
+         standard deviation {std:?} (of 0 to 255) were used."
     ));
     Normalisation { mean, std }
 }
 
-/// Refuses weights that are no numbers any more in float16.
+/// Returns an error if a weight overflows in float16.
 fn fits_half(clip: &ClipWeights) -> Result<()> {
     const LARGEST: f32 = 65504.0;
     for (name, tensor) in clip.tensors.iter().filter(|(name, _)| name.starts_with("visual.")) {
         if let Some((_, value)) = tensor.first_beyond(LARGEST) {
-            return Err(Error::input(format!("the tensor {name} holds {value}, and float16 ends at {LARGEST}"))
-                .with_hint("Use --precision bf16 or fp32."));
+            return Err(Error::input(format!(
+                "the tensor {name} has the value {value}, beyond the range of float16 (±{LARGEST})"
+            ))
+            .with_hint("Use --precision bf16 or fp32."));
         }
     }
     Ok(())
@@ -273,13 +274,13 @@ fn source(role: &str, path: &Path) -> Result<SourceFile> {
     })
 }
 
-/// What [`Import::attention`] was, by the name that a bundle's card gives it.
+/// Returns the [`Import::attention`] with a name in a card.
 pub fn attention_named(name: &str) -> Option<Attention> {
     use Attention::*;
     [SegEarth, ClearClip, Sclip, MaskClip, Vanilla].into_iter().find(|one| attention_name(*one) == name)
 }
 
-/// What [`Import::activation`] came to.
+/// Returns the activation that an import determined.
 pub fn activation_named(name: &str) -> Option<Activation> {
     [Activation::QuickGelu, Activation::Gelu].into_iter().find(|one| one.name() == name)
 }

@@ -1,20 +1,20 @@
-//! How the C library gives memory to libtorch, and gets it back.
+//! Settings of the C library's allocator, which libtorch uses.
 
 #![expect(unsafe_code, reason = "calls to the C library's allocator")]
 
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-/// Keeps freed memory in the process instead of handing every large tensor back to the system.
+/// Keeps freed memory in the process instead of returning every large tensor to the system.
 ///
-/// A window's tensors are tens of megabytes each. By default glibc maps each anew and unmaps it when it is freed, and the
+/// A window's tensors are tens of megabytes each. By default glibc maps each one and unmaps it when it is freed, and the
 /// system clears every page again and again: a tenth of a window's time on the CPU. The price is that the process stays as
 /// large as it once was.
 pub fn tune_malloc() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // SAFETY: mallopt only sets numbers of the allocator, under its own lock; these two are documented and allowed at any
-        // time. Where it refuses one, it returns 0 and nothing changes.
+        // time. If it refuses one, it returns 0 and nothing changes.
         unsafe {
             libc::mallopt(libc::M_MMAP_MAX, 0);
             libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
@@ -24,8 +24,8 @@ pub fn tune_malloc() {
 
 /// Has all threads take from one heap, where memory is limited: what one of them frees then serves the next one that asks.
 ///
-/// With a heap for each thread some runs come to take a fifth more than others. It costs about 4 % of a window's time, and must be
-/// asked for before there are threads.
+/// With a heap for each thread some runs need a fifth more memory than others. It costs about 4 % of a window's time, and must be
+/// set before there are threads.
 pub fn use_single_arena() {
     // SAFETY: as in `tune_malloc`: a documented number of the allocator, set under its own lock.
     unsafe {
@@ -36,10 +36,10 @@ pub fn use_single_arena() {
 /// Between two times that memory is given back.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Gives pages on which nothing lies any more back to the system, at most once a minute.
+/// Returns unused pages to the system, at most once a minute.
 ///
-/// What outlives a scene is small, and comes to lie between its large buffers: over thousands of scenes the heap is torn into
-/// ever more pieces of which none fits the next scene. To be called between scenes, which then take their pages anew.
+/// Small allocations that outlive a scene lie between its large buffers, so that the heap fragments over thousands of scenes until no
+/// free piece fits the next one. To be called between scenes.
 pub fn trim_heap() {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
     let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -47,7 +47,7 @@ pub fn trim_heap() {
         return;
     }
     *last = Some(Instant::now());
-    // SAFETY: the allocator looks at its own lists under its own locks, and takes nothing that is in use.
+    // SAFETY: the allocator reads its own lists under its own locks, and releases no memory in use.
     unsafe {
         libc::malloc_trim(0);
     }

@@ -1,6 +1,6 @@
 //! The embedded model: a small CLIP of our own, in the program itself, so that it does something true without a download.
 //!
-//! It is one more bundle. Its weights are imported, like any other's, into the user's cache when they are first asked for.
+//! It is a bundle like any other. Its weights are imported into the user's cache when they are first needed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::hash;
 use crate::network::Attention;
 use crate::network::export::Precision;
 
-/// The name under which it is asked for.
+/// The name of the embedded model.
 pub const NAME: &str = "mini";
 
 const CLIP: &[u8] = include_bytes!("../../models/mini/clip.safetensors");
@@ -37,8 +37,8 @@ pub fn bundle() -> Result<Bundle> {
         return Ok(bundle);
     }
     if folder.exists() {
-        // Half a bundle, or one that somebody changed: nothing in it is the user's.
-        fs::remove_dir_all(&folder).input(|| format!("cannot renew {}", folder.display()))?;
+        // An incomplete or changed bundle; it has no files of the user.
+        fs::remove_dir_all(&folder).input(|| format!("cannot replace {}", folder.display()))?;
     }
     match unpack(&folder) {
         Ok(bundle) => Ok(bundle),

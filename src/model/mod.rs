@@ -1,4 +1,4 @@
-//! Models: plain data in, plain data out. What runs them (libtorch) stays behind [`Segmenter`] and [`TextEncoder`].
+//! Models as plain data in, plain data out. The library that runs them (libtorch) is behind [`Segmenter`] and [`TextEncoder`].
 
 pub mod bundle;
 mod cuda;
@@ -35,7 +35,7 @@ pub struct Images {
     pub pixels: Vec<f32>,
 }
 
-/// Text features that stand for the classes' prompts.
+/// The text features of the classes' prompts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Queries {
     /// Q
@@ -46,18 +46,17 @@ pub struct Queries {
     pub features: Vec<f32>,
 }
 
-/// Gives every pixel of a window its logits.
+/// Computes the logits of every pixel of a window.
 pub trait Segmenter: Send {
     /// Number of queries, the channels of the logits.
     fn queries(&self) -> usize;
 
-    /// How many images it likes at a time, where nobody says.
+    /// Returns the number of images per batch that is used by default.
     fn batch(&self) -> usize {
         4
     }
 
-    /// Keeps at most so many bytes, between batches, of what it computed for one and may need for another; gives how many it may come
-    /// to keep.
+    /// Limits the memory, in bytes, for results that are kept between batches; returns the limit in force.
     fn set_cache_limit(&mut self, _bytes: usize) -> usize {
         0
     }
@@ -70,7 +69,7 @@ pub trait Segmenter: Send {
         None
     }
 
-    /// Whether its logits lie on a device of their own, where it can blend them.
+    /// Returns whether logits are in the memory of a device that can blend them.
     fn blends(&self) -> bool {
         false
     }
@@ -80,14 +79,14 @@ pub trait Segmenter: Send {
     /// # Errors
     /// The device has no room for the region's rows, or the model does not blend.
     fn blender<'a>(&'a self, _region: &Region<'_>) -> Result<Box<dyn Blender + 'a>> {
-        Err(Error::internal("this model does not blend"))
+        Err(Error::internal("the model does not blend windows"))
     }
 }
 
 /// What is to be blended where the model computes.
 #[derive(Clone, Copy, Debug)]
 pub struct Region<'a> {
-    /// The part of the scene whose rows are wanted.
+    /// The part of the scene whose rows are computed.
     pub region: Window,
     /// From the images to the windows.
     pub padding: Padding,
@@ -100,8 +99,8 @@ pub struct Region<'a> {
     pub patient: bool,
 }
 
-/// Segments windows, and blends and labels them on the device that holds their logits: labels come back, not logits. Windows
-/// come row by row; rows above a window must be finished before it is added.
+/// Segments windows, and blends and labels them on the device: it returns labels, not logits. Windows are added row by row; rows above
+/// a window must be finished before it is added.
 pub trait Blender {
     /// Computes windows that begin in the same row, and blends them. Fails before anything is blended.
     fn add(&mut self, images: &Images, tiles: &[(Window, Option<&[bool]>)]) -> Result<()>;
@@ -109,12 +108,12 @@ pub trait Blender {
     /// The first row that is not yet finished.
     fn first(&self) -> usize;
 
-    /// Labels rows before `row`: as many of them as it likes, at least one while there are any.
+    /// Labels rows before `row`: some or all of them, at least one if there are any.
     fn finish_before(&mut self, row: usize) -> Result<Labelled>;
 }
 
-/// Gives token ids a feature.
+/// Computes the features of texts.
 pub trait TextEncoder {
-    /// Gives (text, D), not normalised.
+    /// Returns features (text, D), not normalised.
     fn encode(&mut self, tokens: &TokenBatch) -> Result<Vec<f32>>;
 }

@@ -1,4 +1,4 @@
-//! Pixels as the model wants them: normalised, and padded to whole patches where a window has none.
+//! Normalises pixels, and pads windows to whole patches.
 
 #![expect(clippy::indexing_slicing, reason = "planes and channels of tiles, whose sizes the grid decides")]
 
@@ -20,7 +20,7 @@ impl Normalisation {
     pub const CLIP: Self = Self { mean: [122.771, 116.746, 104.094], std: [68.501, 66.632, 70.323] };
 }
 
-/// Zeros around a window whose sides are no multiples of the patch: half of them (rounded down) left and above.
+/// Padding of a window to multiples of the patch: half of it (rounded down) on the left and above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Padding {
     pub window: Size,
@@ -84,7 +84,7 @@ mod tests {
     use crate::geom::Window;
 
     #[test]
-    fn padding_is_zero_after_normalisation_and_cut_away_again() {
+    fn padding_is_zero_and_removed_by_cut() {
         let window = Window { col: 0, row: 0, width: 3, height: 2 };
         let tile = Tile { window, rgb: (0..18).map(|value| value as f32).collect(), valid: None };
         let padding = Padding::new(window.size(), 4);

@@ -1,4 +1,4 @@
-//! Prompts to queries: templates filled, tokens encoded, features averaged; kept on disk for the next job.
+//! From prompts to queries: fills templates, encodes tokens, averages features, and caches the result on disk.
 
 use std::fs;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ pub fn encode(
         progress(index + 1);
     }
     if features.iter().any(|value| !value.is_finite()) {
-        return Err(Error::input("the text tower gives features that are no numbers")
+        return Err(Error::input("the text features are not finite numbers")
             .with_hint("The weights are damaged or belong to another model; import them again."));
     }
     let count = wording.prompts.len();
@@ -94,7 +94,7 @@ impl QueryCache {
         decode(&fs::read(self.file(model, wording)).ok()?).filter(|queries| queries.count == wording.prompts.len())
     }
 
-    /// Keeps queries for the next job.
+    /// Stores queries for later jobs.
     pub fn put(&self, model: &str, wording: Wording<'_>, queries: &Queries) -> Result<()> {
         let file = self.file(model, wording);
         fs::create_dir_all(&self.folder).input(|| format!("cannot make the folder {}", self.folder.display()))?;
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_gives_back_what_it_got_and_nothing_else() {
+    fn cache_returns_only_what_was_stored() {
         let folder = tempfile::tempdir().unwrap();
         let cache = QueryCache::new(folder.path().to_owned());
         let (road, river) = (["road".to_owned()], ["river".to_owned()]);

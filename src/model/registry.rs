@@ -28,7 +28,7 @@ impl Model {
         }
     }
 
-    /// Where the model of a name comes from.
+    /// The origin of a named model.
     ///
     /// # Errors
     /// There is none.
@@ -39,7 +39,7 @@ impl Model {
             _ if name.eq_ignore_ascii_case(mini::NAME) => return Ok(Found::Mini),
             _ => {}
         }
-        // A published model has one name, whatever the case it is written in.
+        // Names of published models are case-insensitive.
         let name = fetch::known(name).map_or(name, |model| model.name);
         let found = folder().map(|models| models.join(name)).filter(|_| is_plain(name)).filter(|path| path.is_dir());
         found.map(Found::Folder).ok_or_else(|| unknown(name))
@@ -71,7 +71,7 @@ impl Model {
 pub enum Found {
     Fake(Answer),
     Mini,
-    /// A folder below the model folder; nobody has looked into it yet.
+    /// A folder below the model folder; not checked.
     Folder(PathBuf),
 }
 
@@ -115,5 +115,5 @@ fn unknown(name: &str) -> Error {
             if Path::new(name).is_dir() { format!(" The folder of that name is `./{name}`.") } else { String::new() };
         return error.with_hint(format!("`segearth model fetch {name}` downloads and imports it.{folder}"));
     }
-    error.with_hint("`mini` is built in; make others with `segearth model import` or `segearth model fetch`, or give a bundle's folder.")
+    error.with_hint("`mini` is built in; create others with `segearth model import` or `segearth model fetch`, or give the folder of a bundle.")
 }

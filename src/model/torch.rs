@@ -86,7 +86,7 @@ impl TorchSegmenter {
         Ok(Self { encoder, device, queries: features, lambda, pool: pool(device)?, warning: None })
     }
 
-    /// On a GPU, goes over to kernels of our own for the half after the transformer, once they have given what the trace gives.
+    /// On a GPU, uses kernels of our own for the half after the transformer, if their logits agree with those of the trace.
     /// Where they cannot be had it stays as it is, and remarks on it.
     pub fn with_halves(self, files: &HalvesFiles<'_>, device: Device) -> Self {
         match KernelDevice::of(device) {
@@ -131,12 +131,12 @@ fn forward(module: &CModule, pixels: &Tensor, [queries, lambda]: &[&Tensor; 2]) 
     let _inference = tch::no_grad_guard();
     let shape = pixels.size();
     let logits = module.forward_ts(&[pixels, queries, lambda]).map_err(|error| {
-        foreign(error, || format!("the model cannot be run on images of shape {shape:?}"), IMAGE_SIGNATURE)
+        foreign(error, || format!("cannot run the image encoder on images of shape {shape:?}"), IMAGE_SIGNATURE)
     })?;
     let expected = [shape[0], queries.size()[0], shape[2], shape[3]];
     if logits.size() != expected {
         return Err(Error::input(format!(
-            "the model answers images of shape {shape:?} with logits of shape {:?}, expected {expected:?}",
+            "the image encoder returns logits of shape {:?} for images of shape {shape:?}, not {expected:?}",
             logits.size()
         ))
         .with_hint(IMAGE_SIGNATURE));
@@ -149,7 +149,7 @@ fn pool(device: TorchDevice) -> Result<Option<WorkerPool>> {
     if device == TorchDevice::Cpu { WorkerPool::new().map(Some) } else { Ok(None) }
 }
 
-/// Windows that keep all threads busy, or fill a GPU; one with too little memory says so, and gets fewer.
+/// Windows per batch that use all threads or a GPU; with too little memory the batch is reduced.
 fn batch(pool: Option<&WorkerPool>) -> usize {
     pool.map_or(32, WorkerPool::batch)
 }
@@ -219,7 +219,7 @@ impl TorchPatchEncoder {
         Self { pool: None, ..self }
     }
 
-    /// How many windows it likes at a time.
+    /// Returns the number of windows per batch.
     pub fn batch(&self) -> usize {
         batch(self.pool.as_ref())
     }
@@ -227,7 +227,7 @@ impl TorchPatchEncoder {
     /// Features (image, 1 + patch, `width`).
     ///
     /// # Errors
-    /// The model cannot be run on these images, or gives features of another shape.
+    /// The model cannot run on these images, or returns features of another shape.
     pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
         let chunk = |images: Images| to_vec(&self.features(&upload(&images, self.device)?, patch, width)?);
         match &self.pool {
@@ -241,14 +241,14 @@ impl TorchPatchEncoder {
         let _inference = tch::no_grad_guard();
         let shape = pixels.size();
         let features = self.module.forward_ts(&[pixels]).map_err(|error| {
-            foreign(error, || format!("the patch encoder cannot be run on images of shape {shape:?}"), PATCH_SIGNATURE)
+            foreign(error, || format!("cannot run the patch encoder on images of shape {shape:?}"), PATCH_SIGNATURE)
         })?;
         let patch = patch as i64;
         let expected = [shape[0], (shape[2] / patch) * (shape[3] / patch) + 1, width as i64];
         if features.size() != expected {
             let found = features.size();
             return Err(Error::input(format!(
-                "the patch encoder answers images of shape {shape:?} with features of shape {found:?}, expected {expected:?}"
+                "the patch encoder returns features of shape {found:?} for images of shape {shape:?}, not {expected:?}"
             ))
             .with_hint(PATCH_SIGNATURE));
         }
@@ -261,7 +261,7 @@ pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
 
-/// Lets libtorch compute with so many threads.
+/// Sets the number of threads of libtorch.
 pub fn set_threads(threads: usize) {
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
 }
@@ -300,12 +300,12 @@ impl TorchTextEncoder {
         let shape = [tokens.rows as i64, tokens.columns as i64];
         let ids = Tensor::f_from_slice(&tokens.ids)?.f_reshape(shape)?;
         let features = self.module.forward_ts(&[ids.f_to_device(self.device)?]).map_err(|error| {
-            foreign(error, || format!("the text tower cannot be run on tokens of shape {shape:?}"), TEXT_SIGNATURE)
+            foreign(error, || format!("cannot run the text encoder on tokens of shape {shape:?}"), TEXT_SIGNATURE)
         })?;
         let found = features.size();
         if found.len() != 2 || found[0] != shape[0] || found[1] == 0 {
             return Err(Error::input(format!(
-                "the text tower answers tokens of shape {shape:?} with features of shape {found:?}"
+                "the text encoder returns features of shape {found:?} for tokens of shape {shape:?}"
             ))
             .with_hint(TEXT_SIGNATURE));
         }
@@ -313,12 +313,11 @@ impl TorchTextEncoder {
     }
 }
 
-const IMAGE_SIGNATURE: &str =
-    "An image encoder takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W).";
-const PATCH_SIGNATURE: &str = "A patch encoder takes images (B, 3, H, W) and gives features (B, 1 + patches, D).";
-const TEXT_SIGNATURE: &str = "A text encoder takes token ids (N, columns) and gives features (N, D).";
+const IMAGE_SIGNATURE: &str = "The signature is (images (B, 3, H, W), queries (Q, D), lambda) -> logits (B, Q, H, W).";
+const PATCH_SIGNATURE: &str = "The signature is images (B, 3, H, W) -> features (B, 1 + patches, D).";
+const TEXT_SIGNATURE: &str = "The signature is token ids (N, columns) -> features (N, D).";
 
-/// A model comes from outside: what it cannot do is no defect of this program.
+/// Models are input: an error of one is not a defect of the program.
 fn foreign(error: TchError, message: impl FnOnce() -> String, signature: &'static str) -> Error {
     let error = Error::from(error);
     match error.kind() {
@@ -328,12 +327,12 @@ fn foreign(error: TchError, message: impl FnOnce() -> String, signature: &'stati
 }
 
 fn load_module(path: &Path, device: TorchDevice) -> Result<CModule> {
-    // The graph is fixed and its shapes vary: profiling runs and the fusers' compilations cost more than they give.
+    // The graph is fixed and its shapes vary: profiling runs and the compilations of the fusers cost more than they gain.
     tch::jit::f_set_profiling_mode(false)?;
     let mut module = CModule::load_on_device(path, device)
         .map_err(Error::from)
         .input(|| format!("{} is not a TorchScript archive that libtorch can load", path.display()))
-        .map_err(|error| error.with_hint("The file is damaged or of another kind: import the model again."))?;
+        .map_err(|error| error.with_hint("The file is damaged or of another format: import the model again."))?;
     module.f_set_eval()?;
     Ok(module)
 }

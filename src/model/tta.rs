@@ -1,5 +1,5 @@
 //! Test-time augmentation: the answers over the eight flips and turns of a window, averaged (the symmetries of the square,
-//! the group D4). Eight times the work; what lies askew or in shadow is judged from all sides.
+//! the group D4). Eight times the work; objects at an angle or in shadow are seen in all orientations.
 
 #![expect(clippy::indexing_slicing, reason = "pixels of a plane, each to its own place")]
 
@@ -38,7 +38,7 @@ impl Segmenter for D4 {
         for side in Side::ALL {
             let logits = self.inner.segment(&side.seen(images))?;
             if logits.len() != mean.len() {
-                return Err(Error::internal(format!("{} logits came for {}", logits.len(), mean.len())));
+                return Err(Error::internal(format!("there are {} logits, not {}", logits.len(), mean.len())));
             }
             side.add_back(&logits, images.size, &mut mean);
         }
@@ -47,7 +47,7 @@ impl Segmenter for D4 {
     }
 }
 
-/// One of the eight ways to lay a picture: mirrored at its diagonal or not, then flipped along its axes.
+/// An element of D4: transposed or not, then flipped along the axes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Side {
     diagonal: bool,
@@ -70,7 +70,7 @@ impl Side {
         if self.diagonal { Size::new(size.height, size.width) } else { size }
     }
 
-    /// The place in the picture as it is that is seen at row and column.
+    /// Returns the position in the original image of the pixel at row and column.
     fn source(self, size: Size, row: usize, col: usize) -> usize {
         let (row, col) = if self.diagonal { (col, row) } else { (row, col) };
         let row = if self.rows { size.height - 1 - row } else { row };
@@ -91,7 +91,7 @@ impl Side {
         Images { size: to, count: images.count, pixels }
     }
 
-    /// Adds what was answered from this side to planes of `size`, as the picture lies.
+    /// Adds logits of the transformed image to planes of `size`, in the orientation of the original.
     fn add_back(self, answers: &[f32], size: Size, sums: &mut [f32]) {
         let width = self.size(size).width;
         sums.par_chunks_exact_mut(size.pixels()).zip(answers.par_chunks_exact(size.pixels())).for_each(
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::model::fake::{Answer, Fake};
 
-    /// Answers the column of every pixel: what it says depends on how the picture lies.
+    /// Returns the column of every pixel, which depends on the orientation.
     struct Columns;
 
     impl Segmenter for Columns {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_side_is_another_and_every_answer_comes_back_to_its_pixel() {
+    fn transforms_differ_and_are_inverted() {
         let images = images(2, Size::new(5, 3));
         let mut seen: Vec<Images> = Side::ALL.iter().map(|side| side.seen(&images)).collect();
         assert_eq!(seen[0], images);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_how_a_picture_lies_is_averaged_away() {
+    fn orientation_is_averaged() {
         // Columns 0..=4 from the left and from the right, rows 0..=2 from above and from below.
         let answers = D4::new(Box::new(Columns)).segment(&images(1, Size::new(5, 3))).unwrap();
         assert!(answers.iter().all(|answer| (answer - 1.5).abs() < 1e-6), "{answers:?}");

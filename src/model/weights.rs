@@ -22,7 +22,7 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
     let place = bundle.folder.display();
     match (given, source) {
         (Some(path), None) => {
-            // A card written by hand may not say; sizes are compared later.
+            // A card without provenance; sizes are compared later.
             if path.is_file() { Ok(path.to_owned()) } else { Err(missing(path)) }
         }
         (Some(path), Some(source)) => {
@@ -31,7 +31,7 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
             }
             let found = hash::of_file(path)?;
             if found.eq_ignore_ascii_case(&source.sha256) {
-                parts_are_here(bundle, path)?;
+                check_shards(bundle, path)?;
                 return Ok(path.to_owned());
             }
             Err(Error::input(format!(
@@ -40,7 +40,7 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
                 source.file,
                 source.sha256
             ))
-            .with_hint("Give the very file that was imported, or import this one with `--upsampler none` first."))
+            .with_hint("Give the file that was imported, or import this one with `--upsampler none` first."))
         }
         (None, Some(source)) => {
             if hash::of(mini::clip()).eq_ignore_ascii_case(&source.sha256) {
@@ -51,23 +51,25 @@ pub fn clip_of(bundle: &Bundle, given: Option<&Path>, folder: &Path) -> Result<P
             let downloads = fetch::downloads().into_iter().flat_map(|root| named(&root, &source.file, DEPTH));
             for path in downloads {
                 if hash::of_file(&path)?.eq_ignore_ascii_case(&source.sha256) {
-                    parts_are_here(bundle, &path)?;
+                    check_shards(bundle, &path)?;
                     return Ok(path);
                 }
             }
             Err(Error::input(format!(
-                "the CLIP weights of {place} are not at hand: it was imported from {} with SHA-256 {}",
+                "cannot find the CLIP weights of {place}: it was imported from {} with SHA-256 {}",
                 source.file, source.sha256
             ))
             .with_hint("Give that file with `--clip FILE`."))
         }
-        (None, None) => Err(Error::input(format!("{place} does not say which CLIP weights it was imported from"))
-            .with_hint("Give their file with `--clip FILE`.")),
+        (None, None) => {
+            Err(Error::input(format!("model.yaml of {place} does not name the CLIP weights that it was imported from"))
+                .with_hint("Give their file with `--clip FILE`."))
+        }
     }
 }
 
-/// Holds the files that an index puts together against those that were imported.
-fn parts_are_here(bundle: &Bundle, index: &Path) -> Result<()> {
+/// Compares the files of an index with those that were imported.
+fn check_shards(bundle: &Bundle, index: &Path) -> Result<()> {
     for part in bundle.card.provenance.sources.iter().filter(|source| source.role == "clip-part") {
         let path = index.with_file_name(&part.file);
         let found = hash::of_file(&path)?;
@@ -78,7 +80,7 @@ fn parts_are_here(bundle: &Bundle, index: &Path) -> Result<()> {
                 bundle.folder.display(),
                 part.sha256
             ))
-            .with_hint("Give the very files that were imported."));
+            .with_hint("Give the files that were imported."));
         }
     }
     Ok(())
@@ -88,7 +90,7 @@ fn missing(path: &Path) -> Error {
     Error::input(format!("there is no file {}", path.display())).with_hint("Check the path after `--clip`.")
 }
 
-/// Files of this name below a folder.
+/// Returns the files with this name below a folder.
 fn named(folder: &Path, name: &str, depth: usize) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {

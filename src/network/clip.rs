@@ -1,7 +1,7 @@
 //! CLIP's two towers: patch features of an image, features of texts.
 //!
-//! Names of weights are those of OpenAI's checkpoints. The last block of the image tower is SegEarth-OV's: it looks for
-//! patches alike instead of asking what the image is about (see [`Attention`]).
+//! Names of weights are those of OpenAI's checkpoints. The last block of the image tower is SegEarth-OV's: it attends
+//! to similar patches instead of the image's content (see [`Attention`]).
 
 #![expect(clippy::indexing_slicing, reason = "the last of the blocks, of which there is one at least")]
 
@@ -28,7 +28,7 @@ pub enum Attention {
     Vanilla,
 }
 
-/// What the towers are made like; everything that the weights alone do not say.
+/// The options of the towers that the weights do not show.
 #[derive(Clone, Copy, Debug)]
 pub struct TowerOptions {
     pub layers: usize,
@@ -321,7 +321,7 @@ impl TextTower {
     }
 
     /// `token_ids`: int64 (batch, token), padded with 0 after the end token; any length up to the context. The feature is
-    /// taken at the largest id, which is the end token's. Gives (batch, D), not normalised.
+    /// taken at the largest id, which is the end token's. Returns (batch, D), not normalised.
     pub fn forward(&self, token_ids: &Tensor) -> Result<Tensor, TchError> {
         let columns = positions(token_ids, 1)?;
         let embedded = Tensor::f_embedding(&self.token_embedding, token_ids, -1, false, false)?;

@@ -12,8 +12,7 @@ use super::simfeatup::{Basis, Upsampler};
 use super::trace;
 use crate::error::{Context, Error, Result};
 
-/// In what the image encoder's weights are kept and its sums are done. The text tower always stays in float32: it runs once
-/// a job, and its features are kept.
+/// The precision of the image encoder. The text tower is always float32: it runs once per job, and its features are cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
     Fp32,
@@ -81,10 +80,10 @@ pub fn image_encoder(
         Some(weights) => {
             if weights.features != sizes.embed_dim {
                 return Err(Error::input(format!(
-                    "the upsampler was trained on features of width {}, this CLIP's are {} wide",
+                    "the upsampler is for features of width {}, but this CLIP's have width {}",
                     weights.features, sizes.embed_dim
                 ))
-                .with_hint("Give the upsampler of this CLIP, or `--upsampler none`."));
+                .with_hint("Use an upsampler for this CLIP, or `--upsampler none`."));
             }
             let patches = (options.window / sizes.patch).pow(2);
             let basis = if patches + 1 < sizes.embed_dim { Basis::OfImage } else { Basis::Joint };
@@ -121,7 +120,7 @@ pub fn image_tower(
     ImageTower::load(&tensors, options, attention, keep_residual)
 }
 
-/// Writes a trace of nothing but the transformer, as CLIP was trained: what a window could cost at the least.
+/// Writes a trace of the transformer alone, as CLIP was trained: the baseline of benchmarks.
 ///
 /// `forward(images (B, 3, H, W)) -> features (B, 1 + patches, D)`
 pub fn bare_transformer(clip: &ClipWeights, options: &ExportOptions, path: &Path) -> Result<()> {
@@ -142,7 +141,7 @@ pub fn text_encoder(clip: &ClipWeights, activation: Activation, path: &Path) -> 
     save(&trace::text_encoder(&TextTower::load(&tensors, options)?)?, path)
 }
 
-/// The tensors whose names begin with `prefix`, as libtorch's, in `kind`.
+/// Returns the tensors whose names begin with `prefix` as libtorch tensors of `kind`.
 pub fn tensors<'a>(
     weights: impl IntoIterator<Item = (&'a String, &'a TensorData)>,
     prefix: &str,
@@ -157,7 +156,7 @@ pub fn tensors<'a>(
                 Dtype::Bf16 => Kind::BFloat16,
                 Dtype::F32 => Kind::Float,
                 Dtype::F64 => Kind::Double,
-                other => return Err(Error::internal(format!("a weight of type {other} reached the network"))),
+                other => return Err(Error::internal(format!("the network has a weight of type {other}"))),
             };
             let shape: Vec<i64> = data.shape().iter().map(|&side| side as i64).collect();
             Ok((name.clone(), Tensor::f_from_data_size(data.bytes(), &shape, from)?.f_to_kind(kind)?))

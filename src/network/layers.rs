@@ -29,9 +29,7 @@ pub(super) fn activate(activation: Activation, x: &Tensor) -> Result<Tensor, Tch
 pub(super) fn weight(tensors: &Tensors, name: &str) -> Result<Tensor> {
     match tensors.get(name) {
         Some(tensor) => Ok(tensor.shallow_clone()),
-        None => Err(Error::internal(format!(
-            "the network asks for a weight `{name}` that the checkpoint reader did not deliver"
-        ))),
+        None => Err(Error::internal(format!("the checkpoint reader did not return the weight `{name}`"))),
     }
 }
 

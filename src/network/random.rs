@@ -1,4 +1,4 @@
-//! Weights that mean nothing, in the sizes of a real model: what a window costs does not depend on what it shows.
+//! Random weights in the sizes of a real model, for benchmarks: time does not depend on the values.
 
 use std::collections::BTreeMap;
 

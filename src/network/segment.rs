@@ -42,7 +42,7 @@ impl ImageEncoder {
     }
 
     /// `images`: normalised, (batch, 3, row, column), sides multiples of the patch; `queries`: unit length, (Q, D);
-    /// `lambda`: the share of the `[CLS]` similarity that is added, one number (-0.3 in the paper). Gives logits in float32,
+    /// `lambda`: the factor of the `[CLS]` similarity, which is added (-0.3 in the paper). Returns logits in float32,
     /// (batch, Q, row, column).
     pub fn forward(&self, images: &Tensor, queries: &Tensor, lambda: &Tensor) -> Result<Tensor, TchError> {
         let ImageFeatures { cls, patches, grid } = self.tower.forward(images)?;

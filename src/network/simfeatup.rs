@@ -13,7 +13,7 @@
 //! factor is a strided view and is never copied. Rows of all blocks and images form one long axis (a *strip row*); those
 //! that straddle two blocks or images are computed too and dropped.
 //!
-//! Nothing here names a batch, a row count or a column count: one trace serves all sizes.
+//! No batch, row or column count is fixed: one trace serves all sizes.
 
 #![expect(clippy::indexing_slicing, reason = "the one tensor that an operation gives, and cells of a matrix made here")]
 
@@ -27,9 +27,9 @@ use crate::error::{Error, Result};
 const WEIGHT_SUM_FLOOR: f64 = 1e-7;
 /// Bounds of exp(range_temp).
 const TEMPERATURE_BOUNDS: [f64; 2] = [1e-4, 1e4];
-/// Floor of a feature's squared norm: a feature of zeros is similar to nothing, not NaN.
+/// Smallest squared norm of a feature: a feature of zeros has a similarity of 0, not NaN.
 const NORM_FLOOR: f64 = 1e-24;
-/// Pixels of a row whose sums are one product of matrices. Longer blocks make better matrices and more zeros in them.
+/// Pixels of a row whose sums are one product of matrices. Longer blocks are more efficient products with more zeros.
 const BLOCK: i64 = 8;
 /// Share of the learned corrections.
 const FIXUP_SHARE: f64 = 0.1;
@@ -54,7 +54,7 @@ struct Sources {
 }
 
 impl Sources {
-    /// Cosines of `y + offset` with the queries; `y` (any, batch, row, column, R) gives (any, batch, row, column, Q).
+    /// Cosines of `y + offset` with the queries; `y` (any, batch, row, column, R) to (any, batch, row, column, Q).
     fn cosines(&self, y: &Tensor) -> Result<Tensor, TchError> {
         let norms = y.f_linalg_norm(2.0, Some(&[-1i64][..]), true, Kind::Float)?;
         let offset = self.offset.f_transpose(1, 2)?; // (batch, R, 1)
@@ -97,7 +97,7 @@ impl Upsampler {
         let count = doublings(patch);
         if kind == UpsamplerKind::JbuStack && count != 4 {
             return Err(Error::input(format!(
-                "a jbu_stack upsampler has four steps of its own, but patches of {patch} pixels need {count}"
+                "a jbu_stack upsampler doubles four times, but patches of {patch} pixels need {count} doublings"
             ))
             .with_hint("Import with a jbu_one upsampler, or with `--upsampler none`."));
         }
@@ -195,8 +195,8 @@ impl Upsampler {
     }
 
     /// Upsampling and fixup are linear: out = A·F·(I + 0.1 Wᵀ) + 0.1 bᵀ, with A from the image alone. With
-    /// M = [F·(I + 0.1 Wᵀ); 0.1 b] = L·V and V's rows orthonormal, the rows of L can stand for those of M: norms stay, and
-    /// scalar products too when t·Vᵀ stands for the queries t. L has min(N + 1, D) columns.
+    /// M = [F·(I + 0.1 Wᵀ); 0.1 b] = L·V and V's rows orthonormal, the rows of L can replace those of M: norms are equal, and
+    /// so are scalar products if t·Vᵀ replaces the queries t. L has min(N + 1, D) columns.
     fn sources(&self, patches: &Tensor, queries: &Tensor, grid: &Tensor, basis: Basis) -> Result<Sources, TchError> {
         let fixed = self.fixed(patches)?;
         let offset = fixed.f_narrow(1, 0, 1)?.f_zeros_like()?.f_add(&self.fixup_offset()?)?;

@@ -11,7 +11,7 @@ use super::clip::TextTower;
 use super::segment::ImageEncoder;
 use crate::error::{Error, Result};
 
-/// Made-up sizes under which the towers are traced: any would do, two of each keep broadcasts honest.
+/// Sizes with which the towers are traced; more than 1, so that no broadcast becomes fixed.
 const TRACED_BATCH: i64 = 2;
 const TRACED_QUERIES: i64 = 3;
 const TRACED_TOKENS: i64 = 8;
@@ -49,7 +49,7 @@ fn trace(
 ) -> Result<CModule> {
     let _inference = tch::no_grad_guard();
     let mut failed = None;
-    // The closure cannot fail: a failure is kept aside, and the inputs themselves end the trace.
+    // The closure cannot return errors: an error is stored, and the inputs are returned in place of outputs.
     let traced = CModule::create_by_tracing(name, "forward", inputs, &mut |inputs| match forward(inputs) {
         Ok(output) => vec![output],
         Err(error) => {
@@ -58,7 +58,7 @@ fn trace(
         }
     });
     match failed {
-        Some(error) => Err(Error::internal(format!("{name} cannot be traced")).with_source(Error::from(error))),
+        Some(error) => Err(Error::internal(format!("cannot trace {name}")).with_source(Error::from(error))),
         None => Ok(traced?),
     }
 }

@@ -43,7 +43,7 @@ impl Download<'_> {
                 self.reporter.note(&format!("{file}: {reason}; the next try is in {seconds:.0} s."));
             }
             Progress::NextAddress { file, failed, reason, next } => {
-                self.reporter.note(&format!("{file} cannot be fetched from {failed} ({reason}); trying {next}."));
+                self.reporter.note(&format!("cannot download {file} from {failed} ({reason}); trying {next}."));
             }
             Progress::Checking { file } => self.bar.set_message(format!("checking {}", printable_line(file))),
         }

@@ -1,6 +1,6 @@
 //! The weights of a CLIP in training: one flat vector, its names, AdamW and the exponential moving average.
 //!
-//! A single vector makes the optimiser a handful of operations and the exchange between workers one addition.
+//! With a single vector the optimiser is a handful of operations, and the exchange between workers one addition.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -103,7 +103,7 @@ impl Parameters {
     }
 }
 
-/// AdamW with decoupled decay, and the moving average of the weights that it makes.
+/// AdamW with decoupled decay, and a moving average of the weights.
 #[derive(Debug)]
 pub struct AdamW {
     first: Tensor,
@@ -127,7 +127,7 @@ impl AdamW {
         })
     }
 
-    /// One step against `gradient`, clipped to a norm of 1; gives the norm before clipping.
+    /// One step against `gradient`, clipped to a norm of 1; returns the norm before clipping.
     pub fn step(
         &mut self,
         parameters: &mut Parameters,

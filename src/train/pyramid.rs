@@ -56,7 +56,7 @@ impl Pyramid {
         &self.levels[0]
     }
 
-    /// The image halved so many times.
+    /// Returns the image, halved `level` times.
     pub fn level(&self, halvings: usize) -> Option<&Raster> {
         self.levels.get(halvings)
     }

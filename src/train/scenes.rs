@@ -9,15 +9,15 @@ use crate::scene::{SceneInfo, StretchPlan};
 
 /// Side of a piece of a scene in pixels.
 const PIECE: usize = 1024;
-/// Pieces that are kept, about a gigabyte of them; more scenes than that are drawn from.
+/// Most pieces in memory, about a gigabyte; of more scenes a sample is drawn.
 const MOST: usize = 256;
 
-/// A scene, the bands seen as red, green and blue, its stretch.
+/// A scene, its bands for red, green and blue, and its stretch.
 pub type Scene = (SceneInfo, [usize; 3], StretchPlan);
 
 /// How many pieces [`pictures`] will read.
 pub fn pieces(scenes: &[Scene], least: usize) -> usize {
-    places(scenes, least).len().min(MOST)
+    piece_windows(scenes, least).len().min(MOST)
 }
 
 /// Pieces of scenes, at least `least` pixels a side and half of their pixels valid: all, or as many as memory should bear,
@@ -26,20 +26,20 @@ pub fn pieces(scenes: &[Scene], least: usize) -> usize {
 /// # Errors
 /// A scene that cannot be read, or no piece in all of them.
 pub fn pictures(scenes: &[Scene], least: usize, seed: u64, mut watch: impl FnMut()) -> Result<Vec<Pyramid>> {
-    let mut places = places(scenes, least);
+    let mut pieces = piece_windows(scenes, least);
     let mut random = Random::new(seed);
-    if places.len() > MOST {
+    if pieces.len() > MOST {
         for at in 0..MOST {
-            let other = at + random.below(places.len() - at);
-            places.swap(at, other);
+            let other = at + random.below(pieces.len() - at);
+            pieces.swap(at, other);
         }
-        places.truncate(MOST);
+        pieces.truncate(MOST);
         // Scene by scene: each is opened once.
-        places.sort_by_key(|(scene, window)| (*scene, window.row, window.col));
+        pieces.sort_by_key(|(scene, window)| (*scene, window.row, window.col));
     }
     let mut pictures = Vec::new();
     let mut open: Option<(usize, SceneReader)> = None;
-    for (scene, window) in &places {
+    for (scene, window) in &pieces {
         let (info, bands, stretch) = &scenes[*scene];
         let reader = match open.take().filter(|(opened, _)| opened == scene) {
             Some((_, reader)) => reader,
@@ -61,26 +61,24 @@ pub fn pictures(scenes: &[Scene], least: usize, seed: u64, mut watch: impl FnMut
         pictures.push(Pyramid::new(Raster { width: window.width, height: window.height, rgb }));
     }
     if pictures.is_empty() {
-        return Err(Error::input(format!(
-            "none of the images has a piece of {least} × {least} pixels with data to train on"
-        ))
-        .with_hint("Give larger images, or a smaller --side."));
+        return Err(Error::input(format!("no image has an area of {least} × {least} pixels with data"))
+            .with_hint("Use larger images, or a smaller --side."));
     }
     Ok(pictures)
 }
 
-/// Scene and window of every piece that is large enough.
-fn places(scenes: &[Scene], least: usize) -> Vec<(usize, Window)> {
-    let mut places = Vec::new();
+/// Returns scene and window of every piece that is large enough.
+fn piece_windows(scenes: &[Scene], least: usize) -> Vec<(usize, Window)> {
+    let mut pieces = Vec::new();
     for (scene, (info, ..)) in scenes.iter().enumerate() {
         for row in (0..info.size.height).step_by(PIECE) {
             for col in (0..info.size.width).step_by(PIECE) {
                 let (width, height) = (PIECE.min(info.size.width - col), PIECE.min(info.size.height - row));
                 if width.min(height) >= least {
-                    places.push((scene, Window { col, row, width, height }));
+                    pieces.push((scene, Window { col, row, width, height }));
                 }
             }
         }
     }
-    places
+    pieces
 }

@@ -46,9 +46,9 @@ pub struct UpsamplerPlan {
     /// Weight of the picture's reconstruction.
     pub picture: f64,
     pub seed: u64,
-    /// As the tower wants its images.
+    /// The normalisation of the tower.
     pub normalisation: Normalisation,
-    /// Where the training's state is kept: when it is stopped, and whenever so much time has passed. `None`: nowhere.
+    /// Folder and interval of checkpoints; one is also written when the training is stopped. `None`: no checkpoints.
     pub folder: Option<PathBuf>,
     pub keep_every: Duration,
 }
@@ -125,7 +125,7 @@ pub fn canonical(tensors: &Tensors) -> Tensors {
 pub enum Ended {
     /// The weights by their authors' names.
     Trained(Tensors),
-    /// It was stopped after so many steps; with a folder, the same call goes on from there.
+    /// It was stopped after this number of steps; with a folder, the same call resumes.
     Stopped(usize),
 }
 
@@ -141,8 +141,8 @@ pub fn steps_done(plan: &UpsamplerPlan) -> Result<usize> {
 }
 
 /// Trains an upsampler for `tower`, whose joint space has `width` channels, on views of `pictures`. A run whose folder
-/// holds a checkpoint goes on from it. `watch` hears of every step. `stopped` is asked several times a step; a step that it
-/// interrupts counts for nothing.
+/// has a checkpoint is resumed. `watch` is called after every step, `stopped` several times a step; an interrupted step is
+/// discarded.
 pub fn train(
     tower: &ImageTower,
     width: usize,
@@ -152,7 +152,7 @@ pub fn train(
     mut watch: impl FnMut(UpsamplerProgress) -> Result<()>,
 ) -> Result<Ended> {
     if pictures.is_empty() {
-        return Err(Error::input("there are no pictures to train on"));
+        return Err(Error::input("there are no images to train on"));
     }
     crate::model::memory::tune_malloc();
     let random = Random::new(plan.seed);
@@ -191,7 +191,7 @@ pub fn train(
     Ok(Ended::Trained(tensors))
 }
 
-/// The time that a step takes, reckoned from one view of it; `None` where it was stopped. Nothing is learnt.
+/// Returns the time of a step, estimated from one view; `None` if it was stopped. No parameter changes.
 pub fn trial(
     tower: &ImageTower,
     width: usize,
@@ -236,7 +236,7 @@ fn views(pictures: &[Pyramid], plan: &UpsamplerPlan, random: &mut Random) -> Res
     Ok(Tensor::f_from_slice(&values)?.f_reshape([plan.batch as i64, 3, side as i64, side as i64])?)
 }
 
-/// The features' and the picture's loss, whose gradients are left at `tensors`; `None` where it was stopped.
+/// The features' and the picture's loss, with gradients at `tensors`; `None` if it was stopped.
 ///
 /// Image by image: what one needs for its gradient is given back before the next, so that memory does not grow with the
 /// batch.
@@ -253,7 +253,7 @@ fn losses(
         tower.forward(images)
     };
     let here = frozen(images)?;
-    // Features of about unit length, whatever the tower's are.
+    // Features of about unit norm for any tower.
     let spread = here.patches.f_square()?.f_mean(Kind::Float)?.f_sqrt()?;
     let patches = here.patches.f_div(&spread)?;
     let mut targets = Vec::with_capacity(plan.jitters);
@@ -273,7 +273,7 @@ fn losses(
         let of = |x: &Tensor| x.f_narrow(0, index, 1);
         let targets: Vec<(Jitter, Tensor)> =
             targets.iter().map(|(jitter, moved)| Ok((*jitter, of(moved)?))).collect::<Result<_, TchError>>()?;
-        // Anew for each image: a graph that has given its gradients is gone.
+        // For each image, since a graph is freed after its gradients.
         let upsampler = Upsampler::load(&canonical(tensors), UpsamplerKind::JbuOne, tower.patch())?;
         let features = upsampler.spanned(&of(&patches)?, &of(&here.grid)?, &of(images)?)?;
         let parts = image_loss(tensors, features, &of(images)?, &targets, tower.patch())?;
@@ -331,7 +331,7 @@ fn painted(tensors: &Tensors, features: &Spanned) -> Result<Tensor> {
 }
 
 /// The learned downsampler: each patch is a mean of its pixels' features, weighted by what they show and where they are.
-/// `pixels` are those of `features`, moved. Gives (1, patch, D).
+/// `pixels` are those of `features`, moved. Returns (1, patch, D).
 fn gather(tensors: &Tensors, pixels: &Tensor, features: &Spanned, patch: i64) -> Result<Tensor> {
     // (1, channel, patch row, patch column, cell)
     let cells = pixels.f_unfold(2, patch, patch)?.f_unfold(3, patch, patch)?.f_flatten(4, 5)?;
@@ -409,7 +409,7 @@ fn keep(path: &Path, step: usize, parameters: &Parameters, optimiser: &AdamW) ->
 fn read_state(path: &Path) -> Result<Tensors> {
     let state = Tensor::read_safetensors(path)
         .map_err(Error::from)
-        .input(|| format!("cannot go on from the checkpoint {}", path.display()));
+        .input(|| format!("cannot resume from the checkpoint {}", path.display()));
     Ok(state.map_err(|error| error.with_hint("Remove it to restart."))?.into_iter().collect())
 }
 
@@ -422,7 +422,7 @@ fn resume(path: &Path, parameters: &mut Parameters, optimiser: &mut AdamW) -> Re
     let values = get(&state, "values")?;
     if values.size() != parameters.values.size() {
         return Err(Error::input(format!("the checkpoint {} is of another model", path.display()))
-            .with_hint("Remove it, or give another output folder."));
+            .with_hint("Remove it, or choose another output folder."));
     }
     parameters.values = values;
     optimiser.restore(&state)?;
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_training_that_was_stopped_ends_as_if_it_had_not_been() {
+    fn stopped_training_resumes_to_the_same_result() {
         let (tower, width, pictures) = tower_and_pictures();
         let width = width as usize;
         let folder = tempfile::tempdir().unwrap();
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_kept_whenever_the_time_has_passed() {
+    fn checkpoints_are_written_at_the_interval() {
         let (tower, width, pictures) = tower_and_pictures();
         let folder = tempfile::tempdir().unwrap();
         let plan = UpsamplerPlan {
@@ -561,13 +561,13 @@ mod tests {
     }
 
     #[test]
-    fn few_channels_and_one_image_at_a_time_give_the_plain_losses_and_gradients() {
+    fn reduced_channels_and_single_images_give_equal_losses_and_gradients() {
         let (tower, width, pictures) = tower_and_pictures();
         // 9 patches of 16 channels, and 36: fewer and more patches than channels.
         for side in [48, 96] {
             let plan = UpsamplerPlan { batch: 2, side, ..UpsamplerPlan::default() };
             let mut parameters = begin(&tower, width as usize, &plan).unwrap().0;
-            // Nothing may hide behind zeros: biases, and a fixup of its full size.
+            // No zeros that could hide errors: biases, and a fixup of full size.
             let noise: Vec<f32> = {
                 let mut random = Random::new(7);
                 (0..parameters.values.numel()).map(|_| 0.1 * random.normal()).collect()

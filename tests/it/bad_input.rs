@@ -422,7 +422,7 @@ fn devices_and_models_by_name() {
     assert_snapshot!(refused("openai/ViT-B-61"), @r"
     error: there is no model `openai/ViT-B-61` (none is installed)
 
-    hint: `mini` is built in; make others with `segearth model import` or `segearth model fetch`, or give a bundle's folder.
+    hint: `mini` is built in; create others with `segearth model import` or `segearth model fetch`, or give the folder of a bundle.
     ");
     assert_snapshot!(refused("../models"), @r"
     error: there is no folder ../models
@@ -436,14 +436,14 @@ fn devices_and_models_by_name() {
     assert_snapshot!(refused("a/../../models"), @r"
     error: there is no model `a/../../models` (none is installed)
 
-    hint: `mini` is built in; make others with `segearth model import` or `segearth model fetch`, or give a bundle's folder.
+    hint: `mini` is built in; create others with `segearth model import` or `segearth model fetch`, or give the folder of a bundle.
     ");
     work.write("folder/notes.txt", "");
     assert_snapshot!(refused("folder"), @r"
     error: cannot use the model in folder
-      cause: it holds no model.yaml
+      cause: the folder has no model.yaml
 
-    hint: Make a model with `segearth model import`, or name a folder that it made.
+    hint: Create a model with `segearth model import`, or give the folder of one.
     ");
 }
 

@@ -181,22 +181,22 @@ fn tokenizers_upsamplers_and_windows_that_do_not_fit() {
     work.write("fewer.txt", fewer.lines().take(50).collect::<Vec<_>>().join("\n"));
     assert_snapshot!(work.refused(&import("clip.pt", "fewer.txt", "none", "")), @r"
     error: fewer.txt does not belong to clip.pt
-      cause: the tokenizer has 563 tokens, and the text tower's embedding table has 600 rows
+      cause: the tokenizer has 563 tokens, but the text tower's embedding has 600 rows
 
-    hint: Give the tokenizer that was published with these weights.
+    hint: Use the tokenizer that was published with these weights.
     ");
     work.write("random.txt", [b"\xfe\xed".as_slice(), &noise(5000)].concat());
     assert_snapshot!(without_causes(&work.refused(&import("clip.pt", "random.txt", "none", ""))), @r"
     error: cannot read the tokenizer random.txt
 
-    hint: Give the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz.
+    hint: Use the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "none.txt", "none", "")), @r"
     error: cannot read the tokenizer none.txt
-      cause: it cannot be opened
+      cause: cannot open the file
       cause: No such file or directory (os error 2)
 
-    hint: Give the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz.
+    hint: Use the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "clip.pt", "")), @r"
     error: cannot read clip.pt as an upsampler
@@ -205,28 +205,28 @@ fn tokenizers_upsamplers_and_windows_that_do_not_fit() {
     hint: Supported are the upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp), as their authors save them.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "none", "--window 100")), @r"
-    error: a window of 100 pixels does not hold whole patches of 16 pixels
+    error: the window is 100 pixels, not a multiple of the patch, 16 pixels
 
-    hint: Give a multiple of 16, such as --window 224.
+    hint: Use a multiple of 16, such as --window 224.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "none", "--window 1600000000000")), @r"
-    error: a window of 1600000000000 pixels is too large: at most 4096 are possible
+    error: the window is 1600000000000 pixels; at most 4096 are allowed
 
-    hint: The models were trained on windows of 224 to 336 pixels; larger scenes are cut into windows.
+    hint: Models are trained on windows of 224 to 336 pixels; larger scenes are processed in windows.
     ");
     work.write("file", "");
     let into = |folder: &str| {
         work.refused(&format!("model import --clip clip.pt --tokenizer merges.txt --upsampler none -o {folder}"))
     };
     assert_snapshot!(into("file"), @r"
-    error: file is there already and is no folder
+    error: file already exists and is not a folder
 
-    hint: Name a folder that does not exist yet.
+    hint: Choose a folder that does not exist.
     ");
     assert_snapshot!(into("file/models/new"), @r"
     error: cannot make the folder file/models/new: file is a file
 
-    hint: Name a folder that does not exist yet.
+    hint: Choose a folder that does not exist.
     ");
 }
 
@@ -288,7 +288,7 @@ fn a_changed_bundle_is_loaded_only_when_trusted() {
         error: cannot use the model in small
           cause: image_encoder.pt has SHA-256 [SHA-256], model.yaml says [SHA-256]
 
-        hint: TorchScript can carry code. If you know where this file comes from, add --trust; else import it again.
+        hint: TorchScript archives can contain code. If you trust the source of this file, add --trust; otherwise import the model again.
         ");
         job.work.ok(Job::words("--trust").split_whitespace());
         fs::remove_dir_all(job.work.path("out")).expect("outputs");
@@ -299,9 +299,9 @@ fn a_changed_bundle_is_loaded_only_when_trusted() {
     job.with("model.yaml", nameless, || {
         assert_snapshot!(job.refused(""), @r"
         error: cannot use the model in small
-          cause: model.yaml names no SHA-256 for tokenizer.json
+          cause: model.yaml has no SHA-256 of tokenizer.json
 
-        hint: TorchScript can carry code. If you know where this file comes from, add --trust; else import it again.
+        hint: TorchScript archives can contain code. If you trust the source of this file, add --trust; otherwise import the model again.
         ");
         job.work.ok(Job::words("--trust").split_whitespace());
     });
@@ -320,15 +320,15 @@ fn a_bundle_without_its_files() {
     work.write("file", "");
     assert_snapshot!(work.refused("model inspect file"), @r"
     error: cannot use the model in file
-      cause: it is a file, not a folder
+      cause: the path is a file, not a folder
 
-    hint: Make a model with `segearth model import`, or name a folder that it made.
+    hint: Create a model with `segearth model import`, or give the folder of one.
     ");
     assert_snapshot!(work.refused("model inspect none"), @r"
     error: cannot use the model in none
-      cause: there is no such folder
+      cause: the folder does not exist
 
-    hint: Make a model with `segearth model import`, or name a folder that it made.
+    hint: Create a model with `segearth model import`, or give the folder of one.
     ");
 }
 
@@ -342,7 +342,7 @@ fn a_card_with_senseless_numbers() {
     };
     assert_snapshot!(refused("window: 224", "window: 1600000"), @r"
     error: cannot use the model in small
-      cause: model.yaml: sizes.window is 1600000, allowed are 1 to 4096
+      cause: model.yaml: sizes.window is 1600000; 1 to 4096 are allowed
 
     hint: Import the model again, or write model.yaml as an import does.
     ");
@@ -356,9 +356,9 @@ fn a_card_with_senseless_numbers() {
     assert_snapshot!(refused("vocabulary: 600", "vocabulary: 601"), @r"
     note: using cpu (auto).
     error: cannot use the model in small
-      cause: the tokenizer has 600 tokens, and the text tower's embedding table has 601 rows
+      cause: the tokenizer has 600 tokens, but the text tower's embedding has 601 rows
 
-    hint: Give the tokenizer that was published with these weights.
+    hint: Use the tokenizer that was published with these weights.
     ");
     assert_snapshot!(refused("embed_dim: 32", "embed_dim: 33"), @r"
     note: using cpu (auto).
@@ -379,15 +379,15 @@ fn a_trusted_bundle_with_foreign_content() {
     note: using cpu (auto).
     error: the model failed at columns 0 to 40, rows 0 to 30
 
-    hint: An image encoder takes (images (B, 3, H, W), queries (Q, D), lambda) and gives logits (B, Q, H, W).
+    hint: The signature is (images (B, 3, H, W), queries (Q, D), lambda) -> logits (B, Q, H, W).
     ");
-    assert!(said.contains("cause: the model cannot be run on images of shape [1, 3, 32, 48]"), "{said}");
+    assert!(said.contains("cause: cannot run the image encoder on images of shape [1, 3, 32, 48]"), "{said}");
     let said = job.with("text_encoder.pt", job.file("image_encoder.pt"), refused);
     assert_snapshot!(without_causes(&said), @r"
     note: using cpu (auto).
     error: cannot encode the prompts with the model in small
 
-    hint: A text encoder takes token ids (N, columns) and gives features (N, D).
+    hint: The signature is token ids (N, columns) -> features (N, D).
     ");
     let whole = job.file("image_encoder.pt");
     let said = job.with("image_encoder.pt", &whole[..whole.len() / 2], refused);
@@ -395,7 +395,7 @@ fn a_trusted_bundle_with_foreign_content() {
     note: using cpu (auto).
     error: small/image_encoder.pt is not a TorchScript archive that libtorch can load
 
-    hint: The file is damaged or of another kind: import the model again.
+    hint: The file is damaged or of another format: import the model again.
     ");
     let said = job.with("text_encoder.pt", noise(1000), refused);
     assert!(said.contains("small/text_encoder.pt is not a TorchScript archive that libtorch can load"), "{said}");

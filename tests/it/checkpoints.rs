@@ -39,7 +39,7 @@ fn small_tensors() -> Vec<(String, Tensor)> {
     all.map(|(name, tensor)| (name, tensor.contiguous())).collect()
 }
 
-const ASSUMED: &str = "note: nothing in or beside the weights tells their activation: quickgelu was assumed";
+const ASSUMED: &str = "note: the activation of the weights is not known: quickgelu was assumed";
 
 #[test]
 fn an_assumed_activation_is_said_recorded_and_shown() {
@@ -112,7 +112,7 @@ fn a_configuration_beside_a_pickle_decides() {
 fn a_window_of_another_size_than_the_trained_one_is_noted() {
     let work = with_weights();
     let made = import(&work, "weights/clip.pt", "smaller", "--window 160 --activation quickgelu");
-    assert_snapshot!(made.stderr, @"note: the weights were trained on windows of 224 pixels, and this model's window has 160: positions are interpolated. `--window 224` takes the trained size.");
+    assert_snapshot!(made.stderr, @"note: the weights were trained on windows of 224 pixels, and this model's window has 160: positions are interpolated. `--window 224` is the trained size.");
     let made = import(&work, "weights/clip.pt", "same", "--activation quickgelu");
     assert_eq!(made.stderr, "");
 }
@@ -206,7 +206,7 @@ fn a_models_name_is_not_shadowed_by_a_folder() {
         ran.stderr
     );
     let said = work.refused(&format!("{words} ./mini"));
-    assert!(said.contains("cannot use the model in ./mini\n  cause: it holds no model.yaml"), "{said}");
+    assert!(said.contains("cannot use the model in ./mini\n  cause: the folder has no model.yaml"), "{said}");
     assert_snapshot!(work.refused(&format!("{words} openai/ViT-B-16")), @"
     error: there is no model `openai/ViT-B-16` (none is installed)
 
@@ -232,7 +232,7 @@ fn a_models_name_is_not_shadowed_by_a_folder() {
     small_bundle(&work, "models/openai/ViT-B-16", Upsampler::None);
     let shown = work.ok(["model", "inspect", "openai/ViT-B-16"]).stdout;
     assert!(shown.contains("models/openai/ViT-B-16/model.yaml") && shown.contains("embed_dim: 32"), "{shown}");
-    assert!(work.refused("model inspect nothing").contains("there is no such folder"));
+    assert!(work.refused("model inspect nothing").contains("the folder does not exist"));
 }
 
 #[test]
@@ -243,7 +243,9 @@ fn a_missing_model_is_named_with_all_other_faults() {
     work.write("job.yaml", job.replace("SCENE", "scene.tif"));
     let said = work.refused("check job.yaml");
     assert!(
-        said.starts_with("error: 3 faults in the job\n\nthere is no model `remoteclip/ViT-B-32` (none is installed)\n"),
+        said.starts_with(
+            "error: 3 errors in the job file\n\nthere is no model `remoteclip/ViT-B-32` (none is installed)\n"
+        ),
         "{said}"
     );
     assert!(said.contains("  --> job.yaml:1:8") && said.contains("stride is 0 pixels") && said.contains("9"), "{said}");
@@ -251,11 +253,14 @@ fn a_missing_model_is_named_with_all_other_faults() {
     // A scene that is not there, and one that is none.
     work.write("job.yaml", job.replace("SCENE", "[none.tif, scene.tif]"));
     let said = work.refused("check job.yaml");
-    assert!(said.contains("4 faults in the job") && said.contains("there is no file none.tif"), "{said}");
+    assert!(said.contains("4 errors in the job file") && said.contains("there is no file none.tif"), "{said}");
     work.write("text.tif", "text");
     work.write("job.yaml", "model: broken\nscene: text.tif\nclasses: [a, b]\n");
     work.write("broken/notes.txt", "");
     let said = work.refused("check job.yaml");
-    assert!(said.contains("2 faults in the job\n\ncannot use the model in broken: it holds no model.yaml"), "{said}");
+    assert!(
+        said.contains("2 errors in the job file\n\ncannot use the model in broken: the folder has no model.yaml"),
+        "{said}"
+    );
     assert!(said.contains("text.tif"), "{said}");
 }

@@ -123,25 +123,25 @@ fn what_cannot_be_trained_is_refused_before_anything_is_made() {
     assert_snapshot!(without_hashes(&work.refused(&command(""))), @r"
     error: clip.pt has SHA-256 [SHA], but small was imported from clip_openai_state_dict.pt with [SHA]
 
-    hint: Give the very file that was imported, or import this one with `--upsampler none` first.
+    hint: Give the file that was imported, or import this one with `--upsampler none` first.
     ");
     assert_snapshot!(without_hashes(&work.refused(&command("").replace("--clip clip.pt", ""))), @r"
-    error: the CLIP weights of small are not at hand: it was imported from clip_openai_state_dict.pt with SHA-256 [SHA]
+    error: cannot find the CLIP weights of small: it was imported from clip_openai_state_dict.pt with SHA-256 [SHA]
 
     hint: Give that file with `--clip FILE`.
     ");
     noise_scene(&work.path("scene.tif"), 90, 200);
     std::fs::copy(small_clip(), work.path("clip.pt")).expect("the CLIP");
     assert_snapshot!(without_causes(&work.refused(&command("--side 96"))), @r"
-    error: none of the images has a piece of 96 × 96 pixels with data to train on
+    error: no image has an area of 96 × 96 pixels with data
 
-    hint: Give larger images, or a smaller --side.
+    hint: Use larger images, or a smaller --side.
     ");
     work.write("new/here.txt", "something");
     assert_snapshot!(work.refused(&command("")), @r"
-    error: new is there already
+    error: new already exists
 
-    hint: Name a folder that does not exist yet, or remove this one first.
+    hint: Choose a folder that does not exist, or remove this one first.
     ");
 }
 

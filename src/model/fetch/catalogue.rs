@@ -10,18 +10,18 @@ use crate::model::bundle;
 /// One published file.
 #[derive(Debug)]
 pub struct Remote {
-    /// The name it is kept under.
+    /// The name of the file.
     pub file: &'static str,
     pub url: &'static str,
-    /// Other addresses of the same file, tried in this order where that one does not give it.
+    /// Other addresses of the same file, tried in this order if the first fails.
     pub mirrors: &'static [&'static str],
-    /// In lower-case hexadecimal digits; `None`: the publisher gives none.
+    /// In lower-case hexadecimal digits; `None`: not published.
     pub sha256: Option<&'static str>,
     /// More bytes than this are refused.
     pub limit: u64,
 }
 
-/// A published CLIP, and what goes with it.
+/// A published CLIP with its tokenizer and upsampler.
 #[derive(Debug)]
 pub struct Model {
     /// `publisher/model`.
@@ -36,7 +36,7 @@ pub struct Model {
     pub tokenizer: &'static Remote,
     /// Trained for this model's joint width.
     pub upsampler: Option<&'static Remote>,
-    /// What a user should know before choosing it.
+    /// A remark for users who choose a model.
     pub note: &'static str,
 }
 
@@ -63,7 +63,7 @@ impl Model {
         text += "files:\n";
         let upsampler = self.upsampler.map(|remote| ("upsampler", remote));
         for (role, remote) in [("clip", &self.clip), ("tokenizer", self.tokenizer)].into_iter().chain(upsampler) {
-            let sha256 = remote.sha256.unwrap_or("none is published");
+            let sha256 = remote.sha256.unwrap_or("not published");
             text += &format!("- {{role: {role}, file: {}, sha256: {sha256}}}\n  # {}\n", remote.file, remote.url);
         }
         text

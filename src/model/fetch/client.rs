@@ -25,7 +25,7 @@ const ATTEMPTS_BEFORE_NEXT: u32 = 2;
 /// Where a token for Hugging Face is sent, and nowhere else.
 const HUGGING_FACE: &str = "https://huggingface.co";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// A server that sends nothing for so long has gone.
+/// Longest time without data before a connection counts as lost.
 const SILENCE: Duration = Duration::from_secs(60);
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
@@ -36,7 +36,7 @@ pub enum Progress<'a> {
     Reused {
         file: &'a str,
     },
-    /// `have` of `total` bytes are here; the total is unknown where the server does not tell.
+    /// `have` of `total` bytes are received; `None` if the server does not send the total.
     Bytes {
         file: &'a str,
         have: u64,
@@ -47,7 +47,7 @@ pub enum Progress<'a> {
         wait: Duration,
         reason: &'a str,
     },
-    /// An address did not give it, and the next is tried.
+    /// The download from an address failed, and the next is tried.
     NextAddress {
         file: &'a str,
         failed: &'a str,
@@ -65,7 +65,7 @@ pub enum Progress<'a> {
 pub enum Checked {
     /// It has the SHA-256 that is pinned in the program.
     Pinned,
-    /// No hash is pinned: what came was recorded, and later uses are held against that.
+    /// No hash is pinned: that of the download was recorded, and later uses are compared with it.
     Recorded,
 }
 
@@ -101,8 +101,11 @@ impl Token {
             return Ok(None);
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::input(format!("{} holds characters that no token has", super::TOKEN_VARIABLE))
-                .with_hint("Set it to the token alone, as Hugging Face shows it, or unset it."));
+            return Err(Error::input(format!(
+                "{} has characters that are not allowed in a token",
+                super::TOKEN_VARIABLE
+            ))
+            .with_hint("Set it to the token as Hugging Face shows it, or unset it."));
         }
         Ok(Some(Self { origin: origin.to_owned(), value: format!("Bearer {token}") }))
     }
@@ -118,14 +121,14 @@ impl Client {
     /// sent to Hugging Face itself over HTTPS: to no base, and to no server that an answer leads on to.
     ///
     /// # Errors
-    /// The base is no HTTP address, or the token holds what no token does.
+    /// The base is not an HTTP address, or the token has invalid characters.
     pub fn new(base: Option<&str>, token: Option<&str>) -> Result<Self> {
         let base = base.map(|base| base.trim_end_matches('/').to_owned());
         if let Some(base) = &base
             && !base.starts_with("http://")
             && !base.starts_with("https://")
         {
-            return Err(Error::input(format!("{} = {:?} is no HTTP address", super::BASE_VARIABLE, shown(base)))
+            return Err(Error::input(format!("{} = {:?} is not an HTTP address", super::BASE_VARIABLE, shown(base)))
                 .with_hint("Give scheme and host, such as https://mirror.example.org."));
         }
         let config = Agent::config_builder()
@@ -163,10 +166,10 @@ impl Client {
     /// Downloads a file into a folder, or finds it there.
     ///
     /// # Errors
-    /// The server refuses or cannot be reached again and again (what came so far is kept for the next time); the file is
-    /// larger than its limit or does not have its hash (nothing is kept); the folder cannot be written.
+    /// The server refuses or repeatedly fails (the bytes received are kept for the next download); the file exceeds its limit or has
+    /// another hash (it is deleted); the folder cannot be written.
     pub fn fetch(&self, remote: &Remote, folder: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Fetched> {
-        fs::create_dir_all(folder).input(|| format!("the folder {} cannot be made", folder.display()))?;
+        fs::create_dir_all(folder).input(|| format!("cannot create the folder {}", folder.display()))?;
         let target = folder.join(remote.file);
         if let Some(found) = self.find(remote, &target, progress)? {
             return Ok(found);
@@ -183,8 +186,8 @@ impl Client {
                 Err(Failure::Here(error)) => return Err(error),
             };
             let Some(next) = next else {
-                let from = tried.join(", nor from ");
-                return Err(error).input(|| format!("{} cannot be fetched from {from}", remote.file));
+                let from = tried.join(" or from ");
+                return Err(error).input(|| format!("cannot download {} from {from}", remote.file));
             };
             progress(Progress::NextAddress {
                 file: remote.file,
@@ -196,7 +199,7 @@ impl Client {
         Err(Error::internal("a file without an address"))
     }
 
-    /// Where to ask, in this order. A base may make one address of several.
+    /// Returns the addresses to try, in order, without duplicates: a base can make several equal.
     fn urls(&self, remote: &Remote) -> Vec<String> {
         let mut urls: Vec<String> = Vec::new();
         for url in std::iter::once(&remote.url).chain(remote.mirrors) {
@@ -252,9 +255,9 @@ impl Client {
                     Stop::TooLarge(size) => {
                         partial.discard();
                         Failure::There(
-                            Error::input(format!("the file has {size} bytes, at most {} are allowed", remote.limit))
+                            Error::input(format!("the file has {size} bytes; at most {} are allowed", remote.limit))
                                 .with_hint(
-                                    "The address leads to something else: report it, and import weights of your own.",
+                                    "The address returns another file: report it, and use `segearth model import` with a file from elsewhere.",
                                 ),
                         )
                     }
@@ -267,16 +270,16 @@ impl Client {
             if let Some(pinned) = remote.sha256
                 && pinned != sha256
             {
-                // What was kept from another day may have been another file.
+                // The bytes of an earlier download may belong to another file.
                 if std::mem::take(&mut resumed) {
                     partial.restart(None)?;
                     continue;
                 }
                 partial.discard();
                 return Err(Failure::There(
-                    Error::input(format!("the file that came has SHA-256 {sha256}, {pinned} is expected")).with_hint(
-                        "It was changed by its publisher or on the way, and was not kept. Try again later; if it stays so, \
-                         get the file from a source you trust and use `segearth model import`.",
+                    Error::input(format!("the downloaded file has SHA-256 {sha256}, not {pinned}")).with_hint(
+                        "The publisher or a proxy changed the file; it was deleted. Try again later; if that does not help, \
+                         download the file from a source that you trust and use `segearth model import`.",
                     ),
                 ));
             }
@@ -288,7 +291,7 @@ impl Client {
         }
     }
 
-    /// Asks until all bytes are there; gives up after some tries in a row that brought nothing.
+    /// Requests until the file is complete; gives up after `attempts` consecutive attempts without progress.
     fn complete(
         &self,
         remote: &Remote,
@@ -298,7 +301,7 @@ impl Client {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> std::result::Result<(), Stop> {
         let mut failed_attempts = 0;
-        // The most that ever was here: a server that makes us start over again and again gets nowhere.
+        // The most bytes so far: a server that always restarts from the beginning makes no progress.
         let mut most = partial.len();
         loop {
             let (reason, asked_wait) = match self.attempt(remote, url, partial, progress)? {
@@ -309,13 +312,13 @@ impl Client {
             most = most.max(partial.len());
             if failed_attempts >= attempts {
                 let kept = if partial.len() > 0 {
-                    format!(" The {} bytes that came are kept, and the download goes on there.", partial.len())
+                    format!(" The {} bytes received are kept, and the next download resumes there.", partial.len())
                 } else {
                     String::new()
                 };
                 return Err(Stop::Refused(
-                    Error::input(format!("{attempts} attempts in a row brought nothing, at last: {reason}"))
-                        .with_hint(format!("Look at the network (or HTTPS_PROXY) and start again.{kept}")),
+                    Error::input(format!("{attempts} consecutive attempts failed, the last one because {reason}"))
+                        .with_hint(format!("Check the network connection (or HTTPS_PROXY) and try again.{kept}")),
                 ));
             }
             let wait = self.first_wait.saturating_mul(1 << failed_attempts.min(6));
@@ -333,7 +336,7 @@ impl Client {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> std::result::Result<Attempt, Stop> {
         let tag = partial.tag();
-        // Without a pinned hash only the tag tells whether the rest will belong to the same file.
+        // Without a pinned hash only the tag shows whether the rest belongs to the same file.
         if partial.len() > 0 && tag.is_none() && remote.sha256.is_none() {
             partial.restart(None)?;
         }
@@ -354,7 +357,7 @@ impl Client {
         };
         let total = match response.status().as_u16() {
             200 => {
-                // From the start: the server knows no ranges, or has another version by now.
+                // The whole file: the server does not support ranges, or has another version.
                 partial.restart(header(&response, "etag"))?;
                 length(&response)
             }
@@ -362,23 +365,23 @@ impl Client {
                 Some((start, total)) if start == have => total,
                 _ => {
                     partial.restart(None)?;
-                    return Ok(Attempt::again("the server sent another range than asked for"));
+                    return Ok(Attempt::again("the server sent another range than requested"));
                 }
             },
             416 => {
-                // Nothing is left to send: either all is here, or what is here is not this file.
+                // No bytes after those received: the file is complete, or they belong to another file.
                 let total =
                     header(&response, "content-range").and_then(|range| range.strip_prefix("bytes */")?.parse().ok());
                 if total == Some(have) && have > 0 {
                     return Ok(Attempt::Whole);
                 }
                 partial.restart(None)?;
-                return Ok(Attempt::again("the server does not have the rest of what is here"));
+                return Ok(Attempt::again("the server has no further bytes of the file"));
             }
             status @ (408 | 425 | 429 | 500..=599) => {
                 let wait = header(&response, "retry-after").and_then(|seconds| seconds.parse().ok());
                 return Ok(Attempt::Again {
-                    reason: format!("the server answers with status {status}"),
+                    reason: format!("the server responded with status {status}"),
                     wait: wait.map(Duration::from_secs),
                 });
             }
@@ -408,7 +411,7 @@ impl Client {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Ok(Attempt::again(format!("the connection broke ({error})"))),
+                Err(error) => return Ok(Attempt::again(format!("the connection was lost ({error})"))),
             };
             if partial.len() + count as u64 > remote.limit {
                 return Err(Stop::TooLarge(partial.len() + count as u64));
@@ -447,7 +450,7 @@ enum Stop {
     TooLarge(u64),
     /// By what happened on this machine.
     Failed(Error),
-    /// By what the server did or did not do: another may be asked.
+    /// Failed on the side of the server: the next address is tried.
     Refused(Error),
 }
 
@@ -475,25 +478,25 @@ fn lost(error: ureq::Error) -> std::result::Result<Attempt, Stop> {
     use ureq::Error as E;
     match error {
         E::Io(_) | E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::Protocol(_) => {
-            Ok(Attempt::again(format!("no answer ({error})")))
+            Ok(Attempt::again(format!("there was no response ({error})")))
         }
-        _ => Err(Stop::Refused(Error::input("the server cannot be asked").with_source(error))),
+        _ => Err(Stop::Refused(Error::input("cannot send the request").with_source(error))),
     }
 }
 
 fn refusal(status: u16, published: &str) -> Error {
-    let error = Error::input(format!("the server answers with status {status}"));
+    let error = Error::input(format!("the server responded with status {status}"));
     match status {
         401 | 403 if published.starts_with(HUGGING_FACE) => error.with_hint(format!(
-            "The publisher does not give it to everyone: set {} to a token of an account that may read it, or download it by hand \
+            "Access to the file is restricted: set {} to a token of an account that may read it, or download it yourself \
              and use `segearth model import`.",
             super::TOKEN_VARIABLE
         )),
         401 | 403 => error.with_hint(
-            "The publisher does not give it to everyone: download it by hand, then use `segearth model import`.",
+            "Access to the file is restricted: download it yourself, then use `segearth model import`.",
         ),
         404 | 410 => {
-            error.with_hint("It is no longer published there: get it elsewhere, then use `segearth model import`.")
+            error.with_hint("The file is no longer published there: download it from elsewhere, then use `segearth model import`.")
         }
         _ => error,
     }

@@ -1,7 +1,7 @@
-//! Weights from their publishers: which there are, where they lie, and how they come here whole.
+//! Published models: the catalogue, and the download of their files.
 //!
-//! Nothing is printed: progress goes to the caller. What arrives is checked against the pinned SHA-256 where one is known; where
-//! none is, the hash of the first download is kept beside the file, and a file that no longer has it is refused.
+//! Progress goes to the caller. Files are compared with their pinned SHA-256. Where none is known, the hash of the first download is
+//! stored beside the file, and a file that no longer has it is refused.
 
 mod catalogue;
 mod client;
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// Replaces scheme and host of every address: a mirror, or a server in a test.
 pub const BASE_VARIABLE: &str = "SEGEARTH_FETCH_BASE";
 
-/// A token for what Hugging Face gives to some accounts only; nobody else gets it.
+/// A token for restricted files on Hugging Face; it is sent to no other server.
 pub const TOKEN_VARIABLE: &str = "HF_TOKEN";
 
 /// The files of one model, ready to be imported.
@@ -28,7 +28,7 @@ pub const TOKEN_VARIABLE: &str = "HF_TOKEN";
 pub struct FetchedModel {
     pub clip: Fetched,
     pub tokenizer: Fetched,
-    /// `None`: nobody publishes an upsampler for this model's joint width, or none was asked for.
+    /// `None` if there is no published upsampler for this model's joint width, or none was requested.
     pub upsampler: Option<Fetched>,
 }
 
@@ -36,7 +36,7 @@ impl Model {
     /// Downloads the model's files into `folder`, or finds them there.
     ///
     /// # Errors
-    /// A file cannot be had; see [`Client::fetch`]. Those that came before it stay.
+    /// A file cannot be downloaded; see [`Client::fetch`]. Files downloaded before it are kept.
     pub fn fetch(
         &self,
         with_upsampler: bool,
@@ -46,7 +46,7 @@ impl Model {
     ) -> Result<FetchedModel> {
         let upsampler = self.upsampler.filter(|_| with_upsampler);
         Ok(FetchedModel {
-            // Small files first: if the publisher cannot be reached, that shows at once.
+            // Small files first, so that an unreachable publisher is reported at once.
             tokenizer: client.fetch(self.tokenizer, folder, progress)?,
             upsampler: upsampler.map(|remote| client.fetch(remote, folder, progress)).transpose()?,
             clip: client.fetch(&self.clip, folder, progress)?,
@@ -54,15 +54,15 @@ impl Model {
     }
 }
 
-/// A model by its name, whatever its case; `None` where no publisher is known.
+/// Returns a model by its name, case-insensitive.
 pub fn known(name: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.name.eq_ignore_ascii_case(name))
 }
 
-/// As [`known`].
+/// Returns a model by its name, as [`known`].
 ///
 /// # Errors
-/// There is none; the message has the nearest name.
+/// There is none; the hint has the nearest name.
 pub fn find(name: &str) -> Result<&'static Model> {
     if let Some(model) = known(name) {
         return Ok(model);
@@ -70,21 +70,21 @@ pub fn find(name: &str) -> Result<&'static Model> {
     let shown: String = name.chars().take(80).collect();
     let closeness = |model: &&Model| strsim::jaro_winkler(&shown.to_lowercase(), &model.name.to_lowercase());
     let nearest = MODELS.iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b)));
-    let error = Error::input(format!("no publisher is known for a model {shown:?}"));
+    let error = Error::input(format!("the model {shown:?} is not known"));
     let names: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
     let names = names.join(", ");
     Err(error.with_hint(match nearest.filter(|model| closeness(model) > 0.75) {
-        Some(model) => format!("Did you mean {}? These can be fetched: {names}.", model.name),
-        None => format!("These can be fetched: {names}. Import any other with `segearth model import`."),
+        Some(model) => format!("Did you mean {}? Models that can be fetched: {names}.", model.name),
+        None => format!("Models that can be fetched: {names}. Import others with `segearth model import`."),
     }))
 }
 
-/// The published model whose CLIP weights have this SHA-256.
+/// Returns the published model whose CLIP weights have this SHA-256.
 pub fn published(sha256: &str) -> Option<&'static Model> {
     MODELS.iter().find(|model| model.clip.sha256.is_some_and(|known| known.eq_ignore_ascii_case(sha256)))
 }
 
-/// Where downloads are kept: `$SEGEARTH_DOWNLOADS`, else `$XDG_DATA_HOME/segearth/downloads`, else
+/// Returns the folder of downloads: `$SEGEARTH_DOWNLOADS`, else `$XDG_DATA_HOME/segearth/downloads`, else
 /// `~/.local/share/segearth/downloads`.
 pub fn downloads() -> Option<PathBuf> {
     folders::data("SEGEARTH_DOWNLOADS", "downloads")

@@ -1,4 +1,4 @@
-//! A download that is not whole yet: `FILE.partial` and, beside it, the tag of the version it belongs to.
+//! An incomplete download: `FILE.partial` and, beside it, the ETag of its version.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -16,7 +16,7 @@ pub struct PartialDownload {
 }
 
 impl PartialDownload {
-    /// Opens or makes the partial file of `target`; one process at a time may hold it.
+    /// Opens or creates the partial file of `target`, and locks it.
     pub fn open(target: &Path) -> Result<Self> {
         let path = with_suffix(target, ".partial");
         let file = OpenOptions::new()
@@ -25,12 +25,12 @@ impl PartialDownload {
             .read(true)
             .write(true)
             .open(&path)
-            .input(|| format!("{} cannot be written", path.display()))?;
+            .input(|| format!("cannot write {}", path.display()))?;
         let mut file = FileLock::take(file).ok_or_else(|| {
             Error::input(format!("{} is being downloaded by another process", target.display()))
-                .with_hint("Wait until it is done, then start again: what is there will be used.")
+                .with_hint("Wait until it is done, then try again: the downloaded file will be used.")
         })?;
-        let len = file.seek(SeekFrom::End(0)).input(|| format!("{} cannot be read", path.display()))?;
+        let len = file.seek(SeekFrom::End(0)).input(|| format!("cannot read {}", path.display()))?;
         Ok(Self { tag_path: with_suffix(target, ".partial.tag"), path, file, len })
     }
 
@@ -42,13 +42,13 @@ impl PartialDownload {
         self.len
     }
 
-    /// The server's name for the version that the bytes so far belong to, if it gave one that holds byte for byte.
+    /// Returns the strong ETag of the bytes so far, if the server sent one.
     pub fn tag(&self) -> Option<String> {
         let tag = fs::read_to_string(&self.tag_path).ok()?;
         (is_strong(&tag) && tag.len() < 512).then_some(tag)
     }
 
-    /// Forgets what is there; what follows belongs to the version `tag`.
+    /// Discards the bytes so far; the following belong to the version `tag`.
     pub fn restart(&mut self, tag: Option<&str>) -> Result<()> {
         let write = |partial: &mut Self| -> std::io::Result<()> {
             partial.file.set_len(0)?;
@@ -63,14 +63,14 @@ impl PartialDownload {
             }
         };
         let path = self.path.clone();
-        write(self).input(|| format!("{} cannot be written", path.display()))
+        write(self).input(|| format!("cannot write {}", path.display()))
     }
 
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all(bytes).map_err(|source| {
-            let error = Error::input(format!("{} cannot be written after byte {}", self.path.display(), self.len));
+            let error = Error::input(format!("cannot write {} beyond byte {}", self.path.display(), self.len));
             let error = if source.kind() == std::io::ErrorKind::StorageFull {
-                error.with_hint("Make room on the disk, then start again: the download goes on where it stopped.")
+                error.with_hint("Free disk space, then try again: the download resumes.")
             } else {
                 error
             };
@@ -85,13 +85,13 @@ impl PartialDownload {
         self.file
             .sync_all()
             .and_then(|()| fs::rename(&self.path, target))
-            .input(|| format!("{} cannot be written", target.display()))?;
-        // It has done its work; a left-over one only makes a later download start over.
+            .input(|| format!("cannot write {}", target.display()))?;
+        // A remaining tag only makes a later download start from the beginning.
         let _ = fs::remove_file(&self.tag_path);
         Ok(())
     }
 
-    /// Leaves nothing behind.
+    /// Deletes the partial file.
     pub fn discard(self) {
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(&self.tag_path);

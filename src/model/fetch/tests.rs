@@ -13,11 +13,11 @@ use super::*;
 enum Answer {
     /// As it should.
     Serve,
-    /// Announces everything, sends so many bytes and hangs up.
+    /// Announces the whole file, sends some bytes and closes the connection.
     Cut(usize),
-    /// The whole file, whatever was asked for.
+    /// The whole file, for any range.
     IgnoreRange,
-    /// A range that starts elsewhere.
+    /// A range with another start.
     WrongRange,
     /// No length: the end of the connection is the end of the file.
     Unannounced,
@@ -30,7 +30,7 @@ enum Answer {
     Drop,
 }
 
-/// A web server of one file that answers its requests as told, then as it should.
+/// A web server of one file: given answers first, then correct ones.
 struct Server {
     address: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -192,7 +192,7 @@ impl Run {
 }
 
 #[test]
-fn a_file_comes_whole_and_is_not_fetched_twice() {
+fn complete_file_is_not_downloaded_twice() {
     let mut run = Run::new(&[]);
     let fetched = run.fetch(&pinned()).unwrap();
     assert_eq!(std::fs::read(&fetched.path).unwrap(), content());
@@ -204,7 +204,7 @@ fn a_file_comes_whole_and_is_not_fetched_twice() {
 }
 
 #[test]
-fn a_cut_connection_is_taken_up_where_it_broke() {
+fn lost_connection_is_resumed() {
     let mut run = Run::new(&[Answer::Cut(300_000), Answer::Drop, Answer::Cut(200_000)]);
     let fetched = run.fetch(&pinned()).unwrap();
     assert_eq!(std::fs::read(fetched.path).unwrap(), content());
@@ -213,13 +213,13 @@ fn a_cut_connection_is_taken_up_where_it_broke() {
 }
 
 #[test]
-fn what_came_is_kept_for_the_next_start() {
+fn received_bytes_are_kept_for_the_next_download() {
     let mut answers = vec![Answer::Cut(400_000)];
     answers.extend([Answer::Drop; 6]);
     let mut run = Run::new(&answers);
     let error = run.fetch(&remote(None)).unwrap_err();
-    assert!(whole(&error).contains("6 attempts in a row brought nothing"), "{}", whole(&error));
-    assert!(error.hint().unwrap().contains("400000 bytes that came are kept"), "{:?}", error.hint());
+    assert!(whole(&error).contains("6 consecutive attempts failed"), "{}", whole(&error));
+    assert!(error.hint().unwrap().contains("400000 bytes received are kept"), "{:?}", error.hint());
     assert_eq!(run.files(), ["weights.pt.partial", "weights.pt.partial.tag"]);
     let fetched = run.fetch(&remote(None)).unwrap();
     assert_eq!(std::fs::read(fetched.path).unwrap(), content());
@@ -228,7 +228,7 @@ fn what_came_is_kept_for_the_next_start() {
 }
 
 #[test]
-fn another_version_is_not_joined_to_what_is_here() {
+fn bytes_of_another_version_are_not_joined() {
     for (tag, ranges) in [("\"new\"", "bytes=5-"), ("W/\"weak\"", "bytes=5-")] {
         let mut run = Run::with_tag(tag, &[]);
         std::fs::write(run.folder.path().join("weights.pt.partial"), b"other").unwrap();
@@ -250,7 +250,7 @@ fn another_version_is_not_joined_to_what_is_here() {
 }
 
 #[test]
-fn a_partial_file_that_is_whole_already_is_taken() {
+fn complete_partial_file_is_used() {
     let mut run = Run::new(&[]);
     std::fs::write(run.folder.path().join("weights.pt.partial"), content()).unwrap();
     assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
@@ -258,10 +258,10 @@ fn a_partial_file_that_is_whole_already_is_taken() {
 }
 
 #[test]
-fn a_wrong_hash_is_refused_and_nothing_is_kept() {
+fn wrong_hash_is_refused_and_deleted() {
     let mut run = Run::new(&[Answer::Forge]);
     let error = run.fetch(&pinned()).unwrap_err();
-    assert!(whole(&error).contains(&format!("{} is expected", sha256(&content()))), "{}", whole(&error));
+    assert!(whole(&error).contains(&format!("not {}", sha256(&content()))), "{}", whole(&error));
     assert_eq!(error.exit_code(), 1);
     assert_eq!(run.files(), [""; 0]);
     // A file that was damaged after the download is fetched again.
@@ -271,7 +271,7 @@ fn a_wrong_hash_is_refused_and_nothing_is_kept() {
 }
 
 #[test]
-fn without_a_pinned_hash_the_first_one_is_recorded() {
+fn first_hash_is_recorded_without_a_pinned_one() {
     let mut run = Run::new(&[]);
     let fetched = run.fetch(&remote(None)).unwrap();
     assert_eq!((fetched.checked, fetched.sha256.as_str()), (Checked::Recorded, sha256(&content())));
@@ -282,7 +282,7 @@ fn without_a_pinned_hash_the_first_one_is_recorded() {
 }
 
 #[test]
-fn a_server_that_knows_no_ranges_or_wrong_ones_is_borne_with() {
+fn missing_and_wrong_ranges_are_handled() {
     let mut run = Run::new(&[Answer::Cut(1000), Answer::IgnoreRange]);
     assert_eq!(std::fs::read(run.fetch(&pinned()).unwrap().path).unwrap(), content());
     assert_eq!(run.ranges(), ["-", "bytes=1000-"]);
@@ -294,8 +294,8 @@ fn a_server_that_knows_no_ranges_or_wrong_ones_is_borne_with() {
 }
 
 #[test]
-fn refusals_end_at_once_and_hiccups_do_not() {
-    for (status, hint) in [(404, "no longer published"), (403, "does not give it to everyone")] {
+fn refusals_fail_at_once_and_server_errors_are_retried() {
+    for (status, hint) in [(404, "no longer published"), (403, "Access to the file is restricted")] {
         let mut run = Run::new(&[Answer::Status(status)]);
         let error = run.fetch(&pinned()).unwrap_err();
         assert!(whole(&error).contains(&format!("status {status}")), "{}", whole(&error));
@@ -308,7 +308,7 @@ fn refusals_end_at_once_and_hiccups_do_not() {
 }
 
 #[test]
-fn a_file_beyond_its_limit_is_refused_before_and_while_it_comes() {
+fn file_beyond_its_limit_is_refused() {
     for answer in [Answer::Serve, Answer::Unannounced] {
         let mut run = Run::new(&[answer]);
         let error = run.fetch(&Remote { limit: 900_000, ..pinned() }).unwrap_err();
@@ -318,7 +318,7 @@ fn a_file_beyond_its_limit_is_refused_before_and_while_it_comes() {
 }
 
 #[test]
-fn two_downloads_of_one_file_do_not_mix() {
+fn concurrent_download_is_refused() {
     let mut run = Run::new(&[]);
     let held = std::fs::File::create(run.folder.path().join("weights.pt.partial")).unwrap();
     held.lock().unwrap();
@@ -338,7 +338,7 @@ fn addresses_in_messages_have_no_secrets() {
 }
 
 #[test]
-fn the_catalogue_is_in_order() {
+fn catalogue_is_consistent() {
     let files = MODELS.iter().map(|model| &model.clip).chain([&VOCABULARY, &SIMFEATUP]);
     let mut names = Vec::new();
     for remote in files {
@@ -362,7 +362,7 @@ fn the_catalogue_is_in_order() {
 }
 
 #[test]
-fn a_model_comes_with_its_vocabulary_and_upsampler() {
+fn model_is_downloaded_with_vocabulary_and_upsampler() {
     static TOKENIZER: Remote =
         Remote { file: "merges.gz", url: "https://a.example.org/m", mirrors: &[], sha256: None, limit: 2_000_000 };
     static UPSAMPLER: Remote =
@@ -394,10 +394,10 @@ fn a_model_comes_with_its_vocabulary_and_upsampler() {
 }
 
 #[test]
-fn a_server_that_always_starts_over_is_given_up() {
+fn server_that_always_restarts_is_given_up() {
     let mut run = Run::new(&[[Answer::Cut(1000), Answer::WrongRange]; 20].concat());
     let error = run.fetch(&pinned()).unwrap_err();
-    assert!(whole(&error).contains("brought nothing"), "{}", whole(&error));
+    assert!(whole(&error).contains("consecutive attempts failed"), "{}", whole(&error));
     assert!(run.server.requests().len() < 10);
 }
 
@@ -407,12 +407,12 @@ fn mirrored() -> Remote {
 }
 
 #[test]
-fn the_next_address_is_asked_where_one_does_not_give_the_file() {
+fn next_address_is_tried_after_a_failure() {
     for (answers, reason) in [
         (vec![Answer::Status(404)], "status 404"),
         (vec![Answer::Status(403)], "status 403"),
-        (vec![Answer::Drop; 2], "2 attempts in a row brought nothing"),
-        (vec![Answer::Forge], "is expected"),
+        (vec![Answer::Drop; 2], "2 consecutive attempts failed"),
+        (vec![Answer::Forge], "has SHA-256"),
     ] {
         let server = Server::start(&content(), "\"one\"", &answers);
         let folder = tempfile::tempdir().unwrap();
@@ -429,7 +429,7 @@ fn the_next_address_is_asked_where_one_does_not_give_the_file() {
         assert!(why.contains(reason), "{why}");
         assert!(server.requests().last().unwrap().starts_with("GET /other/weights.pt "));
     }
-    // What came from the first is gone on with.
+    // Bytes from the first address are kept.
     let server = Server::start(&content(), "\"one\"", &[Answer::Cut(400_000), Answer::Drop, Answer::Drop]);
     let folder = tempfile::tempdir().unwrap();
     Client::impatient(&server.address).fetch(&mirrored(), folder.path(), &mut |_| {}).unwrap();
@@ -437,12 +437,12 @@ fn the_next_address_is_asked_where_one_does_not_give_the_file() {
 }
 
 #[test]
-fn where_no_address_gives_the_file_all_are_named() {
+fn all_failed_addresses_are_named() {
     let server = Server::start(&content(), "\"one\"", &[Answer::Status(404), Answer::Status(410)]);
     let folder = tempfile::tempdir().unwrap();
     let error = Client::impatient(&server.address).fetch(&mirrored(), folder.path(), &mut |_| {}).unwrap_err();
     let said = whole(&error);
-    assert!(said.contains("/some/weights.pt, nor from ") && said.contains("/other/weights.pt: "), "{said}");
+    assert!(said.contains("/some/weights.pt or from ") && said.contains("/other/weights.pt: "), "{said}");
     assert!(said.ends_with("status 410") && error.hint().unwrap().contains("no longer published"), "{said}");
     // Two addresses that a base makes one are asked once.
     let same = Remote { mirrors: &["https://mirror.example.org/some/weights.pt"], ..pinned() };
@@ -453,7 +453,7 @@ fn where_no_address_gives_the_file_all_are_named() {
 
 /// Sent to the server that it is for, and neither to a mirror nor to where that server leads on.
 #[test]
-fn a_token_goes_to_its_own_server_alone() {
+fn token_is_sent_to_its_own_server_only() {
     const TOKEN: &str = "hf_abcDEF123";
     let asked_with = |server: &Server| {
         let requests = server.requests();
@@ -495,7 +495,7 @@ fn a_token_goes_to_its_own_server_alone() {
 }
 
 #[test]
-fn a_refusal_of_hugging_face_names_the_token() {
+fn refusal_of_hugging_face_names_the_token() {
     let gated = Remote { url: "https://huggingface.co/some/weights.pt", ..pinned() };
     let mut run = Run::new(&[Answer::Status(401)]);
     let error = run.fetch(&gated).unwrap_err();
@@ -503,7 +503,7 @@ fn a_refusal_of_hugging_face_names_the_token() {
 }
 
 #[test]
-fn what_is_guessed_of_a_published_model_is_recorded_as_that() {
+fn assumptions_on_published_models_are_recorded() {
     let known = |name: &str| find(name).unwrap().known_activation();
     assert_eq!(
         (known("openai/ViT-B-16").activation, known("openai/ViT-B-16").from.as_str()),

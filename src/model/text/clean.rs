@@ -1,16 +1,15 @@
-//! CLIP's text clean-up: what happens to a prompt before it is cut into words.
+//! CLIP's clean-up of prompts, before they are split into words.
 
 use super::html::unescape;
 
-/// Repairs and flattens a prompt as CLIP does: broken encodings, curly quotes, ligatures and full-width letters mended
-/// (`ftfy` with its defaults, by way of its port `plsfix`), HTML entities resolved twice, white space collapsed to single
-/// spaces and stripped, all lower-case.
+/// Cleans a prompt as CLIP does: repairs wrong encodings, curly quotes, ligatures and full-width letters (`ftfy` with its defaults, in
+/// its port `plsfix`), resolves HTML references twice, collapses and strips white space, and converts to lower case.
 ///
-/// Two oddities of `ftfy` are not in the port: entities are resolved even beside a literal `<`, and only the escape
-/// character of a terminal sequence is dropped.
+/// The port differs from `ftfy` in two points: references are resolved even beside a literal `<`, and of a terminal sequence only the
+/// escape character is removed.
 pub fn clean(prompt: &str) -> String {
-    let mended = plsfix::fix_text(prompt, None);
-    let plain = unescape(&unescape(&mended));
+    let repaired = plsfix::fix_text(prompt, None);
+    let plain = unescape(&unescape(&repaired));
     plain.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
@@ -21,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompts_are_flattened() {
+    fn prompts_are_cleaned() {
         for (dirty, expected) in [
             ("  Road\twith   spaces ", "road with spaces"),
             ("A\u{a0}B\n\nC", "a b c"),
@@ -47,7 +46,7 @@ mod tests {
             text in "\\PC{0,60}",
             bytes in prop::collection::vec(any::<u8>(), 0..60),
         ) {
-            // The same bytes read as Latin-1: what broken encodings look like.
+            // The bytes decoded as Latin-1, as in text with a wrong encoding.
             let latin: String = bytes.iter().map(|&byte| char::from(byte)).collect();
             for dirty in [text, String::from_utf8_lossy(&bytes).into_owned(), latin] {
                 let clean = clean(&dirty);
@@ -57,7 +56,7 @@ mod tests {
         }
 
         #[test]
-        fn plain_words_stay(words in prop::collection::vec("[a-z0-9]{1,8}", 1..6), gap in "[ \t\n]{1,3}") {
+        fn plain_words_are_unchanged(words in prop::collection::vec("[a-z0-9]{1,8}", 1..6), gap in "[ \t\n]{1,3}") {
             prop_assert_eq!(clean(&words.join(&gap)), words.join(" "));
         }
     }

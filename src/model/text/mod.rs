@@ -1,10 +1,10 @@
-//! The words of a job as the text tower takes them: clean-up, tokens and prompt templates.
+//! From prompts to token ids: templates, clean-up and tokenizer.
 //!
 //! ```text
 //!  "Building" ─► template ─► "a photo of a Building." ─► clean ─► words ─► byte-level BPE ─► start … end
 //! ```
 //!
-//! Everything here is plain data and equal to what OpenAI's CLIP does, id for id; the text tower itself is elsewhere.
+//! Token ids equal those of OpenAI's CLIP. The text tower itself is in `network`.
 
 mod clean;
 mod html;

@@ -1,4 +1,4 @@
-//! Equal to OpenAI's own tokenizer and templates, where the files to compare with are at hand.
+//! Comparison with OpenAI's own tokenizer and templates.
 
 use segearth_testing::shared;
 
@@ -43,7 +43,7 @@ fn token_ids_equal_openai_from_both_kinds_of_file() {
     compare(&from_json, &tokens);
     assert_eq!(from_json.to_json().unwrap(), json);
 
-    // What other programs make of our file, for prompts that need no mending.
+    // Our file in other programs, for prompts that need no clean-up.
     let other = tokenizers::Tokenizer::from_bytes(&json).unwrap();
     for prompt in ["A photo of a BUILDING.", "ground-track  field", "it's 1234 m²", "étang, forêt"] {
         assert_eq!(other.encode(prompt, true).unwrap().get_ids(), from_json.encode(prompt).unwrap(), "{prompt}");

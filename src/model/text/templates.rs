@@ -1,4 +1,4 @@
-//! Prompt templates: the sentences that a prompt is put into, and whose features are averaged.
+//! Prompt templates: sentences into which a prompt is inserted, and whose features are averaged.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const MAX_TEMPLATES: usize = 10_000;
 /// Bytes that a file of templates may have.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// The forms of CLIP's ImageNet templates: a letter, the sentence, and what stands for `*`. `@` is the article.
+/// The forms of CLIP's ImageNet templates: a letter, the sentence, and the values of `*`. `@` is the article.
 const FORMS: [(char, &str, &[&str]); 7] = [
     (
         'q',
@@ -87,19 +87,19 @@ pub fn parse_templates(text: &str) -> Result<Vec<String>> {
             (false, 1) => templates.push(line.to_owned()),
             (false, _) => {
                 return Err(Error::input(format!(
-                    "line {} has {blanks} places for the prompt ({BLANK}), and a template has exactly one: {:?}",
+                    "line {} has {blanks} placeholders ({BLANK}), not one: {:?}",
                     index + 1,
                     line.chars().take(80).collect::<String>()
                 ))
-                .with_hint("Write one template a line, such as: a satellite photo of a {}."));
+                .with_hint("Write one template per line, such as: a satellite photo of a {}."));
             }
         }
     }
     match templates.len() {
-        0 => Err(Error::input("there is not a single template")
-            .with_hint("Write one template a line, such as: a satellite photo of a {}.")),
+        0 => Err(Error::input("there are no templates")
+            .with_hint("Write one template per line, such as: a satellite photo of a {}.")),
         1..=MAX_TEMPLATES => Ok(templates),
-        count => Err(Error::input(format!("there are {count} templates, more than the {MAX_TEMPLATES} allowed"))),
+        count => Err(Error::input(format!("there are {count} templates; at most {MAX_TEMPLATES} are allowed"))),
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
 
     /// The hash is that of CLIP's published list, joined with newlines.
     #[test]
-    fn imagenet_templates_are_those_of_clip() {
+    fn imagenet_templates_equal_clip() {
         let templates = imagenet_templates();
         assert_eq!(templates.len(), 80);
         for (index, expected) in [
@@ -127,17 +127,17 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_goes_into_its_place_untouched() {
+    fn prompt_is_inserted_unchanged() {
         assert_eq!(fill("a photo of a {}.", "{} roof"), "a photo of a {} roof.");
     }
 
     #[test]
-    fn templates_from_text_name_the_faulty_line() {
+    fn invalid_templates_are_refused_with_their_line() {
         assert_eq!(parse_templates("a {}.\n\n the {} \r\n").unwrap(), ["a {}.", "the {}"]);
         for (text, expected) in [
-            ("a {}.\na photo", "line 2 has 0 places"),
-            ("{} and {}", "line 1 has 2 places"),
-            ("\n \n", "not a single template"),
+            ("a {}.\na photo", "line 2 has 0 placeholders"),
+            ("{} and {}", "line 1 has 2 placeholders"),
+            ("\n \n", "there are no templates"),
         ] {
             let message = parse_templates(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");

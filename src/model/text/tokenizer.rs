@@ -1,4 +1,4 @@
-//! Prompts to token ids, equal to OpenAI's tokenizer id for id.
+//! From prompts to token ids, equal to OpenAI's tokenizer.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use super::vocabulary::{END_OF_WORD, Vocabulary, read_limited, spell};
 use super::{CONTEXT, MAX_FILE_BYTES, MAX_PROMPT_CHARS, clean};
 use crate::error::{Context, Error, Result};
 
-/// What CLIP takes for a word in cleaned text, apart from the two special tokens.
+/// The pattern of words in cleaned text, besides the two special tokens.
 pub(super) const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// Several prompts as the rows of one array, with as many columns as the longest one needs.
@@ -30,7 +30,7 @@ pub struct TokenBatch {
     pub ids: Vec<i64>,
 }
 
-/// Cuts prompts into the tokens of a CLIP text tower.
+/// Encodes prompts as tokens of a CLIP text tower.
 #[derive(Debug)]
 pub struct Tokenizer {
     vocabulary: Vocabulary,
@@ -43,7 +43,7 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads either kind of file, plain or gzipped, told apart by its content: OpenAI's BPE merges or a `tokenizer.json`.
+    /// Reads either kind of file, plain or gzipped, detected by its content: OpenAI's BPE merges or a `tokenizer.json`.
     pub fn from_file(path: &Path) -> Result<Self> {
         Self::read(path, |bytes| match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             Some(b'{') => Self::from_json_bytes(bytes),
@@ -67,20 +67,20 @@ impl Tokenizer {
             .input(|| format!("cannot read the tokenizer {}", path.display()))
             .map_err(|error| match error.hint() {
                 Some(_) => error,
-                None => error.with_hint("Give the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz."),
+                None => error.with_hint("Use the model's tokenizer.json, or CLIP's bpe_simple_vocab_16e6.txt.gz."),
             })
     }
 
     /// Reads the content of an unpacked merges file.
     pub fn from_bpe_bytes(bytes: &[u8]) -> Result<Self> {
-        let text = std::str::from_utf8(bytes).input(|| "it is not UTF-8 text".into())?;
+        let text = std::str::from_utf8(bytes).input(|| "the file is not UTF-8 text".into())?;
         Vocabulary::from_merges_text(text).and_then(Self::new)
     }
 
     /// Reads the content of a `tokenizer.json`.
     pub fn from_json_bytes(bytes: &[u8]) -> Result<Self> {
         if bytes.len() as u64 > MAX_FILE_BYTES {
-            return Err(Error::input(format!("it has more than the {} MiB allowed", MAX_FILE_BYTES >> 20)));
+            return Err(Error::input(format!("the file has more than the {} MiB allowed", MAX_FILE_BYTES >> 20)));
         }
         Vocabulary::from_json(bytes).and_then(Self::new)
     }
@@ -91,7 +91,7 @@ impl Tokenizer {
             return Err(Error::internal("the vocabulary has no start or no end token"));
         };
         let size = vocabulary.ids.values().max().map_or(0, |largest| *largest as usize + 1);
-        let words = Regex::new(&word_pattern(&vocabulary)).internal(|| "the pattern of words is faulty".into())?;
+        let words = Regex::new(&word_pattern(&vocabulary)).internal(|| "the pattern of words is invalid".into())?;
         let bpe = build_bpe(&vocabulary)?;
         Ok(Self { vocabulary, start, end, size, context: CONTEXT, words, bpe })
     }
@@ -121,19 +121,18 @@ impl Tokenizer {
         self.context
     }
 
-    /// Refuses a tokenizer that was not made for a text tower with an embedding table of `rows`.
+    /// Returns an error unless the tokenizer fits a text tower with an embedding of `rows`.
     pub fn check_embedding(&self, rows: usize) -> Result<()> {
         if rows == self.size {
             return Ok(());
         }
         let size = self.size;
-        Err(Error::input(format!(
-            "the tokenizer has {size} tokens, and the text tower's embedding table has {rows} rows"
-        ))
-        .with_hint("Give the tokenizer that was published with these weights."))
+        Err(Error::input(format!("the tokenizer has {size} tokens, but the text tower's embedding has {rows} rows"))
+            .with_hint("Use the tokenizer that was published with these weights."))
     }
 
-    /// Token ids of a prompt: start, words, end, without padding. Longer than the context, it is cut and keeps the end.
+    /// Returns the token ids of a prompt: start, words, end, without padding. Longer prompts are truncated to the context; the end token
+    /// remains.
     ///
     /// # Errors
     /// A prompt of more than [`MAX_PROMPT_CHARS`] characters.
@@ -169,8 +168,8 @@ impl Tokenizer {
         Ok(TokenBatch { rows: rows.len(), columns, ids: rows.iter().flat_map(padded).collect() })
     }
 
-    /// The words of a prompt that the model cannot know: their spelling needs a symbol outside the vocabulary, or a token
-    /// that never occurred in training. Each once, cleaned, in the prompt's order; for CLIP's own vocabulary always none.
+    /// Returns the words of a prompt that are not in the model's vocabulary: their spelling needs a symbol outside of it, or a token that
+    /// never occurred in training. Each once, cleaned, in the prompt's order; for CLIP's own vocabulary always none.
     pub fn unknown_words(&self, prompt: &str) -> Result<Vec<String>> {
         let mut unknown = Vec::new();
         for word in self.words(prompt)? {
@@ -202,7 +201,7 @@ impl Tokenizer {
         if let Some((at, _)) = prompt.char_indices().nth(MAX_PROMPT_CHARS) {
             let head: String = prompt[..at].chars().take(40).collect();
             return Err(Error::input(format!(
-                "the prompt that begins with {head:?} has more than {MAX_PROMPT_CHARS} characters"
+                "the prompt that begins with {head:?} has more than the {MAX_PROMPT_CHARS} characters allowed"
             )));
         }
         let cleaned = clean(prompt);
@@ -210,7 +209,7 @@ impl Tokenizer {
             .find_iter(&cleaned)
             .map(|found| found.map(|found| found.as_str().to_owned()))
             .collect::<Result<_, _>>()
-            .internal(|| "a prompt could not be cut into words".into())
+            .internal(|| "cannot split a prompt into words".into())
     }
 
     fn word_ids(&self, word: &str) -> Result<Vec<u32>> {
@@ -244,11 +243,11 @@ impl Tokenizer {
             .with_decoder(Some(byte_level()));
         file.add_special_tokens(specials.map(|token| AddedToken::from(token.as_str(), true))).map_err(broken)?;
 
-        let mut json = serde_json::to_value(&file).internal(|| "the tokenizer cannot be written".into())?;
+        let mut json = serde_json::to_value(&file).internal(|| "cannot write the tokenizer".into())?;
         if let (Value::Object(fields), false) = (&mut json, self.vocabulary.untrained.is_empty()) {
             fields.insert("untrained".into(), self.vocabulary.untrained.iter().cloned().collect());
         }
-        serde_json::to_vec(&json).internal(|| "the tokenizer cannot be written".into())
+        serde_json::to_vec(&json).internal(|| "cannot write the tokenizer".into())
     }
 }
 
@@ -273,7 +272,7 @@ fn build_bpe(vocabulary: &Vocabulary) -> Result<BPE> {
     builder.build().map_err(broken)
 }
 
-/// Vocabularies are checked before the library sees them, so its complaints are our defects.
+/// Vocabularies are checked before the library gets them, so that its errors are our defects.
 fn broken(cause: tokenizers::Error) -> Error {
     Error::internal("the tokenizer failed on a checked vocabulary").with_source(cause)
 }
@@ -283,7 +282,7 @@ mod tests {
     use super::*;
 
     const MERGES: &str = "#version: 0.2\nr o\nro a\nroa d</w>\n";
-    /// Ids of the made-up vocabulary: r 81, o 78, d</w> 323, ro 512, roa 513, road</w> 514.
+    /// Ids of the test vocabulary: r 81, o 78, d</w> 323, ro 512, roa 513, road</w> 514.
     const START: u32 = 515;
     const END: u32 = 516;
 
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_cut_and_merged() {
+    fn words_are_split_and_merged() {
         let tokenizer = tiny();
         for (prompt, words) in [
             ("Road", vec![514]),
@@ -308,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_is_cut_and_keeps_its_end() {
+    fn long_prompt_is_truncated_before_the_end_token() {
         let tokenizer = tiny().with_context(4);
         assert_eq!(tokenizer.encode("road road").unwrap(), [START, 514, 514, END]);
         assert_eq!(tokenizer.encode("road road road").unwrap(), [START, 514, 514, END]);
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_has_the_columns_of_its_longest_row() {
+    fn batch_has_the_columns_of_its_longest_row() {
         let batch = tiny().encode_batch(&["road road", "road"]).unwrap();
         let (start, end) = (i64::from(START), i64::from(END));
         assert_eq!((batch.rows, batch.columns), (2, 4));
@@ -326,24 +325,21 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_prompt_is_refused() {
+    fn too_long_prompt_is_refused() {
         assert!(tiny().encode(&"a".repeat(MAX_PROMPT_CHARS)).is_ok());
         let error = tiny().encode(&"a".repeat(MAX_PROMPT_CHARS + 1)).unwrap_err();
-        assert!(error.to_string().ends_with("more than 10000 characters"), "{error}");
+        assert!(error.to_string().ends_with("more than the 10000 characters allowed"), "{error}");
     }
 
     #[test]
-    fn a_tokenizer_of_another_model_is_refused_with_both_sizes() {
+    fn tokenizer_of_another_model_is_refused_with_both_sizes() {
         assert!(tiny().check_embedding(517).is_ok());
         let error = tiny().check_embedding(49408).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the tokenizer has 517 tokens, and the text tower's embedding table has 49408 rows"
-        );
+        assert_eq!(error.to_string(), "the tokenizer has 517 tokens, but the text tower's embedding has 49408 rows");
     }
 
     #[test]
-    fn the_written_file_is_read_back_the_same() {
+    fn written_file_is_read_back_equal() {
         let json = tiny().to_json().unwrap();
         let again = Tokenizer::from_json_bytes(&json).unwrap();
         assert_eq!(again.to_json().unwrap(), json);
@@ -351,19 +347,19 @@ mod tests {
     }
 
     #[test]
-    fn words_outside_a_small_vocabulary_are_named() {
+    fn words_outside_the_vocabulary_are_named() {
         let json = String::from_utf8(tiny().to_json().unwrap()).unwrap();
         assert!(tiny().unknown_words("Zebra éé").unwrap().is_empty());
         let without_z = json.replacen("\"z\":89,", "", 1);
         assert_ne!(json, without_z);
         let small = Tokenizer::from_json_bytes(without_z.as_bytes()).unwrap();
         assert_eq!(small.unknown_words("road Zebra zebra z Zoo").unwrap(), ["zebra", "zoo"]);
-        // Without a token for the unknown, the symbol is passed over.
+        // Without a token for unknown symbols, the symbol is ignored.
         assert_eq!(small.encode("zroad").unwrap(), tiny().encode("road").unwrap());
     }
 
     #[test]
-    fn files_are_told_apart_by_their_content() {
+    fn file_format_is_detected_by_content() {
         let directory = tempfile::tempdir().unwrap();
         for (name, content) in [("a", MERGES.as_bytes().to_vec()), ("b", tiny().to_json().unwrap())] {
             let path = directory.path().join(name);

@@ -12,7 +12,7 @@ use super::tokenizer::{Tokenizer, WORDS};
 use super::vocabulary::{END_OF_WORD, Vocabulary, spell};
 use crate::error::{Context, Error, Result};
 
-/// Byte symbols, the same ending a word, start and end: what every vocabulary holds before its first merge.
+/// Tokens of every vocabulary before its first merge: byte symbols, the same at the end of a word, start and end.
 const UNMERGED: usize = 514;
 
 impl Tokenizer {
@@ -21,11 +21,9 @@ impl Tokenizer {
     /// [`Tokenizer::unknown_words`] names the words that would need them.
     pub fn train<S: AsRef<str>>(texts: &[S], size: usize) -> Result<Self> {
         if size < UNMERGED {
-            return Err(Error::input(format!(
-                "a vocabulary of {size} tokens is asked for, and the least is {UNMERGED}"
-            )));
+            return Err(Error::input(format!("the vocabulary must have at least {UNMERGED} tokens, not {size}")));
         }
-        let pattern = Regex::new(WORDS).internal(|| "the pattern of words is faulty".into())?;
+        let pattern = Regex::new(WORDS).internal(|| "the pattern of words is invalid".into())?;
         let cleaned: Vec<String> = texts.iter().map(|text| clean(text.as_ref())).collect();
         let words: Vec<String> = cleaned
             .iter()
@@ -44,7 +42,7 @@ impl Tokenizer {
         trainer.train(&mut learnt).map_err(failed)?;
         let learnt: Learnt = serde_json::to_value(&learnt)
             .and_then(serde_json::from_value)
-            .internal(|| "the learnt merges cannot be read".into())?;
+            .internal(|| "cannot read the learned merges".into())?;
 
         let mut vocabulary = Vocabulary::from_ordered_merges(keep(learnt.merges, size - UNMERGED));
         vocabulary.untrained = untrained(&vocabulary, &cleaned)?;
@@ -52,7 +50,7 @@ impl Tokenizer {
     }
 }
 
-/// The first merges, as many as make `tokens` different tokens.
+/// Returns the first merges, up to `tokens` different tokens.
 fn keep(mut merges: Vec<(String, String)>, tokens: usize) -> Vec<(String, String)> {
     let mut made = BTreeSet::new();
     merges.retain(|(left, right)| {
@@ -79,7 +77,7 @@ struct Learnt {
 }
 
 fn failed(cause: tokenizers::Error) -> Error {
-    Error::internal("the vocabulary could not be learnt").with_source(cause)
+    Error::internal("cannot learn the vocabulary").with_source(cause)
 }
 
 #[cfg(test)]
@@ -89,7 +87,7 @@ mod tests {
     const TEXTS: [&str; 4] = ["a photo of a river", "a photo of the roads", "River, road & field", "a field of wheat"];
 
     #[test]
-    fn a_learnt_vocabulary_knows_its_words_and_no_others() {
+    fn learned_vocabulary_has_its_words_and_no_others() {
         let tokenizer = Tokenizer::train(&TEXTS, 600).unwrap();
         assert_eq!(tokenizer.encode("river").unwrap().len(), 3, "a frequent word becomes one token");
         assert!(tokenizer.unknown_words("A River of Wheat & roads").unwrap().is_empty());
@@ -97,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn learning_is_repeatable_and_survives_its_file() {
+    fn learning_is_repeatable_and_file_is_equal() {
         let first = Tokenizer::train(&TEXTS, 530).unwrap();
         assert_eq!((first.vocabulary_size(), first.start_id(), first.end_id()), (530, 528, 529));
         let json = first.to_json().unwrap();
@@ -109,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vocabulary_without_room_for_bytes_is_refused() {
-        assert!(Tokenizer::train(&TEXTS, 500).unwrap_err().to_string().contains("least is 514"));
+    fn vocabulary_smaller_than_the_bytes_is_refused() {
+        assert!(Tokenizer::train(&TEXTS, 500).unwrap_err().to_string().contains("at least 514 tokens"));
     }
 }

@@ -1,7 +1,7 @@
-//! The vocabulary of a byte-level BPE in CLIP's layout, read from either of the files that carry it.
+//! The vocabulary of a byte-level BPE in CLIP's layout, read from either kind of file.
 //!
 //! OpenAI's merges file only lists merges; the ids follow from their order. A `tokenizer.json` (the Hugging Face layout)
-//! spells the ids out. Both are checked here until nothing in them can surprise the tokenizer library.
+//! has explicit ids. Both are checked completely before the tokenizer library gets them.
 
 #![expect(clippy::indexing_slicing, reason = "tables of all 256 bytes, and a token that was found in the map")]
 
@@ -19,21 +19,21 @@ use crate::error::{Context, Error, Result};
 /// Marks the symbol that ends a word.
 pub(super) const END_OF_WORD: &str = "</w>";
 
-/// OpenAI's own names, and those that open_clip gives the same two.
+/// The special tokens in OpenAI's and in open_clip's names.
 const START_NAMES: [&str; 2] = ["<|startoftext|>", "<start_of_text>"];
 const END_NAMES: [&str; 2] = ["<|endoftext|>", "<end_of_text>"];
 
-/// Merges that OpenAI's tokenizer takes from its file, which goes on for five times as many lines.
+/// Merges that OpenAI's tokenizer uses of its file, which has five times as many lines.
 const MAX_MERGES: usize = 49_152 - 256 - 2;
 
-/// Ids beyond this are no vocabulary of a text tower.
+/// Largest id.
 const MAX_ID: u32 = 1 << 22;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const HINT: &str =
     "Use the tokenizer that belongs to the model: CLIP's bpe_simple_vocab_16e6.txt.gz or its tokenizer.json.";
 
-/// Tokens, their ids and the merges that make them, checked.
+/// Tokens, their ids and merges, checked.
 #[derive(Clone, Debug)]
 pub(super) struct Vocabulary {
     pub ids: HashMap<String, u32>,
@@ -41,7 +41,7 @@ pub(super) struct Vocabulary {
     pub merges: Vec<(String, String)>,
     pub start: String,
     pub end: String,
-    /// Stands for a symbol that is no token, where the vocabulary has such a token.
+    /// The token for unknown symbols, if there is one.
     pub unknown: Option<String>,
     /// Tokens that the model never met in training.
     pub untrained: BTreeSet<String>,
@@ -54,7 +54,7 @@ impl Vocabulary {
         let mut tokens: Vec<String> = symbols.iter().map(char::to_string).collect();
         tokens.extend(symbols.iter().map(|symbol| format!("{symbol}{END_OF_WORD}")));
         let mut known: HashSet<String> = tokens.iter().cloned().collect();
-        // A learnt list may make the same token in two ways; it has one id all the same.
+        // A learned list may have two merges with the same result, which has one id.
         tokens.extend(
             merges.iter().map(|(left, right)| format!("{left}{right}")).filter(|made| known.insert(made.clone())),
         );
@@ -77,7 +77,7 @@ impl Vocabulary {
         if !header.contains("#version") {
             let found: String = header.chars().take(40).collect();
             return Err(
-                Error::input(format!("line 1 is {found:?}, where a BPE merges file says \"#version\"")).with_hint(HINT)
+                Error::input(format!("line 1 is {found:?}, not \"#version\" as in a BPE merges file")).with_hint(HINT)
             );
         }
         let symbols = byte_symbols();
@@ -91,16 +91,16 @@ impl Vocabulary {
             let fault = |what: String| Error::input(format!("line {number} {what}")).with_hint(HINT);
             let parts: Vec<&str> = line.split(' ').collect();
             let &[left, right] = parts.as_slice() else {
-                return Err(fault(format!("has {} words, and a merge has 2", parts.len())));
+                return Err(fault(format!("has {} words, not 2", parts.len())));
             };
             if let Some(part) = [left, right].into_iter().find(|part| !known.contains(*part)) {
-                return Err(fault(format!("merges {part:?}, which is neither a byte nor made by a line above")));
+                return Err(fault(format!("merges {part:?}, which is neither a byte nor the result of a line above")));
             }
             if left.ends_with(END_OF_WORD) {
-                return Err(fault(format!("merges {left:?}, the end of a word, with what follows it")));
+                return Err(fault(format!("merges {left:?}, the end of a word, with a following symbol")));
             }
             if !known.insert(format!("{left}{right}")) {
-                return Err(fault(format!("makes \"{left}{right}\", which a line above has made already")));
+                return Err(fault(format!("results in \"{left}{right}\", as a line above does")));
             }
             merges.push((left.to_owned(), right.to_owned()));
         }
@@ -110,25 +110,25 @@ impl Vocabulary {
     /// Reads a `tokenizer.json`: only a byte-level BPE with CLIP's two special tokens is accepted.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let file: JsonFile = serde_json::from_slice(bytes)
-            .map_err(|cause| Error::input("it is not a tokenizer.json").with_source(cause).with_hint(HINT))?;
+            .map_err(|cause| Error::input("the file is not a tokenizer.json").with_source(cause).with_hint(HINT))?;
         let foreign =
-            |what: String| Error::input(format!("it is not a tokenizer of CLIP's kind: {what}")).with_hint(HINT);
+            |what: String| Error::input(format!("the tokenizer is not of CLIP's kind: {what}")).with_hint(HINT);
         let model = file.model;
         if model.kind.as_deref().is_some_and(|kind| kind != "BPE") {
-            return Err(foreign(format!("its model is {:?}, not BPE", model.kind.unwrap_or_default())));
+            return Err(foreign(format!("the model is {:?}, not BPE", model.kind.unwrap_or_default())));
         }
         if model.end_of_word_suffix.as_deref() != Some(END_OF_WORD) {
             let found = model.end_of_word_suffix;
             return Err(foreign(format!("words end in {found:?}, not in {END_OF_WORD:?}")));
         }
         if model.continuing_subword_prefix.is_some_and(|prefix| !prefix.is_empty()) {
-            return Err(foreign("it marks the inner parts of words with a prefix".into()));
+            return Err(foreign("inner parts of words have a prefix".into()));
         }
         if model.byte_fallback || model.ignore_merges {
-            return Err(foreign("it uses byte_fallback or ignore_merges".into()));
+            return Err(foreign("byte_fallback or ignore_merges is set".into()));
         }
         if !mentions(&file.pre_tokenizer, "ByteLevel") {
-            return Err(foreign("its pre-tokenizer is not byte-level".into()));
+            return Err(foreign("the pre-tokenizer is not byte-level".into()));
         }
 
         let mut ids = model.vocab;
@@ -140,35 +140,35 @@ impl Vocabulary {
         let mut seen = HashMap::new();
         for (token, &id) in &ids {
             if id > MAX_ID {
-                return Err(foreign(format!("{token:?} has the id {id}, and ids end at {MAX_ID}")));
+                return Err(foreign(format!("{token:?} has the id {id}, above the maximum of {MAX_ID}")));
             }
             if let Some(other) = seen.insert(id, token) {
                 return Err(foreign(format!("{token:?} and {other:?} have the same id {id}")));
             }
         }
         let special = |names: [&str; 2]| names.into_iter().find(|name| ids.contains_key(*name)).map(str::to_owned);
-        let start = special(START_NAMES).ok_or_else(|| foreign(format!("it has no token {:?}", START_NAMES[0])))?;
-        let end = special(END_NAMES).ok_or_else(|| foreign(format!("it has no token {:?}", END_NAMES[0])))?;
+        let start = special(START_NAMES).ok_or_else(|| foreign(format!("there is no token {:?}", START_NAMES[0])))?;
+        let end = special(END_NAMES).ok_or_else(|| foreign(format!("there is no token {:?}", END_NAMES[0])))?;
         if let Some((token, id)) = ids.iter().find(|(_, id)| **id > ids[&end]) {
             let end_id = ids[&end];
             return Err(foreign(format!(
-                "{token:?} has the id {id}, above the end token's {end_id}, and the text tower looks for the largest"
+                "{token:?} has the id {id}, above the end token's {end_id}, which must be the largest"
             )));
         }
 
         let merges = model.merges.into_iter().map(JsonMerge::parts).collect::<Option<Vec<_>>>();
-        let merges = merges.ok_or_else(|| foreign("one of its merges is not a pair".into()))?;
+        let merges = merges.ok_or_else(|| foreign("a merge is not a pair".into()))?;
         let ranks: BTreeSet<&(String, String)> = merges.iter().collect();
         if ranks.len() < merges.len() {
-            return Err(foreign("it lists a merge twice".into()));
+            return Err(foreign("a merge is listed twice".into()));
         }
         for (left, right) in &merges {
             let union = format!("{left}{right}");
             if left.is_empty() || right.is_empty() || left.ends_with(END_OF_WORD) {
-                return Err(foreign(format!("it merges {left:?} with {right:?}")));
+                return Err(foreign(format!("{left:?} is merged with {right:?}")));
             }
             if let Some(absent) = [left, right, &union].into_iter().find(|part| !ids.contains_key(*part)) {
-                return Err(foreign(format!("it merges {left:?} with {right:?}, and {absent:?} is no token")));
+                return Err(foreign(format!("{left:?} is merged with {right:?}, but {absent:?} is not a token")));
             }
         }
         // CLIP's file names the end token here; in the middle of a prompt that would end it.
@@ -206,16 +206,16 @@ fn is_printable(byte: u8) -> bool {
 
 /// Reads a whole file, unpacked where it is gzipped; more than `limit` bytes are refused.
 pub(super) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).input(|| "it cannot be opened".into())?;
+    let file = File::open(path).input(|| "cannot open the file".into())?;
     let packed = read_to(file, limit)?;
     if packed.starts_with(&GZIP) { read_to(MultiGzDecoder::new(packed.as_slice()), limit) } else { Ok(packed) }
 }
 
 fn read_to(from: impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    from.take(limit + 1).read_to_end(&mut bytes).input(|| "it cannot be read to its end".into())?;
+    from.take(limit + 1).read_to_end(&mut bytes).input(|| "cannot read the whole file".into())?;
     if bytes.len() as u64 > limit {
-        return Err(Error::input(format!("it has more than the {} MiB allowed", limit >> 20)));
+        return Err(Error::input(format!("the file has more than the {} MiB allowed", limit >> 20)));
     }
     Ok(bytes)
 }
@@ -306,11 +306,11 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_cyclic_merges_are_refused_by_line() {
+    fn invalid_merges_are_refused_with_their_line() {
         for (text, expected) in [
             ("r o\nro a", "line 1 is \"r o\""),
             ("#version\nr o\nroa d", "line 3 merges \"roa\""),
-            ("#version\nr o\n\nr o", "line 4 makes \"ro\""),
+            ("#version\nr o\n\nr o", "line 4 results in \"ro\""),
             ("#version\nr", "line 2 has 1 words"),
             ("#version\na</w> b", "line 2 merges \"a</w>\", the end"),
             ("#version\nro o", "line 2 merges \"ro\""),
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_file_that_swells_is_refused() {
+    fn decompression_is_limited() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("zeros.gz");
         let mut packer = flate2::write::GzEncoder::new(File::create(&path).unwrap(), flate2::Compression::best());
@@ -331,7 +331,7 @@ mod tests {
         packer.finish().unwrap();
         assert_eq!(read_limited(&path, 3 << 20).unwrap().len(), 3 << 20);
         let message = read_limited(&path, 2 << 20).unwrap_err().to_string();
-        assert_eq!(message, "it has more than the 2 MiB allowed");
+        assert_eq!(message, "the file has more than the 2 MiB allowed");
     }
 
     /// A small file in the Hugging Face layout, with one piece replaced.
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_in_both_spellings_of_a_merge() {
+    fn both_forms_of_merges_in_json_are_read() {
         for spelling in [r#""a b</w>""#, r#"["a", "b</w>"]"#] {
             let vocabulary = json(r#""a b</w>""#, spelling).unwrap();
             assert_eq!(vocabulary.merges, [("a".to_owned(), "b</w>".to_owned())]);
@@ -354,19 +354,19 @@ mod tests {
     }
 
     #[test]
-    fn foreign_json_is_refused() {
+    fn unsupported_json_is_refused() {
         for (from, to, expected) in [
-            ("BPE", "WordPiece", "its model is \"WordPiece\""),
+            ("BPE", "WordPiece", "the model is \"WordPiece\""),
             ("</w>", "_", "words end in Some(\"_\")"),
             ("ByteLevel", "Metaspace", "not byte-level"),
-            ("\"a b</w>\"", "\"a c</w>\"", "\"c</w>\" is no token"),
-            ("\"a b</w>\"", "\" b</w>\"", "it merges \"\" with"),
-            ("\"a b</w>\"", "\"a b</w>\", \"a b</w>\"", "a merge twice"),
+            ("\"a b</w>\"", "\"a c</w>\"", "\"c</w>\" is not a token"),
+            ("\"a b</w>\"", "\" b</w>\"", "\"\" is merged with"),
+            ("\"a b</w>\"", "\"a b</w>\", \"a b</w>\"", "a merge is listed twice"),
             ("\"id\": 4", "\"id\": 2", "have the same id 2"),
-            ("\"id\": 4", "\"id\": 4000000000", "ids end at"),
+            ("\"id\": 4", "\"id\": 4000000000", "above the maximum of"),
             ("\"b</w>\": 1", "\"b</w>\": 9", "above the end token's 4"),
             ("startoftext", "begin", "no token \"<|startoftext|>\""),
-            ("{\"added", "[\"added", "it is not a tokenizer.json"),
+            ("{\"added", "[\"added", "the file is not a tokenizer.json"),
         ] {
             let message = json(from, to).unwrap_err().to_string();
             assert!(message.contains(expected), "{to}: {message}");

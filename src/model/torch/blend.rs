@@ -1,4 +1,4 @@
-//! Blending and labelling where the logits are: on a GPU, whose link to the host is narrower than what a model answers.
+//! Blends and labels on the GPU, since copying all logits to the host would take longer.
 //!
 //! It does what `stitch` does on the host, in float32 and window after window; sums are done in the device's own order
 //! within a window, so that results on two kinds of device agree to rounding and not to the bit.
@@ -118,7 +118,7 @@ impl<'a> DeviceBlender<'a> {
         for (window, finite) in self.suspects.drain(..) {
             if !bool::try_from(finite)? {
                 self.broken = true;
-                return Err(Error::input(format!("the logits of the windows from {window} on are no numbers"))
+                return Err(Error::input(format!("the logits of the windows from {window} on are not finite numbers"))
                     .with_hint("Half precision can overflow: import the model with --precision fp32 or bf16."));
             }
         }

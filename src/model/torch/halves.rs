@@ -11,10 +11,10 @@ use super::{Device, TorchPatchEncoder, sizes_of, to_vec};
 use crate::error::{Error, Result};
 use crate::network::export::Precision;
 
-/// Set to 0, it leaves the kernels out.
+/// Set to 0, it disables the GPU kernels.
 pub const KERNELS_VARIABLE: &str = "SEGEARTH_GPU_KERNELS";
 
-/// Patches of the image on which both ways are compared: more than a neighbourhood reaches, in both directions.
+/// Patches of the image on which both are compared: larger than a neighbourhood in both directions.
 const GRID: [usize; 2] = [5, 7];
 
 /// The files of the two halves, and their sizes.
@@ -36,7 +36,7 @@ pub(super) struct KernelDevice {
     pub library: OsString,
     /// The card's number.
     pub index: usize,
-    /// Where libtorch's tensors lie.
+    /// The device of libtorch's tensors.
     pub device: Device,
 }
 
@@ -63,7 +63,7 @@ impl DeviceHalves {
         let &HalvesFiles { patch_encoder, upsampler, patch, depth, precision } = files;
         let number = match precision {
             Precision::Fp32 => Number::Float,
-            // Between kernels, where nothing is large, float16 rounds to an eighth of what bfloat16 does.
+            // Between kernels, where values are small, the rounding error of float16 is an eighth of that of bfloat16.
             Precision::Fp16 | Precision::Bf16 => Number::Half,
         };
         let encoder = TorchPatchEncoder::load(patch_encoder, kernel_device.device)?;
@@ -79,11 +79,11 @@ impl DeviceHalves {
         self.upsampler.logits(pixels, &tokens, queries, lambda)
     }
 
-    /// Whether logits are those that `trace` gives, as far as the precision lets them be: kernels that a card or its compiler
-    /// gets wrong must not go unseen. It tells gross faults, not taps exchanged for their neighbours.
+    /// Compares the logits with those of `trace`, within the precision, so that kernels that a GPU or its compiler gets wrong are not
+    /// used. It detects gross errors, not single exchanged taps.
     ///
     /// # Errors
-    /// They are not, or one of the two fails.
+    /// The logits differ, or one of the two fails.
     pub fn agree(
         &self,
         trace: impl Fn(&Tensor) -> Result<Tensor>,
@@ -91,7 +91,7 @@ impl DeviceHalves {
         lambda: &Tensor,
         precision: Precision,
     ) -> Result<()> {
-        // Of the logits' own spread over the image, and of logits.
+        // Relative to the standard deviation of the logits, and absolute.
         let (share, least) = match precision {
             Precision::Fp32 => (0.01, 1e-4),
             Precision::Fp16 => (0.05, 1e-3),
@@ -110,11 +110,11 @@ impl DeviceHalves {
         if off <= share * spread + least {
             return Ok(());
         }
-        Err(Error::internal(format!("its logits are off by {off:.2e} where they spread over {spread:.2e}")))
+        Err(Error::internal(format!("the logits differ by {off:.2e} (RMS), at a standard deviation of {spread:.2e}")))
     }
 }
 
-/// Squares of the sizes of a patch and of a few pixels, and some noise: edges at many scales.
+/// Returns a pixel of a test pattern: squares of the size of a patch and of a few pixels, and noise.
 fn pattern(at: usize, width: usize) -> f32 {
     let (row, column) = (at / width, at % width);
     let square = |side: usize| ((row / side + column / side) % 2) as f32;
@@ -157,7 +157,7 @@ mod tests {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/small").join(name)
     }
 
-    /// What becomes of a model on a device that is emulated, with the weights of another upsampler for its second half, say.
+    /// Runs a model on an emulated device; returns its warning and the largest difference of its logits. `upsampler`: the second half.
     fn with_halves(precision: Precision, upsampler: &str, library: Option<&str>) -> (Option<String>, f32) {
         let folder = tempfile::tempdir().unwrap();
         let [whole, patch_encoder, weights, other] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn kernels_are_taken_where_they_give_what_the_trace_gives() {
+    fn kernels_are_used_if_they_agree_with_the_trace() {
         // Not zero: other sums were done.
         for (precision, most) in [(Precision::Fp32, 2e-5), (Precision::Bf16, 0.05)] {
             let (warning, off) = with_halves(precision, "jbu_one", None);
@@ -197,13 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn and_left_where_they_do_not_or_cannot_be_had() {
+    fn kernels_are_not_used_if_they_disagree_or_are_missing() {
         let (warning, off) = with_halves(Precision::Fp32, "jbu_stack", None);
         let warning = warning.unwrap();
-        assert!(warning.contains("its logits are off by") && warning.contains(KERNELS_VARIABLE), "{warning}");
+        assert!(warning.contains("the logits differ by") && warning.contains(KERNELS_VARIABLE), "{warning}");
         assert_eq!(off, 0.0);
         let (warning, off) = with_halves(Precision::Fp32, "jbu_one", Some("libnone.so"));
-        assert!(warning.unwrap().contains("libnone.so cannot be used"));
+        assert!(warning.unwrap().contains("cannot use libnone.so"));
         assert_eq!(off, 0.0);
     }
 
@@ -211,7 +211,7 @@ mod tests {
     /// half their side, blended by their mean.
     #[test]
     #[ignore = "runs a GPU's threads one by one for minutes"]
-    fn labels_stay_in_half_precision() {
+    fn labels_are_equal_in_half_precision() {
         let (Some(image), Some(parity)) = (shared("scenes/koeln.tif"), shared("parity/full")) else { return };
         let info = crate::raster::inspect(&image).unwrap();
         let stretch = StretchPlan { method: StretchMethod::None, joint: false, gamma: 1.0 };

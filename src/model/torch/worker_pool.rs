@@ -17,7 +17,7 @@ const CHUNK: usize = 4;
 /// Windows of a batch, but for one a thread: those that wait between reader, model and stitcher take memory.
 const MOST: usize = 32;
 
-/// Threads for which libtorch does not look for help.
+/// Threads in which libtorch uses no further threads.
 pub(super) struct WorkerPool(ThreadPool);
 
 impl WorkerPool {
@@ -26,12 +26,12 @@ impl WorkerPool {
         let threads = ThreadPoolBuilder::new()
             .num_threads(super::threads())
             .thread_name(|_| "libtorch".into())
-            // Holds for the thread that says it.
+            // The setting is per thread.
             .start_handler(|_| tch::set_num_threads(1));
-        threads.build().internal(|| "the model's threads cannot be started".into()).map(Self)
+        threads.build().internal(|| "cannot start the model's threads".into()).map(Self)
     }
 
-    /// Windows that keep all threads busy.
+    /// Returns the number of windows that use all threads.
     pub fn batch(&self) -> usize {
         let threads = self.0.current_num_threads();
         (CHUNK * threads).min(MOST).next_multiple_of(threads)
@@ -45,7 +45,7 @@ impl WorkerPool {
         chunks.map(move |pixels| Images { size, count: pixels.len() / image.max(1), pixels: pixels.to_vec() })
     }
 
-    /// What `compute` makes of each piece of work, one after another.
+    /// Returns the result of `compute` for each chunk, in order.
     pub fn each<T: Send>(
         &self,
         work: Vec<T>,
@@ -62,7 +62,7 @@ mod tests {
     use crate::geom::Size;
 
     #[test]
-    fn batches_are_shared_out_evenly_and_come_back_in_order() {
+    fn chunks_are_even_and_results_in_order() {
         let pool = WorkerPool(ThreadPoolBuilder::new().num_threads(3).build().unwrap());
         assert_eq!(pool.batch(), 12);
         for (count, chunks) in [(12, vec![4; 3]), (20, vec![4; 5]), (7, vec![3, 3, 1]), (2, vec![1, 1]), (0, vec![])] {

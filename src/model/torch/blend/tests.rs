@@ -89,7 +89,7 @@ fn on_device(scene: &Scene, region: Window, model: &TorchSegmenter, classifier: 
 }
 
 #[test]
-fn labels_and_scores_are_those_of_the_host() {
+fn labels_and_scores_match_the_host() {
     let folder = tempfile::tempdir().unwrap();
     let queries = Queries { count: 4, width: 3, features: noise(12, 3).iter().map(|it| it - 0.5).collect() };
     let mut model = model(folder.path(), &queries);
@@ -126,7 +126,7 @@ fn labels_and_scores_are_those_of_the_host() {
 }
 
 #[test]
-fn what_is_no_number_is_told_when_rows_are_finished_or_at_once() {
+fn non_finite_logits_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let model = model(folder.path(), &Queries { count: 1, width: 3, features: vec![f32::NAN; 3] });
     let grid = Grid::new(Size::new(16, 16), 16, 16);

@@ -1,7 +1,6 @@
 //! NVRTC and the CUDA driver: compiles the kernels for a card and launches them.
 //!
-//! Both come by way of the library through which libtorch's CUDA half reaches them itself. It lies beside that half wherever
-//! there is one, and knows where the others are.
+//! Both are loaded through the library by which libtorch's CUDA half loads them. It is always beside that half, and finds the others.
 
 #![expect(unsafe_code, reason = "calls to NVRTC and the CUDA driver")]
 
@@ -89,13 +88,13 @@ pub struct Card {
 
 // SAFETY: the driver's objects belong to the process and may be used from any thread, as its documentation says.
 unsafe impl Send for Card {}
-// SAFETY: as above; nothing here changes after it was made.
+// SAFETY: as above; the fields are constant.
 unsafe impl Sync for Card {}
 
 impl Card {
-    /// The GPU that libtorch counts as `index`. `library`: [`LIBRARY`], or a path to one like it.
+    /// Opens the GPU with libtorch's number `index`. `library`: [`LIBRARY`], or a path to one like it.
     pub fn open(library: &OsStr, index: usize) -> Result<Self> {
-        let place = || format!("{} cannot be used", library.display());
+        let place = || format!("cannot use {}", library.display());
         // SAFETY: initialisers of libraries that libtorch itself opens in this way. The functions are those that the CUDA
         // driver and NVRTC have had since CUDA 11.2, with the types of their headers; the library stays open with them.
         let (library, compiler, driver) = unsafe {
@@ -127,7 +126,8 @@ impl Card {
         let (driver, mut module, mut found) = (&self.driver, null_mut(), [null_mut(); COUNT]);
         // SAFETY: the code is a whole image that NVRTC made, names end with zeros, the variables outlive the calls.
         self.within(|| unsafe {
-            driver.check((driver.cuModuleLoadData)(&mut module, code.as_ptr().cast()), "the kernels are refused")?;
+            driver
+                .check((driver.cuModuleLoadData)(&mut module, code.as_ptr().cast()), "the kernels cannot be loaded")?;
             for (kernel, name) in found.iter_mut().zip(kernels) {
                 driver.check((driver.cuModuleGetFunction)(kernel, module, name.as_ptr()), "a kernel is missing")?;
             }
@@ -180,12 +180,12 @@ impl Compiler {
         unsafe {
             match (self.nvrtcCreateProgram)(&mut program, source.as_ptr(), c"upsample.cu".as_ptr(), 0, null(), null()) {
                 0 => {}
-                code => return Err(failed(code, "no program can be made")),
+                code => return Err(failed(code, "a program cannot be created")),
             }
             let code = (self.nvrtcCompileProgram)(program, options.len() as c_int, options.as_ptr());
             let answer = match code {
                 0 => Self::answer(program, self.nvrtcGetCUBINSize, self.nvrtcGetCUBIN)
-                    .map_err(|code| failed(code, "no code was made")),
+                    .map_err(|code| failed(code, "there is no compiled code")),
                 code => {
                     let log = Self::answer(program, self.nvrtcGetProgramLogSize, self.nvrtcGetProgramLog);
                     let log = String::from_utf8_lossy(&log.unwrap_or_default()).trim_end_matches('\0').to_owned();
@@ -229,7 +229,7 @@ pub struct Program<const COUNT: usize> {
 
 // SAFETY: as for the card.
 unsafe impl<const COUNT: usize> Send for Program<COUNT> {}
-// SAFETY: as for the card; nothing here changes after it was made.
+// SAFETY: as for the card; the fields are constant.
 unsafe impl<const COUNT: usize> Sync for Program<COUNT> {}
 
 impl<const COUNT: usize> Program<COUNT> {

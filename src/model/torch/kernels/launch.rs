@@ -17,7 +17,7 @@ const KERNELS: [&CStr; 3] = [c"project", c"scores", c"gather"];
 /// Pixels of a block of `project`; pixels along a side of one of `scores`; source cells of a row of one of `gather`.
 const BLOCKS: [usize; 3] = [256, 8, 8];
 
-/// Blocks along the second and third axis, at the most.
+/// Most blocks along the second and third axis.
 const MOST_BLOCKS: usize = 65_535;
 
 /// The kernels for one radius, number of keys and type of numbers.
@@ -179,7 +179,7 @@ impl Kernels {
         let [of_rows, of_columns] = axes;
         let whole = rows.is_multiple_of(2) && columns.is_multiple_of(2) && all.is_multiple_of(4);
         if !whole || lengths + queries > all || !fits(of_rows, cells[0]) || !fits(of_columns, cells[1]) {
-            return Err(Error::internal(format!("{grid:?} does not go with {axes:?} and {channels:?}")));
+            return Err(Error::internal(format!("{grid:?} does not match {axes:?} and {channels:?}")));
         }
         let out = match last {
             Some(_) => self.empty(&[windows, queries, rows, columns], Number::Float)?,

@@ -27,8 +27,8 @@ use driver::Card;
 pub(super) use driver::LIBRARY;
 use launch::{Added, AxisTensors, Channels, Doubled, Kernels, Range};
 
-/// Added to the squares of lengths, as a share of the largest: patches that the others span have nothing of their own, and
-/// rounding might take the rest of their squares below zero. Far below what float32 tells apart.
+/// Added to the diagonal of the Gram matrix, relative to its largest element: for linearly dependent patches rounding could make a
+/// pivot negative. Far below the precision of float32.
 const FLOOR: f64 = 1e-10;
 
 /// A learned upsampler on a device.
@@ -40,7 +40,7 @@ pub(super) struct DeviceUpsampler {
     /// (D)
     offset: Tensor,
     steps: Vec<Step>,
-    /// For windows of the size that was seen last.
+    /// For windows of the last size.
     axes: Mutex<Option<Axes>>,
 }
 
@@ -66,8 +66,8 @@ struct Step {
     constant: Tensor,
 }
 
-/// What is upsampled.
-struct Sources {
+/// The reduced features of a batch.
+struct ReducedFeatures {
     /// (window, patch row, patch column, channel)
     features: Tensor,
     /// (window, channel)
@@ -79,7 +79,7 @@ struct Sources {
 }
 
 impl DeviceUpsampler {
-    /// `library`: see [`LIBRARY`]; `index`: the card's; `device`: where tensors lie; `number`: what is stored between kernels.
+    /// `library`: see [`LIBRARY`]; `index`: the card's; `device`: the device of tensors; `number`: the type between kernels.
     ///
     /// # Errors
     /// There is no such card, or the kernels cannot be compiled for it.
@@ -138,7 +138,7 @@ impl DeviceUpsampler {
         tokens: &Tensor,
         queries: &Tensor,
         lambda: &Tensor,
-    ) -> Result<Sources> {
+    ) -> Result<ReducedFeatures> {
         let [windows, count, depth] = sizes(tokens)?;
         let cls = tokens.f_narrow(1, 0, 1)?;
         let offset = self.offset.f_expand([windows as i64, 1, depth as i64], false)?;
@@ -163,7 +163,7 @@ impl DeviceUpsampler {
         let shape = [windows, rows, columns, channels].map(|side| side as i64);
         let length = cls.f_linalg_norm(2.0, Some(&[-1i64][..]), true, Number::Float)?;
         let of_cls = cls.f_matmul(&targets)?.f_div(&length)?.f_mul(lambda)?;
-        Ok(Sources {
+        Ok(ReducedFeatures {
             features: all.f_narrow(1, 0, patches)?.f_to_kind(self.number)?.f_contiguous()?.f_view(shape)?,
             offset: all.f_select(1, patches)?.f_contiguous()?,
             of_cls: of_cls.f_squeeze_dim(1)?.f_contiguous()?,

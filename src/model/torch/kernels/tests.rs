@@ -8,7 +8,7 @@ use segearth_upsample::{KernelPrecision, TextQueries, Upsampler, Windows};
 
 use super::*;
 
-/// What stands in for NVRTC and the driver.
+/// Builds the emulator of NVRTC and the driver.
 pub(crate) fn emulator(folder: &Path) -> PathBuf {
     let (host, library) = (folder.join("host.cpp"), folder.join("libemulator.so"));
     std::fs::write(&host, include_str!("emulator/host.cpp")).unwrap();
@@ -88,7 +88,7 @@ fn furthest(got: &[f32], want: &[f32]) -> f32 {
 }
 
 #[test]
-fn kernels_for_a_gpu_compute_what_those_for_the_cpu_do() {
+fn gpu_kernels_match_cpu_kernels() {
     let usual = Case { steps: 4, radius: 5, keys: 32, depth: 40, patch: 16, grid: [2, 3], queries: 3, alike: false };
     let cases = [
         usual,
@@ -111,7 +111,7 @@ fn kernels_for_a_gpu_compute_what_those_for_the_cpu_do() {
 /// Half precision rounds every weight and every channel to 11 bits, at each doubling: a few times 2⁻¹¹ of logits around 1. A
 /// neighbour too few is off by more.
 #[test]
-fn kernels_for_a_gpu_round_in_half_precision_and_do_no_more() {
+fn gpu_kernels_match_within_half_precision() {
     let case = Case { steps: 2, radius: 3, keys: 16, depth: 24, patch: 4, grid: [4, 3], queries: 4, alike: false };
     let (want, got) = both(case, &[Number::Half]);
     let off = furthest(&got[0], &want);
@@ -119,7 +119,7 @@ fn kernels_for_a_gpu_round_in_half_precision_and_do_no_more() {
 }
 
 #[test]
-fn what_cannot_be_compiled_says_why() {
+fn compile_errors_have_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let card = Arc::new(Card::open(emulator(folder.path()).as_os_str(), 0).unwrap());
     let error = card.compile(c"KERNEL(none, int) { nonsense }", &[], [c"none"]).unwrap_err();
@@ -130,7 +130,7 @@ fn what_cannot_be_compiled_says_why() {
 }
 
 #[test]
-fn tensors_that_a_kernel_would_misread_are_refused() {
+fn tensors_of_wrong_shape_or_type_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let tables = Tables::from_tensors(&tensors(1, 1, 8, 8, 1), 2, 8).unwrap();
     let library = emulator(folder.path());
