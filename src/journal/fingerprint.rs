@@ -43,11 +43,20 @@ impl Fingerprint {
         };
         differ
             .map(|name| Difference {
-                name: name.clone(),
+                name: title(name).to_owned(),
                 was: value(self, name, now.0.get(name)),
                 is: value(now, name, self.0.get(name)),
             })
             .collect()
+    }
+}
+
+/// The name of an entry as users read it. Entries keep their names, which are part of the hash.
+fn title(name: &str) -> &str {
+    match name {
+        "looks" => "colours and thresholds of classes",
+        "rasters" => "raster formats",
+        name => name,
     }
 }
 

@@ -129,7 +129,7 @@ fn what_an_earlier_run_left_is_guarded() {
         [
             "error: the unfinished results are of a run with other settings or inputs",
             "  classes: was red: red; green: green; blue: blue, is red: red; green: green",
-            "  looks: was red #e69f00 from 0; green #56b4e9 from 0; blue #cc79a7 from 0, is red #e69f00 from 0; green #56b4e9 from 0",
+            "  colours and thresholds of classes: was red #e69f00 from 0; green #56b4e9 from 0; blue #cc79a7 from 0, is red #e69f00 from 0; green #56b4e9 from 0",
             "  method: was debias=0.3 logit_scale=50 threshold=0 window=224 stride=28 blend=Hann, is debias=0.3 logit_scale=50 threshold=0 window=224 stride=56 blend=Hann",
         ],
         "{}",
