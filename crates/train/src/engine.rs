@@ -20,7 +20,7 @@ pub struct Plan {
     pub steps: usize,
     /// Steps after which views grow, first to the second of the sides, then to the last.
     pub grow: [usize; 2],
-    /// The step from which patches come before whole pictures, in what is drawn and in whom to believe.
+    /// The step from which patches take precedence over whole pictures, in the views drawn and in the weight of the teacher.
     #[serde(default)]
     pub turn: usize,
     /// In so many steps at the end the rate falls; until then the number of steps may still be changed.
@@ -58,14 +58,14 @@ impl Plan {
     }
 }
 
-/// What a step is there for first of all.
+/// What a step trains primarily.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aim {
     Pictures,
     Patches,
 }
 
-/// What a worker is to do.
+/// The task of a worker in one step.
 #[derive(Debug)]
 pub struct Task {
     pub step: usize,
