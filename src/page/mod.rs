@@ -2,31 +2,29 @@
 //!
 //! ```text
 //!  page.html ─┐
-//!  page.css  ─┼─► fill ─► report.html     (pictures inside as data, every foreign word escaped)
+//!  page.css  ─┼─► askama ─► report.html     (pictures inside as data, all text escaped)
 //!  page.js   ─┘
 //! ```
 //!
 //! The result is an indexed PNG: the script hides a class by making its palette entry transparent. The page's content
 //! security policy allows only this script, and loads nothing from elsewhere. The same inputs give the same bytes.
 
-#![expect(clippy::indexing_slicing, reason = "indices of classes, made by counting them")]
-
-mod fill;
 mod layers;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest as _, Sha256};
 
 use crate::atomic;
-use crate::error::Result;
+use crate::error::{Context as _, Result};
 use crate::raster;
 use crate::scene::{ClassInfo, ScaleBar};
-use fill::{base64, escaped, fill};
 pub use layers::Layers;
 
-const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
@@ -67,122 +65,128 @@ pub struct Amount {
 impl Page<'_> {
     /// Writes the page; it has its name only when it is complete.
     pub fn write(&self, path: &Path) -> Result<()> {
-        atomic::write_file(path, self.render().as_bytes())
+        atomic::write_file(path, self.render()?.as_bytes())
     }
 
-    fn render(&self) -> String {
+    fn render(&self) -> Result<String> {
         let Layers { scene, result, .. } = self.layers;
-        let data = |picture: &raster::Picture| format!("data:{};base64,{}", picture.media_type, base64(&picture.bytes));
-        let policy = format!("'sha256-{}'", base64(&Sha256::digest(SCRIPT)));
-        let mut by_share: Vec<usize> = (0..self.classes.len()).collect();
-        by_share.sort_by(|&a, &b| self.classes[b].share.total_cmp(&self.classes[a].share));
-        fill(
-            TEMPLATE,
-            &[
-                ("version", env!("CARGO_PKG_VERSION")),
-                ("title", &escaped(self.title)),
-                ("subtitle", &escaped(self.subtitle)),
-                ("policy", &policy),
-                ("style", STYLE),
-                ("script", SCRIPT),
-                ("width", &result.size.width.to_string()),
-                ("height", &result.size.height.to_string()),
-                ("scene", &data(scene)),
-                ("result", &data(result)),
-                ("scale", &self.scale_bar()),
-                ("strip", &self.strip(&by_share)),
-                ("legend", &self.legend(&by_share)),
-                ("area-heads", if self.has_areas() { "<th scope=\"col\">Area</th>" } else { "" }),
-                ("rows", &self.rows(&by_share)),
-                ("provenance", &self.facts()),
-                ("job", &escaped(self.job)),
-                ("resolved", &escaped(self.resolved)),
-            ],
-        )
-    }
-
-    fn has_areas(&self) -> bool {
-        self.classes.iter().any(|share| share.amount.area.is_some())
-    }
-
-    fn scale_bar(&self) -> String {
-        self.scale.map_or_else(String::new, |bar| {
-            format!("<div class=\"scale\" style=\"width:{:.3}%\">{}</div>", 100.0 * bar.share, escaped(&bar.label))
-        })
-    }
-
-    /// All classes in one bar.
-    fn strip(&self, order: &[usize]) -> String {
-        let mut html = String::new();
-        for Share { class, share, .. } in order.iter().map(|&index| &self.classes[index]).filter(|s| s.share > 0.0) {
-            let _ = write!(html, "<i style=\"flex-grow:{share:.6};background:{}\"></i>", css(class.colour));
-        }
-        html
-    }
-
-    fn legend(&self, order: &[usize]) -> String {
-        let mut html = String::new();
-        for &index in order {
-            let Share { class, share, .. } = &self.classes[index];
-            let Some(slot) = self.layers.slot(index) else { continue };
-            let _ = writeln!(
-                html,
-                "<li><label><input type=\"checkbox\" checked data-slot=\"{slot}\"><i style=\"background:{}\"></i>\
-                 <bdi>{}</bdi><output>{}</output></label></li>",
-                css(class.colour),
-                escaped(&class.name),
-                percent(*share)
-            );
-        }
-        let left_out = order.iter().filter(|&&index| self.layers.slot(index).is_none()).count();
-        if left_out > 0 {
-            let _ = writeln!(html, "<li class=\"rest\">{left_out} smaller classes are always shown, in grey</li>");
-        }
-        html
-    }
-
-    fn rows(&self, order: &[usize]) -> String {
-        let largest = self.classes.iter().map(|share| share.share).fold(f64::MIN_POSITIVE, f64::max);
-        let mut html = String::new();
-        let area = |amount: &Amount| {
-            if self.has_areas() {
-                format!("<td>{}</td>", escaped(amount.area.as_deref().unwrap_or_default()))
-            } else {
-                String::new()
-            }
+        let data =
+            |picture: &raster::Picture| format!("data:{};base64,{}", picture.media_type, BASE64.encode(&picture.bytes));
+        let classes = self.by_share();
+        let html = Html {
+            version: env!("CARGO_PKG_VERSION"),
+            title: Text(self.title),
+            subtitle: Text(self.subtitle),
+            policy: format!("'sha256-{}'", BASE64.encode(Sha256::digest(SCRIPT))),
+            style: STYLE,
+            script: SCRIPT,
+            width: result.size.width,
+            height: result.size.height,
+            scene: data(scene),
+            result: data(result),
+            scale: self.scale.map(|bar| Bar { width: format!("{:.3}", 100.0 * bar.share), label: Text(&bar.label) }),
+            without_slot: classes.iter().filter(|class| class.slot.is_none()).count(),
+            classes,
+            has_areas: self.classes.iter().any(|share| share.amount.area.is_some()),
+            nodata: self.nodata.as_ref().map(cells),
+            provenance: self.provenance.iter().map(|(key, value)| (Text(key), Text(value))).collect(),
+            job: Text(self.job),
+            resolved: Text(self.resolved),
         };
-        for &index in order {
-            let Share { class, share, amount } = &self.classes[index];
-            let colour = css(class.colour);
-            let _ = writeln!(
-                html,
-                "<tr><td class=\"value\">{index}</td><th scope=\"row\"><i style=\"background:{colour}\"></i><bdi>{}</bdi></th>\
-                 <td class=\"bar\"><i style=\"width:{:.2}%;background:{colour}\"></i></td><td>{}</td>{}<td class=\"pixels\">{}</td></tr>",
-                escaped(&class.name),
-                100.0 * share / largest,
-                percent(*share),
-                area(amount),
-                escaped(&amount.pixels)
-            );
-        }
-        if let Some(amount) = &self.nodata {
-            let _ = writeln!(
-                html,
-                "<tr class=\"nodata\"><td class=\"value\"></td><th scope=\"row\"><i></i>no data</th><td class=\"bar\"></td>\
-                 <td></td>{}<td class=\"pixels\">{}</td></tr>",
-                area(amount),
-                escaped(&amount.pixels)
-            );
-        }
-        html
+        html.render().internal(|| "the report cannot be rendered".into())
     }
 
-    fn facts(&self) -> String {
-        let mut html = String::new();
-        for (key, value) in self.provenance {
-            let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escaped(key), escaped(value));
+    /// The classes, the largest first.
+    fn by_share(&self) -> Vec<Class<'_>> {
+        let largest = self.classes.iter().map(|share| share.share).fold(f64::MIN_POSITIVE, f64::max);
+        let class = |(index, share)| Class::new(index, share, self.layers.slot(index), largest);
+        let mut classes: Vec<Class<'_>> = self.classes.iter().enumerate().map(class).collect();
+        classes.sort_by(|a, b| b.share.total_cmp(&a.share));
+        classes
+    }
+}
+
+/// What the template takes. All text is escaped by its extension, unless the template marks it as safe: our own style and
+/// script, and pictures in base64.
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Html<'a> {
+    version: &'a str,
+    title: Text<'a>,
+    subtitle: Text<'a>,
+    policy: String,
+    style: &'a str,
+    script: &'a str,
+    width: usize,
+    height: usize,
+    scene: String,
+    result: String,
+    scale: Option<Bar<'a>>,
+    classes: Vec<Class<'a>>,
+    /// Classes that cannot be hidden, for want of entries in the palette.
+    without_slot: usize,
+    has_areas: bool,
+    nodata: Option<Cells<'a>>,
+    provenance: Vec<(Text<'a>, Text<'a>)>,
+    job: Text<'a>,
+    resolved: Text<'a>,
+}
+
+struct Bar<'a> {
+    /// Percent of the picture.
+    width: String,
+    label: Text<'a>,
+}
+
+struct Class<'a> {
+    value: usize,
+    name: Text<'a>,
+    colour: String,
+    slot: Option<u8>,
+    share: f64,
+    weight: String,
+    /// Percent of the largest class.
+    bar: String,
+    percent: String,
+    area: Text<'a>,
+    pixels: Text<'a>,
+}
+
+impl<'a> Class<'a> {
+    /// `largest`: the share of the largest class.
+    fn new(index: usize, Share { class, share, amount }: &'a Share<'_>, slot: Option<u8>, largest: f64) -> Self {
+        let Cells { pixels, area } = cells(amount);
+        Self {
+            value: index,
+            name: Text(&class.name),
+            colour: css(class.colour),
+            slot,
+            share: *share,
+            weight: format!("{share:.6}"),
+            bar: format!("{:.2}", 100.0 * share / largest),
+            percent: percent(*share),
+            area,
+            pixels,
         }
-        html
+    }
+}
+
+struct Cells<'a> {
+    pixels: Text<'a>,
+    area: Text<'a>,
+}
+
+fn cells(amount: &Amount) -> Cells<'_> {
+    Cells { pixels: Text(&amount.pixels), area: Text(amount.area.as_deref().unwrap_or_default()) }
+}
+
+/// Foreign text. Control characters, which browsers treat differently, become U+FFFD.
+struct Text<'a>(&'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+        self.0.chars().map(plain).try_for_each(|c| f.write_char(c))
     }
 }
 

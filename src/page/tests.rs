@@ -20,6 +20,7 @@ fn page(word: &str) -> String {
         resolved: word,
     }
     .render()
+    .unwrap()
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn hostile_name_stays_text() {
     assert_eq!(html.matches("<img ").count(), 2);
     let tags: Vec<&str> = html.split('<').filter_map(|tag| tag.split('>').next()).collect();
     assert!(!tags.iter().any(|tag| tag.contains("onerror") || tag.contains("onload")), "{tags:?}");
-    assert_eq!(html.matches("{{job}}").count(), html.matches("&lt;/title").count(), "filled in, and not filled again");
+    assert_eq!(html.matches("{{job}}").count(), html.matches("&#60;/title").count(), "filled in, and not filled again");
 }
 
 #[test]
@@ -51,7 +52,7 @@ fn page_loads_nothing() {
 fn policy_has_the_hash_of_the_script() {
     let html = page("field");
     let script = html.split("<script>").nth(1).and_then(|rest| rest.split("</script>").next()).unwrap();
-    let hash = base64(&Sha256::digest(script));
+    let hash = BASE64.encode(Sha256::digest(script));
     assert!(html.contains(&format!("script-src 'sha256-{hash}';")));
 }
 
@@ -66,4 +67,9 @@ fn classes_are_sorted_by_share() {
     {
         assert!(html.contains(expected), "{expected} is not in\n{body}");
     }
+}
+
+#[test]
+fn control_characters_are_replaced() {
+    assert_eq!(Text("a\0\u{1b}\n\t").to_string(), "a\u{fffd}\u{fffd}\n\t");
 }
