@@ -57,8 +57,8 @@ pub(super) fn choose(
         there.sort_unstable();
         there.dedup();
         return Err(NotAScene {
-            message: format!("{shown} has no file of the band {}", quoted(missing)),
-            hint: format!("By their names, its files hold {}.", listed(there.iter())),
+            message: format!("{shown} has no file for the band {}", quoted(missing)),
+            hint: format!("The bands in its file names are {}.", listed(there.iter())),
         });
     }
     // Of one scene are files whose names differ in the band alone; else in the resolution too, as of Sentinel-2 at 10 and 20 m.
@@ -74,7 +74,7 @@ pub(super) fn choose(
     };
     let hint = || {
         format!(
-            "A scene has one file for each band. Name those of one scene by a pattern, such as `scene: '{}'`.",
+            "A scene has one file per band. Select the files of one scene with a pattern, such as `scene: '{}'`.",
             found.first().and_then(|(_, files)| files.first()).map_or_else(String::new, |file| file.pattern())
         )
     };
@@ -88,7 +88,7 @@ pub(super) fn choose(
                 if let Some(another) = another {
                     return Err(NotAScene {
                         message: format!(
-                            "{shown} has several files of the band {}: {} and {}",
+                            "{shown} has several files for the band {}: {} and {}",
                             quoted(name),
                             file.name(),
                             another.name()
@@ -295,7 +295,7 @@ mod tests {
     ];
 
     #[test]
-    fn bands_are_found_by_the_names_of_their_files() {
+    fn band_files_are_found_by_name() {
         let (red, green, blue, nir) = (SENTINEL[3], SENTINEL[2], SENTINEL[1], SENTINEL[4]);
         let rgb = [format!("B04 {red}"), format!("B03 {green}"), format!("B02 {blue}")];
         let rgb = [rgb[0].as_str(), &rgb[1], &rgb[2]];
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scene_of_band_files_is_left_alone_or_refused() {
+    fn other_files_are_ignored_or_refused() {
         for files in [&["a.tif", "b.tif"][..], &["tile_1.tif", "tile_2.tif"], &[]] {
             assert_eq!(chosen(files, &["B04", "B03", "B02"]), Ok(None));
             assert_eq!(chosen(files, &[]), Ok(None));
@@ -344,12 +344,12 @@ mod tests {
         assert_eq!(chosen(&["x_B1.tif", "x_B2.tif", "x_B3.tif", "x_B4.tif"], &[]), Ok(None));
         let missing = chosen(&SENTINEL, &["B04", "B03", "B11"]).unwrap_err();
         assert!(
-            missing.starts_with("d has no file of the band `B11`") && missing.contains("B02, B03, B04, B08"),
+            missing.starts_with("d has no file for the band `B11`") && missing.contains("B02, B03, B04, B08"),
             "{missing}"
         );
         let twice = ["T_B04_10m.jp2", "T_B04_20m.jp2", "T_B03_10m.jp2", "T_B11_20m.jp2"];
         let twice = chosen(&twice, &["B11", "B04", "B03"]).unwrap_err();
-        assert!(twice.contains("several files of the band `B04`: T_B04_10m.jp2 and T_B04_20m.jp2"), "{twice}");
+        assert!(twice.contains("several files for the band `B04`: T_B04_10m.jp2 and T_B04_20m.jp2"), "{twice}");
         let two = ["a_B02.tif", "a_B03.tif", "a_B04.tif", "b_B02.tif", "b_B03.tif", "b_B04.tif"];
         let several = chosen(&two, &["B04", "B03", "B02"]).unwrap_err();
         assert!(several.contains("of 2 scenes: a, b") && several.contains("`scene: 'd/a_*.tif'`"), "{several}");

@@ -51,12 +51,12 @@ pub(super) fn bands(
         let name = info.path.display();
         if band.pixel_type.starts_with('C') {
             errors
-                .add(key, format!("{name} has complex numbers ({}); the model sees plain ones", band.pixel_type))
-                .hint = Some("Make an amplitude image of it first.".into());
+                .add(key, format!("{name} has complex pixels ({}); the model needs real values", band.pixel_type))
+                .hint = Some("Convert it to an amplitude image first.".into());
             break;
         }
         if band.role == ColourRole::Palette {
-            errors.add(key, format!("{name} holds colour numbers of a palette, not colours")).hint =
+            errors.add(key, format!("{name} has a colour palette; the model needs red, green and blue bands")).hint =
                 Some("Expand it first: gdal_translate -expand rgb IN.tif OUT.tif".into());
             break;
         }
@@ -71,8 +71,8 @@ fn chosen(
     notes: &mut BandNotes,
 ) -> Option<[usize; 3]> {
     if forms.len() != 3 {
-        let message = format!("{} bands are named; the model needs three, for red, green and blue", forms.len());
-        errors.add("bands", message).hint = Some("A grey scene may be shown as [1, 1, 1].".into());
+        let message = format!("`bands` has {} entries; it needs three, for red, green and blue", forms.len());
+        errors.add("bands", message).hint = Some("For a greyscale scene, write [1, 1, 1].".into());
         return None;
     }
     let mut bands = [1; 3];
@@ -128,7 +128,11 @@ fn one(form: &BandForm, info: &SceneInfo, known: &Known<'_>) -> Result<Found, St
             [] => return Err(missing()),
             several => {
                 let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                return Err(format!("{} may be any of the bands {} of {scene}", quoted(name), several.join(", ")));
+                return Err(format!(
+                    "{} is ambiguous: it matches the bands {} of {scene}",
+                    quoted(name),
+                    several.join(", ")
+                ));
             }
         }
     }
@@ -221,7 +225,7 @@ impl<'a> Known<'a> {
     fn say_rivals(&self, found: &Found, notes: &mut BandNotes) {
         if let ([first, ..], Some((evidence, part))) = (found.rivals.as_slice(), found.claim) {
             let text = format!(
-                "{SCENE}: bands {} and {first} are both {} by {evidence}: band {} is taken.",
+                "{SCENE}: bands {} and {first} are both {} by {evidence}: band {} is used.",
                 found.number,
                 part.name(),
                 found.number
@@ -254,11 +258,11 @@ impl<'a> Known<'a> {
         if found.len() > SHOWN {
             let more = found.len() - SHOWN;
             found.truncate(SHOWN);
-            found.push(format!("and so on for {more} more"));
+            found.push(format!("and {more} more"));
         }
         let [red, green, blue] = bands;
         let text = format!(
-            "{SCENE}: {}; the first counts: bands {red}, {green} and {blue} are taken as red, green and blue.",
+            "{SCENE}: {}; the first of the two is used: bands {red}, {green} and {blue} are read as red, green and blue.",
             found.join("; ")
         );
         notes.add(text, self.info);
@@ -300,7 +304,7 @@ fn default_bands(
         listed(info)
     );
     errors.add(scene_key, message).hint =
-        Some("To show one band to the model three times, ask for it: `bands: [1, 1, 1]`, or --bands 1,1,1.".into());
+        Some("To use one band for all three, set `bands: [1, 1, 1]`, or --bands 1,1,1.".into());
     None
 }
 
@@ -319,7 +323,7 @@ fn completed(
     let bands = found.each_ref().map(|found| found.as_ref().map_or(*rest, |found| found.number));
     notes.add(
         format!(
-            "{SCENE}: no band says that it is {}: band {rest}, the only one that says nothing, is taken for it.",
+            "{SCENE}: no band is identified as {}: band {rest}, the only one that is not identified, is used.",
             missing.name()
         ),
         known.info,
@@ -334,14 +338,14 @@ fn say_taken(bands: [usize; 3], plain: usize, known: &Known<'_>, notes: &mut Ban
         None => number.to_string(),
     });
     let [red, green, blue] = named;
-    let taken = format!("bands {red}, {green} and {blue} are taken as red, green and blue");
+    let taken = format!("bands {red}, {green} and {blue} are read as red, green and blue");
     const HINT: &str = "Choose others with `bands` (--bands).";
     let text = if known.claims.iter().any(|claims| !claims.is_empty()) {
         let missing: Vec<&str> =
             CHANNELS.iter().filter(|part| known.find(**part).is_none()).map(|part| part.name()).collect();
-        format!("{SCENE} has no band that is known to be {}: {taken}. {HINT}", missing.join(" or "))
+        format!("{SCENE} has no band that is identified as {}: {taken}. {HINT}", missing.join(" or "))
     } else if plain > 3 {
-        format!("{SCENE} does not say what its {plain} bands show: {taken}. {HINT}")
+        format!("{SCENE} does not describe its {plain} bands: {taken}. {HINT}")
     } else {
         return;
     };

@@ -39,9 +39,9 @@ pub(super) fn prompts(text: &str) -> Result<Vec<Part>, PartFault> {
     for part in &parts {
         if part.text.is_empty() {
             let (message, hint) = if parts.len() == 1 {
-                ("a class is empty", "Every class needs a word: `building`, or several: `building,roof,house`.")
+                ("a class is empty", "Write at least one prompt: `building`, or several: `building,roof,house`.")
             } else {
-                ("a prompt is empty", "Remove the comma that is too much.")
+                ("a prompt is empty", "Remove the extra comma.")
             };
             // A blank piece is shown by the comma that follows it, or the one before.
             let offset = part.offset.min(text.chars().count().saturating_sub(1));
@@ -52,15 +52,15 @@ pub(super) fn prompts(text: &str) -> Result<Vec<Part>, PartFault> {
                 offset: part.offset,
                 len: part.text.chars().count(),
                 message: "quote characters would become part of the prompt",
-                hint: "Leave the quotes out; commas alone separate prompts.",
+                hint: "Remove the quotes: commas alone separate prompts.",
             });
         }
         if part.text.contains(';') {
             return Err(PartFault {
                 offset: part.offset,
                 len: part.text.chars().count(),
-                message: "a semicolon inside a class",
-                hint: "Semicolons separate classes in --classes alone; in a file, a class is an item or a line of its own.",
+                message: "a semicolon in a class",
+                hint: "Semicolons separate classes only in --classes; in a file, write each class as an item or line of its own.",
             });
         }
     }
@@ -115,14 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn prompts_are_trimmed_and_know_their_place() {
+    fn prompts_are_trimmed_with_offsets() {
         let parts = prompts("building, roof ,häuser").unwrap();
         assert_eq!(texts(&parts), [("building", 0), ("roof", 10), ("häuser", 16)]);
         assert_eq!(texts(&prompts("farmer's field").unwrap()), [("farmer's field", 0)]);
     }
 
     #[test]
-    fn empty_parts_and_quotes_are_shown_where_they_are() {
+    fn prompt_errors_have_offsets() {
         let at = |text: &str| prompts(text).unwrap_err().offset;
         assert_eq!(at("a,,b"), 2);
         assert_eq!(at("a,"), 1);

@@ -67,7 +67,7 @@ impl DecodeError {
                     None => error,
                 }
             }
-            What::MissingKey(key) => JobError::new(span, format!("{subject} lacks the key `{key}`")),
+            What::MissingKey(key) => JobError::new(span, format!("{subject} is missing the key `{key}`")),
             What::Wrong { found, expected, hint } => {
                 let error = JobError::new(span, format!("{subject} must be {expected}, not {found}"));
                 match hint {
@@ -107,7 +107,7 @@ impl de::Error for DecodeError {
             Unexpected::Str(text)
                 if expected.contains("number") && text.replacen(',', ".", 1).parse::<f64>().is_ok() =>
             {
-                Some("Decimals follow a point: 0.5.")
+                Some("Write a decimal point: 0.5.")
             }
             Unexpected::Str(text) if expected == "a list" && text.contains([',', ';']) => {
                 Some("Write a list: `[a, b]`, or a line `- a` for each item.")

@@ -101,7 +101,7 @@ impl Override {
         let (value, span) = match &self.value {
             Given::Nothing => {
                 let hint = "Write --set KEY.PATH=VALUE, such as --set tiling.stride=56.";
-                return Err(Error::input(format!("{} gives no value", self.flag)).with_hint(hint));
+                return Err(Error::input(format!("{} has no value", self.flag)).with_hint(hint));
             }
             // YAML would take the colour `#ff0000` for a comment, and so for nothing; and `{scene}_x.tif` for keys.
             Given::Yaml(text)
@@ -144,7 +144,7 @@ impl Override {
             _ => span,
         };
         let Some(path) = parse_path(&self.key) else {
-            let error = JobError::new(key_span, format!("{} is no key of a job", quoted(&self.key)));
+            let error = JobError::new(key_span, format!("{} is not a valid key path", quoted(&self.key)));
             return Err(error.with_hint("Write keys as `tiling.stride` or `classes[0].colour`.").into());
         };
         forms::lengthen(root, &path);
@@ -157,7 +157,7 @@ fn class_file(path: &Path) -> Result<Arc<Source>> {
     let text = read_text(path, "class file")?;
     if text.trim().is_empty() {
         return Err(Error::input(format!("the class file {} is empty", path.display()))
-            .with_hint("Write a class a line, its prompts separated by commas."));
+            .with_hint("Write one class per line, with prompts separated by commas."));
     }
     Ok(source(path, text))
 }
@@ -171,28 +171,27 @@ fn source(path: &Path, text: String) -> Arc<Source> {
 fn read_text(path: &Path, what: &str) -> Result<String> {
     let cannot = || format!("cannot read the {what} {}", path.display());
     if path.is_dir() {
-        return Err(
-            Error::input(format!("{} is a folder, not a {what}", path.display())).with_hint("Name the file itself.")
-        );
+        return Err(Error::input(format!("{} is a folder, not a {what}", path.display()))
+            .with_hint("Give the path of the file."));
     }
     let file = File::open(path)
         .input(cannot)
-        .map_err(|error| error.with_hint("Check the path; relative ones start from the folder you are in."))?;
+        .map_err(|error| error.with_hint("Check the path; relative paths start from the current folder."))?;
     let mut bytes = Vec::new();
     // One byte more than allowed tells a full file from one that is too long, whatever its size claims to be.
     file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).input(cannot)?;
     if bytes.len() > yaml::MAX_BYTES {
         let message = format!(
-            "the {what} {} is larger than {} KiB, the most that is read",
+            "the {what} {} is larger than {} KiB, the largest size that is read",
             path.display(),
             yaml::MAX_BYTES / 1024
         );
-        return Err(Error::input(message).with_hint(format!("Is it a {what} at all?")));
+        return Err(Error::input(message).with_hint(format!("Check that it is a {what}.")));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let message =
             format!("the {what} {} is not UTF-8 text (byte {})", path.display(), error.utf8_error().valid_up_to());
-        Error::input(message).with_hint(format!("Is it a {what} at all? Else save it as UTF-8."))
+        Error::input(message).with_hint(format!("Check that it is a {what}, and save it as UTF-8."))
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
@@ -252,8 +251,11 @@ fn colour_in_a_comment(root: &Node) -> Option<JobError> {
         let is_colour = comment.starts_with(|c: char| c.is_ascii_hexdigit());
         is_colour.then(|| {
             let colour = comment.split_whitespace().next().unwrap_or_default();
-            JobError::new(span.clone(), "the colour is a comment: # begins one, unless it is in quotes")
-                .with_hint(format!("Write `colour: '#{}'`.", printable(colour)))
+            JobError::new(
+                span.clone(),
+                "the colour is missing: YAML reads text after # as a comment, unless it is in quotes",
+            )
+            .with_hint(format!("Write `colour: '#{}'`.", printable(colour)))
         })
     })
 }

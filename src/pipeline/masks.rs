@@ -15,8 +15,8 @@ pub(super) fn request(spec: &Spec, errors: &mut JobErrors<'_>) -> MaskRequest {
     let source = source(spec, errors).unwrap_or_default();
     let nodata = spec.nodata.as_ref().and_then(|form| nodata(form, errors));
     if source == MaskSource::None && spec.nodata.is_some() {
-        errors.add("nodata", "`mask: none` takes every pixel for data, and `nodata` names some that are none").hint =
-            Some("Leave out one of them; `mask: nodata` looks at the nodata value alone.".into());
+        errors.add("nodata", "`nodata` has no effect with `mask: none`, which treats every pixel as valid").hint =
+            Some("Remove one of the two keys. `mask: nodata` uses only the nodata value.".into());
     }
     MaskRequest { source, nodata }
 }
@@ -35,11 +35,12 @@ fn source(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<MaskSource> {
         }
     };
     if source.is_none() {
-        let list = "Write `auto`, `none`, `alpha`, `nodata`, or `band:N` with the number of a band, counted from 1.";
-        errors.add("mask", format!("{} is no mask", quoted(written))).hint = Some(match nearest(&word, NAMES) {
-            Some(meant) if meant != "band:N" => format!("Did you mean `{meant}`?"),
-            _ => list.into(),
-        });
+        let list = "Write `auto`, `none`, `alpha`, `nodata`, or `band:N`, with bands counted from 1.";
+        errors.add("mask", format!("{} is not a valid mask", quoted(written))).hint =
+            Some(match nearest(&word, NAMES) {
+                Some(meant) if meant != "band:N" => format!("Did you mean `{meant}`?"),
+                _ => list.into(),
+            });
     }
     source
 }
@@ -55,8 +56,10 @@ fn nodata(form: &NodataForm, errors: &mut JobErrors<'_>) -> Option<NodataValue> 
                 None => number(text).map(|value| (value, 0.0)),
             };
             let Some(parts) = parts else {
-                errors.add("nodata", format!("{} is no nodata value", quoted(text))).hint =
-                    Some("Write a number, or with a tolerance `0~8` or `{value: 0, tolerance: 8}`.".into());
+                errors.add("nodata", format!("{} is not a valid nodata value", quoted(text))).hint = Some(
+                    "Write a number such as `0`, or a number and a tolerance: `0~8` or `{value: 0, tolerance: 8}`."
+                        .into(),
+                );
                 return None;
             };
             parts
@@ -64,12 +67,12 @@ fn nodata(form: &NodataForm, errors: &mut JobErrors<'_>) -> Option<NodataValue> 
     };
     if !value.is_finite() {
         errors.add("nodata", format!("the nodata value is {value}; it must be a finite number")).hint =
-            Some("What is not a number or infinite never counts as data: leave the key out.".into());
+            Some("NaN and infinite values are always nodata: remove the key.".into());
         return None;
     }
     if !(tolerance >= 0.0 && tolerance.is_finite()) {
         let key = if matches!(form, NodataForm::Long(_)) { "nodata.tolerance" } else { "nodata" };
-        errors.add(key, format!("the tolerance is {tolerance}; it must be a finite number from 0 up"));
+        errors.add(key, format!("the tolerance is {tolerance}; it must be a finite number, 0 or more"));
         return None;
     }
     Some(NodataValue { value, tolerance })
@@ -82,7 +85,7 @@ pub(super) fn refuse(info: &SceneInfo, bands: [usize; 3], errors: &mut JobErrors
     match request.source {
         MaskSource::Alpha if info.alpha_band().is_none() => {
             errors.add("mask", format!("{name} has no alpha band")).hint =
-                Some("Name the band that marks data: `mask: band:N`; or leave the key out.".into());
+                Some("Name the mask band with `mask: band:N`, or remove the key.".into());
         }
         MaskSource::Band(number) if number > info.bands.len() => {
             let count = info.bands.len();
@@ -97,14 +100,17 @@ pub(super) fn refuse(info: &SceneInfo, bands: [usize; 3], errors: &mut JobErrors
     let Some(nodata) = request.nodata else { return };
     let types = || bands.iter().filter_map(|number| info.bands.get(number - 1)).map(|band| band.pixel_type.as_str());
     if let Some(kind) = types().find(|kind| !nodata.can_occur(kind)) {
-        errors.add("nodata", format!("no pixel of {name} can hold {nodata}: they are {}", spanned(kind)));
+        errors.add(
+            "nodata",
+            format!("the nodata value {nodata} cannot occur in {name}: its pixels are {}", spanned(kind)),
+        );
     }
 }
 
-/// `Byte, whole numbers from 0 to 255`
+/// `Byte, integers from 0 to 255`
 fn spanned(pixel_type: &str) -> String {
     match range(pixel_type) {
-        Some((low, high)) => format!("{pixel_type}, whole numbers from {low} to {high}"),
+        Some((low, high)) => format!("{pixel_type}, integers from {low} to {high}"),
         None => pixel_type.to_owned(),
     }
 }
@@ -124,20 +130,20 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
     let tag = tags.iter().flatten().next().map(|value| exact(*value));
     match (rule, tag) {
         (MaskRule::Alpha(number), Some(tag)) if request == MaskRequest::default() => notes.push(format!(
-            "{scene} has an alpha band and the nodata value {tag}: alpha band {number} decides which pixels hold data \
-             (`mask: nodata` takes the value)."
+            "{scene} has an alpha band and the nodata value {tag}: alpha band {number} is used as the mask. Set \
+             `mask: nodata` to use the value instead."
         )),
         (MaskRule::Mask, Some(tag)) if request == MaskRequest::default() && !info.access.masked => notes.push(format!(
-            "{scene} has a mask band and the nodata value {tag}: the mask band decides which pixels hold data (`mask: nodata` \
-             takes the value)."
+            "{scene} has a mask band and the nodata value {tag}: the mask band is used. Set `mask: nodata` to use the \
+             value instead."
         )),
         _ if by_tags && request.nodata.is_none() => {
             for (number, value) in bands.iter().zip(tags).filter_map(|(number, value)| Some((number, exact(value?)))) {
                 let kind = kind(*number);
                 if value.value.is_finite() && !value.can_occur(kind) {
                     notes.push(format!(
-                        "the nodata value {value} of band {number} of {scene} marks nothing: its pixels are {}. Give the \
-                         value that they hold, such as `nodata: 0`, if some hold no data.",
+                        "The nodata value {value} of band {number} of {scene} has no effect: its pixels are {}. If some of them \
+                         are nodata, set their value, for example with `nodata: 0`.",
                         spanned(kind)
                     ));
                     break;
@@ -147,13 +153,13 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
             if let (Some((number, Some(value))), Some((other, _))) = (with.first(), without.first()) {
                 let value = exact(*value);
                 let counts = if value.could_be_data(kind(**number), false) {
-                    "it could be data there, and marks nothing".to_owned()
+                    "the value could be valid data and is ignored".to_owned()
                 } else {
-                    "a pixel that holds it in this band has no data".to_owned()
+                    format!("a pixel with this value in band {number} is nodata")
                 };
                 notes.push(format!(
-                    "band {number} of {scene} has the nodata value {value}, and band {other} has none: {counts}. `nodata: \
-                     {value}` gives it to all bands."
+                    "Band {number} of {scene} has the nodata value {value}, and band {other} has none: {counts}. Set `nodata: \
+                     {value}` to use it for all bands."
                 ));
             }
         }
@@ -162,8 +168,8 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3]) -> Vec<String> {
     let nodata = request.nodata.or(tag.filter(|_| by_tags));
     if let (Some(compression), Some(value)) = (&info.access.lossy, nodata.filter(|value| value.tolerance == 0.0)) {
         notes.push(format!(
-            "{scene} is compressed with {compression}, which changes values: pixels near its nodata value {value} count as \
-             data. Give it a tolerance if labels appear where there is no data: `nodata: {{value: {value}, tolerance: \
+            "{scene} is compressed with {compression}, which changes values: pixels near its nodata value {value} are treated \
+             as data. If labels appear in nodata areas, set a tolerance: `nodata: {{value: {value}, tolerance: \
              {USUAL_TOLERANCE}}}` (--nodata {value}~{USUAL_TOLERANCE})."
         ));
     }

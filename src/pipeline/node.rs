@@ -132,14 +132,15 @@ impl Node {
                 }
             }
             (Data::Map(entries), KeyStep::Index(index)) => {
-                let error = JobError::new(key_span.clone(), format!("item {index} of something that is no list"));
+                let error =
+                    JobError::new(key_span.clone(), format!("there is no item {index}: the value is not a list"));
                 let known = entries.iter().map(|entry| quoted(&entry.key)).collect::<Vec<_>>().join(", ");
                 Err(error.with_hint(format!("The keys here are {known}.")))
             }
             (Data::List(items), KeyStep::Key(key)) => Err(JobError::new(
                 key_span.clone(),
                 format!(
-                    "{} is a key, but a list stands here: give the number of an item, 0 to {}",
+                    "{} is a key, but the value is a list: give the number of an item, 0 to {}",
                     quoted(key),
                     items.len().saturating_sub(1)
                 ),
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_name_keys_and_items() {
+    fn key_path_has_keys_and_indices() {
         let key = |name: &str| KeyStep::Key(name.to_owned());
         assert_eq!(parse_path("classes[1].colour"), Some(vec![key("classes"), KeyStep::Index(1), key("colour")]));
         assert_eq!(parse_path("classes.1.colour"), parse_path("classes[1].colour"));

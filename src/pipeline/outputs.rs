@@ -37,7 +37,7 @@ pub(super) fn outputs(
     let folder = folder(spec, errors);
     let names = scene_names::names(scenes);
     if let Some(OutputForm::Wanted(false)) = form.labels {
-        errors.add("outputs.labels", "the labels cannot be left out: everything else is made from them");
+        errors.add("outputs.labels", "the label raster cannot be switched off: all other outputs are made from it");
     }
     let labels = OutputForm::name(form.labels.as_ref(), LABELS).unwrap_or(LABELS);
     let scores = OutputForm::name(form.scores.as_ref(), SCORES);
@@ -108,8 +108,8 @@ fn told_apart(names: &[SceneNames], templates: &[&str]) -> Option<String> {
     let shown = changed.iter().take(SHOWN).map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
     (count > 0).then(|| {
         format!(
-            "{count} scenes share their file names with others: {{scene}} stands for {shown}{more} in names of outputs. \
-             A name with {{folder}} in it, such as '{{folder}}_{{scene}}_labels.tif', stays the same whatever scenes come."
+            "{count} scenes have the file name of another scene: in output names, {{scene}} becomes {shown}{more}. With \
+             {{folder}}, as in '{{folder}}_{{scene}}_labels.tif', names do not depend on the other scenes of the job."
         )
     })
 }
@@ -129,8 +129,8 @@ pub(super) fn rasters(spec: &Spec, errors: &mut JobErrors<'_>) -> RasterPlan {
         overviews: form.overviews != Some(OverviewsForm::None),
     };
     if layout.format == RasterFormat::Cog && !layout.overviews {
-        errors.add("outputs.overviews", "a COG without overviews is none").hint =
-            Some("Leave the key out, or write `format: geotiff`.".into());
+        errors.add("outputs.overviews", "`format: cog` needs overviews").hint =
+            Some("Remove `overviews`, or set `format: geotiff`.".into());
     }
     let kind = form.score_type.map(|form| match form {
         ScoreTypeForm::Float32 => ScoreType::F32,
@@ -157,22 +157,27 @@ fn check(key: &str, name: &str, allowed: &[&str], scenes: &[SceneNames], errors:
     if !extension.as_deref().is_some_and(|extension| allowed.contains(&extension)) {
         let allowed = allowed.iter().map(|extension| format!("`.{extension}`")).collect::<Vec<_>>().join(", ");
         errors.add(&key, format!("the output name {} must end in one of {allowed}", quoted(name))).hint =
-            Some("The ending chooses the format.".into());
+            Some("The file extension sets the format.".into());
     }
     if !is_local(name) {
-        errors.add(&key, format!("{} is no local path; outputs are written to local disks", quoted(name))).hint =
-            Some("Write to a folder and copy the files to their storage afterwards.".into());
+        errors
+            .add(
+                &key,
+                format!("{} is not a local path; outputs can only be written to a local file system", quoted(name)),
+            )
+            .hint = Some("Write to a local folder, and copy the files afterwards.".into());
     }
     no_variable(&key, name, errors);
     if let Some(unknown) = placeholders(name).find(|placeholder| ![SCENE, FOLDER].contains(placeholder)) {
-        errors.add(&key, format!("{} in {} stands for nothing", quoted(unknown), quoted(name))).hint = Some(
-            "{scene} stands for the scene's file name without its extension, {folder} for that of its folder.".into(),
+        errors.add(&key, format!("unknown placeholder {} in {}", quoted(unknown), quoted(name))).hint = Some(
+            "Allowed are {scene}, the scene's file name without its extension, and {folder}, the name of its folder."
+                .into(),
         );
     }
     if !tells_apart(name, scenes) {
         let message = format!("{} scenes would all write to {}", scenes.len(), quoted(name));
         errors.add(&key, message).hint =
-            Some("Put {scene} into the name: it stands for the scene's file name without its extension.".into());
+            Some("Put {scene} into the name: it is replaced by the scene's file name without its extension.".into());
     }
 }
 
@@ -195,8 +200,8 @@ fn placeholders(name: &str) -> impl Iterator<Item = &str> {
 /// A shell would replace it; here it would become a folder of that name.
 fn no_variable(key: &str, name: &str, errors: &mut JobErrors<'_>) {
     if let Some(variable) = paths::variable(name) {
-        errors.add(key, format!("{} is an environment variable, which jobs do not read", quoted(variable))).hint =
-            Some(format!("Give the path where a shell reads it: --set {key}=\"{name}\"."));
+        errors.add(key, format!("{} is an environment variable, which a job does not expand", quoted(variable))).hint =
+            Some(format!("Let the shell expand it: --set {key}=\"{name}\"."));
     }
 }
 
@@ -210,11 +215,11 @@ fn no_scene_twice(scenes: &[SceneInfo], errors: &mut JobErrors<'_>) -> bool {
         let Some(before) = taken.insert((files, scene.access.name.as_ref()), index) else { continue };
         let (first, second) = (scenes[before].path.display(), scene.path.display());
         let message = match first.to_string() == second.to_string() {
-            true => format!("the scene {second} is named twice"),
+            true => format!("the scene {second} is listed twice"),
             false => format!("{first} and {second} are the same scene"),
         };
         errors.add(&format!("scene[{index}]"), message).hint =
-            Some("Name each scene once; patterns and folders may not overlap.".into());
+            Some("List each scene once; patterns and folders must not overlap.".into());
         return false;
     }
     true
@@ -231,7 +236,7 @@ fn no_path_twice(scenes: &[SceneInfo], outputs: &[OutputPaths], apart: bool, err
             if inputs.contains(&identity) {
                 let message = format!("the {key} would overwrite the scene {}", path.display());
                 errors.add(&format!("outputs.{}", key_path(key)), message).hint =
-                    Some("Scenes are never written to: give the output another name or folder.".into());
+                    Some("Scenes are never overwritten: give the output another name or folder.".into());
             }
             let Some((before, other)) = taken.insert(identity, (index, key)) else { continue };
             if before == index {

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn words_get_their_colours_whatever_the_order_and_the_number() {
+    fn known_words_get_their_colours() {
         let mut classes = [class("thing"), class("rivers"), class("tennis court"), class("Building"), class("lake")];
         colour(&mut classes, &[None; 5]);
         assert_eq!(classes[1].colour, [31, 102, 210]);
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_classes_have_colours_of_their_own() {
+    fn thousands_of_classes_get_distinct_colours() {
         let mut classes: Vec<_> = (0..4096).map(|index| class(&format!("c{index}"))).collect();
         colour(&mut classes, &vec![None; 4096]);
         let distinct: std::collections::HashSet<_> = classes.iter().map(|class| class.colour).collect();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chosen_colour_is_not_given_twice() {
+    fn chosen_colour_is_not_reused() {
         let mut classes = [class("water"), class("road")];
         colour(&mut classes, &[None, Some([31, 102, 210])]);
         assert_eq!(classes[1].colour, [31, 102, 210]);

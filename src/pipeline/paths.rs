@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn braces_stand_for_their_choices() {
+    fn braces_expand_to_alternatives() {
         for (text, expected) in [
             ("t_{a,b}.tif", &["t_a.tif", "t_b.tif"][..]),
             ("{x,y}/t{1,2}.tif", &["x/t1.tif", "x/t2.tif", "y/t1.tif", "y/t2.tif"]),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_are_known_by_their_dollar() {
+    fn environment_variables_are_detected() {
         for (text, expected) in [
             ("$DATA/a.tif", Some("$DATA")),
             ("/d/${DATA}_x", Some("${DATA}")),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_find_files_in_folders_with_any_name() {
+    fn patterns_match_in_folders_with_special_characters() {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("data [2020] {x}");
         std::fs::create_dir(&inside).unwrap();

@@ -61,7 +61,7 @@ pub enum DeviceChoice {
     Cuda(usize),
 }
 
-/// A word that is no device.
+/// The error of a text that is not a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoDevice;
 
@@ -142,7 +142,7 @@ impl ScenePlan {
     /// are stretched together. `None`: nothing.
     pub fn conversion(&self) -> Option<String> {
         let tiles = self.info.access.conversion.as_ref();
-        let tiles = tiles.map(|tiles| format!("tiles read as the first one stores values: {tiles}"));
+        let tiles = tiles.map(|tiles| format!("tiles converted to the scale and offset of the first: {tiles}"));
         let both: Vec<String> = tiles.into_iter().chain(self.joined_bands()).collect();
         (!both.is_empty()).then(|| both.join("; "))
     }
@@ -153,7 +153,7 @@ impl ScenePlan {
         let found = self.stretch.joins_bands().then(|| conversions(&bands)).flatten()?;
         let shown = found.iter().zip(["red", "green", "blue"]).filter(|(to, _)| !to.is_identity());
         let shown: Vec<String> = shown.map(|(to, channel)| format!("{channel} ({to})")).collect();
-        Some(format!("bands read as the red one stores values: {}", shown.join(", ")))
+        Some(format!("bands converted to the scale and offset of the red one: {}", shown.join(", ")))
     }
 
     /// The grid of the results.

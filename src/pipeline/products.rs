@@ -111,7 +111,7 @@ fn input(spec: &Spec, key: &str, name: Option<&str>, errors: &mut JobErrors<'_>)
     let path = spec.input_path(&key, name);
     if is_local(name) && !split_layer(&path).0.is_file() {
         errors.add(&key, format!("there is no file {}", path.display())).hint = Some(
-            "Name a vector file with polygons, as FILE or FILE:LAYER; paths in a job file start from its folder."
+            "Give a vector file with polygons as FILE or FILE:LAYER. Paths in a job file are relative to its folder."
                 .into(),
         );
     }

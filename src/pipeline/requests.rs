@@ -101,13 +101,13 @@ fn files(
         }
     };
     if written.is_empty() {
-        errors.add("scene", "the job names no scene").hint =
-            Some("Name one: `scene: PATH` in the job, or --input PATH.".into());
+        errors.add("scene", "the job has no scene").hint =
+            Some("Set `scene: PATH` in the job, or use --input PATH.".into());
     }
     let mut files = Vec::new();
     for (key, written) in written {
         if written.trim().is_empty() {
-            errors.add(&key, "a scene's path is empty").hint = Some("Name a raster file.".into());
+            errors.add(&key, "the path of a scene is empty").hint = Some("Give the path of a raster.".into());
             continue;
         }
         let name = paths::home(written);
@@ -127,8 +127,8 @@ fn files(
             }
             Location::Virtual(_) if paths::is_pattern(&name) && !name.contains('?') && !name.starts_with("/vsi") => {
                 errors
-                    .add(&key, format!("{} is a pattern on a server, which cannot be looked through", quoted(&name)))
-                    .hint = Some("Name its files one by one, or a STAC item collection that lists them.".into());
+                    .add(&key, format!("{} is a pattern on a server; patterns match local files only", quoted(&name)))
+                    .hint = Some("List the files one by one, or use a STAC item collection that lists them.".into());
                 continue;
             }
             _ => {
@@ -173,8 +173,8 @@ fn in_folder(key: &str, folder: &Path, errors: &mut JobErrors<'_>) -> Vec<PathBu
         }
         Ok(found) if found.is_empty() => {
             errors.add(key, format!("there is no raster in the folder {}", folder.display())).hint = Some(
-                "Of a folder, the rasters right in it are taken (.tif, .jp2, .img, .vrt, .nc, …). Name a file, or a pattern: \
-                 `**/*.tif` looks through the folders below."
+                "Only rasters directly in the folder are used (.tif, .jp2, .img, .vrt, .nc, …). For subfolders, use a \
+                 pattern such as `**/*.tif`."
                     .into(),
             );
             found
@@ -185,7 +185,7 @@ fn in_folder(key: &str, folder: &Path, errors: &mut JobErrors<'_>) -> Vec<PathBu
 
 fn not_too_many(key: &str, found: Vec<PathBuf>, span: &Path, errors: &mut JobErrors<'_>) -> Vec<PathBuf> {
     if found.len() > MAX_FILES {
-        errors.add(key, format!("{} stands for more than {MAX_FILES} files", span.display()));
+        errors.add(key, format!("{} matches more than {MAX_FILES} files", span.display()));
     }
     found
 }
@@ -193,15 +193,18 @@ fn not_too_many(key: &str, found: Vec<PathBuf>, span: &Path, errors: &mut JobErr
 fn missing(key: &str, written: &str, location: &Location, errors: &mut JobErrors<'_>) {
     let Some(file) = location.file() else { return };
     let hint = if let Some(variable) = paths::variable(written) {
-        format!("Environment variables such as {variable} are read by shells, not in jobs: use --input \"{written}\".")
+        format!(
+            "Environment variables such as {variable} are not expanded in a job; let the shell expand them: --input \"{written}\"."
+        )
     } else if written.contains([',', ';']) {
-        "Several scenes are a list: `scene: [a.tif, b.tif]`, or --input a.tif b.tif.".to_owned()
+        "Write several scenes as a list: `scene: [a.tif, b.tif]`, or --input a.tif b.tif.".to_owned()
     } else if written.contains('\\') {
-        "Folders are parted by `/`.".to_owned()
+        "Separate folders with `/`.".to_owned()
     } else {
         match file.is_absolute() {
             true => "Check the path.".into(),
-            false => "Paths in a job file start from its folder; paths in flags from where you are.".into(),
+            false => "Paths in a job file are relative to its folder, paths on the command line to the current folder."
+                .into(),
         }
     };
     errors.add(key, format!("there is no file {}", file.display())).hint = Some(hint);
@@ -217,8 +220,8 @@ fn matching(key: &str, name: &str, base: &Path, errors: &mut JobErrors<'_>) -> V
                 found.push(location.gdal_name());
                 continue;
             }
-            errors.add(key, "patterns inside archives cannot be looked through").hint =
-                Some("Unpack the archive, or name its files one by one.".into());
+            errors.add(key, "patterns cannot be used inside archives").hint =
+                Some("Unpack the archive, or list its files one by one.".into());
             return Vec::new();
         };
         let matches = match pattern.is_file() {
@@ -227,15 +230,15 @@ fn matching(key: &str, name: &str, base: &Path, errors: &mut JobErrors<'_>) -> V
                 Ok(matches) => matches,
                 Err(error) => {
                     let shown = quoted(&pattern.to_string_lossy());
-                    errors.add(key, format!("{shown} is no pattern: {}", error.msg));
+                    errors.add(key, format!("{shown} is not a valid pattern: {}", error.msg));
                     return Vec::new();
                 }
             },
         };
         if matches.is_empty() {
             errors.add(key, format!("no file matches {}", pattern.display())).hint = Some(
-                "Patterns in a job file start from its folder; `*` stands for a part of a name, `**` for folders, \
-                 `{a,b}` for a or b."
+                "Patterns in a job file are relative to its folder; `*` matches a part of a name, `**` any folders, \
+                 `{a,b}` a or b."
                     .into(),
             );
         }
@@ -258,8 +261,8 @@ fn resolution(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<Resolution> {
             ResolutionForm::Metres(side) => side.to_string(),
             ResolutionForm::Text(text) => text.clone(),
         };
-        errors.add("resolution", format!("{} is no resolution", quoted(&written))).hint = Some(
-            "Write the side of a pixel: `0.5` or `0.5 m` in metres, `0.00001 crs` in units of the scene's CRS.".into(),
+        errors.add("resolution", format!("{} is not a valid resolution", quoted(&written))).hint = Some(
+            "Write the size of a pixel: `0.5` or `0.5 m` in metres, `0.00001 crs` in units of the scene's CRS.".into(),
         );
         return None;
     }
@@ -287,8 +290,8 @@ fn area(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<AreaRequest> {
             bounds("aoi.bounds", numbers, crs.as_deref().unwrap_or(DEGREES), errors)
         }
         AreaForm::Long(_) => {
-            errors.add("aoi", "an area of interest is a file or bounds, not both and not neither").hint =
-                Some("Write `file` (with a `layer`, where it has several), or `bounds` (with their `crs`).".into());
+            errors.add("aoi", "an area of interest is either a file or bounds").hint =
+                Some("Set `file` (and `layer`, if it has several), or `bounds` (and their `crs`).".into());
             None
         }
     }
@@ -304,7 +307,7 @@ fn file(spec: &Spec, key: &str, name: &str, layer: Option<String>, errors: &mut 
         && !path.exists()
     {
         errors.add(key, format!("there is no file {}", path.display())).hint =
-            Some("Name a vector file with polygons, or four numbers: [west, south, east, north].".into());
+            Some("Give a vector file with polygons, or four numbers: [west, south, east, north].".into());
         return None;
     }
     Some(AreaRequest::File { path: location.gdal_name(), layer })
@@ -318,7 +321,7 @@ fn bounds(key: &str, numbers: &[f64], crs: &str, errors: &mut JobErrors<'_>) -> 
     };
     let [left, bottom, right, top] = bounds;
     if !(left < right && bottom < top) || bounds.iter().any(|number| !number.is_finite()) {
-        errors.add(key, format!("the bounds {left}, {bottom}, {right}, {top} enclose nothing")).hint =
+        errors.add(key, format!("the bounds {left}, {bottom}, {right}, {top} have no area")).hint =
             Some("Write [left, bottom, right, top], the smaller number of each pair first.".into());
         return None;
     }

@@ -39,7 +39,7 @@ pub fn resolve(spec: &Spec, lookup: &mut dyn Lookup) -> Result<Plan> {
     let mut settings = settings(spec, &mut errors);
     let Requests { scenes: requests, mut notes } =
         requests::requests(spec, &|file| lookup.is_result(file), &mut errors);
-    let model = match (settings::is_model_named(spec), errors.count()) {
+    let model = match (settings::has_valid_model(spec), errors.count()) {
         (false, _) => Ok(ANY_MODEL),
         (true, 0) => lookup.find_model(&settings.model).and_then(|()| lookup.open_model(&settings.model)),
         (true, _) => lookup.find_model(&settings.model).map(|()| ANY_MODEL),
@@ -140,7 +140,7 @@ fn plan(
         && ModelChoice::is_name(name)
         && spec.input_path("model", name).is_dir()
     {
-        notes.push(format!("`{name}` is the model of that name; `./{name}` would be the folder."));
+        notes.push(format!("`{name}` is used as the name of a model; write `./{name}` for the folder."));
     }
     Plan { model: choice, device, scenes: plans, classes, background, method, tiling, rasters, product, notes }
 }
@@ -187,22 +187,22 @@ fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, errors: &mut JobErrors<
         let message =
             format!("the window is {window} pixels; it must be a multiple of the model's patch, {}", model.patch);
         errors.add("tiling.window", message).hint =
-            Some(format!("The model was made for windows of {} pixels: leave the key out to take that.", model.window));
+            Some(format!("The default is the model's own window, {} pixels.", model.window));
     }
     if window > MAX_WINDOW {
-        let message = format!("the window is {window} pixels; at most {MAX_WINDOW} are possible");
+        let message = format!("the window is {window} pixels; at most {MAX_WINDOW} are allowed");
         errors.add("tiling.window", message).hint =
-            Some("A larger window does not show more to the model: it is cut into patches just the same.".into());
+            Some("A larger window does not show more detail to the model: its patches have the same size.".into());
     }
     let stride = form.stride.unwrap_or(window.div_ceil(2));
     if stride == 0 || stride > window {
         errors
             .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))
-            .hint = Some("Half the window is usual: windows then overlap by half.".into());
+            .hint = Some("The default is half the window.".into());
     }
     if let Some(batch) = form.batch.filter(|batch| !(1..=MAX_BATCH).contains(batch)) {
         errors.add("tiling.batch", format!("the batch is {batch} windows; it must be from 1 to {MAX_BATCH}")).hint =
-            Some("Leave the key out to let the device choose.".into());
+            Some("Remove the key to use the batch of the device.".into());
     }
     Tiling { window, stride, blend, batch: form.batch }
 }

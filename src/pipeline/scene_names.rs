@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn scenes_of_one_name_are_called_by_their_folders() {
+    fn scenes_with_same_name_include_folders() {
         assert_eq!(called(&["/d/A/t.tif", "/d/B/t.tif", "/d/B/u.tif"]), ["A_t", "B_t", "u"]);
         // As many folders as it takes, and no more.
         assert_eq!(called(&["/d/a/x/t.tif", "/d/b/x/t.tif", "/d/c/y/t.tif"]), ["a_x_t", "b_x_t", "y_t"]);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_scenes_and_a_scene_more_change_no_names() {
+    fn scene_names_do_not_depend_on_order() {
         let mut paths = ["/d/A/t.tif", "/d/B/t.tif", "/d/C/s/t.tif", "/d/u.tif", "/d/T.tif"];
         let mut pairs = |more: &[&'static str]| {
             paths.rotate_left(1);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_tells_apart_has_a_hash() {
+    fn indistinguishable_scenes_get_hash() {
         let found = called(&["/d/t.tif", "/d/T.tif"]);
         assert_eq!((found[0].len(), found[1].len()), (10, 10));
         assert!(found[0].starts_with("t_") && found[1].starts_with("T_"));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_its_folder_a_scene_keeps_its_name() {
+    fn scene_beside_folder_keeps_its_name() {
         let found = names(&["/d/A/t.tif", "/d/B/t.tif", "/d/A/t.jp2"].map(rgb));
         let pairs: Vec<(&str, &str)> = found.iter().map(|n| (n.folder.as_str(), n.beside_folder.as_str())).collect();
         assert_eq!(pairs, [("A", "t_tif"), ("B", "t"), ("A", "t_jp2")]);

@@ -15,23 +15,23 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3], stretch: &StretchPlan) 
     let mut notes = Vec::new();
     match &info.georeference {
         None => notes.push(match &info.access.control {
-            None => format!("{scene} has no georeference: results lie in pixel coordinates, areas are in pixels."),
+            None => format!("{scene} has no georeference: results are in pixel coordinates, areas in pixels."),
             Some(control) => format!(
-                "{scene} has {} and no geotransform: results lie in pixel coordinates, areas are in pixels. Warp it first to \
-                 have them on the map: {}",
+                "{scene} has {} and no geotransform: results are in pixel coordinates, areas in pixels. To get results in map \
+                 coordinates, warp it first: {}",
                 control.what,
                 control.warp_line(&info.path, "bilinear")
             ),
         }),
         Some(georeference) if georeference.crs_wkt.is_none() => {
-            notes.push(format!("{scene} has coordinates but no CRS: areas and lengths are in pixels. Give it one with `gdal_edit.py -a_srs EPSG:… FILE`."));
+            notes.push(format!("{scene} has a geotransform but no CRS: areas and lengths are in pixels. Assign a CRS with `gdal_edit.py -a_srs EPSG:… FILE`."));
         }
         Some(_) => {}
     }
     let deep = bands.iter().filter_map(|band| info.bands.get(band - 1)).find(|band| band.pixel_type != "Byte");
     if let (StretchMethod::None, Some(band)) = (&stretch.method, deep) {
         notes.push(format!(
-            "{scene} is {} and not stretched: values above 255 are all shown to the model as 255.",
+            "{scene} has the pixel type {} and is not stretched: values above 255 are clipped to 255.",
             band.pixel_type
         ));
     }
@@ -71,10 +71,10 @@ pub(super) fn compare_values(scenes: &mut [(&SceneInfo, [usize; 3], &mut Stretch
         scene.2.method = StretchMethod::Given(own);
         let why = match found.iter().flatten().any(|to| to.assumed) {
             true => "no scale and offset (the scale of the others is assumed)",
-            false => "another scale or offset",
+            false => "a different scale or offset",
         };
         notes.push(format!(
-            "{} has {why}: the stretch's values are those stored in the first band of {name}, so its own are read {shown}.",
+            "{} has {why}: the values of the stretch refer to {name}, so its own values are converted ({shown}).",
             scene.0.path.display()
         ));
     }

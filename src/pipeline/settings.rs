@@ -50,24 +50,27 @@ pub(super) fn settings(spec: &Spec, errors: &mut JobErrors<'_>) -> Settings {
     Settings { model, classes, background, method, device, stretch, blend, notes }
 }
 
-/// Whether the job gives the model a name, the default included; an empty one is an error of its own.
-pub(super) fn is_model_named(spec: &Spec) -> bool {
-    spec.model.as_deref().is_none_or(|name| !name.trim().is_empty())
+/// Whether the model can be looked up: an empty name and a folder that does not exist have errors of their own.
+pub(super) fn has_valid_model(spec: &Spec) -> bool {
+    let name = spec.model.as_deref().map_or(DEFAULT_MODEL, str::trim);
+    !name.is_empty() && (!is_path(name) || spec.input_path("model", name).is_dir())
+}
+
+/// Whether the name of a model can only be a folder.
+fn is_path(name: &str) -> bool {
+    name.starts_with(['.', '/']) || name.ends_with('/')
 }
 
 pub(super) fn model(spec: &Spec, errors: &mut JobErrors<'_>) -> ModelChoice {
     let name = spec.model.as_deref().map_or(DEFAULT_MODEL, str::trim);
     if name.is_empty() {
         errors.add("model", "the model's name is empty").hint =
-            Some("Name one: `model: FOLDER` of an imported bundle, or a model's name; left out, it is `mini`.".into());
+            Some("Set `model` to the folder of an imported bundle or to a model's name. The default is `mini`.".into());
         return ModelChoice::Named(String::new());
     }
     let folder = spec.input_path("model", name);
     let choice = ModelChoice::of(name, folder.clone());
-    if matches!(choice, ModelChoice::Bundle(_)) {
-        return choice;
-    }
-    if name.starts_with(['.', '/']) || name.ends_with('/') {
+    if matches!(choice, ModelChoice::Named(_)) && is_path(name) {
         errors.add("model", format!("there is no folder {}", folder.display())).hint =
             Some("Give the folder of a bundle that `segearth model import` or `model fetch` wrote.".into());
     }
@@ -76,13 +79,12 @@ pub(super) fn model(spec: &Spec, errors: &mut JobErrors<'_>) -> ModelChoice {
 
 fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>) -> Vec<ClassPlan> {
     if spec.classes.is_empty() {
-        errors.add("classes", "the job names no classes").hint =
-            Some("List them: `classes:` with a line `- building,roof,house` for each; with flags, --classes.".into());
+        errors.add("classes", "the job has no classes").hint =
+            Some("List them below `classes:`, one line such as `- building,roof,house` for each; on the command line, use --classes.".into());
         return Vec::new();
     }
     if spec.classes.len() > MAX_CLASSES {
-        errors
-            .add("classes", format!("{} classes are too many: at most {MAX_CLASSES} are possible", spec.classes.len()));
+        errors.add("classes", format!("the job has {} classes; at most {MAX_CLASSES} are allowed", spec.classes.len()));
         return Vec::new();
     }
     let mut plans = Vec::with_capacity(spec.classes.len());
@@ -94,11 +96,11 @@ fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>)
     }
     let prompts: usize = plans.iter().map(|class| class.prompts.len()).sum();
     if prompts > MAX_PROMPTS {
-        errors.add("classes", format!("{prompts} prompts are too many: all classes together may have {MAX_PROMPTS}"));
+        errors.add("classes", format!("the classes have {prompts} prompts in all; at most {MAX_PROMPTS} are allowed"));
     }
     if let [only] = plans.as_slice() {
         notes.push(format!(
-            "There is one class only: every pixel is {}, unless a threshold sends it to nothing.",
+            "The job has only one class: every pixel gets the class {}. Add a class such as `background` for the rest.",
             quoted(&only.name)
         ));
     }
@@ -124,7 +126,7 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors
                 Some(OneOrMany::Many(prompts)) => {
                     if prompts.is_empty() {
                         errors.add(&format!("{key}.prompts"), "the class has no prompts").hint =
-                            Some("Leave the key out to take the class's name.".into());
+                            Some("Remove the key to use the class's name as its prompt.".into());
                     }
                     prompts.iter().map(|prompt| prompt.trim().to_owned()).collect()
                 }
@@ -153,10 +155,7 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors
         }
         let length = prompt.chars().count();
         if length > MAX_PROMPT_CHARS {
-            errors.add(
-                &at,
-                format!("a prompt of {length} characters is too long: at most {MAX_PROMPT_CHARS} are possible"),
-            );
+            errors.add(&at, format!("a prompt has {length} characters; at most {MAX_PROMPT_CHARS} are allowed"));
         }
     }
     (ClassPlan { name, colour: [0; 3], prompts, threshold }, colour)
@@ -180,9 +179,10 @@ fn colour(key: &str, text: &str, errors: &mut JobErrors<'_>) -> Option<[u8; 3]> 
             Some([red, green, blue])
         }
         parsed => {
-            let why = if parsed.is_ok() { "is transparent" } else { "is no colour" };
+            let why =
+                if parsed.is_ok() { "is a transparent colour; it must be opaque" } else { "is not a valid colour" };
             errors.add(&format!("{key}.colour"), format!("{} {why}", quoted(text))).hint = Some(
-                "Write it as '#3b82f6' (in quotes, # begins a comment otherwise) or as a CSS name such as steelblue."
+                "Write it as '#3b82f6' (in quotes, since # starts a comment in YAML) or as a CSS colour name such as steelblue."
                     .into(),
             );
             None
@@ -200,13 +200,13 @@ fn names_differ(classes: &[ClassPlan], errors: &mut JobErrors<'_>) {
                 format!("classes {before} and {index} are both named {}", quoted(other))
             } else {
                 format!(
-                    "classes {before} and {index}, {} and {}, differ in case alone",
+                    "classes {before} and {index}, {} and {}, differ only in case",
                     quoted(other),
                     quoted(&class.name)
                 )
             };
             errors.add(&format!("classes[{index}]"), message).hint = Some(
-                "Classes are counted from 0. Give one another name, or put the prompts of both into one class.".into(),
+                "Rename one of them, or put the prompts of both into one class. Classes are counted from 0.".into(),
             );
         }
     }
@@ -221,7 +221,7 @@ fn say_shared_prompts(classes: &[ClassPlan], notes: &mut Vec<String>) {
                     notes.push(format!("Class {} has the prompt {} twice.", quoted(owner), quoted(prompt)));
                 }
                 Some(owner) => notes.push(format!(
-                    "Classes {} and {} share the prompt {}: where it is best, the first of them wins.",
+                    "Classes {} and {} share the prompt {}: pixels where it scores best get the first of the two.",
                     quoted(owner),
                     quoted(&class.name),
                     quoted(prompt)
@@ -251,7 +251,8 @@ fn background(spec: &Spec, classes: &[ClassPlan], errors: &mut JobErrors<'_>) ->
             Some(meant) => format!("Did you mean `{meant}`?"),
             None => format!("The classes are {}.", names().take(20).map(quoted).collect::<Vec<_>>().join(", ")),
         };
-        errors.add("background", format!("the background {} is no class of this job", quoted(name))).hint = Some(hint);
+        errors.add("background", format!("the background {} is not a class of this job", quoted(name))).hint =
+            Some(hint);
     }
     found
 }
@@ -264,8 +265,9 @@ fn method(spec: &Spec, errors: &mut JobErrors<'_>) -> Method {
     }
     let logit_scale = form.logit_scale.unwrap_or(50.0);
     if in_range("method.logit_scale", "the logit scale", logit_scale, 0.0..=1000.0, errors) && logit_scale == 0.0 {
-        errors.add("method.logit_scale", "the logit scale is 0: all classes would score the same").hint =
-            Some("The paper's value is 50.".into());
+        errors
+            .add("method.logit_scale", "the logit scale is 0; it must be above 0, or all classes get the same score")
+            .hint = Some("The default is the paper's value, 50.".into());
     }
     let threshold = form.threshold.unwrap_or(0.0);
     in_range("method.threshold", "the threshold", threshold, 0.0..=1.0, errors);
@@ -304,10 +306,10 @@ fn templates(spec: &Spec, errors: &mut JobErrors<'_>) -> TemplateChoice {
         Some(file) => {
             let path = spec.input_path("method.templates", file);
             if !path.is_file() {
-                let message = format!("{} is neither `imagenet80` nor `none`, nor a file", quoted(file));
+                let message = format!("{} is not `imagenet80`, `none` or a file that exists", quoted(file));
                 errors.add("method.templates", message).hint = match nearest(file, ["imagenet80", "none"]) {
                     Some(meant) => Some(format!("Did you mean `{meant}`?")),
-                    None => Some("A template file has a sentence a line, in which {} stands for the prompt.".into()),
+                    None => Some("A template file has one sentence per line, with {} in place of the prompt.".into()),
                 };
             }
             TemplateChoice::File(path)
@@ -332,14 +334,14 @@ fn thresholds_need_a_background(
         Some(index) => format!("classes[{index}].threshold"),
         None => return,
     };
-    errors.add(&key, "a threshold is set, but no class takes the pixels below it").hint =
-        Some("Name that class: `background: NAME` (--background NAME), or add a class `background`.".into());
+    errors.add(&key, "a threshold is set, but the job has no background class for the pixels below it").hint =
+        Some("Set `background: NAME` (--background NAME), or add a class named `background`.".into());
 }
 
 fn device(spec: &Spec, errors: &mut JobErrors<'_>) -> DeviceChoice {
     let text = spec.device.as_deref().unwrap_or("auto");
     text.parse().unwrap_or_else(|NoDevice| {
-        let message = format!("{} is no device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`", quoted(text));
+        let message = format!("{} is not a device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`", quoted(text));
         let error = errors.add("device", message);
         if text.trim().eq_ignore_ascii_case("gpu") {
             error.hint = Some("Did you mean `cuda`?".into());

@@ -1,5 +1,5 @@
-//! What a job says, as it is written: nothing is defaulted, nothing is judged. The doc comments are the texts of the JSON
-//! schema, shown by editors while a job is typed.
+//! A job as it is written, without defaults and checks. The doc comments become the descriptions of the JSON schema and of
+//! the reference of job keys.
 
 use std::fmt;
 
@@ -10,75 +10,75 @@ use serde::{Deserialize, Deserializer, de};
 use super::node::Node;
 use super::words::yes_or_no;
 
-/// A segmentation job: which model looks at which scene for which classes, and what comes out.
+/// A segmentation job: the scenes, the model, the classes and the outputs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `classes:`")]
 #[schemars(title = "segearth job")]
 pub struct Spec {
-    /// The model: the folder of an imported bundle (relative to this file), or a model's name such as
-    /// `openai/ViT-B-16`, which a folder of that name does not hide (`./mini` is a folder); default `mini`, which is built in.
+    /// Model: the folder of an imported bundle (relative to this file), or a name such as `openai/ViT-B-16`. The name of a
+    /// model takes precedence over a folder of that name (write `./mini` for the folder). Default: `mini`, the built-in model.
     pub model: Option<String>,
-    /// The raster to segment, or a list of rasters: paths relative to this file, patterns such as `tiles/*.tif` or
-    /// `t_{a,b}.tif`, folders (the rasters right in them), addresses (`https://…`, `s3://…`, `gs://…`, `az://…`), files in
-    /// archives (`tiles.zip/a.tif`; an archive with a single raster by its own name), STAC items, collections, catalogs and
-    /// searches (all pages of them). Files of a folder or a pattern that hold a band each are one scene, of which `bands` names
-    /// the bands. Results of segearth are left out where a pattern or a folder stands for scenes.
+    /// Raster to segment, or a list of rasters. An entry is a path (relative to this file), a pattern such as `tiles/*.tif` or
+    /// `t_{a,b}.tif`, a folder (all rasters directly in it), a URL (`https://…`, `s3://…`, `gs://…`, `az://…`), a file in an
+    /// archive (`tiles.zip/a.tif`, or the archive alone if it holds one raster), or a STAC item, collection, catalog or search
+    /// (all pages). If each file of a folder or pattern holds one band, the files are read as one scene, and `bands` names its
+    /// bands. Patterns and folders skip rasters that segearth has written.
     pub scene: Option<OneOrMany>,
-    /// All scenes are tiles of one, the first named one on top; default false. Where they differ in scale and offset, values are
-    /// brought to those of the first.
+    /// Read all scenes as tiles of one mosaic, with the first one on top. Tiles with another scale and offset are converted to
+    /// those of the first. Default: false.
     pub mosaic: Option<bool>,
-    /// The assets of STAC items that are read, by key, role or colour; several become the bands of one scene. By default those
-    /// that hold the bands named by `bands`, else the one that is called `visual` or has this role.
+    /// Assets of STAC items to read, by key, role or colour; several are read as the bands of one scene. Default: the assets
+    /// that hold the bands in `bands`, else the asset with the key or role `visual`.
     pub assets: Option<OneOrMany>,
-    /// The side of a pixel as the model is to see it: `0.5` (metres on the ground, whatever the scene's CRS; where that is
-    /// true to scale within 0.5 %, its own metres), or `0.00001 crs` (in the units of the scene's CRS). By default the scene's
-    /// own.
+    /// Ground sample distance at which the model sees the scene: `0.5` (metres on the ground in any CRS; a CRS that is true to
+    /// scale within 0.5 % is used as it is), or `0.00001 crs` (units of the CRS of the scene). Default: the scene's own.
     pub resolution: Option<ResolutionForm>,
-    /// On which pixels results lie if `resolution` is given: `model` (those that the model saw, the default) or `scene` (the
-    /// scene's own).
+    /// Grid of the outputs if `resolution` is set: `model` (the resampled grid that the model sees) or `scene` (the grid of
+    /// the scene). Default: `model`.
     pub grid: Option<GridForm>,
-    /// The part of the scene that is segmented: a vector file with polygons, or bounds. The rest is not computed and has no
-    /// data in results.
+    /// Area of interest: a vector file with polygons, or bounds. Pixels outside are not computed and are nodata in the
+    /// outputs.
     pub aoi: Option<AreaForm>,
-    /// The bands that the model sees as red, green and blue: three numbers (from 1, also `b1`), band names (`B04`, `SR_B4`) or
-    /// what they show (`red`, `nir`, `swir16`). By default the red, green and blue bands as descriptions, STAC items,
-    /// wavelengths, numbers of a known sensor's bands or colour interpretations tell them, in this order, else the first three.
+    /// Bands to read as red, green and blue: three numbers (from 1, also `b1`), band names (`B04`, `SR_B4`) or colours (`red`,
+    /// `nir`, `swir16`). Default: the red, green and blue bands according to, in this order, band descriptions, STAC items,
+    /// wavelengths, band numbers of a known sensor and colour interpretations; else the first three bands.
     #[schemars(length(min = 3, max = 3))]
     pub bands: Option<Vec<BandForm>>,
-    /// What marks pixels without data: `auto` (the default: the first that the file has of a mask band, an alpha band, nodata
-    /// values), `none` (every pixel holds data), `alpha`, `nodata`, or `band:N` (data where band N is above 0). An alpha band
-    /// that holds a picture, such as infrared, counts for `alpha` only. What is not a number never holds data.
+    /// Mask of the valid pixels: `auto` (the first that the file has of a mask band, an alpha band and nodata values), `none`
+    /// (all pixels are valid), `alpha`, `nodata`, or `band:N` (valid where band N is above 0). An alpha band that holds image
+    /// data, such as infrared, is used for `alpha` only. NaN is always nodata. Default: `auto`.
     pub mask: Option<String>,
-    /// The value of pixels without data, instead of the file's own; beside a mask or alpha band it counts as well. A number,
-    /// `{value: 0, tolerance: 8}` or `0~8`: lossy compression changes values. What could be data too (0, the largest value of an
-    /// unsigned type, any 8-bit value, any value with a tolerance) counts only where all three bands hold it.
+    /// Nodata value to use instead of the file's own, in addition to a mask or alpha band: a number, or a number and a
+    /// tolerance for lossy compression, `{value: 0, tolerance: 8}` or `0~8`. A value that could be valid data (0, the largest
+    /// value of an unsigned type, any 8-bit value, any value with a tolerance) counts only where all three bands have it.
     pub nodata: Option<NodataForm>,
-    /// How pixel values become 0 to 255, once for the whole scene. By default `none` for 8-bit scenes, else `percentile`.
+    /// Stretch of pixel values to 0 to 255, computed once for the whole scene. Default: `none` for 8-bit scenes, else
+    /// `percentile`.
     pub stretch: Option<StretchForm>,
-    /// The classes in the order of their numbers in the label raster, from 0.
+    /// Classes, in the order of their values in the label raster, from 0.
     #[schemars(length(min = 1))]
     pub classes: Vec<ClassForm>,
-    /// The class of pixels whose best score is below the threshold. By default the class named `background`, if there is
-    /// one.
+    /// Class for pixels whose best score is below the threshold. Default: the class named `background`, if there is one.
     pub background: Option<String>,
-    /// The numbers of the method.
+    /// Parameters of the method.
     pub method: MethodForm,
-    /// How the scene is cut into windows and put together again.
+    /// How the scene is divided into windows, and how windows are blended.
     pub tiling: TilingForm,
-    /// `auto` (a GPU where there is one), `cpu`, `cuda`, or `cuda:N`.
+    /// Device: `auto` (a GPU if there is one), `cpu`, `cuda`, or `cuda:N`. Default: `auto`.
     pub device: Option<String>,
-    /// What is written, and where.
+    /// Output files.
     pub outputs: OutputsForm,
-    /// The same with the places of all values, for errors that are found later.
+    /// The job's data with the spans of all values, for errors that are found later.
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) origin: Option<Node>,
-    /// The flags that were given over the job file or instead of one, as a reader would write them.
+    /// The flags that were given in addition to the job file or instead of one, as the user writes them.
     #[serde(skip)]
     #[schemars(skip)]
     pub(super) flags: Vec<String>,
 }
 
+/// Grid of the outputs.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `model` or `scene`")]
 pub enum GridForm {
@@ -86,13 +86,13 @@ pub enum GridForm {
     Scene,
 }
 
-/// A side of pixels.
+/// Ground sample distance.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum ResolutionForm {
-    /// In metres.
+    /// Metres on the ground.
     Metres(f64),
-    /// `0.5 m`, or `0.00001 crs` in the units of the scene's reference system.
+    /// `0.5 m`, or `0.00001 crs` in units of the CRS of the scene.
     Text(String),
 }
 
@@ -107,22 +107,22 @@ pub enum AreaForm {
     Long(AreaKeys),
 }
 
-/// An area of interest with all that can be said of it: `file` (and `layer`), or `bounds` (and `crs`).
+/// Area of interest as keys: `file` (and `layer`), or `bounds` (and `crs`).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `file: area.gpkg`")]
 pub struct AreaKeys {
-    /// A vector file with polygons, relative to this file.
+    /// Vector file with polygons, relative to this file.
     pub file: Option<String>,
-    /// Its layer, where it has several.
+    /// Layer of the file. Default: its only layer.
     pub layer: Option<String>,
-    /// Left, bottom, right, top.
+    /// Bounds: left, bottom, right, top.
     #[schemars(length(min = 4, max = 4))]
     pub bounds: Option<Vec<f64>>,
-    /// The reference system of the bounds, such as `EPSG:25832`; default `EPSG:4326`, in degrees with the longitude first.
+    /// The CRS of the bounds, such as `EPSG:25832`. Default: `EPSG:4326`, in degrees with the longitude first.
     pub crs: Option<String>,
 }
 
-/// A value that stands for no data.
+/// Nodata value.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum NodataForm {
@@ -132,46 +132,48 @@ pub enum NodataForm {
     Long(NodataKeys),
 }
 
-/// A value that stands for no data, and how far a pixel's may be from it.
+/// Nodata value with a tolerance.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "keys with values, such as `value: 0`")]
 pub struct NodataKeys {
+    /// Nodata value.
     pub value: f64,
-    /// Values up to so much below or above count as well; default 0.
+    /// Largest difference from the value that is also nodata. Default: 0.
     #[serde(default)]
     #[schemars(range(min = 0.0))]
     pub tolerance: Option<f64>,
 }
 
-/// The numbers of the method. The defaults are the paper's.
+/// Parameters of the method. The defaults are those of the paper.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `debias: 0.3`")]
 pub struct MethodForm {
-    /// The share of the whole window's similarity that is taken from each pixel's: 0 to 1, default 0.3 (the paper's λ with
-    /// its sign turned).
+    /// Share of the window's global ([CLS]) similarity that is subtracted from the similarity of each pixel, 0 to 1: the
+    /// paper's −λ. Default: 0.3.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub debias: Option<f64>,
-    /// The factor on the logits before the soft-max; default 50.
+    /// Factor of the logits before the soft-max. Default: 50.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub logit_scale: Option<f64>,
-    /// Pixels whose best score is below this get the background class: 0 (never, the default) to 1.
+    /// Assign the background class to pixels whose best score is below this, 0 to 1. Default: 0 (never).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: Option<f64>,
-    /// The sentences around a prompt: `imagenet80` (CLIP's 80, the default), `none` (the bare prompt), or a text file with a
-    /// sentence a line in which `{}` stands for the prompt.
+    /// Prompt templates: `imagenet80` (CLIP's 80), `none` (the prompt alone), or a text file with one template per line, with
+    /// `{}` in place of the prompt. Default: `imagenet80`.
     pub templates: Option<String>,
-    /// Test-time augmentation: `none` (the default), or `d4` (the answers over the eight flips and turns of each window,
-    /// averaged: steadier, and eight times the work).
+    /// Test-time augmentation: `none`, or `d4` (average over the eight flips and rotations of each window, at eight times the
+    /// cost). Default: `none`.
     pub tta: Option<TtaForm>,
-    /// An approximation, on the CPU only: lengths of features are made of this many channels, 1 to 4096, instead of all (197
-    /// for a window of 14 by 14 patches). Faster, and some labels differ.
+    /// Approximation for the CPU: compute the lengths of features from this many channels, 1 to 4096, instead of all (197 for
+    /// windows of 14 × 14 patches). Faster; some labels differ.
     #[schemars(range(min = 1, max = 4096))]
     pub channels: Option<u32>,
-    /// An approximation, on the CPU only: the upsampler stops at half the resolution, and the logits are doubled bilinearly.
-    /// Faster, and borders are a little less sharp. Default false.
+    /// Approximation for the CPU: upsample features to half the resolution, and logits bilinearly from there. Faster; borders
+    /// are slightly less sharp. Default: false.
     pub half_resolution: Option<bool>,
 }
 
+/// Test-time augmentation.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `none` or `d4`")]
 pub enum TtaForm {
@@ -179,23 +181,24 @@ pub enum TtaForm {
     D4,
 }
 
-/// How the scene is cut into windows and put together again.
+/// How the scene is divided into windows, and how windows are blended.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `stride: 112`")]
 pub struct TilingForm {
-    /// The side of a window in pixels, a multiple of the model's patch; by default the model's own window (224 mostly).
+    /// Side of a window in pixels, a multiple of the model's patch size. Default: the model's own window, mostly 224.
     #[schemars(range(min = 1))]
     pub window: Option<usize>,
-    /// The step from window to window in pixels, at most the window; by default half of it.
+    /// Distance between windows in pixels, at most the window. Default: half the window.
     #[schemars(range(min = 1))]
     pub stride: Option<usize>,
-    /// The weights of overlapping windows: `hann` (the default, without seams), `gaussian`, or `average` (the paper's).
+    /// Weights for blending overlapping windows: `hann` (no seams), `gaussian`, or `average` (the paper's). Default: `hann`.
     pub blend: Option<BlendForm>,
-    /// Windows computed at a time; by default chosen by the device.
+    /// Number of windows that are computed at once. Default: chosen for the device.
     #[schemars(range(min = 1))]
     pub batch: Option<usize>,
 }
 
+/// Weights of overlapping windows.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `average`, `hann` or `gaussian`")]
 pub enum BlendForm {
@@ -204,43 +207,42 @@ pub enum BlendForm {
     Gaussian,
 }
 
-/// What is written, and where. In names, `{scene}` stands for the scene's file name without its extension, and `{folder}` for
-/// the name of its folder. Where scenes share a file name, and `{folder}` does not tell them apart, `{scene}` has their folders
-/// in front: `A_t` for `A/t.tif`.
+/// Output files. In their names, `{scene}` is replaced by the file name of the scene without its extension, and `{folder}` by
+/// the name of its folder. If scenes have the same file name and `{folder}` does not distinguish them, `{scene}` includes
+/// their folders: `A_t` for `A/t.tif`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `polygons: true`")]
 pub struct OutputsForm {
-    /// The folder of all outputs, relative to where the program is started; by default `output/` and the job's name.
+    /// Folder of all outputs, relative to the current folder. Default: `output/` and the name of the job.
     pub folder: Option<String>,
-    /// The class raster (GeoTIFF), always written; default `{scene}_labels.tif`.
+    /// Class raster (GeoTIFF); it is always written. Default: `{scene}_labels.tif`.
     pub labels: Option<OutputForm>,
-    /// The score raster (GeoTIFF, a band a class): a name, or `true` for `{scene}_scores.tif`.
+    /// Score raster (GeoTIFF, one band per class): a name, or `true` for `{scene}_scores.tif`.
     pub scores: Option<OutputForm>,
-    /// The best class's score at each pixel (GeoTIFF): a name, or `true` for `{scene}_confidence.tif`.
+    /// Score of the best class of each pixel (GeoTIFF): a name, or `true` for `{scene}_confidence.tif`.
     pub confidence: Option<OutputForm>,
-    /// How far the best class's score is above the second best (GeoTIFF): a name, or `true` for `{scene}_margin.tif`.
+    /// Difference between the best and the second best score (GeoTIFF): a name, or `true` for `{scene}_margin.tif`.
     pub margin: Option<OutputForm>,
-    /// The polygons (`.gpkg`, `.fgb`, `.parquet`, `.geojson`, `.ndjson` or `.shp`): a name, `true` for
-    /// `{scene}_polygons.gpkg`, or keys such as `recipe: buildings`.
+    /// Polygons (`.gpkg`, `.fgb`, `.parquet`, `.geojson`, `.ndjson` or `.shp`): a name, `true` for `{scene}_polygons.gpkg`, or
+    /// keys such as `recipe: buildings`.
     pub polygons: Option<PolygonsForm>,
-    /// A picture of scene, result and legend (`.png`): a name, or `true` for `{scene}_preview.png`.
+    /// Picture of scene, classes and legend (`.png`): a name, or `true` for `{scene}_preview.png`.
     pub preview: Option<OutputForm>,
-    /// A page to look at in a browser (`.html`), in one file: scene and result under a swipe, areas, job and provenance. A
-    /// name, or `true` for `{scene}_report.html`.
+    /// Report for the browser (`.html`): swipe map, areas, job and provenance in one file. A name, or `true` for
+    /// `{scene}_report.html`.
     pub report: Option<OutputForm>,
-    /// The pixel type of scores, confidence and margin: `float32`, or `uint8` (0 to 254 for 0 to 1, 255 without data). By
-    /// default `float32` for scores and `uint8` for confidence and margin.
+    /// Pixel type of scores, confidence and margin: `float32`, or `uint8` (0 to 254 for 0 to 1, 255 for nodata). Default:
+    /// `float32` for scores, `uint8` for confidence and margin.
     pub score_type: Option<ScoreTypeForm>,
-    /// The format of rasters: `geotiff` (tiled, the default) or `cog` (a cloud-optimised GeoTIFF).
+    /// Format of rasters: `geotiff` (tiled) or `cog` (cloud-optimised GeoTIFF). Default: `geotiff`.
     pub format: Option<FormatForm>,
-    /// How rasters are compressed: `deflate` (the default, which every reader knows) or `zstd`.
+    /// Compression of rasters: `deflate` (supported by every reader) or `zstd`. Default: `deflate`.
     pub compression: Option<CompressionForm>,
-    /// Smaller copies of rasters inside their files: `auto` (the default: where a raster is larger than 256 pixels) or
-    /// `none`.
+    /// Overviews in rasters: `auto` (for rasters larger than 256 pixels) or `none`. Default: `auto`.
     pub overviews: Option<OverviewsForm>,
 }
 
-/// `true`, `false`, a file name, or a product with its numbers.
+/// `true`, `false`, a file name, or a vector product as keys.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum PolygonsForm {
@@ -249,70 +251,73 @@ pub enum PolygonsForm {
     Long(Box<PolygonsKeys>),
 }
 
-/// A vector product. Lengths are metres and areas square metres on the ground, whatever the CRS (pixels where the scene has no
-/// CRS); what is left out is the recipe's own value.
+/// Vector product. Lengths are metres and areas square metres on the ground, in any CRS (pixels if the scene has no CRS). The
+/// defaults depend on the recipe.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `recipe: buildings`")]
 pub struct PolygonsKeys {
-    /// The file; default `{scene}_polygons.gpkg`, with a recipe its name instead of `polygons`.
+    /// Output file. Default: `{scene}_polygons.gpkg`; with a recipe, its name replaces `polygons`.
     pub file: Option<String>,
-    /// What is made of the labels: `plain` (every region with the outline of its pixels, the default), `buildings` (squared
-    /// outlines), `roads` (centre lines as a graph), `water` (smooth, without permanent water where it is given), or
-    /// `landcover` (borders that neighbours share).
+    /// Product: `plain` (outlines of all regions along pixel edges), `buildings` (squared outlines), `roads` (centre lines as
+    /// a graph), `water` (smooth polygons, without permanent water if it is given), or `landcover` (polygons with shared
+    /// borders). Default: `plain`.
     pub recipe: Option<RecipeForm>,
-    /// The classes to take, by name; by default those whose names fit the recipe.
+    /// Classes to use, by name. Default: those whose names match the recipe.
     pub classes: Option<OneOrMany>,
-    /// For `plain` and `landcover`: the background too; default false.
+    /// For `plain` and `landcover`: include the background. Default: false.
     pub keep_background: Option<bool>,
-    /// For `plain`: pixels that share only a corner belong together; default false.
+    /// For `plain`: connect pixels that share only a corner. Default: false.
     pub diagonal: Option<bool>,
-    /// The reference system of the file, such as `EPSG:3857`; by default the scene's. GeoJSON is always WGS 84.
+    /// The CRS of the output file, such as `EPSG:3857`. GeoJSON is always in WGS 84. Default: the CRS of the scene.
     pub t_srs: Option<String>,
-    /// A layer for each class (GeoPackage); default false.
+    /// Write one layer per class (GeoPackage). Default: false.
     pub layer_per_class: Option<bool>,
-    /// Smaller polygons are dropped (plain: none by default); in land cover they go to their largest neighbour.
+    /// Remove smaller polygons, in m² (plain: none by default); in land cover, merge them into their largest neighbour.
     #[schemars(range(min = 0.0))]
     pub min_area: Option<f64>,
-    /// Holes up to this area are filled.
+    /// Fill holes up to this area, in m².
     #[schemars(range(min = 0.0))]
     pub max_hole: Option<f64>,
-    /// What is thinner than twice this radius goes.
+    /// Opening radius in metres: parts thinner than twice this are removed.
     #[schemars(range(min = 0.0))]
     pub opening: Option<f64>,
-    /// Cracks up to twice this radius are filled.
+    /// Closing radius in metres: gaps narrower than twice this are filled.
     #[schemars(range(min = 0.0))]
     pub closing: Option<f64>,
-    /// How far a border may move when it is simplified; 0 keeps every corner.
+    /// Tolerance of the simplification of borders, in metres; 0 keeps every corner.
     #[schemars(range(min = 0.0))]
     pub tolerance: Option<f64>,
-    /// Rounded borders; default true for `water`.
+    /// Smooth the borders. Default: true for `water`, else false.
     pub smooth: Option<bool>,
-    /// For `buildings`: the outlines of the pixels instead of squared ones; default false.
+    /// For `buildings`: keep outlines along pixel edges instead of squared ones. Default: false.
     pub plain_outlines: Option<bool>,
-    /// For `buildings`: where a squared outline agrees less with its pixels (intersection over union), theirs is kept.
+    /// For `buildings`: keep the outline along pixel edges if the squared one overlaps it by less than this (intersection over
+    /// union, 0 to 1).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub least_iou: Option<f64>,
-    /// For `roads`: the widest gap to bridge.
+    /// For `roads`: largest gap to bridge, in metres.
     #[schemars(range(min = 0.0))]
     pub max_gap: Option<f64>,
-    /// For `roads`: networks of less total length are dropped.
+    /// For `roads`: remove networks of less total length, in metres.
     #[schemars(range(min = 0.0))]
     pub min_length: Option<f64>,
-    /// For `roads`: dead ends shorter than this are cut.
+    /// For `roads`: remove dead ends shorter than this, in metres.
     #[schemars(range(min = 0.0))]
     pub min_spur: Option<f64>,
-    /// For `roads`: the graph as GraphML: a name, or `true` for `{scene}_roads.graphml`.
+    /// For `roads`: write the graph as GraphML: a name, or `true` for `{scene}_roads.graphml`.
     pub graph: Option<OutputForm>,
-    /// For `water`: a vector file (relative to this file), as `FILE[:LAYER]`, whose polygons are left out, such as permanent water.
+    /// For `water`: vector file (relative to this file) as `FILE[:LAYER]` whose polygons are subtracted, such as permanent
+    /// water.
     pub subtract: Option<String>,
-    /// For `water`: a vector file (relative to this file), as `FILE[:LAYER]`, by whose polygons the water is summed up.
+    /// For `water`: vector file (relative to this file) as `FILE[:LAYER]` with zones; the water in each zone is summed up.
     pub zones: Option<String>,
-    /// The zones' field that names them; by default their first text field.
+    /// For `water`: field with the names of the zones. Default: the first text field.
     pub zone_field: Option<String>,
-    /// The table of the zones (`.csv`): a name; default `{scene}_zones.csv`.
+    /// For `water`: table of the zones (`.csv`). Default: `{scene}_zones.csv`.
     pub zone_table: Option<String>,
 }
 
+/// Vector product.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `plain`, `buildings`, `roads`, `water` or `landcover`")]
 pub enum RecipeForm {
@@ -323,6 +328,7 @@ pub enum RecipeForm {
     Landcover,
 }
 
+/// Pixel type of scores.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `float32` or `uint8`")]
 pub enum ScoreTypeForm {
@@ -330,6 +336,7 @@ pub enum ScoreTypeForm {
     Uint8,
 }
 
+/// Format of rasters.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `geotiff` or `cog`")]
 pub enum FormatForm {
@@ -337,6 +344,7 @@ pub enum FormatForm {
     Cog,
 }
 
+/// Compression of rasters.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `deflate` or `zstd`")]
 pub enum CompressionForm {
@@ -344,6 +352,7 @@ pub enum CompressionForm {
     Zstd,
 }
 
+/// Overviews in rasters.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "lowercase", expecting = "text: `auto` or `none`")]
 pub enum OverviewsForm {
@@ -351,34 +360,34 @@ pub enum OverviewsForm {
     None,
 }
 
-/// A class in its short or its long form.
+/// Class: its prompts as text, or keys.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum ClassForm {
-    /// Prompts separated by commas; the first one is the class's name: `building,roof,house`.
+    /// Prompts separated by commas; the first one is the name of the class: `building,roof,house`.
     Short(String),
     Long(ClassKeys),
 }
 
-/// A class with all that can be said of it.
+/// Class as keys.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "keys with values, such as `name: water`")]
 pub struct ClassKeys {
-    /// The name in results.
+    /// Name of the class in outputs.
     pub name: String,
-    /// The words that describe it, as a list or as text with commas; by default its name.
+    /// Prompts that describe the class, as a list or as text with commas. Default: its name.
     #[serde(default)]
     pub prompts: Option<OneOrMany>,
-    /// Its colour in results: `#3b82f6`, or a CSS colour name; by default after its meaning.
+    /// Colour in outputs: `#3b82f6`, or a CSS colour name. Default: a colour that suits the name.
     #[serde(default)]
     pub colour: Option<String>,
-    /// Its own threshold instead of the method's: 0 to 1.
+    /// Threshold of this class instead of the one of `method`, 0 to 1.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: Option<f64>,
 }
 
-/// A stretch by name, or with its numbers.
+/// Stretch: a name, possibly with numbers, or keys.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum StretchForm {
@@ -387,31 +396,33 @@ pub enum StretchForm {
     Long(StretchKeys),
 }
 
-/// A stretch with its numbers.
+/// Stretch as keys.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "keys with values, such as `method: percentile`")]
 pub struct StretchKeys {
+    /// Method of the stretch.
     pub method: StretchName,
-    /// For `percentile`: the percentiles that become 0 and 255; default [2, 98].
+    /// For `percentile`: percentiles that become 0 and 255. Default: [2, 98].
     #[serde(default)]
     pub percentiles: Option<[f64; 2]>,
-    /// For `mean-std`: how many standard deviations beside the mean become 0 and 255; default 2.
+    /// For `mean-std`: number of standard deviations around the mean that become 0 and 255. Default: 2.
     #[serde(default)]
     pub k: Option<f64>,
-    /// For `values`: the pixel values that become 0 and 255, one pair for all bands or one for each. They are stored values,
-    /// without scale and offset: where scenes or bands differ in these, values of the first scene (and, for one pair, of its
-    /// red band), to which the others are brought.
+    /// For `values`: pixel values that become 0 and 255, one pair for all bands or one for each. They are stored values,
+    /// without scale and offset. If scenes or bands differ in scale or offset, they are values of the first scene (one pair:
+    /// of its red band), and the others are converted.
     #[serde(default)]
     #[schemars(length(min = 1, max = 3))]
     pub ranges: Option<Vec<[f64; 2]>>,
-    /// One range for all three bands together, which keeps their balance, instead of one for each; default false.
+    /// Use one range for all three bands, which keeps their balance. Default: false.
     #[serde(default)]
     pub joint: Option<bool>,
-    /// Exponent on the stretched 0..1 value: below 1 brightens, above 1 darkens; default 1.
+    /// Exponent of the stretched value (0 to 1): below 1 brightens, above 1 darkens. Default: 1.
     #[serde(default)]
     pub gamma: Option<f64>,
 }
 
+/// Method of a stretch.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case", expecting = "text: `none`, `min-max`, `percentile`, `mean-std` or `values`")]
 pub enum StretchName {
@@ -422,7 +433,7 @@ pub enum StretchName {
     Values,
 }
 
-/// A band by its number (from 1), or by its name or colour.
+/// Band: a number from 1, a name or a colour.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum BandForm {
@@ -439,7 +450,7 @@ pub enum OutputForm {
 }
 
 impl OutputForm {
-    /// The name of an output: `default` where the job only says that it is wanted; `None` where it is not.
+    /// Returns the file name of an output: `default` if the job only says `true`, `None` if it is not wanted.
     pub(super) fn name<'a>(form: Option<&'a Self>, default: &'a str) -> Option<&'a str> {
         match form {
             None | Some(Self::Wanted(false)) => None,
@@ -449,7 +460,7 @@ impl OutputForm {
     }
 }
 
-/// A text or a list of them.
+/// A text, or a list of texts.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum OneOrMany {
@@ -457,7 +468,7 @@ pub enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// Reads a type that has several written forms. serde's own way (`untagged`) forgets what was wrong and where.
+/// Reads a type that has several written forms. serde's `untagged` loses the cause and the position of an error.
 macro_rules! several_forms {
     ($name:ident, $expected:literal, $($visit:item)+) => {
         impl<'de> Deserialize<'de> for $name {

@@ -14,7 +14,7 @@ pub(super) fn stretch(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<Stretch
         StretchForm::Short(text) => match short_stretch(text) {
             Ok(keys) => keys,
             Err(hint) => {
-                errors.add("stretch", format!("{} is no stretch", quoted(text))).hint = Some(hint);
+                errors.add("stretch", format!("{} is not a valid stretch", quoted(text))).hint = Some(hint);
                 return None;
             }
         },
@@ -30,7 +30,9 @@ pub(super) fn stretch(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<Stretch
         StretchName::Percentile => {
             let [low, high] = keys.percentiles.unwrap_or([2.0, 98.0]);
             if !(0.0 <= low && low < high && high <= 100.0) {
-                let message = format!("the percentiles are {low} and {high}; they must rise and lie from 0 to 100");
+                let message = format!(
+                    "the percentiles are {low} and {high}; the first must be below the second, and both from 0 to 100"
+                );
                 errors.add("stretch.percentiles", message);
             }
             StretchMethod::Percentile { low, high }
@@ -51,8 +53,7 @@ fn given_values(keys: &StretchKeys, errors: &mut JobErrors<'_>) -> Option<Stretc
     let ranges = keys.ranges.clone().unwrap_or_default();
     for (index, [low, high]) in ranges.iter().enumerate() {
         if !(low < high && low.is_finite() && high.is_finite()) {
-            let message =
-                format!("the values are {low} and {high}; the first becomes 0, the second 255, and they must rise");
+            let message = format!("the values are {low} and {high}; the first must be below the second");
             errors.add(&format!("stretch.ranges[{index}]"), message);
         }
     }
@@ -61,7 +62,7 @@ fn given_values(keys: &StretchKeys, errors: &mut JobErrors<'_>) -> Option<Stretc
         [all] => Some(StretchMethod::Given([range(*all); 3])),
         [red, green, blue] => Some(StretchMethod::Given([range(*red), range(*green), range(*blue)])),
         other => {
-            let message = format!("the stretch by values has {} pairs of values; it needs one, or three", other.len());
+            let message = format!("the stretch `values` has {} pairs of values; it needs one, or three", other.len());
             errors.add("stretch.ranges", message).hint =
                 Some("Write `ranges: [[0, 3000]]`, or a pair for each band.".into());
             None
@@ -78,7 +79,7 @@ fn foreign_numbers(keys: &StretchKeys, errors: &mut JobErrors<'_>) {
     ];
     for (key, is_foreign, method) in foreign {
         if is_foreign {
-            errors.add(&format!("stretch.{key}"), format!("`{key}` belongs to the stretch `{method}` alone"));
+            errors.add(&format!("stretch.{key}"), format!("`{key}` is only for the stretch `{method}`"));
         }
     }
 }
@@ -92,7 +93,7 @@ fn short_stretch(text: &str) -> Result<StretchKeys, String> {
     let numbers: Vec<f64> = match numbers.map(|numbers| numbers.split(',').map(|n| n.trim().parse()).collect()) {
         None => Vec::new(),
         Some(Ok(numbers)) => numbers,
-        Some(Err(_)) => return Err(format!("What follows `{name}:` must be numbers, such as `percentile:2,98`.")),
+        Some(Err(_)) => return Err(format!("Write numbers after `{name}:`, such as `percentile:2,98`.")),
     };
     let keys = |method| StretchKeys { method, percentiles: None, k: None, ranges: None, joint: None, gamma: None };
     const NAMES: [&str; 5] = ["none", "min-max", "percentile", "mean-std", "values"];
@@ -113,7 +114,7 @@ fn short_stretch(text: &str) -> Result<StretchKeys, String> {
     }
 }
 
-/// The keys that a short text stands for, with their values; `None` where it is no stretch.
+/// The keys that a short text stands for, with their values; `None` where it is not a stretch.
 pub(super) fn short_keys(text: &str) -> Option<Vec<(&'static str, Data)>> {
     let StretchKeys { method, percentiles, k, ranges, .. } = short_stretch(text).ok()?;
     let name = match method {

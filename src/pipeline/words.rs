@@ -35,7 +35,7 @@ pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'
 pub(super) fn suggestion(written: &str, allowed: &[&str]) -> String {
     match nearest(written, allowed.iter().copied()) {
         Some(meant) => format!("Did you mean `{meant}`?"),
-        None if allowed.is_empty() => "Nothing can be set here.".to_owned(),
+        None if allowed.is_empty() => "This value has no keys.".to_owned(),
         None => format!("Allowed here: {}.", allowed.iter().map(|a| format!("`{a}`")).collect::<Vec<_>>().join(", ")),
     }
 }

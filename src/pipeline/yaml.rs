@@ -27,7 +27,7 @@ const YAML_TAGS: &str = "tag:yaml.org,2002:";
 /// Reads one YAML document.
 pub(super) fn read(source: &Arc<Source>) -> Result<Node, JobError> {
     if source.text.len() > MAX_BYTES {
-        let message = format!("{} bytes of YAML are too many: at most {MAX_BYTES} are read", source.text.len());
+        let message = format!("the YAML text has {} bytes; at most {MAX_BYTES} are allowed", source.text.len());
         return Err(JobError::new(SourceSpan::whole(source), message));
     }
     Reader::new(source).document().map_err(quotes_needed)
@@ -42,7 +42,7 @@ fn quotes_needed(error: JobError) -> JobError {
     let hint = if ["{scene}", "{folder}"].iter().any(|name| line.contains(name)) {
         "Put names that begin with {scene} or {folder} into quotes: '{scene}_labels.tif'."
     } else if line.contains('\t') {
-        "Indent with blanks: YAML takes no tabs."
+        "Indent with spaces: YAML does not allow tabs."
     } else if ["*.", "*/", "**", "*_"]
         .iter()
         .any(|star| line.contains(&format!(": {star}")) || line.contains(&format!("- {star}")))
@@ -112,7 +112,8 @@ impl<'a> Reader<'a> {
     fn count(&mut self, more: usize, span: &SourceSpan) -> Result<(), JobError> {
         self.values = self.values.saturating_add(more);
         if self.values > MAX_VALUES {
-            let message = format!("too many values: at most {MAX_VALUES} are read, aliases counted at every use");
+            let message =
+                format!("too many values: at most {MAX_VALUES} are allowed, with every use of an alias counted");
             return Err(JobError::new(span.clone(), message));
         }
         Ok(())
@@ -121,7 +122,7 @@ impl<'a> Reader<'a> {
     fn node(&mut self, event: Event<'a>, marker: Span, depth: usize) -> Result<Node, JobError> {
         let span = self.span(marker);
         if depth > MAX_DEPTH {
-            return Err(JobError::new(span, format!("nested too deeply: at most {MAX_DEPTH} levels are read")));
+            return Err(JobError::new(span, format!("nested too deeply: at most {MAX_DEPTH} levels are allowed")));
         }
         let before = self.values;
         self.count(1, &span)?;
@@ -129,7 +130,7 @@ impl<'a> Reader<'a> {
             Event::Alias(anchor) => {
                 // An anchor that is still open contains this alias.
                 let Some((node, values)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(JobError::new(span, "this alias stands inside what it refers to"));
+                    return Err(JobError::new(span, "this alias is part of the value that it refers to"));
                 };
                 self.count(values, &span)?;
                 return Ok(moved(node, &span));
@@ -210,8 +211,8 @@ fn check_tag(tag: Option<&Cow<'_, Tag>>, allowed: &[&str], span: &SourceSpan) ->
         YAML_TAGS => format!("!!{}", tag.suffix),
         _ => tag.to_string(),
     };
-    let message = format!("the tag {} has no meaning in a job", quoted(&shown));
-    Err(JobError::new(span.clone(), message).with_hint("Leave it out, or put the text into quotes."))
+    let message = format!("the tag {} is not supported in a job", quoted(&shown));
+    Err(JobError::new(span.clone(), message).with_hint("Remove it, or put the text into quotes."))
 }
 
 /// The node with the place of the alias that stands for it.

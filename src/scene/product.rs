@@ -178,7 +178,7 @@ impl ProductOptions {
                 invalid_options.push(InvalidOption {
                     key,
                     message,
-                    hint: "Leave it out for the recipe's own value.".into(),
+                    hint: "Remove it to use the recipe's default.".into(),
                 });
             }
         }

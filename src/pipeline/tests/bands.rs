@@ -32,7 +32,7 @@ fn said(info: SceneInfo, bands: [usize; 3], parts: &[&str]) {
 }
 
 #[test]
-fn descriptions_decide() {
+fn bands_follow_descriptions() {
     silently(described(&["blue", "green", "red", "nir"]), [3, 2, 1]);
     silently(described(&["Blue", "Green", "Red"]), [3, 2, 1]);
     silently(described(&["B", "G", "R", "N"]), [3, 2, 1]);
@@ -49,7 +49,7 @@ fn descriptions_decide() {
 }
 
 #[test]
-fn band_numbers_mean_what_their_sensor_says() {
+fn bands_follow_sensor_numbers() {
     silently(described(&["B02", "B03", "B04", "B08"]), [3, 2, 1]);
     silently(described(&["B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B8A", "B9", "B11", "B12"]), [4, 3, 2]);
     silently(described(&["SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7"]), [4, 3, 2]);
@@ -65,14 +65,14 @@ fn band_numbers_mean_what_their_sensor_says() {
     silently(of(&["B1", "B2", "B3", "B4"], Sensor::LandsatTm), [3, 2, 1]);
     silently(of(&["Band 2", "Band 3", "Band 4"], Sensor::Sentinel2), [3, 2, 1]);
     // WorldView's B01 is coastal or red, whoever writes it; numbers alone say nothing.
-    said(described(&["B01", "B02", "B03", "B04"]), [1, 2, 3], &["does not say what its 4 bands show"]);
-    said(described(&["B1", "B2", "B3", "B4"]), [1, 2, 3], &["does not say what its 4 bands show"]);
+    said(described(&["B01", "B02", "B03", "B04"]), [1, 2, 3], &["does not describe its 4 bands"]);
+    said(described(&["B1", "B2", "B3", "B4"]), [1, 2, 3], &["does not describe its 4 bands"]);
     said(described(&["Band 1", "Band 2", "Band 3", "Band 4"]), [1, 2, 3], &["bands 1, 2 and 3", "--bands"]);
     silently(described(&["Band 1", "Band 2", "Band 3"]), [1, 2, 3]);
 }
 
 #[test]
-fn wavelengths_and_catalogues_decide() {
+fn bands_follow_wavelengths_and_catalogues() {
     let mut info = described(&[""; 5]);
     for (band, wavelength) in info.bands.iter_mut().zip([0.443, 0.49, 0.56, 0.665, 0.842]) {
         band.spectral.wavelength = Some(wavelength);
@@ -94,7 +94,7 @@ fn wavelengths_and_catalogues_decide() {
 }
 
 #[test]
-fn contradictions_and_doubts_are_said() {
+fn contradictory_bands_make_notes() {
     use ColourRole::{Blue, Green, Red, Undefined};
     let mut info = scene("a.tif", &[(Red, "Byte"), (Green, "Byte"), (Blue, "Byte")]);
     for (band, name) in info.bands.iter_mut().zip(["blue", "green", "red"]) {
@@ -103,7 +103,7 @@ fn contradictions_and_doubts_are_said() {
     let parts = [
         "a.tif: band 1 is blue by its description, and red by its colour interpretation",
         "band 3 is red by its description",
-        "bands 3, 2 and 1 are taken as red, green and blue",
+        "bands 3, 2 and 1 are read as red, green and blue",
     ];
     said(info.clone(), [3, 2, 1], &parts);
     // ENVI's default bands are a false-colour view.
@@ -120,12 +120,12 @@ fn contradictions_and_doubts_are_said() {
     }
     silently(near, [3, 2, 1]);
 
-    said(described(&["nir", "red", "green"]), [1, 2, 3], &["no band that is known to be blue", "1 (near infrared)"]);
-    said(described(&["", "green", "red", "nir"]), [3, 2, 1], &["no band says that it is blue: band 1"]);
+    said(described(&["nir", "red", "green"]), [1, 2, 3], &["no band that is identified as blue", "1 (near infrared)"]);
+    said(described(&["", "green", "red", "nir"]), [3, 2, 1], &["no band is identified as blue: band 1"]);
     said(
         described(&["red 2019", "green", "blue", "red 2020"]),
         [1, 2, 3],
-        &["bands 1 and 4 are both red", "band 1 is taken"],
+        &["bands 1 and 4 are both red", "band 1 is used"],
     );
     said(
         scene(
@@ -133,7 +133,7 @@ fn contradictions_and_doubts_are_said() {
             &[(ColourRole::Grey, "UInt16"), (Undefined, "UInt16"), (Undefined, "UInt16"), (Undefined, "UInt16")],
         ),
         [1, 2, 3],
-        &["does not say what its 4 bands show"],
+        &["does not describe its 4 bands"],
     );
     // Red, green and blue by interpretation and a fourth band: no doubt.
     silently(scene("a.tif", &[(Red, "Byte"), (Green, "Byte"), (Blue, "Byte"), (Undefined, "Byte")]), [1, 2, 3]);
@@ -148,7 +148,7 @@ fn contradictions_and_doubts_are_said() {
 }
 
 #[test]
-fn a_job_may_name_bands_in_any_way() {
+fn bands_key_takes_names_numbers_and_colours() {
     let planet = || described(&["blue", "green", "red", "nir"]);
     let landsat = || described(&["SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7", "QA_PIXEL"]);
     let sentinel = || described(&["B02", "B03", "B04", "B08"]);
@@ -196,11 +196,11 @@ fn a_job_may_name_bands_in_any_way() {
     assert!(text.contains("Its bands are 1 B02 (blue), 2 B03 (green), 3 B04 (red), 4 B08 (near infrared)."), "{text}");
     assert!(refused(plain(), "[b5, b1, b1]").contains("counted from 1 to 4"));
     let twice = described(&["SR_B4", "ST_B4", "x"]);
-    assert!(refused(twice, "[B4, x, x]").contains("`B4` may be any of the bands 1, 2"));
+    assert!(refused(twice, "[B4, x, x]").contains("`B4` is ambiguous: it matches the bands 1, 2"));
 }
 
 #[test]
-fn values_of_a_stretch_mean_the_same_in_all_scenes() {
+fn stretch_values_are_converted_between_scenes() {
     let deep = |path: &str, scaling: [Option<(f64, f64)>; 3]| {
         use ColourRole::{Blue, Green, Red};
         let mut info = scene(path, &[(Red, "UInt16"), (Green, "UInt16"), (Blue, "UInt16")]);
@@ -222,7 +222,9 @@ fn values_of_a_stretch_mean_the_same_in_all_scenes() {
     let (found, notes) = ranges(vec![deep("a.tif", old), deep("b.tif", new), deep("c.tif", old)], "values:0,3000");
     assert_eq!(found, [[(0.0, 3000.0); 3], [(1000.0, 4000.0); 3], [(0.0, 3000.0); 3]]);
     assert!(
-        notes.len() == 1 && notes[0].starts_with("b.tif has another scale or offset") && notes[0].contains("- 1000"),
+        notes.len() == 1
+            && notes[0].starts_with("b.tif has a different scale or offset")
+            && notes[0].contains("- 1000"),
         "{notes:?}"
     );
     // One scene, and scenes of one scale, are read as they are stored.

@@ -24,7 +24,7 @@ pub(super) fn render(cases: &[(&str, &str, &[&str])]) -> String {
 }
 
 #[test]
-fn faults_of_the_text() {
+fn errors_of_syntax() {
     let cases: &[(&str, &str, &[&str])] = &[
         ("unknown key, near a known one", "classes: [a, b]\ntilling:\n  stride: 112\n", &[]),
         ("unknown key in a section", "classes: [a, b]\nmethod:\n  treshold: 0.3\n", &[]),
@@ -61,7 +61,7 @@ fn faults_of_the_text() {
 }
 
 #[test]
-fn faults_of_the_meaning() {
+fn errors_of_values() {
     let job = |rest: &str| format!("{HEAD}{rest}");
     let jobs: Vec<(&str, String, &[&str])> = vec![
         ("threshold above 1", job("classes: [background, b]\nmethod:\n  threshold: 1.5\n"), &[]),
@@ -99,7 +99,7 @@ fn faults_of_the_meaning() {
 }
 
 #[test]
-fn faults_of_set() {
+fn errors_of_set() {
     let job = "model: m\nscene: a.tif\nclasses: ['a,x', b]\n";
     let cases: &[(&str, &str, &[&str])] = &[
         ("a value out of range", job, &["tiling.stride=300"]),
@@ -119,7 +119,7 @@ fn faults_of_set() {
 }
 
 #[test]
-fn faults_of_flags() {
+fn errors_of_flags() {
     let cases = [
         ("an empty class", "background; ; road"),
         ("a semicolon too much", "background; road;"),
@@ -143,7 +143,7 @@ fn faults_of_flags() {
 }
 
 #[test]
-fn faults_of_a_class_file() {
+fn errors_of_class_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("classes.txt");
     let read = |text: &str| {
@@ -161,14 +161,14 @@ fn faults_of_a_class_file() {
     2 | 
       | ^
 
-    hint: Every class needs a word: `building`, or several: `building,roof,house`.
+    hint: Write at least one prompt: `building`, or several: `building,roof,house`.
     ");
     assert!(read(" \n").unwrap_err().to_string().ends_with("is empty"));
     assert!(read("a; b\nc\n").unwrap_err().to_string().starts_with("a semicolon"));
 }
 
 #[test]
-fn faults_of_scenes() {
+fn errors_of_scenes() {
     use ColourRole::{Alpha, Grey, Palette, Undefined};
     let job = "model: m\nscene: a.tif\nclasses: [a, b]\n";
     let mut text = String::new();

@@ -15,7 +15,7 @@ fn one(job: &str) -> Plan {
 }
 
 #[test]
-fn the_defaults_are_the_papers_but_for_the_blend() {
+fn defaults_match_paper_except_blend() {
     let plan = one(JOB);
     assert_eq!(plan.method.debias, 0.3);
     assert_eq!(plan.method.logit_scale, 50.0);
@@ -46,7 +46,7 @@ fn the_defaults_are_the_papers_but_for_the_blend() {
 }
 
 #[test]
-fn the_stride_follows_the_window() {
+fn stride_defaults_to_half_window() {
     assert_eq!(one(&format!("{JOB}tiling: {{window: 160}}\n")).tiling.stride, 80);
 }
 
@@ -67,7 +67,7 @@ fn bands_follow_colours_names_and_numbers() {
 }
 
 #[test]
-fn the_stretch_follows_the_pixel_type_unless_it_is_said() {
+fn stretch_defaults_by_pixel_type() {
     let deep = || {
         use ColourRole::{Blue, Green, Red};
         scene("a.tif", &[(Red, "UInt16"), (Green, "UInt16"), (Blue, "UInt16")])
@@ -89,7 +89,7 @@ fn the_stretch_follows_the_pixel_type_unless_it_is_said() {
 }
 
 #[test]
-fn masks_and_nodata_values_are_read_in_all_their_forms() {
+fn mask_and_nodata_accept_all_forms() {
     let asked = |rest: &str| {
         plan(&format!("{JOB}{rest}\n"), &[], vec![rgb("a.tif")]).map(|plan| plan.scenes[0].info.access.mask)
     };
@@ -112,14 +112,14 @@ fn masks_and_nodata_values_are_read_in_all_their_forms() {
         assert_eq!(nodata, Some(NodataValue { value, tolerance }), "{rest}");
     }
     for (rest, part) in [
-        ("mask: band:0", "`band:0` is no mask"),
+        ("mask: band:0", "`band:0` is not a valid mask"),
         ("mask: [1]", "must be"),
         ("nodata: [0, 0, 0]", "must be a number, text such as"),
-        ("nodata: {tolerance: 3}", "lacks the key `value`"),
+        ("nodata: {tolerance: 3}", "is missing the key `value`"),
         ("nodata: {value: 0, tolerance: -1}", "the tolerance is -1"),
         ("nodata: .inf", "finite"),
-        ("nodata: 300", "no pixel of a.tif can hold 300"),
-        ("mask: none\nnodata: 0", "takes every pixel for data"),
+        ("nodata: 300", "the nodata value 300 cannot occur in a.tif"),
+        ("mask: none\nnodata: 0", "treats every pixel as valid"),
     ] {
         let error = asked(rest).unwrap_err();
         assert!(shown(&error).contains(part), "{rest}: {}", shown(&error));
@@ -127,7 +127,7 @@ fn masks_and_nodata_values_are_read_in_all_their_forms() {
 }
 
 #[test]
-fn set_overrides_any_key_and_makes_sections() {
+fn set_overrides_any_key() {
     let sets =
         ["tiling.stride=56", "classes[1]={name: roof, colour: red, threshold: 0.25}", "device=cuda:1", "scene=b.tif"];
     let plan = plan(JOB, &sets, vec![rgb("b.tif")]).unwrap();
@@ -139,7 +139,7 @@ fn set_overrides_any_key_and_makes_sections() {
 }
 
 #[test]
-fn set_reaches_into_short_forms() {
+fn set_expands_short_forms() {
     let job = "model: m\nscene: a.tif\nclasses: [background, 'water,river', road]\nstretch: percentile:1,99\n\
                outputs: {polygons: true}\n";
     let plan_of =
@@ -194,7 +194,7 @@ fn parsed(job: &str, set: &str) -> crate::pipeline::Spec {
 }
 
 #[test]
-fn scenes_of_one_file_name_have_names_of_their_own() {
+fn scenes_with_same_file_name_get_distinct_outputs() {
     let job =
         |rest: &str| format!("model: m\nscene: [A/t.tif, B/t.tif]\nclasses: [a, b]\noutputs: {{folder: o{rest}}}\n");
     let paths = |rest: &str, scenes: [&str; 2]| {
@@ -208,8 +208,8 @@ fn scenes_of_one_file_name_have_names_of_their_own() {
     assert_eq!(
         notes,
         [
-            "2 scenes share their file names with others: {scene} stands for `A_t`, `B_t` in names of outputs. A name with \
-          {folder} in it, such as '{folder}_{scene}_labels.tif', stays the same whatever scenes come."
+            "2 scenes have the file name of another scene: in output names, {scene} becomes `A_t`, `B_t`. With {folder}, as in \
+          '{folder}_{scene}_labels.tif', names do not depend on the other scenes of the job."
         ]
     );
     let (found, notes) = paths(", labels: '{folder}/{scene}.tif'", ["A/t.tif", "B/t.tif"]);
@@ -218,7 +218,7 @@ fn scenes_of_one_file_name_have_names_of_their_own() {
     assert_eq!((found, notes), (vec!["o/A.tif".to_owned(), "o/B.tif".to_owned()], vec![]));
     for (rest, part) in [
         (", labels: '{folder}.tif'", "2 scenes would all write to `{folder}.tif`"),
-        (", labels: '{name}_{scene}.tif'", "`{name}` in `{name}_{scene}.tif` stands for nothing"),
+        (", labels: '{name}_{scene}.tif'", "unknown placeholder `{name}` in `{name}_{scene}.tif`"),
         (", labels: '$DATA/{scene}.tif'", "`$DATA` is an environment variable"),
     ] {
         let error = plan(&job(rest), &[], vec![rgb("A/t.tif"), rgb("A/u.tif")]).unwrap_err();
@@ -227,7 +227,7 @@ fn scenes_of_one_file_name_have_names_of_their_own() {
 }
 
 #[test]
-fn many_scenes_have_outputs_of_their_own() {
+fn each_scene_gets_its_outputs() {
     let job = "model: m\nscene: [x/a.tif, b.tif]\nclasses: [a, b]\noutputs: {folder: out, polygons: true, scores: '{scene}/s.tif'}\n";
     let plan = plan(job, &[], vec![rgb("x/a.tif"), rgb("b.tif")]).unwrap();
     let paths: Vec<String> = plan
@@ -254,7 +254,7 @@ fn many_scenes_have_outputs_of_their_own() {
 }
 
 #[test]
-fn paths_in_a_job_start_from_its_folder_and_those_in_flags_from_here() {
+fn relative_paths_start_from_job_folder_or_current_folder() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("models/mine");
     std::fs::create_dir_all(&bundle).unwrap();
@@ -275,7 +275,7 @@ fn paths_in_a_job_start_from_its_folder_and_those_in_flags_from_here() {
      | a.tif
      | ^^^^^
 
-    hint: Paths in a job file start from its folder; paths in flags from where you are.
+    hint: Paths in a job file are relative to its folder, paths on the command line to the current folder.
     ");
     // URLs and GDAL's virtual files are joined to nothing.
     let remote = Override::texts("--input", "scene", &["/vsizip/a.zip/a.tif".into(), "https://x.org/a.tif".into()]);
@@ -285,20 +285,20 @@ fn paths_in_a_job_start_from_its_folder_and_those_in_flags_from_here() {
 }
 
 #[test]
-fn what_is_allowed_and_surprising_is_said() {
+fn surprising_settings_make_notes() {
     let job = "model: m\nscene: a.tif\nclasses: [{name: a, colour: red, prompts: [x]}, {name: b, colour: '#f00', prompts: [x, y]}]\n";
     let mut info = rgb("a.tif");
     info.georeference = None;
     let notes = plan(job, &[], vec![info]).unwrap().notes.join("\n");
     insta::assert_snapshot!(notes, @r"
-    Classes `a` and `b` share the prompt `x`: where it is best, the first of them wins.
+    Classes `a` and `b` share the prompt `x`: pixels where it scores best get the first of the two.
     Classes `a` and `b` have the same colour.
-    a.tif has no georeference: results lie in pixel coordinates, areas are in pixels.
+    a.tif has no georeference: results are in pixel coordinates, areas in pixels.
     ");
 }
 
 #[test]
-fn flags_and_a_file_that_say_the_same_make_the_same_plan() {
+fn flags_and_job_file_make_same_plan() {
     let file = "model: m\nscene: a.tif\nclasses: [background, 'building,roof,house', road]\nbands: [3, 2, 1]\n\
                 stretch: none\nmethod: {threshold: 0.4, debias: 0.1}\ntiling: {stride: 56, blend: average}\n\
                 outputs: {folder: '', labels: out/l.tif, polygons: p.fgb}\n";
@@ -320,7 +320,7 @@ fn flags_and_a_file_that_say_the_same_make_the_same_plan() {
 }
 
 #[test]
-fn rasters_are_written_as_the_job_says() {
+fn raster_plan_follows_outputs_keys() {
     let plan = one(&format!("{JOB}outputs: {{format: cog, compression: zstd, confidence: true, margin: m.tif}}\n"));
     let layout = RasterLayout { format: RasterFormat::Cog, compression: Compression::Zstd, overviews: true };
     assert_eq!(plan.rasters, RasterPlan { layout, scores: ScoreType::F32, certainty: ScoreType::U8 });
@@ -332,7 +332,7 @@ fn rasters_are_written_as_the_job_says() {
     let types = one(&format!("{JOB}outputs: {{score_type: float32, overviews: none}}\n")).rasters;
     assert_eq!((types.certainty, types.layout.overviews), (ScoreType::F32, false));
     let refused = plan_error(&format!("{JOB}outputs: {{format: cog, overviews: none}}\n"));
-    assert!(refused.contains("a COG without overviews"), "{refused}");
+    assert!(refused.contains("`format: cog` needs overviews"), "{refused}");
 }
 
 fn plan_error(job: &str) -> String {
@@ -340,7 +340,7 @@ fn plan_error(job: &str) -> String {
 }
 
 #[test]
-fn scenes_are_asked_for_as_the_job_says() {
+fn scene_requests_follow_job() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["t/b.tif", "t/a.tif", "t/a.tif.aux.xml", "t/a.qml", "area.gpkg", "all.zip"] {
         std::fs::create_dir_all(folder.path().join("t")).unwrap();
@@ -377,12 +377,12 @@ fn scenes_are_asked_for_as_the_job_says() {
         ("scene: t/c.tif", "there is no file"),
         ("scene: s3://bucket/*.tif", "is a pattern on a server"),
         ("scene: none.zip/a.tif", "none.zip"),
-        ("scene: t/a.tif\nresolution: 0", "`0` is no resolution"),
-        ("scene: t/a.tif\nresolution: half", "`half` is no resolution"),
+        ("scene: t/a.tif\nresolution: 0", "`0` is not a valid resolution"),
+        ("scene: t/a.tif\nresolution: half", "`half` is not a valid resolution"),
         ("scene: t/a.tif\naoi: none.gpkg", "none.gpkg"),
         ("scene: t/a.tif\naoi: [1, 2, 3]", "four numbers, not 3"),
-        ("scene: t/a.tif\naoi: [5, 2, 3, 4]", "enclose nothing"),
-        ("scene: t/a.tif\naoi: {file: area.gpkg, bounds: [1, 2, 3, 4]}", "not both"),
+        ("scene: t/a.tif\naoi: [5, 2, 3, 4]", "have no area"),
+        ("scene: t/a.tif\naoi: {file: area.gpkg, bounds: [1, 2, 3, 4]}", "either a file or bounds"),
     ] {
         let error = asked(rest).unwrap_err();
         assert!(error.to_string().contains(part), "{rest}: {}", shown(&error));
@@ -391,7 +391,7 @@ fn scenes_are_asked_for_as_the_job_says() {
 }
 
 #[test]
-fn results_may_lie_on_the_scenes_own_grid() {
+fn grid_scene_uses_native_grid() {
     let mut info = rgb("a.tif");
     let native = crate::scene::NativeGrid { size: info.size, georeference: info.georeference.clone(), scale: [2.0; 2] };
     info.access.native = Some(native);
@@ -405,7 +405,7 @@ fn results_may_lie_on_the_scenes_own_grid() {
 }
 
 #[test]
-fn outputs_of_a_stac_item_are_named_after_it() {
+fn stac_item_names_its_outputs() {
     let mut info = rgb("/vsicurl/https://x.org/TCI.tif");
     info.access.name = Some("../S2A/../x".into());
     let outputs = plan(JOB, &[], vec![info]).unwrap().scenes.remove(0).outputs;
@@ -413,13 +413,13 @@ fn outputs_of_a_stac_item_are_named_after_it() {
 }
 
 #[test]
-fn an_alias_stands_for_what_it_refers_to() {
+fn alias_is_replaced_by_its_value() {
     let plan = one("model: m\nscene: a.tif\nclasses:\n  - &w water\n  - {name: wet, prompts: [*w, pond]}\n");
     assert_eq!(plan.classes[1].prompts, ["water", "pond"]);
 }
 
 #[test]
-fn a_url_names_its_outputs_by_its_file() {
+fn url_names_its_outputs_by_file() {
     let url = "/vsicurl/https://x.org/t/a.tif?key=1.5";
     let plan = plan(&JOB.replace("a.tif", &format!("'{url}'")), &[], vec![rgb(url)]).unwrap();
     assert_eq!(plan.scenes[0].outputs.labels, PathBuf::from("output/job/a_labels.tif"));

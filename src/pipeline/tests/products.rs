@@ -13,7 +13,7 @@ fn product(outputs: &str) -> Option<Product> {
 }
 
 #[test]
-fn a_job_without_a_recipe_has_plain_polygons_of_all_but_the_background() {
+fn polygons_without_recipe_are_plain_without_background() {
     assert_eq!(product("  scores: true\n"), None);
     assert_eq!(product("  polygons: false\n"), None);
     let named = product("  polygons: a.parquet\n").unwrap();
@@ -27,7 +27,7 @@ fn a_job_without_a_recipe_has_plain_polygons_of_all_but_the_background() {
 }
 
 #[test]
-fn the_keys_of_a_product_are_its_options() {
+fn product_keys_become_options() {
     let plain = product("  polygons: {min_area: 50}\n").unwrap();
     assert_eq!((plain.recipe, plain.options.min_area), (Recipe::Plain, Some(50.0)));
     let found = product("  polygons: {recipe: buildings, min_area: 20, t_srs: EPSG:3857, plain_outlines: true}\n");
@@ -43,7 +43,7 @@ fn the_keys_of_a_product_are_its_options() {
 }
 
 #[test]
-fn what_belongs_to_a_product_has_a_name_for_each_scene() {
+fn product_files_are_named_per_scene() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("zones.gpkg"), "").unwrap();
     let zones = folder.path().join("zones.gpkg");
@@ -77,7 +77,7 @@ fn what_belongs_to_a_product_has_a_name_for_each_scene() {
 }
 
 #[test]
-fn faults_of_products() {
+fn errors_of_products() {
     let job = |polygons: &str| format!("{HEAD}outputs:\n  polygons:\n{polygons}");
     let jobs: Vec<(&str, String)> = vec![
         ("a recipe that is none", job("    recipe: buildngs\n")),

@@ -14,7 +14,7 @@ fn shipped(name: &str) -> Plan {
 }
 
 #[test]
-fn every_job_resolves_without_a_note_and_names_the_schema() {
+fn shipped_jobs_resolve_without_notes() {
     let mut count = 0;
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
@@ -33,10 +33,10 @@ fn every_job_resolves_without_a_note_and_names_the_schema() {
 }
 
 #[test]
-fn the_schema_beside_them_is_the_programs() {
+fn schema_file_is_up_to_date() {
     let path = folder().join("job.schema.json");
     let schema = crate::pipeline::json_schema();
-    // The schema changes with the types: UPDATE_SCHEMA=1 cargo test the_schema_beside_them
+    // The schema changes with the types: UPDATE_SCHEMA=1 cargo test schema_file
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         std::fs::write(&path, &schema).unwrap();
     }
@@ -45,7 +45,7 @@ fn the_schema_beside_them_is_the_programs() {
 }
 
 #[test]
-fn the_papers_jobs_hold_the_papers_settings() {
+fn paper_jobs_have_paper_settings() {
     // Method text, section 6: classes, threshold, background, λ.
     let table: &[(&str, &str, f32, &str, f32)] = &[
         (
