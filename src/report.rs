@@ -26,7 +26,7 @@ use crate::pipeline::{Plan, without_credentials};
 pub use bench::{BenchReport, BenchRow};
 pub use download::Download;
 use log::Log;
-pub use plan::settled;
+pub use plan::resolved;
 pub use progress::Progress;
 pub use summary::{ClassShare, Output, Summary, Work};
 use text::Paint;
@@ -54,8 +54,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    pub fn new(options: ReporterOptions) -> Self {
-        let ReporterOptions { quiet, verbosity, no_colour, json } = options;
+    pub fn new(manner: ReporterOptions) -> Self {
+        let ReporterOptions { quiet, verbosity, no_colour, json } = manner;
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let plain = no_colour || set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let shown = !quiet && !json && io::stderr().is_terminal();
@@ -113,7 +113,7 @@ impl Reporter {
         (self.verbosity > 1).then_some(move |words: &str| log.overheard(words))
     }
 
-    /// What `check` found: the job with everything settled.
+    /// Prints the resolved configuration of a job.
     pub fn plan(&self, plan: &Plan) {
         self.print(&without_credentials(&plan::render(plan, self.out)));
     }
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_that_nobody_watches_is_counted_in_silence() {
+    fn silent_progress_is_counted() {
         let progress = Reporter::silent().progress("scene.tif", 10, "windows");
         progress.skip(4);
         progress.advance(6);

@@ -26,7 +26,7 @@ impl LogFormat {
         let value = value.to_string_lossy();
         Self::from_str(&value, false).map(Some).map_err(|_| {
             Error::input(format!("{VARIABLE} is {value:?}; it must be text or json"))
-                .with_hint("Set it right, or unset it: --log does the same.")
+                .with_hint("Correct or unset the variable, or use --log, which overrides it.")
         })
     }
 
@@ -49,7 +49,7 @@ impl LogFormat {
 /// What clap has to say, as one of our errors: its first paragraph, and what follows as the hint.
 pub(super) fn fault(error: &clap::Error) -> Error {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Error::input("the command line lacks a command").with_hint("See `segearth --help`.");
+        return Error::input("no command is given").with_hint("See `segearth --help`.");
     }
     let text = error.render().to_string();
     let text = text.trim_start_matches("error: ").trim_end();
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_is_known_before_the_arguments_are() {
+    fn format_is_detected_before_parsing() {
         let foreseen = |line: &str| LogFormat::foreseen(line.split(' ').map(OsString::from));
         assert_eq!(foreseen("segearth run --log json a.yaml --nonsense"), LogFormat::Json);
         assert_eq!(foreseen("segearth --log=json run"), LogFormat::Json);

@@ -88,7 +88,7 @@ pub enum Command {
         segearth run pipelines/landcover.yaml\n  \
         segearth run pipelines/buildings.yaml --input a.tif b.tif --output results --device cuda\n  \
         segearth run pipelines/buildings.yaml --input a.tif --set tiling.stride=112 --set 'classes[1].threshold=0.5'\n\n\
-        A run that was stopped goes on where it was when the same command is given again.")]
+        A run that was stopped resumes when the same command is given again.")]
     Run(RunArgs),
     /// Validate a job without running it
     #[command(after_help = "Example:\n  segearth check pipelines/landcover.yaml --input scene.tif")]
@@ -113,7 +113,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  \
         segearth change 2012_labels.tif 2017_labels.tif -o change\n  \
         segearth change before.tif after.tif -o flood --transition 'land:water' --transition '*:water'\n\n\
-        The map of transitions is a class map of its own: `segearth vectorize` makes smooth polygons above a least area of it.")]
+        The map of transitions is a class map: `segearth vectorize` makes smooth polygons with a minimum area from it.")]
     Change(ChangeArgs),
     #[command(after_help = "Examples:\n  \
         segearth vectorize labels.tif --recipe landcover -o landcover.gpkg\n  \
@@ -126,7 +126,7 @@ pub enum Command {
         segearth bench --model models/vit-b-16 --threads 2 --json figures.json")]
     Bench(BenchArgs),
     /// Print the JSON schema of job files
-    #[command(after_help = "Name it in the first line of a job, and editors complete and check while you type:\n  \
+    #[command(after_help = "Reference it in the first line of a job for completion and validation in editors:\n  \
         # yaml-language-server: $schema=job.schema.json")]
     Schema,
     /// Print a page of the reference in Markdown
@@ -427,8 +427,7 @@ impl Cli {
 fn not_utf8() -> clap::Error {
     let argument = std::env::args_os().find(|argument| argument.to_str().is_none()).unwrap_or_default();
     let message = format!(
-        "the argument {:?} is not UTF-8, which all names must be\n\nhint: Rename the file, or give it a link with another \
-         name.\n",
+        "the argument {:?} is not valid UTF-8\n\nhint: Rename the file, or make a link to it with another name.\n",
         argument.to_string_lossy()
     );
     clap::Error::raw(ErrorKind::InvalidUtf8, message)
@@ -492,10 +491,11 @@ impl SegmentArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{ModelFacts, from_flags, resolve_scenes};
     use clap::CommandFactory as _;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn every_example_in_the_help_is_a_command_line() {
+    fn help_examples_parse() {
         let lines = examples(&Cli::command());
         assert!(lines.len() >= 24, "{lines:#?}");
         for line in &lines {
@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_number_reaches_the_job_and_its_message() {
+    fn negative_number_reaches_job() {
         let cli = Cli::try_parse_from([
             "segearth",
             "segment",
@@ -561,7 +561,8 @@ mod tests {
             "l.tif",
         ]);
         let Command::Segment(args) = cli.unwrap().command else { panic!("not segment") };
-        let error = crate::pipeline::from_flags(&args.overrides()).unwrap_err();
+        let spec = from_flags(&args.overrides()).unwrap();
+        let error = resolve_scenes(&spec, &ModelFacts { window: 224, patch: 16 }, Vec::new()).unwrap_err();
         insta::assert_snapshot!(error, @r"
         the debiasing is -0.3; it must be from 0 to 1
           --> --debias

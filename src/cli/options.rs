@@ -28,7 +28,7 @@ pub struct RunOptions {
     pub metrics: MetricsOption,
 }
 
-/// Processes that share a job on one machine.
+/// Number of processes that divide a job on one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workers {
     /// One for each GPU, at least one.
@@ -81,7 +81,7 @@ impl FromStr for Memory {
     type Err = String;
 
     fn from_str(written: &str) -> Result<Self, String> {
-        let wrong = || format!("{written:?} is no amount of memory; write it like 800MB, 4GB or 1.5GiB");
+        let wrong = || format!("{written:?} is not an amount of memory; write it as 800MB, 4GB or 1.5GiB");
         let lower = written.trim().to_lowercase();
         let (number, unit) =
             UNITS.iter().find_map(|(name, bytes)| Some((lower.strip_suffix(name)?, *bytes))).ok_or_else(wrong)?;
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_read_as_people_write_it() {
+    fn memory_accepts_units() {
         let bytes = |text: &str| text.parse::<Memory>().map(|memory| memory.bytes);
         assert_eq!(bytes("4GB"), Ok(4_000_000_000));
         assert_eq!(bytes("1.5 GiB"), Ok(1_610_612_736));

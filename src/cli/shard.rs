@@ -73,7 +73,7 @@ impl FromStr for Shard {
         let numbers = written.split_once('/').and_then(|(index, count)| {
             Some((index.trim().parse::<usize>().ok()?, count.trim().parse::<usize>().ok()?))
         });
-        let (index, count) = numbers.ok_or("write it as I/N, such as 3/8, or as auto under an engine".to_owned())?;
+        let (index, count) = numbers.ok_or("write it as I/N, such as 3/8, or auto under a scheduler".to_owned())?;
         Self::new(index, count)
     }
 }
@@ -81,9 +81,7 @@ impl FromStr for Shard {
 impl Shard {
     fn new(index: usize, count: usize) -> Result<Self, String> {
         if count == 0 || count > MOST || index == 0 || index > count {
-            return Err(format!(
-                "it is {index}/{count}; the first must be from 1 to the second, that from 1 to {MOST}"
-            ));
+            return Err(format!("it is {index}/{count}; I must be from 1 to N, and N from 1 to {MOST}"));
         }
         Ok(Self { index, count })
     }
@@ -91,11 +89,11 @@ impl Shard {
     fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let Some(engine) = ENGINES.iter().find(|engine| variable(engine.index).is_some()) else {
             let names: Vec<&str> = ENGINES.iter().map(|engine| engine.index).collect();
-            return Err(format!("no engine tells this task its index: none of {} is set", names.join(", ")));
+            return Err(format!("no scheduler sets the index of this task: none of {} is set", names.join(", ")));
         };
         let number = |name: &str| -> Result<Option<usize>, String> {
             let Some(value) = variable(name) else { return Ok(None) };
-            let number = value.trim().parse().map_err(|_| format!("{name} is {value:?}, which is no number"));
+            let number = value.trim().parse().map_err(|_| format!("{name} is {value:?}, which is not a number"));
             number.map(Some)
         };
         let index = number(engine.index)?.unwrap_or(0);
@@ -109,12 +107,12 @@ impl Shard {
         let by_last = last.filter(|last| *last >= first).map(|last| (last - first) / step + 1);
         let Some(count) = number(COUNT)?.or(told).or(by_last) else {
             return Err(format!(
-                "{} tells the index ({}={index}) but not of how many: set {COUNT} to the number of tasks",
+                "{} sets the index ({}={index}) but not the number of tasks: set {COUNT}",
                 engine.name, engine.index
             ));
         };
         let Some(place) = index.checked_sub(first).filter(|beyond| beyond.is_multiple_of(step)) else {
-            return Err(format!("{}={index} is none of the tasks {first}, {}, …", engine.index, first + step));
+            return Err(format!("{}={index} is not one of the tasks {first}, {}, …", engine.index, first + step));
         };
         Self::new(place / step + 1, count)
     }
@@ -130,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_engine_counts_in_its_own_way() {
+    fn shard_is_read_from_each_scheduler() {
         let slurm = [
             ("SLURM_ARRAY_TASK_ID", "14"),
             ("SLURM_ARRAY_TASK_MIN", "10"),
@@ -148,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_said() {
+    fn invalid_shard_is_refused() {
         assert!(auto(&[]).unwrap_err().contains("SLURM_ARRAY_TASK_ID"));
         assert!(auto(&[("JOB_COMPLETION_INDEX", "4")]).unwrap_err().contains("set SEGEARTH_SHARDS"));
-        assert!(auto(&[("JOB_COMPLETION_INDEX", "four")]).unwrap_err().contains("no number"));
+        assert!(auto(&[("JOB_COMPLETION_INDEX", "four")]).unwrap_err().contains("which is not a number"));
         assert!(auto(&[("JOB_COMPLETION_INDEX", "5"), ("SEGEARTH_SHARDS", "5")]).is_err());
         let odd = [
             ("SLURM_ARRAY_TASK_ID", "3"),
@@ -159,7 +157,7 @@ mod tests {
             ("SLURM_ARRAY_TASK_STEP", "2"),
             ("SLURM_ARRAY_TASK_COUNT", "4"),
         ];
-        assert!(auto(&odd).unwrap_err().contains("none of the tasks 0, 2"));
+        assert!(auto(&odd).unwrap_err().contains("not one of the tasks 0, 2"));
         assert_eq!("3/8".parse(), Ok(Shard { index: 3, count: 8 }));
         for wrong in ["0/8", "9/8", "3", "3/0", "-1/8", "1/99999999", "a/b", ""] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");

@@ -33,7 +33,7 @@ pub(super) fn render(evaluation: &Evaluation) -> String {
         }
     ));
     lines.push(format!(
-        "left out: {} ignored, {} without reference, {} without prediction",
+        "excluded: {} ignored, {} without reference, {} without prediction",
         thousands(pixels.ignored),
         thousands(pixels.without_reference),
         thousands(pixels.without_prediction)

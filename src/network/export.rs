@@ -123,7 +123,7 @@ pub fn image_tower(
 /// Writes a trace of the transformer alone, as CLIP was trained: the baseline of benchmarks.
 ///
 /// `forward(images (B, 3, H, W)) -> features (B, 1 + patches, D)`
-pub fn bare_transformer(clip: &ClipWeights, options: &ExportOptions, path: &Path) -> Result<()> {
+pub fn baseline_transformer(clip: &ClipWeights, options: &ExportOptions, path: &Path) -> Result<()> {
     let kind = options.precision.kind();
     let tensors = tensors(&clip.tensors, "visual.", kind)?;
     let sizes = &clip.sizes;

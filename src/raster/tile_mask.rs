@@ -87,7 +87,7 @@ fn refuse(first: &SceneInfo, tiles: &[SceneInfo]) -> Result<()> {
     let (name, request) = (first.path.display(), first.access.mask);
     match request.source {
         MaskSource::Alpha if first.alpha_band().is_none() => Err(Error::input(format!("{name} has no alpha band"))
-            .with_hint("Name the band that marks data: `mask: band:N`; or leave the key out.")),
+            .with_hint("Name the mask band with `mask: band:N`, or remove the key.")),
         MaskSource::Band(number) if number > first.bands.len() => {
             let count = first.bands.len();
             Err(Error::input(format!("{name} has no band {number}: bands are numbered from 1 to {count}")))

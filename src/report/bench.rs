@@ -24,12 +24,12 @@ pub struct BenchReport {
     pub stride: usize,
     pub rounds: usize,
     pub rows: Vec<BenchRow>,
-    /// Windows in a second, over the bare transformer's: by the wall, and by processor time.
-    pub window_to_bare: Option<[f64; 2]>,
+    /// Windows in a second, over the baseline transformer's: by the wall, and by processor time.
+    pub window_to_baseline: Option<[f64; 2]>,
     /// The same over the transformer that is part of the window.
     pub window_to_half: Option<[f64; 2]>,
     /// The same from file to file.
-    pub whole_to_bare: Option<[f64; 2]>,
+    pub whole_to_baseline: Option<[f64; 2]>,
     /// From file to file, or of the model where nothing else was measured.
     pub windows_per_second: f64,
     /// Metres of a pixel's side.
@@ -59,7 +59,7 @@ impl BenchReport {
 
     pub(super) fn render(&self, paint: Paint) -> String {
         let mut text = format!(
-            "{}, {}, on {} with {} threads: {}\n{} windows of {} pixels at a time, stride {}, {} queries; medians of {} turns\n\n",
+            "{}, {}, on {} with {} threads: {}\n{} windows of {} pixels at once, stride {}, {} queries; medians of {} rounds\n\n",
             paint.bold(&self.model),
             self.precision,
             self.device,
@@ -71,7 +71,7 @@ impl BenchReport {
             self.queries,
             self.rounds
         );
-        let _ = writeln!(text, "  {:<24}{:>12}{:>16}{:>14}", "a window", "wall ms", "processor ms", "windows/s");
+        let _ = writeln!(text, "  {:<24}{:>12}{:>16}{:>14}", "per window", "wall ms", "processor ms", "windows/s");
         for row in &self.rows {
             let per_second = if row.wall > 0.0 { format!("{:.2}", 1e3 / row.wall) } else { "-".to_owned() };
             let _ =
@@ -79,9 +79,9 @@ impl BenchReport {
         }
         text.push('\n');
         for (what, ratio) in [
-            ("window / transformer in it", self.window_to_half),
-            ("window / bare transformer", self.window_to_bare),
-            ("file to file / bare transformer", self.whole_to_bare),
+            ("window / its transformer", self.window_to_half),
+            ("window / baseline transformer", self.window_to_baseline),
+            ("file to file / baseline transformer", self.whole_to_baseline),
         ] {
             if let Some([wall, processor]) = ratio {
                 let _ = writeln!(text, "  {what:<34}{wall:>6.2} ×   ({processor:.2} × by processor time)");
@@ -89,7 +89,7 @@ impl BenchReport {
         }
         let _ = writeln!(
             text,
-            "\n{:.2} windows/s, {:.1} km²/h at {} m, {:.2} GB at the most",
+            "\n{:.2} windows/s, {:.1} km²/h at {} m, peak memory {:.2} GB",
             self.windows_per_second,
             self.square_kilometres_per_hour,
             self.resolution,

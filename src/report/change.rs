@@ -51,7 +51,7 @@ fn render(change: &Change, outputs: &[Output<'_>]) -> String {
         .map(|(count, why)| format!("{} {why}", grouped(*count)))
         .collect();
     if !left_out.is_empty() {
-        let _ = writeln!(text, "left out: {}", left_out.join(", "));
+        let _ = writeln!(text, "excluded: {}", left_out.join(", "));
     }
     text.push('\n');
 
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_matrix_with_its_sums_and_the_changes_by_size() {
+    fn change_shows_matrix_and_largest_transitions() {
         let change =
             change(&["water", "dry land", "a class with a long name\n"], &[400, 10, 0, 2000, 30_000, 5, 0, 0, 0]);
         let outputs = [Output { what: "transitions", path: Path::new("out/change.tif"), detail: String::new() }];
         insta::assert_snapshot!(render(&change, &outputs), @r"
         2012.tif to 2017.tif: 32,415 pixels compared, 81.04 ha, 6.2 % changed
-        left out: 934 without a label before
+        excluded: 934 without a label before
 
           ha, from ↓ to →     water  dry land  a class with a lo…  before
           water                1.00      0.03                0.00    1.02
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn many_classes_are_listed_without_a_matrix_and_no_change_is_no_list() {
+    fn many_classes_are_listed_without_matrix() {
         let names: Vec<String> = (0..15).map(|class| format!("class {class}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let text = render(&change(&names, &[7; 225]), &[]);

@@ -29,7 +29,7 @@ impl Reporter {
 impl Download<'_> {
     pub fn show(&self, progress: &Progress<'_>) {
         match progress {
-            Progress::Reused { file } => self.reporter.detail(&format!("{file} is here already.")),
+            Progress::Reused { file } => self.reporter.detail(&format!("{file} is already downloaded.")),
             Progress::Bytes { file, have, total } => {
                 self.bar.set_message(printable_line(file));
                 if let Some(total) = total {
@@ -40,7 +40,7 @@ impl Download<'_> {
             }
             Progress::Retrying { file, wait, reason } => {
                 let seconds = wait.as_secs_f64();
-                self.reporter.note(&format!("{file}: {reason}; the next try is in {seconds:.0} s."));
+                self.reporter.note(&format!("{file}: {reason}; retrying in {seconds:.0} s."));
             }
             Progress::NextAddress { file, failed, reason, next } => {
                 self.reporter.note(&format!("cannot download {file} from {failed} ({reason}); trying {next}."));

@@ -59,8 +59,7 @@ struct Failure {
     hint: Option<String>,
 }
 
-const DEFECT: &str =
-    "This is a defect of segearth, not of your input: please report it with the command that led here.";
+const DEFECT: &str = "This is a defect of segearth, not of your input: please report it with the command that you ran.";
 /// Rust's exit code of a program that panics.
 const PANIC: u8 = 101;
 
@@ -205,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_readable_without_colour() {
+    fn error_is_readable_without_colour() {
         let below = Error::input("No such file or directory (os error 2)");
         let error = Error::input("cannot read the job file city.yaml").with_source(below).with_hint("Check the path.");
         insta::assert_snapshot!(render_error(&error, Paint::new(false)), @r"
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_of_foreign_text_do_not_reach_the_terminal() {
+    fn control_characters_are_escaped() {
         let foreign = "no band \x1b[2J in a\nb\u{9b}2J";
         let text = render_error(&Error::input(foreign), Paint::new(false));
         assert_eq!(text, "error: no band \u{fffd}[2J in a\nb\u{fffd}2J");
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_opens_an_address_is_not_told() {
+    fn credentials_are_not_printed() {
         let cause = Error::input("HTTP 403 of \"https://me:secret@host/a.tif?sig=secret\"");
         let error = Error::input("cannot open s3://key:secret@bucket/a.tif").with_source(cause);
         let json = object(UNIX_EPOCH, Level::Error, "error", &error.to_string(), Failure::of(&error));
@@ -243,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn a_defect_asks_to_be_reported() {
+    fn internal_error_asks_for_report() {
         let text = render_error(&Error::internal("lost a row"), Paint::new(false));
         assert!(text.contains("hint: This is a defect"), "{text}");
     }
 
     #[test]
-    fn every_day_has_its_date() {
+    fn date_follows_gregorian_calendar() {
         let day = |text: &str| {
             let numbers: Vec<u64> = text.split('-').map(|number| number.parse().unwrap()).collect();
             (numbers[0], numbers[1], numbers[2])

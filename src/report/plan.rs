@@ -15,8 +15,8 @@ pub(super) fn render(plan: &Plan, paint: Paint) -> String {
     text
 }
 
-/// A plan of which one scene is looked at, as `check` shows it, without colour.
-pub fn settled(plan: &Plan, scene: &ScenePlan) -> String {
+/// Returns the resolved configuration of one scene as `check` prints it, without colour.
+pub fn resolved(plan: &Plan, scene: &ScenePlan) -> String {
     let mut text = render_job(plan, Paint::new(false));
     render_scene(&mut text, plan, scene, Paint::new(false));
     text
@@ -67,8 +67,8 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
             method.debias,
             method.logit_scale,
             method.threshold,
-            if method.d4 { ", eight flips and turns" } else { "" },
-            method.channels.map_or(String::new(), |channels| format!(", lengths from {channels} channels")),
+            if method.d4 { ", eight flips and rotations" } else { "" },
+            method.channels.map_or(String::new(), |channels| format!(", feature lengths from {channels} channels")),
             if method.half_resolution { ", upsampled to half the resolution" } else { "" }
         ),
     );
@@ -132,7 +132,7 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
 fn whereabouts(georeference: Option<&Georeference>) -> String {
     match georeference {
         None => "without georeference".to_owned(),
-        Some(georeference) => georeference.crs_name.clone().unwrap_or_else(|| "without reference system".to_owned()),
+        Some(georeference) => georeference.crs_name.clone().unwrap_or_else(|| "without CRS".to_owned()),
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
     use crate::scene::{Access, BandInfo, ColourRole, SceneInfo};
 
     #[test]
-    fn a_plan_shows_what_nobody_said() {
+    fn plan_shows_defaults() {
         let flags = [
             Override::text("SCENE", "scene", "a.tif"),
             Override::text("--model", "model", "openai/ViT-B-16"),

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_left_is_reckoned_from_the_mean_without_what_was_skipped() {
+    fn time_left_excludes_skipped_units() {
         let begun = Instant::now().checked_sub(Duration::from_secs(60)).unwrap();
         let mean = Mean { begun, skipped: AtomicU64::new(100) };
         assert_eq!((mean.rate(100), mean.left(100, 600)), (None, None), "nothing is known before the first unit");

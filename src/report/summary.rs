@@ -150,7 +150,7 @@ impl Summary<'_> {
         let mut text = String::new();
         let empty = match self.empty_windows {
             0 => String::new(),
-            count => format!(", {} without data left out", grouped(count as u64)),
+            count => format!(", {} without data skipped", grouped(count as u64)),
         };
         let _ = writeln!(
             text,
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_summary_in_one_look() {
+    fn summary_shows_classes_and_outputs() {
         let classes = [
             ClassInfo { name: "background".into(), colour: [224, 224, 224] },
             ClassInfo { name: "building".into(), colour: [214, 48, 39] },
@@ -284,11 +284,11 @@ mod tests {
         for (work, said) in [
             (
                 Work::Run { windows: 16 },
-                "64 windows, 3 without data left out; 16 by this run in 12.3 s, 1.3 windows/s on cpu",
+                "64 windows, 3 without data skipped; 16 by this run in 12.3 s, 1.3 windows/s on cpu",
             ),
-            (Work::Run { windows: 80 }, "64 windows, 3 without data left out in 12.3 s, 6.5 windows/s on cpu"),
-            (Work::Workers(2), "64 windows, 3 without data left out by 2 workers in 12.3 s, 5.2 windows/s on cpu"),
-            (Work::Merge { shards: 3 }, "64 windows, 3 without data left out, computed by 3 shards; merged in 12.3 s"),
+            (Work::Run { windows: 80 }, "64 windows, 3 without data skipped in 12.3 s, 6.5 windows/s on cpu"),
+            (Work::Workers(2), "64 windows, 3 without data skipped by 2 workers in 12.3 s, 5.2 windows/s on cpu"),
+            (Work::Merge { shards: 3 }, "64 windows, 3 without data skipped, computed by 3 shards; merged in 12.3 s"),
         ] {
             let summary = Summary { work, outputs: Vec::new(), classes: Vec::new(), ..without };
             let text = summary.render(Paint::new(false));

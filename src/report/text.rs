@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted_with_units() {
         let area = |square_metres| AreaScale::new(square_metres).show(square_metres);
         assert_eq!(area(0.0), "0.000 m²");
         assert_eq!(area(12.345), "12.35 m²");

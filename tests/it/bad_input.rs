@@ -35,7 +35,7 @@ fn a_scene_that_is_none() {
      | none.tif
      | ^^^^^^^^
 
-    hint: Paths in a job file start from its folder; paths in flags from where you are.
+    hint: Paths in a job file are relative to its folder, paths on the command line to the current folder.
     ");
     assert_snapshot!(work.refused(&segment("folder", "-c a;b")), @r"
     error: there is no raster in the folder folder
@@ -44,7 +44,7 @@ fn a_scene_that_is_none() {
      | folder
      | ^^^^^^
 
-    hint: Of a folder, the rasters right in it are taken (.tif, .jp2, .img, .vrt, .nc, …). Name a file, or a pattern: `**/*.tif` looks through the folders below.
+    hint: Only rasters directly in the folder are used (.tif, .jp2, .img, .vrt, .nc, …). For subfolders, use a pattern such as `**/*.tif`.
     ");
     assert_snapshot!(without_causes(&work.refused(&segment("notes.tif", "-c a;b"))), @r"
     error: cannot open notes.tif as a raster
@@ -58,10 +58,10 @@ fn a_scene_that_is_none() {
     ");
     let no_name = ["segment", "", "--model", "fake:null", "-c", "a;b", "-o", "out/labels.tif"];
     assert_snapshot!(work.refused_args(no_name), @r"
-    error: a scene's path is empty
+    error: the path of a scene is empty
       --> SCENE
 
-    hint: Name a raster file.
+    hint: Give the path of a raster.
     ");
 }
 
@@ -76,16 +76,16 @@ fn bands_that_are_not_there() {
      | two.tif
      | ^^^^^^^
 
-    hint: To show one band to the model three times, ask for it: `bands: [1, 1, 1]`, or --bands 1,1,1.
+    hint: To use one band for all three, set `bands: [1, 1, 1]`, or --bands 1,1,1.
     ");
     assert_snapshot!(work.refused(&segment("scene.tif", "-c a;b --bands 1,2")), @r"
-    error: 2 bands are named; the model needs three, for red, green and blue
+    error: `bands` has 2 entries; it needs three, for red, green and blue
       --> --bands
      |
      | 1,2
      | ^^^
 
-    hint: A grey scene may be shown as [1, 1, 1].
+    hint: For a greyscale scene, write [1, 1, 1].
     ");
     assert_snapshot!(work.refused(&segment("scene.tif", "-c a;b --bands 1,2,9")), @r"
     error: there is no band 9 in scene.tif: bands are counted from 1 to 3
@@ -124,7 +124,7 @@ fn a_scene_without_georeference_is_taken_and_that_is_said() {
     write_bands(&work.path("plain.tif"), (60, 40), &[noise(2400), noise(2400), noise(2400)], |_| {});
     let ran = work.ok(segment("plain.tif", "-c a;b --polygons out/polygons.gpkg").split_whitespace());
     assert_snapshot!(ran.stderr, @r"
-    note: plain.tif has no georeference: results lie in pixel coordinates, areas are in pixels.
+    note: plain.tif has no georeference: results are in pixel coordinates, areas in pixels.
     note: out/labels.tif has no georeference: the result is in pixel coordinates; areas and lengths are in pixels
     ");
     assert!(ran.stdout.contains("60 × 40 pixels, 2,400 px"), "{}", ran.stdout);
@@ -184,7 +184,7 @@ fn classes_that_say_nothing() {
      | a; ; b
      |    ^
 
-    hint: Every class needs a word: `building`, or several: `building,roof,house`.
+    hint: Write at least one prompt: `building`, or several: `building,roof,house`.
     ");
     assert_snapshot!(refused("a; b,,c", ""), @r"
     error: a prompt is empty
@@ -193,13 +193,13 @@ fn classes_that_say_nothing() {
      | a; b,,c
      |      ^
 
-    hint: Remove the comma that is too much.
+    hint: Remove the extra comma.
     ");
     assert_snapshot!(refused("", ""), @r"
     error: a class is empty
       --> --classes
 
-    hint: Every class needs a word: `building`, or several: `building,roof,house`.
+    hint: Write at least one prompt: `building`, or several: `building,roof,house`.
     ");
     assert_snapshot!(refused("a; b; a", ""), @r"
     error: classes 0 and 2 are both named `a`
@@ -208,19 +208,19 @@ fn classes_that_say_nothing() {
      | a; b; a
      |       ^
 
-    hint: Classes are counted from 0. Give one another name, or put the prompts of both into one class.
+    hint: Rename one of them, or put the prompts of both into one class. Classes are counted from 0.
     ");
     assert_snapshot!(refused("a; Building; building", ""), @r"
-    error: classes 1 and 2, `Building` and `building`, differ in case alone
+    error: classes 1 and 2, `Building` and `building`, differ only in case
       --> --classes
      |
      | a; Building; building
      |              ^^^^^^^^
 
-    hint: Classes are counted from 0. Give one another name, or put the prompts of both into one class.
+    hint: Rename one of them, or put the prompts of both into one class. Classes are counted from 0.
     ");
     assert_snapshot!(refused("building; road", "--background bulding"), @r"
-    error: the background `bulding` is no class of this job
+    error: the background `bulding` is not a class of this job
       --> --background
      |
      | bulding
@@ -229,7 +229,7 @@ fn classes_that_say_nothing() {
     hint: Did you mean `building`?
     ");
     assert_snapshot!(refused("building; road", "--background sky"), @r"
-    error: the background `sky` is no class of this job
+    error: the background `sky` is not a class of this job
       --> --background
      |
      | sky
@@ -238,25 +238,25 @@ fn classes_that_say_nothing() {
     hint: The classes are `building`, `road`.
     ");
     assert_snapshot!(refused("building; road", "--threshold 0.5"), @r"
-    error: a threshold is set, but no class takes the pixels below it
+    error: a threshold is set, but the job has no background class for the pixels below it
       --> --threshold
      |
      | 0.5
      | ^^^
 
-    hint: Name that class: `background: NAME` (--background NAME), or add a class `background`.
+    hint: Set `background: NAME` (--background NAME), or add a class named `background`.
     ");
     assert_snapshot!(refused("@none.txt", ""), @r"
     error: cannot read the class file none.txt
       cause: No such file or directory (os error 2)
 
-    hint: Check the path; relative ones start from the folder you are in.
+    hint: Check the path; relative paths start from the current folder.
     ");
     work.write("empty.txt", " \n");
     assert_snapshot!(refused("@empty.txt", ""), @r"
     error: the class file empty.txt is empty
 
-    hint: Write a class a line, its prompts separated by commas.
+    hint: Write one class per line, with prompts separated by commas.
     ");
     work.write("gap.txt", "a\n\nb\n");
     let said = refused("@gap.txt", "");
@@ -265,7 +265,7 @@ fn classes_that_say_nothing() {
     assert_snapshot!(refused("@latin.txt", ""), @r"
     error: the class file latin.txt is not UTF-8 text (byte 4)
 
-    hint: Is it a class file at all? Else save it as UTF-8.
+    hint: Check that it is a class file, and save it as UTF-8.
     ");
 }
 
@@ -275,7 +275,7 @@ fn prompts_of_a_million_characters() {
     let prompt = "b".repeat(1_000_000);
     work.write("classes.txt", format!("a\n{prompt}\n"));
     let said = work.refused(&segment("scene.tif", "-c @classes.txt"));
-    assert!(said.contains("a prompt of 1000000 characters is too long: at most 1000 are possible"), "{said}");
+    assert!(said.contains("a prompt has 1000000 characters; at most 1000 are allowed"), "{said}");
     assert!(said.contains("--> classes.txt:2:1") && said.len() < 2_000, "{} bytes: {said}", said.len());
     let job = format!("model: fake:null\nscene: scene.tif\nclasses:\n- a\n- name: b\n  prompts: ['{prompt}']\n");
     work.write("job.yaml", job);
@@ -294,12 +294,12 @@ fn outputs_that_cannot_be_written() {
     assert_snapshot!(refused("file/labels.tif"), @r"
     error: cannot write file/labels.tif: file is a file
 
-    hint: Name a folder that is there or can be made.
+    hint: Name a folder that exists or can be made.
     ");
     assert_snapshot!(refused("file/below/labels.tif"), @r"
     error: cannot write file/below/labels.tif: file is a file
 
-    hint: Name a folder that is there or can be made.
+    hint: Name a folder that exists or can be made.
     ");
     assert_snapshot!(refused("folder.tif"), @r"
     error: cannot write folder.tif: it is a folder
@@ -313,16 +313,16 @@ fn outputs_that_cannot_be_written() {
      | labels.png
      | ^^^^^^^^^^
 
-    hint: The ending chooses the format.
+    hint: The file extension sets the format.
     ");
     assert_snapshot!(refused("/vsimem/labels.tif"), @r"
-    error: `/vsimem/labels.tif` is no local path; outputs are written to local disks
+    error: `/vsimem/labels.tif` is not a local path; outputs can only be written to a local file system
       --> --output
      |
      | /vsimem/labels.tif
      | ^^^^^^^^^^^^^^^^^^
 
-    hint: Write to a folder and copy the files to their storage afterwards.
+    hint: Write to a local folder, and copy the files afterwards.
     ");
     // Closed even to the superuser.
     assert_snapshot!(refused("/proc/labels.tif"), @r"
@@ -340,7 +340,7 @@ fn outputs_that_cannot_be_written() {
      | polygons.kml
      | ^^^^^^^^^^^^
 
-    hint: The ending chooses the format.
+    hint: The file extension sets the format.
     ");
 }
 
@@ -359,7 +359,7 @@ fn an_output_in_the_way_of_another_file() {
      | scene.tif
      | ^^^^^^^^^
 
-    hint: Scenes are never written to: give the output another name or folder.
+    hint: Scenes are never overwritten: give the output another name or folder.
     ");
     for same in ["-o ./scene.tif", "-o link.tif", "-o labels.tif --scores ../../proc/self/cwd/scene.tif"] {
         let said = refused(same);
@@ -384,7 +384,7 @@ fn an_output_in_the_way_of_another_file() {
     2 | scene: [scene.tif, other/../scene.tif]
       |                    ^^^^^^^^^^^^^^^^^^
 
-    hint: Name each scene once; patterns and folders may not overlap.
+    hint: List each scene once; patterns and folders must not overlap.
     ");
     work.write(
         "job.yaml",
@@ -397,7 +397,7 @@ fn an_output_in_the_way_of_another_file() {
     4 | outputs: {labels: l.tif}
       |                   ^^^^^
 
-    hint: Put {scene} into the name: it stands for the scene's file name without its extension.
+    hint: Put {scene} into the name: it is replaced by the scene's file name without its extension.
     ");
 }
 
@@ -410,7 +410,7 @@ fn devices_and_models_by_name() {
     hint: Use --device cpu or auto, or name a model with weights.
     ");
     assert_snapshot!(work.refused(&segment("scene.tif", "-c a;b --device gpu")), @r"
-    error: `gpu` is no device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`
+    error: `gpu` is not a device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`
       --> --device
      |
      | gpu
@@ -459,23 +459,23 @@ fn job_files_that_are_none() {
     error: cannot read the job file none.yaml
       cause: No such file or directory (os error 2)
 
-    hint: Check the path; relative ones start from the folder you are in.
+    hint: Check the path; relative paths start from the current folder.
     ");
     assert_snapshot!(work.refused("run folder"), @r"
     error: folder is a folder, not a job file
 
-    hint: Name the file itself.
+    hint: Give the path of the file.
     ");
     assert_snapshot!(work.refused("run binary.yaml"), @r"
     error: the job file binary.yaml is not UTF-8 text (byte 9)
 
-    hint: Is it a job file at all? Else save it as UTF-8.
+    hint: Check that it is a job file, and save it as UTF-8.
     ");
     assert_snapshot!(work.refused("run empty.yaml"), @r"
-    error: the job names no classes
+    error: the job has no classes
       --> empty.yaml
 
-    hint: List them: `classes:` with a line `- building,roof,house` for each; with flags, --classes.
+    hint: List them below `classes:`, one line such as `- building,roof,house` for each; on the command line, use --classes.
     ");
     assert_snapshot!(work.refused("run key.yaml"), @r"
     error: unknown key `strid` in `tiling`
@@ -521,7 +521,7 @@ fn names_that_are_hard_to_say() {
      | no
      | ^^
 
-    hint: Paths in a job file start from its folder; paths in flags from where you are.
+    hint: Paths in a job file are relative to its folder, paths on the command line to the current folder.
     ");
 
     let foreign = OsStr::from_bytes(b"stra\xdfe.tif");
@@ -529,9 +529,9 @@ fn names_that_are_hard_to_say() {
     let mut words: Vec<OsString> = vec!["segment".into(), foreign.into()];
     words.extend(["--model", "fake:null", "-c", "a;b", "-o", "labels.tif"].map(OsString::from));
     assert_snapshot!(work.refused_args(&words), @r#"
-    error: the argument "stra�e.tif" is not UTF-8, which all names must be
+    error: the argument "stra�e.tif" is not valid UTF-8
 
-    hint: Rename the file, or give it a link with another name.
+    hint: Rename the file, or make a link to it with another name.
     "#);
     // A job file is only read: any name will do.
     let job = OsStr::from_bytes(b"gr\xfcn.yaml");

@@ -70,7 +70,7 @@ fn a_scene_in_any_order_of_bands_has_the_same_labels() {
     }
     let ran = work.ok(format!("segment unknown.tif {SEGMENT} -o labels.tif --overwrite").split_whitespace());
     assert!(labels(&work, "labels.tif") == brightest(blue, green, red));
-    assert!(ran.stderr.contains("does not say what its 4 bands show: bands 1, 2 and 3 are taken"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("does not describe its 4 bands: bands 1, 2 and 3 are read"), "{}", ran.stderr);
     let said = work.refused(&format!("segment planet.tif {SEGMENT} --bands swir,red,green -o none.tif"));
     assert!(said.contains("no band `swir`") && said.contains("1 blue, 2 green, 3 red, 4 nir"), "{said}");
     work.write("job.yaml", "model: fake:identity\nscene: planet.tif\nclasses: [red, green, blue]\n");
@@ -115,11 +115,11 @@ fn bands_in_files_of_their_own_are_one_scene() {
     write(&work, "R10m/T32ULC_20220209T103149_B03_10m.tif", &[("", green)], |_| {});
     write(&work, "R10m/T32ULC_20220209T103149_B02_10m.tif", &[("", blue)], |_| {});
     let said = work.refused(&format!("segment R10m {SEGMENT} --bands B04,B03,B02 -o none.tif"));
-    for part in ["of 2 scenes", "T32ULC_20220130T103241_10m", "T32ULC_20220209T103149_10m", "by a pattern"] {
+    for part in ["of 2 scenes", "T32ULC_20220130T103241_10m", "T32ULC_20220209T103149_10m", "with a pattern"] {
         assert!(said.contains(part), "{said}");
     }
     let said = work.refused(&format!("segment R10m {SEGMENT} --bands B04,B03,B11 -o none.tif"));
-    assert!(said.contains("no file of the band `B11`") && said.contains("B02, B03, B04, B08"), "{said}");
+    assert!(said.contains("no file for the band `B11`") && said.contains("B02, B03, B04, B08"), "{said}");
 }
 
 /// Two tiles of one reflectance, stored with and without an offset, side by side.
@@ -166,7 +166,7 @@ fn tiles_of_another_offset_are_compared_by_what_they_mean() {
     // Scenes of their own are stretched each by itself, but for given values.
     work.write("job.yaml", job("b.tif", "stretch: values:3000,3255\n"));
     let ran = work.ok(["run", "job.yaml"]);
-    assert!(ran.stderr.contains("b.tif has another scale or offset"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("b.tif has a different scale or offset"), "{}", ran.stderr);
     assert!(scores("out/a_scores.tif") == scores("out/b_scores.tif"));
     assert!(labels(&work, "out/b.tif") == brightest(red, green, blue));
     let shown = work.ok(["check", "job.yaml"]);

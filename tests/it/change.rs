@@ -40,7 +40,7 @@ fn a_flood_is_a_matrix_a_raster_and_polygons() {
     let ran = work.ok("change before.tif after.tif -o out --transition land:water --polygons wet.geojson".split(' '));
     insta::assert_snapshot!(ran.stdout, @r"
     before.tif to after.tif: 1,120 pixels compared, 4,481 m², 37.5 % changed
-    left out: 80 without a label after
+    excluded: 80 without a label after
 
       m², from ↓ to →  water   land  before
       water            1,120      0   1,120

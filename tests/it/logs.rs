@@ -104,7 +104,7 @@ fn what_is_refused_is_one_object() {
     insta::assert_snapshot!(ran.stderr, @r#"
     error: SEGEARTH_LOG is "xml"; it must be text or json
 
-    hint: Set it right, or unset it: --log does the same.
+    hint: Correct or unset the variable, or use --log, which overrides it.
     "#);
 }
 

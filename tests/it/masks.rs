@@ -130,7 +130,7 @@ fn a_collar_under_jpeg_needs_a_tolerance() {
         dataset.close().expect("a scene");
     }
     let plain = segment(&work, "tagged.tif", "");
-    assert_snapshot!(plain.stderr, @"note: tagged.tif is compressed with YCbCr JPEG, which changes values: pixels near its nodata value 0 count as data. Give it a tolerance if labels appear where there is no data: `nodata: {value: 0, tolerance: 8}` (--nodata 0~8).");
+    assert_snapshot!(plain.stderr, @"note: tagged.tif is compressed with YCbCr JPEG, which changes values: pixels near its nodata value 0 are treated as data. If labels appear in nodata areas, set a tolerance: `nodata: {value: 0, tolerance: 8}` (--nodata 0~8).");
     let without = missing(&work.path("labels.tif"));
     assert!((80_000..89_000).contains(&without), "{without}");
     for value in ["0~8", "{value: 0, tolerance: 8}"] {
@@ -192,7 +192,7 @@ fn alpha_decides_over_a_nodata_value_that_a_white_roof_holds_too() {
         tag_nodata(dataset, 255.0);
     });
     let plain = segment(&work, "rgba.tif", "");
-    assert_snapshot!(plain.stderr, @"note: rgba.tif has an alpha band and the nodata value 255: alpha band 4 decides which pixels hold data (`mask: nodata` takes the value).");
+    assert_snapshot!(plain.stderr, @"note: rgba.tif has an alpha band and the nodata value 255: alpha band 4 is used as the mask. Set `mask: nodata` to use the value instead.");
     let transparent = 100 * 101 / 2;
     assert_eq!(missing(&work.path("labels.tif")), transparent);
     segment(&work, "rgba.tif", "--mask nodata");
@@ -207,12 +207,12 @@ fn tags_that_mark_nothing_and_bands_of_one_value_are_noted() {
     write(&work, "beyond.tif", &bands(3, |col, row, band| varied(col, row, band, 0, 255) as u8), |dataset| {
         tag_nodata(dataset, -9999.0);
     });
-    assert_snapshot!(segment(&work, "beyond.tif", "").stderr, @"note: the nodata value -9999 of band 1 of beyond.tif marks nothing: its pixels are Byte, whole numbers from 0 to 255. Give the value that they hold, such as `nodata: 0`, if some hold no data.");
+    assert_snapshot!(segment(&work, "beyond.tif", "").stderr, @"note: The nodata value -9999 of band 1 of beyond.tif has no effect: its pixels are Byte, integers from 0 to 255. If some of them are nodata, set their value, for example with `nodata: 0`.");
     assert_eq!(missing(&work.path("labels.tif")), 0);
     // One of three bands has a value; as 0 it could be data there.
     for (value, note, expected) in [
-        ("0", "it could be data there, and marks nothing", 0),
-        ("-9999", "a pixel that holds it in this band has no data", 20 * HEIGHT),
+        ("0", "the value could be valid data and is ignored", 0),
+        ("-9999", "a pixel with this value in band 1 is nodata", 20 * HEIGHT),
     ] {
         let number: f64 = value.parse().expect("a number");
         let scene = bands(3, |col, row, band| match band {
@@ -234,7 +234,7 @@ fn tags_that_mark_nothing_and_bands_of_one_value_are_noted() {
         );
         work.write("one.vrt", vrt);
         let ran = segment(&work, "one.vrt", "");
-        let start = format!("note: band 1 of one.vrt has the nodata value {value}, and band 2 has none: {note}.");
+        let start = format!("note: Band 1 of one.vrt has the nodata value {value}, and band 2 has none: {note}.");
         assert!(ran.stderr.starts_with(&start), "{}", ran.stderr);
         assert_eq!(missing(&work.path("labels.tif")), expected, "{value}");
     }
@@ -260,7 +260,7 @@ fn a_scene_without_any_data_becomes_labels_without_any_and_that_is_said() {
         assert_eq!(missing(&work.path("labels.tif")), WIDTH * HEIGHT);
         work.write("job.yaml", format!("model: fake:null\nscene: {name}.tif\nclasses: [a, b]\n"));
         let checked = work.ok(["check", "job.yaml"]);
-        assert!(checked.stderr.contains("none of the pixels that were looked at holds data"), "{}", checked.stderr);
+        assert!(checked.stderr.contains("none of the sampled pixels holds data"), "{}", checked.stderr);
     }
     segment(&work, "clear.tif", "--mask none");
     assert_eq!(missing(&work.path("labels.tif")), 0);
@@ -279,7 +279,7 @@ fn a_mask_that_a_scene_cannot_have_is_refused() {
      | alpha
      | ^^^^^
 
-    hint: Name the band that marks data: `mask: band:N`; or leave the key out.
+    hint: Name the mask band with `mask: band:N`, or remove the key.
     ");
     assert_snapshot!(refused("--mask band:4"), @r"
     error: scene.tif has no band 4: bands are numbered from 1 to 3
@@ -298,16 +298,16 @@ fn a_mask_that_a_scene_cannot_have_is_refused() {
     hint: Set it, as in `nodata: 0`, or leave `mask` out.
     ");
     assert_snapshot!(refused("--mask band:0"), @r"
-    error: `band:0` is no mask
+    error: `band:0` is not a valid mask
       --> --mask
      |
      | band:0
      | ^^^^^^
 
-    hint: Write `auto`, `none`, `alpha`, `nodata`, or `band:N` with the number of a band, counted from 1.
+    hint: Write `auto`, `none`, `alpha`, `nodata`, or `band:N`, with bands counted from 1.
     ");
     assert_snapshot!(refused("--mask alhpa"), @r"
-    error: `alhpa` is no mask
+    error: `alhpa` is not a valid mask
       --> --mask
      |
      | alhpa
@@ -316,16 +316,16 @@ fn a_mask_that_a_scene_cannot_have_is_refused() {
     hint: Did you mean `alpha`?
     ");
     assert_snapshot!(refused("--mask none --nodata 0"), @r"
-    error: `mask: none` takes every pixel for data, and `nodata` names some that are none
+    error: `nodata` has no effect with `mask: none`, which treats every pixel as valid
       --> --nodata
      |
      | 0
      | ^
 
-    hint: Leave out one of them; `mask: nodata` looks at the nodata value alone.
+    hint: Remove one of the two keys. `mask: nodata` uses only the nodata value.
     ");
     assert_snapshot!(refused("--nodata -9999~1"), @r"
-    error: no pixel of scene.tif can hold -9999 ± 1: they are Byte, whole numbers from 0 to 255
+    error: no pixel of scene.tif can hold -9999 ± 1: they are Byte, integers from 0 to 255
       --> --nodata
      |
      | -9999~1
@@ -338,22 +338,22 @@ fn a_mask_that_a_scene_cannot_have_is_refused() {
      | nan
      | ^^^
 
-    hint: What is not a number or infinite never counts as data: leave the key out.
+    hint: NaN and infinite values are always nodata: remove the key.
     ");
     assert_snapshot!(refused("--nodata 0~-1"), @r"
-    error: the tolerance is -1; it must be a finite number from 0 up
+    error: the tolerance is -1; it must be a finite number, 0 or more
       --> --nodata
      |
      | 0~-1
      | ^^^^
     ");
     assert_snapshot!(refused("--nodata black"), @r"
-    error: `black` is no nodata value
+    error: `black` is not a valid nodata value
       --> --nodata
      |
      | black
      | ^^^^^
 
-    hint: Write a number, or with a tolerance `0~8` or `{value: 0, tolerance: 8}`.
+    hint: Write a number such as `0`, or a number and a tolerance: `0~8` or `{value: 0, tolerance: 8}`.
     ");
 }

@@ -81,7 +81,7 @@ fn summaries_count_what_was_done_by_all() {
     let empty = starts(700).flat_map(|col| starts(1300).map(move |row| (col, row)));
     let empty = empty.filter(|(col, row)| row + 223 < 2 * col).count();
     let all = starts(700).count() * starts(1300).count();
-    let line = format!("{} windows, {empty} without data left out", all - empty);
+    let line = format!("{} windows, {empty} without data skipped", all - empty);
     let fresh = work.ok(["run", "job.yaml"]).stdout;
     assert_eq!(windows_line(&fresh), line);
 
@@ -186,7 +186,7 @@ fn workers_share_a_job_without_an_engine() {
     assert_eq!((ran.code, ran.stderr.matches("error:").count()), (1, 1), "{}", ran.stderr);
 }
 
-/// A signal to the one that started them stops all of them, and the same command resumes.
+/// A signal to the one that started them stops all of them, and the same command goes on.
 #[test]
 fn workers_stop_when_they_are_told_to() {
     let work = Workdir::new();
@@ -245,7 +245,7 @@ fn an_engine_tells_its_tasks_who_they_are() {
     work.ok(["merge", "job.yaml"]);
     let ran = work.run(["run", "job.yaml", "--shard", "auto"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stderr.contains("no engine tells this task its index"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no scheduler sets the index of this task"), "{}", ran.stderr);
     let ran = work
         .ok("submit slurm job.yaml --tasks 8 --gpus 1 --memory 16G --time 4:00:00 --dry-run -- --partition=gpu"
             .split(' '));

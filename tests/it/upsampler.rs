@@ -107,7 +107,7 @@ fn what_cannot_be_trained_is_refused_before_anything_is_made() {
      | none.tif
      | ^^^^^^^^
 
-    hint: Paths in a job file start from its folder; paths in flags from where you are.
+    hint: Paths in a job file are relative to its folder, paths on the command line to the current folder.
     ");
     assert_snapshot!(work.refused(&command("").replace("clip.pt", "none.pt")), @r"
     error: there is no file none.pt

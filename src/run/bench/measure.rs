@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians_and_ratios() {
+    fn median_of_values_and_ratios() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
         assert!(median(Vec::new()).is_nan());

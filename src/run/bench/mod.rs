@@ -1,4 +1,4 @@
-//! `segearth bench`: what a window costs here beside the bare transformer, and what a scene does from file to file.
+//! `segearth bench`: what a window costs here beside the baseline transformer, and what a scene does from file to file.
 
 #![expect(
     clippy::indexing_slicing,
@@ -63,11 +63,11 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         model.turn(&batches, round, &mut turn)?;
         around.turn(model.queries.count, &mut turn)?;
         let images = &batches[round % batches.len()];
-        model.bare(images, &mut turn.beside)?;
+        model.baseline(images, &mut turn.beside)?;
         let options = Options { overwrite: true, ..Options::default() };
         let run = || job::segment(&around.prepared, model.segmenter.as_mut(), options, None, watch);
         turn.whole.push(Sample::of(around.grid().len(), run)?.0);
-        model.bare(images, &mut turn.beside)?;
+        model.baseline(images, &mut turn.beside)?;
         // The first turn warms up.
         if round > 0 {
             turns.append(turn);

@@ -50,7 +50,7 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
 /// Checks the words, and gives a folder for what is made on the way.
 pub fn begin(args: &BenchArgs) -> Result<tempfile::TempDir> {
     if !(args.resolution > 0.0 && args.resolution.is_finite()) {
-        return Err(Error::input(format!("the resolution is {} m, it must be above 0", args.resolution)));
+        return Err(Error::input(format!("the resolution is {} m; it must be above 0", args.resolution)));
     }
     args.json.as_deref().map_or(Ok(()), |path| replaceable(path, args.overwrite))?;
     if let Some(threads) = args.threads {
@@ -71,7 +71,7 @@ fn replaceable(path: &Path, overwrite: bool) -> Result<()> {
     };
     if !metadata.is_file() || !(overwrite || figures() == Some(true)) {
         return Err(Error::input(format!(
-            "{} exists, is not a file of figures, and is not overwritten",
+            "{} exists and is not a result of this command; it is not overwritten",
             path.display()
         ))
         .with_hint("Give --json another name, or replace the file with --overwrite."));
@@ -82,7 +82,7 @@ fn replaceable(path: &Path, overwrite: bool) -> Result<()> {
 pub fn device(args: &BenchArgs, reporter: &Reporter) -> Result<Device> {
     let choice: DeviceChoice = args.device.parse().map_err(|NoDevice| {
         let allowed = "allowed are `auto`, `cpu`, `cuda` and `cuda:N`";
-        Error::input(format!("--device: `{}` is no device; {allowed}", args.device.escape_debug()))
+        Error::input(format!("--device: `{}` is not a device; {allowed}", args.device.escape_debug()))
     })?;
     job::usable_device(choice, reporter)
 }
@@ -90,13 +90,13 @@ pub fn device(args: &BenchArgs, reporter: &Reporter) -> Result<Device> {
 /// The model to be measured.
 pub fn subject(args: &BenchArgs, work: &Path, trust: bool, reporter: &Reporter) -> Result<Subject> {
     let device = device(args, &Reporter::silent())?;
-    reporter.detail("The model is made ready.");
+    reporter.detail("Loading the model.");
     let folder = work.join("model");
     fs::create_dir(&folder).input(|| format!("cannot make the folder {}", folder.display()))?;
     let trust = if trust { Trust::User } else { Trust::Hashes };
     Subject::new(args, device, &folder, trust)?.ok_or_else(|| {
-        Error::input(format!("{} has no transformer to compare with", args.model))
-            .with_hint("Name a bundle, or leave --model out.")
+        Error::input(format!("{} has no transformer to measure", args.model))
+            .with_hint("Name a bundle, or omit --model.")
     })
 }
 
@@ -104,7 +104,7 @@ pub fn subject(args: &BenchArgs, work: &Path, trust: bool, reporter: &Reporter) 
 pub fn rounds(args: &BenchArgs, reporter: &Reporter, mut turn: impl FnMut(usize) -> Result<()>) -> Result<()> {
     process::forget_peak();
     let rounds = usize::from(args.rounds);
-    let progress = reporter.progress("measuring", rounds + 1, "turns");
+    let progress = reporter.progress("measuring", rounds + 1, "rounds");
     for round in 0..=rounds {
         turn(round)?;
         progress.advance(1);
@@ -123,7 +123,7 @@ pub struct ModelBench<'a> {
     pub segmenter: Box<dyn Segmenter>,
     /// The transformer that is part of a window, and the one that was trained.
     half: Option<TorchPatchEncoder>,
-    bare: Option<TorchPatchEncoder>,
+    baseline: Option<TorchPatchEncoder>,
     window: usize,
     stride: usize,
 }
@@ -131,7 +131,7 @@ pub struct ModelBench<'a> {
 /// What was timed, turn by turn.
 #[derive(Default)]
 pub struct Turns {
-    pub bare: Vec<Sample>,
+    pub baseline: Vec<Sample>,
     half: Vec<Sample>,
     pub window: Vec<Sample>,
     /// Windows blended and labelled by the model's own device.
@@ -140,7 +140,7 @@ pub struct Turns {
     pub stitch: Vec<Sample>,
     pub write: Vec<Sample>,
     pub whole: Vec<Sample>,
-    /// The bare transformer just before and after a scene.
+    /// The baseline transformer just before and after a scene.
     pub beside: Vec<Sample>,
 }
 
@@ -159,7 +159,7 @@ impl<'a> ModelBench<'a> {
             batch: args.batch.map_or(segmenter.batch(), usize::from),
             segmenter,
             half: subject.bundle.halves().map(|halves| load(&halves.0)).transpose()?,
-            bare: subject.bare.as_deref().map(load).transpose()?.map(TorchPatchEncoder::as_a_whole),
+            baseline: subject.baseline.as_deref().map(load).transpose()?.map(TorchPatchEncoder::as_a_whole),
             queries,
             window: sizes.window,
             stride: sizes.window / 2,
@@ -178,10 +178,10 @@ impl<'a> ModelBench<'a> {
         (0..4).map(batch).collect()
     }
 
-    /// The bare transformer's turn, where its weights are at hand.
-    pub fn bare(&mut self, images: &Images, turns: &mut Vec<Sample>) -> Result<()> {
-        if let Some(bare) = &mut self.bare {
-            turns.push(encode(bare, self.subject, images)?);
+    /// The baseline transformer's turn, where its weights are at hand.
+    pub fn baseline(&mut self, images: &Images, turns: &mut Vec<Sample>) -> Result<()> {
+        if let Some(baseline) = &mut self.baseline {
+            turns.push(encode(baseline, self.subject, images)?);
         }
         Ok(())
     }
@@ -189,7 +189,7 @@ impl<'a> ModelBench<'a> {
     /// A turn of each part of the model.
     pub fn turn(&mut self, batches: &[Images], round: usize, turn: &mut Turns) -> Result<()> {
         let images = &batches[round % batches.len()];
-        self.bare(images, &mut turn.bare)?;
+        self.baseline(images, &mut turn.baseline)?;
         if let Some(half) = &mut self.half {
             turn.half.push(encode(half, self.subject, images)?);
         }
@@ -274,7 +274,7 @@ impl<'a> ModelBench<'a> {
             let (wall, processor) = (middle(|sample| sample.wall), middle(|sample| sample.processor));
             (!samples.is_empty()).then_some(BenchRow { what, wall, processor })
         };
-        // Two turns of the bare transformer beside each scene count as one.
+        // Two turns of the baseline transformer beside each scene count as one.
         let beside: Vec<Sample> = turns
             .beside
             .chunks_exact(2)
@@ -300,8 +300,8 @@ impl<'a> ModelBench<'a> {
             stride: self.stride,
             rounds: self.args.rounds.into(),
             rows: [
-                row("bare transformer", &turns.bare),
-                row("transformer in a window", &turns.half),
+                row("baseline transformer", &turns.baseline),
+                row("transformer of the window", &turns.half),
                 row("window", &turns.window),
                 row("window to labels", &turns.blended),
                 row("read", &turns.read),
@@ -312,9 +312,9 @@ impl<'a> ModelBench<'a> {
             .into_iter()
             .flatten()
             .collect(),
-            window_to_bare: ratio(&turns.window, &turns.bare),
+            window_to_baseline: ratio(&turns.window, &turns.baseline),
             window_to_half: ratio(&turns.window, &turns.half),
-            whole_to_bare: ratio(&turns.whole, &beside),
+            whole_to_baseline: ratio(&turns.whole, &beside),
             windows_per_second: per_second,
             resolution: self.args.resolution,
             square_kilometres_per_hour: per_second * metres * metres * 3600.0 / 1e6,
@@ -331,7 +331,7 @@ fn encode(encoder: &mut TorchPatchEncoder, subject: &Subject, images: &Images) -
 
 impl Turns {
     pub fn append(&mut self, turn: Self) {
-        self.bare.extend(turn.bare);
+        self.baseline.extend(turn.baseline);
         self.half.extend(turn.half);
         self.window.extend(turn.window);
         self.blended.extend(turn.blended);

@@ -25,7 +25,7 @@ pub const SCENE: Size = Size { width: 1008, height: 560 };
 pub struct Subject {
     pub bundle: Bundle,
     /// The transformer as CLIP was trained, where the weights are at hand.
-    pub bare: Option<PathBuf>,
+    pub baseline: Option<PathBuf>,
     pub name: String,
 }
 
@@ -40,7 +40,7 @@ impl Subject {
             ModelChoice::Named(name) => Model::named(&name, trust)?,
         };
         Ok(match model {
-            Model::Bundle(bundle) => Some(Self { name: bundle.card.name.clone(), bundle: *bundle, bare: None }),
+            Model::Bundle(bundle) => Some(Self { name: bundle.card.name.clone(), bundle: *bundle, baseline: None }),
             Model::Fake(_) => None,
         })
     }
@@ -61,11 +61,11 @@ impl Subject {
             precision,
         };
         let path = |name: &str| folder.join(name);
-        let (whole, bare) = (path(bundle::IMAGE_ENCODER), path("bare.pt"));
+        let (whole, baseline) = (path(bundle::IMAGE_ENCODER), path("baseline.pt"));
         let (patch_encoder, weights) = (path(bundle::PATCH_ENCODER), path(bundle::UPSAMPLER));
         let halves = (device == Device::Cpu).then_some(Halves { patch_encoder: &patch_encoder, upsampler: &weights });
         export::image_encoder(&clip, Some(&upsampler), &options, &ImageFiles { whole: &whole, halves })?;
-        export::bare_transformer(&clip, &options, &bare)?;
+        export::baseline_transformer(&clip, &options, &baseline)?;
         let nothing = |name: &str| fs::write(path(name), []).input(|| format!("cannot write {}", path(name).display()));
         match args.text {
             true => export::text_encoder(&clip, options.activation, &path(bundle::TEXT_ENCODER))?,
@@ -89,7 +89,7 @@ impl Subject {
             provenance: Default::default(),
             files: Default::default(),
         };
-        Ok(Self { bundle: bundle::write_card(folder, card)?, bare: Some(bare), name: RANDOM.to_owned() })
+        Ok(Self { bundle: bundle::write_card(folder, card)?, baseline: Some(baseline), name: RANDOM.to_owned() })
     }
 
     /// A tokenizer for the bundle's text tower; random weights understand the embedded model's as well as any other.

@@ -1,4 +1,4 @@
-//! The reading thread: windows in order, those without data left out, the others normalised in batches.
+//! The reading thread: windows in order, those without data skipped, the others normalised in batches.
 
 use super::super::prepared::SceneRun;
 use super::super::stop::Stop;

@@ -74,7 +74,7 @@ impl<'a> ReportOutputs<'a> {
             nodata: (self.counts.nodata > 0).then(|| self.amount(self.counts.nodata, |areas| areas.nodata)),
             provenance: &self.provenance(),
             job: &job.source,
-            resolved: &without_credentials(&report::settled(&job.plan, scene)),
+            resolved: &without_credentials(&report::resolved(&job.plan, scene)),
         }
         .write(path)
     }
