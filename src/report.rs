@@ -54,8 +54,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    pub fn new(manner: ReporterOptions) -> Self {
-        let ReporterOptions { quiet, verbosity, no_colour, json } = manner;
+    pub fn new(options: ReporterOptions) -> Self {
+        let ReporterOptions { quiet, verbosity, no_colour, json } = options;
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let plain = no_colour || set("NO_COLOR") || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let shown = !quiet && !json && io::stderr().is_terminal();

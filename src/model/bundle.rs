@@ -288,7 +288,7 @@ mod tests {
                              vocabulary: 600}\nnormalisation: {mean: [122.7, 116.7, 104.0], std: [68.5, 66.6, 70.3]}\n";
 
     /// Returns the error of a card, and whether it has a hint.
-    fn fault(card: &str) -> String {
+    fn error(card: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(CARD), card).unwrap();
         let error = Bundle::open(folder.path(), Trust::Hashes).unwrap_err();
@@ -328,12 +328,12 @@ mod tests {
             ("format: 1\n", "- a\n- b\n", "model.yaml is not a model's card"),
         ] {
             assert!(CARD_TEXT.contains(from), "{from}");
-            let said = fault(&CARD_TEXT.replacen(from, to, 1));
+            let said = error(&CARD_TEXT.replacen(from, to, 1));
             assert!(said.contains(what), "{to}: {said}");
         }
-        assert!(fault(CARD_TEXT).contains("image_encoder.pt is missing"));
-        assert!(fault(&"#".repeat(2_000_000)).contains("has more than the 1048576 bytes allowed"));
+        assert!(error(CARD_TEXT).contains("image_encoder.pt is missing"));
+        assert!(error(&"#".repeat(2_000_000)).contains("has more than the 1048576 bytes allowed"));
         let nested = "a: &a [x, x]\nb: &b [*a, *a]\n".to_owned() + &"c: &c [*b, *b]\n".repeat(3);
-        assert!(fault(&nested).contains("is not a model's card"));
+        assert!(error(&nested).contains("is not a model's card"));
     }
 }

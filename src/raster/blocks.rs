@@ -1,7 +1,7 @@
 //! Gathers rows into whole blocks.
 //!
 //! Blocks go to the file complete and in order, past GDAL's cache: the same rows give the same bytes, in whatever
-//! portions they come, and a failed write is an error at once.
+//! chunks they come, and a failed write is an error at once.
 
 #![expect(clippy::indexing_slicing, reason = "whole rows of a block, whose number `push` checks")]
 

@@ -48,7 +48,7 @@ pub(super) struct Answers {
     /// Whether the answer whose header is being read is a refusal.
     refused: bool,
     retry_after: Option<Duration>,
-    fault: Option<String>,
+    bad_answer: Option<String>,
     /// Host and port of the latest request; after redirections, of the first one.
     host: Option<String>,
     redirected: bool,
@@ -67,7 +67,7 @@ impl Answers {
         if let Some(text) = message.strip_prefix(TEXT)
             && CUT.iter().any(|cut| text.contains(cut))
         {
-            self.fault.get_or_insert_with(|| text.trim().to_owned());
+            self.bad_answer.get_or_insert_with(|| text.trim().to_owned());
             return true;
         }
         false
@@ -136,10 +136,10 @@ impl Answers {
         false
     }
 
-    /// Notes a fault where `sound` is false. Returns whether there is one.
-    fn check(&mut self, sound: bool, fault: impl FnOnce() -> String) -> bool {
+    /// Notes a bad answer where `sound` is false. Returns whether there is one.
+    fn check(&mut self, sound: bool, bad_answer: impl FnOnce() -> String) -> bool {
         if !sound {
-            self.fault.get_or_insert_with(fault);
+            self.bad_answer.get_or_insert_with(bad_answer);
         }
         !sound
     }
@@ -147,8 +147,8 @@ impl Answers {
     /// What was received since the last call. Ranges that have not arrived are dropped: the caller has given up on
     /// them.
     pub(super) fn take(&mut self) -> Outcome {
-        let Self { latest, busy, retry_after, fault, host, .. } = std::mem::take(self);
-        Outcome { status: latest.filter(|status| *status >= 400).or(busy), busy, retry_after, fault, host }
+        let Self { latest, busy, retry_after, bad_answer, host, .. } = std::mem::take(self);
+        Outcome { status: latest.filter(|status| *status >= 400).or(busy), busy, retry_after, bad_answer, host }
     }
 }
 
@@ -162,7 +162,7 @@ pub(super) struct Outcome {
     /// How long the server asks to wait.
     pub retry_after: Option<Duration>,
     /// An answer that does not match its request.
-    pub fault: Option<String>,
+    pub bad_answer: Option<String>,
     /// Host and port of the latest request.
     pub host: Option<String>,
 }
@@ -200,7 +200,7 @@ mod tests {
         let length = "CURL_INFO_HEADER_IN: Content-Length: 1024\r";
         let end = "CURL_INFO_HEADER_IN: \r";
         let range = |range: &str| format!("CURL_INFO_HEADER_IN: content-range: bytes {range}\r");
-        for (answered, length, fault) in [
+        for (answered, length, bad_answer) in [
             ("1024-2047/9000", length, None),
             ("1024-1999/2000", "CURL_INFO_HEADER_IN: Content-Length: 976\r", None),
             ("0-1023/9000", length, Some("the server sent the bytes 0 to 1023, which were not requested")),
@@ -211,7 +211,11 @@ mod tests {
             ),
         ] {
             let (failures, outcome) = exchange(&[ASK, partial, &range(answered), length, end]);
-            assert_eq!((failures, outcome.fault.as_deref()), (usize::from(fault.is_some()), fault), "{answered}");
+            assert_eq!(
+                (failures, outcome.bad_answer.as_deref()),
+                (usize::from(bad_answer.is_some()), bad_answer),
+                "{answered}"
+            );
             assert_eq!((outcome.status, outcome.busy), (None, None));
         }
         let cut = "CURL_INFO_TEXT: transfer closed with 524 bytes remaining to read";
@@ -227,14 +231,14 @@ mod tests {
             status: Some(429),
             busy: Some(429),
             retry_after: Some(Duration::from_secs(7)),
-            fault: None,
+            bad_answer: None,
             host: Some("x".into()),
         };
         assert_eq!((failures, outcome), (1, expected));
         // A neighbour of the file that is not there is no failure of what is read afterwards.
         let fine = "CURL_INFO_HEADER_IN: HTTP/2 206\r";
         let absent = exchange(&[ASK, "CURL_INFO_HEADER_IN: HTTP/1.1 404 Not Found\r", ASK, fine]).1;
-        assert_eq!((absent.status, absent.busy, absent.fault), (None, None, None));
+        assert_eq!((absent.status, absent.busy, absent.bad_answer), (None, None, None));
         // Whoever sent us elsewhere was asked.
         let moved = "CURL_INFO_HEADER_IN: HTTP/1.1 302 Found\r";
         let other = "CURL_INFO_HEADER_OUT: GET /b HTTP/1.1\r\nHost: y:80\r\n\r";

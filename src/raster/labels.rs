@@ -224,7 +224,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn labels_read_back_and_bytes_do_not_depend_on_portions(
-            width in 1usize..700, height in 1usize..600, many in any::<bool>(), portions in [1usize..600, 1..600],
+            width in 1usize..700, height in 1usize..600, many in any::<bool>(), chunks in [1usize..600, 1..600],
         ) {
             let folder = tempfile::tempdir().unwrap();
             let size = Size::new(width, height);
@@ -232,10 +232,10 @@ mod tests {
             let nodata = LabelType::for_classes(classes.len()).nodata();
             let label = |index: usize| if index.is_multiple_of(11) { nodata } else { (index * index / 97 % classes.len()) as u16 };
             let labels: Vec<u16> = (0..size.pixels()).map(label).collect();
-            let paths = portions.map(|portion| folder.path().join(format!("{portion}.tif")));
-            for (path, portion) in paths.iter().zip(portions) {
+            let paths = chunks.map(|chunk| folder.path().join(format!("{chunk}.tif")));
+            for (path, chunk) in paths.iter().zip(chunks) {
                 let _ = fs::remove_file(path);
-                write(path, size, &classes, &labels, portion);
+                write(path, size, &classes, &labels, chunk);
                 prop_assert_eq!(&read(path), &labels);
             }
             prop_assert_eq!(fs::read(&paths[0]).unwrap(), fs::read(&paths[1]).unwrap());

@@ -80,7 +80,7 @@ impl Cause {
 
     fn of(received: Received, error: Option<&GdalError>) -> Self {
         let Received { mut failures, answers } = received;
-        failures.extend(answers.fault);
+        failures.extend(answers.bad_answer);
         let text = match (failures.is_empty(), error, answers.status) {
             (false, ..) => failures.join("; "),
             (true, Some(error), _) => message_of(error),
@@ -220,7 +220,7 @@ pub(super) fn attempt_open<T>(call: impl FnOnce() -> Result<T, GdalError>) -> Re
     let (result, received) = receive(call);
     let unread = received.failures.iter().any(|text| text.contains(HEADER_UNREAD));
     match result {
-        Ok(value) if !unread && received.answers.fault.is_none() && received.answers.busy.is_none() => Ok(value),
+        Ok(value) if !unread && received.answers.bad_answer.is_none() && received.answers.busy.is_none() => Ok(value),
         Ok(_) => Err(Cause::of(received, None)),
         Err(error) => Err(Cause::of(received, Some(&error))),
     }
@@ -243,7 +243,9 @@ impl Received {
     /// The result, or an error where any failure was reported.
     fn check<T>(self, result: Result<T, GdalError>) -> Result<T, Cause> {
         match result {
-            Ok(value) if self.failures.is_empty() && self.answers.fault.is_none() && self.answers.busy.is_none() => {
+            Ok(value)
+                if self.failures.is_empty() && self.answers.bad_answer.is_none() && self.answers.busy.is_none() =>
+            {
                 Ok(value)
             }
             Ok(_) => Err(Cause::of(self, None)),
@@ -252,7 +254,7 @@ impl Received {
     }
 
     fn add(&mut self, other: Self) {
-        let Outcome { status, busy, retry_after, fault, host: _ } = other.answers;
+        let Outcome { status, busy, retry_after, bad_answer, host: _ } = other.answers;
         for failure in other.failures {
             if self.failures.len() < MAX_FAILURES && !self.failures.contains(&failure) {
                 self.failures.push(failure);
@@ -262,7 +264,7 @@ impl Received {
         answers.status = answers.status.or(status);
         answers.busy = answers.busy.or(busy);
         answers.retry_after = answers.retry_after.max(retry_after);
-        answers.fault = answers.fault.take().or(fault);
+        answers.bad_answer = answers.bad_answer.take().or(bad_answer);
     }
 }
 

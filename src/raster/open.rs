@@ -49,6 +49,11 @@ pub(super) fn open_failure(path: &Path) -> Option<messages::Cause> {
         .err()
 }
 
+/// Whether a path can only be a local file: GDAL also opens other names, such as "/vsizip/…" and "NETCDF:file:variable".
+pub(super) fn names_file(path: &Path) -> bool {
+    !path.starts_with("/vsi") && !path.to_string_lossy().contains(':')
+}
+
 fn explain(path: &Path, cause: messages::Cause) -> Error {
     let shown = path.display();
     if path.is_dir() {
@@ -56,12 +61,12 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
             "Name the raster file itself; a job takes several: `scene: [a.tif, b.tif]`, or --input folder/*.tif.",
         );
     }
-    // GDAL also opens names that are not files: "/vsizip/…", "NETCDF:file:variable".
-    let named_file = !path.starts_with("/vsi") && !path.to_string_lossy().contains(':');
-    if named_file && !path.exists() {
+    if names_file(path) && !path.exists() {
         return Error::input(format!("there is no file {shown}")).with_hint("Check the path of the scene.");
     }
-    if named_file && let Err(error) = std::fs::File::open(path) {
+    if names_file(path)
+        && let Err(error) = std::fs::File::open(path)
+    {
         return Error::input(format!("cannot read {shown}")).with_source(error);
     }
     if is_remote(path) {

@@ -9,6 +9,7 @@ use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 use gdal::vector::{Feature, Geometry, LayerAccess, OGRwkbGeometryType, geometry_type_flatten};
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
+use super::open::names_file;
 use super::{align, ffi, messages, remote};
 use crate::error::{Context, Error, Result};
 
@@ -57,6 +58,9 @@ impl<T> PolygonLayer<T> {
             messages::attempt(|| Dataset::open_ex(path, options))
         };
         let dataset = remote::with_retries(&[path], open).map_err(|cause| {
+            if names_file(path) && !path.exists() {
+                return Error::input(format!("there is no file {shown}")).with_hint("Check the path of the polygons.");
+            }
             Error::input(format!("cannot open {shown}"))
                 .with_hint(
                     "Give a vector file that GDAL reads: GeoPackage, GeoJSON, FlatGeobuf or Shapefile; \
@@ -189,6 +193,12 @@ mod tests {
         write(name, "id,WKT\n1,\"GEOMETRYCOLLECTION (CURVEPOLYGON (CIRCULARSTRING (0 0, 1 1, 2 0, 1 -1, 0 0)))\"\n");
         let layer = PolygonLayer::read(&source(name.as_ref()), |_, _| Ok(())).unwrap();
         assert!((layer.features[0].geometry.area() - area).abs() < 1e-12);
+    }
+
+    #[test]
+    fn missing_file_is_named() {
+        let found = message(&source("none/rivers.gpkg".as_ref()));
+        assert!(found.starts_with("there is no file none/rivers.gpkg"), "{found}");
     }
 
     #[test]

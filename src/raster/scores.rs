@@ -174,11 +174,11 @@ mod tests {
         };
         let georeference = georeference([10.0, 0.001, 0.0, 50.0, 0.0, -0.001], 4326);
         let mut files = Vec::new();
-        for portion in [270, 1, 37] {
-            let path = folder.path().join(format!("{portion}.tif"));
+        for chunk in [270, 1, 37] {
+            let path = folder.path().join(format!("{chunk}.tif"));
             let mut writer = create(&path, size, Some(&georeference), &classes, ScoreType::F32);
-            for first in (0..size.height).step_by(portion) {
-                writer.write_rows(first, &rows(first, portion.min(size.height - first))).unwrap();
+            for first in (0..size.height).step_by(chunk) {
+                writer.write_rows(first, &rows(first, chunk.min(size.height - first))).unwrap();
             }
             writer.finish().unwrap();
             files.push(std::fs::read(&path).unwrap());
@@ -193,7 +193,7 @@ mod tests {
                 assert!(found.eq(expected));
             }
         }
-        assert!(files[0] == files[1] && files[0] == files[2], "the bytes depend on the portions");
+        assert!(files[0] == files[1] && files[0] == files[2], "the bytes depend on the chunks");
     }
 
     #[test]

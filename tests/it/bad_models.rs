@@ -1,4 +1,4 @@
-//! Weights and bundles that are not what they should be. Whatever a file claims, it is a fault of the input with a way out.
+//! Weights and bundles that are not what they should be. Whatever a file claims, it is an error of the input with a way out.
 
 use std::fs;
 

@@ -282,13 +282,13 @@ impl<'a> Run<'a> {
             if from.is_file() {
                 fs::copy(&from, run.work.path(name)).expect("a copy of what is given");
             } else {
-                run.fault(1, &format!("the tests give no file {name}"));
+                run.report(1, &format!("the tests give no file {name}"));
             }
         }
         run
     }
 
-    fn fault(&mut self, line: usize, what: &str) {
+    fn report(&mut self, line: usize, what: &str) {
         let _ = writeln!(self.faults, "{}:{line}: {what}", shown(self.page));
     }
 
@@ -304,7 +304,7 @@ impl<'a> Run<'a> {
                 ("sh", "not") => {
                     for line in lines(&block.body) {
                         if let Err(error) = parse(&line, &targets) {
-                            self.fault(block.line, &format!("{line}\n{error}"));
+                            self.report(block.line, &format!("{line}\n{error}"));
                         }
                     }
                 }
@@ -318,27 +318,27 @@ impl<'a> Run<'a> {
                         block.language == "sh" && !block.mark.as_deref().is_some_and(|mark| mark.starts_with("not"))
                     };
                     if !later.iter().filter(run).any(|block| block.body.contains(rest)) {
-                        self.fault(block.line, &format!("no command that is run names the file {rest}"));
+                        self.report(block.line, &format!("no command that is run names the file {rest}"));
                     }
                 }
                 ("yaml", "") => self.job(block),
                 ("json", "") => {
                     if let Err(error) = serde_json::from_str::<serde_json::Value>(&block.body) {
-                        self.fault(block.line, &format!("not JSON: {error}"));
+                        self.report(block.line, &format!("not JSON: {error}"));
                     }
                 }
                 ("text", "") => {
                     let command =
                         |line: &str| ["segearth ", "make ", "$ "].iter().any(|start| line.trim().starts_with(start));
                     if block.body.lines().any(command) {
-                        self.fault(block.line, "a command in a block of text is not run: make it `sh`");
+                        self.report(block.line, "a command in a block of text is not run: make it `sh`");
                     }
                 }
                 (language, _) => {
                     let message = format!(
                         "a block in {language:?} marked {mark:?} is not known to tests/it/docs.rs: it is `sh`, `yaml`, `json` or `text`"
                     );
-                    self.fault(block.line, &message);
+                    self.report(block.line, &message);
                 }
             }
         }
@@ -367,7 +367,7 @@ impl<'a> Run<'a> {
         let printed = text(&output.stdout) + &text(&output.stderr);
         if output.status.code() != Some(code) {
             let message = format!("exit code {:?} in place of {code}\n{}{printed}", output.status.code(), block.body);
-            self.fault(block.line, &message);
+            self.report(block.line, &message);
         }
         self.printed = Some(printed);
     }
@@ -375,7 +375,7 @@ impl<'a> Run<'a> {
     /// The text is what was printed, but for times.
     fn prints(&mut self, block: &Block) {
         let Some(printed) = self.printed.clone() else {
-            return self.fault(block.line, "no commands before this print anything");
+            return self.report(block.line, "no commands before this print anything");
         };
         if timeless(&printed) == timeless(&block.body) {
             return;
@@ -384,7 +384,7 @@ impl<'a> Run<'a> {
             let text = printed.trim_end_matches('\n').to_owned();
             self.renewed.push((block.line, block.body.lines().count(), text));
         } else {
-            self.fault(block.line, &format!("this {STALE}\n{printed}"));
+            self.report(block.line, &format!("this {STALE}\n{printed}"));
         }
     }
 
@@ -406,7 +406,7 @@ impl<'a> Run<'a> {
             &[("SEGEARTH_CACHE", &self.given.path("cache").display().to_string())],
         );
         if ran.code != 0 {
-            self.fault(block.line, &format!("not a valid job\n{}", ran.stderr));
+            self.report(block.line, &format!("not a valid job\n{}", ran.stderr));
         }
     }
 

@@ -133,7 +133,7 @@ fn a_model_is_fetched_in_two_pieces_and_used() {
     work.ok("segment scene.tif --model georsclip/ViT-B-32 -c road;river --templates none -o l.tif".split_whitespace());
     let ran = fetch("again");
     assert_eq!((ran.code, server.requests().len()), (0, 3), "{}", ran.stderr);
-    // What lies there was changed since: it is fetched anew.
+    // What lies there was changed since: it is fetched again.
     fs::write(work.path("downloads/GeoRSCLIP-RS5M_ViT-B-32.pt"), "changed").expect("a changed file");
     let ran = fetch("third");
     assert_eq!((ran.code, server.requests().len()), (0, 4), "{}", ran.stderr);

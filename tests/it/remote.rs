@@ -91,7 +91,7 @@ fn a_server_that_never_gives_a_whole_answer_is_an_error_with_its_place() {
     }
 }
 
-/// A signature ends once rows are kept; with another one the same command goes on, and a changed file is told.
+/// A signature ends once rows are kept; with another one the same command resumes, and a changed file is reported.
 #[test]
 fn a_signature_that_expires_keeps_the_rows_and_a_new_one_goes_on() {
     let (work, bytes, expected) = prepared();

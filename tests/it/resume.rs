@@ -141,7 +141,7 @@ fn what_an_earlier_run_left_is_guarded() {
     let said = work.run(["run", "job.yaml"]).stderr;
     assert!(said.contains("  scene: was ") && said.contains("changed "), "{said}");
 
-    // Started anew it comes to the same.
+    // A restart gives the same.
     work.ok(["run", "job.yaml", "--overwrite"]);
     for (name, (found, want)) in
         OUTPUTS.iter().zip(outputs(&work).iter().zip(&want)).filter(|(name, _)| name.ends_with("fgb"))

@@ -186,7 +186,7 @@ fn workers_share_a_job_without_an_engine() {
     assert_eq!((ran.code, ran.stderr.matches("error:").count()), (1, 1), "{}", ran.stderr);
 }
 
-/// A signal to the one that started them stops all of them, and the same command goes on.
+/// A signal to the one that started them stops all of them, and the same command resumes.
 #[test]
 fn workers_stop_when_they_are_told_to() {
     let work = Workdir::new();

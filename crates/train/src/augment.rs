@@ -31,7 +31,7 @@ impl View {
 }
 
 /// Samples one picture.
-pub fn look(picture: &Picture, camera: Camera, side: usize) -> View {
+pub fn view(picture: &Picture, camera: Camera, side: usize) -> View {
     let mut view = View::blank(side, camera.scale);
     if let Truth::Picture(label) = picture.truth {
         view.whole.push((label, 1.0));

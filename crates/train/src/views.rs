@@ -91,7 +91,7 @@ impl TrainingData {
         let slack = (1.0 - share).max(0.0) / 2.0;
         let centre = [full.width, full.height].map(|size| size as f32 * (0.5 + random.between(-slack, slack)));
         let scale = share * 256.0 / side as f32;
-        augment::look(picture, Camera::random(random, centre, scale), side)
+        augment::view(picture, Camera::random(random, centre, scale), side)
     }
 
     /// About a pixel of a label, every label as often: of city there is little, of fields there is much.
@@ -101,7 +101,7 @@ impl TrainingData {
         let scale = random.log_between(0.4, 2.0);
         let reach = scale * side as f32 * 0.4;
         let centre = at.map(|at| at + random.between(-reach, reach));
-        Ok(augment::look(&self.landsat[piece], Camera::random(random, centre, scale), side))
+        Ok(augment::view(&self.landsat[piece], Camera::random(random, centre, scale), side))
     }
 
     fn dubai_view(&self, random: &mut Random, side: usize) -> Result<View> {
@@ -148,7 +148,7 @@ fn random_view(picture: &Picture, random: &mut Random, side: usize, scales: (f32
         let size = size as f32;
         random.between(margin.min(size / 2.0), (size - margin).max(size / 2.0))
     });
-    augment::look(picture, Camera::random(random, centre, scale), side)
+    augment::view(picture, Camera::random(random, centre, scale), side)
 }
 
 /// A label whose pictures are full of it.

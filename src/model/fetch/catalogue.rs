@@ -36,7 +36,7 @@ pub struct Model {
     pub tokenizer: &'static Remote,
     /// Trained for this model's joint width.
     pub upsampler: Option<&'static Remote>,
-    /// A remark for users who choose a model.
+    /// A note for users who choose a model.
     pub note: &'static str,
 }
 

@@ -88,19 +88,19 @@ impl Vocabulary {
             if line.is_empty() {
                 continue;
             }
-            let fault = |what: String| Error::input(format!("line {number} {what}")).with_hint(HINT);
+            let error = |what: String| Error::input(format!("line {number} {what}")).with_hint(HINT);
             let parts: Vec<&str> = line.split(' ').collect();
             let &[left, right] = parts.as_slice() else {
-                return Err(fault(format!("has {} words, not 2", parts.len())));
+                return Err(error(format!("has {} words, not 2", parts.len())));
             };
             if let Some(part) = [left, right].into_iter().find(|part| !known.contains(*part)) {
-                return Err(fault(format!("merges {part:?}, which is neither a byte nor the result of a line above")));
+                return Err(error(format!("merges {part:?}, which is neither a byte nor the result of a line above")));
             }
             if left.ends_with(END_OF_WORD) {
-                return Err(fault(format!("merges {left:?}, the end of a word, with a following symbol")));
+                return Err(error(format!("merges {left:?}, the end of a word, with a following symbol")));
             }
             if !known.insert(format!("{left}{right}")) {
-                return Err(fault(format!("results in \"{left}{right}\", as a line above does")));
+                return Err(error(format!("results in \"{left}{right}\", as a line above does")));
             }
             merges.push((left.to_owned(), right.to_owned()));
         }

@@ -36,9 +36,9 @@ fn parts<const N: usize>(data: &[u8]) -> [&[u8]; N] {
     })
 }
 
-/// The error of a refusal must be the input's fault, and fit to be shown.
+/// The error of a refusal must be about the input, and fit to be shown.
 fn refused(error: &Error) {
-    assert!(matches!(error.kind(), Kind::Input | Kind::OutOfMemory), "not the input's fault: {error:?}");
+    assert!(matches!(error.kind(), Kind::Input | Kind::OutOfMemory), "not about the input: {error:?}");
     let length = error.to_string().len();
     assert!((1..LONGEST).contains(&length), "a message of {length} bytes");
     error.causes();

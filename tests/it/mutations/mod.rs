@@ -11,10 +11,10 @@ mod child;
 mod dice;
 mod jobs;
 mod journals;
+mod kind_counts;
 mod labels;
 mod pickles;
 mod scenes;
-mod tally;
 mod text;
 mod vectors;
 mod verdict;
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::workdir::Workdir;
 use dice::Dice;
-use tally::Tally;
+use kind_counts::KindCounts;
 
 /// A mutated input in a folder of its own, and the command that takes it.
 pub struct Case {
@@ -74,7 +74,7 @@ fn mutations_are_taken_or_refused() {
     // All kinds side by side: a run that is stopped has seen something of each.
     cases.sort_by_key(|&(kind, index)| index * 1000 / KINDS[kind].1);
     let next = AtomicUsize::new(0);
-    let tallies = Mutex::new(KINDS.map(|(name, ..)| Tally::new(name)));
+    let counts = Mutex::new(KINDS.map(|(name, ..)| KindCounts::new(name)));
     let work = || {
         while let Some(&(kind, index)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (name, _, make) = KINDS[kind];
@@ -85,7 +85,7 @@ fn mutations_are_taken_or_refused() {
             if !faults.is_empty() {
                 verdict::show(&format!("seed {seed}, {name} {index}"), &case, &ended, &faults);
             }
-            tallies.lock().expect("no other case panics")[kind].add(index, &ended, !faults.is_empty());
+            counts.lock().expect("no other case panics")[kind].add(index, &ended, !faults.is_empty());
         }
     };
     std::thread::scope(|scope| {
@@ -93,9 +93,9 @@ fn mutations_are_taken_or_refused() {
             scope.spawn(work);
         }
     });
-    let tallies = tallies.into_inner().expect("no case panics");
-    println!("{}", tally::table(&tallies));
-    let failed: usize = tallies.iter().map(|tally| tally.failed).sum();
+    let counts = counts.into_inner().expect("no case panics");
+    println!("{}", kind_counts::table(&counts));
+    let failed: usize = counts.iter().map(|count| count.failed).sum();
     assert_eq!(failed, 0, "cases failed; each is shown above with its seed");
 }
 

@@ -2,7 +2,7 @@
 
 use super::child::{Ended, MOST_SECONDS};
 
-pub struct Tally {
+pub struct KindCounts {
     name: &'static str,
     cases: usize,
     taken: usize,
@@ -14,7 +14,7 @@ pub struct Tally {
     largest: (u64, usize),
 }
 
-impl Tally {
+impl KindCounts {
     pub fn new(name: &'static str) -> Self {
         Self { name, cases: 0, taken: 0, refused: 0, failed: 0, slowest: (0.0, 0), largest: (0, 0) }
     }
@@ -37,18 +37,18 @@ impl Tally {
 }
 
 /// A line a kind, and one for all.
-pub fn table(tallies: &[Tally]) -> String {
-    let line = |name: &str, of: &[&Tally]| {
-        let sum = |get: fn(&Tally) -> usize| of.iter().map(|tally| get(tally)).sum::<usize>();
-        let slowest = of.iter().map(|tally| tally.slowest).fold((0.0, 0), |a, b| if b.0 > a.0 { b } else { a });
-        let largest = of.iter().map(|tally| tally.largest).max().unwrap_or_default();
+pub fn table(counts: &[KindCounts]) -> String {
+    let line = |name: &str, of: &[&KindCounts]| {
+        let sum = |get: fn(&KindCounts) -> usize| of.iter().map(|count| get(count)).sum::<usize>();
+        let slowest = of.iter().map(|count| count.slowest).fold((0.0, 0), |a, b| if b.0 > a.0 { b } else { a });
+        let largest = of.iter().map(|count| count.largest).max().unwrap_or_default();
         let place = |index: usize| if of.len() == 1 { format!("#{index}") } else { String::new() };
         format!(
             "{name:<20} {:>6} {:>6} {:>7} {:>6}  {:>5.2} s {:<6} {:>5} MB {}\n",
-            sum(|tally| tally.cases),
-            sum(|tally| tally.taken),
-            sum(|tally| tally.refused),
-            sum(|tally| tally.failed),
+            sum(|count| count.cases),
+            sum(|count| count.taken),
+            sum(|count| count.refused),
+            sum(|count| count.failed),
             slowest.0,
             place(slowest.1),
             largest.0 / 1_000_000,
@@ -59,6 +59,6 @@ pub fn table(tallies: &[Tally]) -> String {
         "\n{:<20} {:>6} {:>6} {:>7} {:>6}  slowest (of {MOST_SECONDS} s)  most memory\n",
         "kind", "cases", "taken", "refused", "failed"
     );
-    text.extend(tallies.iter().filter(|tally| tally.cases > 0).map(|tally| line(tally.name, &[tally])));
-    text + &line("all", &tallies.iter().collect::<Vec<_>>())
+    text.extend(counts.iter().filter(|count| count.cases > 0).map(|count| line(count.name, &[count])));
+    text + &line("all", &counts.iter().collect::<Vec<_>>())
 }
