@@ -472,10 +472,16 @@ fn job_files_that_are_none() {
     hint: Check that it is a job file, and save it as UTF-8.
     ");
     assert_snapshot!(work.refused("run empty.yaml"), @r"
-    error: the job has no classes
+    error: 2 errors in the job file
+
+    the job has no classes
+      --> empty.yaml
+
+    the job has no scene
       --> empty.yaml
 
     hint: List them below `classes:`, one line such as `- building,roof,house` for each; on the command line, use --classes.
+          Set `scene: PATH` in the job, or use --input PATH.
     ");
     assert_snapshot!(work.refused("run key.yaml"), @r"
     error: unknown key `strid` in `tiling`
