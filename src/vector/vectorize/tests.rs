@@ -298,7 +298,7 @@ fn labels_of_every_type_keep_their_values() {
     let message = error(typed(&scene, [0f32, 1.5], None)).to_string();
     assert!(message.contains("the value 1.5 at column 1, row 1"), "{message}");
     let message = error(typed(&scene, [0f64, 1e300], None)).to_string();
-    assert!(message.contains("at column 1, row 1, and labels are whole numbers"), "{message}");
+    assert!(message.contains("at column 1, row 1; labels must be integers"), "{message}");
 }
 
 #[test]
