@@ -1,5 +1,7 @@
 //! Scene and result as images of limited size.
 
+#![expect(clippy::indexing_slicing, reason = "indices of classes, made by counting them")]
+
 use std::path::Path;
 
 use crate::error::Result;
