@@ -193,7 +193,7 @@ impl CodedRaster {
             } else {
                 let (col, row) = (window.col + index % window.width, window.row + index / window.width);
                 return Err(Error::input(format!(
-                    "{} has the value {value} at column {col}, row {row}; labels must be integers",
+                    "{} has the value {value:?} at column {col}, row {row}; labels must be integers",
                     self.info.path.display()
                 ))
                 .with_hint("This is not a label raster, or it was resampled other than by nearest neighbour."));
