@@ -201,7 +201,7 @@ fn a_models_name_is_not_shadowed_by_a_folder() {
     let words = "segment scene.tif -c water;forest -o labels.tif --model";
     let ran = work.ok(words.split_whitespace().chain(["mini"]));
     assert!(
-        ran.stderr.contains("note: `mini` is the model of that name; `./mini` would be the folder."),
+        ran.stderr.contains("note: `mini` is used as the name of a model; write `./mini` for the folder."),
         "{}",
         ran.stderr
     );

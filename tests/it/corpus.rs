@@ -26,7 +26,8 @@ fn replay(name: &str, target: fn(&[u8])) {
         let started = processor_time();
         target(&bytes);
         let took = processor_time() - started;
-        assert!(took < Duration::from_secs(10), "{} takes {took:?}", path.display());
+        // Without optimisation the slowest takes 13 s; what hung took minutes.
+        assert!(took < Duration::from_secs(40), "{} takes {took:?}", path.display());
     }
 }
 

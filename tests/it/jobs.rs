@@ -40,7 +40,7 @@ fn scenes_of_one_file_name_have_results_of_their_own() {
     work.write("job.yaml", format!("{JOB}scene: [A/t.tif, B/t.tif]\n"));
     let ran = work.ok(["run", "job.yaml"]);
     assert_eq!(listed(&work, "out"), ["A_t_labels.tif", "B_t_labels.tif"]);
-    assert!(ran.stderr.contains("{scene} stands for `A_t`, `B_t`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("{scene} becomes `A_t`, `B_t`"), "{}", ran.stderr);
     // In another order and with a scene more they are the same results, and finished.
     scene(&work, "C/u.tif");
     let ran = work.ok("run job.yaml --input B/t.tif C/u.tif A/t.tif".split_whitespace());
@@ -76,7 +76,7 @@ fn folders_and_patterns_stand_for_scenes_and_never_for_results() {
     assert!(said.contains("2 rasters are results of segearth") && said.contains("no scene is left"), "{said}");
     // By its own name a result is taken as what it is.
     let said = work.refused_args(["check", "job.yaml", "--input", "s [1]/c_labels.tif", "--set", "bands=[1,1,1]"]);
-    assert!(said.contains("holds colour numbers of a palette"), "{said}");
+    assert!(said.contains("has a colour palette"), "{said}");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn everyday_yaml_means_what_it_says() {
     assert!(!ran.stdout.contains("polygons"), "{}", ran.stdout);
     for (line, part) in [
         ("scene: $DATA/s.tif", "--input \"$DATA/s.tif\""),
-        ("scene: a.tif, b.tif", "Several scenes are a list"),
+        ("scene: a.tif, b.tif", "Write several scenes as a list"),
         ("scene: home\\data\\s.tif", "Folders are parted by `/`"),
         ("scene: home/data/s.tif\noutputs: {folder: '$HOME/out'}", "`$HOME` is an environment variable"),
         ("scene: home/data/s.tif\nmethod: {debias: '0,3'}", "Decimals follow a point"),

@@ -33,7 +33,7 @@ fn the_page_holds_the_job_and_how_it_came_to_be() {
     let (path, html) = page(&work);
     assert!(!html.contains(HOSTILE) && html.matches("<script").count() == 1, "a name is a name");
     for expected in [
-        "a&lt;b&gt;&amp;c.tif",
+        "a&#60;b&#62;&#38;c.tif",
         "EPSG:25832",
         "300 × 200 pixels",
         "Stretch used",

@@ -325,7 +325,7 @@ fn a_mask_that_a_scene_cannot_have_is_refused() {
     hint: Remove one of the two keys. `mask: nodata` uses only the nodata value.
     ");
     assert_snapshot!(refused("--nodata -9999~1"), @r"
-    error: no pixel of scene.tif can hold -9999 ± 1: they are Byte, integers from 0 to 255
+    error: the nodata value -9999 ± 1 cannot occur in scene.tif: its pixels are Byte, integers from 0 to 255
       --> --nodata
      |
      | -9999~1

@@ -162,7 +162,7 @@ fn without_a_crs_areas_are_pixels() {
     let ran = work.ok(command.split(' '));
     assert!(ran.stdout.contains("40 × 30 pixels, 1,200 px") && !ran.stdout.contains("m²"), "{}", ran.stdout);
     assert!(
-        ran.stderr.contains("scene.tif has coordinates but no CRS: areas and lengths are in pixels"),
+        ran.stderr.contains("scene.tif has a geotransform but no CRS: areas and lengths are in pixels"),
         "{}",
         ran.stderr
     );

@@ -117,7 +117,7 @@ fn a_signature_that_expires_keeps_the_rows_and_a_new_one_goes_on() {
     let moved = journal.replace(&server.address, &other.address);
     fs::write(work.path("there.tif.unfinished/journal.yaml"), moved).expect("a journal");
     let ran = segment(&work, &format!("{}/scene.tif?sig=secret2", other.address), "there.tif");
-    assert!(ran.code == 1 && ran.stderr.contains("were begun on something else"), "{}", ran.stderr);
+    assert!(ran.code == 1 && ran.stderr.contains("are of a run with other settings or inputs"), "{}", ran.stderr);
     assert!(ran.stderr.contains("ETag \"one\"") && ran.stderr.contains("ETag \"two\""), "{}", ran.stderr);
     fs::write(work.path("there.tif.unfinished/journal.yaml"), journal).expect("a journal");
 

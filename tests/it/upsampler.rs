@@ -115,7 +115,7 @@ fn what_cannot_be_trained_is_refused_before_anything_is_made() {
     hint: Check the path after `--clip`.
     ");
     assert_snapshot!(work.refused(&command("").replace("--model small", "--model fake:null")), @r"
-    error: `fake:null` is no model that could be trained for
+    error: the fake models have no features to upsample
 
     hint: Give the folder of a bundle, or leave --model out to take the built-in model.
     ");
