@@ -100,9 +100,9 @@ fn everyday_yaml_means_what_it_says() {
     for (line, part) in [
         ("scene: $DATA/s.tif", "--input \"$DATA/s.tif\""),
         ("scene: a.tif, b.tif", "Write several scenes as a list"),
-        ("scene: home\\data\\s.tif", "Folders are parted by `/`"),
+        ("scene: home\\data\\s.tif", "Separate folders with `/`"),
         ("scene: home/data/s.tif\noutputs: {folder: '$HOME/out'}", "`$HOME` is an environment variable"),
-        ("scene: home/data/s.tif\nmethod: {debias: '0,3'}", "Decimals follow a point"),
+        ("scene: home/data/s.tif\nmethod: {debias: '0,3'}", "Write a decimal point"),
         ("scene: home/data/s.tif\nbands: 4,3,2", "Write a list"),
         ("scene: home/data/s.tif\nbackground: 5", "Put it into quotes"),
         ("scene: home/none", "there is no file home/none"),
