@@ -148,7 +148,7 @@ pub struct NodataKeys {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `debias: 0.3`")]
 pub struct MethodForm {
-    /// Share of the window's global ([CLS]) similarity that is subtracted from the similarity of each pixel, 0 to 1: the
+    /// Share of the window's global (CLS token) similarity that is subtracted from the similarity of each pixel, 0 to 1: the
     /// paper's −λ. Default: 0.3.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub debias: Option<f64>,
