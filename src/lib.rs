@@ -1,12 +1,12 @@
 //! Open-vocabulary semantic segmentation of whole remote-sensing scenes, without training.
 //!
 //! ```text
-//!  job.yaml ──► pipeline ──► Plan                             (every rule settled before any heavy work)
+//!  job.yaml ──► pipeline ──► Plan                             (every rule resolved before any heavy work)
 //!                              │
 //!  scene.tif ──► raster::read ─► Tile ─► model::Segmenter ─► logits ─► stitch ─► rows of labels and scores
 //!                 (windows,               (CLIP, SimFeatUp,            (blend,        │
 //!                  stretch, nodata)        [CLS] debiasing)             soft-max)     ▼
-//!                                                          journal (finished rows: a killed run goes on from them)
+//!                                                          journal (finished rows: a killed run resumes from them)
 //!                                                                                     ├─► raster::write  labels.tif, scores.tif
 //!                                                                                     └─► vector         polygons.gpkg
 //! ```

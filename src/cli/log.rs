@@ -31,7 +31,7 @@ impl LogFormat {
     }
 
     /// What is asked for, as far as that can be told from arguments that could not be read.
-    pub(super) fn foreseen(arguments: impl Iterator<Item = OsString>) -> Self {
+    pub(super) fn from_arguments(arguments: impl Iterator<Item = OsString>) -> Self {
         let mut given = None;
         let mut arguments = arguments.skip(1).take_while(|argument| argument != "--");
         while let Some(argument) = arguments.next() {
@@ -47,7 +47,7 @@ impl LogFormat {
 }
 
 /// What clap has to say, as one of our errors: its first paragraph, and what follows as the hint.
-pub(super) fn fault(error: &clap::Error) -> Error {
+pub(super) fn as_error(error: &clap::Error) -> Error {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return Error::input("no command is given").with_hint("See `segearth --help`.");
     }
@@ -65,12 +65,12 @@ mod tests {
 
     #[test]
     fn format_is_detected_before_parsing() {
-        let foreseen = |line: &str| LogFormat::foreseen(line.split(' ').map(OsString::from));
-        assert_eq!(foreseen("segearth run --log json a.yaml --nonsense"), LogFormat::Json);
-        assert_eq!(foreseen("segearth --log=json run"), LogFormat::Json);
-        assert_eq!(foreseen("segearth --log json run --log text"), LogFormat::Text);
+        let from_arguments = |line: &str| LogFormat::from_arguments(line.split(' ').map(OsString::from));
+        assert_eq!(from_arguments("segearth run --log json a.yaml --nonsense"), LogFormat::Json);
+        assert_eq!(from_arguments("segearth --log=json run"), LogFormat::Json);
+        assert_eq!(from_arguments("segearth --log json run --log text"), LogFormat::Text);
         for text in ["segearth run", "segearth submit -- --log json", "segearth --log xml", "segearth run --log"] {
-            assert_eq!(foreseen(text), LogFormat::Text, "{text}");
+            assert_eq!(from_arguments(text), LogFormat::Text, "{text}");
         }
     }
 }

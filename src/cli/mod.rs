@@ -410,8 +410,8 @@ impl Cli {
     fn read_words(words: impl Iterator<Item = OsString>) -> Result<Self, CliExit> {
         let mut cli = Self::try_parse_from(words).map_err(|error| {
             let error = if error.kind() == ErrorKind::InvalidUtf8 { not_utf8() } else { error };
-            if error.use_stderr() && LogFormat::foreseen(std::env::args_os()) == LogFormat::Json {
-                return CliExit::Error { error: log::fault(&error), json: true };
+            if error.use_stderr() && LogFormat::from_arguments(std::env::args_os()) == LogFormat::Json {
+                return CliExit::Error { error: log::as_error(&error), json: true };
             }
             let _ = error.print();
             CliExit::Printed(if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS })
