@@ -45,6 +45,6 @@ impl<'a> JobErrors<'a> {
     }
 
     pub fn finish(self) -> Result<()> {
-        if self.found.is_empty() { Ok(()) } else { Err(report(self.found)) }
+        self.check()
     }
 }

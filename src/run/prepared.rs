@@ -87,12 +87,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// What is done about outputs that exist.
-    pub fn existing(&self, share: Share) -> Existing {
-        match (self.overwrite, share) {
+    /// What is done about outputs that exist. `shared`: other processes compute parts of them.
+    pub fn existing(&self, shared: bool) -> Existing {
+        match (self.overwrite, shared) {
             (true, _) => Existing::Replace,
-            (false, Share::Shard { .. }) => Existing::RefuseShared,
-            (false, Share::All) => Existing::Refuse,
+            (false, true) => Existing::RefuseShared,
+            (false, false) => Existing::Refuse,
         }
     }
 }

@@ -21,9 +21,9 @@ pub fn replace(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     file.commit()
 }
 
-/// Writes tensors in float16.
+/// Writes tensors in float16, as [`replace`] does.
 pub fn write(path: &Path, tensors: &Tensors) -> Result<()> {
-    let half = tensors.iter().map(|(name, tensor)| Ok((name, tensor.f_to_kind(Kind::Half)?)));
+    let half = tensors.iter().map(|(name, tensor)| Ok((name.clone(), tensor.f_to_kind(Kind::Half)?)));
     let half = half.collect::<Result<Vec<_>>>()?;
-    Tensor::write_safetensors(&half, path).input(|| format!("cannot write {}", path.display()))
+    replace(path, &half)
 }

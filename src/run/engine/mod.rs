@@ -181,7 +181,7 @@ pub fn whole_fingerprint(run: &SceneRun<'_>) -> Result<Fingerprint> {
 }
 
 fn results(run: &SceneRun<'_>, fingerprint: &Fingerprint) -> Result<Results> {
-    Results::check(&run.job.plan, run.scene, fingerprint, run.options.existing(run.share))
+    Results::check(&run.job.plan, run.scene, fingerprint, run.options.existing(run.share != Share::All))
 }
 
 fn fingerprint(run: &SceneRun<'_>, reader: &SceneReader) -> Fingerprint {

@@ -19,7 +19,6 @@ pub use device::usable as usable_device;
 pub use prepare::{Purpose, prepare};
 pub use segment::{Workers, finished_scenes, merge, segment};
 
-use super::partition::Share;
 use super::prepared::Options;
 use super::run_metrics::RunMetrics;
 use super::stop::Stop;
@@ -78,12 +77,7 @@ pub fn run(
     if options.memory.is_some() {
         model::memory::use_single_arena();
     }
-    let existing = match (options.overwrite, shard) {
-        (true, _) => Existing::Replace,
-        (false, Some(_)) => Existing::RefuseShared,
-        (false, None) => Existing::Refuse,
-    };
-    let job = prepare(spec, trust, Purpose::Run, existing, reporter)?;
+    let job = prepare(spec, trust, Purpose::Run, options.existing(shard.is_some()), reporter)?;
     let mut segmenter = prompts::segmenter(&job, reporter)?;
     segment(&job, segmenter.as_mut(), options, shard, Watch { stop: &Stop::listen()?, metrics, reporter })
 }
@@ -99,7 +93,7 @@ pub fn merge_shards(
     metrics: &RunMetrics,
     reporter: &Reporter,
 ) -> Result<()> {
-    let job = prepare(spec, trust, Purpose::Run, options.existing(Share::All), reporter)?;
+    let job = prepare(spec, trust, Purpose::Run, options.existing(false), reporter)?;
     merge(&job, options, None, metrics, reporter)
 }
 
