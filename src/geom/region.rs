@@ -14,7 +14,7 @@ const BAND: usize = 256;
 const MAX_BANDS: usize = 1 << 16;
 
 /// Most rows that are searched for a pixel of a region.
-const MAX_ROWS: usize = 1 << 20;
+const MAX_ROWS: usize = 1 << 16;
 
 /// Largest distance of a point from the scene in pixels; beyond it precision is lost.
 pub const MAX_DISTANCE: f64 = 1e14;
@@ -89,7 +89,7 @@ impl Region {
     }
 
     /// Whether no pixel of the scene belongs to it. Searches only rows between the outermost points whose edges overlap
-    /// the scene, and at most a million: a header may declare any size. A region that contains no pixel centre in so
+    /// the scene, and at most 65,536: a header may declare any size. A region that contains no pixel centre in so
     /// many rows counts as not empty.
     pub fn is_empty(&self) -> bool {
         let outermost = self
