@@ -14,7 +14,7 @@ const BAND: usize = 256;
 const MAX_BANDS: usize = 1 << 16;
 
 /// Most rows that are searched for a pixel of a region.
-const MAX_ROWS: usize = 1 << 16;
+const MAX_ROWS: usize = 65_536;
 
 /// Largest distance of a point from the scene in pixels; beyond it precision is lost.
 pub const MAX_DISTANCE: f64 = 1e14;
