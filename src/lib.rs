@@ -32,6 +32,7 @@ pub mod file_lock;
 pub mod geom;
 pub mod hash;
 pub mod journal;
+pub mod learn;
 pub mod location;
 pub mod model;
 pub mod network;

@@ -284,8 +284,21 @@ pub struct Classifier {
     pub background: Option<usize>,
     /// Factor on the logits before the soft-max (50 in the paper).
     pub logit_scale: f32,
+    /// Added to each query's scaled logit: the intercepts of learnt classes. Empty: nothing is added.
+    pub bias: Vec<f32>,
+    pub pooling: Pooling,
     /// Label of pixels without data.
     pub nodata: u16,
+}
+
+/// The score of a class with several queries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooling {
+    /// The largest probability among them, as in the paper.
+    #[default]
+    Largest,
+    /// The sum of their probabilities, so that the scores of all classes sum to 1: learnt classes.
+    Sum,
 }
 
 /// Rows of results.

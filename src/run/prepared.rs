@@ -10,7 +10,7 @@ use crate::model::registry::Model;
 use crate::model::torch::Device;
 use crate::outputs::Existing;
 use crate::pipeline::{Plan, ScenePlan};
-use crate::scene::{ClassInfo, Classifier, LabelType};
+use crate::scene::{ClassInfo, Classifier, LabelType, Pooling};
 
 /// A job whose model and scenes are known and whose outputs may be written.
 pub struct PreparedJob {
@@ -108,6 +108,8 @@ fn classifier(plan: &Plan) -> Classifier {
         thresholds: plan.classes.iter().map(|class| class.threshold.unwrap_or(plan.method.threshold)).collect(),
         background: plan.background,
         logit_scale: plan.method.logit_scale,
+        bias: Vec::new(),
+        pooling: Pooling::default(),
         nodata: LabelType::for_classes(plan.classes.len()).nodata(),
     }
 }

@@ -3,13 +3,14 @@
 use rayon::prelude::*;
 
 use super::accumulate::{PIECE, Row};
-use crate::scene::{Classifier, Labelled};
+use crate::scene::{Classifier, Labelled, Pooling};
 
 impl Classifier {
     /// Labels and, with `scores`, class scores of the rows.
     ///
-    /// `p = softmax(scale · logits)` over the queries; the score of a class is the largest p of its queries. The label is the
-    /// first class with the largest score, unless that score is strictly below the class's threshold.
+    /// `p = softmax(scale · logits + bias)` over the queries; the score of a class is the largest p of its queries, or their
+    /// sum (see [`Pooling`]). The label is the first class with the largest score, unless that score is strictly below the
+    /// class's threshold.
     pub fn classify(&self, rows: &[Row], scores: bool) -> Labelled {
         let Some(width) = rows.first().map(|row| row.valid.len()).filter(|width| *width > 0) else {
             return Labelled { labels: Vec::new(), scores: Vec::new() };
@@ -47,9 +48,16 @@ impl Classifier {
             let (mut largest, mut sum) = ([f32::NEG_INFINITY; PIECE], [0f32; PIECE]);
             let (sums, weights) = row.piece(start / PIECE);
             for (scaled, sums) in probabilities.chunks_exact_mut(PIECE).zip(sums.chunks_exact(PIECE)) {
-                for (((scaled, largest), &sum), &weight) in scaled.iter_mut().zip(&mut largest).zip(sums).zip(weights) {
+                for ((scaled, &sum), &weight) in scaled.iter_mut().zip(sums).zip(weights) {
                     *scaled = self.logit_scale * (sum / weight);
-                    *largest = if *scaled > *largest { *scaled } else { *largest };
+                }
+            }
+            for (scaled, bias) in probabilities.chunks_exact_mut(PIECE).zip(&self.bias) {
+                scaled.iter_mut().for_each(|scaled| *scaled += bias);
+            }
+            for scaled in probabilities.chunks_exact(PIECE) {
+                for (largest, &scaled) in largest.iter_mut().zip(scaled) {
+                    *largest = if scaled > *largest { scaled } else { *largest };
                 }
             }
             for scaled in probabilities.chunks_exact_mut(PIECE) {
@@ -60,10 +68,15 @@ impl Classifier {
             }
             of_class.fill(0.0);
             for (probabilities, &class) in probabilities.chunks_exact(PIECE).zip(&self.query_class) {
-                let best = &mut of_class[class * PIECE..][..PIECE];
-                for ((best, probability), sum) in best.iter_mut().zip(probabilities).zip(&sum) {
-                    let probability = probability / sum;
-                    *best = if probability > *best { probability } else { *best };
+                let score = &mut of_class[class * PIECE..][..PIECE];
+                let probabilities = probabilities.iter().zip(&sum).map(|(probability, sum)| probability / sum);
+                match self.pooling {
+                    Pooling::Largest => {
+                        for (score, probability) in score.iter_mut().zip(probabilities) {
+                            *score = if probability > *score { probability } else { *score };
+                        }
+                    }
+                    Pooling::Sum => score.iter_mut().zip(probabilities).for_each(|(score, value)| *score += value),
                 }
             }
             let (mut winner, mut best) = ([0i32; PIECE], [f32::NEG_INFINITY; PIECE]);
@@ -151,7 +164,23 @@ mod tests {
             thresholds: thresholds.to_vec(),
             background,
             logit_scale: 1.0,
+            bias: Vec::new(),
+            pooling: Pooling::Largest,
             nodata: 255,
+        }
+    }
+
+    #[test]
+    fn learnt_classes_add_their_bias_and_sum_their_queries() {
+        let learnt = Classifier {
+            bias: vec![0.30f32.ln(), 0.25f32.ln(), 0.25f32.ln(), 0.20f32.ln()],
+            pooling: Pooling::Sum,
+            ..classifier(&[0.0; 3], None)
+        };
+        let labelled = classify(&learnt, &[0.0; 4]);
+        assert_eq!(labelled.labels, [1]);
+        for (score, want) in labelled.scores.iter().zip([0.30, 0.50, 0.20]) {
+            assert!((score - want).abs() < 1e-6, "{score} for {want}");
         }
     }
 

@@ -11,7 +11,7 @@ use super::{TorchDevice, TorchSegmenter, to_vec};
 use crate::error::{Error, Result};
 use crate::geom::Window;
 use crate::model::{Blender, Images, Padding, Region};
-use crate::scene::{Classifier, Labelled};
+use crate::scene::{Classifier, Labelled, Pooling};
 
 /// Rows that become labels at once: what bounds the memory of scores.
 const ROWS_AT_ONCE: i64 = 32;
@@ -187,12 +187,15 @@ struct Decision {
     /// The label where the best score stays below its threshold.
     otherwise: i64,
     logit_scale: f64,
+    /// (query, 1, 1); `None`: nothing is added.
+    bias: Option<Tensor>,
+    pooling: Pooling,
     nodata: i64,
 }
 
 impl Decision {
     fn new(classifier: &Classifier, device: TorchDevice) -> Result<Self> {
-        let Classifier { query_class, thresholds, background, logit_scale, nodata } = classifier;
+        let Classifier { query_class, thresholds, background, logit_scale, bias, pooling, nodata } = classifier;
         let nodata = i64::from(*nodata);
         let of_class = |class: usize| -> Result<Tensor> {
             let queries = (0..).zip(query_class).filter(|(_, of)| **of == class).map(|(query, _)| query);
@@ -207,14 +210,29 @@ impl Decision {
             thresholds: Tensor::f_from_slice(thresholds)?.f_to_device(device)?,
             otherwise: background.map_or(nodata, |class| class as i64),
             logit_scale: f64::from(*logit_scale),
+            bias: match bias.as_slice() {
+                [] => None,
+                bias => Some(Tensor::f_from_slice(bias)?.f_view([-1, 1, 1])?.f_to_device(device)?),
+            },
+            pooling: *pooling,
             nodata,
         })
     }
 
     /// Labels blended logits (query, row, column).
     fn label(&self, logits: &Tensor, valid: &Tensor, scores: bool) -> Result<Labelled> {
-        let probabilities = logits.f_mul_scalar(self.logit_scale)?.f_softmax(0, Number::Float)?;
-        let of_class = |queries: &Tensor| probabilities.f_index_select(0, queries)?.f_amax(0, false);
+        let mut scaled = logits.f_mul_scalar(self.logit_scale)?;
+        if let Some(bias) = &self.bias {
+            scaled = scaled.f_add(bias)?;
+        }
+        let probabilities = scaled.f_softmax(0, Number::Float)?;
+        let of_class = |queries: &Tensor| {
+            let probabilities = probabilities.f_index_select(0, queries)?;
+            match self.pooling {
+                Pooling::Largest => probabilities.f_amax(0, false),
+                Pooling::Sum => probabilities.f_sum_dim_intlist(0, false, Number::Float),
+            }
+        };
         let classes = match self.queries.is_empty() {
             true => probabilities.shallow_clone(),
             false => {

@@ -21,7 +21,7 @@ use crate::model::torch::{self, Device, TorchPatchEncoder, TorchTextEncoder};
 use crate::model::{self, Images, Padding, Queries, Region, Segmenter, Shortcuts};
 use crate::pipeline::{DeviceChoice, NoDevice};
 use crate::report::{BenchReport, BenchRow, Reporter};
-use crate::scene::Classifier;
+use crate::scene::{Classifier, Pooling};
 use crate::stitch::window_weights;
 
 /// Batches in a row of the windows that the model blends itself.
@@ -220,6 +220,8 @@ impl<'a> ModelBench<'a> {
                 thresholds: vec![0.0; self.queries.count],
                 background: None,
                 logit_scale: 50.0,
+                bias: Vec::new(),
+                pooling: Pooling::default(),
                 nodata: u16::MAX,
             },
             scores: false,

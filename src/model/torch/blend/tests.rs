@@ -98,6 +98,8 @@ fn labels_and_scores_match_the_host() {
         thresholds: thresholds.to_vec(),
         background,
         logit_scale: 5.0,
+        bias: Vec::new(),
+        pooling: Pooling::Largest,
         nodata: 255,
     };
     let scene = |width, height, window: usize, stride| {
@@ -111,6 +113,17 @@ fn labels_and_scores_match_the_host() {
         (scene(61, 75, 13, 5), None, classifier(&[0, 1, 1, 2], &[0.4, 0.3, 0.5], Some(0)), 64),
         // A part in the middle, taller than a window, without a background.
         (scene(61, 175, 40, 21), Some((7, 11, 30, 100)), classifier(&[0, 1, 1, 2], &[0.4; 3], None), 1),
+        // Learnt classes.
+        (
+            scene(61, 75, 13, 5),
+            None,
+            Classifier {
+                bias: vec![0.3, -0.4, 0.1, 0.2],
+                pooling: Pooling::Sum,
+                ..classifier(&[0, 1, 1, 2], &[0.4; 3], Some(0))
+            },
+            64,
+        ),
         // No row reaches the next.
         (scene(48, 64, 16, 16), None, classifier(&[0, 1, 2, 3], &[0.0; 4], None), 2),
     ] {
@@ -131,8 +144,15 @@ fn non_finite_logits_are_reported() {
     let model = model(folder.path(), &Queries { count: 1, width: 3, features: vec![f32::NAN; 3] });
     let grid = Grid::new(Size::new(16, 16), 16, 16);
     let scene = Scene { padding: Padding::new(grid.window(), 8), grid };
-    let classifier =
-        Classifier { query_class: vec![0], thresholds: vec![0.0], background: None, logit_scale: 1.0, nodata: 255 };
+    let classifier = Classifier {
+        query_class: vec![0],
+        thresholds: vec![0.0],
+        background: None,
+        logit_scale: 1.0,
+        bias: Vec::new(),
+        pooling: Pooling::Largest,
+        nodata: 255,
+    };
     let weights = window_weights(Blend::Average, 16);
     for patient in [true, false] {
         let window = scene.grid.scene().window();

@@ -1,0 +1,418 @@
+//! From samples to query vectors: inputs brought to one scale, the penalty chosen by cross-validation, a soft-max fitted, its
+//! temperature calibrated, and the result written as queries of the engine.
+
+#![expect(clippy::indexing_slicing, reason = "matrices of samples, queries and inputs, in rows of known length")]
+
+use super::objective::{Coefficients, Objective, Samples};
+use super::validate::{self, Figures, Outcome};
+use crate::error::{Error, Result};
+
+/// Samples of all examples. A sample is a pixel, an example a click, line or polygon.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingSet {
+    /// D
+    pub width: usize,
+    /// Local descriptors of a sample; 0: none are used.
+    pub locals: usize,
+    /// Blended features of the pixels, (sample, D).
+    pub features: Vec<f32>,
+    /// (sample, descriptor)
+    pub local: Vec<f32>,
+    /// The class of each sample.
+    pub classes: Vec<usize>,
+    /// The example of each sample.
+    pub examples: Vec<usize>,
+    /// The group of each example: those of a group lie so close together that they are left out together.
+    pub groups: Vec<usize>,
+}
+
+impl TrainingSet {
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+}
+
+/// What is learnt from.
+#[derive(Clone, Debug)]
+pub struct Start<'a> {
+    /// Number of classes.
+    pub classes: usize,
+    /// Vectors (query, D) of the words, and the class of each.
+    pub words: &'a [f32],
+    pub word_classes: &'a [usize],
+    /// Factor on the logits before the soft-max.
+    pub logit_scale: f32,
+}
+
+/// A query of a learnt class.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LearntQuery {
+    pub class: usize,
+    /// (D), before the logit scale.
+    pub vector: Vec<f32>,
+    /// Added to the scaled logit.
+    pub bias: f32,
+    /// Coefficients of the descriptors, before the logit scale.
+    pub local: Vec<f32>,
+}
+
+/// A fitted classifier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fitted {
+    pub queries: Vec<LearntQuery>,
+    /// What leaving out examples gave; `None` with fewer than two groups in every class.
+    pub figures: Option<Figures>,
+    /// The examples gave no better map than the words, which are kept.
+    pub kept_words: bool,
+}
+
+/// Penalties on the coefficients, tried from the strongest on; with inputs of unit length, logits move by about the
+/// coefficients' length.
+const PENALTIES: [f64; 7] = [3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003];
+/// Where nothing can be left out.
+const DEFAULT_PENALTY: f64 = 0.3;
+/// Factors of the penalties of features and descriptors that are tried at the best of them.
+const RATIOS: [[f64; 2]; 4] = [[10.0, 1.0], [0.1, 1.0], [1.0, 10.0], [1.0, 0.1]];
+/// The intercepts are hardly held.
+const BIAS_PENALTY: f64 = 1e-2;
+/// On log τ, the trust in the words: a factor of e costs as much as half a misjudged example.
+const TRUST_PENALTY: f64 = 0.5;
+/// Samples for cross-validation; more are thinned out evenly.
+const MOST_VALIDATED: usize = 2000;
+
+/// Fits the classes to the samples. The same samples give the same result.
+///
+/// # Errors
+/// Samples of fewer than two classes, or features that are not finite numbers.
+pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
+    if set.is_empty() {
+        return Ok(Fitted { queries: words(set, start, 1.0), figures: None, kept_words: true });
+    }
+    if set.classes.iter().all(|class| *class == set.classes[0]) {
+        return Err(Error::input("all examples are of one class").with_hint("Give examples of two classes at least."));
+    }
+    if set.features.iter().chain(&set.local).any(|value| !value.is_finite()) {
+        return Err(Error::input("the features of some examples are not finite numbers")
+            .with_hint("Half precision can overflow: import the model with --precision fp32 or bf16."));
+    }
+    let scale = Scale::of(set);
+    let query_class = query_classes(start);
+    let samples = samples(set, start, &scale, query_class.len());
+    let trust = (!start.word_classes.is_empty()).then_some(TRUST_PENALTY);
+    let validation = validate::Folds::of(set, start.classes).map(|folds| {
+        let numbers = validate::thinned(set, MOST_VALIDATED);
+        let search = Search { samples: &samples, query_class: &query_class, scale: &scale, trust, folds: &folds };
+        search.choose(&numbers, set)
+    });
+    let (penalty, outcome) = match validation.transpose()? {
+        Some((penalty, outcome)) => (penalty, Some(outcome)),
+        None => ([DEFAULT_PENALTY; 2], None),
+    };
+    let kept_words = outcome.as_ref().is_some_and(|outcome| trust.is_some() && !outcome.better_than_words());
+    let temperature = outcome.as_ref().map_or(1.0, Outcome::temperature);
+    let queries = match kept_words {
+        true => words(set, start, outcome.as_ref().map_or(1.0, Outcome::words_temperature)),
+        false => {
+            let penalty = scale.penalties(penalty);
+            let objective =
+                Objective { samples: &samples, query_class: &query_class, penalty: &penalty, trust_penalty: trust };
+            let fitted = objective.minimise(Coefficients::zero(query_class.len(), scale.inputs()))?;
+            scale.queries(&fitted, &query_class, start, temperature)
+        }
+    };
+    let figures = outcome.map(|outcome| outcome.figures(set, start.classes, kept_words));
+    Ok(Fitted { queries, figures, kept_words })
+}
+
+/// The words' queries as they are, but for a temperature.
+fn words(set: &TrainingSet, start: &Start<'_>, temperature: f64) -> Vec<LearntQuery> {
+    let query_class = query_classes(start);
+    let zero = Coefficients::zero(query_class.len(), set.width + set.locals + 1);
+    Scale::none(set.width, set.locals).queries(&zero, &query_class, start, temperature)
+}
+
+/// The class of each query: those of the words, and one for each class without words.
+fn query_classes(start: &Start<'_>) -> Vec<usize> {
+    let without = (0..start.classes).filter(|class| !start.word_classes.contains(class));
+    start.word_classes.iter().copied().chain(without).collect()
+}
+
+fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, queries: usize) -> Samples {
+    let mut words = vec![0f32; set.len() * queries];
+    for (to, features) in words.chunks_exact_mut(queries).zip(set.features.chunks_exact(set.width)) {
+        for (to, word) in to.iter_mut().zip(start.words.chunks_exact(set.width)) {
+            *to = start.logit_scale * features.iter().zip(word).map(|(a, b)| a * b).sum::<f32>();
+        }
+    }
+    Samples { inputs: scale.inputs_of(set), words, classes: set.classes.clone(), weights: weights(set, start.classes) }
+}
+
+/// Every example has the same weight in its class, and every class the same in all; they sum to the number of examples.
+fn weights(set: &TrainingSet, classes: usize) -> Vec<f32> {
+    let mut of_example = vec![0f64; set.groups.len()];
+    set.examples.iter().for_each(|&example| of_example[example] += 1.0);
+    let mut examples = vec![0f64; classes];
+    for (&example, &class) in set.examples.iter().zip(&set.classes) {
+        examples[class] += 1.0 / of_example[example];
+    }
+    let (total, present) = (examples.iter().sum::<f64>(), examples.iter().filter(|count| **count > 0.0).count());
+    let share = total / present.max(1) as f64;
+    let of = |(&example, &class): (&usize, &usize)| (share / examples[class] / of_example[example]) as f32;
+    set.examples.iter().zip(&set.classes).map(of).collect()
+}
+
+/// How inputs are scaled: features by one factor, each descriptor by its own, so that both blocks have unit length on average,
+/// about their means. The last input is 1.
+#[derive(Clone, Debug)]
+struct Scale {
+    width: usize,
+    mean: Vec<f64>,
+    factor: Vec<f64>,
+}
+
+impl Scale {
+    fn none(width: usize, locals: usize) -> Self {
+        Self { width, mean: vec![0.0; width + locals], factor: vec![1.0; width + locals] }
+    }
+
+    fn of(set: &TrainingSet) -> Self {
+        let moments = |values: &[f32], width: usize| {
+            let (mut mean, mut square) = (vec![0f64; width], vec![0f64; width]);
+            for row in values.chunks_exact(width.max(1)) {
+                mean.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+            let count = set.len() as f64;
+            mean.iter_mut().for_each(|sum| *sum /= count);
+            for row in values.chunks_exact(width.max(1)) {
+                for ((square, &value), mean) in square.iter_mut().zip(row).zip(&mean) {
+                    *square += (f64::from(value) - mean).powi(2) / count;
+                }
+            }
+            (mean, square)
+        };
+        let (mut mean, square) = moments(&set.features, set.width);
+        let length = square.iter().sum::<f64>().sqrt();
+        let mut factor = vec![if length > 0.0 { length.recip() } else { 0.0 }; set.width];
+        let (local_mean, square) = moments(&set.local, set.locals);
+        mean.extend(local_mean);
+        let of_descriptor = |variance: &f64| match variance.sqrt() {
+            // Constant but for rounding.
+            deviation if deviation < 1e-6 => 0.0,
+            deviation => 1.0 / (deviation * (set.locals as f64).sqrt()),
+        };
+        factor.extend(square.iter().map(of_descriptor));
+        Self { width: set.width, mean, factor }
+    }
+
+    fn inputs(&self) -> usize {
+        self.mean.len() + 1
+    }
+
+    fn inputs_of(&self, set: &TrainingSet) -> Vec<f32> {
+        let mut inputs = Vec::with_capacity(set.len() * self.inputs());
+        for sample in 0..set.len() {
+            let features = &set.features[sample * set.width..][..set.width];
+            let local = &set.local[sample * set.locals..][..set.locals];
+            let scaled = features.iter().chain(local).zip(&self.mean).zip(&self.factor);
+            inputs.extend(scaled.map(|((&value, mean), factor)| ((f64::from(value) - mean) * factor) as f32));
+            inputs.push(1.0);
+        }
+        inputs
+    }
+
+    fn penalties(&self, [features, locals]: [f64; 2]) -> Vec<f64> {
+        let mut penalties = vec![features; self.width];
+        penalties.extend(vec![locals; self.mean.len() - self.width]);
+        penalties.push(BIAS_PENALTY);
+        penalties
+    }
+
+    /// The queries of coefficients on scaled inputs: z / T = s · (vector · Φ + local · d) + bias.
+    fn queries(
+        &self,
+        coefficients: &Coefficients,
+        query_class: &[usize],
+        start: &Start<'_>,
+        temperature: f64,
+    ) -> Vec<LearntQuery> {
+        let inputs = self.inputs();
+        let rows = coefficients.values.chunks_exact(inputs).zip(query_class).enumerate();
+        rows.map(|(query, (row, &class))| {
+            let (weights, intercept) = row.split_at(inputs - 1);
+            let plain: Vec<f64> = weights.iter().zip(&self.factor).map(|(weight, factor)| weight * factor).collect();
+            let shift: f64 = plain.iter().zip(&self.mean).map(|(weight, mean)| weight * mean).sum();
+            let scale = f64::from(start.logit_scale) * temperature;
+            let word = start.words.get(query * self.width..(query + 1) * self.width);
+            // Exactly the words where nothing was learnt.
+            let trust = coefficients.trust() / temperature;
+            let word = |at: usize| word.map_or(0.0, |word| trust * f64::from(word[at]));
+            let vector = plain[..self.width].iter().enumerate().map(|(at, weight)| (word(at) + weight / scale) as f32);
+            let bias = ((intercept.first().copied().unwrap_or(0.0) - shift) / temperature) as f32;
+            let local = plain[self.width..].iter().map(|weight| (weight / scale) as f32).collect();
+            LearntQuery { class, vector: vector.collect(), bias, local }
+        })
+        .collect()
+    }
+}
+
+/// The search for penalties.
+struct Search<'a> {
+    samples: &'a Samples,
+    query_class: &'a [usize],
+    scale: &'a Scale,
+    trust: Option<f64>,
+    folds: &'a validate::Folds,
+}
+
+impl Search<'_> {
+    /// The penalties with the smallest loss on what was left out, with the logits of all left-out samples.
+    fn choose(&self, numbers: &[usize], set: &TrainingSet) -> Result<([f64; 2], Outcome)> {
+        let mut starts = vec![Coefficients::zero(self.query_class.len(), self.scale.inputs()); self.folds.count];
+        let mut best: Option<([f64; 2], Outcome)> = None;
+        let mut worse = 0;
+        for penalty in PENALTIES {
+            let outcome = self.left_out([penalty; 2], numbers, set, &mut starts)?;
+            match &best {
+                Some((_, known)) if known.loss <= outcome.loss => worse += 1,
+                _ => (best, worse) = (Some(([penalty; 2], outcome)), 0),
+            }
+            // The loss has one valley: past it, smaller penalties only cost time.
+            if worse == 2 {
+                break;
+            }
+        }
+        let centre = best.as_ref().map_or([DEFAULT_PENALTY; 2], |(penalty, _)| *penalty);
+        for [features, locals] in RATIOS.into_iter().filter(|_| set.locals > 0) {
+            let penalty = [centre[0] * features, centre[1] * locals];
+            let mut starts = starts.clone();
+            let outcome = self.left_out(penalty, numbers, set, &mut starts)?;
+            if best.as_ref().is_none_or(|(_, known)| outcome.loss < known.loss) {
+                best = Some((penalty, outcome));
+            }
+        }
+        best.ok_or_else(|| Error::internal("no penalty was tried"))
+    }
+
+    /// Fits without each fold, and judges the fold's samples.
+    fn left_out(
+        &self,
+        penalty: [f64; 2],
+        numbers: &[usize],
+        set: &TrainingSet,
+        starts: &mut [Coefficients],
+    ) -> Result<Outcome> {
+        let penalty = self.scale.penalties(penalty);
+        let (inputs, queries) = (self.scale.inputs(), self.query_class.len());
+        let mut outcome = Outcome::new(self.query_class.to_vec());
+        for (fold, start) in starts.iter_mut().enumerate() {
+            let (kept, left): (Vec<usize>, Vec<usize>) =
+                numbers.iter().partition(|&&sample| self.folds.of_example[set.examples[sample]] != fold);
+            let training = self.samples.some(&kept, inputs, queries);
+            let objective = Objective {
+                samples: &training,
+                query_class: self.query_class,
+                penalty: &penalty,
+                trust_penalty: self.trust,
+            };
+            *start = objective.minimise(start.clone())?;
+            let judged = self.samples.some(&left, inputs, queries);
+            outcome.add(&left, start.logits(&judged, inputs), &judged);
+        }
+        outcome.finish();
+        Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two classes whose features differ in one direction, ten groups each, `spread` apart at random.
+    fn set(per_class: usize, spread: f32) -> TrainingSet {
+        let mut numbers = segearth_testing::random::Numbers(7);
+        let mut set = TrainingSet { width: 4, ..TrainingSet::default() };
+        for example in 0..2 * per_class {
+            let class = example % 2;
+            let at = if class == 0 { 0.2 } else { -0.2 };
+            let noise = numbers.take(4, spread);
+            set.features.extend([at + noise[0], noise[1], 0.5 + noise[2], noise[3]]);
+            set.classes.push(class);
+            set.examples.push(example);
+            set.groups.push(example);
+        }
+        set
+    }
+
+    fn label(queries: &[LearntQuery], features: &[f32], scale: f32) -> usize {
+        let logit = |query: &LearntQuery| {
+            scale * query.vector.iter().zip(features).map(|(a, b)| a * b).sum::<f32>() + query.bias
+        };
+        let best = queries.iter().max_by(|a, b| logit(a).total_cmp(&logit(b))).unwrap();
+        best.class
+    }
+
+    #[test]
+    fn without_samples_the_words_stay_as_they_are() {
+        let words = [0.1, 0.2, 0.3, 0.4, -0.1, 0.7, 0.2, 0.3];
+        let start = Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0 };
+        let fitted = fit(&TrainingSet { width: 4, ..TrainingSet::default() }, &start).unwrap();
+        let vectors: Vec<f32> = fitted.queries.iter().flat_map(|query| query.vector.clone()).collect();
+        assert_eq!(vectors, words);
+        assert!(fitted.kept_words && fitted.queries.iter().all(|query| query.bias == 0.0));
+    }
+
+    #[test]
+    fn classes_that_differ_are_learnt_with_and_without_words() {
+        let set = set(20, 0.1);
+        // Words that are wrong about everything.
+        let words = [-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
+        for word_classes in [&[][..], &[0, 1][..]] {
+            let start = Start { classes: 2, words: &words[..4 * word_classes.len()], word_classes, logit_scale: 50.0 };
+            let fitted = fit(&set, &start).unwrap();
+            let found: Vec<usize> =
+                set.features.chunks_exact(4).map(|features| label(&fitted.queries, features, 50.0)).collect();
+            assert_eq!(found, set.classes, "{word_classes:?}");
+            let figures = fitted.figures.unwrap();
+            assert!(figures.mean_iou > 0.95, "{figures:?}");
+            assert_eq!(figures.classes[0].examples, 20);
+            assert_eq!(fit(&set, &start).unwrap().queries, fitted.queries, "the same samples give the same result");
+        }
+    }
+
+    #[test]
+    fn good_words_survive_examples_that_say_nothing() {
+        let mut set = set(3, 0.02);
+        // Labels that have nothing to do with the features.
+        set.classes = vec![0, 0, 1, 1, 0, 1];
+        let words = [1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0];
+        let start = Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0 };
+        let fitted = fit(&set, &start).unwrap();
+        assert_eq!(label(&fitted.queries, &[0.2, 0.0, 0.5, 0.0], 50.0), 0);
+        assert_eq!(label(&fitted.queries, &[-0.2, 0.0, 0.5, 0.0], 50.0), 1);
+    }
+
+    #[test]
+    fn examples_weigh_the_same_whatever_their_number_of_samples() {
+        let mut set = set(2, 0.0);
+        set.examples = vec![0, 1, 0, 1, 0];
+        set.classes = vec![0, 1, 0, 1, 0];
+        set.groups = vec![0, 1];
+        let weights = weights(&set, 2);
+        let of = |class: usize| -> f32 {
+            weights.iter().zip(&set.classes).filter(|(_, of)| **of == class).map(|(weight, _)| weight).sum()
+        };
+        assert!((of(0) - 1.0).abs() < 1e-6 && (of(1) - 1.0).abs() < 1e-6, "{weights:?}");
+    }
+
+    #[test]
+    fn one_class_alone_is_refused() {
+        let mut set = set(3, 0.1);
+        set.classes.fill(1);
+        let start = Start { classes: 2, words: &[], word_classes: &[], logit_scale: 50.0 };
+        assert!(fit(&set, &start).unwrap_err().to_string().contains("one class"));
+    }
+}

@@ -1,0 +1,22 @@
+//! Classes that are learnt from examples: a linear classifier over the model's features and local image descriptors, which the
+//! engine applies as it applies words.
+//!
+//! Logits are scalar products of blended pixel features with query vectors, so a linear classifier *is* a set of query vectors.
+//!
+//! ```text
+//!  samples: features, descriptors, class, example ──► fit (objective: L-BFGS) ──► queries, bias, coefficients ──► file
+//!                 └──► validate: leaves out whole examples; chooses the penalty, the temperature; figures
+//! ```
+
+mod descriptors;
+mod file;
+mod fit;
+mod objective;
+mod validate;
+
+pub use descriptors::{LocalTerm, REACH, count, descriptors};
+pub use file::{
+    EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, StoredSamples,
+};
+pub use fit::{Fitted, LearntQuery, Start, TrainingSet, fit};
+pub use validate::{ClassFigures, Figures};

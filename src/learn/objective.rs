@@ -1,0 +1,256 @@
+//! What is minimised: the weighted log loss of a soft-max over queries, several of which may belong to a class, with a penalty on
+//! the distance from the words.
+//!
+//! The logits of a sample with the inputs x are z = τ z₀ + Θ x: z₀ is what the words say (0 without words), τ how far they are
+//! trusted, Θ (query, input) what is learnt. The score of a class is the sum of the probabilities of its queries. Minimised over
+//! Θ and log τ is
+//!
+//! ```text
+//! Σ ω (logsumexp(z) - logsumexp(z of the sample's class)) + ½ Σ penalty · Θ² + ½ κ (log τ)²
+//! ```
+
+#![expect(clippy::indexing_slicing, reason = "matrices of samples, queries and inputs, in rows of known length")]
+
+use std::sync::Mutex;
+
+use argmin::core::{CostFunction, Executor, Gradient, State as _};
+use argmin::solver::linesearch::MoreThuenteLineSearch;
+use argmin::solver::quasinewton::LBFGS;
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// Samples whose products are computed together.
+const BLOCK: usize = 256;
+/// Pairs of earlier steps from which L-BFGS estimates the curvature.
+const MEMORY: usize = 10;
+/// Ends where the gradient is so short, relative to the weight of all samples.
+const TOLERANCE: f64 = 1e-4;
+const MAX_STEPS: u64 = 200;
+
+/// Samples as matrices.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Samples {
+    /// (sample, input)
+    pub inputs: Vec<f32>,
+    /// What the words say: (sample, query), scaled.
+    pub words: Vec<f32>,
+    /// The class of each sample.
+    pub classes: Vec<usize>,
+    pub weights: Vec<f32>,
+}
+
+impl Samples {
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Those of the given numbers.
+    pub fn some(&self, numbers: &[usize], inputs: usize, queries: usize) -> Self {
+        Self {
+            inputs: numbers.iter().flat_map(|&n| &self.inputs[n * inputs..][..inputs]).copied().collect(),
+            words: numbers.iter().flat_map(|&n| &self.words[n * queries..][..queries]).copied().collect(),
+            classes: numbers.iter().map(|&n| self.classes[n]).collect(),
+            weights: numbers.iter().map(|&n| self.weights[n]).collect(),
+        }
+    }
+}
+
+/// What is learnt.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Coefficients {
+    /// Θ, (query, input), and then log τ.
+    pub values: Vec<f64>,
+}
+
+impl Coefficients {
+    pub fn zero(queries: usize, inputs: usize) -> Self {
+        Self { values: vec![0.0; queries * inputs + 1] }
+    }
+
+    /// τ: the factor of what the words say.
+    pub fn trust(&self) -> f64 {
+        self.values.last().map_or(1.0, |log| log.exp())
+    }
+
+    fn matrix(&self) -> Vec<f32> {
+        self.values[..self.values.len() - 1].iter().map(|&value| value as f32).collect()
+    }
+
+    /// The logits (sample, query).
+    pub fn logits(&self, samples: &Samples, inputs: usize) -> Vec<f32> {
+        let queries = (self.values.len() - 1) / inputs.max(1);
+        let (matrix, trust) = (self.matrix(), self.trust() as f32);
+        products(&samples.inputs, &samples.words, &matrix, [samples.len(), queries, inputs], trust)
+    }
+}
+
+fn products(inputs: &[f32], words: &[f32], matrix: &[f32], shape: [usize; 3], trust: f32) -> Vec<f32> {
+    let [count, queries, width] = shape;
+    let mut logits: Vec<f32> = words.iter().map(|word| trust * word).collect();
+    // Lengths are those of the shape: neither view fails.
+    if let (Ok(x), Ok(theta)) =
+        (ArrayView2::from_shape((count, width), inputs), ArrayView2::from_shape((queries, width), matrix))
+    {
+        let product = x.dot(&theta.t());
+        logits.iter_mut().zip(product.iter()).for_each(|(logit, product)| *logit += product);
+    }
+    logits
+}
+
+/// The classes of the queries, and how strongly coefficients are drawn to the words.
+#[derive(Clone, Debug)]
+pub(super) struct Objective<'a> {
+    pub samples: &'a Samples,
+    /// The class of each query.
+    pub query_class: &'a [usize],
+    /// For each input.
+    pub penalty: &'a [f64],
+    /// κ: on log τ. `None`: τ stays as it is, as without words.
+    pub trust_penalty: Option<f64>,
+}
+
+impl Objective<'_> {
+    fn inputs(&self) -> usize {
+        self.penalty.len()
+    }
+
+    /// The loss, and its gradient.
+    fn evaluate(&self, values: &[f64]) -> (f64, Vec<f64>) {
+        let (inputs, queries) = (self.inputs(), self.query_class.len());
+        let coefficients = Coefficients { values: values.to_vec() };
+        let (matrix, trust) = (coefficients.matrix(), coefficients.trust());
+        let blocks: Vec<(f64, Vec<f32>, f64)> = self
+            .samples
+            .classes
+            .par_chunks(BLOCK)
+            .enumerate()
+            .map(|(block, classes)| {
+                let first = block * BLOCK;
+                let x = &self.samples.inputs[first * inputs..][..classes.len() * inputs];
+                let words = &self.samples.words[first * queries..][..classes.len() * queries];
+                let weights = &self.samples.weights[first..][..classes.len()];
+                let shape = [classes.len(), queries, inputs];
+                let mut logits = products(x, words, &matrix, shape, trust as f32);
+                let mut loss = 0.0;
+                for ((row, &class), &weight) in logits.chunks_exact_mut(queries).zip(classes).zip(weights) {
+                    loss += f64::from(weight) * self.residuals(row, class, weight);
+                }
+                let of_trust: f64 =
+                    logits.iter().zip(words).map(|(residual, word)| f64::from(*residual) * f64::from(*word)).sum();
+                let gradient = match (
+                    ArrayView2::from_shape((classes.len(), queries), &logits),
+                    ArrayView2::from_shape((classes.len(), inputs), x),
+                ) {
+                    (Ok(residuals), Ok(x)) => residuals.t().dot(&x).iter().copied().collect(),
+                    _ => Vec::new(),
+                };
+                (loss, gradient, trust * of_trust)
+            })
+            .collect();
+        // In the order of the blocks: results do not depend on threads.
+        let log_trust = values.last().copied().unwrap_or(0.0);
+        let trust_penalty = self.trust_penalty.unwrap_or(0.0);
+        let mut loss = 0.5 * trust_penalty * log_trust * log_trust;
+        let mut gradient = vec![0.0; values.len()];
+        let mut of_trust = trust_penalty * log_trust;
+        for (part, of_block, trust) in blocks {
+            loss += part;
+            of_trust += trust;
+            gradient.iter_mut().zip(of_block).for_each(|(sum, part)| *sum += f64::from(part));
+        }
+        for (values, gradient) in values.chunks_exact(inputs).zip(gradient.chunks_exact_mut(inputs)).take(queries) {
+            for ((&value, gradient), &penalty) in values.iter().zip(gradient).zip(self.penalty) {
+                loss += 0.5 * penalty * value * value;
+                *gradient += penalty * value;
+            }
+        }
+        if let Some(last) = gradient.last_mut() {
+            *last = if self.trust_penalty.is_some() { of_trust } else { 0.0 };
+        }
+        (loss, gradient)
+    }
+
+    /// Turns a sample's logits into the weighted gradient of its loss, which is returned.
+    fn residuals(&self, logits: &mut [f32], class: usize, weight: f32) -> f64 {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        logits.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
+        let sum: f32 = logits.iter().sum();
+        let own: f32 = logits.iter().zip(self.query_class).filter(|(_, of)| **of == class).map(|(value, _)| *value).sum();
+        let own = own.max(f32::MIN_POSITIVE);
+        for (logit, &of) in logits.iter_mut().zip(self.query_class) {
+            let share = if of == class { *logit / own } else { 0.0 };
+            *logit = weight * (*logit / sum - share);
+        }
+        f64::from(sum.ln() - own.ln())
+    }
+
+    /// Minimises the loss from `start`.
+    ///
+    /// # Errors
+    /// The loss is not a finite number.
+    pub fn minimise(&self, start: Coefficients) -> Result<Coefficients> {
+        let weight: f64 = self.samples.weights.iter().map(|&weight| f64::from(weight)).sum();
+        let failed = |cause: argmin::core::Error| {
+            Error::internal("the classifier cannot be fitted").with_source(Error::internal(cause.to_string()))
+        };
+        let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
+            .with_tolerance_grad(TOLERANCE * weight.max(1.0))
+            .and_then(|solver| solver.with_tolerance_cost(1e-7 * weight.max(1.0)))
+            .map_err(failed)?;
+        let problem = Problem { objective: self, last: Mutex::new(None) };
+        let before = start.clone();
+        let done = Executor::new(problem, solver)
+            .configure(|state| state.param(start.values).max_iters(MAX_STEPS))
+            .run();
+        match done {
+            Ok(done) => {
+                let best = done.state.get_best_param().cloned().unwrap_or(before.values);
+                Ok(Coefficients { values: best })
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// The objective as the solver asks for it: the loss and then the gradient at the same place, which are computed together.
+struct Problem<'a, 'b> {
+    objective: &'a Objective<'b>,
+    last: Mutex<Option<(Vec<f64>, f64, Vec<f64>)>>,
+}
+
+impl Problem<'_, '_> {
+    fn at<T>(&self, values: &[f64], take: impl Fn(f64, &[f64]) -> T) -> std::result::Result<T, argmin::core::Error> {
+        let mut last = self.last.lock().map_err(|_| argmin::core::Error::msg("an earlier evaluation failed"))?;
+        if let Some((at, loss, gradient)) = last.as_ref().filter(|(at, ..)| at == values) {
+            debug_assert_eq!(at.len(), gradient.len());
+            return Ok(take(*loss, gradient));
+        }
+        let (loss, gradient) = self.objective.evaluate(values);
+        if !loss.is_finite() {
+            return Err(argmin::core::Error::msg("the loss is not a finite number"));
+        }
+        let taken = take(loss, &gradient);
+        *last = Some((values.to_vec(), loss, gradient));
+        Ok(taken)
+    }
+}
+
+impl CostFunction for Problem<'_, '_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, values: &Vec<f64>) -> std::result::Result<f64, argmin::core::Error> {
+        self.at(values, |loss, _| loss)
+    }
+}
+
+impl Gradient for Problem<'_, '_> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, values: &Vec<f64>) -> std::result::Result<Vec<f64>, argmin::core::Error> {
+        self.at(values, |_, gradient| gradient.to_vec())
+    }
+}

@@ -1,0 +1,323 @@
+//! Honest figures: every group of examples is judged by a classifier that has not seen it.
+
+#![expect(clippy::indexing_slicing, reason = "samples, groups and classes, counted before")]
+
+use serde::Serialize;
+
+use super::fit::TrainingSet;
+use super::objective::Samples;
+
+/// Most parts into which examples are divided.
+const MOST_FOLDS: usize = 8;
+/// Draws with replacement, for the intervals.
+const DRAWS: usize = 400;
+/// The limits of a 90 % interval.
+const INTERVAL: [f64; 2] = [0.05, 0.95];
+
+/// The part of each example, which is left out as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Folds {
+    pub count: usize,
+    pub of_example: Vec<usize>,
+}
+
+impl Folds {
+    /// `None`: fewer than two classes have two groups, so that leaving one out would leave a class without examples.
+    pub fn of(set: &TrainingSet, classes: usize) -> Option<Self> {
+        let groups = groups_of_classes(set, classes);
+        let counts: Vec<usize> = groups.iter().map(Vec::len).filter(|count| *count > 0).collect();
+        if counts.iter().filter(|count| **count >= 2).count() < 2 {
+            return None;
+        }
+        let count = counts.iter().copied().max().unwrap_or(0).min(MOST_FOLDS);
+        let number = set.groups.iter().max().map_or(0, |most| most + 1);
+        let mut of_group = vec![usize::MAX; number];
+        // Each class's groups go round: every part has about as many of each class.
+        for groups in groups {
+            for (index, group) in groups.into_iter().enumerate() {
+                if of_group[group] == usize::MAX {
+                    of_group[group] = index % count;
+                }
+            }
+        }
+        Some(Self { count, of_example: set.groups.iter().map(|&group| of_group[group]).collect() })
+    }
+}
+
+/// The groups of each class in their order, each once.
+fn groups_of_classes(set: &TrainingSet, classes: usize) -> Vec<Vec<usize>> {
+    let mut groups = vec![Vec::new(); classes];
+    for (&example, &class) in set.examples.iter().zip(&set.classes) {
+        let group = set.groups[example];
+        if groups[class].last() != Some(&group) {
+            groups[class].push(group);
+        }
+    }
+    for groups in &mut groups {
+        groups.sort_unstable();
+        groups.dedup();
+    }
+    groups
+}
+
+/// At most about `most` samples, evenly from all examples.
+pub(super) fn thinned(set: &TrainingSet, most: usize) -> Vec<usize> {
+    let step = set.len().div_ceil(most.max(1)).max(1);
+    let mut seen = vec![0usize; set.groups.len()];
+    (0..set.len())
+        .filter(|&sample| {
+            let seen = &mut seen[set.examples[sample]];
+            *seen += 1;
+            (*seen - 1).is_multiple_of(step)
+        })
+        .collect()
+}
+
+/// Samples that were judged by classifiers that have not seen them.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    /// The mean log loss.
+    pub loss: f64,
+    query_class: Vec<usize>,
+    numbers: Vec<usize>,
+    /// (sample, query)
+    logits: Vec<f32>,
+    words: Vec<f32>,
+    classes: Vec<usize>,
+    weights: Vec<f32>,
+}
+
+impl Outcome {
+    pub fn new(query_class: Vec<usize>) -> Self {
+        let (numbers, logits, words, classes, weights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { loss: f64::INFINITY, query_class, numbers, logits, words, classes, weights }
+    }
+
+    pub fn add(&mut self, numbers: &[usize], logits: Vec<f32>, samples: &Samples) {
+        self.numbers.extend(numbers);
+        self.logits.extend(logits);
+        self.words.extend(&samples.words);
+        self.classes.extend(&samples.classes);
+        self.weights.extend(&samples.weights);
+    }
+
+    pub fn finish(&mut self) {
+        self.loss = self.loss_at(&self.logits, 1.0);
+    }
+
+    fn queries(&self) -> usize {
+        self.query_class.len()
+    }
+
+    /// The mean log loss of logits that are divided by a temperature.
+    fn loss_at(&self, logits: &[f32], temperature: f64) -> f64 {
+        let rows = logits.chunks_exact(self.queries()).zip(&self.classes).zip(&self.weights);
+        let (mut loss, mut weight) = (0.0, 0.0);
+        for ((row, &class), &of_sample) in rows {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let power = |logit: f32| (f64::from(logit - largest) / temperature).exp();
+            let sum: f64 = row.iter().map(|&logit| power(logit)).sum();
+            let own: f64 =
+                row.iter().zip(&self.query_class).filter(|(_, of)| **of == class).map(|(&logit, _)| power(logit)).sum();
+            loss += f64::from(of_sample) * (sum / own.max(1e-12)).ln();
+            weight += f64::from(of_sample);
+        }
+        loss / weight.max(f64::MIN_POSITIVE)
+    }
+
+    /// The temperature with the smallest loss: after dividing by it, scores are probabilities.
+    pub fn temperature(&self) -> f64 {
+        self.best_temperature(&self.logits)
+    }
+
+    /// The same of the words alone.
+    pub fn words_temperature(&self) -> f64 {
+        self.best_temperature(&self.words)
+    }
+
+    fn best_temperature(&self, logits: &[f32]) -> f64 {
+        // The logarithm of the loss's only minimum, by thirds.
+        let (mut low, mut high) = (0.5f64.ln(), 20f64.ln());
+        for _ in 0..40 {
+            let third = (high - low) / 3.0;
+            let (a, b) = (low + third, high - third);
+            if self.loss_at(logits, a.exp()) <= self.loss_at(logits, b.exp()) { high = b } else { low = a }
+        }
+        f64::midpoint(low, high).exp()
+    }
+
+    /// Whether the learnt classes judge the samples better than the words, by the mean of the classes' IoU.
+    pub fn better_than_words(&self) -> bool {
+        let classes = self.query_class.iter().max().map_or(0, |most| most + 1);
+        let all: Vec<usize> = (0..self.classes.len()).collect();
+        let mean = |predicted: &[usize]| mean(&self.counts(predicted, &all, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>());
+        mean(&self.predicted(&self.logits, Pool::Sum)) >= mean(&self.predicted(&self.words, Pool::Largest))
+    }
+
+    fn predicted(&self, logits: &[f32], pool: Pool) -> Vec<usize> {
+        let classes = self.query_class.iter().max().map_or(0, |most| most + 1);
+        let rows = logits.chunks_exact(self.queries());
+        rows.map(|row| {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let mut scores = vec![0f32; classes];
+            for (&logit, &class) in row.iter().zip(&self.query_class) {
+                let score = (logit - largest).exp();
+                scores[class] = if pool == Pool::Sum { scores[class] + score } else { scores[class].max(score) };
+            }
+            (0..classes).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
+        })
+        .collect()
+    }
+
+    /// Hits and errors of each class, over the judged samples `of`.
+    fn counts(&self, predicted: &[usize], of: &[usize], classes: usize) -> Vec<Counts> {
+        let mut counts = vec![Counts::default(); classes];
+        for &sample in of {
+            let (class, found, weight) = (self.classes[sample], predicted[sample], f64::from(self.weights[sample]));
+            if class == found {
+                counts[class].hits += weight;
+            } else {
+                counts[class].missed += weight;
+                counts[found].wrong += weight;
+            }
+        }
+        counts
+    }
+
+    /// The figures of the classifier, or of the words where they are kept.
+    pub fn figures(&self, set: &TrainingSet, classes: usize, kept_words: bool) -> Figures {
+        let predicted = match kept_words {
+            true => self.predicted(&self.words, Pool::Largest),
+            false => self.predicted(&self.logits, Pool::Sum),
+        };
+        let groups = set.groups.iter().max().map_or(0, |most| most + 1);
+        let mut of_group = vec![Vec::new(); groups];
+        for (index, &sample) in self.numbers.iter().enumerate() {
+            of_group[set.groups[set.examples[sample]]].push(index);
+        }
+        of_group.retain(|samples| !samples.is_empty());
+        let all: Vec<usize> = (0..self.classes.len()).collect();
+        let counts = self.counts(&predicted, &all, classes);
+        let mut drawn: Vec<[Vec<f64>; 2]> = vec![[Vec::new(), Vec::new()]; classes];
+        let mut means = Vec::new();
+        let mut draw = Draw(0x5ea7_c1a5_5e5a_11f0);
+        for _ in 0..DRAWS {
+            let some: Vec<usize> =
+                (0..of_group.len()).flat_map(|_| of_group[draw.below(of_group.len())].iter().copied()).collect();
+            let counts = self.counts(&predicted, &some, classes);
+            for (drawn, counts) in drawn.iter_mut().zip(&counts) {
+                drawn[0].extend(counts.iou());
+                drawn[1].extend(counts.f1());
+            }
+            means.push(mean(&counts.iter().filter_map(Counts::iou).collect::<Vec<_>>()));
+        }
+        let of_class = |class: usize| {
+            let mut examples: Vec<usize> =
+                set.examples.iter().zip(&set.classes).filter(|(_, of)| **of == class).map(|(example, _)| *example).collect();
+            let samples = examples.len();
+            examples.sort_unstable();
+            examples.dedup();
+            let [iou, f1] = &drawn[class];
+            ClassFigures {
+                examples: examples.len(),
+                samples,
+                iou: counts[class].iou(),
+                iou_interval: interval(iou),
+                f1: counts[class].f1(),
+                f1_interval: interval(f1),
+            }
+        };
+        let (hits, all): (f64, f64) =
+            counts.iter().fold((0.0, 0.0), |(hits, all), of| (hits + of.hits, all + of.hits + of.missed));
+        Figures {
+            classes: (0..classes).map(of_class).collect(),
+            accuracy: hits / all.max(f64::MIN_POSITIVE),
+            mean_iou: mean(&counts.iter().filter_map(Counts::iou).collect::<Vec<_>>()),
+            mean_iou_interval: interval(&means),
+            words_mean_iou: {
+                let words = self.predicted(&self.words, Pool::Largest);
+                let all: Vec<usize> = (0..self.classes.len()).collect();
+                mean(&self.counts(&words, &all, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>())
+            },
+            groups: of_group.len(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pool {
+    Sum,
+    Largest,
+}
+
+/// What leaving out examples says of a classifier. All shares are 0..=1; every class weighs the same, however many
+/// examples it has.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figures {
+    /// In the order of the classes.
+    pub classes: Vec<ClassFigures>,
+    pub accuracy: f64,
+    pub mean_iou: f64,
+    /// 90 %, from drawing groups of examples with replacement.
+    pub mean_iou_interval: [f64; 2],
+    /// Of the words alone, on the same samples.
+    pub words_mean_iou: f64,
+    /// Groups of examples that were left out in turn.
+    pub groups: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassFigures {
+    pub examples: usize,
+    pub samples: usize,
+    /// `None`: no sample is or was taken for the class.
+    pub iou: Option<f64>,
+    pub iou_interval: [f64; 2],
+    pub f1: Option<f64>,
+    pub f1_interval: [f64; 2],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    hits: f64,
+    missed: f64,
+    wrong: f64,
+}
+
+impl Counts {
+    fn iou(&self) -> Option<f64> {
+        let union = self.hits + self.missed + self.wrong;
+        (union > 0.0).then(|| self.hits / union)
+    }
+
+    fn f1(&self) -> Option<f64> {
+        let both = 2.0 * self.hits + self.missed + self.wrong;
+        (both > 0.0).then(|| 2.0 * self.hits / both)
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+fn interval(values: &[f64]) -> [f64; 2] {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    INTERVAL.map(|share| {
+        let at = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
+        sorted.get(at).copied().unwrap_or(0.0)
+    })
+}
+
+/// Numbers that look random and are the same everywhere (SplitMix64).
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % count.max(1) as u64) as usize
+    }
+}
