@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use segearth::geom::{Blend, Grid, Size};
-use segearth::scene::Classifier;
+use segearth::scene::{Classifier, Pooling};
 use segearth::stitch::Accumulator;
 use segearth_upsample::{KernelPrecision, TextQueries, Upsampler, Windows};
 
@@ -87,6 +87,8 @@ fn stitching(criterion: &mut Criterion) {
         thresholds: vec![0.1; QUERIES],
         background: Some(0),
         logit_scale: 50.0,
+        bias: Vec::new(),
+        pooling: Pooling::Largest,
         nodata: 255,
     };
     let mut group = criterion.benchmark_group("stitch 32 windows");

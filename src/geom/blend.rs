@@ -12,3 +12,14 @@ pub enum Blend {
     /// A Gaussian with a standard deviation of a quarter of the window.
     Gaussian,
 }
+
+impl Blend {
+    /// The name by which jobs ask for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Average => "average",
+            Self::Hann => "hann",
+            Self::Gaussian => "gaussian",
+        }
+    }
+}

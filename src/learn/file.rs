@@ -144,7 +144,8 @@ impl Learnt {
         let context = || format!("cannot use the learnt classes in {}", path.display());
         let size = std::fs::metadata(path).map(|data| data.len()).input(context)?;
         if size > MOST_BYTES {
-            return Err(Error::input(format!("the file has {size} bytes; at most {MOST_BYTES} are read"))).input(context);
+            return Err(Error::input(format!("the file has {size} bytes; at most {MOST_BYTES} are read")))
+                .input(context);
         }
         let bytes = std::fs::read(path).input(context)?;
         Self::from_bytes(&bytes).map_err(|error| error.with_hint("`segearth learn` writes such files.")).input(context)
@@ -301,7 +302,8 @@ pub(crate) mod tests {
             bands: ["red".into(), "green".into(), "blue".into()],
             ground_sample_distance: Some([0.5, 0.5]),
         };
-        let class = |name: &str, colour| LearntClass { name: name.into(), colour, threshold: None, prompts: Vec::new() };
+        let class =
+            |name: &str, colour| LearntClass { name: name.into(), colour, threshold: None, prompts: Vec::new() };
         let query = |class, at: f32| LearntQuery { class, vector: vec![at, 0.5, -0.5], bias: at, local: vec![at; 18] };
         let header = Header {
             classes: vec![class("roof", [200, 0, 0]), class("rest", [0, 0, 200])],
@@ -310,12 +312,8 @@ pub(crate) mod tests {
             examples: vec![LearntExample { class: 1, scene: "a.tif".into() }],
             ..Header::new(model, settings)
         };
-        let samples = StoredSamples {
-            features: vec![0.25; 3],
-            local: vec![0.5; 18],
-            examples: vec![0],
-            places: vec![[7, 9]],
-        };
+        let samples =
+            StoredSamples { features: vec![0.25; 3], local: vec![0.5; 18], examples: vec![0], places: vec![[7, 9]] };
         Learnt { header, queries: vec![query(0, 1.0), query(1, -1.0), query(1, 2.0)], samples }
     }
 

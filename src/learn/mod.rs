@@ -15,8 +15,6 @@ mod objective;
 mod validate;
 
 pub use descriptors::{LocalTerm, REACH, count, descriptors};
-pub use file::{
-    EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, StoredSamples,
-};
+pub use file::{EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, StoredSamples};
 pub use fit::{Fitted, LearntQuery, Start, TrainingSet, fit};
 pub use validate::{ClassFigures, Figures};

@@ -177,7 +177,8 @@ impl Objective<'_> {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         logits.iter_mut().for_each(|logit| *logit = (*logit - largest).exp());
         let sum: f32 = logits.iter().sum();
-        let own: f32 = logits.iter().zip(self.query_class).filter(|(_, of)| **of == class).map(|(value, _)| *value).sum();
+        let own: f32 =
+            logits.iter().zip(self.query_class).filter(|(_, of)| **of == class).map(|(value, _)| *value).sum();
         let own = own.max(f32::MIN_POSITIVE);
         for (logit, &of) in logits.iter_mut().zip(self.query_class) {
             let share = if of == class { *logit / own } else { 0.0 };
@@ -201,9 +202,8 @@ impl Objective<'_> {
             .map_err(failed)?;
         let problem = Problem { objective: self, last: Mutex::new(None) };
         let before = start.clone();
-        let done = Executor::new(problem, solver)
-            .configure(|state| state.param(start.values).max_iters(MAX_STEPS))
-            .run();
+        let done =
+            Executor::new(problem, solver).configure(|state| state.param(start.values).max_iters(MAX_STEPS)).run();
         match done {
             Ok(done) => {
                 let best = done.state.get_best_param().cloned().unwrap_or(before.values);

@@ -150,7 +150,9 @@ impl Outcome {
     pub fn better_than_words(&self) -> bool {
         let classes = self.query_class.iter().max().map_or(0, |most| most + 1);
         let all: Vec<usize> = (0..self.classes.len()).collect();
-        let mean = |predicted: &[usize]| mean(&self.counts(predicted, &all, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>());
+        let mean = |predicted: &[usize]| {
+            mean(&self.counts(predicted, &all, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>())
+        };
         mean(&self.predicted(&self.logits, Pool::Sum)) >= mean(&self.predicted(&self.words, Pool::Largest))
     }
 
@@ -212,8 +214,13 @@ impl Outcome {
             means.push(mean(&counts.iter().filter_map(Counts::iou).collect::<Vec<_>>()));
         }
         let of_class = |class: usize| {
-            let mut examples: Vec<usize> =
-                set.examples.iter().zip(&set.classes).filter(|(_, of)| **of == class).map(|(example, _)| *example).collect();
+            let mut examples: Vec<usize> = set
+                .examples
+                .iter()
+                .zip(&set.classes)
+                .filter(|(_, of)| **of == class)
+                .map(|(example, _)| *example)
+                .collect();
             let samples = examples.len();
             examples.sort_unstable();
             examples.dedup();

@@ -33,6 +33,12 @@ pub(super) fn split(text: &str, separator: char) -> impl Iterator<Item = Part> +
     })
 }
 
+/// Whether a file of classes is one of learnt ones.
+pub(super) fn is_learnt(file: &str) -> bool {
+    let extension = std::path::Path::new(file).extension();
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case(crate::learn::EXTENSION))
+}
+
 /// The prompts of one class.
 pub(super) fn prompts(text: &str) -> Result<Vec<Part>, PartFault> {
     let parts: Vec<Part> = split(text, ',').collect();

@@ -143,10 +143,10 @@ mod tests {
         }
         assert_eq!(page.lines().filter(|line| line.starts_with("| `")).count(), keys);
         for row in [
-            "| `name` (required) | text | ",
+            "| `name` | text | ",
             "| `debias` | number from 0 to 1 | ",
             "| `bands` | list of 3: whole number from 1 or text | ",
-            "| `classes` | list: text or [keys](#classesn) | ",
+            "| `classes` | list: text or [keys](#classesn) or [keys](#classesn) | ",
             "| `polygons` | `true`, `false` or text or [keys](#outputspolygons) | ",
         ] {
             assert!(page.contains(row), "{row} is not on the page:\n{page}");

@@ -9,7 +9,7 @@ use super::classes;
 use super::decode::decode;
 use super::forms;
 use super::job_error::JobError;
-use super::node::{Data, Node, parse_path};
+use super::node::{Data, Entry, KeyStep, Node, parse_path};
 use super::paths::{self, is_local};
 use super::source_span::{Source, SourceSpan};
 use super::spec::Spec;
@@ -132,6 +132,11 @@ impl Override {
             }
             Given::Classes(text) => {
                 let value = match text.trim().strip_prefix('@') {
+                    Some(file) if classes::is_learnt(file) => {
+                        let value = Node::text(line(text), file);
+                        let entry = Entry { key: "learnt".to_owned(), key_span: line(text), value };
+                        Node { span: line(text), data: Data::Map(vec![entry]) }
+                    }
                     Some(file) => classes::from_lines(&class_file(Path::new(file))?)?,
                     None => classes::from_flag(&self.source(text))?,
                 };
@@ -226,6 +231,13 @@ pub fn from_flags(overrides: &[Override]) -> Result<Spec> {
 fn build(mut root: Node, overrides: &[Override]) -> Result<Spec> {
     for one in overrides {
         one.apply(&mut root)?;
+    }
+    if let Some(classes) = root.child_mut(&KeyStep::Key("classes".to_owned()))
+        && let Data::Map(_) = classes.data
+    {
+        // Learnt classes alone.
+        let item = classes.clone();
+        classes.data = Data::List(vec![item]);
     }
     if let Some(error) = colour_in_a_comment(&root) {
         return Err(error.into());

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn class(name: &str) -> ClassPlan {
-        ClassPlan { name: name.into(), colour: [0; 3], prompts: vec![name.into()], threshold: None }
+        ClassPlan { name: name.into(), colour: [0; 3], prompts: vec![name.into()], threshold: None, learnt: None }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::words::without_credentials;
 use crate::geom::{Blend, Grid, Size};
+use crate::learn::{Learnt, LearntQuery};
 use crate::scene::{
     Georeference, ProductOptions, RasterLayout, Recipe, SceneInfo, ScoreType, StretchPlan, conversions,
 };
@@ -89,6 +91,8 @@ pub struct Plan {
     pub scenes: Vec<ScenePlan>,
     /// In the order of their label values, from 0.
     pub classes: Vec<ClassPlan>,
+    /// The file of those that were learnt.
+    pub learnt: Option<Arc<Learnt>>,
     /// Index of the class that takes pixels below the threshold.
     pub background: Option<usize>,
     pub method: Method,
@@ -220,10 +224,12 @@ pub struct ClassPlan {
     pub name: String,
     /// Red, green, blue.
     pub colour: [u8; 3],
-    /// At least one.
+    /// At least one, unless the class was learnt.
     pub prompts: Vec<String>,
     /// 0..=1, instead of the method's.
     pub threshold: Option<f32>,
+    /// The class's number in the file of learnt classes.
+    pub learnt: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -264,8 +270,21 @@ pub struct Tiling {
 }
 
 impl Plan {
-    /// Number of text queries: the prompts of all classes.
+    /// Number of queries of all classes.
     pub fn queries(&self) -> usize {
-        self.classes.iter().map(|class| class.prompts.len()).sum()
+        self.classes.iter().map(|class| self.queries_of(class)).sum()
+    }
+
+    /// Number of queries of a class: its prompts, or what was learnt.
+    pub fn queries_of(&self, class: &ClassPlan) -> usize {
+        match class.learnt {
+            Some(number) => self.learnt_queries(number).count(),
+            None => class.prompts.len(),
+        }
+    }
+
+    /// The queries of a learnt class.
+    pub fn learnt_queries(&self, class: usize) -> impl Iterator<Item = &LearntQuery> {
+        self.learnt.iter().flat_map(|learnt| &learnt.queries).filter(move |query| query.class == class)
     }
 }

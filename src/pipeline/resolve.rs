@@ -11,6 +11,7 @@ use super::spec::{GridForm, OneOrMany, Spec};
 use super::{masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, MAX_WINDOW};
+use crate::learn::Learnt;
 use crate::scene::{SceneInfo, SceneRequest, StretchPlan};
 
 /// Finds what a job names outside of itself.
@@ -106,8 +107,9 @@ fn plan(
     scenes: Vec<SceneInfo>,
     errors: &mut JobErrors<'_>,
 ) -> Plan {
-    let Settings { model: choice, classes, background, method, device, stretch, blend, mut notes } = settings;
-    let tiling = tiling(spec, model, blend, errors);
+    let Settings { model: choice, classes, learnt, background, method, device, stretch, blend, mut notes } = settings;
+    let tiling = tiling(spec, model, blend, learnt.as_deref(), errors);
+    notes.extend(learnt.iter().filter_map(|learnt| other_windows(learnt, &tiling)));
     let outputs = outputs::outputs(spec, &scenes, &mut notes, errors);
     let rasters = outputs::rasters(spec, errors);
     let product = products::product(spec, &classes, background, errors);
@@ -142,7 +144,7 @@ fn plan(
     {
         notes.push(format!("`{name}` is used as the name of a model; write `./{name}` for the folder."));
     }
-    Plan { model: choice, device, scenes: plans, classes, background, method, tiling, rasters, product, notes }
+    Plan { model: choice, device, scenes: plans, classes, learnt, background, method, tiling, rasters, product, notes }
 }
 
 /// A scene that is only to be looked at, the bands taken as red, green and blue, and its stretch.
@@ -180,9 +182,30 @@ pub fn views(spec: &Spec, lookup: &mut dyn Lookup) -> Result<(Vec<View>, Vec<Str
 
 const MAX_BATCH: usize = 4096;
 
-fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, errors: &mut JobErrors<'_>) -> Tiling {
+/// A note on windows other than those that classes were learnt with: features differ a little with them.
+fn other_windows(learnt: &Learnt, tiling: &Tiling) -> Option<String> {
+    let settings = &learnt.header.settings;
+    let (known, now) = ([settings.window, settings.stride], [tiling.window, tiling.stride]);
+    (known != now).then(|| {
+        format!(
+            "The classes were learnt with windows of {} pixels, {} apart; this job's are {} pixels, {} apart: scores may differ.",
+            known[0], known[1], now[0], now[1]
+        )
+    })
+}
+
+fn tiling(
+    spec: &Spec,
+    model: &ModelFacts,
+    blend: Blend,
+    learnt: Option<&Learnt>,
+    errors: &mut JobErrors<'_>,
+) -> Tiling {
     let form = &spec.tiling;
-    let window = form.window.unwrap_or(model.window);
+    let learnt = learnt.map(|learnt| &learnt.header.settings).filter(|_| form.window.is_none());
+    let fits = |window: usize| model.patch > 0 && window.is_multiple_of(model.patch) && window <= MAX_WINDOW;
+    let learnt = learnt.filter(|settings| fits(settings.window));
+    let window = form.window.or(learnt.map(|settings| settings.window)).unwrap_or(model.window);
     if form.window.is_some() && (window == 0 || model.patch == 0 || !window.is_multiple_of(model.patch)) {
         let message =
             format!("the window is {window} pixels; it must be a multiple of the model's patch, {}", model.patch);
@@ -194,7 +217,7 @@ fn tiling(spec: &Spec, model: &ModelFacts, blend: Blend, errors: &mut JobErrors<
         errors.add("tiling.window", message).hint =
             Some("A larger window does not show more detail to the model: its patches have the same size.".into());
     }
-    let stride = form.stride.unwrap_or(window.div_ceil(2));
+    let stride = form.stride.or(learnt.map(|settings| settings.stride)).unwrap_or(window.div_ceil(2));
     if stride == 0 || stride > window {
         errors
             .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))

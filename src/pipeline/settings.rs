@@ -1,15 +1,17 @@
 //! The rules of a job that need neither model nor scene: the model's name, classes, background, method, device, stretch.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::errors::JobErrors;
 use super::job_error::JobError;
 use super::plan::{ClassPlan, DEFAULT_MODEL, DeviceChoice, Method, ModelChoice, NoDevice, TemplateChoice};
-use super::spec::{BlendForm, ClassForm, OneOrMany, Spec, TtaForm};
+use super::spec::{BlendForm, ClassForm, ClassKeys, OneOrMany, Spec, TtaForm};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
 use super::{classes, palette};
 use crate::geom::Blend;
+use crate::learn::Learnt;
 use crate::scene::StretchPlan;
 
 /// Each class is a value of the label raster, each prompt a query of the model: both cost memory for every pixel.
@@ -23,6 +25,7 @@ const MAX_NAME_CHARS: usize = 200;
 pub(super) struct Settings {
     pub model: ModelChoice,
     pub classes: Vec<ClassPlan>,
+    pub learnt: Option<Arc<Learnt>>,
     pub background: Option<usize>,
     pub method: Method,
     pub device: DeviceChoice,
@@ -35,19 +38,19 @@ pub(super) struct Settings {
 pub(super) fn settings(spec: &Spec, errors: &mut JobErrors<'_>) -> Settings {
     let mut notes = Vec::new();
     let model = model(spec, errors);
-    let classes = all_classes(spec, errors, &mut notes);
-    let background = background(spec, &classes, errors);
-    let method = method(spec, errors);
+    let (classes, learnt) = all_classes(spec, errors, &mut notes);
+    let background = background(spec, &classes, learnt.as_deref(), errors);
+    let method = method(spec, learnt.as_deref(), errors);
     thresholds_need_a_background(spec, &method, &classes, background, errors);
     let blend = match spec.tiling.blend {
         Some(BlendForm::Average) => Blend::Average,
         Some(BlendForm::Hann) => Blend::Hann,
         Some(BlendForm::Gaussian) => Blend::Gaussian,
-        None => Blend::default(),
+        None => learnt.as_ref().map_or(Blend::default(), |learnt| blend_named(&learnt.header.settings.blend)),
     };
     let device = device(spec, errors);
     let stretch = stretch(spec, errors);
-    Settings { model, classes, background, method, device, stretch, blend, notes }
+    Settings { model, classes, learnt, background, method, device, stretch, blend, notes }
 }
 
 /// Whether the model can be looked up: an empty name and a folder that does not exist have errors of their own.
@@ -77,19 +80,43 @@ pub(super) fn model(spec: &Spec, errors: &mut JobErrors<'_>) -> ModelChoice {
     choice
 }
 
-fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>) -> Vec<ClassPlan> {
+/// A blend by its name in a file of learnt classes.
+fn blend_named(name: &str) -> Blend {
+    [Blend::Average, Blend::Gaussian].into_iter().find(|blend| blend.name() == name).unwrap_or_default()
+}
+
+type Classes = (Vec<ClassPlan>, Option<Arc<Learnt>>);
+
+fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>) -> Classes {
     if spec.classes.is_empty() {
         errors.add("classes", "the job has no classes").hint =
             Some("List them below `classes:`, one line such as `- building,roof,house` for each; on the command line, use --classes.".into());
-        return Vec::new();
+        return (Vec::new(), None);
     }
     if spec.classes.len() > MAX_CLASSES {
         errors.add("classes", format!("the job has {} classes; at most {MAX_CLASSES} are allowed", spec.classes.len()));
-        return Vec::new();
+        return (Vec::new(), None);
     }
     let mut plans = Vec::with_capacity(spec.classes.len());
     let mut colours = Vec::with_capacity(spec.classes.len());
+    let mut learnt = None;
     for (index, form) in spec.classes.iter().enumerate() {
+        if let ClassForm::Long(ClassKeys { learnt: Some(file), .. }) = form {
+            let Some(file) = learnt_classes(spec, index, form, file, learnt.is_some(), errors) else { continue };
+            for (number, class) in file.header.classes.iter().enumerate() {
+                let plan = ClassPlan {
+                    name: class.name.clone(),
+                    colour: class.colour,
+                    prompts: Vec::new(),
+                    threshold: class.threshold,
+                    learnt: Some(number),
+                };
+                plans.push(plan);
+                colours.push(Some(class.colour));
+            }
+            learnt = Some(Arc::new(file));
+            continue;
+        }
         let (class, colour) = one_class(spec, index, form, errors);
         plans.push(class);
         colours.push(colour);
@@ -108,7 +135,38 @@ fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>)
     say_shared_prompts(&plans, notes);
     say_shared_colours(&plans, &colours, notes);
     palette::colour(&mut plans, &colours);
-    plans
+    (plans, learnt)
+}
+
+/// The classes of a file that `segearth learn` wrote.
+fn learnt_classes(
+    spec: &Spec,
+    index: usize,
+    form: &ClassForm,
+    file: &str,
+    second: bool,
+    errors: &mut JobErrors<'_>,
+) -> Option<Learnt> {
+    let key = format!("classes[{index}].learnt");
+    let ClassForm::Long(ClassKeys { name, prompts, colour, threshold, .. }) = form else { return None };
+    if name.is_some() || prompts.is_some() || colour.is_some() || threshold.is_some() {
+        errors.add(&key, "`learnt` stands for all classes of a file and has no other key beside it").hint =
+            Some("Remove the other keys; names, colours and thresholds are in the file.".into());
+        return None;
+    }
+    if second {
+        errors.add(&key, "the job has two files of learnt classes").hint =
+            Some("Learn them together: `segearth learn … --add FILE` takes an earlier file further.".into());
+        return None;
+    }
+    match Learnt::read(&spec.input_path(&key, file.trim())) {
+        Ok(learnt) => Some(learnt),
+        Err(error) => {
+            let text = std::iter::once(error.to_string()).chain(error.causes()).collect::<Vec<_>>().join(": ");
+            errors.add(&key, text).hint = error.hint().map(str::to_owned);
+            None
+        }
+    }
 }
 
 fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors<'_>) -> (ClassPlan, Option<[u8; 3]>) {
@@ -119,7 +177,7 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors
             (prompts.first().cloned().unwrap_or_default(), prompts, None, None)
         }
         ClassForm::Long(keys) => {
-            let name = keys.name.trim().to_owned();
+            let name = keys.name.as_deref().unwrap_or_default().trim().to_owned();
             let prompts = match &keys.prompts {
                 None => vec![name.clone()],
                 Some(OneOrMany::One(text)) => short_prompts(spec, &format!("{key}.prompts"), text, errors),
@@ -131,7 +189,9 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors
                     prompts.iter().map(|prompt| prompt.trim().to_owned()).collect()
                 }
             };
-            if name.is_empty() {
+            if keys.name.is_none() {
+                errors.add(&key, format!("{} is missing the key `name`", quoted(&key)));
+            } else if name.is_empty() {
                 errors.add(&format!("{key}.name"), "a class's name is empty");
             }
             let colour = keys.colour.as_deref().and_then(|text| colour(&key, text, errors));
@@ -158,7 +218,7 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors
             errors.add(&at, format!("a prompt has {length} characters; at most {MAX_PROMPT_CHARS} are allowed"));
         }
     }
-    (ClassPlan { name, colour: [0; 3], prompts, threshold }, colour)
+    (ClassPlan { name, colour: [0; 3], prompts, threshold, learnt: None }, colour)
 }
 
 fn short_prompts(spec: &Spec, key: &str, text: &str, errors: &mut JobErrors<'_>) -> Vec<String> {
@@ -241,9 +301,15 @@ fn say_shared_colours(classes: &[ClassPlan], colours: &[Option<[u8; 3]>], notes:
     }
 }
 
-fn background(spec: &Spec, classes: &[ClassPlan], errors: &mut JobErrors<'_>) -> Option<usize> {
+fn background(
+    spec: &Spec,
+    classes: &[ClassPlan],
+    learnt: Option<&Learnt>,
+    errors: &mut JobErrors<'_>,
+) -> Option<usize> {
     let find = |name: &str| classes.iter().position(|class| class.name.to_lowercase() == name.trim().to_lowercase());
-    let Some(name) = &spec.background else { return find("background") };
+    let of_file = || learnt.and_then(|learnt| find(learnt.header.background.as_ref()?));
+    let Some(name) = &spec.background else { return of_file().or_else(|| find("background")) };
     let found = find(name);
     if found.is_none() && !classes.is_empty() {
         let names = || classes.iter().map(|class| class.name.as_str());
@@ -257,13 +323,25 @@ fn background(spec: &Spec, classes: &[ClassPlan], errors: &mut JobErrors<'_>) ->
     found
 }
 
-fn method(spec: &Spec, errors: &mut JobErrors<'_>) -> Method {
+fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> Method {
     let form = &spec.method;
-    let debias = form.debias.unwrap_or(0.3);
+    let of_file = learnt.map(|learnt| &learnt.header.settings);
+    for (key, given, known) in [
+        ("method.debias", form.debias, of_file.map(|settings| settings.debias)),
+        ("method.logit_scale", form.logit_scale, of_file.map(|settings| settings.logit_scale)),
+    ] {
+        if let (Some(given), Some(known)) = (given, known)
+            && given as f32 != known
+        {
+            errors.add(key, format!("the classes were learnt with {known}, not {given}")).hint =
+                Some("Remove the key to use the value of the file of learnt classes.".into());
+        }
+    }
+    let debias = form.debias.or(of_file.map(|settings| f64::from(settings.debias))).unwrap_or(0.3);
     if !in_range("method.debias", "the debiasing", debias, 0.0..=1.0, errors) && (-1.0..0.0).contains(&debias) {
         errors.hint(format!("The paper's λ = {debias} is `debias: {}` here.", -debias));
     }
-    let logit_scale = form.logit_scale.unwrap_or(50.0);
+    let logit_scale = form.logit_scale.or(of_file.map(|settings| f64::from(settings.logit_scale))).unwrap_or(50.0);
     if in_range("method.logit_scale", "the logit scale", logit_scale, 0.0..=1000.0, errors) && logit_scale == 0.0 {
         errors
             .add("method.logit_scale", "the logit scale is 0; it must be above 0, or all classes get the same score")

@@ -55,8 +55,9 @@ pub struct Spec {
     /// Stretch of pixel values to 0 to 255, computed once for the whole scene. Default: `none` for 8-bit scenes, else
     /// `percentile`.
     pub stretch: Option<StretchForm>,
-    /// Classes, in the order of their values in the label raster, from 0.
-    #[schemars(length(min = 1))]
+    /// Classes, in the order of their values in the label raster, from 0. `{learnt: FILE}` stands for all classes of a file that
+    /// `segearth learn` wrote: alone, or as an item among others.
+    #[schemars(with = "ClassesForm")]
     pub classes: Vec<ClassForm>,
     /// Class for pixels whose best score is below the threshold. Default: the class named `background`, if there is one.
     pub background: Option<String>,
@@ -360,6 +361,15 @@ pub enum OverviewsForm {
     None,
 }
 
+/// A list of classes, or the keys of learnt ones: what `classes` may be in a file.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "says to the schema what the reader turns into a list")]
+enum ClassesForm {
+    List(#[schemars(length(min = 1))] Vec<ClassForm>),
+    Learnt(ClassKeys),
+}
+
 /// Class: its prompts as text, or keys.
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
@@ -369,12 +379,16 @@ pub enum ClassForm {
     Long(ClassKeys),
 }
 
-/// Class as keys.
+/// Class as keys: `name` and what belongs to it, or `learnt` alone.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "keys with values, such as `name: water`")]
 pub struct ClassKeys {
-    /// Name of the class in outputs.
-    pub name: String,
+    /// Name of the class in outputs. Required, unless `learnt` is given.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// File of learnt classes (`.safetensors`), relative to this file: its classes, in their order.
+    #[serde(default)]
+    pub learnt: Option<String>,
     /// Prompts that describe the class, as a list or as text with commas. Default: its name.
     #[serde(default)]
     pub prompts: Option<OneOrMany>,

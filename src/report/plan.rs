@@ -42,13 +42,17 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
     let names = plan.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
     for (index, class) in plan.classes.iter().enumerate() {
         let [red, green, blue] = class.colour;
+        let words = match class.learnt {
+            Some(_) => "learnt from examples".to_owned(),
+            None => printable_line(&class.prompts.join(", ")),
+        };
         let own = class.threshold.map(|threshold| format!("  threshold {threshold}")).unwrap_or_default();
         let _ = writeln!(
             text,
             "  {index:>3}  {}#{red:02x}{green:02x}{blue:02x}  {}  {}{own}",
             paint.swatch(class.colour),
             left(&printable_line(&class.name), names),
-            printable_line(&class.prompts.join(", "))
+            words
         );
     }
     let background = plan.background.and_then(|index| plan.classes.get(index));

@@ -5,6 +5,7 @@ mod change;
 mod engine;
 mod evaluate;
 mod job;
+mod learnt;
 mod lookup;
 mod metrics;
 mod models;

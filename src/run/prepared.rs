@@ -5,11 +5,12 @@ use std::sync::OnceLock;
 use super::partition::Share;
 use super::provenance::{self, Provenance};
 use crate::error::Result;
+use crate::learn::LocalTerm;
 use crate::model::Normalisation;
 use crate::model::registry::Model;
 use crate::model::torch::Device;
 use crate::outputs::Existing;
-use crate::pipeline::{Plan, ScenePlan};
+use crate::pipeline::{ClassPlan, Plan, ScenePlan};
 use crate::scene::{ClassInfo, Classifier, LabelType, Pooling};
 
 /// A job whose model and scenes are known and whose outputs may be written.
@@ -21,6 +22,8 @@ pub struct PreparedJob {
     pub source: String,
     pub classes: Vec<ClassInfo>,
     pub classifier: Classifier,
+    /// What local image descriptors add to the logits of learnt classes.
+    pub local: Option<LocalTerm>,
     /// What the model expects of its images.
     pub normalisation: Normalisation,
     /// Side of the model's patches in pixels.
@@ -36,6 +39,7 @@ impl PreparedJob {
         Self {
             classes: classes(&plan),
             classifier: classifier(&plan),
+            local: local_term(&plan),
             normalisation: match &model {
                 Model::Bundle(bundle) => bundle.normalisation(),
                 // A fake model sees the pixels as they are.
@@ -101,15 +105,38 @@ fn classes(plan: &Plan) -> Vec<ClassInfo> {
     plan.classes.iter().map(|class| ClassInfo { name: class.name.clone(), colour: class.colour }).collect()
 }
 
+fn local_term(plan: &Plan) -> Option<LocalTerm> {
+    let learnt = plan.learnt.as_ref().filter(|learnt| learnt.header.channels > 0)?;
+    let none = || vec![0.0; learnt.header.locals()];
+    let of_class = |class: &ClassPlan| -> Vec<f32> {
+        match class.learnt {
+            Some(number) => plan.learnt_queries(number).flat_map(|query| query.local.clone()).collect(),
+            None => class.prompts.iter().flat_map(|_| none()).collect(),
+        }
+    };
+    let coefficients: Vec<f32> = plan.classes.iter().flat_map(of_class).collect();
+    let used = coefficients.iter().any(|coefficient| *coefficient != 0.0);
+    used.then_some(LocalTerm { channels: learnt.header.channels, coefficients })
+}
+
 fn classifier(plan: &Plan) -> Classifier {
     let query_class = plan.classes.iter().enumerate();
+    let bias_of = |class: &ClassPlan| match class.learnt {
+        Some(number) => plan.learnt_queries(number).map(|query| query.bias).collect(),
+        None => vec![0.0; class.prompts.len()],
+    };
+    let bias: Vec<f32> = plan.classes.iter().flat_map(bias_of).collect();
+    let sums = plan.learnt.as_ref().is_some_and(|learnt| learnt.header.sums_queries);
     Classifier {
-        query_class: query_class.flat_map(|(index, class)| std::iter::repeat_n(index, class.prompts.len())).collect(),
+        query_class: query_class
+            .flat_map(|(index, class)| std::iter::repeat_n(index, plan.queries_of(class)))
+            .collect(),
         thresholds: plan.classes.iter().map(|class| class.threshold.unwrap_or(plan.method.threshold)).collect(),
         background: plan.background,
         logit_scale: plan.method.logit_scale,
-        bias: Vec::new(),
-        pooling: Pooling::default(),
+        // The words' logits stay as they are, to the bit, where nothing is to be added.
+        bias: if bias.iter().any(|bias| *bias != 0.0) { bias } else { Vec::new() },
+        pooling: if sums { Pooling::Sum } else { Pooling::Largest },
         nodata: LabelType::for_classes(plan.classes.len()).nodata(),
     }
 }

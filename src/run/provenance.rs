@@ -6,7 +6,7 @@ use crate::journal::Fingerprint;
 use crate::model::fake::Answer;
 use crate::model::registry::Model;
 use crate::model::torch::Device;
-use crate::pipeline::{Plan, Product, ScenePlan, TemplateChoice};
+use crate::pipeline::{ClassPlan, Plan, Product, ScenePlan, TemplateChoice};
 use crate::raster::{self, Stamps};
 
 /// The fact of a fingerprint that distinguishes a GPU's rows from a CPU's.
@@ -66,7 +66,7 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
     if let Some(area) = &scene.info.access.area {
         fingerprint.set("aoi", hash::of(format!("{area:?}")));
     }
-    let appearance = |class: &crate::pipeline::ClassPlan| {
+    let appearance = |class: &ClassPlan| {
         let [red, green, blue] = class.colour;
         let threshold = class.threshold.unwrap_or(plan.method.threshold);
         format!("{} #{red:02x}{green:02x}{blue:02x} from {threshold}", class.name)
@@ -94,8 +94,11 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
 /// Names and values of the outputs' tags.
 pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
     let tag = |name: &str, value: String| (format!("SEGEARTH_{name}"), value);
-    let classes: Vec<String> =
-        plan.classes.iter().map(|class| format!("{}: {}", class.name, class.prompts.join(","))).collect();
+    let wording = |class: &ClassPlan| match class.learnt {
+        Some(_) => "learnt from examples".to_owned(),
+        None => class.prompts.join(","),
+    };
+    let classes: Vec<String> = plan.classes.iter().map(|class| format!("{}: {}", class.name, wording(class))).collect();
     let mut tags = vec![
         tag("VERSION", env!("CARGO_PKG_VERSION").to_owned()),
         tag("CLASSES", classes.join("; ")),
@@ -115,6 +118,9 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
             ),
         ),
     ];
+    if let Some(Ok(learnt)) = plan.learnt.as_ref().map(|learnt| learnt.to_bytes()) {
+        tags.push(tag("LEARNT", hash::of(learnt)));
+    }
     if let Model::Bundle(bundle) = model {
         tags.push(tag("MODEL", bundle.card.name.clone()));
         tags.extend(

@@ -9,7 +9,7 @@ use std::path::Path;
 use segearth::geom::{Blend, Grid, Size};
 use segearth::network::export::tensors;
 use segearth::network::{Attention, Basis, ImageEncoder, ImageTower, TextTower, TowerOptions, Upsampler, Upsampling};
-use segearth::scene::{Classifier, Labelled};
+use segearth::scene::{Classifier, Labelled, Pooling};
 use segearth::stitch::{Accumulator, Row};
 use segearth_checkpoint::{Activation, ClipWeights, UpsamplerWeights, read_clip, read_upsampler};
 use segearth_testing::shared;
@@ -163,6 +163,8 @@ fn labelled(rows: &[Row], query_class: &Tensor, classes: usize, threshold: f32, 
         thresholds: vec![threshold; classes],
         background: Some(background),
         logit_scale: 50.0,
+        bias: Vec::new(),
+        pooling: Pooling::Largest,
         nodata: 255,
     };
     classifier.classify(rows, true)

@@ -13,11 +13,12 @@ atomic: | geom: | hash: | file_lock: | location: | printable: | lib: | main: | b
 scene: geom
 crs: geom scene gdal
 stitch: geom scene
+learn: atomic geom
 journal: atomic geom hash file_lock
 raster: atomic crs geom hash scene location gdal gdal_sys
 vector: atomic crs geom hash location scene raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
-pipeline: geom hash scene location printable
+pipeline: geom hash learn scene location printable
 network: geom tch
 model/torch: atomic geom hash file_lock scene network tch torch_sys
 model: atomic geom hash file_lock location scene network
@@ -28,7 +29,7 @@ change: crs evaluate geom location scene raster
 report: change geom scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: pipeline evaluate scene vector clap
-run: atomic change cli crs evaluate geom hash journal model network outputs page pipeline preview raster report scene stitch \
+run: atomic change cli crs evaluate geom hash journal learn model network outputs page pipeline preview raster report scene stitch \
     train vector
 ";
 

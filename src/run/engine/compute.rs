@@ -9,12 +9,13 @@ use super::message::{Answers, Batch, Message, WindowMask};
 use super::queue::{Receiver, Sender};
 use crate::error::{Error, Kind, Result};
 use crate::geom::Window;
+use crate::learn::LocalTerm;
 use crate::model::{Blender, Images, Padding, Segmenter};
 
 /// A model at work on a part of a scene.
 pub(super) enum Model<'a> {
     /// The stitcher blends its logits.
-    Logits { segmenter: &'a mut dyn Segmenter, padding: &'a Padding },
+    Logits { segmenter: &'a mut dyn Segmenter, padding: &'a Padding, local: Option<&'a LocalTerm> },
     /// It blends the part's rows itself, up to row `end`.
     Rows { blender: Box<dyn Blender + 'a>, end: usize },
 }
@@ -33,10 +34,17 @@ impl Model<'_> {
     /// Computes some windows. Returns their logits, (window, query, row, column), unless the model blends them.
     fn windows(&mut self, images: &Images, windows: &[WindowMask]) -> Result<Option<Vec<f32>>> {
         match self {
-            Self::Logits { segmenter, padding } => {
+            Self::Logits { segmenter, padding, local } => {
                 let logits = segmenter.segment(images)?;
                 check_finite(&logits)?;
-                Ok(Some(padding.cut(logits)))
+                let mut logits = padding.cut(logits);
+                if let Some(local) = local {
+                    let per_window = logits.len() / windows.len().max(1);
+                    for (mask, logits) in windows.iter().zip(logits.chunks_exact_mut(per_window.max(1))) {
+                        local.add(mask.image.as_deref().unwrap_or_default(), mask.window.size(), logits);
+                    }
+                }
+                Ok(Some(logits))
             }
             Self::Rows { blender, .. } => {
                 let windows: Vec<_> = windows.iter().map(|mask| (mask.window, mask.valid.as_deref())).collect();

@@ -20,6 +20,8 @@ pub(super) struct WindowMask {
     pub window: Window,
     /// (row, column); `None`: all pixels hold data.
     pub valid: Option<Vec<bool>>,
+    /// (channel, row, column) in 0..=255, where local descriptors count.
+    pub image: Option<Vec<f32>>,
 }
 
 /// From the reader to the model: windows and their normalised pixels.

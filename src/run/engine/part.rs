@@ -51,9 +51,11 @@ pub(super) fn compute(
         let reading = scope.spawn(move || read::read(run, reader, grid, rest, batch, to_model, stop, meter));
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(run, grid, rest, queries, from_model, file, meter));
-        let model = match segmenter.blends() {
+        let local = run.job.local.as_ref();
+        // Local descriptors are added to logits in the host's memory.
+        let model = match segmenter.blends() && local.is_none() {
             true => segmenter.blender(&region).map(|blender| Model::Rows { blender, end: rest.rows().end }),
-            false => Ok(Model::Logits { segmenter, padding: &padding }),
+            false => Ok(Model::Logits { segmenter, padding: &padding, local }),
         };
         let allow_failed_windows = run.options.allow_failed_windows;
         let computing = model.and_then(|model| compute::compute(model, allow_failed_windows, from_reader, to_stitcher));

@@ -31,7 +31,9 @@ pub(super) fn read(
             return true;
         }
         let images = normalise(tiles, &run.job.normalisation, &padding);
-        let windows = tiles.drain(..).map(|Tile { window, valid, .. }| WindowMask { window, valid }).collect();
+        let local = run.job.local.is_some();
+        let mask = |Tile { window, valid, rgb }| WindowMask { window, valid, image: local.then_some(rgb) };
+        let windows = tiles.drain(..).map(mask).collect();
         to_model.send(Message::Work(Batch { windows, images })).is_ok()
     };
     for window in grid.reaching(region) {

@@ -7,7 +7,7 @@ use super::super::lookup::Lookup;
 use super::super::partition::Share;
 use super::super::prepared::{Options, PreparedJob};
 use super::super::results::{self, Results};
-use super::super::{engine, process};
+use super::super::{engine, learnt, process};
 use super::device;
 use crate::error::{Context, Error, Result};
 use crate::journal::{Fingerprint, Journal};
@@ -40,6 +40,7 @@ pub fn prepare(
     let mut lookup = Lookup::new(trust);
     let plan = pipeline::resolve(spec, &mut lookup)?;
     let model = lookup.into_model()?;
+    learnt::check(&plan, &model)?;
     raster::can_write(plan.rasters.layout)?;
     check_memory(&plan)?;
     for (_, path) in plan.scenes.iter().flat_map(|scene| scene.outputs.named()) {

@@ -23,7 +23,7 @@ pub fn segmenter(job: &PreparedJob, reporter: &Reporter) -> Result<Box<dyn Segme
     let segmenter: Box<dyn Segmenter> = match &job.model {
         Model::Fake(answer) => Box::new(Fake { answer: *answer, queries: plan.queries() }),
         Model::Bundle(bundle) => {
-            let queries = queries(plan, bundle, job.device, reporter)?;
+            let queries = all_queries(plan, bundle, job.device, reporter)?;
             let Method { debias, channels, half_resolution, .. } = plan.method;
             let shortcuts = Shortcuts { channels, half_resolution };
             let segmenter = model::segmenter(bundle, job.device, &queries, debias, shortcuts)?;
@@ -34,8 +34,29 @@ pub fn segmenter(job: &PreparedJob, reporter: &Reporter) -> Result<Box<dyn Segme
     Ok(if plan.method.d4 { Box::new(D4::new(segmenter)) } else { segmenter })
 }
 
+/// The queries of all classes in their order: text features of the prompts, and vectors that were learnt.
+fn all_queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) -> Result<Queries> {
+    let width = bundle.card.sizes.embed_dim;
+    let words = match prompts(plan).next() {
+        Some(_) => queries(plan, bundle, device, reporter)?,
+        None => Queries { count: 0, width, features: Vec::new() },
+    };
+    if plan.learnt.is_none() {
+        return Ok(words);
+    }
+    let mut words = words.features.chunks_exact(width.max(1));
+    let mut features = Vec::with_capacity(plan.queries() * width);
+    for class in &plan.classes {
+        match class.learnt {
+            Some(number) => plan.learnt_queries(number).for_each(|query| features.extend(&query.vector)),
+            None => words.by_ref().take(class.prompts.len()).for_each(|word| features.extend(word)),
+        }
+    }
+    Ok(Queries { count: plan.queries(), width, features })
+}
+
 /// The text features of all prompts: from the cache, or from the text tower.
-fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) -> Result<Queries> {
+pub fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter) -> Result<Queries> {
     let prompts = Prompts::of(plan, bundle)?;
     prompts.notes(plan)?.iter().for_each(|note| reporter.note(note));
     let wording = Wording { prompts: &prompts.prompts, templates: &prompts.templates };
