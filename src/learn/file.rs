@@ -210,16 +210,13 @@ impl Learnt {
         {
             return damaged("samples, examples and classes do not belong together");
         }
-        let mut scores = header.classes.iter().filter_map(|class| class.threshold);
-        if !(0.0..=1.0).contains(&settings.debias)
-            || !(settings.logit_scale > 0.0 && settings.logit_scale <= 1000.0)
-            || settings.stride == 0
-            || settings.stride > settings.window
-            || scores.any(|threshold| !(0.0..=1.0).contains(&threshold))
-        {
-            return damaged("a setting is out of its range");
-        }
-        Ok(())
+        let mut thresholds = header.classes.iter().filter_map(|class| class.threshold);
+        let in_range = (0.0..=1.0).contains(&settings.debias)
+            && settings.logit_scale > 0.0
+            && settings.logit_scale <= 1000.0
+            && (1..=settings.window).contains(&settings.stride)
+            && thresholds.all(|threshold| (0.0..=1.0).contains(&threshold));
+        if in_range { Ok(()) } else { damaged("a setting is out of its range") }
     }
 
     /// The file's content.

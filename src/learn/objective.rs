@@ -217,22 +217,27 @@ impl Objective<'_> {
 /// The objective as the solver asks for it: the loss and then the gradient at the same place, which are computed together.
 struct Problem<'a, 'b> {
     objective: &'a Objective<'b>,
-    last: Mutex<Option<(Vec<f64>, f64, Vec<f64>)>>,
+    last: Mutex<Option<Evaluation>>,
+}
+
+struct Evaluation {
+    values: Vec<f64>,
+    loss: f64,
+    gradient: Vec<f64>,
 }
 
 impl Problem<'_, '_> {
     fn at<T>(&self, values: &[f64], take: impl Fn(f64, &[f64]) -> T) -> std::result::Result<T, argmin::core::Error> {
         let mut last = self.last.lock().map_err(|_| argmin::core::Error::msg("an earlier evaluation failed"))?;
-        if let Some((at, loss, gradient)) = last.as_ref().filter(|(at, ..)| at == values) {
-            debug_assert_eq!(at.len(), gradient.len());
-            return Ok(take(*loss, gradient));
+        if let Some(known) = last.as_ref().filter(|known| known.values == values) {
+            return Ok(take(known.loss, &known.gradient));
         }
         let (loss, gradient) = self.objective.evaluate(values);
         if !loss.is_finite() {
             return Err(argmin::core::Error::msg("the loss is not a finite number"));
         }
         let taken = take(loss, &gradient);
-        *last = Some((values.to_vec(), loss, gradient));
+        *last = Some(Evaluation { values: values.to_vec(), loss, gradient });
         Ok(taken)
     }
 }
