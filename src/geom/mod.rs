@@ -7,6 +7,7 @@ pub mod ground;
 mod lattice;
 mod pixel_ground;
 mod region;
+mod spread;
 mod transform;
 mod window;
 
@@ -17,5 +18,6 @@ pub use ground::Ground;
 pub use lattice::{Lattice, Metric};
 pub use pixel_ground::{PixelGround, ScaleBar};
 pub use region::{Coverage, MAX_DISTANCE, Polygon, Region};
+pub use spread::{disc, line, overlap, pixel, spread};
 pub use transform::{GeoTransform, WorldPoint};
 pub use window::{MAX_WINDOW, Size, Window};

@@ -141,6 +141,25 @@ impl Region {
         })
     }
 
+    /// The size of the scene.
+    pub fn size(&self) -> Size {
+        self.scene
+    }
+
+    /// The columns of a row of the scene that belong to the region, in order and apart from each other.
+    pub fn row_spans(&self, row: usize, spans: &mut Vec<Range<usize>>) {
+        let mut crossings = Vec::new();
+        spans.clear();
+        spans.extend(self.spans(row, 0..self.scene.width, &mut crossings).filter(|span| !span.is_empty()));
+        join_spans(spans);
+    }
+
+    /// Whether a pixel of the scene belongs to the region.
+    pub fn contains(&self, col: usize, row: usize) -> bool {
+        let mut crossings = Vec::new();
+        self.spans(row, col..col + 1, &mut crossings).any(|span| !span.is_empty())
+    }
+
     /// Which pixels of a window inside the scene belong to the region: by their position in the scene alone, whatever
     /// the window.
     pub fn coverage(&self, window: Window) -> Coverage {
@@ -163,6 +182,18 @@ impl Region {
             _ => Coverage::Part(inside),
         }
     }
+}
+
+/// Orders spans and joins those that overlap or touch.
+pub(super) fn join_spans(spans: &mut Vec<Range<usize>>) {
+    spans.sort_unstable_by_key(|span| span.start);
+    spans.dedup_by(|next, before| {
+        let touches = next.start <= before.end;
+        if touches {
+            before.end = before.end.max(next.end);
+        }
+        touches
+    });
 }
 
 #[cfg(test)]
