@@ -49,6 +49,13 @@ pub(super) fn open_failure(path: &Path) -> Option<messages::Cause> {
         .err()
 }
 
+/// Whether GDAL opens a file as a raster.
+pub(super) fn is_raster(path: &Path) -> bool {
+    super::init();
+    let open_flags = GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_READONLY;
+    messages::attempt(|| Dataset::open_ex(path, DatasetOptions { open_flags, ..DatasetOptions::default() })).is_ok()
+}
+
 /// Whether a path can only be a local file: GDAL also opens other names, such as "/vsizip/…" and "NETCDF:file:variable".
 pub(super) fn names_file(path: &Path) -> bool {
     !path.starts_with("/vsi") && !path.to_string_lossy().contains(':')

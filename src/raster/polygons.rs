@@ -5,12 +5,11 @@
 
 use std::path::Path;
 
-use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
-use gdal::vector::{Feature, Geometry, LayerAccess, OGRwkbGeometryType, geometry_type_flatten};
-use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
+use gdal::spatial_ref::{CoordTransform, SpatialRef};
+use gdal::vector::{Feature, Geometry, OGRwkbGeometryType, geometry_type_flatten};
 
-use super::open::names_file;
-use super::{align, ffi, messages, remote};
+use super::layer::{self, LayerSource};
+use super::{align, ffi, messages};
 use crate::error::{Context, Error, Result};
 
 /// Which polygons to read.
@@ -49,64 +48,15 @@ impl<T> PolygonLayer<T> {
         source: &PolygonSource<'_>,
         mut value: impl FnMut(&Feature<'_>, Option<usize>) -> Result<T>,
     ) -> Result<Self> {
-        super::init();
         let PolygonSource { path, layer, field, layer_hint, field_hint } = *source;
-        let shown = path.display();
-        let open = || {
-            let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
-            let options = DatasetOptions { open_flags, ..DatasetOptions::default() };
-            messages::attempt(|| Dataset::open_ex(path, options))
-        };
-        let dataset = remote::with_retries(&[path], open).map_err(|cause| {
-            if names_file(path) && !path.exists() {
-                return Error::input(format!("there is no file {shown}")).with_hint("Check the path of the polygons.");
-            }
-            Error::input(format!("cannot open {shown}"))
-                .with_hint(
-                    "Give a vector file that GDAL reads: GeoPackage, GeoJSON, FlatGeobuf or Shapefile; \
-                     few builds of GDAL read GeoParquet.",
-                )
-                .with_source(cause)
-        })?;
-        let names = || dataset.layers().map(|layer| layer.name()).collect::<Vec<_>>().join(", ");
-        let mut layer = match (layer, dataset.layer_count()) {
-            (Some(name), _) => messages::attempt(|| dataset.layer_by_name(name))
-                .input(|| format!("{shown} has no layer {name:?}; its layers are: {}", names()))?,
-            (None, 1) => messages::attempt(|| dataset.layer(0)).input(|| format!("cannot read {shown}"))?,
-            (None, 0) => return Err(Error::input(format!("{shown} has no layers"))),
-            (None, count) => {
-                return Err(Error::input(format!("{shown} has {count} layers: {}", names())).with_hint(layer_hint));
-            }
-        };
-        let fields: Vec<String> = layer.defn().fields().map(|field| field.name()).collect();
-        let index = |wanted: &str| {
-            fields.iter().position(|name| name.eq_ignore_ascii_case(wanted)).ok_or_else(|| {
-                let known = if fields.is_empty() { "none".to_owned() } else { fields.join(", ") };
-                Error::input(format!("the polygons of {shown} have no field {wanted:?}; their fields are: {known}"))
-                    .with_hint(field_hint)
-            })
-        };
-        let field = field.map(index).transpose()?;
-        let crs = layer.spatial_ref().map(|mut crs| {
-            crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-            crs
-        });
+        let source = LayerSource { path, layer, field, what: "polygons", layer_hint, field_hint };
         let mut features = Vec::new();
-        let (collected, complete) = messages::attempt_features(|| {
-            layer.features().try_for_each(|feature| -> Result<()> {
-                let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
-                let mut read = || -> Result<_> {
-                    Ok(PolygonFeature { geometry: polygonal(geometry)?, value: value(&feature, field)? })
-                };
-                let number = || feature.fid().map_or_else(|| "a feature".to_owned(), |id| format!("feature {id}"));
-                features.push(read().input(|| format!("cannot use {} of {shown}", number()))?);
-                Ok(())
-            })
-        });
-        // A feature that cannot be read looks like the end of the file.
-        complete.input(|| format!("cannot read all features of {shown}"))?;
-        collected?;
-        Ok(Self { features, crs, name: shown.to_string() })
+        let crs = layer::read(&source, Ok, |_, feature, field| {
+            let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
+            features.push(PolygonFeature { geometry: polygonal(geometry)?, value: value(feature, field)? });
+            Ok(())
+        })?;
+        Ok(Self { features, crs, name: path.display().to_string() })
     }
 
     /// The transformation of the layer's coordinates to a CRS; `None` where they are the same.
@@ -164,6 +114,8 @@ fn other_than_polygon(geometry: &Geometry) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use gdal::vector::LayerAccess;
+
     use super::*;
 
     fn source(path: &Path) -> PolygonSource<'_> {
