@@ -12,9 +12,11 @@ mod descriptors;
 mod file;
 mod fit;
 mod objective;
+mod suggest;
 mod validate;
 
 pub use descriptors::{LocalTerm, REACH, count, descriptors};
 pub use file::{EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, StoredSamples};
 pub use fit::{Fitted, LearntQuery, Start, TrainingSet, fit};
+pub use suggest::{Place, Suggestions};
 pub use validate::{ClassFigures, Figures};

@@ -17,6 +17,7 @@ mod results;
 mod run_metrics;
 mod stop;
 mod submit;
+mod suggestions;
 mod upsampler;
 mod vectorize;
 mod watch;

@@ -31,6 +31,7 @@ mod network;
 mod ogr;
 mod output;
 mod output_space;
+mod points;
 mod polygonize;
 mod recipe_buildings;
 mod recipe_roads;
@@ -53,8 +54,10 @@ mod vectorize;
 mod wkb;
 mod write;
 
+pub use feature::{Field, FieldKind, Value};
 pub use format::Format;
 pub use output::{ClassSummary, Summary};
+pub use points::{PlacedPoint, text, write_points};
 pub use polygonize::{Options, polygonize};
 pub use targets::{Targets, class_names, features};
 pub use trace::Connectedness;
