@@ -27,6 +27,7 @@ pub mod atomic;
 pub mod change;
 pub mod cli;
 pub mod crs;
+pub mod embeddings;
 pub mod evaluate;
 pub mod file_lock;
 pub mod geom;

@@ -14,15 +14,17 @@ use crate::hash;
 
 pub const IMAGE_ENCODER: &str = "image_encoder.pt";
 pub const TEXT_ENCODER: &str = "text_encoder.pt";
-/// The first half of the image encoder, from images to patch features; optional, like the file below.
+/// The first half of the image encoder, from images to patch features.
 pub const PATCH_ENCODER: &str = "patch_encoder.pt";
-/// The weights with which the second half is computed by kernels of our own, where the CPU computes.
+/// The second half, from images, patch features and queries to logits.
+pub const PIXEL_DECODER: &str = "pixel_decoder.pt";
+/// The weights with which the second half is computed by kernels of our own; only for learned upsamplers.
 pub const UPSAMPLER: &str = "upsampler.safetensors";
 pub const TOKENIZER: &str = "tokenizer.json";
 pub const CARD: &str = "model.yaml";
 
 /// The layout of `model.yaml` that this program writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What `method.activation_from` says where the activation is a guess.
 pub const ASSUMED: &str = "assumed";
@@ -153,8 +155,9 @@ impl Bundle {
             Some(_) => error,
             None => error.with_hint(format!("Import the model again, or write {CARD} as an import does.")),
         })?;
-        let halves = [PATCH_ENCODER, UPSAMPLER].into_iter().filter(|name| card.files.contains_key(*name));
-        let names: Vec<&str> = [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(halves).collect();
+        let upsampler = Some(UPSAMPLER).filter(|name| card.files.contains_key(*name));
+        let required = [IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER, TOKENIZER];
+        let names: Vec<&str> = required.into_iter().chain(upsampler).collect();
         let checks: Vec<Result<()>> = names
             .par_iter()
             .map(|&name| check_file(folder, name, card.files.get(name).map(String::as_str), trust).input(place))
@@ -167,10 +170,27 @@ impl Bundle {
         self.folder.join(IMAGE_ENCODER)
     }
 
-    /// The image encoder in two halves, where the bundle has it so: its first half's trace, and the upsampler's weights.
-    pub fn halves(&self) -> Option<(PathBuf, PathBuf)> {
-        let named = [PATCH_ENCODER, UPSAMPLER].iter().all(|&name| self.card.files.contains_key(name));
-        named.then(|| (self.folder.join(PATCH_ENCODER), self.folder.join(UPSAMPLER)))
+    /// The trace of the image tower.
+    pub fn patch_encoder(&self) -> PathBuf {
+        self.folder.join(PATCH_ENCODER)
+    }
+
+    /// The trace of what follows the image tower.
+    pub fn pixel_decoder(&self) -> PathBuf {
+        self.folder.join(PIXEL_DECODER)
+    }
+
+    /// The weights of the learned upsampler, where the model has one for kernels of our own.
+    pub fn upsampler(&self) -> Option<PathBuf> {
+        self.card.files.contains_key(UPSAMPLER).then(|| self.folder.join(UPSAMPLER))
+    }
+
+    /// The SHA-256 of the image tower's file.
+    pub fn patch_encoder_sha256(&self) -> Result<String> {
+        match self.card.files.get(PATCH_ENCODER) {
+            Some(hash) => Ok(hash.clone()),
+            None => hash::of_file(&self.patch_encoder()),
+        }
     }
 
     pub fn text_encoder(&self) -> PathBuf {
@@ -271,8 +291,8 @@ fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -
 
 /// Writes the card of a folder that has all other files, with their hashes.
 pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
-    let halves = [PATCH_ENCODER, UPSAMPLER].into_iter().filter(|name| folder.join(name).is_file());
-    for name in [IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(halves) {
+    let upsampler = Some(UPSAMPLER).filter(|name| folder.join(name).is_file());
+    for name in [IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(upsampler) {
         card.files.insert(name.to_owned(), hash::of_file(&folder.join(name))?);
     }
     let text = serde_yaml::to_string(&card).internal(|| "cannot write the model's card as YAML".into())?;
@@ -284,7 +304,7 @@ pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
 mod tests {
     use super::*;
 
-    const CARD_TEXT: &str = "format: 1\nname: small\nsizes: {patch: 16, window: 224, embed_dim: 32, context: 77, \
+    const CARD_TEXT: &str = "format: 2\nname: small\nsizes: {patch: 16, window: 224, embed_dim: 32, context: 77, \
                              vocabulary: 600}\nnormalisation: {mean: [122.7, 116.7, 104.0], std: [68.5, 66.6, 70.3]}\n";
 
     /// Returns the error of a card, and whether it has a hint.
@@ -321,11 +341,11 @@ mod tests {
             ("window: 224", "window: 1600000", "sizes.window is 1600000; 1 to 4096 are allowed"),
             ("window: 224", "window: 18446744073709551616", "sizes.window"),
             ("context: 77", "context: 1", "sizes.context is 1; 3 to 65536 are allowed"),
-            ("format: 1", "format: 2", "model.yaml has format 2; this version reads format 1"),
+            ("format: 2", "format: 1", "model.yaml has format 1; this version reads format 2"),
             ("sizes:", "size:", "unknown field `size`"),
             ("[68.5", "[0", "normalisation.std is [0.0, "),
             ("[122.7", "[.inf", "normalisation.mean is [inf, "),
-            ("format: 1\n", "- a\n- b\n", "model.yaml is not a model's card"),
+            ("format: 2\n", "- a\n- b\n", "model.yaml is not a model's card"),
         ] {
             assert!(CARD_TEXT.contains(from), "{from}");
             let said = error(&CARD_TEXT.replacen(from, to, 1));

@@ -1,4 +1,4 @@
-//! The image encoder of a bundle, run in the fastest way for a device.
+//! The image encoder of a bundle, run in the fastest way for a device; or its second half alone, for tokens that are known.
 //!
 //! libtorch runs the whole trace on every device, but with its operations the half after the transformer takes several times as long
 //! as the transformer. If a bundle has the two halves separately, the second runs in kernels of our own: on the CPU those of
@@ -12,6 +12,15 @@ use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
 use crate::network::export;
 
+/// Where the outputs of the image tower come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// It runs.
+    Tower,
+    /// They come with the images: the tower is not even loaded.
+    Images,
+}
+
 /// Returns the image encoder of a bundle with the queries of one job. `debias`: the fraction of the `[CLS]` similarity that is
 /// subtracted (0.3 in the paper).
 ///
@@ -23,9 +32,10 @@ pub fn segmenter(
     queries: &Queries,
     debias: f32,
     shortcuts: Shortcuts,
+    tokens: TokenSource,
 ) -> Result<Box<dyn Segmenter>> {
-    let halves = bundle.halves();
-    if shortcuts != Shortcuts::default() && (device != Device::Cpu || halves.is_none()) {
+    let upsampler = bundle.upsampler();
+    if shortcuts != Shortcuts::default() && (device != Device::Cpu || upsampler.is_none()) {
         let key = if shortcuts.half_resolution { "method.half_resolution" } else { "method.channels" };
         return Err(Error::input(format!(
             "{key} is not supported here: the model has no learned upsampler, or does not run on the CPU"
@@ -34,27 +44,40 @@ pub fn segmenter(
     }
     let sizes = &bundle.card.sizes;
     let computed = import::precision_named(&bundle.card.method.precision).unwrap_or(export::Precision::Fp32);
-    Ok(match (device, halves) {
-        (Device::Cpu, Some((patch_encoder, upsampler))) => {
+    let (patch, depth) = (sizes.patch, sizes.embed_dim);
+    Ok(match (device, upsampler) {
+        (Device::Cpu, Some(weights)) => {
             // After a transformer with eight significant bits, more of them would gain nothing.
             let precision = match computed {
                 export::Precision::Bf16 => KernelPrecision::Bfloat16,
                 _ => KernelPrecision::Float32,
             };
+            let upsampler = Upsampler::load(&weights, patch, depth, threads(), precision, shortcuts)?;
+            let encoder = match tokens {
+                TokenSource::Tower => TorchPatchEncoder::load(&bundle.patch_encoder(), Device::Cpu)?,
+                TokenSource::Images => TorchPatchEncoder::without_tower(Device::Cpu)?,
+            };
             Box::new(Halves {
-                encoder: TorchPatchEncoder::load(&patch_encoder, Device::Cpu)?,
-                upsampler: Upsampler::load(&upsampler, sizes.patch, sizes.embed_dim, threads(), precision, shortcuts)?,
-                patch: sizes.patch,
+                encoder: encoder.with_fixup(&weights, depth)?,
+                upsampler,
+                patch,
                 queries: queries.clone(),
                 lambda: -debias,
             })
         }
-        (_, halves) => {
+        (_, None) if tokens == TokenSource::Images => {
+            Box::new(TorchSegmenter::decoder(&bundle.pixel_decoder(), device, queries, debias)?)
+        }
+        (_, weights) => {
             let whole = TorchSegmenter::load(&bundle.image_encoder(), device, queries, debias)?;
-            let Some((patch_encoder, upsampler)) = &halves else { return Ok(Box::new(whole)) };
-            let (patch, depth) = (sizes.patch, sizes.embed_dim);
-            let files = HalvesFiles { patch_encoder, upsampler, patch, depth, precision: computed };
-            Box::new(whole.with_halves(&files, device))
+            let Some(upsampler) = &weights else { return Ok(Box::new(whole)) };
+            let files =
+                HalvesFiles { patch_encoder: &bundle.patch_encoder(), upsampler, patch, depth, precision: computed };
+            let halves = whole.with_halves(&files, device);
+            Box::new(match tokens {
+                TokenSource::Tower => halves,
+                TokenSource::Images => halves.for_tokens(&bundle.pixel_decoder())?,
+            })
         }
     })
 }

@@ -53,6 +53,7 @@ pub fn check_free(output: &Path, overwrite: bool) -> Result<()> {
         bundle::IMAGE_ENCODER,
         bundle::TEXT_ENCODER,
         bundle::PATCH_ENCODER,
+        bundle::PIXEL_DECODER,
         bundle::UPSAMPLER,
     ];
     let other = names.iter().find(|name| !known.contains(&name.as_str()));
@@ -131,10 +132,11 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         window: request.window,
         precision: request.precision,
     };
-    let [whole, patch_encoder, weights] =
-        [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::UPSAMPLER].map(|name| folder.join(name));
-    let halves = Halves { patch_encoder: &patch_encoder, upsampler: &weights };
-    let halves = segearth_upsample::supports_patch(sizes.patch).then_some(halves);
+    let [whole, patch_encoder, pixel_decoder, weights] =
+        [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::PIXEL_DECODER, bundle::UPSAMPLER]
+            .map(|name| folder.join(name));
+    let weights = segearth_upsample::supports_patch(sizes.patch).then_some(weights.as_path());
+    let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: weights };
     export::image_encoder(&clip, upsampler.as_ref(), &options, &ImageFiles { whole: &whole, halves })?;
     export::text_encoder(&clip, activation, &folder.join(bundle::TEXT_ENCODER))?;
     fs::write(folder.join(bundle::TOKENIZER), tokenizer.to_json()?)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use segearth_checkpoint::{Activation, KnownActivation};
 
-use super::bundle::{Bundle, Trust};
+use super::bundle::{Bundle, FORMAT, Trust};
 use super::folders;
 use super::import::{Import, import};
 use super::text::Tokenizer;
@@ -73,12 +73,12 @@ fn unpack(folder: &Path) -> Result<Bundle> {
     import(&request, folder, &mut Vec::new())
 }
 
-/// The cache's folder for exactly these weights under this version of the program.
+/// The cache's folder for exactly these weights under this version of the program and of bundles.
 fn folder() -> Result<PathBuf> {
     let mut hash = hash::of([CLIP, TOKENIZER, UPSAMPLER.unwrap_or_default()].concat());
     hash.truncate(12);
     let cache = folders::cache().ok_or_else(|| {
         Error::input("cannot find the user's directory for the built-in model's files").with_hint("Set SEGEARTH_CACHE.")
     })?;
-    Ok(cache.join(format!("models/{NAME}-{}-{hash}", env!("CARGO_PKG_VERSION"))))
+    Ok(cache.join(format!("models/{NAME}-{}-{FORMAT}-{hash}", env!("CARGO_PKG_VERSION"))))
 }

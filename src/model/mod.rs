@@ -17,7 +17,7 @@ pub mod torch;
 pub mod tta;
 pub mod weights;
 
-pub use halves::segmenter;
+pub use halves::{TokenSource, segmenter};
 pub use preprocess::{Normalisation, Padding, normalise};
 pub use segearth_upsample::Shortcuts;
 
@@ -33,6 +33,19 @@ pub struct Images {
     pub count: usize,
     /// (image, channel, row, column), three channels.
     pub pixels: Vec<f32>,
+    /// What the image tower gives for them, where it is known: (image, 1 + patch, D), `[CLS]`, then the patches row by row.
+    pub tokens: Option<Vec<f32>>,
+}
+
+impl Images {
+    /// Consecutive images of the batch.
+    pub fn part(&self, first: usize, count: usize) -> Self {
+        let part = |all: &[f32]| {
+            let each = all.len() / self.count.max(1);
+            all.get(first * each..(first + count) * each).unwrap_or_default().to_vec()
+        };
+        Self { size: self.size, count, pixels: part(&self.pixels), tokens: self.tokens.as_deref().map(part) }
+    }
 }
 
 /// The text features of the classes' prompts.

@@ -75,7 +75,7 @@ pub fn normalise(tiles: &[Tile], normalisation: &Normalisation, padding: &Paddin
             }
         }
     });
-    Images { size: padding.padded, count: tiles.len(), pixels }
+    Images { size: padding.padded, count: tiles.len(), pixels, tokens: None }
 }
 
 #[cfg(test)]

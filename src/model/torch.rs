@@ -69,20 +69,37 @@ pub struct TorchSegmenter {
 enum Encoder {
     /// From images to logits in libtorch's operations.
     Whole(CModule),
+    /// The second half in libtorch's operations, for images whose tokens are known.
+    Decoder(CModule),
     /// The second half in kernels of our own.
-    Halves(DeviceHalves),
+    Halves(Box<DeviceHalves>),
 }
 
 impl TorchSegmenter {
     /// `debias`: how much of the `[CLS]` similarity is subtracted (0.3 in the paper).
     pub fn load(path: &Path, device: Device, queries: &Queries, debias: f32) -> Result<Self> {
+        Self::of(Encoder::Whole, path, device, queries, debias)
+    }
+
+    /// The second half alone: images come with their tokens.
+    pub fn decoder(path: &Path, device: Device, queries: &Queries, debias: f32) -> Result<Self> {
+        Self::of(Encoder::Decoder, path, device, queries, debias)
+    }
+
+    fn of(
+        encoder: impl FnOnce(CModule) -> Encoder,
+        path: &Path,
+        device: Device,
+        queries: &Queries,
+        debias: f32,
+    ) -> Result<Self> {
         super::memory::tune_malloc();
         let device = TorchDevice::from(device);
         let features = Tensor::f_from_slice(&queries.features)?
             .f_reshape([queries.count as i64, queries.width as i64])?
             .f_to_device(device)?;
         let lambda = Tensor::f_from_slice(&[-debias])?.f_to_device(device)?;
-        let encoder = Encoder::Whole(load_module(path, device)?);
+        let encoder = encoder(load_module(path, device)?);
         Ok(Self { encoder, device, queries: features, lambda, pool: pool(device)?, warning: None })
     }
 
@@ -97,11 +114,11 @@ impl TorchSegmenter {
 
     fn with_halves_at(self, files: &HalvesFiles<'_>, place: &KernelDevice) -> Self {
         let halves = DeviceHalves::load(files, place).and_then(|halves| {
-            let trace = |pixels: &Tensor| self.logits_of(pixels);
+            let trace = |pixels: &Tensor| self.logits_of(pixels, None);
             halves.agree(trace, &self.queries, &self.lambda, files.precision).map(|()| halves)
         });
         match halves {
-            Ok(halves) => Self { encoder: Encoder::Halves(halves), ..self },
+            Ok(halves) => Self { encoder: Encoder::Halves(Box::new(halves)), ..self },
             Err(error) => {
                 let why = [vec![error.to_string()], error.causes()].concat().join(": ");
                 let warning = format!(
@@ -114,23 +131,48 @@ impl TorchSegmenter {
         }
     }
 
-    /// Logits (image, query, row, column) on the device; it may still be computing them.
-    fn logits(&self, images: &Images) -> Result<Tensor> {
-        self.logits_of(&upload(images, self.device)?)
+    /// The same for images that come with their tokens; `decoder`: the second half in libtorch's operations, where there are no
+    /// kernels of our own.
+    pub fn for_tokens(self, decoder: &Path) -> Result<Self> {
+        Ok(match self.encoder {
+            Encoder::Whole(_) => Self { encoder: Encoder::Decoder(load_module(decoder, self.device)?), ..self },
+            _ => self,
+        })
     }
 
-    fn logits_of(&self, pixels: &Tensor) -> Result<Tensor> {
+    /// Logits (image, query, row, column) on the device; it may still be computing them.
+    fn logits(&self, images: &Images) -> Result<Tensor> {
+        let tokens = upload_tokens(images, self.device)?;
+        self.logits_of(&upload(images, self.device)?, tokens.as_ref())
+    }
+
+    fn logits_of(&self, pixels: &Tensor, tokens: Option<&Tensor>) -> Result<Tensor> {
         match &self.encoder {
-            Encoder::Whole(module) => forward(module, pixels, &[&self.queries, &self.lambda]),
-            Encoder::Halves(halves) => halves.logits(pixels, &self.queries, &self.lambda),
+            Encoder::Whole(module) | Encoder::Decoder(module) => {
+                forward(module, pixels, tokens, &[&self.queries, &self.lambda])
+            }
+            Encoder::Halves(halves) => halves.logits(pixels, tokens, &self.queries, &self.lambda),
         }
     }
 }
 
-fn forward(module: &CModule, pixels: &Tensor, [queries, lambda]: &[&Tensor; 2]) -> Result<Tensor> {
+/// `tokens`: with those of the images, the module is the second half of an image encoder.
+fn forward(
+    module: &CModule,
+    pixels: &Tensor,
+    tokens: Option<&Tensor>,
+    [queries, lambda]: &[&Tensor; 2],
+) -> Result<Tensor> {
     let _inference = tch::no_grad_guard();
     let shape = pixels.size();
-    let logits = module.forward_ts(&[pixels, queries, lambda]).map_err(|error| {
+    let logits = match tokens {
+        None => module.forward_ts(&[pixels, queries, lambda]),
+        Some(tokens) => {
+            let tokens = tokens.f_reshape([shape[0], -1, queries.size()[1]])?;
+            module.forward_ts(&[pixels, &tokens, queries, lambda])
+        }
+    };
+    let logits = logits.map_err(|error| {
         foreign(error, || format!("cannot run the image encoder on images of shape {shape:?}"), IMAGE_SIGNATURE)
     })?;
     let expected = [shape[0], queries.size()[0], shape[2], shape[3]];
@@ -164,14 +206,15 @@ impl Segmenter for TorchSegmenter {
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
-        let (Some(pool), Encoder::Whole(module)) = (&self.pool, &self.encoder) else {
+        let (Some(pool), Encoder::Whole(module) | Encoder::Decoder(module)) = (&self.pool, &self.encoder) else {
             return to_vec(&self.logits(images)?);
         };
         let device = self.device;
         let given = |images| (images, self.queries.shallow_clone(), self.lambda.shallow_clone());
         let work = pool.chunks(images).map(given).collect();
         pool.each(work, |(images, queries, lambda)| {
-            to_vec(&forward(module, &upload(&images, device)?, &[&queries, &lambda])?)
+            let tokens = upload_tokens(&images, device)?;
+            to_vec(&forward(module, &upload(&images, device)?, tokens.as_ref(), &[&queries, &lambda])?)
         })
     }
 
@@ -192,16 +235,30 @@ impl Segmenter for TorchSegmenter {
 /// for the copy: while it is under way, and the batch before it is computed, the next one is read.
 fn upload(images: &Images, device: TorchDevice) -> Result<Tensor> {
     let shape = [images.count, 3, images.size.height, images.size.width].map(|side| side as i64);
-    let here = Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?;
+    send(Tensor::f_from_slice(&images.pixels)?.f_reshape(shape)?, device)
+}
+
+fn send(here: Tensor, device: TorchDevice) -> Result<Tensor> {
     Ok(match device {
         TorchDevice::Cpu => here,
         device => here.f_pin_memory(device)?.f_to_device_(device, Number::Float, true, false)?,
     })
 }
 
+/// The tokens of images that have them, (image, token · D), in the same way.
+fn upload_tokens(images: &Images, device: TorchDevice) -> Result<Option<Tensor>> {
+    let Some(tokens) = &images.tokens else { return Ok(None) };
+    let here = Tensor::f_from_slice(tokens)?;
+    // Who uses them knows their width.
+    Ok(Some(send(here.f_reshape([images.count as i64, -1])?, device)?))
+}
+
 /// A traced image encoder's first half.
 pub struct TorchPatchEncoder {
-    module: CModule,
+    /// `None`: images come with their tokens.
+    module: Option<CModule>,
+    /// The last fixup of a learned upsampler, (D, D): the product of the patches' features with it is added to them.
+    fixup: Option<Tensor>,
     device: TorchDevice,
     /// On the CPU, unless a batch is to be computed as a whole.
     pool: Option<WorkerPool>,
@@ -211,7 +268,31 @@ impl TorchPatchEncoder {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
         super::memory::tune_malloc();
         let device = TorchDevice::from(device);
-        Ok(Self { module: load_module(path, device)?, device, pool: pool(device)? })
+        Ok(Self { module: Some(load_module(path, device)?), fixup: None, device, pool: pool(device)? })
+    }
+
+    /// For images that come with their tokens.
+    pub fn without_tower(device: Device) -> Result<Self> {
+        super::memory::tune_malloc();
+        let device = TorchDevice::from(device);
+        Ok(Self { module: None, fixup: None, device, pool: pool(device)? })
+    }
+
+    /// Applies the last fixup of a learned upsampler to the patches, but for its constant: upsampling is linear, and may as well begin
+    /// with it. `weights`: what an import wrote; `depth`: D.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its fixup is for features of another width.
+    pub fn with_fixup(self, weights: &Path, depth: usize) -> Result<Self> {
+        let cannot = || format!("cannot use the upsampler in {}", weights.display());
+        let tensors = Tensor::read_safetensors(weights).map_err(Error::from).input(cannot)?;
+        let matrix = tensors.into_iter().find(|(name, _)| name == FIXUP).map(|(_, matrix)| matrix);
+        let matrix = matrix.filter(|matrix| matrix.numel() == depth * depth).ok_or_else(|| {
+            Error::input(format!("{FIXUP} is not a matrix of {depth} × {depth}")).with_hint("Import the model again.")
+        });
+        let matrix = matrix.input(cannot)?.f_reshape([depth as i64, depth as i64])?.f_to_kind(Number::Float)?;
+        let fixup = matrix.f_transpose(0, 1)?.f_mul_scalar(FIXUP_SHARE)?.f_to_device(self.device)?;
+        Ok(Self { fixup: Some(fixup), ..self })
     }
 
     /// Leaves it to libtorch how a batch is shared out among threads.
@@ -224,37 +305,67 @@ impl TorchPatchEncoder {
         batch(self.pool.as_ref())
     }
 
-    /// Features (image, 1 + patch, `width`).
+    /// Features (image, 1 + patch, `width`): those of the tower, or those that come with the images, after the fixup if there is one.
     ///
     /// # Errors
     /// The model cannot run on these images, or returns features of another shape.
     pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
-        let chunk = |images: Images| to_vec(&self.features(&upload(&images, self.device)?, patch, width)?);
+        let (module, device) = (self.module.as_ref(), self.device);
+        let features = |images: &Images, fixup: Option<&Tensor>| {
+            let tokens = upload_tokens(images, device)?;
+            to_vec(&fixed_features(module, fixup, &upload(images, device)?, tokens.as_ref(), patch, width)?)
+        };
+        let fixup = || self.fixup.as_ref().map(Tensor::shallow_clone);
         match &self.pool {
-            Some(pool) => pool.each(pool.chunks(images).collect(), chunk),
-            None => to_vec(&self.features(&upload(images, self.device)?, patch, width)?),
+            Some(pool) => {
+                let work = pool.chunks(images).map(|images| (images, fixup())).collect();
+                pool.each(work, |(images, fixup)| features(&images, fixup.as_ref()))
+            }
+            None => features(images, fixup().as_ref()),
         }
     }
 
     /// The same on the device, of `pixels` (image, 3, row, column).
-    fn features(&self, pixels: &Tensor, patch: usize, width: usize) -> Result<Tensor> {
-        let _inference = tch::no_grad_guard();
-        let shape = pixels.size();
-        let features = self.module.forward_ts(&[pixels]).map_err(|error| {
-            foreign(error, || format!("cannot run the patch encoder on images of shape {shape:?}"), PATCH_SIGNATURE)
-        })?;
-        let patch = patch as i64;
-        let expected = [shape[0], (shape[2] / patch) * (shape[3] / patch) + 1, width as i64];
-        if features.size() != expected {
-            let found = features.size();
-            return Err(Error::input(format!(
-                "the patch encoder returns features of shape {found:?} for images of shape {shape:?}, not {expected:?}"
-            ))
-            .with_hint(PATCH_SIGNATURE));
-        }
-        Ok(features)
+    fn features(&self, pixels: &Tensor, tokens: Option<&Tensor>, patch: usize, width: usize) -> Result<Tensor> {
+        fixed_features(self.module.as_ref(), self.fixup.as_ref(), pixels, tokens, patch, width)
     }
 }
+
+/// The outputs of a tower, or those that are known, after the fixup if there is one.
+fn fixed_features(
+    module: Option<&CModule>,
+    fixup: Option<&Tensor>,
+    pixels: &Tensor,
+    tokens: Option<&Tensor>,
+    patch: usize,
+    width: usize,
+) -> Result<Tensor> {
+    let _inference = tch::no_grad_guard();
+    let shape = pixels.size();
+    let features = match (tokens, module) {
+        (Some(tokens), _) => tokens.f_reshape([shape[0], -1, width as i64])?,
+        (None, Some(module)) => module.forward_ts(&[pixels]).map_err(|error| {
+            foreign(error, || format!("cannot run the patch encoder on images of shape {shape:?}"), PATCH_SIGNATURE)
+        })?,
+        (None, None) => return Err(Error::internal("the images come without their tokens")),
+    };
+    let patch = patch as i64;
+    let expected = [shape[0], (shape[2] / patch) * (shape[3] / patch) + 1, width as i64];
+    if features.size() != expected {
+        let found = features.size();
+        return Err(Error::input(format!(
+            "the patch encoder returns features of shape {found:?} for images of shape {shape:?}, not {expected:?}"
+        ))
+        .with_hint(PATCH_SIGNATURE));
+    }
+    let Some(fixup) = fixup else { return Ok(features) };
+    let (cls, patches) = (features.f_narrow(1, 0, 1)?, features.f_slice(1, 1, None, 1)?);
+    Ok(Tensor::f_cat(&[cls, patches.f_add(&patches.f_matmul(fixup)?)?], 1)?)
+}
+
+/// The last fixup among the weights of an upsampler, and its share.
+const FIXUP: &str = "fixup_proj.1.weight";
+const FIXUP_SHARE: f64 = 0.1;
 
 /// Threads that libtorch computes with.
 pub fn threads() -> usize {

@@ -88,7 +88,7 @@ impl Side {
                 }
             },
         );
-        Images { size: to, count: images.count, pixels }
+        Images { size: to, count: images.count, pixels, tokens: None }
     }
 
     /// Adds logits of the transformed image to planes of `size`, in the orientation of the original.
@@ -124,7 +124,8 @@ mod tests {
     }
 
     fn images(count: usize, size: Size) -> Images {
-        Images { size, count, pixels: (0..count * 3 * size.pixels()).map(|at| (at * 37 % 101) as f32).collect() }
+        let pixels = (0..count * 3 * size.pixels()).map(|at| (at * 37 % 101) as f32).collect();
+        Images { size, count, pixels, tokens: None }
     }
 
     #[test]

@@ -47,16 +47,18 @@ pub struct ExportOptions {
 pub struct ImageFiles<'a> {
     /// From images to logits.
     pub whole: &'a Path,
-    /// The same in two halves, where the second is done by kernels of our own.
-    pub halves: Option<Halves<'a>>,
+    /// The same in two halves.
+    pub halves: Halves<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub struct Halves<'a> {
-    /// From images to patch features.
+    /// From images to patch features: the tower.
     pub patch_encoder: &'a Path,
-    /// The upsampler's weights.
-    pub upsampler: &'a Path,
+    /// From patch features to logits.
+    pub pixel_decoder: &'a Path,
+    /// The upsampler's weights, where the second half is done by kernels of our own too.
+    pub upsampler: Option<&'a Path>,
 }
 
 /// Writes the traced image encoder.
@@ -94,12 +96,15 @@ pub fn image_encoder(
     let encoder = ImageEncoder::new(tower, upsampling);
     let side = options.window as i64;
     save(&trace::image_encoder(&encoder, side, sizes.embed_dim as i64, kind)?, files.whole)?;
-    if let (Some(halves), Some(weights)) = (&files.halves, upsampler) {
-        save(&trace::patch_encoder(&encoder, side, kind)?, halves.patch_encoder)?;
+    let Halves { patch_encoder, pixel_decoder, upsampler: to } = files.halves;
+    save(&trace::patch_encoder(&encoder, side, kind)?, patch_encoder)?;
+    let (patch, depth) = (sizes.patch as i64, sizes.embed_dim as i64);
+    save(&trace::pixel_decoder(&encoder, side, patch, depth, kind)?, pixel_decoder)?;
+    if let (Some(to), Some(weights)) = (to, upsampler) {
         let weights: Vec<_> = self::tensors(&weights.tensors, "", Kind::Float)?.into_iter().collect();
-        Tensor::write_safetensors(&weights, halves.upsampler)
+        Tensor::write_safetensors(&weights, to)
             .map_err(Error::from)
-            .input(|| format!("cannot write {}", halves.upsampler.display()))?;
+            .input(|| format!("cannot write {}", to.display()))?;
     }
     Ok(())
 }

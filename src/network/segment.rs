@@ -30,30 +30,47 @@ impl ImageEncoder {
         &self.tower
     }
 
-    /// What the upsampler of our own kernels takes: (batch, 1 + patch, D), the `[CLS]` feature and the patches', these after
-    /// the last fixup but for its constant. Float32.
+    /// What the image tower gives: (batch, 1 + patch, D), the `[CLS]` feature and the patches'. Float32.
     pub fn features(&self, images: &Tensor) -> Result<Tensor, TchError> {
         let ImageFeatures { cls, patches, .. } = self.tower.forward(images)?;
-        let patches = match &self.upsampling {
-            Upsampling::Learned(upsampler, _) => upsampler.fixed(&patches)?,
-            Upsampling::Bilinear => patches,
-        };
         Tensor::f_cat(&[cls.f_unsqueeze(1)?, patches], 1)?.f_to_kind(Kind::Float)
+    }
+
+    /// [`forward`](Self::forward) without the tower: `features` are those of the images, in the kind of the weights.
+    pub fn decode(
+        &self,
+        images: &Tensor,
+        features: &Tensor,
+        queries: &Tensor,
+        lambda: &Tensor,
+    ) -> Result<Tensor, TchError> {
+        let step = self.tower.patch();
+        let grid = images.f_slice(1, 0, 1, 1)?.f_slice(2, 0, None, step)?.f_slice(3, 0, None, step)?;
+        let (cls, patches) = (features.f_select(1, 0)?, features.f_slice(1, 1, None, 1)?);
+        self.logits(images, &ImageFeatures { cls, patches, grid }, queries, lambda)
     }
 
     /// `images`: normalised, (batch, 3, row, column), sides multiples of the patch; `queries`: unit length, (Q, D);
     /// `lambda`: the factor of the `[CLS]` similarity, which is added (-0.3 in the paper). Returns logits in float32,
     /// (batch, Q, row, column).
     pub fn forward(&self, images: &Tensor, queries: &Tensor, lambda: &Tensor) -> Result<Tensor, TchError> {
-        let ImageFeatures { cls, patches, grid } = self.tower.forward(images)?;
+        self.logits(images, &self.tower.forward(images)?, queries, lambda)
+    }
+
+    fn logits(
+        &self,
+        images: &Tensor,
+        features: &ImageFeatures,
+        queries: &Tensor,
+        lambda: &Tensor,
+    ) -> Result<Tensor, TchError> {
+        let ImageFeatures { cls, patches, grid } = features;
         let similarities = match &self.upsampling {
-            Upsampling::Learned(upsampler, basis) => {
-                upsampler.similarities(&patches, queries, &grid, images, *basis)?
-            }
+            Upsampling::Learned(upsampler, basis) => upsampler.similarities(patches, queries, grid, images, *basis)?,
             Upsampling::Bilinear => {
-                let products = unit(&patches)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
+                let products = unit(patches)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
                 let shape = Tensor::f_broadcast_tensors(&[
-                    grid,
+                    grid.shallow_clone(),
                     products.f_slice(1, 0, 1, 1)?.f_transpose(1, 2)?.f_unsqueeze(3)?,
                 ])?;
                 let per_patch = products.f_transpose(1, 2)?.f_contiguous()?.f_view_as(&shape[0])?;
@@ -61,7 +78,7 @@ impl ImageEncoder {
                 per_patch.f_upsample_bilinear2d_vec(None::<&[i64]>, false, [factor, factor].as_slice())?
             }
         };
-        let of_cls = unit(&cls)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
+        let of_cls = unit(cls)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
         similarities.f_add(&of_cls.f_multiply(&lambda.f_to_kind(Kind::Float)?)?.f_unsqueeze(2)?.f_unsqueeze(3)?)
     }
 }

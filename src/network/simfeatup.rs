@@ -180,7 +180,7 @@ impl Upsampler {
     }
 
     /// Patch features after the last fixup but for its constant, (batch, patch, D): what all doublings may as well begin with.
-    pub(super) fn fixed(&self, patches: &Tensor) -> Result<Tensor, TchError> {
+    fn fixed(&self, patches: &Tensor) -> Result<Tensor, TchError> {
         patches.f_add(&patches.f_matmul(&self.fixup_matrix()?)?)
     }
 

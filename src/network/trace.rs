@@ -36,6 +36,23 @@ pub fn patch_encoder(encoder: &ImageEncoder, side: i64, kind: Kind) -> Result<CM
     trace("PatchEncoder", &inputs, |inputs| encoder.features(&inputs[0].f_to_kind(kind)?))
 }
 
+/// `forward(images (B, 3, H, W), features (B, 1 + patches, D), queries (Q, D), lambda ()) -> logits (B, Q, H, W)`, float32 outside,
+/// `kind` inside: what [`image_encoder`] does after the tower.
+pub fn pixel_decoder(encoder: &ImageEncoder, side: i64, patch: i64, embed_dim: i64, kind: Kind) -> Result<CModule> {
+    let float = (Kind::Float, Device::Cpu);
+    let tokens = 1 + (side / patch) * (side / patch);
+    let inputs = [
+        Tensor::f_randn([TRACED_BATCH, 3, side, side], float)?,
+        Tensor::f_randn([TRACED_BATCH, tokens, embed_dim], float)?,
+        Tensor::f_randn([TRACED_QUERIES, embed_dim], float)?,
+        Tensor::f_full([1], -0.3, float)?,
+    ];
+    trace("PixelDecoder", &inputs, |inputs| {
+        let [images, features, queries] = [0, 1, 2].map(|index: usize| inputs[index].f_to_kind(kind));
+        encoder.decode(&images?, &features?, &queries?, &inputs[3])
+    })
+}
+
 /// `forward(token_ids (B, L) int64) -> features (B, D)`, not normalised, float32.
 pub fn text_encoder(tower: &TextTower) -> Result<CModule> {
     let inputs = [Tensor::f_ones([TRACED_BATCH, TRACED_TOKENS], (Kind::Int64, Device::Cpu))?];

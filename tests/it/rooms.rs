@@ -15,6 +15,7 @@ crs: geom scene gdal
 stitch: geom scene
 learn: atomic geom
 journal: atomic geom hash file_lock
+embeddings: atomic geom hash journal
 raster: atomic crs geom hash scene location gdal gdal_sys
 vector: atomic crs geom hash location scene raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
@@ -29,8 +30,8 @@ change: crs evaluate geom location scene raster
 report: change geom scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: pipeline evaluate scene vector clap
-run: atomic change cli crs evaluate geom hash journal learn model network outputs page pipeline preview raster report scene stitch \
-    train vector
+run: atomic change cli crs embeddings evaluate geom hash journal learn model network outputs page pipeline preview raster \
+    report scene stitch train vector
 ";
 
 #[test]

@@ -74,7 +74,8 @@ fn cosines(bundle: &Bundle, pictures: &[Picture], halvings: usize, prompts: &[St
             let (channel, pixel) = (at / area, at % area);
             (f32::from(full.rgb[pixel * 3 + channel]) - normalisation.mean[channel]) / normalisation.std[channel]
         });
-        let images = Images { size: Size::new(full.width, full.height), count: 1, pixels: pixels.collect() };
+        let images =
+            Images { size: Size::new(full.width, full.height), count: 1, pixels: pixels.collect(), tokens: None };
         let (with, without) = (with.segment(&images)?, without.segment(&images)?);
         all.push((0..prompts.len()).map(|prompt| with[prompt * area] - without[prompt * area]).collect());
     }

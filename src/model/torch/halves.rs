@@ -66,16 +66,23 @@ impl DeviceHalves {
             // Between kernels, where values are small, the rounding error of float16 is an eighth of that of bfloat16.
             Precision::Fp16 | Precision::Bf16 => Number::Half,
         };
-        let encoder = TorchPatchEncoder::load(patch_encoder, kernel_device.device)?;
+        let encoder = TorchPatchEncoder::load(patch_encoder, kernel_device.device)?.with_fixup(upsampler, depth)?;
         let tables = Tables::load(upsampler, patch, depth)?;
         let device = TorchDevice::from(kernel_device.device);
         let upsampler = DeviceUpsampler::new(tables, &kernel_device.library, kernel_device.index, device, number)?;
         Ok(Self { encoder, upsampler, patch, depth })
     }
 
-    /// Logits (window, query, row, column), float32, of `pixels` (window, 3, row, column).
-    pub fn logits(&self, pixels: &Tensor, queries: &Tensor, lambda: &Tensor) -> Result<Tensor> {
-        let tokens = self.encoder.features(pixels, self.patch, self.depth)?;
+    /// Logits (window, query, row, column), float32, of `pixels` (window, 3, row, column); `tokens`: those of the tower, where they
+    /// are known.
+    pub fn logits(
+        &self,
+        pixels: &Tensor,
+        tokens: Option<&Tensor>,
+        queries: &Tensor,
+        lambda: &Tensor,
+    ) -> Result<Tensor> {
+        let tokens = self.encoder.features(pixels, tokens, self.patch, self.depth)?;
         self.upsampler.logits(pixels, &tokens, queries, lambda)
     }
 
@@ -102,7 +109,7 @@ impl DeviceHalves {
         let shape = [1, 3, height as i64, width as i64];
         let pixels = Tensor::f_from_slice(&pixels)?.f_reshape(shape)?.f_to_device(queries.device())?;
         let want = to_vec(&trace(&pixels)?)?;
-        let got = to_vec(&self.logits(&pixels, queries, lambda)?)?;
+        let got = to_vec(&self.logits(&pixels, None, queries, lambda)?)?;
         let count = sizes_of(queries).first().copied().unwrap_or(1).max(1);
         let spread = want.chunks_exact(height * width).map(spread).sum::<f64>() / count as f64;
         let off = want.iter().zip(&got).map(|(want, got)| f64::from(want - got).powi(2)).sum::<f64>();
@@ -157,16 +164,21 @@ mod tests {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/small").join(name)
     }
 
+    fn halves_in<'a>(patch_encoder: &'a Path, pixel_decoder: &'a Path, upsampler: &'a Path) -> export::Halves<'a> {
+        export::Halves { patch_encoder, pixel_decoder, upsampler: Some(upsampler) }
+    }
+
     /// Runs a model on an emulated device; returns its warning and the largest difference of its logits. `upsampler`: the second half.
     fn with_halves(precision: Precision, upsampler: &str, library: Option<&str>) -> (Option<String>, f32) {
         let folder = tempfile::tempdir().unwrap();
-        let [whole, patch_encoder, weights, other] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
+        let [whole, patch_encoder, weights, other, decoder] =
+            ["a", "b", "c", "d", "e"].map(|name| folder.path().join(name));
         let clip = read_clip(&parity("clip_openai_state_dict.pt")).unwrap();
         let options = ExportOptions { precision, ..OPTIONS };
         for (name, whole, weights) in [("jbu_one", &whole, &weights), (upsampler, &other, &other)] {
             let read = read_upsampler(&parity(&format!("simfeatup_{name}.ckpt"))).unwrap();
-            let halves = export::Halves { patch_encoder: &patch_encoder, upsampler: weights };
-            export::image_encoder(&clip, Some(&read), &options, &ImageFiles { whole, halves: Some(halves) }).unwrap();
+            let halves = halves_in(&patch_encoder, &decoder, weights);
+            export::image_encoder(&clip, Some(&read), &options, &ImageFiles { whole, halves }).unwrap();
         }
         let depth = clip.sizes.embed_dim;
         let mut features = vec![0.0; 2 * depth];
@@ -179,9 +191,9 @@ mod tests {
         let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
         let pixels: Vec<f32> = (0..3 * 32 * 48).map(|at| pattern(at, 48)).collect();
         let pixels = Tensor::from_slice(&pixels).reshape([1, 3, 32, 48]);
-        let want = to_vec(&plain.logits_of(&pixels).unwrap()).unwrap();
+        let want = to_vec(&plain.logits_of(&pixels, None).unwrap()).unwrap();
         let halves = plain.with_halves_at(&files, &kernel_device);
-        let got = to_vec(&halves.logits_of(&pixels).unwrap()).unwrap();
+        let got = to_vec(&halves.logits_of(&pixels, None).unwrap()).unwrap();
         let off = want.iter().zip(&got).map(|(want, got)| (want - got).abs()).fold(0.0, f32::max);
         (halves.warning().map(str::to_owned), off)
     }
@@ -223,13 +235,12 @@ mod tests {
         let clip = read_clip(&parity.join("model.safetensors")).unwrap();
         let upsampler = read_upsampler(&parity.join("simfeatup_jbu_one.ckpt")).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let [whole, patch_encoder, weights] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let [whole, patch_encoder, weights, decoder] = ["a", "b", "c", "d"].map(|name| folder.path().join(name));
         let kernel_device =
             KernelDevice { library: emulator(folder.path()).into_os_string(), index: 0, device: Device::Cpu };
         let model = |precision: Precision, emulated: bool| {
             let options = ExportOptions { precision, window: 224, ..OPTIONS };
-            let halves = export::Halves { patch_encoder: &patch_encoder, upsampler: &weights };
-            let files = ImageFiles { whole: &whole, halves: Some(halves) };
+            let files = ImageFiles { whole: &whole, halves: halves_in(&patch_encoder, &decoder, &weights) };
             export::image_encoder(&clip, Some(&upsampler), &options, &files).unwrap();
             let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
             if !emulated {
@@ -252,7 +263,7 @@ mod tests {
             let images = normalise(&[reader.read(window).unwrap()], &Normalisation::CLIP, &padding);
             let images = Tensor::from_slice(&images.pixels).reshape([1, 3, 224, 224]);
             for (blended, model) in blended.iter().zip(&models) {
-                let logits = model.logits_of(&images).unwrap();
+                let logits = model.logits_of(&images, None).unwrap();
                 assert!(bool::try_from(logits.isfinite().all()).unwrap());
                 eprintln!("{row} {col}");
                 let _ = blended.narrow(1, row, 224).narrow(2, col, 224).g_add_(&logits.squeeze_dim(0));

@@ -39,10 +39,8 @@ impl WorkerPool {
 
     /// A batch shared out evenly.
     pub fn chunks(&self, images: &Images) -> impl Iterator<Item = Images> {
-        let (size, image) = (images.size, 3 * images.size.pixels());
         let chunk = images.count.div_ceil(self.0.current_num_threads()).clamp(1, CHUNK);
-        let chunks = images.pixels.chunks((chunk * image).max(1));
-        chunks.map(move |pixels| Images { size, count: pixels.len() / image.max(1), pixels: pixels.to_vec() })
+        (0..images.count).step_by(chunk).map(move |first| images.part(first, chunk.min(images.count - first)))
     }
 
     /// Returns the result of `compute` for each chunk, in order.
@@ -67,9 +65,11 @@ mod tests {
         assert_eq!(pool.batch(), 12);
         for (count, chunks) in [(12, vec![4; 3]), (20, vec![4; 5]), (7, vec![3, 3, 1]), (2, vec![1, 1]), (0, vec![])] {
             let size = Size::new(2, 1);
-            let images = Images { size, count, pixels: (0..6 * count).map(|pixel| pixel as f32).collect() };
+            let pixels: Vec<f32> = (0..6 * count).map(|pixel| pixel as f32).collect();
+            let images = Images { size, count, tokens: Some(pixels.clone()), pixels };
             let shared: Vec<Images> = pool.chunks(&images).collect();
             assert_eq!(shared.iter().map(|images| images.count).collect::<Vec<_>>(), chunks);
+            assert!(shared.iter().all(|images| images.tokens.as_ref() == Some(&images.pixels)));
             assert_eq!(pool.each(shared, |images| Ok(images.pixels)).unwrap(), images.pixels);
         }
     }

@@ -18,7 +18,7 @@ use crate::model::bundle::Trust;
 use crate::model::queries::{self, Wording};
 use crate::model::text::imagenet_templates;
 use crate::model::torch::{self, Device, TorchPatchEncoder, TorchTextEncoder};
-use crate::model::{self, Images, Padding, Queries, Region, Segmenter, Shortcuts};
+use crate::model::{self, Images, Padding, Queries, Region, Segmenter, Shortcuts, TokenSource};
 use crate::pipeline::{DeviceChoice, NoDevice};
 use crate::report::{BenchReport, BenchRow, Reporter};
 use crate::scene::{Classifier, Pooling};
@@ -150,7 +150,7 @@ impl<'a> ModelBench<'a> {
         let queries = subject::queries(args.queries.into(), sizes.embed_dim);
         let shortcuts = Shortcuts { channels: args.channels.map(usize::from), half_resolution: args.half_resolution };
         let load = |path: &Path| TorchPatchEncoder::load(path, device);
-        let segmenter = model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts)?;
+        let segmenter = model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts, TokenSource::Tower)?;
         segmenter.warning().into_iter().for_each(|warning| reporter.note(warning));
         Ok(Self {
             args,
@@ -158,7 +158,7 @@ impl<'a> ModelBench<'a> {
             device,
             batch: args.batch.map_or(segmenter.batch(), usize::from),
             segmenter,
-            half: subject.bundle.halves().map(|halves| load(&halves.0)).transpose()?,
+            half: subject.bundle.upsampler().map(|_| load(&subject.bundle.patch_encoder())).transpose()?,
             baseline: subject.baseline.as_deref().map(load).transpose()?.map(TorchPatchEncoder::as_a_whole),
             queries,
             window: sizes.window,
@@ -174,6 +174,7 @@ impl<'a> ModelBench<'a> {
             size,
             count,
             pixels: (0..3 * count * size.pixels()).map(|at| subject::noise((at + seed * 7919) as u32) - 0.5).collect(),
+            tokens: None,
         };
         (0..4).map(batch).collect()
     }

@@ -62,8 +62,11 @@ impl Subject {
         };
         let path = |name: &str| folder.join(name);
         let (whole, baseline) = (path(bundle::IMAGE_ENCODER), path("baseline.pt"));
-        let (patch_encoder, weights) = (path(bundle::PATCH_ENCODER), path(bundle::UPSAMPLER));
-        let halves = (device == Device::Cpu).then_some(Halves { patch_encoder: &patch_encoder, upsampler: &weights });
+        let (patch_encoder, pixel_decoder) = (path(bundle::PATCH_ENCODER), path(bundle::PIXEL_DECODER));
+        let weights = path(bundle::UPSAMPLER);
+        // What a GPU is measured with is the trace.
+        let weights = (device == Device::Cpu).then_some(weights.as_path());
+        let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: weights };
         export::image_encoder(&clip, Some(&upsampler), &options, &ImageFiles { whole: &whole, halves })?;
         export::baseline_transformer(&clip, &options, &baseline)?;
         let nothing = |name: &str| fs::write(path(name), []).input(|| format!("cannot write {}", path(name).display()));

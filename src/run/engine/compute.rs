@@ -139,7 +139,7 @@ impl Compute<'_, '_> {
             let some = &windows[..count];
             let computed = match count == images.count {
                 true => self.model.windows(&images, some),
-                false => self.model.windows(&part(&images, done, count), some),
+                false => self.model.windows(&images.part(done, count), some),
             };
             let message = match computed {
                 Err(error) if count > 1 => {
@@ -173,11 +173,6 @@ impl Compute<'_, '_> {
 /// Puts the window before an error of the model.
 fn at(window: Window, error: Error) -> Error {
     Error::new(error.kind(), format!("the model failed at {window}")).with_source(error)
-}
-
-fn part(images: &Images, first: usize, count: usize) -> Images {
-    let plane = 3 * images.size.pixels();
-    Images { size: images.size, count, pixels: images.pixels[first * plane..(first + count) * plane].to_vec() }
 }
 
 /// Refuses logits that are not finite: a single NaN would make a label out of nothing.

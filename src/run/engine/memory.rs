@@ -64,7 +64,7 @@ fn with_model(run: &SceneRun<'_>, segmenter: &mut dyn Segmenter) -> f64 {
     let pixel = |at: usize| (at * at % 16_777_213) as f32 / 8_388_608.0 - 1.0;
     let pixels = (0..count * 3 * padded.pixels()).map(pixel).collect();
     // What fails here fails again with a scene's pixels, and is reported then.
-    let _ = segmenter.segment(&Images { size: padded, count, pixels });
+    let _ = segmenter.segment(&Images { size: padded, count, pixels, tokens: None });
     resident()
 }
 

@@ -13,7 +13,7 @@ use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, fill, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchTextEncoder};
 use crate::model::tta::D4;
-use crate::model::{self, Queries, Segmenter, Shortcuts};
+use crate::model::{self, Queries, Segmenter, Shortcuts, TokenSource};
 use crate::pipeline::{ClassPlan, Method, Plan, TemplateChoice, quoted};
 use crate::report::Reporter;
 
@@ -26,7 +26,7 @@ pub fn segmenter(job: &PreparedJob, reporter: &Reporter) -> Result<Box<dyn Segme
             let queries = all_queries(plan, bundle, job.device, reporter)?;
             let Method { debias, channels, half_resolution, .. } = plan.method;
             let shortcuts = Shortcuts { channels, half_resolution };
-            let segmenter = model::segmenter(bundle, job.device, &queries, debias, shortcuts)?;
+            let segmenter = model::segmenter(bundle, job.device, &queries, debias, shortcuts, TokenSource::Tower)?;
             segmenter.warning().into_iter().for_each(|warning| reporter.note(warning));
             segmenter
         }

@@ -1,5 +1,7 @@
 use segearth::error::Result;
-use segearth::model::bundle::{Bundle, IMAGE_ENCODER, TEXT_ENCODER, TOKENIZER, Trust, UPSAMPLER};
+use segearth::model::bundle::{
+    Bundle, IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER, TOKENIZER, Trust, UPSAMPLER,
+};
 use segearth::model::text::{CONTEXT, Tokenizer};
 use segearth_upsample::{KernelPrecision, Shortcuts, Upsampler};
 
@@ -10,7 +12,7 @@ pub fn bundle(data: &[u8]) {
     let [card, tokenizer, prompts, upsampler] = parts(data);
     let folder = Folder::new();
     folder.write("model.yaml", card);
-    for name in [IMAGE_ENCODER, TEXT_ENCODER] {
+    for name in [IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER] {
         folder.write(name, b"no TorchScript");
     }
     folder.write(TOKENIZER, tokenizer);
@@ -21,7 +23,7 @@ pub fn bundle(data: &[u8]) {
             let sizes = bundle.card.sizes;
             facts = [sizes.context, sizes.patch, sizes.embed_dim];
             bundle.normalisation();
-            bundle.halves();
+            bundle.upsampler();
             let told = bundle.describe().and_then(|_| bundle.text_fingerprint());
             told.expect("a card that was read is told");
         }

@@ -37,7 +37,7 @@ impl Scene {
     fn images(&self, windows: &[Window]) -> Images {
         let size = self.padding.padded;
         let pixels = windows.iter().flat_map(|it| noise(3 * size.pixels(), it.row * 31 + it.col)).collect();
-        Images { size, count: windows.len(), pixels }
+        Images { size, count: windows.len(), pixels, tokens: None }
     }
 
     /// Every third window lacks some pixels.
