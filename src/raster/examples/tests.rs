@@ -395,3 +395,23 @@ fn blocks_of_a_large_label_raster_are_bounded_and_spread() {
     assert!((48..=80).contains(&count), "{count}");
     assert!(found.examples.iter().all(|example| example.pixels.len() == 3));
 }
+
+/// The sample scene's examples and reference name the classes of the job, lie in the scene, and are apart from each other.
+#[test]
+fn sample_data_is_consistent() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_data");
+    let scene = super::super::inspect(folder.join("itaipu.tif")).unwrap();
+    let all = |name: &str| {
+        let path = folder.join(name);
+        let found = read_examples(&ExampleSource { most: 100_000, ..source(&path) }, &scene).unwrap();
+        assert_eq!(found.classes, ["water", "forest", "fields", "built-up"]);
+        assert_eq!(found.skipped, Skipped::default());
+        found
+    };
+    let (examples, reference) = (all("itaipu_examples.geojson"), all("itaipu_reference.geojson"));
+    let count = |found: &Examples, class| found.examples.iter().filter(|example| example.class == class).count();
+    assert_eq!([0, 1, 2, 3].map(|class| count(&examples, class)), [7, 7, 8, 7]);
+    assert_eq!([0, 1, 2, 3].map(|class| count(&reference, class)), [4, 3, 5, 4]);
+    let pixels = |found: &Examples| found.examples.iter().flat_map(|e| e.pixels.clone()).collect::<BTreeSet<_>>();
+    assert!(pixels(&examples).is_disjoint(&pixels(&reference)));
+}
