@@ -17,6 +17,7 @@ use serde_yaml::Value;
 
 use super::code::Code;
 use crate::error::{Context, Error, Result};
+use crate::raster::LabelCodes;
 
 /// Size limit of a class map in bytes.
 const MAX_BYTES: u64 = 4 << 20;
@@ -70,6 +71,21 @@ impl ClassMap {
             return Err(unknown_class(stray, "its section 'prediction'", "its section 'classes'", &names));
         }
         Ok(map)
+    }
+
+    /// What the codes of a label raster mean, for examples of its classes.
+    pub fn label_codes(&self) -> LabelCodes {
+        let mut all = LabelCodes::default();
+        let assigned = self.classes.iter().flat_map(|(name, codes)| codes.iter().map(move |code| (code, Some(name))));
+        for (code, class) in assigned.chain(self.ignore.iter().map(|code| (code, None))) {
+            let class = class.cloned();
+            match code {
+                Code::Value(value) => all.values.insert(*value, class),
+                Code::Colour(colour) => all.colours.insert(*colour, class),
+                Code::Text(name) => all.names.insert(name.trim().to_lowercase(), class),
+            };
+        }
+        all
     }
 }
 
@@ -144,6 +160,15 @@ mod tests {
         assert_eq!(map.classes[0], ("water".into(), vec![Code::Colour([0xe2, 0xa9, 0x29])]));
         assert_eq!(map.classes[1], ("land".into(), vec![Code::Value(3), Code::Text("bare soil".into())]));
         assert_eq!((map.ignore, map.prediction.len()), (vec![Code::Value(255)], 1));
+    }
+
+    #[test]
+    fn codes_of_examples_are_those_of_the_map() {
+        let map = ClassMap::parse("classes: {water: [1, '#0000FF'], land: Bare Soil}\nignore: [0, cloud]").unwrap();
+        let codes = map.label_codes();
+        assert_eq!((&codes.values[&1], &codes.values[&0]), (&Some("water".to_owned()), &None));
+        assert_eq!(codes.colours[&[0, 0, 255]], Some("water".to_owned()));
+        assert_eq!((&codes.names["bare soil"], &codes.names["cloud"]), (&Some("land".to_owned()), &None));
     }
 
     #[test]
