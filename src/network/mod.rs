@@ -2,6 +2,7 @@
 //! out (`export`, `trace`).
 
 mod clip;
+pub mod convolutional;
 pub mod export;
 mod layers;
 pub mod random;

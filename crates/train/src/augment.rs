@@ -18,21 +18,24 @@ pub struct View {
     pub labels: Vec<u8>,
     /// Labels of the whole view with their shares, where it has one: more than one where views are mixed.
     pub whole: Vec<(u8, f32)>,
-    /// Source pixels in a pixel.
-    pub scale: f32,
+    /// Metres in a pixel, about.
+    pub gsd: f32,
 }
 
 impl View {
     /// Black, and nothing known of it.
-    fn blank(side: usize, scale: f32) -> Self {
+    fn blank(side: usize, gsd: f32) -> Self {
         let (pixels, labels) = (vec![0.0; 3 * side * side], vec![UNLABELLED; side * side]);
-        Self { side, pixels, labels, whole: Vec::new(), scale }
+        Self { side, pixels, labels, whole: Vec::new(), gsd }
     }
 }
 
+/// Metres in a pixel of the pictures that patchworks are made of.
+const PATCHWORK_GSD: f32 = 0.3;
+
 /// Samples one picture.
 pub fn view(picture: &Picture, camera: Camera, side: usize) -> View {
-    let mut view = View::blank(side, camera.scale);
+    let mut view = View::blank(side, camera.scale * picture.gsd);
     if let Truth::Picture(label) = picture.truth {
         view.whole.push((label, 1.0));
     }
@@ -99,7 +102,7 @@ pub fn patchwork<'a>(
     scales: (f32, f32),
     mut choose: impl FnMut(&mut Random) -> &'a Picture,
 ) -> View {
-    let mut view = View::blank(side, scales.0);
+    let mut view = View::blank(side, scales.0 * PATCHWORK_GSD);
     let cuts = |random: &mut Random| {
         let mut cuts: Vec<usize> = (1..cells)
             .map(|cut| {
@@ -132,7 +135,7 @@ pub fn far_scene<'a>(
     scale: f32,
     mut choose: impl FnMut(&mut Random, u8) -> &'a Picture,
 ) -> View {
-    let mut view = View::blank(side, scale);
+    let mut view = View::blank(side, scale * PATCHWORK_GSD);
     let tile = ((200.0 / scale) as usize).max(3);
     let seeds: Vec<([f32; 2], u8)> = (0..3 + random.below(6))
         .filter_map(|_| {

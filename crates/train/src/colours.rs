@@ -96,6 +96,20 @@ pub fn pictures(train: &[Picture], held_out: &[Picture]) -> f64 {
     right as f64 / held_out.len().max(1) as f64
 }
 
+/// IoU of the labels `sought` against every other label, where `found` gives a label for each pixel.
+pub fn iou(pictures: &[Picture], sought: &[usize], mut found: impl FnMut(&Picture) -> Vec<u8>) -> f64 {
+    let (mut both, mut either) = (0u64, 0u64);
+    for picture in pictures {
+        let Truth::Pixels(truth) = &picture.truth else { continue };
+        for (truth, found) in truth.iter().zip(found(picture)).filter(|(truth, _)| **truth != UNLABELLED) {
+            let [truth, found] = [*truth, found].map(|label| sought.contains(&usize::from(label)));
+            both += u64::from(truth && found);
+            either += u64::from(truth || found);
+        }
+    }
+    both as f64 / (either as f64).max(1.0)
+}
+
 fn whole(picture: &Picture) -> Option<u8> {
     if let Truth::Picture(label) = picture.truth { Some(label) } else { None }
 }
@@ -124,7 +138,7 @@ mod tests {
             (0..64 * 64).flat_map(|at| if at % 2 == 0 { [20, 30, 40] } else { [220, 210, 200] }).collect();
         let labels: Vec<u8> = (0..64 * 64).map(|at| if at % 2 == 0 { 3 } else { 7 }).collect();
         let raster = Raster { width: 64, height: 64, rgb };
-        let picture = Picture { pyramid: Pyramid::new(raster.clone()), truth: Truth::Pixels(labels.clone()) };
+        let picture = Picture { pyramid: Pyramid::new(raster.clone()), truth: Truth::Pixels(labels.clone()), gsd: 1.0 };
         assert_eq!(Colours::learn(&[picture], 1).label(&raster), labels);
     }
 }

@@ -1,20 +1,38 @@
-//! The pictures to learn from, decoded once and kept in memory, and which of them are held out.
+//! The pictures to learn from, decoded once and kept in memory, and how they are split.
 //!
-//! UC Merced: every fifth picture of each folder (in the order of names) is held out. Dubai: whole tiles are held out, the
-//! two smallest, so that most pixels stay for training.
+//! Each set has three parts. Training; validation, by which recipes and weights are chosen; and test, which is computed once for
+//! published figures. Wherever a set names its places, whole places are held out:
+//!
+//! | set | validation | test |
+//! |---|---|---|
+//! | UC Merced | pictures 4 and 14, 24, … of each folder | every fifth picture of each folder |
+//! | Dubai | tile 1 | tiles 2 and 3 |
+//! | drone buildings | the north of Banepa | Catanduanes, and the second flight over Banepa |
+//! | Monterey | the stretch of columns 9,000 to 12,200 | the stretch of rows 3,600 to 7,300 |
+//! | coast | 8 October 2018 | 9 May 2020 |
+//! | tree crowns | none | none |
+//! | EuroSAT | pictures 4, 24, 44, … of each folder | every fifth picture of each folder |
+//!
+//! EuroSAT's files do not say where they are, so that its held-out pictures are no whole places.
 
 use std::path::{Path, PathBuf};
 
 use segearth::error::{Context, Error, Result};
+use segearth::raster;
 use segearth::train::pyramid::{Pyramid, Raster};
 use tch::{Kind, Tensor, vision};
 
-use super::words::{self, BUILDING, LAND, ROAD, UNLABELLED, VEGETATION, WATER};
+use super::words::{
+    self, BUILDING, DUNE, DUNE_SCRUB, EUROSAT, FIELDS, FOREDUNE, LAND, MARSH, NO_BUILDING, NO_WATER, PAVEMENT, PICTURE_LABELS, ROAD,
+    SAND, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER, YARDS,
+};
 
-/// Dubai tiles that are never trained on.
-pub const HELD_OUT_TILES: [&str; 2] = ["tile2", "tile3"];
-/// One of this many UC Merced pictures is never trained on.
-pub const HELD_OUT_EVERY: usize = 5;
+/// Dubai tiles of the test.
+pub const TEST_TILES: [&str; 2] = ["tile2", "tile3"];
+/// Dubai's tile for validation.
+const VALIDATION_TILE: &str = "tile1";
+/// One of this many pictures of a folder is for the test.
+const TEST_EVERY: usize = 5;
 
 /// Mask colours of the Dubai set; all others are unlabelled.
 const DUBAI_COLOURS: [([u8; 3], words::Label); 5] = [
@@ -63,6 +81,20 @@ pub const MERCED_CLASSES: [&str; 21] = [
     "tennis court",
 ];
 
+/// The prompts of EuroSAT's classes, in the order of the labels.
+pub const EUROSAT_CLASSES: [&str; 10] = [
+    "annual crop land",
+    "forest",
+    "herbaceous vegetation land",
+    "highway",
+    "industrial buildings",
+    "pasture land",
+    "permanent crop land",
+    "residential area",
+    "river",
+    "sea or lake",
+];
+
 /// What is known of a picture.
 #[derive(Clone, Debug)]
 pub enum Truth {
@@ -76,6 +108,8 @@ pub enum Truth {
 pub struct Picture {
     pub pyramid: Pyramid,
     pub truth: Truth,
+    /// Metres in a pixel, about.
+    pub gsd: f32,
 }
 
 impl Picture {
@@ -84,10 +118,130 @@ impl Picture {
     }
 }
 
+/// What a picture is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Split {
     pub train: Vec<Picture>,
-    pub held_out: Vec<Picture>,
+    pub validation: Vec<Picture>,
+    pub test: Vec<Picture>,
+}
+
+impl Split {
+    fn push(&mut self, part: Part, picture: Picture) {
+        match part {
+            Part::Train => self.train.push(picture),
+            Part::Validation => self.validation.push(picture),
+            Part::Test => self.test.push(picture),
+        }
+    }
+}
+
+/// All sets.
+#[derive(Debug)]
+pub struct Data {
+    pub merced: Split,
+    pub dubai: Split,
+    pub buildings: Split,
+    pub monterey: Split,
+    pub coast: Split,
+    pub crowns: Split,
+    pub eurosat: Split,
+}
+
+impl Data {
+    /// A folder with the sets' folders; a set that is not there is empty, but for UC Merced and Dubai.
+    pub fn read(root: &Path) -> Result<Self> {
+        raster::init();
+        let there = |name: &str| Some(root.join(name)).filter(|folder| folder.is_dir());
+        let masked = |name: &str, codes: &[(u8, usize)], gsd: f32, part: fn(&str) -> Part| match there(name) {
+            Some(folder) => masks(&folder, codes, gsd, part),
+            None => Ok(Split::default()),
+        };
+        Ok(Self {
+            merced: uc_merced(&root.join("ucmerced"))?,
+            dubai: dubai(&root.join("dubai"))?,
+            buildings: masked("oam_buildings", &[(0, NO_BUILDING), (1, BUILDING)], 0.14, buildings_part)?,
+            monterey: masked("usgs_monterey_ortho", &MONTEREY_CODES, 0.35, monterey_part)?,
+            coast: masked("usgs_coast_water", &[(0, WATER), (2, NO_WATER)], 0.35, coast_part)?,
+            crowns: masked("neon_tree_crowns", &[(1, FOREST)], 0.1, |_| Part::Train)?,
+            eurosat: there("eurosat").map_or_else(|| Ok(Split::default()), |folder| eurosat(&folder))?,
+        })
+    }
+}
+
+const FOREST: usize = 7;
+
+/// Monterey's codes. Marsh and vegetated dunes are what they look like; iceplant is a plant.
+const MONTEREY_CODES: [(u8, usize); 11] = [
+    (1, WATER),
+    (2, MARSH),
+    (3, FIELDS),
+    (4, SAND),
+    (5, FOREDUNE),
+    (6, DUNE_SCRUB),
+    (7, SPARSE_SCRUB),
+    (8, DUNE),
+    (9, DUNE_SCRUB),
+    (10, PAVEMENT),
+    (11, YARDS),
+];
+
+fn buildings_part(name: &str) -> Part {
+    match name {
+        name if name.starts_with("catanduanes") || name.starts_with("banepa2") => Part::Test,
+        name if name.starts_with("banepa_north") => Part::Validation,
+        _ => Part::Train,
+    }
+}
+
+/// Names are `ortho_ROW_COLUMN_…` in pixels of the whole mosaic.
+fn monterey_part(name: &str) -> Part {
+    let mut numbers = name.split('_').filter_map(|part| part.parse::<u32>().ok());
+    let (row, col) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    match () {
+        () if (3_600..7_300).contains(&row) => Part::Test,
+        () if row > 14_000 && (9_000..12_200).contains(&col) => Part::Validation,
+        () => Part::Train,
+    }
+}
+
+fn coast_part(name: &str) -> Part {
+    let day: String = name.chars().filter(char::is_ascii_digit).take(8).collect();
+    match day.as_str() {
+        "20200509" => Part::Test,
+        "20181008" => Part::Validation,
+        _ => Part::Train,
+    }
+}
+
+/// A flat folder of pictures with palette masks of the same names; `codes`: from a mask's value to a label.
+fn masks(folder: &Path, codes: &[(u8, usize)], gsd: f32, part: fn(&str) -> Part) -> Result<Split> {
+    let mut split = Split::default();
+    for path in sorted(folder)?.into_iter().filter(|path| path.extension().is_some_and(|it| it == "jpg")) {
+        let raster = read_raster(&path)?;
+        let mask = read_indices(&path.with_extension("png"))?;
+        if mask.len() != raster.width * raster.height {
+            return Err(Error::input(format!("the mask of {} has another size", path.display())));
+        }
+        let label = |code: &u8| codes.iter().find(|(known, _)| known == code).map_or(UNLABELLED, |(_, it)| *it as u8);
+        let truth = Truth::Pixels(mask.iter().map(label).collect());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        split.push(part(&name), Picture { pyramid: Pyramid::new(raster), truth, gsd });
+    }
+    Ok(split)
+}
+
+/// The values of a palette image as they are in the file, (row, column).
+fn read_indices(path: &Path) -> Result<Vec<u8>> {
+    let (_, values) = raster::label_thumbnail(path, usize::MAX)?;
+    Ok(values.into_iter().map(|value| value as u8).collect())
 }
 
 /// Reads JPEG, PNG, BMP or TGA.
@@ -98,39 +252,54 @@ pub fn read_raster(path: &Path) -> Result<Raster> {
     Ok(Raster { width: width as usize, height: height as usize, rgb: Vec::<u8>::try_from(hwc)? })
 }
 
-/// The folder-per-class UC Merced set.
-pub fn uc_merced(root: &Path) -> Result<Split> {
+/// A folder of pictures for each label: `first` is the first label, `every` the distance between pictures for validation.
+fn folders(root: &Path, labels: std::ops::Range<usize>, gsd: f32, every: usize) -> Result<Split> {
     let mut split = Split::default();
     for folder in sorted(root)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let label = words::label_named(&name)
-            .filter(|label| *label < words::PICTURE_LABELS)
-            .ok_or_else(|| Error::input(format!("the folder {} is none of UC Merced's classes", folder.display())))?;
+            .filter(|label| labels.contains(label))
+            .ok_or_else(|| Error::input(format!("the folder {} is none of the set's classes", folder.display())))?;
         for (number, path) in sorted(&folder)?.into_iter().enumerate() {
             let pyramid = Pyramid::new(read_raster(&path)?);
-            let picture = Picture { pyramid, truth: Truth::Picture(label as u8) };
-            let part =
-                if number % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 { &mut split.held_out } else { &mut split.train };
-            part.push(picture);
+            let part = match () {
+                () if number % TEST_EVERY == TEST_EVERY - 1 => Part::Test,
+                () if number % every == TEST_EVERY - 2 => Part::Validation,
+                () => Part::Train,
+            };
+            split.push(part, Picture { pyramid, truth: Truth::Picture(label as u8), gsd });
         }
     }
     Ok(split)
 }
 
+/// The folder-per-class UC Merced set.
+fn uc_merced(root: &Path) -> Result<Split> {
+    folders(root, 0..PICTURE_LABELS, 0.3, 10)
+}
+
+/// The folder-per-class EuroSAT set.
+fn eurosat(root: &Path) -> Result<Split> {
+    folders(root, EUROSAT..EUROSAT + words::EUROSAT_LABELS, 10.0, 20)
+}
+
 /// The Dubai set: tiles of pictures with masks of the same name.
-pub fn dubai(root: &Path) -> Result<Split> {
+fn dubai(root: &Path) -> Result<Split> {
     let mut split = Split::default();
     for folder in sorted(root)? {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let part = match name.as_str() {
+            VALIDATION_TILE => Part::Validation,
+            name if TEST_TILES.contains(&name) => Part::Test,
+            _ => Part::Train,
+        };
         for path in sorted(&folder)?.into_iter().filter(|path| path.extension().is_some_and(|it| it == "jpg")) {
             let (raster, mask) = (read_raster(&path)?, read_raster(&path.with_extension("png"))?);
             if (raster.width, raster.height) != (mask.width, mask.height) {
                 return Err(Error::input(format!("the mask of {} has another size", path.display())));
             }
             let truth = Truth::Pixels(mask.rgb.chunks_exact(3).map(dubai_label).collect());
-            let picture = Picture { pyramid: Pyramid::new(raster), truth };
-            let part = if HELD_OUT_TILES.contains(&name.as_str()) { &mut split.held_out } else { &mut split.train };
-            part.push(picture);
+            split.push(part, Picture { pyramid: Pyramid::new(raster), truth, gsd: 0.5 });
         }
     }
     Ok(split)

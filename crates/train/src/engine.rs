@@ -1,4 +1,4 @@
-//! The loop that both trainings share: workers compute gradients of the current weights, one place moves the weights.
+//! The loop of the training: workers compute gradients of the current weights, one place moves the weights.
 //!
 //! Everything that a step draws comes from the seed, its number and the worker's, so that a run that is stopped and goes
 //! on is the run that was never stopped.
@@ -20,9 +20,6 @@ pub struct Plan {
     pub steps: usize,
     /// Steps after which views grow, first to the second of the sides, then to the last.
     pub grow: [usize; 2],
-    /// The step from which patches take precedence over whole pictures, in the views drawn and in the weight of the teacher.
-    #[serde(default)]
-    pub turn: usize,
     /// In so many steps at the end the rate falls; until then the number of steps may still be changed.
     pub descent: usize,
     pub rate: f64,
@@ -47,22 +44,10 @@ impl Plan {
         self.grow.iter().filter(|grow| step >= **grow).count()
     }
 
-    /// What comes first in a step.
-    pub fn aim(&self, step: usize) -> Aim {
-        if step < self.turn { Aim::Pictures } else { Aim::Patches }
-    }
-
     /// What a worker draws in a step.
     pub fn random(&self, step: usize, worker: usize) -> Random {
         Random::new(self.seed).fork(step as u64).fork(worker as u64)
     }
-}
-
-/// What a step trains primarily.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aim {
-    Pictures,
-    Patches,
 }
 
 /// The task of a worker in one step.
@@ -212,7 +197,6 @@ mod tests {
         Plan {
             steps,
             grow: [4, 6],
-            turn: 5,
             descent: 4,
             rate: 0.1,
             warm_up: 2,

@@ -1,20 +1,18 @@
-//! All held-out figures of a trained model, each beside chance and beside what colours alone give.
+//! Figures of a model in training, on the validation part, and of two baselines.
 
 use std::fmt;
-use std::path::Path;
 
-use segearth::error::{Error, Result};
+use segearth::error::Result;
 use segearth::evaluate::ConfusionMatrix;
 use segearth::model::text::{Tokenizer, imagenet_templates};
-use segearth::network::{Basis, ImageEncoder, ImageTower, TextTower, Upsampling};
+use segearth::network::TextTower;
+use segearth::network::convolutional::ConvolutionalTower;
 use segearth::train::random::Random;
 
 use super::colours::{self, Colours};
-use super::data::{self, Split};
-use super::files::Trained;
-use super::teacher::Teacher;
-use crate::data::{DUBAI_CLASSES, MERCED_CLASSES};
-use crate::evaluate::{self, Variant};
+use super::data::{DUBAI_CLASSES, Data, EUROSAT_CLASSES, MERCED_CLASSES, Picture, Split};
+use super::evaluate::{self, JOBS, THRESHOLDS};
+use super::words::EUROSAT;
 
 /// One line of the table.
 #[derive(Clone, Debug)]
@@ -27,12 +25,12 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn pixels(name: impl Into<String>, confusion: &ConfusionMatrix) -> Self {
+    pub fn pixels(name: impl Into<String>, confusion: &ConfusionMatrix) -> Self {
         let iou = confusion.scores(&[]).into_iter().map(|score| score.iou.unwrap_or(0.0)).collect();
-        Self { name: name.into(), accuracy: accuracy(confusion), iou }
+        Self { name: name.into(), accuracy: confusion.means().overall_accuracy.unwrap_or(0.0), iou }
     }
 
-    fn pictures(name: impl Into<String>, accuracy: f64) -> Self {
+    pub fn pictures(name: impl Into<String>, accuracy: f64) -> Self {
         Self { name: name.into(), accuracy, iou: Vec::new() }
     }
 
@@ -52,111 +50,96 @@ impl fmt::Display for Figure {
     }
 }
 
-fn accuracy(confusion: &ConfusionMatrix) -> f64 {
-    confusion.means().overall_accuracy.unwrap_or(0.0)
-}
-
-/// Both sets, with what is held out.
-#[derive(Debug)]
-pub struct Data {
-    pub merced: Split,
-    pub dubai: Split,
-}
-
-impl Data {
-    /// A folder with `ucmerced` and `dubai`.
-    pub fn read(root: &Path) -> Result<Self> {
-        Ok(Self { merced: data::uc_merced(&root.join("ucmerced"))?, dubai: data::dubai(&root.join("dubai"))? })
-    }
-}
-
-/// What needs no model: chance, and the nearest colours.
+/// What needs no model, on the test part: chance, and the nearest colours.
 pub fn baselines(data: &Data, mut say: impl FnMut(&Figure)) -> Result<()> {
-    say(&Figure::pictures("UC Merced: chance", 1.0 / MERCED_CLASSES.len() as f64));
-    say(&Figure::pictures("UC Merced: nearest colours", colours::pictures(&data.merced.train, &data.merced.held_out)));
+    for (name, set, classes) in
+        [("UC Merced", &data.merced, MERCED_CLASSES.len()), ("EuroSAT", &data.eurosat, EUROSAT_CLASSES.len())]
+    {
+        say(&Figure::pictures(format!("{name}: chance"), 1.0 / classes as f64));
+        say(&Figure::pictures(format!("{name}: nearest colours"), colours::pictures(&set.train, &set.test)));
+    }
     let mut random = Random::new(1);
-    let chance = evaluate::dubai(&data.dubai.held_out, 1, |picture| {
+    let chance = evaluate::count_dubai(&data.dubai.test, |picture| {
         let pixels = picture.full().width * picture.full().height;
-        Ok(vec![(0..pixels).map(|_| random.below(DUBAI_CLASSES.len()) as u8).collect()])
+        Ok((0..pixels).map(|_| random.below(DUBAI_CLASSES.len()) as u8).collect())
     })?;
-    chance.iter().for_each(|confusion| say(&Figure::pixels("Dubai: chance", confusion)));
+    say(&Figure::pixels("Dubai: chance", &chance));
     let table = Colours::learn(&data.dubai.train, 1);
     let class = |label: &u8| DUBAI_CLASSES.iter().position(|class| class.2 == usize::from(*label)).unwrap_or(0) as u8;
-    let nearest = evaluate::dubai(&data.dubai.held_out, 1, |picture| {
-        Ok(vec![table.label(picture.full()).iter().map(class).collect()])
+    let nearest = evaluate::count_dubai(&data.dubai.test, |picture| {
+        Ok(table.label(picture.full()).iter().map(class).collect())
     })?;
-    nearest.iter().for_each(|confusion| say(&Figure::pixels("Dubai: nearest colours", confusion)));
+    say(&Figure::pixels("Dubai: nearest colours", &nearest));
+    for job in &JOBS {
+        let set = (job.set)(data);
+        let table = Colours::learn(&set.train, 1);
+        let found = |picture: &Picture| table.label(picture.full());
+        say(&Figure::pictures(format!("{}: nearest colours, IoU", job.name), colours::iou(&set.test, job.sought, found)));
+        let chance = |picture: &Picture| {
+            let pixels = picture.full().width * picture.full().height;
+            (0..pixels).map(|pixel| if pixel.is_multiple_of(2) { job.sought[0] as u8 } else { u8::MAX }).collect()
+        };
+        say(&Figure::pictures(format!("{}: chance, IoU", job.name), colours::iou(&set.test, job.sought, chance)));
+    }
     Ok(())
 }
 
-/// The queries of both sets' classes.
-fn queries(text: &TextTower, tokenizer: &Tokenizer) -> Result<[evaluate::Queries; 2]> {
-    let templates = imagenet_templates();
-    let merced: Vec<&[&str]> = MERCED_CLASSES.iter().map(std::slice::from_ref).collect();
-    let dubai: Vec<&[&str]> = DUBAI_CLASSES.iter().map(|class| class.1).collect();
-    Ok([
-        evaluate::queries(text, tokenizer, &templates, &merced)?,
-        evaluate::queries(text, tokenizer, &templates, &dubai)?,
-    ])
+/// Which pictures are counted.
+pub type Choose = fn(&Split) -> &[Picture];
+
+/// What a model in training reaches: one number for each thing that it is for.
+#[derive(Clone, Debug, Default)]
+pub struct Validation {
+    pub lines: Vec<String>,
+    /// The mean of all: by it the best weights are chosen.
+    pub mean: f64,
 }
 
-/// Two numbers in little time, to watch a training by: UC Merced's top-1, and Dubai without overlaps on every other picture.
-pub fn quick(
-    image: ImageTower,
-    text: &TextTower,
+/// Computes the figures on one part of the data, for one λ and one logit scale. `every`: one of so many pictures is counted.
+pub fn model(
+    (image, text): &(ConvolutionalTower, TextTower),
     tokenizer: &Tokenizer,
-    window: usize,
     data: &Data,
-) -> Result<(f64, Figure)> {
-    let [of_merced, of_dubai] = queries(text, tokenizer)?;
-    let top = accuracy(&evaluate::merced(&image, &of_merced, &data.merced.held_out, window)?);
-    let variant = Variant::Encoder(ImageEncoder::new(image, Upsampling::Bilinear));
-    let some: Vec<data::Picture> = data.dubai.held_out.iter().step_by(2).cloned().collect();
-    let found = evaluate::dubai(&some, 1, |picture| {
-        evaluate::segment(&variant, &of_dubai, picture.full(), &[0.0], window, window)
-    })?;
-    let figure = found.iter().map(|confusion| Figure::pixels("Dubai", confusion)).next();
-    Ok((top, figure.ok_or_else(|| Error::internal("no map was counted"))?))
-}
-
-/// What a teacher itself reaches with its own labels.
-pub fn teacher(data: &Data, teacher: &Teacher, mut say: impl FnMut(&Figure)) -> Result<()> {
+    choose: Choose,
+    (lambda, scale): (f64, f64),
+    every: usize,
+) -> Result<Validation> {
+    let templates = imagenet_templates();
+    // A few of the templates are enough to compare weights by.
+    let templates: Vec<String> = templates.into_iter().step_by(if every > 1 { 8 } else { 1 }).collect();
+    let some = |split: &Split| choose(split).iter().step_by(every).cloned().collect::<Vec<_>>();
+    let ask = |classes: &[&[&str]]| evaluate::queries(text, tokenizer, &templates, classes);
+    let mut validation = Validation::default();
+    let mut all = Vec::new();
+    let names: Vec<&[&str]> = MERCED_CLASSES.iter().map(std::slice::from_ref).collect();
+    let queries = ask(&names)?;
     for side in [128, 256] {
-        let top = evaluate::teacher(teacher, &data.merced.held_out, side)?;
-        say(&Figure::pictures(format!("UC Merced: the teacher at {side} pixels"), top));
+        let top = evaluate::pictures(image, &queries, &some(&data.merced), side, 0)?;
+        validation.lines.push(format!("UC Merced at {side} pixels\t{top:.3}"));
+        all.push(top);
     }
-    let found = evaluate::dubai(&data.dubai.held_out, 1, |picture| {
-        Ok(vec![evaluate::teacher_segment(teacher, picture.full())?])
-    })?;
-    found.iter().for_each(|confusion| say(&Figure::pixels("Dubai: the teacher", confusion)));
-    Ok(())
-}
-
-/// Everything: UC Merced's top-1, and Dubai without upsampler, bilinear and with SimFeatUp, for each λ.
-pub fn model(data: &Data, trained: &Trained, lambdas: &[f64], mut say: impl FnMut(&Figure)) -> Result<()> {
-    let (image, text) = trained.towers()?;
-    let window = trained.config.shape.window;
-    let [of_merced, of_dubai] = queries(&text, &trained.tokenizer)?;
-    for side in [window, 2 * window] {
-        let top = evaluate::merced(&image, &of_merced, &data.merced.held_out, side)?;
-        say(&Figure::pictures(format!("UC Merced: zero-shot at {side} pixels"), accuracy(&top)));
+    let names: Vec<&[&str]> = EUROSAT_CLASSES.iter().map(std::slice::from_ref).collect();
+    let top = evaluate::pictures(image, &ask(&names)?, &some(&data.eurosat), 64, EUROSAT)?;
+    validation.lines.push(format!("EuroSAT at 64 pixels\t{top:.3}"));
+    all.push(top);
+    let classes: Vec<&[&str]> = DUBAI_CLASSES.iter().map(|class| class.1).collect();
+    let figure = Figure::pixels("Dubai", &evaluate::dubai(image, &ask(&classes)?, &some(&data.dubai), lambda)?);
+    validation.lines.push(figure.to_string());
+    all.push(figure.mean_iou());
+    for job in &JOBS {
+        let pictures = some((job.set)(data));
+        let curve = evaluate::job(image, &ask(job.classes)?, job.sought, &pictures, (lambda, scale))?;
+        let best = (0..THRESHOLDS).max_by(|a, b| curve[*a].total_cmp(&curve[*b])).unwrap_or(0);
+        let shown: Vec<String> = [0, 8, 10, 12, 14].map(|at| format!("{:.3}", curve[at])).into();
+        validation.lines.push(format!(
+            "{}\t{:.3} at {:.2}; at 0, 0.4, 0.5, 0.6, 0.7: {}",
+            job.name,
+            curve[best],
+            best as f64 / THRESHOLDS as f64,
+            shown.join(" ")
+        ));
+        all.push(curve[best]);
     }
-    let mut variants = vec![
-        ("no upsampler", Variant::Blocks(image)),
-        ("bilinear", Variant::Encoder(ImageEncoder::new(trained.towers()?.0, Upsampling::Bilinear))),
-    ];
-    if let Some(upsampler) = trained.upsampler()? {
-        let learned = Upsampling::Learned(upsampler, Basis::Joint);
-        variants.push(("SimFeatUp", Variant::Encoder(ImageEncoder::new(trained.towers()?.0, learned))));
-    }
-    let of_cls: Vec<f64> = lambdas.iter().map(|lambda| -lambda).collect();
-    for (name, variant) in &variants {
-        let confusions = evaluate::dubai(&data.dubai.held_out, lambdas.len(), |picture| {
-            evaluate::segment(variant, &of_dubai, picture.full(), &of_cls, window, window / 2)
-        })?;
-        for (lambda, confusion) in lambdas.iter().zip(&confusions) {
-            say(&Figure::pixels(format!("Dubai: {name}, λ = -{lambda}"), confusion));
-        }
-    }
-    Ok(())
+    validation.mean = all.iter().sum::<f64>() / all.len() as f64;
+    Ok(validation)
 }

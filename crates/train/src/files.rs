@@ -5,24 +5,23 @@ use std::path::Path;
 
 use segearth::error::{Context, Result};
 use segearth::model::text::Tokenizer;
-use segearth::network::{ImageTower, Tensors, TextTower, Upsampler};
+use segearth::network::convolutional::ConvolutionalTower;
+use segearth::network::{Tensors, TextTower};
 use segearth::train::weights;
-use segearth_checkpoint::UpsamplerKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::clip;
 use super::engine::Plan;
 use super::initial::Shape;
+use super::student;
 
+pub const WEIGHTS: &str = "weights.safetensors";
+/// The same without norms: what the program takes.
 pub const CLIP: &str = "clip.safetensors";
-pub const UPSAMPLER: &str = "upsampler.safetensors";
 pub const TOKENIZER: &str = "tokenizer.json";
-/// What the model learnt from, with the statistics of its norms; of no use afterwards.
-pub const TEACHER: &str = "teacher.safetensors";
 pub const CONFIG: &str = "config.json";
 
-/// `config.json`: sizes in Hugging Face's words, for whoever imports the weights, and how the run went.
+/// `config.json`: the text tower's sizes in Hugging Face's words, and how the run went.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Config {
     pub shape: Shape,
@@ -40,13 +39,9 @@ impl Config {
 
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(CONFIG);
-        let Shape { patch, window, width, layers, heads, joint, text_width, text_layers, text_heads, .. } = self.shape;
+        let Shape { joint, text_width, text_layers, text_heads, .. } = self.shape;
         let json = json!({
             "projection_dim": joint,
-            "vision_config": {
-                "hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads,
-                "image_size": window, "patch_size": patch, "hidden_act": "gelu",
-            },
             "text_config": {
                 "hidden_size": text_width, "num_hidden_layers": text_layers, "num_attention_heads": text_heads,
                 "max_position_embeddings": self.shape.context, "vocab_size": self.shape.vocabulary, "hidden_act": "gelu",
@@ -64,29 +59,19 @@ pub struct Trained {
     pub config: Config,
     pub tokenizer: Tokenizer,
     clip: Tensors,
-    upsampler: Option<Tensors>,
 }
 
 impl Trained {
-    /// Reads a folder; the upsampler may be missing.
+    /// Reads a folder.
     pub fn open(folder: &Path) -> Result<Self> {
-        let upsampler = folder.join(UPSAMPLER);
         Ok(Self {
             config: Config::read(folder)?,
             tokenizer: Tokenizer::from_file(&folder.join(TOKENIZER))?,
             clip: weights::read(&folder.join(CLIP))?,
-            upsampler: if upsampler.exists() { Some(weights::read(&upsampler)?) } else { None },
         })
     }
 
-    pub fn towers(&self) -> Result<(ImageTower, TextTower)> {
-        clip::towers(&self.clip, &self.config.shape)
-    }
-
-    pub fn upsampler(&self) -> Result<Option<Upsampler>> {
-        let patch = self.config.shape.patch as i64;
-        let load =
-            |tensors| Upsampler::load(&segearth::train::upsampler::canonical(tensors), UpsamplerKind::JbuOne, patch);
-        self.upsampler.as_ref().map(load).transpose()
+    pub fn towers(&self) -> Result<(ConvolutionalTower, TextTower)> {
+        student::towers(&self.clip, &self.config.shape)
     }
 }

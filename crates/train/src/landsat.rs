@@ -65,7 +65,7 @@ pub fn pieces(folder: &Path) -> Result<Vec<Picture>> {
         let valid = tile.valid.unwrap_or_else(|| vec![true; area]);
         let raster = Raster { width, height, rgb };
         let labels = label(&raster, &valid, outlines);
-        pictures.push(Picture { pyramid: Pyramid::new(raster), truth: Truth::Pixels(labels) });
+        pictures.push(Picture { pyramid: Pyramid::new(raster), truth: Truth::Pixels(labels), gsd: 30.0 });
     }
     Ok(pictures)
 }

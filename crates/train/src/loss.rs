@@ -13,22 +13,22 @@ use segearth::error::{Error, Result};
 use segearth::train::random::Random;
 use tch::{Kind, TchError, Tensor};
 
-use super::words::{self, ABSENT, CONCEPTS, LABELS, PICTURE_LABELS, TEMPLATES};
-use crate::data::MERCED_CLASSES;
+use super::words::{self, ABSENT, CONCEPTS, LABELS, NAMED_LABELS, PICTURE_LABELS, TEMPLATES};
+use crate::data::{EUROSAT_CLASSES, MERCED_CLASSES};
 
 /// Factor on cosines before the soft-max: the one that jobs use.
 pub const LOGIT_SCALE: f64 = 50.0;
 /// Absent words in a step.
 const ABSENT_PER_STEP: usize = 10;
 /// Templates of a class's name in a step, whose mean stands for the mean of all of them.
-const SPOKEN: usize = 2;
+const SPOKEN: usize = 1;
 /// Weight of "one of what the label affirms or allows".
-const ALLOWED_WEIGHT: f64 = 0.3;
+const ALLOWED_WEIGHT: f64 = 0.5;
 
 /// The words of one step and the labels' rules over them.
 #[derive(Debug)]
 pub struct TrainingBatch {
-    /// A text for each concept, then the absent words, then [`SPOKEN`] for each of UC Merced's classes.
+    /// A text for each concept, then the absent words, then [`SPOKEN`] for each class of UC Merced and of EuroSAT.
     pub texts: Vec<String>,
     /// Of the texts, those that the rules know.
     ruled: i64,
@@ -73,7 +73,7 @@ impl TrainingBatch {
         }
         let unnamed: Vec<bool> = LABELS.iter().map(|_| random.chance(0.06)).collect();
         let ruled = texts.len();
-        for name in MERCED_CLASSES {
+        for name in MERCED_CLASSES.into_iter().chain(EUROSAT_CLASSES) {
             for _ in 0..SPOKEN {
                 let template = random.pick(templates).map_or("{}", String::as_str);
                 texts.push(template.replace("{}", name));
@@ -101,9 +101,14 @@ impl TrainingBatch {
         let of_patches = unit(patches)?.f_matmul(&texts)?.f_add(&of_cls.f_multiply(&batch.lambda)?)?;
         let dense = self.patches.loss(&of_patches.f_mul_scalar(LOGIT_SCALE)?, &batch.shares)?;
         let global = self.pictures.loss(&of_cls.f_mul_scalar(LOGIT_SCALE)?, &batch.whole.f_unsqueeze(1)?)?;
-        let names = queries.f_slice(0, self.ruled, None, 1)?.f_unflatten(0, [PICTURE_LABELS as i64, SPOKEN as i64])?;
+        let names = queries.f_slice(0, self.ruled, None, 1)?.f_unflatten(0, [NAMED_LABELS as i64, SPOKEN as i64])?;
         let names = unit(&names.f_mean_dim(Some(&[1i64][..]), false, Kind::Float)?)?.f_transpose(0, 1)?;
-        let chosen = cls.f_matmul(&names)?.f_mul_scalar(LOGIT_SCALE)?.f_log_softmax(-1, Kind::Float)?;
+        let logits = cls.f_matmul(&names)?.f_mul_scalar(LOGIT_SCALE)?;
+        // Each set's names compete among themselves.
+        let of_set = |start: usize, end: usize| {
+            logits.f_narrow(1, start as i64, (end - start) as i64)?.f_log_softmax(-1, Kind::Float)
+        };
+        let chosen = Tensor::f_cat(&[of_set(0, PICTURE_LABELS)?, of_set(PICTURE_LABELS, NAMED_LABELS)?], 1)?;
         let all = batch.named.f_sum(Kind::Float)?.f_clamp_min(1e-6)?;
         let zero_shot = chosen.f_multiply(&batch.named)?.f_sum(Kind::Float)?.f_neg()?.f_div(&all)?;
         Ok([dense, global, zero_shot])
@@ -119,7 +124,7 @@ pub struct Batch {
     pub shares: Tensor,
     /// (batch, label)
     pub whole: Tensor,
-    /// (batch, one of UC Merced's classes): what a view of its pictures shows, nothing for other views.
+    /// (batch, one of the labels of whole pictures): what a view of its pictures shows, nothing for other views.
     pub named: Tensor,
     /// (batch, 1, 1)
     pub lambda: Tensor,
@@ -149,9 +154,21 @@ impl Rules {
             for name in rule.allows {
                 let text = find(name)?;
                 // A whole picture has one of the folders' names only, and is no single building.
-                let rival = whole && label < PICTURE_LABELS && (is_folder(name) || *name == "building");
+                let rival = whole && words::named(label).is_some() && (is_folder(label, name) || *name == "building");
                 denied[text * labels + label] = f32::from(u8::from(rival));
                 possible[text * labels + label] = f32::from(u8::from(!rival && !unnamed[label]));
+            }
+            if !rule.denies.is_empty() {
+                for text in 0..CONCEPTS.len() {
+                    denied[text * labels + label] = 0.0;
+                    possible[text * labels + label] = 1.0;
+                }
+                for name in rule.denies {
+                    let text = find(name)?;
+                    denied[text * labels + label] = 1.0;
+                    possible[text * labels + label] = 0.0;
+                }
+                continue;
             }
             if unnamed[label] {
                 denied[background * labels + label] = 0.0;
@@ -185,9 +202,9 @@ impl Rules {
     }
 }
 
-/// Whether a concept is what one of UC Merced's folders shows.
-fn is_folder(concept: &str) -> bool {
-    LABELS[..PICTURE_LABELS].iter().any(|label| label.affirms.first().is_some_and(|(name, _)| *name == concept))
+/// Whether a concept is what another folder of a picture's set shows.
+fn is_folder(label: usize, concept: &str) -> bool {
+    LABELS[words::folders(label)].iter().any(|label| label.affirms.first().is_some_and(|(name, _)| *name == concept))
 }
 
 #[cfg(test)]
@@ -209,7 +226,7 @@ mod tests {
             images: Tensor::zeros([1, 3, 8, 8], (Kind::Float, tch::Device::Cpu)),
             shares: one(WATER, labels).view([1, 1, labels]),
             whole: one(river, labels).view([1, labels]),
-            named: one(river, PICTURE_LABELS as i64).view([1, PICTURE_LABELS as i64]),
+            named: one(river, NAMED_LABELS as i64).view([1, NAMED_LABELS as i64]),
             lambda: Tensor::zeros([1, 1, 1], (Kind::Float, tch::Device::Cpu)),
             possible: Tensor::zeros([1, 1, labels], (Kind::Float, tch::Device::Cpu)),
         };

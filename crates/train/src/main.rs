@@ -1,16 +1,13 @@
 //! Trains the built-in model and computes its figures; see `models/README.md`.
 //!
 //! ```text
-//!  data (pictures, labels, split) ─► augment (views, mosaics) ─► loss (region–text contrast) ─► clip (towers, EMA)
-//!                                                                     words ─┘                     │
-//!                                              upsampler (SimFeatUp on frozen towers, in segearth) ◄──┘
+//!  data (pictures, labels, split) ─► views (augment) ─► loss (region–text contrast) ─► student (towers, EMA, norms folded)
+//!                                                            words ─┘
 //! ```
 //!
 //! ```text
-//! segearth-train teacher DATA LANDSAT OUT [--steps N] [--resume]
 //! segearth-train train DATA LANDSAT OUT [--steps N] [--resume]
-//! segearth-train upsampler DATA OUT [--steps N]
-//! segearth-train evaluate DATA OUT
+//! segearth-train validate DATA OUT
 //! segearth-train figures DATA
 //! segearth-train tiles DATA MODEL BLEND
 //! ```
@@ -19,7 +16,6 @@
 #![expect(clippy::indexing_slicing, reason = "pictures and batches of sizes that this crate decides")]
 
 mod augment;
-mod clip;
 mod colours;
 mod data;
 mod engine;
@@ -29,8 +25,8 @@ mod files;
 mod initial;
 mod landsat;
 mod loss;
+mod student;
 mod tables;
-mod teacher;
 mod views;
 mod words;
 
@@ -39,35 +35,28 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Mutex;
 
 use segearth::error::{Context as _, Error, Result};
 use segearth::model::text::{Tokenizer, imagenet_templates};
 use segearth::train::parameters::{AdamW, Parameters};
 use segearth::train::random::Random;
-use segearth::train::upsampler::{self, Ended, UpsamplerPlan};
 use segearth::train::weights;
 use tch::Kind;
 
+use crate::data::Data;
 use crate::engine::Plan;
-use crate::figures::{self as held_out, Data};
 use crate::files::{Config, Trained};
 use crate::initial::Shape;
-use crate::teacher::Teacher;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
-        ["teacher", data, pieces, out, ..] => train_teacher(Path::new(data), Path::new(pieces), Path::new(out), &words),
         ["train", data, pieces, out, ..] => train(Path::new(data), Path::new(pieces), Path::new(out), &words),
-        ["upsampler", data, out, ..] => train_upsampler(Path::new(data), Path::new(out), &words),
-        ["evaluate", data, out, ..] => evaluate_model(Path::new(data), Path::new(out)),
+        ["validate", data, out, ..] => validate(Path::new(data), Path::new(out)),
         ["figures", data, ..] => tables::print(Path::new(data)),
         ["tiles", data, model, blend] => tables::print_tiles(Path::new(data), model, blend),
-        _ => Err(Error::input(
-            "give teacher, train, upsampler, evaluate, figures or tiles with their folders, as the file's head says",
-        )),
+        _ => Err(Error::input("give train, validate, figures or tiles with their folders, as the file's head says")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,7 +77,6 @@ fn planned(plan: Plan, arguments: &[&str]) -> Plan {
     Plan {
         steps: option(arguments, "--steps", plan.steps),
         grow: [option(arguments, "--grow", plan.grow[0]), option(arguments, "--grow-again", plan.grow[1])],
-        turn: option(arguments, "--turn", plan.turn),
         descent: option(arguments, "--descent", plan.descent),
         rate: option(arguments, "--rate", plan.rate),
         ..plan
@@ -96,8 +84,17 @@ fn planned(plan: Plan, arguments: &[&str]) -> Plan {
 }
 
 fn sources(data: &mut Data, pieces: &Path) -> Result<views::TrainingData> {
-    let (merced, dubai) = (std::mem::take(&mut data.merced.train), std::mem::take(&mut data.dubai.train));
-    Ok(views::TrainingData::new(merced, dubai, landsat::pieces(pieces)?))
+    let mut of = |split: fn(&mut Data) -> &mut data::Split| std::mem::take(&mut split(data).train);
+    Ok(views::TrainingData::new(views::Pictures {
+        merced: of(|data| &mut data.merced),
+        dubai: of(|data| &mut data.dubai),
+        buildings: of(|data| &mut data.buildings),
+        monterey: of(|data| &mut data.monterey),
+        coast: of(|data| &mut data.coast),
+        crowns: of(|data| &mut data.crowns),
+        eurosat: of(|data| &mut data.eurosat),
+        landsat: landsat::pieces(pieces)?,
+    }))
 }
 
 /// Says and keeps what a run says of itself, the parts of the loss as means over the steps in between.
@@ -141,41 +138,9 @@ impl Log {
     }
 }
 
-fn train_teacher(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
-    let plan = planned(teacher::plan(), arguments);
-    let every: usize = option(arguments, "--every", 250);
-    let mut log = Log::open(out, "teacher.tsv")?;
-    let mut data = Data::read(root)?;
-    let sources = sources(&mut data, pieces)?;
-    const WEIGHTS: &str = "teacher-weights.safetensors";
-    let (mut weights, mut optimiser, first) = if arguments.contains(&"--resume") {
-        engine::read_checkpoint(out, WEIGHTS)?
-    } else {
-        let weights = Parameters::from_tensors(&teacher::initial(&mut Random::new(plan.seed))?)?;
-        let optimiser = AdamW::new(&weights)?;
-        (weights, optimiser, 0)
-    };
-    println!("{} weights, from step {first}", weights.values.numel());
-    teacher::train(&plan, &sources, &mut weights, &mut optimiser, first, |progress, weights, optimiser| {
-        log.step(&progress)?;
-        if progress.step.is_multiple_of(every) || progress.last {
-            engine::write_checkpoint(out, WEIGHTS, clip::BESIDE, progress.step, weights, optimiser)?;
-        }
-        if progress.step.is_multiple_of(1000) || progress.last {
-            let average = weights.with_values(optimiser.average.shallow_clone());
-            let teacher = Teacher::settle(average.tensors(Kind::Float, false)?, &sources, plan.seed)?;
-            let all: Vec<_> = teacher.tensors().iter().map(|(name, it)| (name.clone(), it.shallow_clone())).collect();
-            weights::replace(&out.join(files::TEACHER), &all)?;
-            let top = evaluate::teacher(&teacher, &data.merced.held_out, 128)?;
-            log.line(&format!("held out\t{}\t{top:.4}", progress.step))?;
-        }
-        Ok(true)
-    })
-}
-
 fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
     let resume = arguments.contains(&"--resume");
-    let plan = planned(clip::plan(), arguments);
+    let plan = planned(student::plan(), arguments);
     let every: usize = option(arguments, "--every", 250);
     let mut log = Log::open(out, "log.tsv")?;
     let mut data = Data::read(root)?;
@@ -193,77 +158,51 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     let shape = Shape { vocabulary: tokenizer.vocabulary_size(), ..Default::default() };
     Config { shape, plan }.write(out)?;
     let (mut weights, mut optimiser, first) = if resume {
-        engine::read_checkpoint(out, files::CLIP)?
+        engine::read_checkpoint(out, files::WEIGHTS)?
     } else {
-        let mut tensors = initial::initial(&shape, &mut Random::new(plan.seed))?;
-        initial::whiten(&mut tensors, &shape, &sources.sample(200, 64, plan.seed)?)?;
-        tensors.extend([clip::beside(&shape, &mut Random::new(plan.seed).fork(1))?]);
+        let mut tensors = student::initial(&shape, &mut Random::new(plan.seed))?;
+        tensors.extend(initial::text_tower(&shape, &mut Random::new(plan.seed).fork(1))?);
         let weights = Parameters::from_tensors(&tensors)?;
         let optimiser = AdamW::new(&weights)?;
         (weights, optimiser, 0)
     };
-    let path = out.join(files::TEACHER);
-    let mut teachers = Vec::new();
-    if path.exists() {
-        for _ in 0..plan.workers {
-            teachers.push(Mutex::new(Teacher::from_tensors(weights::read(&path)?).to_kind(Kind::BFloat16)?));
-        }
-    }
     println!("{} tokens, {} weights, from step {first}", shape.vocabulary, weights.values.numel());
-    let run = clip::Run { shape, plan, sources: &sources, tokenizer: &tokenizer, templates: &templates, teachers };
+    let run = student::Run { shape, plan, sources: &sources, tokenizer: &tokenizer, templates: &templates };
     run.train(&mut weights, &mut optimiser, first, |progress, weights, optimiser| {
         log.step(&progress)?;
         if progress.step.is_multiple_of(every) || progress.last {
-            engine::write_checkpoint(out, files::CLIP, clip::BESIDE, progress.step, weights, optimiser)?;
+            engine::write_checkpoint(out, files::WEIGHTS, "", progress.step, weights, optimiser)?;
         }
-        if progress.step.is_multiple_of(1000) || progress.last {
+        if progress.step.is_multiple_of(500) || progress.last {
             let average = weights.with_values(optimiser.average.shallow_clone());
-            let (image, text) = clip::towers(&average.tensors(Kind::Float, false)?, &shape)?;
-            let (top, dubai) = held_out::quick(image, &text, &tokenizer, shape.window, &data)?;
-            log.line(&format!("held out\t{}\t{top:.4}\t{:.4}\t{dubai}", progress.step, dubai.mean_iou()))?;
+            let settled = student::settle(&average.tensors(Kind::Float, false)?, &sources, plan.seed)?;
+            weights::write(&out.join(files::CLIP), &settled)?;
+            let towers = student::towers(&settled, &shape)?;
+            let found =
+                figures::model(&towers, &tokenizer, &data, |split| &split.validation, VALIDATED, SOME_OF_THEM)?;
+            log.line(&format!("validation\t{}\t{:.4}", progress.step, found.mean))?;
+            found.lines.iter().try_for_each(|line| log.line(&format!("\t{line}")))?;
         }
         Ok(true)
     })
 }
 
-fn train_upsampler(root: &Path, out: &Path, arguments: &[&str]) -> Result<()> {
-    let trained = Trained::open(out)?;
-    let data = Data::read(root)?;
-    // As many views of either set.
-    let mut pictures = Vec::new();
-    for _ in 0..data.merced.train.len() / data.dubai.train.len().max(1) {
-        pictures.extend(data.dubai.train.iter().map(|picture| picture.pyramid.clone()));
-    }
-    pictures.extend(data.merced.train.into_iter().map(|picture| picture.pyramid));
-    let (tower, _) = trained.towers()?;
-    let defaults = UpsamplerPlan::default();
-    let plan = UpsamplerPlan {
-        steps: option(arguments, "--steps", defaults.steps),
-        batch: option(arguments, "--batch", defaults.batch),
-        side: option(arguments, "--side", defaults.side),
-        folder: Some(out.to_owned()),
-        ..defaults
-    };
-    let ended = upsampler::train(&tower, trained.config.shape.joint, &pictures, &plan, &|| false, |progress| {
-        if progress.step.is_multiple_of(10) {
-            println!("{}\t{:.4}\t{:.4}\t{:.0}", progress.step, progress.features, progress.picture, progress.seconds);
-        }
-        Ok(())
-    })?;
-    match ended {
-        Ended::Trained(tensors) => weights::write(&out.join(files::UPSAMPLER), &tensors),
-        Ended::Stopped(step) => {
-            Err(Error::internal(format!("nobody stopped the training, which ended after step {step}")))
-        }
-    }
-}
+/// λ and logit scale of the figures during a training.
+const VALIDATED: (f64, f64) = (0.0, 50.0);
+/// One of so many pictures is counted then.
+const SOME_OF_THEM: usize = 3;
 
-fn evaluate_model(root: &Path, out: &Path) -> Result<()> {
+/// All validation figures of a trained model, for several λ and logit scales: what the recommended settings are chosen by.
+fn validate(root: &Path, out: &Path) -> Result<()> {
     let data = Data::read(root)?;
-    held_out::baselines(&data, |figure| println!("{figure}"))?;
-    let path = out.join(files::TEACHER);
-    if path.exists() {
-        held_out::teacher(&data, &Teacher::from_tensors(weights::read(&path)?), |figure| println!("{figure}"))?;
+    let trained = Trained::open(out)?;
+    let towers = trained.towers()?;
+    for lambda in [0.0, -0.1, -0.3] {
+        for scale in [25.0, 50.0, 100.0] {
+            let found = figures::model(&towers, &trained.tokenizer, &data, |split| &split.validation, (lambda, scale), 1)?;
+            println!("λ = {lambda}, logit scale {scale}: mean {:.4}", found.mean);
+            found.lines.iter().for_each(|line| println!("\t{line}"));
+        }
     }
-    held_out::model(&data, &Trained::open(out)?, &[0.0, 0.1, 0.3], |figure| println!("{figure}"))
+    Ok(())
 }

@@ -15,9 +15,9 @@ use segearth::model::torch::{Device, TorchSegmenter, TorchTextEncoder};
 use segearth::model::{Images, Queries, Segmenter as _, mini};
 use segearth::report::Reporter;
 
-use crate::data::{DUBAI_CLASSES, MERCED_CLASSES};
-use crate::data::{HELD_OUT_TILES, Picture, Truth};
-use crate::figures::{self, Data};
+use crate::data::{DUBAI_CLASSES, Data, MERCED_CLASSES};
+use crate::data::{Picture, TEST_TILES, Truth};
+use crate::figures;
 use crate::words;
 
 /// Words that no training ever used, in no label and not as an absent one.
@@ -93,7 +93,7 @@ fn truth(picture: &Picture) -> Option<usize> {
 fn whole_pictures(bundle: &Bundle, data: &Data) -> Result<()> {
     let prompts = MERCED_CLASSES.map(str::to_owned);
     // Sides must be whole patches: a few pictures of the set are a pixel or two short.
-    let pictures: Vec<Picture> = whole_patches(&data.merced.held_out, bundle.card.sizes.patch);
+    let pictures: Vec<Picture> = whole_patches(&data.merced.test, bundle.card.sizes.patch);
     for (halvings, side) in [(1, 128), (0, 256)] {
         let found = cosines(bundle, &pictures, halvings, &prompts)?;
         let right = pictures.iter().zip(&found).filter(|(picture, found)| truth(picture) == Some(best(found))).count();
@@ -115,7 +115,7 @@ fn whole_patches(pictures: &[Picture], patch: usize) -> Vec<Picture> {
 
 /// Whether words for what no picture shows stay low beside the words for what it shows.
 fn absent_words(bundle: &Bundle, data: &Data) -> Result<()> {
-    let pictures = whole_patches(&data.merced.held_out, bundle.card.sizes.patch);
+    let pictures = whole_patches(&data.merced.test, bundle.card.sizes.patch);
     let mut prompts: Vec<String> = MERCED_CLASSES.iter().map(|name| (*name).to_owned()).collect();
     let groups = [("absent in training", words::ABSENT), ("never seen", &NEVER_SEEN[..])];
     groups.iter().for_each(|(_, words)| prompts.extend(words.iter().map(|word| (*word).to_owned())));
@@ -150,7 +150,7 @@ fn absent_words(bundle: &Bundle, data: &Data) -> Result<()> {
 fn tiles(root: &Path, model: &str, blend: &str, debias: &str) -> Result<()> {
     let folder = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
     let (predictions, references) = (folder.path().join("prediction"), folder.path().join("reference"));
-    for tile in HELD_OUT_TILES {
+    for tile in TEST_TILES {
         let source = root.join("dubai").join(tile);
         let reference = references.join(tile);
         fs::create_dir_all(&reference).input(|| format!("cannot make {}", reference.display()))?;

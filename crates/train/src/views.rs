@@ -8,113 +8,175 @@ use tch::Tensor;
 use super::augment::{self, View};
 use super::data::{DEVIATION, MEAN};
 use super::data::{Picture, Truth};
-use super::engine::Aim;
 use super::loss::Batch;
-use super::words::{self, BUILDING, CITY, FIELDS, LABELS, LAND, PICTURE_LABELS, ROAD, UNLABELLED, VEGETATION, WATER};
+use super::words::{
+    self, BUILDING, CITY, DUNE_SCRUB, EUROSAT, EUROSAT_LABELS, FIELDS, LABELS, LAND, NAMED_LABELS, NO_BUILDING, NO_WATER, PAVEMENT,
+    PICTURE_LABELS, ROAD, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER, YARDS,
+};
 
-/// Pictures by what they are good for.
-#[derive(Debug)]
-pub struct TrainingData {
+/// Pictures to train on by their sets.
+#[derive(Debug, Default)]
+pub struct Pictures {
     pub merced: Vec<Picture>,
     pub dubai: Vec<Picture>,
+    pub buildings: Vec<Picture>,
+    pub monterey: Vec<Picture>,
+    pub coast: Vec<Picture>,
+    pub crowns: Vec<Picture>,
+    pub eurosat: Vec<Picture>,
     pub landsat: Vec<Picture>,
+}
+
+/// Where a view comes from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Merced,
+    Dubai,
+    Buildings,
+    Monterey,
+    Coast,
+    Crowns,
+    Eurosat,
+    Landsat,
+    Patchwork,
+    Far,
+}
+
+/// How often each source is drawn.
+const SHARES: [(Source, f32); 10] = [
+    (Source::Merced, 0.24),
+    (Source::Dubai, 0.16),
+    (Source::Buildings, 0.18),
+    (Source::Monterey, 0.10),
+    (Source::Coast, 0.06),
+    (Source::Crowns, 0.03),
+    (Source::Eurosat, 0.11),
+    (Source::Landsat, 0.07),
+    (Source::Patchwork, 0.03),
+    (Source::Far, 0.02),
+];
+
+/// Ground sample distances, in metres, of the views of a set with masks: usual ones, and those of one view in eight.
+const DISTANCES: [([f32; 2], [f32; 2]); 5] = [
+    ([0.25, 1.2], [1.2, 5.0]), // Dubai
+    ([0.12, 0.6], [0.6, 1.2]), // drone buildings
+    ([0.2, 1.0], [1.0, 3.0]),  // Monterey
+    ([0.3, 2.0], [2.0, 5.0]),  // coast
+    ([0.1, 0.4], [0.4, 1.0]),  // tree crowns
+];
+
+#[derive(Debug)]
+pub struct TrainingData {
+    pictures: Pictures,
+    /// Numbers of the pictures with each of [`words::named`]'s labels.
     by_label: Vec<Vec<usize>>,
     /// Some labelled pixels of the Landsat pieces, by label.
     places: Vec<Places>,
 }
 
 impl TrainingData {
-    pub fn new(merced: Vec<Picture>, dubai: Vec<Picture>, landsat: Vec<Picture>) -> Self {
-        let mut by_label = vec![Vec::new(); PICTURE_LABELS];
-        for (number, picture) in merced.iter().enumerate() {
-            if let Truth::Picture(label) = picture.truth {
-                by_label[usize::from(label)].push(number);
+    pub fn new(pictures: Pictures) -> Self {
+        let mut by_label = vec![Vec::new(); NAMED_LABELS];
+        for set in [&pictures.merced, &pictures.eurosat] {
+            for (number, picture) in set.iter().enumerate() {
+                if let Truth::Picture(label) = picture.truth
+                    && let Some(named) = words::named(usize::from(label))
+                {
+                    by_label[named].push(number);
+                }
             }
         }
-        let places = places(&landsat);
-        Self { merced, dubai, landsat, by_label, places }
+        let places = places(&pictures.landsat);
+        Self { pictures, by_label, places }
     }
 
+    /// Any picture of UC Merced with a label.
     fn of_label(&self, random: &mut Random, label: usize) -> &Picture {
         let number = random.pick(&self.by_label[label]).copied().unwrap_or_default();
-        &self.merced[number]
+        &self.pictures.merced[number]
     }
 
-    /// `count` views as normalised pixels, (view, 3, side, side): for statistics before the training.
-    pub fn sample(&self, count: usize, side: usize, seed: u64) -> Result<Tensor> {
-        let mut random = Random::new(seed);
-        let views = (0..count).map(|_| self.view(&mut random, side, Aim::Pictures)).collect::<Result<Vec<_>>>()?;
-        Ok(batch(&views, side, &mut random)?.images)
-    }
-
-    /// One view for training.
-    pub fn view(&self, random: &mut Random, side: usize, aim: Aim) -> Result<View> {
-        let dice = random.unit();
-        let [merced, dubai] = match aim {
-            Aim::Pictures => [0.56, 0.82],
-            Aim::Patches => [0.42, 0.80],
-        };
-        let landsat = if self.landsat.is_empty() { 0.0 } else { 0.08 };
-        let mut view = if dice < merced {
-            let view = self.merced_view(random, side);
-            match random.chance(0.25) {
-                true => augment::mix(view, &self.merced_view(random, side), random),
-                false => view,
+    /// One view for training. A set that is not there gives its share to UC Merced.
+    pub fn view(&self, random: &mut Random, side: usize) -> Result<View> {
+        let total: f32 = SHARES.iter().map(|(_, share)| share).sum();
+        let mut dice = random.unit() * total;
+        let source = SHARES.iter().find(|(_, share)| {
+            dice -= share;
+            dice < 0.0
+        });
+        let all = &self.pictures;
+        let mut view = match source.map_or(Source::Merced, |(source, _)| *source) {
+            Source::Dubai if !all.dubai.is_empty() => masked_view(&all.dubai, random, side, DISTANCES[0])?,
+            Source::Buildings if !all.buildings.is_empty() => masked_view(&all.buildings, random, side, DISTANCES[1])?,
+            Source::Monterey if !all.monterey.is_empty() => masked_view(&all.monterey, random, side, DISTANCES[2])?,
+            Source::Coast if !all.coast.is_empty() => masked_view(&all.coast, random, side, DISTANCES[3])?,
+            Source::Crowns if !all.crowns.is_empty() => masked_view(&all.crowns, random, side, DISTANCES[4])?,
+            Source::Eurosat if !all.eurosat.is_empty() => self.eurosat_view(random, side),
+            Source::Landsat if !all.landsat.is_empty() => self.landsat_view(random, side)?,
+            Source::Patchwork => {
+                let cells = 2 + random.below(2);
+                augment::patchwork(random, side, cells, (1.0, 6.0), |random| {
+                    let label = filling(random);
+                    self.of_label(random, label)
+                })
             }
-        } else if dice < dubai {
-            self.dubai_view(random, side)?
-        } else if dice < dubai + landsat {
-            self.landsat_view(random, side)?
-        } else if dice < 0.95 {
-            let cells = 2 + random.below(2);
-            augment::patchwork(random, side, cells, (1.0, 6.0), |random| {
-                let label = filling(random);
-                self.of_label(random, label)
-            })
-        } else {
-            const FAR: [&str; 5] = ["forest", "agricultural", "denseresidential", "mediumresidential", "chaparral"];
-            let labels: Vec<u8> =
-                FAR.iter().filter_map(|name| words::label_named(name)).map(|label| label as u8).collect();
-            let scale = random.log_between(8.0, 40.0);
-            augment::far_scene(random, side, &labels, scale, |random, label| self.of_label(random, usize::from(label)))
+            Source::Far => {
+                const FAR: [&str; 5] =
+                    ["forest", "agricultural", "denseresidential", "mediumresidential", "chaparral"];
+                let labels: Vec<u8> =
+                    FAR.iter().filter_map(|name| words::label_named(name)).map(|label| label as u8).collect();
+                let scale = random.log_between(8.0, 40.0);
+                augment::far_scene(random, side, &labels, scale, |random, label| {
+                    self.of_label(random, usize::from(label))
+                })
+            }
+            _ => {
+                let view = self.merced_view(random, side);
+                match random.chance(0.25) {
+                    true => augment::mix(view, &self.merced_view(random, side), random),
+                    false => view,
+                }
+            }
         };
         augment::colour(&mut view, random, 1.0);
         Ok(view)
     }
 
-    /// Most of a whole picture, any label as often.
+    /// Most of a whole picture, or, less often, a piece of it at about its own resolution; any label as often.
     fn merced_view(&self, random: &mut Random, side: usize) -> View {
         let label = random.below(PICTURE_LABELS);
         let picture = self.of_label(random, label);
         let full = picture.full();
-        let share = if random.chance(0.15) { random.log_between(1.0, 1.5) } else { random.between(0.5, 1.0) };
+        let share = match random.unit() {
+            ..0.15 => random.log_between(1.0, 1.5),
+            ..0.35 => (random.log_between(1.0, 1.6) * side as f32 / 256.0).min(1.0),
+            _ => random.between(0.5, 1.0),
+        };
         let slack = (1.0 - share).max(0.0) / 2.0;
         let centre = [full.width, full.height].map(|size| size as f32 * (0.5 + random.between(-slack, slack)));
         let scale = share * 256.0 / side as f32;
         augment::view(picture, Camera::random(random, centre, scale), side)
     }
 
-    /// About a pixel of a label, every label as often: of city there is little, of fields there is much.
+    /// A whole picture of 64 pixels or a little more (mirrored), never much enlarged.
+    fn eurosat_view(&self, random: &mut Random, side: usize) -> View {
+        let label = PICTURE_LABELS + random.below(EUROSAT_LABELS);
+        let number = random.pick(&self.by_label[label]).copied().unwrap_or_default();
+        let picture = &self.pictures.eurosat[number];
+        let full = picture.full();
+        let scale = random.log_between(0.7, 1.15).max(40.0 / side as f32);
+        let centre = [full.width, full.height].map(|size| size as f32 * (0.5 + random.between(-0.1, 0.1)));
+        augment::view(picture, Camera::random(random, centre, scale), side)
+    }
+
+/// About a pixel of a label, every label as often: of city there is little, of fields there is much.
     fn landsat_view(&self, random: &mut Random, side: usize) -> Result<View> {
         let place = random.pick(&self.places).and_then(|(_, places)| random.pick(places));
         let &(piece, at) = place.ok_or_else(|| Error::internal("no labelled place in the Landsat pieces"))?;
         let scale = random.log_between(0.4, 2.0);
         let reach = scale * side as f32 * 0.4;
         let centre = at.map(|at| at + random.between(-reach, reach));
-        Ok(augment::view(&self.landsat[piece], Camera::random(random, centre, scale), side))
-    }
-
-    fn dubai_view(&self, random: &mut Random, side: usize) -> Result<View> {
-        // Large pictures have more to show; small ones would be seen too seldom by area alone.
-        let total: f32 = self.dubai.iter().map(dubai_weight).sum();
-        let mut dice = random.unit() * total;
-        let chosen = self.dubai.iter().find(|picture| {
-            dice -= dubai_weight(picture);
-            dice <= 0.0
-        });
-        let picture = chosen.or(self.dubai.last()).ok_or_else(|| Error::internal("no Dubai pictures"))?;
-        let scales = if random.chance(0.12) { (3.0, 10.0) } else { (0.5, 2.5) };
-        Ok(random_view(picture, random, side, scales))
+        Ok(augment::view(&self.pictures.landsat[piece], Camera::random(random, centre, scale), side))
     }
 }
 
@@ -134,9 +196,22 @@ fn places(pieces: &[Picture]) -> Vec<Places> {
     places.into_iter().collect()
 }
 
-fn dubai_weight(picture: &Picture) -> f32 {
-    let full = picture.full();
-    ((full.width * full.height) as f32).sqrt()
+/// A view of a picture with a mask. Large pictures have more to show, but not as much more as their area.
+fn masked_view(
+    pictures: &[Picture],
+    random: &mut Random,
+    side: usize,
+    (usual, rare): ([f32; 2], [f32; 2]),
+) -> Result<View> {
+    let weight = |picture: &Picture| ((picture.full().width * picture.full().height) as f32).sqrt();
+    let mut dice = random.unit() * pictures.iter().map(weight).sum::<f32>();
+    let chosen = pictures.iter().find(|picture| {
+        dice -= weight(picture);
+        dice <= 0.0
+    });
+    let picture = chosen.or(pictures.last()).ok_or_else(|| Error::internal("no pictures with masks"))?;
+    let [low, high] = if random.chance(0.125) { rare } else { usual };
+    Ok(random_view(picture, random, side, (low / picture.gsd, high / picture.gsd)))
 }
 
 fn random_view(picture: &Picture, random: &mut Random, side: usize, scales: (f32, f32)) -> View {
@@ -155,7 +230,7 @@ fn random_view(picture: &Picture, random: &mut Random, side: usize, scales: (f32
 fn filling(random: &mut Random) -> usize {
     loop {
         let label = random.below(PICTURE_LABELS);
-        if LABELS[label].fills >= 0.5 {
+        if LABELS[label].fills >= 0.4 {
             return label;
         }
     }
@@ -164,12 +239,15 @@ fn filling(random: &mut Random) -> usize {
 /// Rare and thin things count more, whole pictures of one label less.
 fn label_weight(label: usize) -> f32 {
     match label {
-        BUILDING => 2.5,
-        ROAD => 2.0,
+        BUILDING => 2.2,
+        ROAD | PAVEMENT => 2.0,
         VEGETATION => 1.8,
-        WATER => 1.3,
+        WATER => 1.0,
         LAND => 0.8,
-        CITY | FIELDS => 1.0,
+        NO_BUILDING => 0.8,
+        NO_WATER | DUNE_SCRUB | SPARSE_SCRUB => 0.5,
+        label if words::named(label).is_none() => 1.0,
+        EUROSAT.. => 0.3 * LABELS[label].fills,
         _ => 0.35 * LABELS[label].fills,
     }
 }
@@ -193,15 +271,18 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
         }
         let whole = &mut whole[number * labels..][..labels];
         for cell in shares.chunks_exact_mut(labels) {
-            if view.scale > 3.0 {
+            if view.gsd > 1.5 {
                 far_city(cell);
             }
             cell.iter().zip(whole.iter_mut()).for_each(|(share, sum)| *sum += share / (grid * grid) as f32);
             cell.iter_mut().enumerate().for_each(|(label, share)| *share *= label_weight(label));
         }
         match view.whole.is_empty() {
-            // What fills a tenth of a picture belongs to its caption.
-            true => whole.iter_mut().for_each(|share| *share = if *share < 0.1 { 0.0 } else { *share * 0.7 }),
+            // What fills a tenth of a picture belongs to its caption; what is not there does not.
+            true => whole.iter_mut().enumerate().for_each(|(label, share)| {
+                let told = *share >= 0.1 && LABELS[label].denies.is_empty();
+                *share = if told { *share * 0.7 } else { 0.0 };
+            }),
             false => {
                 whole.fill(0.0);
                 view.whole.iter().for_each(|(label, share)| whole[usize::from(*label)] += share);
@@ -209,10 +290,12 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
         }
     }
     let mut possible = vec![0f32; views.len() * labels];
-    let mut named = vec![0f32; views.len() * PICTURE_LABELS];
+    let mut named = vec![0f32; views.len() * NAMED_LABELS];
     for (number, view) in views.iter().enumerate() {
         for (label, share) in &view.whole {
-            named[number * PICTURE_LABELS + usize::from(*label)] += share;
+            if let Some(at) = words::named(usize::from(*label)) {
+                named[number * NAMED_LABELS + at] += share;
+            }
             let row = &mut possible[number * labels..][..labels];
             words::labels_within(usize::from(*label)).for_each(|inside| row[inside] = 1.0);
         }
@@ -223,7 +306,7 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
         images: Tensor::f_from_slice(&images)?.f_reshape([count, 3, side, side])?,
         shares: Tensor::f_from_slice(&shares)?.f_reshape([count, grid * grid, labels])?,
         whole: Tensor::f_from_slice(&whole)?.f_reshape([count, labels])?,
-        named: Tensor::f_from_slice(&named)?.f_reshape([count, PICTURE_LABELS as i64])?,
+        named: Tensor::f_from_slice(&named)?.f_reshape([count, NAMED_LABELS as i64])?,
         possible: Tensor::f_from_slice(&possible)?.f_reshape([count, 1, labels])?,
         lambda: Tensor::f_from_slice(&lambda)?.f_reshape([count, 1, 1])?,
     })
@@ -232,7 +315,7 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
 /// From far, a patch with many buildings and roads is city; a few of them are nothing that could be told.
 fn far_city(cell: &mut [f32]) {
     let built = cell[BUILDING] + cell[ROAD];
-    let all: f32 = cell[BUILDING..=WATER].iter().sum();
+    let all: f32 = cell[BUILDING..=WATER].iter().sum::<f32>();
     if all > 0.0 {
         if cell[BUILDING] > 0.12 && built > 0.3 {
             cell[BUILDING..=WATER].fill(0.0);
