@@ -5,6 +5,7 @@ mod class_names;
 mod description;
 mod mask;
 mod product;
+mod recommended;
 mod scaling;
 mod sensor;
 mod spectrum;
@@ -20,6 +21,7 @@ pub use class_names::{ClassNames, same_name};
 pub use description::{Described, described, micrometres};
 pub use mask::{MaskRequest, MaskRule, MaskSource, NodataValue, range};
 pub use product::{InvalidOption, ProductOptions, Recipe, VECTOR_EXTENSIONS, is_background};
+pub use recommended::Recommended;
 pub use scaling::{Conversion, Scaling, conversions};
 pub use sensor::{Designation, Sensor, designation, sensor_of};
 pub use spectrum::Spectrum;
@@ -302,12 +304,15 @@ pub enum Pooling {
 }
 
 /// Rows of results.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Labelled {
     /// (row, column)
     pub labels: Vec<u16>,
     /// (class, row, column): the best probability among a class's queries, 0..=1; NaN without data.
     pub scores: Vec<f32>,
+    /// The highest score with which a class other than the background was the best and did not reach its threshold; 0 where there
+    /// is none.
+    pub rejected: f32,
 }
 
 impl Classifier {

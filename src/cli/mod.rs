@@ -492,6 +492,7 @@ impl SegmentArgs {
 mod tests {
     use super::*;
     use crate::pipeline::{ModelFacts, from_flags, resolve_scenes};
+    use crate::scene::Recommended;
     use clap::CommandFactory as _;
 
     #[test]
@@ -562,7 +563,9 @@ mod tests {
         ]);
         let Command::Segment(args) = cli.unwrap().command else { panic!("not segment") };
         let spec = from_flags(&args.overrides()).unwrap();
-        let error = resolve_scenes(&spec, &ModelFacts { window: 224, patch: 16 }, Vec::new()).unwrap_err();
+        let error =
+            resolve_scenes(&spec, &ModelFacts { window: 224, patch: 16, recommended: Recommended::NONE }, Vec::new())
+                .unwrap_err();
         insta::assert_snapshot!(error, @r"
         the debiasing is -0.3; it must be from 0 to 1
           --> --debias

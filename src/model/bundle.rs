@@ -11,6 +11,7 @@ use super::Normalisation;
 use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
 use crate::hash;
+use crate::scene::Recommended;
 
 pub const IMAGE_ENCODER: &str = "image_encoder.pt";
 pub const TEXT_ENCODER: &str = "text_encoder.pt";
@@ -43,6 +44,9 @@ pub struct Card {
     pub normalisation: CardNormalisation,
     #[serde(default)]
     pub method: Method,
+    /// Settings for jobs that do not give their own.
+    #[serde(default, skip_serializing_if = "Recommended::is_empty")]
+    pub recommended: Recommended,
     /// Where the weights came from.
     #[serde(default)]
     pub provenance: Provenance,
@@ -259,6 +263,9 @@ fn check_numbers(card: &Card) -> Result<()> {
     }
     if !window.is_multiple_of(patch) {
         return Err(Error::input(format!("{CARD}: sizes.window is {window}, not a multiple of sizes.patch, {patch}")));
+    }
+    if let Some(error) = card.recommended.error(window) {
+        return Err(Error::input(format!("{CARD}: {error}")));
     }
     let CardNormalisation { mean, std } = card.normalisation;
     if std.iter().any(|&std| !(std > 0.0 && std.is_finite())) {

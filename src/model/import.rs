@@ -15,6 +15,7 @@ use crate::geom::MAX_WINDOW;
 use crate::hash;
 use crate::network::Attention;
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision};
+use crate::scene::Recommended;
 
 /// The files and options of an import.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Import {
     /// Side of the window in pixels, a multiple of the patch.
     pub window: usize,
     pub precision: Precision,
+    /// Settings for jobs that do not give their own; for the card.
+    pub recommended: Recommended,
     /// Whether a bundle that is there is replaced.
     pub overwrite: bool,
 }
@@ -170,6 +173,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
             upsampler: export::upsampler_name(upsampler.map(|upsampler| upsampler.kind)).to_owned(),
             precision: precision_name(request.precision).to_owned(),
         },
+        recommended: request.recommended,
         provenance: Provenance { made_by: concat!("segearth ", env!("CARGO_PKG_VERSION")).to_owned(), sources },
         files: Default::default(),
     };

@@ -15,6 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::hash;
 use crate::network::Attention;
 use crate::network::export::Precision;
+use crate::scene::Recommended;
 
 /// The name of the embedded model.
 pub const NAME: &str = "mini";
@@ -24,6 +25,9 @@ const TOKENIZER: &[u8] = include_bytes!("../../models/mini/tokenizer.json");
 const UPSAMPLER: Option<&[u8]> = None;
 /// Side of its window in pixels: what it was trained on.
 const WINDOW: usize = 128;
+
+/// What its figures on validation data are best with; see `models/README.md`.
+const RECOMMENDED: Recommended = Recommended::NONE;
 
 /// The embedded model's tokenizer.
 pub fn tokenizer() -> Result<Tokenizer> {
@@ -68,6 +72,7 @@ fn unpack(folder: &Path) -> Result<Bundle> {
         keep_residual: false,
         window: WINDOW,
         precision: Precision::Fp32,
+        recommended: RECOMMENDED,
         overwrite: false,
     };
     import(&request, folder, &mut Vec::new())

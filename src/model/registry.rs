@@ -6,6 +6,7 @@ use super::bundle::{Bundle, CARD, Trust};
 use super::fake::Answer;
 use super::{fetch, folders, mini};
 use crate::error::{Error, Result};
+use crate::scene::Recommended;
 
 /// Side of a window of the fake models, in pixels.
 pub const FAKE_WINDOW: usize = 224;
@@ -54,6 +55,14 @@ impl Model {
         match self {
             Self::Bundle(bundle) => bundle.card.sizes.window,
             Self::Fake(_) => FAKE_WINDOW,
+        }
+    }
+
+    /// Settings for jobs that do not give their own.
+    pub fn recommended(&self) -> Recommended {
+        match self {
+            Self::Bundle(bundle) => bundle.card.recommended,
+            Self::Fake(_) => Recommended::default(),
         }
     }
 

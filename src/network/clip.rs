@@ -157,7 +157,7 @@ pub struct ImageFeatures {
 }
 
 #[derive(Debug)]
-pub struct ImageTower {
+pub struct VisionTransformer {
     patch_embedding: Tensor,
     patch: i64,
     class_embedding: Tensor,
@@ -171,7 +171,7 @@ pub struct ImageTower {
     keep_residual: bool,
 }
 
-impl ImageTower {
+impl VisionTransformer {
     pub fn load(tensors: &Tensors, options: TowerOptions, attention: Attention, keep_residual: bool) -> Result<Self> {
         let patch_embedding = weight(tensors, "visual.conv1.weight")?;
         let patch = patch_embedding.size4()?.2;
@@ -201,30 +201,19 @@ impl ImageTower {
 
     /// `images`: normalised, (batch, 3, height, width), sides multiples of the patch.
     pub fn forward(&self, images: &Tensor) -> Result<ImageFeatures, TchError> {
-        Ok(self.forward_through(images, 0)?.0)
-    }
-
-    /// [`ImageTower::forward`], and the patches' tokens (batch, patch, width) as the first `blocks` blocks leave them: what
-    /// a training may ask of the middle of the tower.
-    pub fn forward_through(&self, images: &Tensor, blocks: usize) -> Result<(ImageFeatures, Tensor), TchError> {
         let patches = images.f_conv2d(&self.patch_embedding, None::<&Tensor>, [self.patch; 2], [0, 0], [1, 1], 1)?;
         let grid = patches.f_narrow(1, 0, 1)?;
         let patches = patches.f_flatten(2, 3)?.f_transpose(1, 2)?.f_add(&self.positions.forward(&grid)?)?;
         let cls = self.class_embedding.f_add(&self.class_position)?;
         let cls = patches.f_narrow(1, 0, 1)?.f_zeros_like()?.f_add(&cls)?;
         let mut x = self.ln_pre.forward(&Tensor::f_cat(&[cls, patches], 1)?)?;
-        let mut middle = x.shallow_clone();
         let last = self.blocks.len() - 1;
-        for (number, block) in self.blocks[..last].iter().enumerate() {
+        for block in &self.blocks[..last] {
             x = block.forward(&x, false)?;
-            if number + 1 == blocks {
-                middle = x.shallow_clone();
-            }
         }
         x = self.blocks[last].forward_last(&x, self.attention, self.keep_residual)?;
         let x = self.ln_post.forward(&x)?.f_matmul(&self.projection)?;
-        let features = ImageFeatures { cls: x.f_select(1, 0)?, patches: x.f_slice(1, 1, None, 1)?, grid };
-        Ok((features, middle.f_slice(1, 1, None, 1)?))
+        Ok(ImageFeatures { cls: x.f_select(1, 0)?, patches: x.f_slice(1, 1, None, 1)?, grid })
     }
 }
 

@@ -16,6 +16,9 @@ use super::clip::ImageFeatures;
 use super::layers::{Tensors, positions};
 use crate::error::{Error, Result};
 
+/// The first weight of a tower.
+const FIRST: &str = "visual.stem.0.weight";
+
 /// Side of a cell in pixels.
 pub const STRIDE: i64 = 4;
 /// Prefix of the names of all its weights.
@@ -26,18 +29,18 @@ pub const STAGES: usize = 3;
 pub const BLOCKS: usize = 2;
 /// Epsilon of the norms that [`fold`] removes.
 pub const NORM_EPSILON: f64 = 1e-5;
-/// A weight that only this tower has.
-const FIRST: &str = "visual.stem.0.weight";
 
 /// Convolutions by name, with whatever norm follows each.
 pub trait Layers {
+    type Error: From<TchError>;
+
     /// Convolution `name` with zero padding that keeps the size, but for the stride.
-    fn conv(&self, x: &Tensor, name: &str, stride: i64) -> Result<Tensor>;
+    fn conv(&self, x: &Tensor, name: &str, stride: i64) -> Result<Tensor, Self::Error>;
     fn has(&self, name: &str) -> bool;
 }
 
 /// `images`: normalised, (batch, 3, row, column), sides multiples of [`STRIDE`].
-pub fn forward(layers: &impl Layers, images: &Tensor) -> Result<ImageFeatures> {
+pub fn forward<L: Layers>(layers: &L, images: &Tensor) -> Result<ImageFeatures, L::Error> {
     let mut x = layers.conv(&channels_last(images)?, "stem.0", 2)?.f_relu()?;
     x = layers.conv(&x, "stem.1", 2)?.f_relu()?;
     let quarter = stage(layers, &x, 0)?;
@@ -54,7 +57,7 @@ pub fn forward(layers: &impl Layers, images: &Tensor) -> Result<ImageFeatures> {
     Ok(ImageFeatures { cls, patches, grid: map.f_narrow(1, 0, 1)? })
 }
 
-fn stage(layers: &impl Layers, x: &Tensor, stage: usize) -> Result<Tensor> {
+fn stage<L: Layers>(layers: &L, x: &Tensor, stage: usize) -> Result<Tensor, L::Error> {
     let mut x = x.shallow_clone();
     for block in 0..BLOCKS {
         let name = format!("stage.{stage}.{block}");
@@ -64,7 +67,9 @@ fn stage(layers: &impl Layers, x: &Tensor, stage: usize) -> Result<Tensor> {
         let skip = format!("{name}.skip");
         let outside = match layers.has(&skip) {
             // The mean of what a stride leaves out, not a quarter of it; half a cell at an odd edge counts as a whole one.
-            true if stride == 2 => layers.conv(&x.f_avg_pool2d([2, 2], [2, 2], [0, 0], true, false, None)?, &skip, 1)?,
+            true if stride == 2 => {
+                layers.conv(&x.f_avg_pool2d([2, 2], [2, 2], [0, 0], true, false, None)?, &skip, 1)?
+            }
             true => layers.conv(&x, &skip, 1)?,
             false => x,
         };
@@ -74,7 +79,7 @@ fn stage(layers: &impl Layers, x: &Tensor, stage: usize) -> Result<Tensor> {
 }
 
 /// The coarse map, twice as fine, and what the fine one adds to it.
-fn merge(layers: &impl Layers, coarse: &Tensor, fine: &Tensor, level: usize) -> Result<Tensor> {
+fn merge<L: Layers>(layers: &L, coarse: &Tensor, fine: &Tensor, level: usize) -> Result<Tensor, L::Error> {
     let coarse = layers.conv(coarse, &format!("top.{level}"), 1)?;
     let fine = layers.conv(fine, &format!("lateral.{level}"), 1)?;
     let sum = fine.f_add(&doubled(&coarse, &fine)?)?.f_relu()?;
@@ -104,9 +109,9 @@ pub struct ConvolutionalTower {
 }
 
 impl ConvolutionalTower {
-    /// Whether weights are those of this tower, by their names.
-    pub fn recognises(names: impl IntoIterator<Item = impl AsRef<str>>) -> bool {
-        names.into_iter().any(|name| name.as_ref() == FIRST)
+    /// Whether weights are those of such a tower, by their names.
+    pub fn recognises(tensors: &Tensors) -> bool {
+        tensors.contains_key(FIRST)
     }
 
     /// `tensors`: `visual.NAME.weight` and `visual.NAME.bias` of every convolution.
@@ -121,29 +126,30 @@ impl ConvolutionalTower {
         let tower = Self { tensors };
         let kind = tower.weight("stem.0.weight")?.kind();
         let _plain = tch::no_grad_guard();
-        tower
-            .forward(&Tensor::f_zeros([1, 3, 4 * STRIDE, 4 * STRIDE], (kind, tch::Device::Cpu))?)
-            .map_err(|cause| Error::input("the weights of the convolutional image tower do not fit together").with_source(cause))?;
+        let image = Tensor::f_zeros([1, 3, 4 * STRIDE, 4 * STRIDE], (kind, tch::Device::Cpu))?;
+        let misfit = || Error::input("the weights of the convolutional image tower do not fit together");
+        tower.forward(&image).map_err(|cause| misfit().with_source(Error::from(cause)))?;
         Ok(tower)
     }
 
-    fn weight(&self, name: &str) -> Result<&Tensor> {
-        self.tensors
-            .get(name)
-            .ok_or_else(|| Error::input(format!("the weights of the image tower have no tensor {PREFIX}{name}")))
+    fn weight(&self, name: &str) -> Result<&Tensor, TchError> {
+        let missing = || TchError::TensorNameNotFound(format!("{PREFIX}{name}"), "the image tower".to_owned());
+        self.tensors.get(name).ok_or_else(missing)
     }
 
     /// `images`: normalised, (batch, 3, row, column), sides multiples of [`STRIDE`].
-    pub fn forward(&self, images: &Tensor) -> Result<ImageFeatures> {
+    pub fn forward(&self, images: &Tensor) -> Result<ImageFeatures, TchError> {
         forward(self, images)
     }
 }
 
 impl Layers for ConvolutionalTower {
-    fn conv(&self, x: &Tensor, name: &str, stride: i64) -> Result<Tensor> {
+    type Error = TchError;
+
+    fn conv(&self, x: &Tensor, name: &str, stride: i64) -> Result<Tensor, TchError> {
         let (weight, bias) = (self.weight(&format!("{name}.weight"))?, self.weight(&format!("{name}.bias"))?);
         let padding = weight.size4()?.2 / 2;
-        Ok(x.f_conv2d(weight, Some(bias), [stride; 2], [padding; 2], [1, 1], 1)?)
+        x.f_conv2d(weight, Some(bias), [stride; 2], [padding; 2], [1, 1], 1)
     }
 
     fn has(&self, name: &str) -> bool {

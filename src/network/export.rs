@@ -5,10 +5,11 @@ use std::path::Path;
 use segearth_checkpoint::{Activation, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
 use tch::{CModule, Kind, Tensor};
 
-use super::clip::{Attention, ImageTower, TextTower, TowerOptions};
+use super::clip::{Attention, TextTower, TowerOptions};
 use super::layers::Tensors;
 use super::segment::{ImageEncoder, Upsampling};
 use super::simfeatup::{Basis, Upsampler};
+use super::tower::ImageTower;
 use super::trace;
 use crate::error::{Context, Error, Result};
 

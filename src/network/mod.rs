@@ -8,9 +8,11 @@ mod layers;
 pub mod random;
 mod segment;
 mod simfeatup;
+mod tower;
 pub mod trace;
 
-pub use clip::{Attention, ImageFeatures, ImageTower, TextTower, TowerOptions};
+pub use clip::{Attention, ImageFeatures, TextTower, TowerOptions};
 pub use layers::Tensors;
 pub use segment::{ImageEncoder, Upsampling};
 pub use simfeatup::{Basis, Spanned, Upsampler};
+pub use tower::ImageTower;

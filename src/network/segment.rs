@@ -4,8 +4,9 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::clip::{ImageFeatures, ImageTower};
+use super::clip::ImageFeatures;
 use super::simfeatup::{Basis, Upsampler};
+use super::tower::ImageTower;
 
 /// How patch features reach full resolution.
 #[derive(Debug)]

@@ -8,19 +8,21 @@ use super::words::without_credentials;
 use crate::geom::{Blend, Grid, Size};
 use crate::learn::{Learnt, LearntQuery};
 use crate::scene::{
-    Georeference, ProductOptions, RasterLayout, Recipe, SceneInfo, ScoreType, StretchPlan, conversions,
+    Georeference, ProductOptions, RasterLayout, Recipe, Recommended, SceneInfo, ScoreType, StretchPlan, conversions,
 };
 
 /// The embedded model: there without a download.
 pub(super) const DEFAULT_MODEL: &str = "mini";
 
 /// What a plan has to know of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ModelFacts {
     /// The side in pixels of the window that the model was made for.
     pub window: usize,
     /// The side of a patch in pixels.
     pub patch: usize,
+    /// Settings where the job gives none.
+    pub recommended: Recommended,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +102,8 @@ pub struct Plan {
     pub rasters: RasterPlan,
     /// What the scenes' polygons are; `None`: there are none.
     pub product: Option<Product>,
+    /// What the model's card recommends.
+    pub recommended: Recommended,
     /// What is allowed but should be said: sentences for the reader, once each.
     pub notes: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::bands::{self, BandNotes};
 use super::errors::JobErrors;
-use super::plan::{ModelChoice, ModelFacts, Plan, ScenePlan, Tiling};
+use super::plan::{Method, ModelChoice, ModelFacts, Plan, ScenePlan, Tiling};
 use super::requests::{self, Requests};
 use super::settings::{self, Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
@@ -12,7 +12,7 @@ use super::{masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, MAX_WINDOW};
 use crate::learn::Learnt;
-use crate::scene::{SceneInfo, SceneRequest, StretchPlan};
+use crate::scene::{Recommended, SceneInfo, SceneRequest, StretchPlan};
 
 /// Finds what a job names outside of itself.
 pub trait Lookup {
@@ -69,7 +69,7 @@ pub fn resolve_scenes(spec: &Spec, model: &ModelFacts, scenes: Vec<SceneInfo>) -
 }
 
 /// Where nothing is known of the model, every window and stride that some model has is allowed.
-const ANY_MODEL: ModelFacts = ModelFacts { window: MAX_WINDOW, patch: 1 };
+const ANY_MODEL: ModelFacts = ModelFacts { window: MAX_WINDOW, patch: 1, recommended: Recommended::NONE };
 
 /// The error of a model that cannot be used: alone, or together with all other errors of the job.
 fn with_model_error(
@@ -108,6 +108,7 @@ fn plan(
     errors: &mut JobErrors<'_>,
 ) -> Plan {
     let Settings { model: choice, classes, learnt, background, method, device, stretch, blend, mut notes } = settings;
+    let method = recommended(spec, method, model, background, learnt.is_some());
     let tiling = tiling(spec, model, blend, learnt.as_deref(), errors);
     notes.extend(learnt.iter().filter_map(|learnt| other_windows(learnt, &tiling)));
     let outputs = outputs::outputs(spec, &scenes, &mut notes, errors);
@@ -130,6 +131,7 @@ fn plan(
         masks::refuse(&info, bands, errors);
         notes.append(&mut info.access.notes);
         notes.extend(scene_rules::notes(&info, bands, &stretch));
+        notes.extend(scene_rules::far_from_training(&info, &model.recommended));
         notes.extend(masks::notes(&info, bands));
         plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
     }
@@ -144,7 +146,20 @@ fn plan(
     {
         notes.push(format!("`{name}` is used as the name of a model; write `./{name}` for the folder."));
     }
-    Plan { model: choice, device, scenes: plans, classes, learnt, background, method, tiling, rasters, product, notes }
+    Plan {
+        model: choice,
+        device,
+        scenes: plans,
+        classes,
+        learnt,
+        background,
+        method,
+        tiling,
+        rasters,
+        product,
+        recommended: model.recommended,
+        notes,
+    }
 }
 
 /// A scene that is only to be looked at, the bands taken as red, green and blue, and its stretch.
@@ -178,6 +193,21 @@ pub fn views(spec: &Spec, lookup: &mut dyn Lookup) -> Result<(Vec<View>, Vec<Str
     let mut compared: Vec<_> = views.iter_mut().map(|(info, bands, stretch)| (&*info, *bands, stretch)).collect();
     notes.extend(scene_rules::compare_values(&mut compared));
     Ok((views, notes))
+}
+
+/// The method with the model's recommendations where the job gives no value. A recommended threshold needs a background class, and
+/// like the logit scale it is for words: learnt classes have their own.
+fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Option<usize>, learnt: bool) -> Method {
+    let Recommended { threshold, debias, logit_scale, .. } = model.recommended;
+    let silent = |given: Option<f64>, recommended: Option<f64>| recommended.filter(|_| given.is_none());
+    let threshold = silent(spec.method.threshold, threshold).filter(|_| background.is_some() && !learnt);
+    let logit_scale = silent(spec.method.logit_scale, logit_scale).filter(|_| !learnt);
+    Method {
+        threshold: threshold.map_or(method.threshold, |it| it as f32),
+        debias: silent(spec.method.debias, debias).map_or(method.debias, |it| it as f32),
+        logit_scale: logit_scale.map_or(method.logit_scale, |it| it as f32),
+        ..method
+    }
 }
 
 const MAX_BATCH: usize = 4096;
@@ -217,7 +247,8 @@ fn tiling(
         errors.add("tiling.window", message).hint =
             Some("A larger window does not show more detail to the model: its patches have the same size.".into());
     }
-    let stride = form.stride.or(learnt.map(|settings| settings.stride)).unwrap_or(window.div_ceil(2));
+    let recommended = model.recommended.stride.filter(|_| window == model.window);
+    let stride = form.stride.or(learnt.map(|settings| settings.stride)).or(recommended).unwrap_or(window.div_ceil(2));
     if stride == 0 || stride > window {
         errors
             .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::text::{Paint, grouped, left, printable_line};
 use crate::geom::Blend;
 use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice, band_label};
-use crate::scene::{Georeference, Recipe, StretchMethod, StretchPlan, ValueRange};
+use crate::scene::{Georeference, Recipe, Recommended, StretchMethod, StretchPlan, ValueRange};
 
 pub(super) fn render(plan: &Plan, paint: Paint) -> String {
     let mut text = render_job(plan, paint);
@@ -76,6 +76,9 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
             if method.half_resolution { ", upsampled to half the resolution" } else { "" }
         ),
     );
+    if let Some(recommended) = recommended(&plan.recommended) {
+        line(&mut text, "", &recommended);
+    }
     let tiling = &plan.tiling;
     let blend = match tiling.blend {
         Blend::Average => "average",
@@ -94,6 +97,23 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
         line(&mut text, "recipe", &format!("{}{least}", product.recipe.name()));
     }
     text
+}
+
+/// What the model's card recommends.
+fn recommended(model: &Recommended) -> Option<String> {
+    let Recommended { threshold, debias, logit_scale, stride, ground_sample_distance } = *model;
+    let one = |what: &str, value: Option<f64>| value.map(|value| format!("{what} {value}"));
+    let parts: Vec<String> = [
+        one("debias", debias),
+        one("logit scale", logit_scale),
+        one("threshold", threshold),
+        stride.map(|stride| format!("stride {stride}")),
+        ground_sample_distance.map(|[least, largest]| format!("pixels of {least} to {largest} m")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    (!parts.is_empty()).then(|| format!("the model recommends {}", parts.join(", ")))
 }
 
 fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint) {
@@ -177,7 +197,7 @@ mod tests {
             Override::text("--output", "outputs.labels", "labels.tif"),
             Override::text("--polygons", "outputs.polygons", "polygons.gpkg"),
         ];
-        let facts = ModelFacts { window: 224, patch: 16 };
+        let facts = ModelFacts { window: 224, patch: 16, recommended: Recommended::NONE };
         let band = BandInfo {
             name: None,
             role: ColourRole::Undefined,

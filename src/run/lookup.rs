@@ -44,7 +44,7 @@ impl pipeline::Lookup for Lookup {
             ModelChoice::Named(name) => Model::named(name, self.trust)?,
             ModelChoice::Bundle(folder) => Model::in_folder(folder, self.trust)?,
         };
-        let facts = ModelFacts { window: model.window(), patch: model.patch() };
+        let facts = ModelFacts { window: model.window(), patch: model.patch(), recommended: model.recommended() };
         self.model = Some(model);
         Ok(facts)
     }

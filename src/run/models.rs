@@ -14,6 +14,7 @@ use crate::network;
 use crate::network::export;
 use crate::pipeline::ModelChoice;
 use crate::report::Reporter;
+use crate::scene::Recommended;
 
 pub fn run(command: &ModelCommand, trust: bool, reporter: &Reporter) -> Result<()> {
     match command {
@@ -158,6 +159,7 @@ fn request(
             Precision::Fp16 => export::Precision::Fp16,
             Precision::Bf16 => export::Precision::Bf16,
         },
+        recommended: Recommended::NONE,
         overwrite,
     }
 }

@@ -84,6 +84,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
         keep_residual: bundle.card.method.keep_residual,
         window: bundle.card.sizes.window,
         precision: made.precision,
+        recommended: bundle.card.recommended,
         overwrite: args.overwrite,
     };
     let made = import::import(&request, &args.output, &mut Vec::new())?;

@@ -13,33 +13,37 @@ impl Classifier {
     /// class's threshold.
     pub fn classify(&self, rows: &[Row], scores: bool) -> Labelled {
         let Some(width) = rows.first().map(|row| row.valid.len()).filter(|width| *width > 0) else {
-            return Labelled { labels: Vec::new(), scores: Vec::new() };
+            return Labelled::default();
         };
         let classes = self.classes();
         let pixels = width * rows.len();
         let mut labels = vec![self.nodata; pixels];
         if !scores {
-            labels.par_chunks_mut(width).zip(rows).for_each(|(labels, row)| self.label_row(row, labels, None));
-            return Labelled { labels, scores: Vec::new() };
+            let rejected =
+                labels.par_chunks_mut(width).zip(rows).map(|(labels, row)| self.label_row(row, labels, None));
+            let rejected = rejected.reduce(|| 0.0, f32::max);
+            return Labelled { labels, scores: Vec::new(), rejected };
         }
         let mut by_row = vec![f32::NAN; classes * pixels]; // (row, class, column)
-        labels
+        let rejected = labels
             .par_chunks_mut(width)
             .zip(by_row.par_chunks_mut(width * classes))
             .zip(rows)
-            .for_each(|((labels, scores), row)| self.label_row(row, labels, Some(scores)));
+            .map(|((labels, scores), row)| self.label_row(row, labels, Some(scores)))
+            .reduce(|| 0.0, f32::max);
         let mut scores = vec![0f32; classes * pixels];
         scores.par_chunks_mut(pixels).enumerate().for_each(|(class, plane)| {
             for (to, from) in plane.chunks_exact_mut(width).zip(by_row.chunks_exact(width * classes)) {
                 to.copy_from_slice(&from[class * width..(class + 1) * width]);
             }
         });
-        Labelled { labels, scores }
+        Labelled { labels, scores, rejected }
     }
 
-    /// Labels of a row, and its scores ordered (class, column). Works on pieces that fit in the cache, plane by plane, so that
+    /// Labels of a row, and its scores ordered (class, column); returns [`Labelled::rejected`]. Works on pieces that fit in the cache, plane by plane, so that
     /// the compiler can vectorise over pixels.
-    fn label_row(&self, row: &Row, labels: &mut [u16], mut scores: Option<&mut [f32]>) {
+    fn label_row(&self, row: &Row, labels: &mut [u16], mut scores: Option<&mut [f32]>) -> f32 {
+        let mut rejected = 0f32;
         let (width, classes) = (labels.len(), self.classes());
         let mut probabilities = vec![0f32; self.query_class.len() * PIECE];
         let mut of_class = vec![0f32; classes * PIECE];
@@ -91,7 +95,7 @@ impl Classifier {
                 labels[start..start + count].iter_mut().zip(valid).zip(&winner).zip(&best)
             {
                 if valid {
-                    *label = self.decide(winner as usize, best);
+                    *label = self.decide(winner as usize, best, &mut rejected);
                 }
             }
             let Some(scores) = &mut scores else { continue };
@@ -101,10 +105,18 @@ impl Classifier {
                 }
             }
         }
+        rejected
     }
 
-    fn decide(&self, winner: usize, score: f32) -> u16 {
-        let taken = if score < self.thresholds[winner] { self.background } else { Some(winner) };
+    fn decide(&self, winner: usize, score: f32, rejected: &mut f32) -> u16 {
+        let taken = if score < self.thresholds[winner] {
+            if self.background != Some(winner) {
+                *rejected = rejected.max(score);
+            }
+            self.background
+        } else {
+            Some(winner)
+        };
         taken.map_or(self.nodata, |class| class as u16)
     }
 }

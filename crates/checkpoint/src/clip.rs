@@ -46,7 +46,9 @@ impl ClipWeights {
         let config = matching(configs, &sizes, &mut notes)?;
         let none = Tower::default();
         let (vision, text) = config.map_or((&none, &none), |config| (&config.vision, &config.text));
-        sizes.vision_heads = heads("vision", sizes.vision_width, vision, &mut notes)?;
+        if !sizes.is_convolutional() {
+            sizes.vision_heads = heads("vision", sizes.vision_width, vision, &mut notes)?;
+        }
         sizes.text_heads = heads("text", sizes.text_width, text, &mut notes)?;
 
         // Some files of open_clip store this scalar as a vector of one number.
@@ -74,6 +76,7 @@ impl ClipWeights {
         let unknown: Vec<String> = tensors
             .iter()
             .filter(|(name, _)| *name != "logit_scale" && !expected.contains_key(*name))
+            .filter(|(name, _)| !(sizes.is_convolutional() && names::is_convolutional(name)))
             .map(|(name, tensor)| format!("{name} {tensor:?}"))
             .collect();
         if !unknown.is_empty() {
@@ -150,6 +153,10 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Returns all sizes but the numbers of heads, which the tensors do not show: they are 0.
     fn sizes(&self) -> Result<ClipSizes> {
+        if self.tensors.keys().any(|name| names::is_convolutional(name)) {
+            let [embed_dim, ..]: [usize; 4] = self.shape("visual.cells.weight", "(joint width, width, 1, 1)")?;
+            return self.text_sizes(ClipSizes::convolutional(embed_dim));
+        }
         let [vision_width, _, patch, _] = self.shape("visual.conv1.weight", "(width, 3, patch, patch)")?;
         let [positions, _] = self.shape("visual.positional_embedding", "(grid × grid + 1, width)")?;
         let patches = positions.saturating_sub(1);
@@ -160,25 +167,24 @@ impl Reader<'_> {
             )));
         }
         let [_, embed_dim] = self.shape("visual.proj", "(width, joint width)")?;
-        let [vocab, text_width] = self.shape("token_embedding.weight", "(vocabulary, width)")?;
-        let [context, _] = self.shape("positional_embedding", "(context, width)")?;
         let [vision_hidden, _] = self.shape("visual.transformer.resblocks.0.mlp.c_fc.weight", "(hidden, width)")?;
-        let [text_hidden, _] = self.shape("transformer.resblocks.0.mlp.c_fc.weight", "(hidden, width)")?;
-        Ok(ClipSizes {
+        self.text_sizes(ClipSizes {
             patch,
             image_grid,
             vision_width,
             vision_layers: self.layers("visual.transformer.resblocks.")?,
             vision_heads: 0,
             vision_hidden,
-            embed_dim,
-            text_width,
-            text_layers: self.layers("transformer.resblocks.")?,
-            text_heads: 0,
-            text_hidden,
-            vocab,
-            context,
+            ..ClipSizes::convolutional(embed_dim)
         })
+    }
+
+    fn text_sizes(&self, image: ClipSizes) -> Result<ClipSizes> {
+        let [vocab, text_width] = self.shape("token_embedding.weight", "(vocabulary, width)")?;
+        let [context, _] = self.shape("positional_embedding", "(context, width)")?;
+        let [text_hidden, _] = self.shape("transformer.resblocks.0.mlp.c_fc.weight", "(hidden, width)")?;
+        let text_layers = self.layers("transformer.resblocks.")?;
+        Ok(ClipSizes { text_width, text_layers, text_heads: 0, text_hidden, vocab, context, ..image })
     }
 
     fn shape<const N: usize>(&self, name: &str, expected: &str) -> Result<[usize; N]> {

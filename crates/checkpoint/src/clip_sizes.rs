@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// Side in pixels of a cell of the convolutional image tower, and of the window that it is meant for in cells.
+const CONVOLUTIONAL: (usize, usize) = (4, 64);
+
 /// Every size of a CLIP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClipSizes {
@@ -11,7 +14,8 @@ pub struct ClipSizes {
     pub image_grid: usize,
     /// Width of the image tower.
     pub vision_width: usize,
-    /// Blocks of the image tower.
+    /// Blocks of the image tower; 0: the tower is a convolutional one of this program's own, whose tensors `network::convolutional`
+    /// knows.
     pub vision_layers: usize,
     /// Attention heads of each of its blocks.
     pub vision_heads: usize,
@@ -34,7 +38,32 @@ pub struct ClipSizes {
 }
 
 impl ClipSizes {
-    /// Returns the shape of every tensor that a CLIP of these sizes needs.
+    /// Whether the image tower is convolutional.
+    pub fn is_convolutional(&self) -> bool {
+        self.vision_layers == 0
+    }
+
+    /// The sizes of a convolutional image tower with features of so many channels; those of the text tower are 0.
+    pub(crate) fn convolutional(embed_dim: usize) -> Self {
+        let (patch, image_grid) = CONVOLUTIONAL;
+        Self {
+            patch,
+            image_grid,
+            vision_width: embed_dim,
+            vision_layers: 0,
+            vision_heads: 1,
+            vision_hidden: 0,
+            embed_dim,
+            text_width: 0,
+            text_layers: 0,
+            text_heads: 0,
+            text_hidden: 0,
+            vocab: 0,
+            context: 0,
+        }
+    }
+
+    /// Returns the shape of every tensor that a CLIP of these sizes needs; without those of a convolutional image tower.
     pub fn tensors(&self) -> BTreeMap<String, Vec<usize>> {
         let (vision, text) = (self.vision_width, self.text_width);
         let mut tensors = BTreeMap::from(
@@ -55,6 +84,9 @@ impl ClipSizes {
             ]
             .map(|(name, shape)| (name.to_owned(), shape)),
         );
+        if self.is_convolutional() {
+            tensors.retain(|name, _| !name.starts_with("visual."));
+        }
         for (tower, layers, width, hidden) in [
             ("visual.transformer", self.vision_layers, vision, self.vision_hidden),
             ("transformer", self.text_layers, text, self.text_hidden),

@@ -219,7 +219,17 @@ fn from_openai(name: &str) -> Role {
     if is_canonical(name) { Role::Rename(name.into()) } else { Role::Unknown }
 }
 
+/// Whether a tensor is one of the convolutional image tower's.
+pub fn is_convolutional(name: &str) -> bool {
+    const PARTS: [&str; 7] = ["stem.", "stage.", "lateral.", "top.", "map.", "cells.", "image."];
+    let part = name.strip_prefix("visual.").filter(|part| PARTS.iter().any(|known| part.starts_with(known)));
+    part.is_some_and(|part| part.ends_with(".weight") || part.ends_with(".bias"))
+}
+
 fn is_canonical(name: &str) -> bool {
+    if is_convolutional(name) {
+        return true;
+    }
     const WHOLE: [&str; 15] = [
         "visual.conv1.weight",
         "visual.class_embedding",

@@ -194,17 +194,7 @@ mod tests {
     use super::*;
 
     fn plan(steps: usize) -> Plan {
-        Plan {
-            steps,
-            grow: [4, 6],
-            descent: 4,
-            rate: 0.1,
-            warm_up: 2,
-            decay: 0.0,
-            average: 0.9,
-            workers: 2,
-            seed: 3,
-        }
+        Plan { steps, grow: [4, 6], descent: 4, rate: 0.1, warm_up: 2, decay: 0.0, average: 0.9, workers: 2, seed: 3 }
     }
 
     #[test]

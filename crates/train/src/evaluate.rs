@@ -55,22 +55,15 @@ pub struct Job {
 }
 
 pub const JOBS: [Job; 5] = [
-    Job {
-        name: "buildings (drone)",
-        classes: &BUILDINGS,
-        sought: &[BUILDING],
-        set: |data| &data.buildings,
-    },
+    Job { name: "buildings (drone)", classes: &BUILDINGS, sought: &[BUILDING], set: |data| &data.buildings },
     Job { name: "buildings (Dubai)", classes: &BUILDINGS, sought: &[BUILDING], set: |data| &data.dubai },
     Job { name: "roads (Dubai)", classes: &ROADS, sought: &[ROAD], set: |data| &data.dubai },
     Job { name: "pavement (Monterey)", classes: &PAVEMENTS, sought: &[PAVEMENT], set: |data| &data.monterey },
     Job { name: "water (coast)", classes: &WATERS, sought: &[WATER], set: |data| &data.coast },
 ];
 
-const BUILDINGS: [&[&str]; 2] = [
-    &["background", "road", "parking lot", "grass", "tree", "bare ground", "water"],
-    &["building", "roof", "house"],
-];
+const BUILDINGS: [&[&str]; 2] =
+    [&["background", "road", "parking lot", "grass", "tree", "bare ground", "water"], &["building", "roof", "house"]];
 const ROADS: [&[&str]; 3] = [
     &["background", "building", "roof", "grass", "tree", "bare ground", "water"],
     &["road", "street", "highway"],
@@ -145,7 +138,12 @@ pub fn job(
 }
 
 /// The Dubai set's five classes, every labelled pixel counted.
-pub fn dubai(tower: &ConvolutionalTower, queries: &Queries, pictures: &[Picture], lambda: f64) -> Result<ConfusionMatrix> {
+pub fn dubai(
+    tower: &ConvolutionalTower,
+    queries: &Queries,
+    pictures: &[Picture],
+    lambda: f64,
+) -> Result<ConfusionMatrix> {
     count_dubai(pictures, |picture| {
         let logits = logits(tower, queries, picture.full(), lambda)?;
         let best = Vec::<i64>::try_from(logits.f_argmax(0, false)?.f_flatten(0, 1)?)?;
@@ -158,7 +156,10 @@ pub fn dubai(tower: &ConvolutionalTower, queries: &Queries, pictures: &[Picture]
 }
 
 /// Counts every labelled pixel of Dubai's pictures; `segment` gives a class of [`DUBAI_CLASSES`] for each pixel.
-pub fn count_dubai(pictures: &[Picture], mut segment: impl FnMut(&Picture) -> Result<Vec<u8>>) -> Result<ConfusionMatrix> {
+pub fn count_dubai(
+    pictures: &[Picture],
+    mut segment: impl FnMut(&Picture) -> Result<Vec<u8>>,
+) -> Result<ConfusionMatrix> {
     let mut confusion = ConfusionMatrix::new(DUBAI_CLASSES.len());
     for picture in pictures {
         let found = segment(picture)?;

@@ -66,15 +66,17 @@ pub fn baselines(data: &Data, mut say: impl FnMut(&Figure)) -> Result<()> {
     say(&Figure::pixels("Dubai: chance", &chance));
     let table = Colours::learn(&data.dubai.train, 1);
     let class = |label: &u8| DUBAI_CLASSES.iter().position(|class| class.2 == usize::from(*label)).unwrap_or(0) as u8;
-    let nearest = evaluate::count_dubai(&data.dubai.test, |picture| {
-        Ok(table.label(picture.full()).iter().map(class).collect())
-    })?;
+    let nearest =
+        evaluate::count_dubai(&data.dubai.test, |picture| Ok(table.label(picture.full()).iter().map(class).collect()))?;
     say(&Figure::pixels("Dubai: nearest colours", &nearest));
     for job in &JOBS {
         let set = (job.set)(data);
         let table = Colours::learn(&set.train, 1);
         let found = |picture: &Picture| table.label(picture.full());
-        say(&Figure::pictures(format!("{}: nearest colours, IoU", job.name), colours::iou(&set.test, job.sought, found)));
+        say(&Figure::pictures(
+            format!("{}: nearest colours, IoU", job.name),
+            colours::iou(&set.test, job.sought, found),
+        ));
         let chance = |picture: &Picture| {
             let pixels = picture.full().width * picture.full().height;
             (0..pixels).map(|pixel| if pixel.is_multiple_of(2) { job.sought[0] as u8 } else { u8::MAX }).collect()

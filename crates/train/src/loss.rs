@@ -128,10 +128,6 @@ pub struct Batch {
     pub named: Tensor,
     /// (batch, 1, 1)
     pub lambda: Tensor,
-    /// (batch, 1, label): labels that may be true of some patch of a view without labels; see [`views::batch`].
-    ///
-    /// [`views::batch`]: super::views::batch
-    pub possible: Tensor,
 }
 
 impl Rules {
@@ -228,7 +224,6 @@ mod tests {
             whole: one(river, labels).view([1, labels]),
             named: one(river, NAMED_LABELS as i64).view([1, NAMED_LABELS as i64]),
             lambda: Tensor::zeros([1, 1, 1], (Kind::Float, tch::Device::Cpu)),
-            possible: Tensor::zeros([1, 1, labels], (Kind::Float, tch::Device::Cpu)),
         };
         let feature = |name: &str| queries.narrow(0, words::concept(name).unwrap() as i64, 1);
         let losses = step.loss(&batch, &feature(patch).unsqueeze(0), &feature(picture), queries).unwrap();

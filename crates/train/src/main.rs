@@ -6,7 +6,7 @@
 //! ```
 //!
 //! ```text
-//! segearth-train train DATA LANDSAT OUT [--steps N] [--resume]
+//! segearth-train train DATA LANDSAT OUT [--steps N] [--every N] [--validate N] [--resume]
 //! segearth-train validate DATA OUT
 //! segearth-train figures DATA
 //! segearth-train tiles DATA MODEL BLEND
@@ -142,6 +142,7 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     let resume = arguments.contains(&"--resume");
     let plan = planned(student::plan(), arguments);
     let every: usize = option(arguments, "--every", 250);
+    let validate: usize = option(arguments, "--validate", 1500);
     let mut log = Log::open(out, "log.tsv")?;
     let mut data = Data::read(root)?;
     let sources = sources(&mut data, pieces)?;
@@ -173,13 +174,12 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
         if progress.step.is_multiple_of(every) || progress.last {
             engine::write_checkpoint(out, files::WEIGHTS, "", progress.step, weights, optimiser)?;
         }
-        if progress.step.is_multiple_of(500) || progress.last {
+        if progress.step.is_multiple_of(validate) || progress.last {
             let average = weights.with_values(optimiser.average.shallow_clone());
             let settled = student::settle(&average.tensors(Kind::Float, false)?, &sources, plan.seed)?;
             weights::write(&out.join(files::CLIP), &settled)?;
             let towers = student::towers(&settled, &shape)?;
-            let found =
-                figures::model(&towers, &tokenizer, &data, |split| &split.validation, VALIDATED, SOME_OF_THEM)?;
+            let found = figures::model(&towers, &tokenizer, &data, |split| &split.validation, VALIDATED, SOME_OF_THEM)?;
             log.line(&format!("validation\t{}\t{:.4}", progress.step, found.mean))?;
             found.lines.iter().try_for_each(|line| log.line(&format!("\t{line}")))?;
         }
@@ -190,7 +190,7 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
 /// λ and logit scale of the figures during a training.
 const VALIDATED: (f64, f64) = (0.0, 50.0);
 /// One of so many pictures is counted then.
-const SOME_OF_THEM: usize = 3;
+const SOME_OF_THEM: usize = 4;
 
 /// All validation figures of a trained model, for several λ and logit scales: what the recommended settings are chosen by.
 fn validate(root: &Path, out: &Path) -> Result<()> {
@@ -199,7 +199,8 @@ fn validate(root: &Path, out: &Path) -> Result<()> {
     let towers = trained.towers()?;
     for lambda in [0.0, -0.1, -0.3] {
         for scale in [25.0, 50.0, 100.0] {
-            let found = figures::model(&towers, &trained.tokenizer, &data, |split| &split.validation, (lambda, scale), 1)?;
+            let found =
+                figures::model(&towers, &trained.tokenizer, &data, |split| &split.validation, (lambda, scale), 1)?;
             println!("λ = {lambda}, logit scale {scale}: mean {:.4}", found.mean);
             found.lines.iter().for_each(|line| println!("\t{line}"));
         }

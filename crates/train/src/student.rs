@@ -112,6 +112,8 @@ impl Normed<'_> {
 }
 
 impl Layers for Normed<'_> {
+    type Error = Error;
+
     fn conv(&self, x: &Tensor, name: &str, stride: i64) -> Result<Tensor> {
         let weight = self.get(&format!("{name}.weight"))?;
         let padding = weight.size4()?.2 / 2;

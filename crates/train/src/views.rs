@@ -10,8 +10,8 @@ use super::data::{DEVIATION, MEAN};
 use super::data::{Picture, Truth};
 use super::loss::Batch;
 use super::words::{
-    self, BUILDING, CITY, DUNE_SCRUB, EUROSAT, EUROSAT_LABELS, FIELDS, LABELS, LAND, NAMED_LABELS, NO_BUILDING, NO_WATER, PAVEMENT,
-    PICTURE_LABELS, ROAD, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER, YARDS,
+    self, BUILDING, CITY, DUNE_SCRUB, EUROSAT, EUROSAT_LABELS, LABELS, LAND, NAMED_LABELS, NO_BUILDING, NO_WATER,
+    PAVEMENT, PICTURE_LABELS, ROAD, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER,
 };
 
 /// Pictures to train on by their sets.
@@ -121,8 +121,7 @@ impl TrainingData {
                 })
             }
             Source::Far => {
-                const FAR: [&str; 5] =
-                    ["forest", "agricultural", "denseresidential", "mediumresidential", "chaparral"];
+                const FAR: [&str; 5] = ["forest", "agricultural", "denseresidential", "mediumresidential", "chaparral"];
                 let labels: Vec<u8> =
                     FAR.iter().filter_map(|name| words::label_named(name)).map(|label| label as u8).collect();
                 let scale = random.log_between(8.0, 40.0);
@@ -169,7 +168,7 @@ impl TrainingData {
         augment::view(picture, Camera::random(random, centre, scale), side)
     }
 
-/// About a pixel of a label, every label as often: of city there is little, of fields there is much.
+    /// About a pixel of a label, every label as often: of city there is little, of fields there is much.
     fn landsat_view(&self, random: &mut Random, side: usize) -> Result<View> {
         let place = random.pick(&self.places).and_then(|(_, places)| random.pick(places));
         let &(piece, at) = place.ok_or_else(|| Error::internal("no labelled place in the Landsat pieces"))?;
@@ -289,15 +288,12 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
             }
         }
     }
-    let mut possible = vec![0f32; views.len() * labels];
     let mut named = vec![0f32; views.len() * NAMED_LABELS];
     for (number, view) in views.iter().enumerate() {
         for (label, share) in &view.whole {
             if let Some(at) = words::named(usize::from(*label)) {
                 named[number * NAMED_LABELS + at] += share;
             }
-            let row = &mut possible[number * labels..][..labels];
-            words::labels_within(usize::from(*label)).for_each(|inside| row[inside] = 1.0);
         }
     }
     let lambda: Vec<f32> = views.iter().map(|_| if random.chance(0.4) { 0.0 } else { -random.unit() * 0.35 }).collect();
@@ -307,7 +303,6 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
         shares: Tensor::f_from_slice(&shares)?.f_reshape([count, grid * grid, labels])?,
         whole: Tensor::f_from_slice(&whole)?.f_reshape([count, labels])?,
         named: Tensor::f_from_slice(&named)?.f_reshape([count, NAMED_LABELS as i64])?,
-        possible: Tensor::f_from_slice(&possible)?.f_reshape([count, 1, labels])?,
         lambda: Tensor::f_from_slice(&lambda)?.f_reshape([count, 1, 1])?,
     })
 }

@@ -246,11 +246,15 @@ impl Decision {
         let labels = taken.f_where_self(valid, &constant(self.nodata)?)?;
         let labels: Vec<i32> =
             labels.f_to_kind(Number::Int)?.f_flatten(0, -1)?.f_to_device(TorchDevice::Cpu)?.try_into()?;
+        let below = best.f_lt_tensor(&least)?.f_logical_and(valid)?;
+        let below = below.f_logical_and(&winner.f_ne(self.otherwise)?)?;
+        let rejected =
+            f64::try_from(best.f_multiply(&below.f_to_kind(Number::Float)?)?.f_amax([0i64; 0], false)?)? as f32;
         let scores = match scores {
             true => to_vec(&classes.f_masked_fill(&valid.f_logical_not()?, f64::NAN)?)?,
             false => Vec::new(),
         };
-        Ok(Labelled { labels: labels.into_iter().map(|label| label as u16).collect(), scores })
+        Ok(Labelled { labels: labels.into_iter().map(|label| label as u16).collect(), scores, rejected })
     }
 }
 

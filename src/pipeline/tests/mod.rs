@@ -16,9 +16,9 @@ use super::requests::{Requests, requests};
 use super::resolve::resolve_scenes;
 use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Size};
-use crate::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo};
+use crate::scene::{Access, BandInfo, ColourRole, Georeference, Recommended, SceneInfo};
 
-pub(super) const FACTS: ModelFacts = ModelFacts { window: 224, patch: 16 };
+pub(super) const FACTS: ModelFacts = ModelFacts { window: 224, patch: 16, recommended: Recommended::NONE };
 
 /// A scene in memory: no test of these rules needs a file.
 pub(super) fn scene(path: &str, bands: &[(ColourRole, &str)]) -> SceneInfo {

@@ -16,7 +16,7 @@ use crate::network::export::{self, ExportOptions, Halves, ImageFiles};
 use crate::network::{Attention, random};
 use crate::pipeline::ModelChoice;
 use crate::raster::ScoreWriter;
-use crate::scene::{RasterLayout, ScoreType};
+use crate::scene::{RasterLayout, Recommended, ScoreType};
 
 /// The generated scene: 8 × 4 windows of 224 with a stride of 112.
 pub const SCENE: Size = Size { width: 1008, height: 560 };
@@ -89,6 +89,7 @@ impl Subject {
             },
             normalisation: bundle::CardNormalisation { mean, std },
             method: Method { precision: args.precision.to_string(), ..Method::default() },
+            recommended: Recommended::NONE,
             provenance: Default::default(),
             files: Default::default(),
         };

@@ -41,4 +41,9 @@ impl<'a> Meter<'a> {
     pub fn rows(&self, rows: usize) {
         self.metrics.rows.add(rows);
     }
+
+    /// A score that did not reach its threshold.
+    pub fn rejected(&self, score: f32) {
+        self.metrics.rejected.raise(score);
+    }
 }

@@ -30,6 +30,7 @@ pub(super) fn stitch(
                 let strip = layers::strip(run, file.layers(), rows, &labelled);
                 file.append(&strip)?;
                 meter.rows(rows);
+                meter.rejected(labelled.rejected);
                 accumulator.skip(rows);
                 continue;
             }
@@ -76,6 +77,7 @@ fn finish(
         let strip = layers::strip(run, file.layers(), rows.len(), &labelled);
         file.append(&strip)?;
         meter.rows(strip.rows);
+        meter.rejected(labelled.rejected);
         accumulator.recycle(rows);
     }
     Ok(())

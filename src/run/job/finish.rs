@@ -34,6 +34,7 @@ pub fn finish(
     reporter: &Reporter,
 ) -> Result<usize> {
     let scene = run.scene;
+    let rejected = metrics.rejected.take();
     let Finished { counts, stretch, results, journal } = match outcome {
         Outcome::Finished(finished) => *finished,
         Outcome::Earlier(notes) => {
@@ -65,6 +66,11 @@ pub fn finish(
     journal.remove()?;
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
     notes(scene, &counts).iter().for_each(|note| reporter.note(note));
+    // Of windows that other processes or an earlier run computed, the scores are not known any more.
+    let all_here = matches!(by, By::Run) && counts.windows >= counts.all_windows.computed;
+    if let Some(note) = only_background(run, &counts, rejected, all_here) {
+        reporter.note(&note);
+    }
     let work = match by {
         By::Run => Work::Run { windows: counts.windows },
         By::Shards => Work::Merge { shards },
@@ -141,6 +147,38 @@ fn notes(scene: &ScenePlan, counts: &Counts) -> Vec<String> {
         notes.push(without_data(scene, &format!("no pixel{within} holds data, and none has a class")));
     }
     notes
+}
+
+/// The note on a scene with data where no class was found but the background. `rejected`: the highest score that was seen below its
+/// threshold; 0 where there was none. `all_here`: this process has seen all scores.
+fn only_background(run: &SceneRun<'_>, counts: &Counts, rejected: f32, all_here: bool) -> Option<String> {
+    let plan = &run.job.plan;
+    let background = plan.background?;
+    let others = counts.classes.iter().enumerate().filter(|(index, _)| *index != background);
+    let (found, of_background) = (others.map(|(_, pixels)| pixels).sum::<u64>(), *counts.classes.get(background)?);
+    if plan.classes.len() < 2 || found > 0 || of_background == 0 {
+        return None;
+    }
+    let name = &plan.classes.get(background)?.name;
+    let scene = run.scene.name();
+    let own = plan.classes.iter().any(|class| class.threshold.is_some());
+    let threshold = match own {
+        true => "the threshold of its class".to_owned(),
+        false => format!("the threshold, {}", plan.method.threshold),
+    };
+    Some(match rejected > 0.0 {
+        _ if !all_here => {
+            format!("{scene}: every pixel with data is `{name}`. A lower threshold (`--threshold`) may find more.")
+        }
+        true => format!(
+            "{scene}: every pixel with data is `{name}`. The highest score of another class is {rejected:.2}, below {threshold}: lower it \
+             (`--threshold`) to see what is found."
+        ),
+        false => format!(
+            "{scene}: every pixel with data is `{name}`: its words are nearest everywhere. Give the other classes more words, or remove \
+             some of `{name}`."
+        ),
+    })
 }
 
 /// The note on a scene all of whose pixels are marked as nodata.

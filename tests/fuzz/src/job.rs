@@ -4,11 +4,11 @@ use std::path::Path;
 use segearth::error::Result;
 use segearth::geom::{GeoTransform, Size};
 use segearth::pipeline::{self, Lookup, ModelChoice, ModelFacts, Override};
-use segearth::scene::{Access, BandInfo, ColourRole, Georeference, SceneInfo, SceneRequest};
+use segearth::scene::{Access, BandInfo, ColourRole, Georeference, Recommended, SceneInfo, SceneRequest};
 
 use super::{Folder, parts, refused};
 
-const FACTS: ModelFacts = ModelFacts { window: 224, patch: 16 };
+const FACTS: ModelFacts = ModelFacts { window: 224, patch: 16, recommended: Recommended::NONE };
 
 /// A job file, and values of `--set`, one a line: up to the plan, with a scene made up for each that the job names.
 pub fn job(data: &[u8]) {

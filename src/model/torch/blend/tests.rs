@@ -63,11 +63,14 @@ fn on_device(scene: &Scene, region: Window, model: &TorchSegmenter, classifier: 
     let weights = [weights[0].as_slice(), weights[1].as_slice()];
     let task = Region { region, padding: scene.padding, weights, classifier, scores: true, patient: false };
     let mut blender = DeviceBlender::new(model, &task).unwrap();
-    let mut all =
-        Labelled { labels: Vec::new(), scores: vec![f32::NAN; classifier.classes() * region.size().pixels()] };
+    let mut all = Labelled {
+        rejected: 0.0,
+        labels: Vec::new(),
+        scores: vec![f32::NAN; classifier.classes() * region.size().pixels()],
+    };
     let mut finish = |blender: &mut DeviceBlender<'_>, before: usize| {
         while blender.first() < before.min(region.rows().end) {
-            let Labelled { labels, scores } = blender.finish_before(before).unwrap();
+            let Labelled { labels, scores, .. } = blender.finish_before(before).unwrap();
             assert!(!labels.is_empty(), "at least a row");
             for (class, plane) in scores.chunks_exact(labels.len()).enumerate() {
                 all.scores[class * region.size().pixels() + all.labels.len()..][..plane.len()].copy_from_slice(plane);
