@@ -31,6 +31,7 @@ mod mutations;
 mod outputs;
 mod parity_binary;
 mod parity_network;
+mod recommended;
 mod remote;
 mod resume;
 mod rooms;

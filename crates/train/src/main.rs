@@ -8,8 +8,8 @@
 //! ```text
 //! segearth-train train DATA LANDSAT OUT [--steps N] [--every N] [--validate N] [--resume]
 //! segearth-train validate DATA OUT
-//! segearth-train figures DATA
-//! segearth-train tiles DATA MODEL BLEND
+//! segearth-train compare DATA [BUNDLE]…       on the validation part
+//! segearth-train figures DATA [BUNDLE]…       on the test part
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its figures")]
@@ -54,9 +54,9 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["train", data, pieces, out, ..] => train(Path::new(data), Path::new(pieces), Path::new(out), &words),
         ["validate", data, out, ..] => validate(Path::new(data), Path::new(out)),
-        ["figures", data, ..] => tables::print(Path::new(data)),
-        ["tiles", data, model, blend] => tables::print_tiles(Path::new(data), model, blend),
-        _ => Err(Error::input("give train, validate, figures or tiles with their folders, as the file's head says")),
+        ["figures", data, others @ ..] => tables::print(Path::new(data), others, false),
+        ["compare", data, others @ ..] => tables::print(Path::new(data), others, true),
+        _ => Err(Error::input("give train, validate, compare or figures with their folders, as the file's head says")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -172,7 +172,7 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     run.train(&mut weights, &mut optimiser, first, |progress, weights, optimiser| {
         log.step(&progress)?;
         if progress.step.is_multiple_of(every) || progress.last {
-            engine::write_checkpoint(out, files::WEIGHTS, "", progress.step, weights, optimiser)?;
+            engine::write_checkpoint(out, files::WEIGHTS, BESIDE, progress.step, weights, optimiser)?;
         }
         if progress.step.is_multiple_of(validate) || progress.last {
             let average = weights.with_values(optimiser.average.shallow_clone());
@@ -187,6 +187,8 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     })
 }
 
+/// Weights whose names begin so only go on with a training; there are none now.
+const BESIDE: &str = "train.";
 /// λ and logit scale of the figures during a training.
 const VALIDATED: (f64, f64) = (0.0, 50.0);
 /// One of so many pictures is counted then.

@@ -1,4 +1,4 @@
-//! What the embedded model reaches on what is held out, run as the program runs it.
+//! What bundles reach on the test part, run as the program runs them.
 
 use std::fs;
 use std::path::Path;
@@ -6,19 +6,20 @@ use std::path::Path;
 use clap::Parser as _;
 use segearth::cli::Cli;
 use segearth::error::{Context as _, Error, Result};
-use segearth::evaluate::{ClassMap, Request, evaluate};
+use segearth::evaluate::ConfusionMatrix;
 use segearth::geom::Size;
-use segearth::model::bundle::Bundle;
+use segearth::model::bundle::{Bundle, Trust};
 use segearth::model::queries::{self, Wording};
 use segearth::model::text::{Tokenizer, imagenet_templates};
 use segearth::model::torch::{Device, TorchSegmenter, TorchTextEncoder};
 use segearth::model::{Images, Queries, Segmenter as _, mini};
+use segearth::raster;
 use segearth::report::Reporter;
 
-use crate::data::{DUBAI_CLASSES, Data, MERCED_CLASSES};
-use crate::data::{Picture, TEST_TILES, Truth};
-use crate::figures;
-use crate::words;
+use crate::data::{DUBAI_CLASSES, Data, EUROSAT_CLASSES, MERCED_CLASSES, Picture, Split, Truth};
+use crate::evaluate::{JOBS, Job};
+use crate::figures::{self, Choose, Figure};
+use crate::words::{self, EUROSAT, UNLABELLED};
 
 /// Words that no training ever used, in no label and not as an absent one.
 const NEVER_SEEN: [&str; 12] = [
@@ -36,20 +37,27 @@ const NEVER_SEEN: [&str; 12] = [
     "telephone",
 ];
 
-/// All figures: chance, nearest colours, and the embedded model.
-pub fn print(root: &Path) -> Result<()> {
+/// All figures of the embedded model and of the bundles in `others`, after chance and nearest colours; on the validation part if
+/// `validation`.
+pub fn print(root: &Path, others: &[&str], validation: bool) -> Result<()> {
     let data = Data::read(root)?;
-    figures::baselines(&data, |figure| println!("{figure}"))?;
-    let bundle = mini::bundle()?;
-    whole_pictures(&bundle, &data)?;
-    absent_words(&bundle, &data)?;
-    print_tiles(root, mini::NAME, "hann")
-}
-
-/// The Dubai tiles' figures of a model, embedded or a bundle's folder.
-pub fn print_tiles(root: &Path, model: &str, blend: &str) -> Result<()> {
-    for debias in ["0", "0.1", "0.3"] {
-        tiles(root, model, blend, debias)?;
+    let part: Choose = if validation { |split| &split.validation } else { |split| &split.test };
+    if !validation {
+        figures::baselines(&data, |figure| println!("{figure}"))?;
+    }
+    for model in std::iter::once(&mini::NAME).chain(others) {
+        let bundle = match *model {
+            mini::NAME => mini::bundle()?,
+            folder => Bundle::open(Path::new(folder), Trust::Hashes)?,
+        };
+        println!("{model}");
+        whole_pictures(&bundle, &data, part)?;
+        absent_words(&bundle, part(&data.merced))?;
+        for job in &JOBS {
+            let iou = shipped_job(model, job, part((job.set)(&data)))?;
+            println!("{}", Figure::pictures(format!("{}, IoU as `segearth run`", job.name), iou));
+        }
+        dubai(model, part(&data.dubai))?;
     }
     Ok(())
 }
@@ -90,18 +98,21 @@ fn truth(picture: &Picture) -> Option<usize> {
     if let Truth::Picture(label) = picture.truth { Some(usize::from(label)) } else { None }
 }
 
-fn whole_pictures(bundle: &Bundle, data: &Data) -> Result<()> {
-    let prompts = MERCED_CLASSES.map(str::to_owned);
-    // Sides must be whole patches: a few pictures of the set are a pixel or two short.
-    let pictures: Vec<Picture> = whole_patches(&data.merced.test, bundle.card.sizes.patch);
-    for (halvings, side) in [(1, 128), (0, 256)] {
+fn whole_pictures(bundle: &Bundle, data: &Data, part: Choose) -> Result<()> {
+    let top = |split: &Split, names: &[&str], halvings: usize, first: usize| -> Result<f64> {
+        let prompts: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        // Sides must be whole patches: a few pictures of a set are a pixel or two short.
+        let pictures = whole_patches(part(split), bundle.card.sizes.patch);
         let found = cosines(bundle, &pictures, halvings, &prompts)?;
-        let right = pictures.iter().zip(&found).filter(|(picture, found)| truth(picture) == Some(best(found))).count();
-        println!(
-            "| UC Merced: mini, zero-shot top-1 at {side} pixels | {:.3} |",
-            right as f64 / pictures.len().max(1) as f64
-        );
+        let right = pictures.iter().zip(&found).filter(|(picture, found)| truth(picture) == Some(best(found) + first));
+        Ok(right.count() as f64 / pictures.len().max(1) as f64)
+    };
+    for (halvings, side) in [(1, 128), (0, 256)] {
+        let top = top(&data.merced, &MERCED_CLASSES, halvings, 0)?;
+        println!("{}", Figure::pictures(format!("UC Merced, zero-shot top-1 at {side} pixels"), top));
     }
+    let top = top(&data.eurosat, &EUROSAT_CLASSES, 0, EUROSAT)?;
+    println!("{}", Figure::pictures("EuroSAT, zero-shot top-1 at 64 pixels", top));
     Ok(())
 }
 
@@ -114,8 +125,8 @@ fn whole_patches(pictures: &[Picture], patch: usize) -> Vec<Picture> {
 }
 
 /// Whether words for what no picture shows stay low beside the words for what it shows.
-fn absent_words(bundle: &Bundle, data: &Data) -> Result<()> {
-    let pictures = whole_patches(&data.merced.test, bundle.card.sizes.patch);
+fn absent_words(bundle: &Bundle, merced: &[Picture]) -> Result<()> {
+    let pictures = whole_patches(merced, bundle.card.sizes.patch);
     let mut prompts: Vec<String> = MERCED_CLASSES.iter().map(|name| (*name).to_owned()).collect();
     let groups = [("absent in training", words::ABSENT), ("never seen", &NEVER_SEEN[..])];
     groups.iter().for_each(|(_, words)| prompts.extend(words.iter().map(|word| (*word).to_owned())));
@@ -146,47 +157,67 @@ fn absent_words(bundle: &Bundle, data: &Data) -> Result<()> {
     Ok(())
 }
 
-/// The held-out tiles through `segearth run` and `segearth evaluate`.
-fn tiles(root: &Path, model: &str, blend: &str, debias: &str) -> Result<()> {
+/// The labels that `segearth run` gives the pixels of pictures. `settings`: further keys of the job, as YAML.
+fn run(model: &str, classes: &[&[&str]], settings: &str, pictures: &[Picture]) -> Result<Vec<Vec<u16>>> {
     let folder = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
-    let (predictions, references) = (folder.path().join("prediction"), folder.path().join("reference"));
-    for tile in TEST_TILES {
-        let source = root.join("dubai").join(tile);
-        let reference = references.join(tile);
-        fs::create_dir_all(&reference).input(|| format!("cannot make {}", reference.display()))?;
-        // Pictures and masks have the same names, and only masks are references.
-        for entry in fs::read_dir(&source).input(|| format!("cannot list {}", source.display()))?.flatten() {
-            if entry.path().extension().is_some_and(|it| it == "png") {
-                fs::copy(entry.path(), reference.join(entry.file_name()))
-                    .input(|| format!("cannot copy {}", entry.path().display()))?;
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("scenes")).input(|| "cannot make a temporary folder".into())?;
+    for (number, picture) in pictures.iter().enumerate() {
+        let full = picture.full();
+        let pixels: Vec<[u8; 3]> = full.rgb.chunks_exact(3).map(|rgb| [rgb[0], rgb[1], rgb[2]]).collect();
+        let path = at(&format!("scenes/{number:04}.png"));
+        raster::write_png(&path, Size::new(full.width, full.height), &pixels)?;
+    }
+    let classes = classes.iter().map(|prompts| {
+        let name = prompts.first().copied().unwrap_or_default();
+        format!("  - {{name: '{name}', prompts: [{}]}}\n", prompts.join(", "))
+    });
+    let text = format!(
+        "model: {model}\nscene: '{0}/scenes/*.png'\nclasses:\n{1}mask: none\n{settings}\noutputs: {{folder: '{0}/labels', labels: \
+         '{{scene}}.tif'}}\n",
+        folder.path().display(),
+        classes.collect::<String>(),
+    );
+    let job = at("job.yaml");
+    fs::write(&job, text).input(|| format!("cannot write {}", job.display()))?;
+    let words = [Path::new("segearth"), Path::new("run"), Path::new("--quiet"), &job];
+    let cli = Cli::try_parse_from(words).map_err(|error| Error::internal(error.to_string()))?;
+    segearth::run::run(&cli, &Reporter::silent())?;
+    let labels = |number: usize| Ok(raster::label_thumbnail(&at(&format!("labels/{number:04}.tif")), usize::MAX)?.1);
+    (0..pictures.len()).map(labels).collect()
+}
+
+/// IoU of the class that a shipped job seeks, with the settings that the model recommends.
+fn shipped_job(model: &str, job: &Job, pictures: &[Picture]) -> Result<f64> {
+    let found = run(model, job.classes, "", pictures)?;
+    let (mut both, mut either) = (0u64, 0u64);
+    for (picture, found) in pictures.iter().zip(found) {
+        let Truth::Pixels(truth) = &picture.truth else { continue };
+        for (truth, found) in truth.iter().zip(found).filter(|(truth, _)| **truth != UNLABELLED) {
+            let (truth, found) = (job.sought.contains(&usize::from(*truth)), found == 1);
+            both += u64::from(truth && found);
+            either += u64::from(truth || found);
+        }
+    }
+    Ok(both as f64 / (either as f64).max(1.0))
+}
+
+/// The five classes of Dubai's tiles, for each λ and two ways of blending.
+fn dubai(model: &str, pictures: &[Picture]) -> Result<()> {
+    let classes: Vec<&[&str]> = DUBAI_CLASSES.iter().map(|class| class.1).collect();
+    for (debias, blend) in [("0", "hann"), ("0.1", "hann"), ("0.3", "hann"), ("0", "average")] {
+        let settings = format!("method: {{debias: {debias}}}\ntiling: {{blend: {blend}}}");
+        let found = run(model, &classes, &settings, pictures)?;
+        let mut confusion = ConfusionMatrix::new(classes.len());
+        for (picture, found) in pictures.iter().zip(found) {
+            let Truth::Pixels(truth) = &picture.truth else { continue };
+            for (truth, found) in truth.iter().zip(found) {
+                if let Some(truth) = DUBAI_CLASSES.iter().position(|class| class.2 == usize::from(*truth)) {
+                    confusion.add(truth, usize::from(found), 1);
+                }
             }
         }
-        let classes = DUBAI_CLASSES.map(|(_, prompts, _)| format!("  - {}\n", prompts.join(","))).concat();
-        let job = folder.path().join(format!("{tile}.yaml"));
-        let scenes = source.canonicalize().input(|| format!("there is no folder {}", source.display()))?;
-        let text = format!(
-            "model: {model}\nscene: '{}/*.jpg'\nclasses:\n{classes}method: {{debias: {debias}}}\ntiling: {{blend: {blend}}}\n\
-             outputs: {{folder: '{}', labels: '{{scene}}.tif'}}\n",
-            scenes.display(),
-            predictions.join(tile).display()
-        );
-        fs::write(&job, text).input(|| format!("cannot write {}", job.display()))?;
-        let words = [Path::new("segearth"), Path::new("run"), Path::new("--quiet"), &job];
-        let cli = Cli::try_parse_from(words).map_err(|error| Error::internal(error.to_string()))?;
-        segearth::run::run(&cli, &Reporter::silent())?;
+        println!("{}", Figure::pixels(format!("Dubai, {blend}, λ = -{debias}, as `segearth run`"), &confusion));
     }
-    let map = ClassMap::parse(
-        "classes: {building: '#3C1098', land: '#8429F6', road: '#6EC1E4', vegetation: '#FEDD3A', water: '#E2A929'}\n\
-         ignore: ['#9B9B9B', '#000000']\n",
-    )?;
-    let request = Request { prediction: predictions, reference: references, map: Some(map), ..Default::default() };
-    let found = evaluate(&request, &|_| ())?;
-    let iou: Vec<String> = found.classes.iter().map(|class| format!("{:.3}", class.iou.unwrap_or(0.0))).collect();
-    println!(
-        "| Dubai: {model}, {blend}, λ = -{debias}, as `segearth run` | {:.3} | {:.3} | {} |",
-        found.means.miou.unwrap_or(0.0),
-        found.means.overall_accuracy.unwrap_or(0.0),
-        iou.join(" | ")
-    );
     Ok(())
 }
