@@ -4,6 +4,7 @@
 
 mod bench;
 mod change;
+mod embed;
 mod evaluate;
 mod log;
 mod options;
@@ -22,6 +23,7 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use bench::{BenchArgs, RANDOM};
 pub use change::ChangeArgs;
+pub use embed::{EmbedArgs, EmbedPrecision};
 pub use evaluate::EvaluateArgs;
 pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
@@ -107,6 +109,12 @@ pub enum Command {
         --scores scores.tif --polygons polygons.gpkg")]
     Segment(Box<SegmentArgs>),
     #[command(after_help = "Examples:\n  \
+        segearth embed scene.tif --model models/vit-b-16 -o scene.zarr\n  \
+        segearth segment --from scene.zarr --classes 'background; solar panel' -o solar.tif\n  \
+        segearth embed tiles/*.tif --model models/vit-b-16 --precision int8 --shard 1/2 -o city.zarr\n\n\
+        A command that was stopped resumes when it is given again. The store is Zarr 3: any Zarr library reads it.")]
+    Embed(Box<EmbedArgs>),
+    #[command(after_help = "Examples:\n  \
         segearth evaluate --prediction labels.tif --reference truth.tif\n  \
         segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json")]
     Evaluate(Box<EvaluateArgs>),
@@ -186,9 +194,12 @@ pub struct JobArgs {
 
 #[derive(Args, Debug)]
 pub struct SegmentArgs {
-    /// Scene: any raster that GDAL opens
-    #[arg(value_name = "SCENE")]
-    pub scene: String,
+    /// Scene: any raster that GDAL opens [default: the scene of the store given with --from]
+    #[arg(value_name = "SCENE", required_unless_present = "from")]
+    pub scene: Option<String>,
+    /// Take the image tower's outputs from a store of `segearth embed`, and its options unless they are given
+    #[arg(long, value_name = "STORE")]
+    pub from: Option<String>,
     /// Use this model: the folder of a bundle, or a model's name [default: mini, the built-in model]
     #[arg(long, short, value_name = "NAME|DIR")]
     pub model: Option<String>,
@@ -456,8 +467,9 @@ impl SegmentArgs {
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
         type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, Option<&String>); 24] = [
-            ("SCENE", "scene", Override::text, Some(&self.scene)),
+        let flags: [(&str, &str, Make, Option<&String>); 25] = [
+            ("SCENE", "scene", Override::text, self.scene.as_ref()),
+            ("--from", "embeddings.store", Override::text, self.from.as_ref()),
             ("--model", "model", Override::text, self.model.as_ref()),
             ("--threshold", "method.threshold", Override::yaml, self.threshold.as_ref()),
             ("--background", "background", Override::text, self.background.as_ref()),
@@ -484,7 +496,14 @@ impl SegmentArgs {
         ];
         let mut overrides = vec![Override::classes("--classes", &self.classes)];
         overrides.extend(flags.into_iter().filter_map(|(flag, key, make, value)| Some(make(flag, key, value?))));
+        overrides.extend(self.from.iter().map(|_| Override::yaml("--from", "embeddings.create", "false")));
         overrides
+    }
+
+    /// The same with the options of a store below them: those that are not given.
+    pub fn overrides_over(&self, stored: &[(String, String)]) -> Vec<Override> {
+        let below = stored.iter().map(|(key, value)| embed::scene_option("--from", key, value));
+        below.chain(self.overrides()).collect()
     }
 }
 

@@ -100,6 +100,11 @@ impl RowFile {
         self.rows
     }
 
+    /// The rows that are not finished.
+    pub fn rest(&self) -> Window {
+        Window { row: self.part.row + self.rows, height: self.part.height - self.rows, ..self.part }
+    }
+
     pub fn is_complete(&self) -> bool {
         self.rows == self.part.height
     }

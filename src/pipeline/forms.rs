@@ -6,7 +6,7 @@ use super::node::{Data, Entry, KeyStep, Node};
 use super::stretch::short_keys;
 
 /// Turns the short forms on the way of a key path into long ones: classes, prompts and other texts that may be lists,
-/// `stretch`, `nodata`, `aoi`, `outputs.polygons`. What is long already, or is no form of its key, stays as it is.
+/// `stretch`, `nodata`, `aoi`, `embeddings`, `outputs.polygons`. What is long already, or is no form of its key, stays as it is.
 pub(super) fn lengthen(root: &mut Node, path: &[KeyStep]) {
     let mut node = root;
     for (depth, step) in path.iter().enumerate() {
@@ -52,6 +52,7 @@ fn long_form(node: &Node, above: &[KeyStep], step: &KeyStep) -> Option<Data> {
             let number = |text: &str| Some(Data::Number(text.trim().parse::<f64>().ok()?.into()));
             Some(map(node, [("value", number(value)?), ("tolerance", number(tolerance)?)]))
         }
+        (["embeddings"], KeyStep::Key(_), Data::Text(_)) => Some(map(node, [("store", node.data.clone())])),
         (["aoi"], KeyStep::Key(_), Data::Text(_)) => Some(map(node, [("file", node.data.clone())])),
         (["aoi"], KeyStep::Key(_), Data::List(_)) => Some(map(node, [("bounds", node.data.clone())])),
         (["outputs", "polygons"], KeyStep::Key(_), Data::Text(_)) => Some(map(node, [("file", node.data.clone())])),

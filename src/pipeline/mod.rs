@@ -14,6 +14,7 @@ mod band_files;
 mod bands;
 mod classes;
 mod decode;
+mod embeddings;
 mod errors;
 mod forms;
 mod job_error;
@@ -41,11 +42,12 @@ mod words;
 mod yaml;
 
 pub use bands::label as band_label;
+pub use embeddings::{EmbeddedScenes, embedded_scenes};
 pub use key_reference::key_reference;
 pub use load::{Override, from_flags, load};
 pub use plan::{
-    ClassPlan, DeviceChoice, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product, RasterPlan,
-    ScenePlan, TemplateChoice, Tiling,
+    ClassPlan, DeviceChoice, EmbeddingsPlan, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product,
+    RasterPlan, ScenePlan, TemplateChoice, Tiling, conversion,
 };
 #[cfg(test)]
 pub use resolve::resolve_scenes;

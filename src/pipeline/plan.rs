@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::words::without_credentials;
+use crate::embeddings::Precision;
 use crate::geom::{Blend, Grid, Size};
 use crate::learn::{Learnt, LearntQuery};
 use crate::scene::{
@@ -90,6 +91,8 @@ impl FromStr for DeviceChoice {
 pub struct Plan {
     pub model: ModelChoice,
     pub device: DeviceChoice,
+    /// Whence the outputs of the image tower come; `None`: they are computed.
+    pub embeddings: Option<EmbeddingsPlan>,
     pub scenes: Vec<ScenePlan>,
     /// In the order of their label values, from 0.
     pub classes: Vec<ClassPlan>,
@@ -106,6 +109,16 @@ pub struct Plan {
     pub recommended: Recommended,
     /// What is allowed but should be said: sentences for the reader, once each.
     pub notes: Vec<String>,
+}
+
+/// A store of embeddings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmbeddingsPlan {
+    pub store: PathBuf,
+    /// `None`: that of the store that is there, else the default.
+    pub precision: Option<Precision>,
+    /// Whether what it lacks is computed.
+    pub create: bool,
 }
 
 /// What is made of the labels, but for the paths that differ from scene to scene.
@@ -149,25 +162,33 @@ impl ScenePlan {
     /// What is done to stored values so that they can be compared: to those of a mosaic's tiles, and to those of bands that
     /// are stretched together. `None`: nothing.
     pub fn conversion(&self) -> Option<String> {
-        let tiles = self.info.access.conversion.as_ref();
-        let tiles = tiles.map(|tiles| format!("tiles converted to the scale and offset of the first: {tiles}"));
-        let both: Vec<String> = tiles.into_iter().chain(self.joined_bands()).collect();
-        (!both.is_empty()).then(|| both.join("; "))
+        conversion(&self.info, self.bands, &self.stretch)
     }
 
     pub(super) fn joined_bands(&self) -> Option<String> {
-        let bands =
-            self.bands.iter().filter_map(|number| self.info.bands.get(number.checked_sub(1)?)).collect::<Vec<_>>();
-        let found = self.stretch.joins_bands().then(|| conversions(&bands)).flatten()?;
-        let shown = found.iter().zip(["red", "green", "blue"]).filter(|(to, _)| !to.is_identity());
-        let shown: Vec<String> = shown.map(|(to, channel)| format!("{channel} ({to})")).collect();
-        Some(format!("bands converted to the scale and offset of the red one: {}", shown.join(", ")))
+        joined_bands(&self.info, self.bands, &self.stretch)
     }
 
     /// The grid of the results.
     pub fn output_grid(&self) -> (Size, Option<&Georeference>) {
         if self.on_native_grid { self.info.native() } else { (self.info.size, self.info.georeference.as_ref()) }
     }
+}
+
+/// What is done to the values of a scene's tiles and bands so that they can be compared; `None`: nothing.
+pub fn conversion(info: &SceneInfo, bands: [usize; 3], stretch: &StretchPlan) -> Option<String> {
+    let tiles = info.access.conversion.as_ref();
+    let tiles = tiles.map(|tiles| format!("tiles converted to the scale and offset of the first: {tiles}"));
+    let both: Vec<String> = tiles.into_iter().chain(joined_bands(info, bands, stretch)).collect();
+    (!both.is_empty()).then(|| both.join("; "))
+}
+
+fn joined_bands(info: &SceneInfo, bands: [usize; 3], stretch: &StretchPlan) -> Option<String> {
+    let bands = bands.iter().filter_map(|number| info.bands.get(number.checked_sub(1)?)).collect::<Vec<_>>();
+    let found = stretch.joins_bands().then(|| conversions(&bands)).flatten()?;
+    let shown = found.iter().zip(["red", "green", "blue"]).filter(|(to, _)| !to.is_identity());
+    let shown: Vec<String> = shown.map(|(to, channel)| format!("{channel} ({to})")).collect();
+    Some(format!("bands converted to the scale and offset of the red one: {}", shown.join(", ")))
 }
 
 /// No two paths of a plan are the same file, and none is a scene.

@@ -8,7 +8,7 @@ use super::plan::{Method, ModelChoice, ModelFacts, Plan, ScenePlan, Tiling};
 use super::requests::{self, Requests};
 use super::settings::{self, Settings, settings};
 use super::spec::{GridForm, OneOrMany, Spec};
-use super::{masks, outputs, products, scene_rules, stretch};
+use super::{embeddings, masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, MAX_WINDOW};
 use crate::learn::Learnt;
@@ -121,6 +121,7 @@ fn plan(
     if spec.grid.is_some() && spec.resolution.is_none() {
         notes.push("`grid` has no effect without `resolution`: the model sees the scene's own pixels.".to_owned());
     }
+    let embeddings = embeddings::embeddings(spec, errors);
     let mask = masks::request(spec, errors);
     let mut band_notes = BandNotes::default();
     for (index, (mut info, outputs)) in scenes.into_iter().zip(outputs).enumerate() {
@@ -149,6 +150,7 @@ fn plan(
     Plan {
         model: choice,
         device,
+        embeddings,
         scenes: plans,
         classes,
         learnt,
@@ -171,28 +173,37 @@ pub type View = (SceneInfo, [usize; 3], StretchPlan);
 /// As [`resolve`]'s, for model, scenes, bands and stretch.
 pub fn views(spec: &Spec, lookup: &mut dyn Lookup) -> Result<(Vec<View>, Vec<String>)> {
     let mut errors = JobErrors::new(spec);
-    let model = settings::model(spec, &mut errors);
-    let Requests { scenes: requests, mut notes } =
-        requests::requests(spec, &|file| lookup.is_result(file), &mut errors);
-    let given = stretch::stretch(spec, &mut errors);
-    let mask = masks::request(spec, &mut errors);
+    let (views, notes, _) = views_of(spec, lookup, &mut errors)?;
+    errors.finish()?;
+    Ok((views, notes))
+}
+
+/// As [`views`], with what is known of the model; errors that are found last are left to the caller.
+pub(super) fn views_of(
+    spec: &Spec,
+    lookup: &mut dyn Lookup,
+    errors: &mut JobErrors<'_>,
+) -> Result<(Vec<View>, Vec<String>, ModelFacts)> {
+    let model = settings::model(spec, errors);
+    let Requests { scenes: requests, mut notes } = requests::requests(spec, &|file| lookup.is_result(file), errors);
+    let given = stretch::stretch(spec, errors);
+    let mask = masks::request(spec, errors);
     errors.check()?;
-    lookup.open_model(&model)?;
+    let facts = lookup.open_model(&model)?;
     let scenes = requests.iter().map(|request| lookup.scenes(request)).collect::<Result<Vec<_>>>()?.concat();
     let mut views = Vec::with_capacity(scenes.len());
     let mut band_notes = BandNotes::default();
     for mut info in scenes {
         info.access.mask = mask;
-        let bands = bands::bands(spec, "scene", &info, &mut errors, &mut band_notes);
+        let bands = bands::bands(spec, "scene", &info, errors, &mut band_notes);
         notes.append(&mut info.access.notes);
         let stretch = given.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
         views.push((info, bands, stretch));
     }
-    errors.finish()?;
     notes.extend(band_notes.into_notes());
     let mut compared: Vec<_> = views.iter_mut().map(|(info, bands, stretch)| (&*info, *bands, stretch)).collect();
     notes.extend(scene_rules::compare_values(&mut compared));
-    Ok((views, notes))
+    Ok((views, notes, facts))
 }
 
 /// The method with the model's recommendations where the job gives no value. A recommended threshold needs a background class, and
@@ -224,7 +235,7 @@ fn other_windows(learnt: &Learnt, tiling: &Tiling) -> Option<String> {
     })
 }
 
-fn tiling(
+pub(super) fn tiling(
     spec: &Spec,
     model: &ModelFacts,
     blend: Blend,

@@ -416,7 +416,7 @@ fn thresholds_need_a_background(
         Some("Set `background: NAME` (--background NAME), or add a class named `background`.".into());
 }
 
-fn device(spec: &Spec, errors: &mut JobErrors<'_>) -> DeviceChoice {
+pub(super) fn device(spec: &Spec, errors: &mut JobErrors<'_>) -> DeviceChoice {
     let text = spec.device.as_deref().unwrap_or("auto");
     text.parse().unwrap_or_else(|NoDevice| {
         let message = format!("{} is not a device; allowed are `auto`, `cpu`, `cuda` and `cuda:N`", quoted(text));

@@ -39,6 +39,10 @@ pub struct Spec {
     /// Area of interest: a vector file with polygons, or bounds. Pixels outside are not computed and are nodata in the
     /// outputs.
     pub aoi: Option<AreaForm>,
+    /// Folder of a store of embeddings (Zarr), relative to the current folder: the outputs of the image tower for all windows of the
+    /// scenes, so that the next job with other classes needs no transformer. It is made if it does not exist, completed where windows
+    /// are missing, and refused if it was made with another model, stretch or window. Default: none.
+    pub embeddings: Option<EmbeddingsForm>,
     /// Bands to read as red, green and blue: three numbers (from 1, also `b1`), band names (`B04`, `SR_B4`) or colours (`red`,
     /// `nir`, `swir16`). Default: the red, green and blue bands according to, in this order, band descriptions, STAC items,
     /// wavelengths, band numbers of a known sensor and colour interpretations; else the first three bands.
@@ -121,6 +125,37 @@ pub struct AreaKeys {
     pub bounds: Option<Vec<f64>>,
     /// The CRS of the bounds, such as `EPSG:25832`. Default: `EPSG:4326`, in degrees with the longitude first.
     pub crs: Option<String>,
+}
+
+/// A store of embeddings.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(untagged)]
+pub enum EmbeddingsForm {
+    /// The folder.
+    Store(String),
+    Long(EmbeddingsKeys),
+}
+
+/// A store of embeddings as keys.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `store: city.zarr`")]
+pub struct EmbeddingsKeys {
+    /// Folder of the store.
+    pub store: String,
+    /// Numbers of a store that is made: `float32` (labels as without a store), `float16` (half the size) or `int8` (a quarter).
+    /// Default: `float16`.
+    pub precision: Option<StorePrecisionForm>,
+    /// Compute what the store lacks; `false` refuses the job instead. Default: true.
+    pub create: Option<bool>,
+}
+
+/// Numbers of a store.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `float32`, `float16` or `int8`")]
+pub enum StorePrecisionForm {
+    Float32,
+    Float16,
+    Int8,
 }
 
 /// Nodata value.
@@ -603,6 +638,16 @@ several_forms! {
     }
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<AreaForm, A::Error> {
         AreaKeys::deserialize(MapAccessDeserializer::new(map)).map(AreaForm::Long)
+    }
+}
+
+several_forms! {
+    EmbeddingsForm, "a folder, or keys such as `store: city.zarr`",
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<EmbeddingsForm, E> {
+        Ok(EmbeddingsForm::Store(text.to_owned()))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<EmbeddingsForm, A::Error> {
+        EmbeddingsKeys::deserialize(MapAccessDeserializer::new(map)).map(EmbeddingsForm::Long)
     }
 }
 

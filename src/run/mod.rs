@@ -2,6 +2,7 @@
 
 mod bench;
 mod change;
+mod embed;
 mod engine;
 mod evaluate;
 mod job;
@@ -77,12 +78,13 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
             job::check(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, existing, reporter)
         }
         Command::Segment(args) => watched(&args.options.metrics, reporter, |metrics| {
-            let spec = pipeline::from_flags(&args.overrides())?;
+            let spec = pipeline::from_flags(&embed::with_stored_options(args)?)?;
             if let Some(workers) = args.options.workers {
                 return workers::run(&spec, trust, workers, args.options.overwrite, metrics, reporter);
             }
             job::run(&spec, trust, options(&args.options), args.options.shard, metrics, reporter)
         }),
+        Command::Embed(args) => embed::run(args, trust, reporter),
         Command::Bench(args) => bench::run(args, trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Change(args) => change::run(args, reporter),

@@ -2,8 +2,10 @@
 
 use std::sync::OnceLock;
 
+use super::embed::Embedder;
 use super::partition::Share;
 use super::provenance::{self, Provenance};
+use crate::embeddings::Precision;
 use crate::error::Result;
 use crate::learn::LocalTerm;
 use crate::model::Normalisation;
@@ -30,6 +32,8 @@ pub struct PreparedJob {
     pub patch: usize,
     /// Provenance for the outputs: names and values of tags.
     pub tags: Vec<(String, String)>,
+    /// Whence the outputs of the image tower come; `None`: they are computed.
+    pub embedder: Option<Embedder>,
     /// Bytes of the process with a model that has computed a batch, once a memory limit has asked for them.
     pub with_model: OnceLock<f64>,
 }
@@ -47,6 +51,7 @@ impl PreparedJob {
             },
             patch: model.patch(),
             tags: provenance::tags(&plan, &model),
+            embedder: None,
             with_model: OnceLock::new(),
             plan,
             model,
@@ -60,7 +65,12 @@ impl PreparedJob {
     /// # Errors
     /// A file of the scene cannot be read.
     pub fn scene<'a>(&'a self, scene: &'a ScenePlan, options: Options, share: Share) -> Result<SceneRun<'a>> {
-        let provenance = Provenance::of(&self.plan, scene, &self.model, self.device)?;
+        let mut provenance = Provenance::of(&self.plan, scene, &self.model, self.device)?;
+        // In float32 the labels are those of a run without a store.
+        if let Some(precision) = self.embedder.as_ref().map(Embedder::precision).filter(|it| *it != Precision::Float32)
+        {
+            provenance.fingerprint.set("embeddings", precision.name());
+        }
         Ok(SceneRun { job: self, scene, provenance, options, share })
     }
 

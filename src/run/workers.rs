@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::job::{self, Purpose};
-use super::prepared::{Options, PreparedJob};
+use super::prepared::Options;
 use super::run_metrics::RunMetrics;
 use super::stop::Stop;
 use crate::cli::Workers;
@@ -46,21 +46,40 @@ pub fn run(
     let prepared = job::prepare(spec, trust, Purpose::Run, Existing::RefuseShared, reporter)?;
     let finished_before = if overwrite { Vec::new() } else { job::finished_scenes(&prepared)? };
     let started = Instant::now();
-    let gpus = gpus(&prepared);
-    let count = match workers {
-        Workers::Count(count) => count,
-        Workers::Auto => gpus.len().max(1),
-    };
+    let gpus = gpus(prepared.plan.device, prepared.device);
+    let count = count(workers, &gpus);
     if !finished_before.is_empty() && finished_before.iter().all(|finished| *finished) {
         // There is no work for a worker.
         let workers = job::Workers { count, started, finished_before };
         return job::merge(&prepared, Options::default(), Some(&workers), metrics, reporter);
     }
+    let statuses = processes(count, &gpus)?;
+    let workers = job::Workers { count, started, finished_before };
+    job::merge(&prepared, Options::default(), Some(&workers), metrics, reporter)?;
+    match statuses.iter().all(ExitStatus::success) {
+        true => Ok(()),
+        false => {
+            Err(Error::new(Kind::FailedWindows, "the results are incomplete: a worker has said which windows failed"))
+        }
+    }
+}
+
+/// Runs this command in some processes, each with a shard of its work.
+///
+/// # Errors
+/// A worker failed and has printed its error.
+pub fn each_shard(workers: Workers, choice: DeviceChoice, device: Device) -> Result<()> {
+    let gpus = gpus(choice, device);
+    processes(count(workers, &gpus), &gpus).map(drop)
+}
+
+/// Runs this command in `count` processes and returns how they ended: with success, or with failed windows.
+fn processes(count: usize, gpus: &[String]) -> Result<Vec<ExitStatus>> {
     let stop = Stop::listen()?;
     let statuses = stop.orderly(|| -> Result<Vec<ExitStatus>> {
         let mut children = Vec::with_capacity(count);
         for index in 0..count {
-            match start(index, count, &gpus) {
+            match start(index, count, gpus) {
                 Ok(child) => children.push(child),
                 Err(error) => {
                     end(&mut children);
@@ -84,20 +103,20 @@ pub fn run(
         return Err(Error::input(format!("some workers failed\n  {}", numbers.join("\n  ")))
             .with_hint("The message of the worker is above. The same command computes what is missing."));
     }
-    let workers = job::Workers { count, started, finished_before };
-    job::merge(&prepared, Options::default(), Some(&workers), metrics, reporter)?;
-    match statuses.iter().all(ExitStatus::success) {
-        true => Ok(()),
-        false => {
-            Err(Error::new(Kind::FailedWindows, "the results are incomplete: a worker has said which windows failed"))
-        }
+    Ok(statuses)
+}
+
+fn count(workers: Workers, gpus: &[String]) -> usize {
+    match workers {
+        Workers::Count(count) => count,
+        Workers::Auto => gpus.len().max(1),
     }
 }
 
 /// The GPUs that the workers take in turn, as CUDA's runtime knows them; none where the job runs on the CPU, or on one GPU by
 /// name.
-fn gpus(prepared: &PreparedJob) -> Vec<String> {
-    match (prepared.plan.device, prepared.device) {
+fn gpus(choice: DeviceChoice, device: Device) -> Vec<String> {
+    match (choice, device) {
         (DeviceChoice::Auto, Device::Cuda(_)) => match std::env::var(VISIBLE) {
             Ok(visible) => visible.split(',').map(|name| name.trim().to_owned()).take(cuda_devices()).collect(),
             Err(_) => (0..cuda_devices()).map(|number| number.to_string()).collect(),

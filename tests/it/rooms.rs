@@ -19,7 +19,7 @@ embeddings: atomic geom hash journal
 raster: atomic crs geom hash scene location gdal gdal_sys
 vector: atomic crs geom hash location scene raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
-pipeline: geom hash learn scene location printable
+pipeline: embeddings geom hash learn scene location printable
 network: geom tch
 model/torch: atomic geom hash file_lock scene network tch torch_sys
 model: atomic geom hash file_lock location scene network

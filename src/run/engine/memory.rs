@@ -63,8 +63,10 @@ fn with_model(run: &SceneRun<'_>, segmenter: &mut dyn Segmenter) -> f64 {
     // All windows differ: nothing that is computed for one serves another.
     let pixel = |at: usize| (at * at % 16_777_213) as f32 / 8_388_608.0 - 1.0;
     let pixels = (0..count * 3 * padded.pixels()).map(pixel).collect();
+    let tokens = run.job.embedder.as_ref().map(|embedder| embedder.numbers(padded.width, padded.height));
+    let tokens = tokens.map(|numbers| (0..count * numbers).map(pixel).collect());
     // What fails here fails again with a scene's pixels, and is reported then.
-    let _ = segmenter.segment(&Images { size: padded, count, pixels, tokens: None });
+    let _ = segmenter.segment(&Images { size: padded, count, pixels, tokens });
     resident()
 }
 

@@ -37,6 +37,7 @@ use super::provenance::DEVICE;
 use super::results::{RASTERS, Results};
 use super::run_metrics::RunMetrics;
 use super::watch::Watch;
+use crate::embeddings::SceneStore;
 use crate::error::{Error, Result};
 use crate::geom::Window;
 use crate::journal::{self, Division, Fingerprint, Journal, RowFile};
@@ -82,7 +83,8 @@ pub fn run(run: &SceneRun<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>) 
     if before > 0 {
         reporter.note(&format!("{} resumes an earlier run: {before} of {of} rows are finished.", scene.name()));
     }
-    let computed = compute(run, segmenter, &mut reader, &mut files, watch);
+    let embedded = embedded(run, &mut reader, &files, watch);
+    let computed = embedded.and_then(|tokens| compute(run, segmenter, tokens.as_ref(), &mut reader, &mut files, watch));
     let finished = computed.and_then(|counts| match run.share {
         Share::Shard { .. } => Ok(Outcome::Shard),
         Share::All => {
@@ -198,10 +200,23 @@ fn total_rows(files: &[RowFile]) -> usize {
     files.iter().map(|file| file.part().height).sum()
 }
 
-/// Computes the rows that the files lack.
+/// The tokens of the windows that the files lack, where the job has a store.
+fn embedded(
+    run: &SceneRun<'_>,
+    reader: &mut SceneReader,
+    files: &[RowFile],
+    watch: Watch<'_>,
+) -> Result<Option<SceneStore>> {
+    let Some(embedder) = &run.job.embedder else { return Ok(None) };
+    let rests: Vec<Window> = files.iter().filter(|file| !file.is_complete()).map(RowFile::rest).collect();
+    embedder.scene(run.scene.into(), &run.job.plan.tiling, reader, &rests, watch).map(Some)
+}
+
+/// Computes the rows that the files lack. `tokens`: those of the windows, where they are known.
 fn compute(
     run: &SceneRun<'_>,
     segmenter: &mut dyn Segmenter,
+    tokens: Option<&SceneStore>,
     reader: &mut SceneReader,
     files: &mut [RowFile],
     watch: Watch<'_>,
@@ -218,7 +233,7 @@ fn compute(
     let label = format!("segmenting {}", run.scene.title());
     let meter = Meter::new(watch.reporter.progress(&label, windows, "windows"), watch.metrics);
     for file in files.iter_mut() {
-        counts.windows += part::compute(run, &grid, segmenter, reader, file, watch.stop, &meter)?;
+        counts.windows += part::compute(run, &grid, segmenter, tokens, reader, file, watch.stop, &meter)?;
     }
     Ok(counts)
 }

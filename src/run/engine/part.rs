@@ -8,25 +8,28 @@ use super::compute::{self, Model};
 use super::meter::Meter;
 use super::queue::{QUEUE, queue};
 use super::{layers, memory, read, stitch};
+use crate::embeddings::SceneStore;
 use crate::error::{Error, Kind, Result};
-use crate::geom::{Grid, Window};
+use crate::geom::Grid;
 use crate::journal::RowFile;
 use crate::model::{Padding, Region, Segmenter};
 use crate::raster::SceneReader;
 use crate::stitch::window_weights;
 
 /// Computes the rows that a part lacks. Returns the number of windows computed.
+#[expect(clippy::too_many_arguments, reason = "all that the threads work with")]
 pub(super) fn compute(
     run: &SceneRun<'_>,
     grid: &Grid,
     segmenter: &mut dyn Segmenter,
+    tokens: Option<&SceneStore>,
     reader: &mut SceneReader,
     file: &mut RowFile,
     stop: &Stop,
     meter: &Meter<'_>,
 ) -> Result<usize> {
     let whole = file.part();
-    let rest = Window { row: whole.row + file.rows(), height: whole.height - file.rows(), ..whole };
+    let rest = file.rest();
     meter.earlier(grid.count_reaching(whole) - grid.count_reaching(rest));
     if file.is_complete() {
         return Ok(0);
@@ -48,7 +51,7 @@ pub(super) fn compute(
     let counts = thread::scope(|scope| {
         let (to_model, from_reader) = queue(QUEUE, &meter.metrics.for_model);
         let (to_stitcher, from_model) = queue(QUEUE, &meter.metrics.for_stitcher);
-        let reading = scope.spawn(move || read::read(run, reader, grid, rest, batch, to_model, stop, meter));
+        let reading = scope.spawn(move || read::read(run, reader, tokens, grid, rest, batch, to_model, stop, meter));
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(run, grid, rest, queries, from_model, file, meter));
         let local = run.job.local.as_ref();

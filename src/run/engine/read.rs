@@ -5,17 +5,19 @@ use super::super::stop::Stop;
 use super::message::{Batch, Message, WindowMask};
 use super::meter::Meter;
 use super::queue::Sender;
+use crate::embeddings::{SceneStore, TokenReader};
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::model::{Padding, normalise};
 use crate::raster::SceneReader;
 use crate::scene::Tile;
 
-/// Reads all windows that reach `region` in order and sends those that hold data.
+/// Reads all windows that reach `region` in order and sends those that hold data; with their tokens, where these are known.
 #[expect(clippy::too_many_arguments, reason = "all that a thread works with")]
 pub(super) fn read(
     run: &SceneRun<'_>,
     reader: &SceneReader,
+    tokens: Option<&SceneStore>,
     grid: &Grid,
     region: Window,
     batch: usize,
@@ -25,12 +27,15 @@ pub(super) fn read(
 ) -> Result<()> {
     let padding = Padding::new(grid.window(), run.job.patch);
     let mut waiting: Vec<Tile> = Vec::with_capacity(batch);
+    let mut tokens = tokens.map(TokenReader::new);
+    let mut waiting_tokens: Vec<f32> = Vec::new();
     // The model's thread may be gone: its own error says why.
-    let send = |tiles: &mut Vec<Tile>| {
+    let send = |tiles: &mut Vec<Tile>, tokens: &mut Vec<f32>| {
         if tiles.is_empty() {
             return true;
         }
-        let images = normalise(tiles, &run.job.normalisation, &padding);
+        let mut images = normalise(tiles, &run.job.normalisation, &padding);
+        images.tokens = (!tokens.is_empty()).then(|| std::mem::take(tokens));
         let local = run.job.local.is_some();
         let mask = |Tile { window, valid, rgb }| WindowMask { window, valid, image: local.then_some(rgb) };
         let windows = tiles.drain(..).map(mask).collect();
@@ -44,7 +49,7 @@ pub(super) fn read(
         let tile = match reader.read(window) {
             Ok(tile) => tile,
             Err(_) if run.options.allow_failed_windows => {
-                if !send(&mut waiting) || to_model.send(Message::Failed(window)).is_err() {
+                if !send(&mut waiting, &mut waiting_tokens) || to_model.send(Message::Failed(window)).is_err() {
                     return Ok(());
                 }
                 continue;
@@ -55,12 +60,15 @@ pub(super) fn read(
             meter.empty();
             continue;
         }
+        if let Some(tokens) = &mut tokens {
+            tokens.append(window, &mut waiting_tokens)?;
+        }
         waiting.push(tile);
-        if waiting.len() == batch && !send(&mut waiting) {
+        if waiting.len() == batch && !send(&mut waiting, &mut waiting_tokens) {
             return Ok(());
         }
     }
-    if send(&mut waiting) {
+    if send(&mut waiting, &mut waiting_tokens) {
         let _ = to_model.send(Message::End);
     }
     Ok(())

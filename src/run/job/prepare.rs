@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::super::embed::Embedder;
 use super::super::lookup::Lookup;
 use super::super::partition::Share;
 use super::super::prepared::{Options, PreparedJob};
@@ -11,6 +12,7 @@ use super::super::{engine, learnt, process};
 use super::device;
 use crate::error::{Context, Error, Result};
 use crate::journal::{Fingerprint, Journal};
+use crate::model::registry::Model;
 use crate::outputs::{self, Existing};
 use crate::pipeline::{self, Plan, Spec};
 use crate::report::Reporter;
@@ -49,7 +51,14 @@ pub fn prepare(
     validate_products(&plan)?;
     let device = device::resolve(plan.device, &model, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
-    let job = PreparedJob::new(plan, model, device, spec.written());
+    let mut job = PreparedJob::new(plan, model, device, spec.written());
+    if let Some(plan) = &job.plan.embeddings {
+        let Model::Bundle(bundle) = &job.model else {
+            return Err(Error::input("the fake models have no image tower, and so no embeddings")
+                .with_hint("Remove `embeddings`, or name a model with weights, such as mini."));
+        };
+        job.embedder = Some(Embedder::new(plan, bundle, device)?);
+    }
     check_outputs(&job, existing)?;
     Ok(job)
 }

@@ -26,7 +26,8 @@ pub fn segmenter(job: &PreparedJob, reporter: &Reporter) -> Result<Box<dyn Segme
             let queries = all_queries(plan, bundle, job.device, reporter)?;
             let Method { debias, channels, half_resolution, .. } = plan.method;
             let shortcuts = Shortcuts { channels, half_resolution };
-            let segmenter = model::segmenter(bundle, job.device, &queries, debias, shortcuts, TokenSource::Tower)?;
+            let tokens = if job.embedder.is_some() { TokenSource::Images } else { TokenSource::Tower };
+            let segmenter = model::segmenter(bundle, job.device, &queries, debias, shortcuts, tokens)?;
             segmenter.warning().into_iter().for_each(|warning| reporter.note(warning));
             segmenter
         }

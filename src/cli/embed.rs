@@ -1,0 +1,106 @@
+//! `segearth embed`: the outputs of the image tower, once for all words.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::options::Workers;
+use super::shard::Shard;
+use crate::pipeline::Override;
+
+/// Compute the image tower's outputs for scenes once, so that new words need no transformer
+#[derive(Args, Debug)]
+pub struct EmbedArgs {
+    /// Scenes: any rasters that GDAL opens
+    #[arg(value_name = "SCENE", required = true)]
+    pub scenes: Vec<String>,
+    /// Use this model: the folder of a bundle, or a model's name [default: mini, the built-in model]
+    #[arg(long, short, value_name = "NAME|DIR")]
+    pub model: Option<String>,
+    /// Divide the scene into windows of this many pixels [default: the model's]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    pub window: Option<String>,
+    /// Move windows by this many pixels [default: half a window]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    pub stride: Option<String>,
+    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
+    #[arg(long, value_name = "R,G,B")]
+    pub bands: Option<String>,
+    /// Mask pixels by auto, none, alpha, nodata or band:N [default: auto, the first of mask band, alpha and nodata value]
+    #[arg(long, value_name = "MASK")]
+    pub mask: Option<String>,
+    /// Treat this value as nodata, with a tolerance as VALUE~TOLERANCE [default: the file's nodata value]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub nodata: Option<String>,
+    /// Stretch values to 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
+    /// [default: none for 8-bit scenes, else percentile:2,98]
+    #[arg(long, value_name = "STRETCH")]
+    pub stretch: Option<String>,
+    /// Resample the scene for the model to this ground sample distance, such as 0.3m [default: the scene's]
+    #[arg(long, value_name = "METRES")]
+    pub resolution: Option<String>,
+    /// Embed only inside the polygons of this vector file
+    #[arg(long, value_name = "FILE")]
+    pub aoi: Option<String>,
+    /// Compute on this device: auto, cpu, cuda or cuda:N [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Store numbers as float32 (labels as without a store), float16 or int8 [default: the store's, else float16]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub precision: Option<EmbedPrecision>,
+    /// Write the embeddings to this folder, a Zarr store; what it lacks is added
+    #[arg(long, short = 'o', value_name = "STORE")]
+    pub output: PathBuf,
+    /// Discard what the store holds of these scenes and compute it again
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Compute shard I of N of the windows; auto: as Slurm, Kubernetes or another scheduler says
+    #[arg(long, value_name = "I/N|auto", conflicts_with = "overwrite")]
+    pub shard: Option<Shard>,
+    /// Divide the windows among N processes on this machine, each with its own GPU if there are any; auto: one for each GPU
+    #[arg(long, value_name = "N|auto", conflicts_with_all = ["shard", "overwrite"])]
+    pub workers: Option<Workers>,
+}
+
+/// Numbers of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmbedPrecision {
+    Float32,
+    Float16,
+    Int8,
+}
+
+impl EmbedArgs {
+    /// The flags that decide the tokens, with the key of a job and the value that each stands for.
+    pub fn options(&self) -> Vec<(&'static str, &'static str, &String)> {
+        let options = [
+            ("--model", "model", &self.model),
+            ("--window", "tiling.window", &self.window),
+            ("--stride", "tiling.stride", &self.stride),
+            ("--bands", "bands", &self.bands),
+            ("--mask", "mask", &self.mask),
+            ("--nodata", "nodata", &self.nodata),
+            ("--stretch", "stretch", &self.stretch),
+            ("--resolution", "resolution", &self.resolution),
+            ("--aoi", "aoi", &self.aoi),
+        ];
+        options.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_ref()?))).collect()
+    }
+
+    /// The flags as keys of a job.
+    pub fn overrides(&self) -> Vec<Override> {
+        let mut overrides = vec![Override::texts("SCENE", "scene", &self.scenes)];
+        overrides.extend(self.options().into_iter().map(|(flag, key, value)| scene_option(flag, key, value)));
+        overrides.extend(self.device.iter().map(|value| Override::text("--device", "device", value)));
+        overrides
+    }
+}
+
+/// A flag that decides how a scene is seen, as a key of a job.
+pub(super) fn scene_option(flag: &str, key: &str, value: &str) -> Override {
+    match key {
+        "bands" => Override::list(flag, key, value),
+        "tiling.window" | "tiling.stride" | "resolution" => Override::yaml(flag, key, value),
+        _ => Override::text(flag, key, value),
+    }
+}

@@ -1,0 +1,153 @@
+//! The store of a job: checked before any heavy work, completed where it lacks what a scene needs.
+
+use std::path::{Path, PathBuf};
+
+use super::card::{self, SceneView};
+use super::compute::{self, Tower};
+use crate::embeddings::{ChunkIndex, ModelCard, Precision, SceneCard, SceneStore, Store};
+use crate::error::{Error, Result};
+use crate::geom::Window;
+use crate::model::bundle::Bundle;
+use crate::model::torch::{Device, TorchPatchEncoder};
+use crate::pipeline::{EmbeddingsPlan, Tiling};
+use crate::raster::SceneReader;
+use crate::run::watch::Watch;
+use serde_json::{Map, Value};
+
+/// Whence a job takes the outputs of the image tower.
+pub struct Embedder {
+    folder: PathBuf,
+    bundle: Bundle,
+    device: Device,
+    model: ModelCard,
+    precision: Precision,
+    /// Whether what is missing is computed.
+    create: bool,
+}
+
+impl Embedder {
+    /// Looks at the store; makes nothing.
+    ///
+    /// # Errors
+    /// The folder is no store, or one of another model or precision; or it does not exist and must.
+    pub fn new(plan: &EmbeddingsPlan, bundle: &Bundle, device: Device) -> Result<Self> {
+        let model = card::model_card(bundle)?;
+        let store = match plan.create {
+            true => Store::look(&plan.store, &model, plan.precision)?,
+            false => {
+                let store = Store::open(&plan.store)?;
+                store.check_model(&model)?;
+                Some(store)
+            }
+        };
+        let wanted = plan.precision.unwrap_or_default();
+        Ok(Self {
+            folder: plan.store.clone(),
+            bundle: bundle.clone(),
+            device,
+            model,
+            precision: store.map_or(wanted, |store| store.precision()),
+            create: plan.create,
+        })
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Numbers of a window's tokens, (1 + patch) · D.
+    pub fn numbers(&self, width: usize, height: usize) -> usize {
+        let patch = self.model.patch.max(1);
+        (1 + (width / patch) * (height / patch)) * self.model.width
+    }
+
+    /// The tokens of all windows that reach `parts` of a scene: what is missing is computed first, where that is allowed.
+    ///
+    /// # Errors
+    /// The store holds the scene otherwise, or lacks something that must be there; the scene cannot be read or its tokens not be
+    /// computed.
+    pub fn scene(
+        &self,
+        view: SceneView<'_>,
+        tiling: &Tiling,
+        reader: &mut SceneReader,
+        parts: &[Window],
+        watch: Watch<'_>,
+    ) -> Result<SceneStore> {
+        let wanted = card::scene_card(view, reader, tiling, &self.bundle, (&self.model, self.precision), Map::new())?;
+        let scene = match self.create {
+            true => {
+                let store = Store::create(&self.folder, &self.model, Some(self.precision))?;
+                store.create_scene(wanted.clone())?
+            }
+            false => self.existing(&wanted)?,
+        };
+        let mut chunks: Vec<ChunkIndex> = parts.iter().flat_map(|part| scene.chunks_reaching(*part)).collect();
+        chunks.sort();
+        chunks.dedup();
+        let all = chunks.len();
+        chunks.retain(|index| !scene.has(*index));
+        if chunks.is_empty() {
+            return Ok(scene);
+        }
+        if !self.create {
+            return Err(Error::input(format!(
+                "{} is not complete: it holds {} of {all} chunks of {}",
+                self.folder.display(),
+                all - chunks.len(),
+                wanted.name
+            ))
+            .with_hint("`segearth embed` with the same options computes what is missing."));
+        }
+        let label = format!("embedding {}", wanted.name);
+        compute::compute(&scene, &chunks, reader, &mut tower(&self.bundle, self.device)?, &label, watch)?;
+        Ok(scene)
+    }
+
+    fn existing(&self, wanted: &SceneCard) -> Result<SceneStore> {
+        let store = Store::open(&self.folder)?;
+        let Some(scene) = store.scene(&wanted.name, &wanted.path)? else {
+            let names: Vec<String> = store.scenes()?.iter().map(|scene| scene.card().path.clone()).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            return Err(Error::input(format!(
+                "{} does not hold {}; its scenes: {names}",
+                self.folder.display(),
+                wanted.path
+            ))
+            .with_hint("`segearth embed SCENE -o STORE` adds a scene to a store."));
+        };
+        store.check_facts(&scene, wanted)?;
+        Ok(scene)
+    }
+}
+
+/// The image tower of a bundle.
+pub(super) fn tower(bundle: &Bundle, device: Device) -> Result<Tower> {
+    let sizes = &bundle.card.sizes;
+    Ok(Tower {
+        encoder: TorchPatchEncoder::load(&bundle.patch_encoder(), device)?,
+        normalisation: bundle.normalisation(),
+        patch: sizes.patch,
+        width: sizes.embed_dim,
+    })
+}
+
+/// The keys of a job that sees a scene as a store does, with their values. None where the store does not hold the scene.
+///
+/// # Errors
+/// The store cannot be read, or holds another number of scenes than one and none is named.
+pub(super) fn stored_options(store: &Path, scene: Option<&str>) -> Result<Vec<(String, String)>> {
+    let store = Store::open(store)?;
+    let mut scenes = store.scenes()?;
+    if let Some(scene) = scene {
+        let path = card::absolute(Path::new(scene));
+        scenes.retain(|scene| scene.card().path == path);
+    }
+    let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+    match (scenes.as_slice(), scene) {
+        ([scene], _) => Ok(scene.card().job.iter().filter_map(text).collect()),
+        (_, Some(_)) => Ok(Vec::new()),
+        (several, None) => Err(Error::input(format!("{} holds {} scenes", store.folder().display(), several.len()))
+            .with_hint("Name one of them: `segearth segment SCENE --from STORE`.")),
+    }
+}
