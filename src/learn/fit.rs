@@ -22,8 +22,19 @@ pub struct TrainingSet {
     pub classes: Vec<usize>,
     /// The example of each sample.
     pub examples: Vec<usize>,
-    /// The group of each example: those of a group lie so close together that they are left out together.
-    pub groups: Vec<usize>,
+    /// Where each sample lies.
+    pub places: Vec<Place>,
+    /// Samples of a scene that are no farther apart than this, in columns and in rows, know of each other: where one is left
+    /// out, the other is not learnt from.
+    pub reach: u32,
+}
+
+/// A pixel of one of several scenes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub scene: usize,
+    pub col: u32,
+    pub row: u32,
 }
 
 impl TrainingSet {
@@ -33,6 +44,11 @@ impl TrainingSet {
 
     pub fn is_empty(&self) -> bool {
         self.classes.is_empty()
+    }
+
+    /// One more than the largest number of an example.
+    pub(super) fn example_count(&self) -> usize {
+        self.examples.iter().max().map_or(0, |most| most + 1)
     }
 }
 
@@ -64,7 +80,7 @@ pub struct LearntQuery {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fitted {
     pub queries: Vec<LearntQuery>,
-    /// What leaving out examples gave; `None` with fewer than two groups in every class.
+    /// What leaving out examples gave; `None` where fewer than two classes have two examples.
     pub figures: Option<Figures>,
     /// The examples gave no better map than the words, which are kept.
     pub kept_words: bool,
@@ -153,7 +169,7 @@ fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, queries: usize) 
 
 /// Every example has the same weight in its class, and every class the same in all; they sum to the number of examples.
 fn weights(set: &TrainingSet, classes: usize) -> Vec<f32> {
-    let mut of_example = vec![0f64; set.groups.len()];
+    let mut of_example = vec![0f64; set.example_count()];
     set.examples.iter().for_each(|&example| of_example[example] += 1.0);
     let mut examples = vec![0f64; classes];
     for (&example, &class) in set.examples.iter().zip(&set.classes) {
@@ -309,8 +325,7 @@ impl Search<'_> {
         let (inputs, queries) = (self.scale.inputs(), self.query_class.len());
         let mut outcome = Outcome::new(self.query_class.to_vec());
         for (fold, start) in starts.iter_mut().enumerate() {
-            let (kept, left): (Vec<usize>, Vec<usize>) =
-                numbers.iter().partition(|&&sample| self.folds.of_example[set.examples[sample]] != fold);
+            let (kept, left) = self.folds.split(fold, numbers, set);
             let training = self.samples.some(&kept, inputs, queries);
             let objective = Objective {
                 samples: &training,
@@ -342,7 +357,7 @@ mod tests {
             set.features.extend([at + noise[0], noise[1], 0.5 + noise[2], noise[3]]);
             set.classes.push(class);
             set.examples.push(example);
-            set.groups.push(example);
+            set.places.push(Place { col: 100 * example as u32, ..Place::default() });
         }
         set
     }
@@ -400,7 +415,6 @@ mod tests {
         let mut set = set(2, 0.0);
         set.examples = vec![0, 1, 0, 1, 0];
         set.classes = vec![0, 1, 0, 1, 0];
-        set.groups = vec![0, 1];
         let weights = weights(&set, 2);
         let of = |class: usize| -> f32 {
             weights.iter().zip(&set.classes).filter(|(_, of)| **of == class).map(|(weight, _)| weight).sum()

@@ -17,6 +17,6 @@ mod validate;
 
 pub use descriptors::{LocalTerm, REACH, count, descriptors};
 pub use file::{EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, StoredSamples};
-pub use fit::{Fitted, LearntQuery, Start, TrainingSet, fit};
-pub use suggest::{Place, Suggestions};
+pub use fit::{Fitted, LearntQuery, Place, Start, TrainingSet, fit};
+pub use suggest::{Candidate, Suggestions};
 pub use validate::{ClassFigures, Figures};

@@ -27,7 +27,7 @@ const LIMITED: f64 = 0.1;
 
 /// A place that might be labelled next.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place {
+pub struct Candidate {
     /// Index of its scene.
     pub scene: usize,
     /// Of a pixel.
@@ -40,7 +40,7 @@ pub struct Place {
     pub second: usize,
 }
 
-impl Place {
+impl Candidate {
     /// By margin; places of the same margin from top to bottom.
     fn compare(&self, other: &Self) -> Ordering {
         let position = |place: &Self| (place.scene, place.row, place.col);
@@ -69,7 +69,7 @@ pub struct Suggestions {
     /// Distance of places that would be spread evenly, in pixels.
     distance: f64,
     /// By scene, row and column of the cell.
-    cells: BTreeMap<[usize; 3], Vec<Place>>,
+    cells: BTreeMap<[usize; 3], Vec<Candidate>>,
 }
 
 impl Suggestions {
@@ -87,7 +87,7 @@ impl Suggestions {
     }
 
     /// Takes a candidate into account; one whose margin is no number is left out.
-    pub fn add(&mut self, place: Place) {
+    pub fn add(&mut self, place: Candidate) {
         if place.margin.is_nan() || self.wanted == 0 {
             return;
         }
@@ -98,16 +98,16 @@ impl Suggestions {
             None => kept.push(place),
         }
         // What is dropped does not depend on the order of arrival: the best candidate of each pair comes in when it arrives.
-        kept.sort_unstable_by(Place::compare);
+        kept.sort_unstable_by(Candidate::compare);
         kept.truncate(KEPT_PER_CELL);
     }
 
     /// The places, the smallest margin first; fewer than wanted where there were fewer candidates.
     ///
     /// No pair of classes has more than one and a half of an equal share, unless the places of others would lie close together.
-    pub fn finish(self) -> Vec<Place> {
-        let mut candidates: Vec<Place> = self.cells.into_values().flatten().collect();
-        candidates.sort_unstable_by(Place::compare);
+    pub fn finish(self) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = self.cells.into_values().flatten().collect();
+        candidates.sort_unstable_by(Candidate::compare);
         candidates.truncate(self.wanted.saturating_mul(CHOICE));
         if let Some(enough) = candidates.get(self.wanted.saturating_sub(1)) {
             let most = TIMES * enough.margin + MORE;
@@ -116,7 +116,7 @@ impl Suggestions {
         let mut pairs: BTreeMap<[usize; 2], usize> = BTreeMap::new();
         candidates.iter().for_each(|place| *pairs.entry(place.pair()).or_default() += 1);
         let limit = (3 * self.wanted).div_ceil(2 * pairs.len().max(1));
-        let mut taken: Vec<Place> = Vec::new();
+        let mut taken: Vec<Candidate> = Vec::new();
         let mut of_pair: BTreeMap<[usize; 2], usize> = BTreeMap::new();
         for (limit, nearest) in [(limit, NEAREST.max(LIMITED * self.distance)), (usize::MAX, NEAREST)] {
             let mut distance = self.distance;
@@ -137,7 +137,7 @@ impl Suggestions {
                 distance *= SHRINK;
             }
         }
-        taken.sort_unstable_by(Place::compare);
+        taken.sort_unstable_by(Candidate::compare);
         taken
     }
 }
@@ -148,18 +148,18 @@ mod tests {
 
     const SIZE: Size = Size { width: 1000, height: 1000 };
 
-    fn place(col: usize, row: usize, margin: f32, pair: [usize; 2]) -> Place {
-        Place { scene: 0, col, row, margin, first: pair[0], second: pair[1] }
+    fn place(col: usize, row: usize, margin: f32, pair: [usize; 2]) -> Candidate {
+        Candidate { scene: 0, col, row, margin, first: pair[0], second: pair[1] }
     }
 
-    fn chosen(wanted: usize, sizes: &[Size], places: &[Place]) -> Vec<Place> {
+    fn chosen(wanted: usize, sizes: &[Size], places: &[Candidate]) -> Vec<Candidate> {
         let mut suggestions = Suggestions::new(wanted, sizes);
         places.iter().for_each(|place| suggestions.add(*place));
         suggestions.finish()
     }
 
     /// Every third pixel of a scene with a doubtful stripe at its left and a small one at its lower right.
-    fn stripes() -> Vec<Place> {
+    fn stripes() -> Vec<Candidate> {
         let pixels = (0..1000).step_by(3).flat_map(|row| (0..1000).step_by(3).map(move |col| (col, row)));
         let margin = |col: usize, row: usize| match (col, row) {
             (300..330, _) => 0.01 + row as f32 * 1e-5,
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn one_pair_of_classes_does_not_take_all() {
         // Nine places in ten are between the first two classes, whichever is better, and all of them are more doubtful.
-        let places: Vec<Place> = (0..1000usize)
+        let places: Vec<Candidate> = (0..1000usize)
             .map(|index| {
                 let (col, row) = (index % 32 * 31, index / 32 * 31);
                 match index % 10 {
@@ -208,12 +208,12 @@ mod tests {
                 }
             })
             .collect();
-        let rare = |places: &[Place]| places.iter().filter(|place| place.pair() == [2, 3]).count();
+        let rare = |places: &[Candidate]| places.iter().filter(|place| place.pair() == [2, 3]).count();
         let found = chosen(30, &[SIZE], &places[..200]);
         assert_eq!((found.len(), rare(&found)), (30, 7));
         // Where all others are in one spot, they do not come before good ones elsewhere.
-        let spot: Vec<Place> = (0..100).map(|index| place(index % 10, index / 10, 0.02, [2, 3])).collect();
-        let common: Vec<Place> = places.iter().copied().filter(|place| place.pair() == [0, 1]).take(140).collect();
+        let spot: Vec<Candidate> = (0..100).map(|index| place(index % 10, index / 10, 0.02, [2, 3])).collect();
+        let common: Vec<Candidate> = places.iter().copied().filter(|place| place.pair() == [0, 1]).take(140).collect();
         let found = chosen(30, &[SIZE], &[spot, common].concat());
         assert!(found.len() == 30 && rare(&found) <= 2, "{found:?}");
     }
@@ -228,9 +228,9 @@ mod tests {
 
     #[test]
     fn scenes_share_the_places() {
-        let places: Vec<Place> = (0..2)
+        let places: Vec<Candidate> = (0..2)
             .flat_map(|scene| {
-                (0..10_000).step_by(7).map(move |index| Place {
+                (0..10_000).step_by(7).map(move |index| Candidate {
                     scene,
                     ..place(index % 100 * 10, index / 100 * 10, 0.1 + (index % 13) as f32 * 1e-3, [0, 1])
                 })

@@ -1,10 +1,12 @@
-//! Honest figures: every group of examples is judged by a classifier that has not seen it.
+//! Honest figures: every example is judged by a classifier that has seen neither it nor its neighbours.
 
-#![expect(clippy::indexing_slicing, reason = "samples, groups and classes, counted before")]
+#![expect(clippy::indexing_slicing, reason = "samples, examples and classes, counted before")]
+
+use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::fit::TrainingSet;
+use super::fit::{Place, TrainingSet};
 use super::objective::Samples;
 
 /// Most parts into which examples are divided.
@@ -22,48 +24,67 @@ pub(super) struct Folds {
 }
 
 impl Folds {
-    /// `None`: fewer than two classes have two groups, so that leaving one out would leave a class without examples.
+    /// `None`: fewer than two classes have two examples, so that leaving one out would leave a class without examples.
     pub fn of(set: &TrainingSet, classes: usize) -> Option<Self> {
-        let groups = groups_of_classes(set, classes);
-        let counts: Vec<usize> = groups.iter().map(Vec::len).filter(|count| *count > 0).collect();
+        let of_classes = examples_of_classes(set, classes);
+        let counts: Vec<usize> = of_classes.iter().map(Vec::len).filter(|count| *count > 0).collect();
         if counts.iter().filter(|count| **count >= 2).count() < 2 {
             return None;
         }
         let count = counts.iter().copied().max().unwrap_or(0).min(MOST_FOLDS);
-        let number = set.groups.iter().max().map_or(0, |most| most + 1);
-        let mut of_group = vec![usize::MAX; number];
-        // Each class's groups go round: every part has about as many of each class.
-        for groups in groups {
-            for (index, group) in groups.into_iter().enumerate() {
-                if of_group[group] == usize::MAX {
-                    of_group[group] = index % count;
-                }
+        let mut of_example = vec![0; set.example_count()];
+        // Each class's examples go round: every part has about as many of each class.
+        for examples in of_classes {
+            for (index, example) in examples.into_iter().enumerate() {
+                of_example[example] = index % count;
             }
         }
-        Some(Self { count, of_example: set.groups.iter().map(|&group| of_group[group]).collect() })
+        Some(Self { count, of_example })
+    }
+
+    /// Of the samples of these numbers those that a part's classifier learns from, and those that it is judged by. Neighbours
+    /// of the latter are in neither.
+    pub fn split(&self, fold: usize, numbers: &[usize], set: &TrainingSet) -> (Vec<usize>, Vec<usize>) {
+        let (kept, left): (Vec<usize>, Vec<usize>) =
+            numbers.iter().partition(|&&sample| self.of_example[set.examples[sample]] != fold);
+        let side = set.reach.max(1);
+        let cell = |place: &Place| (place.scene, place.col / side, place.row / side);
+        let mut near: HashMap<_, Vec<&Place>> = HashMap::new();
+        for &sample in &left {
+            near.entry(cell(&set.places[sample])).or_default().push(&set.places[sample]);
+        }
+        let is_near = |place: &Place| {
+            let (scene, col, row) = cell(place);
+            let close = |other: &&Place| {
+                place.col.abs_diff(other.col) <= set.reach && place.row.abs_diff(other.row) <= set.reach
+            };
+            (col.saturating_sub(1)..=col + 1).any(|col| {
+                (row.saturating_sub(1)..=row + 1)
+                    .any(|row| near.get(&(scene, col, row)).is_some_and(|places| places.iter().any(|other| close(&other))))
+            })
+        };
+        let kept = kept.into_iter().filter(|&sample| !is_near(&set.places[sample])).collect();
+        (kept, left)
     }
 }
 
-/// The groups of each class in their order, each once.
-fn groups_of_classes(set: &TrainingSet, classes: usize) -> Vec<Vec<usize>> {
-    let mut groups = vec![Vec::new(); classes];
+/// The examples of each class in their order, each once.
+fn examples_of_classes(set: &TrainingSet, classes: usize) -> Vec<Vec<usize>> {
+    let mut examples = vec![Vec::new(); classes];
     for (&example, &class) in set.examples.iter().zip(&set.classes) {
-        let group = set.groups[example];
-        if groups[class].last() != Some(&group) {
-            groups[class].push(group);
-        }
+        examples[class].push(example);
     }
-    for groups in &mut groups {
-        groups.sort_unstable();
-        groups.dedup();
+    for examples in &mut examples {
+        examples.sort_unstable();
+        examples.dedup();
     }
-    groups
+    examples
 }
 
 /// At most about `most` samples, evenly from all examples.
 pub(super) fn thinned(set: &TrainingSet, most: usize) -> Vec<usize> {
     let step = set.len().div_ceil(most.max(1)).max(1);
-    let mut seen = vec![0usize; set.groups.len()];
+    let mut seen = vec![0usize; set.example_count()];
     (0..set.len())
         .filter(|&sample| {
             let seen = &mut seen[set.examples[sample]];
@@ -192,12 +213,11 @@ impl Outcome {
             true => self.predicted(&self.words, Pool::Largest),
             false => self.predicted(&self.logits, Pool::Sum),
         };
-        let groups = set.groups.iter().max().map_or(0, |most| most + 1);
-        let mut of_group = vec![Vec::new(); groups];
+        let mut of_example = vec![Vec::new(); set.example_count()];
         for (index, &sample) in self.numbers.iter().enumerate() {
-            of_group[set.groups[set.examples[sample]]].push(index);
+            of_example[set.examples[sample]].push(index);
         }
-        of_group.retain(|samples| !samples.is_empty());
+        of_example.retain(|samples| !samples.is_empty());
         let all: Vec<usize> = (0..self.classes.len()).collect();
         let counts = self.counts(&predicted, &all, classes);
         let mut drawn: Vec<[Vec<f64>; 2]> = vec![[Vec::new(), Vec::new()]; classes];
@@ -205,7 +225,7 @@ impl Outcome {
         let mut draw = Draw(0x5ea7_c1a5_5e5a_11f0);
         for _ in 0..DRAWS {
             let some: Vec<usize> =
-                (0..of_group.len()).flat_map(|_| of_group[draw.below(of_group.len())].iter().copied()).collect();
+                (0..of_example.len()).flat_map(|_| of_example[draw.below(of_example.len())].iter().copied()).collect();
             let counts = self.counts(&predicted, &some, classes);
             for (drawn, counts) in drawn.iter_mut().zip(&counts) {
                 drawn[0].extend(counts.iou());
@@ -213,20 +233,12 @@ impl Outcome {
             }
             means.push(mean(&counts.iter().filter_map(Counts::iou).collect::<Vec<_>>()));
         }
+        let examples = examples_of_classes(set, classes);
         let of_class = |class: usize| {
-            let mut examples: Vec<usize> = set
-                .examples
-                .iter()
-                .zip(&set.classes)
-                .filter(|(_, of)| **of == class)
-                .map(|(example, _)| *example)
-                .collect();
-            let samples = examples.len();
-            examples.sort_unstable();
-            examples.dedup();
+            let samples = set.classes.iter().filter(|of| **of == class).count();
             let [iou, f1] = &drawn[class];
             ClassFigures {
-                examples: examples.len(),
+                examples: examples[class].len(),
                 samples,
                 iou: counts[class].iou(),
                 iou_interval: interval(iou),
@@ -246,7 +258,7 @@ impl Outcome {
                 let all: Vec<usize> = (0..self.classes.len()).collect();
                 mean(&self.counts(&words, &all, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>())
             },
-            groups: of_group.len(),
+            judged: of_example.len(),
         }
     }
 }
@@ -265,12 +277,12 @@ pub struct Figures {
     pub classes: Vec<ClassFigures>,
     pub accuracy: f64,
     pub mean_iou: f64,
-    /// 90 %, from drawing groups of examples with replacement.
+    /// 90 %, from drawing examples with replacement.
     pub mean_iou_interval: [f64; 2],
     /// Of the words alone, on the same samples.
     pub words_mean_iou: f64,
-    /// Groups of examples that were left out in turn.
-    pub groups: usize,
+    /// Examples that were left out in turn.
+    pub judged: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -326,5 +338,34 @@ impl Draw {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) % count.max(1) as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_what_is_left_out_are_not_learnt_from() {
+        let place = |scene, col| Place { scene, col, row: 0 };
+        let set = TrainingSet {
+            classes: vec![0, 1, 0, 1, 0],
+            examples: vec![0, 1, 2, 3, 4],
+            places: vec![place(0, 0), place(0, 20), place(0, 21), place(0, 100), place(1, 0)],
+            reach: 20,
+            ..TrainingSet::default()
+        };
+        let folds = Folds { count: 2, of_example: vec![0, 1, 1, 1, 1] };
+        // Sample 1 is 20 columns from the one left out, sample 2 is 21; sample 4 lies in another scene.
+        assert_eq!(folds.split(0, &[0, 1, 2, 3, 4], &set), (vec![2, 3, 4], vec![0]));
+    }
+
+    #[test]
+    fn classes_with_a_single_example_cannot_be_validated() {
+        let set = TrainingSet { classes: vec![0, 0, 1], examples: vec![0, 1, 2], ..TrainingSet::default() };
+        assert!(Folds::of(&set, 2).is_none());
+        let set = TrainingSet { classes: vec![0, 0, 1, 1], examples: vec![0, 1, 2, 3], ..set };
+        let folds = Folds::of(&set, 2).unwrap();
+        assert_eq!((folds.count, folds.of_example), (2, vec![0, 1, 0, 1]));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::geom::GeoTransform;
-use crate::learn::Place;
+use crate::learn::Candidate;
 use crate::scene::SceneInfo;
 use crate::vector::{Field, FieldKind, PlacedPoint, Value, text, write_points};
 
@@ -18,7 +18,7 @@ use crate::vector::{Field, FieldKind, PlacedPoint, Value, text, write_points};
 ///
 /// # Errors
 /// As [`write_points`].
-pub fn write_suggestions(path: &Path, scenes: &[&SceneInfo], classes: &[String], places: &[Place]) -> Result<()> {
+pub fn write_suggestions(path: &Path, scenes: &[&SceneInfo], classes: &[String], places: &[Candidate]) -> Result<()> {
     let fields = [
         Field::new("rank", "rank", FieldKind::Integer),
         Field::new("margin", "margin", FieldKind::Real),
@@ -78,7 +78,7 @@ mod tests {
             georeference: None,
             access: Access::default(),
         };
-        let place = |col, margin| Place { scene: 0, col, row: 7, margin, first: 1, second: 0 };
+        let place = |col, margin| Candidate { scene: 0, col, row: 7, margin, first: 1, second: 0 };
         let classes = ["field".to_owned(), "road".to_owned()];
         write_suggestions(&path, &[&scene], &classes, &[place(3, 0.125), place(19, 0.5)]).unwrap();
         let field = |name| ExampleSource {
