@@ -8,6 +8,7 @@
 mod bench;
 mod change;
 mod download;
+mod learn;
 mod log;
 mod plan;
 mod products;
@@ -25,6 +26,7 @@ use crate::pipeline::{Plan, without_credentials};
 
 pub use bench::{BenchReport, BenchRow};
 pub use download::Download;
+pub use learn::LearnReport;
 use log::Log;
 pub use plan::resolved;
 pub use progress::Progress;
@@ -121,6 +123,11 @@ impl Reporter {
     /// What came out of one scene.
     pub fn summary(&self, summary: &Summary<'_>) {
         self.result(|| summary.object(), || summary.render(self.out));
+    }
+
+    /// What was learnt from examples.
+    pub fn learnt(&self, report: &LearnReport<'_>) {
+        self.result(|| report.json().unwrap_or_default(), || format!("{}\n", report.table()));
     }
 
     /// Something that was made: to standard output, in the form of the log.

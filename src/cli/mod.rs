@@ -6,6 +6,7 @@ mod bench;
 mod change;
 mod embed;
 mod evaluate;
+mod learn;
 mod log;
 mod options;
 mod reference;
@@ -25,6 +26,7 @@ pub use bench::{BenchArgs, RANDOM};
 pub use change::ChangeArgs;
 pub use embed::{EmbedArgs, EmbedPrecision};
 pub use evaluate::EvaluateArgs;
+pub use learn::LearnArgs;
 pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
 pub use reference::{ReferencePage, command_reference};
@@ -114,6 +116,11 @@ pub enum Command {
         segearth embed tiles/*.tif --model models/vit-b-16 --precision int8 --shard 1/2 -o city.zarr\n\n\
         A command that was stopped resumes when it is given again. The store is Zarr 3: any Zarr library reads it.")]
     Embed(Box<EmbedArgs>),
+    #[command(after_help = "Examples:\n  \
+        segearth learn scene.tif --examples clicks.gpkg --class-field class --classes 'building,roof; road; tree' \\\n      \
+        -o classes.safetensors\n  \
+        segearth segment scene.tif --classes @classes.safetensors -o labels.tif")]
+    Learn(Box<LearnArgs>),
     #[command(after_help = "Examples:\n  \
         segearth evaluate --prediction labels.tif --reference truth.tif\n  \
         segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json")]

@@ -85,8 +85,6 @@ pub struct LearntSettings {
     pub blend: String,
     /// What the model saw as red, green and blue: colours, or the bands' names or numbers.
     pub bands: [String; 3],
-    /// Ground sample distances of the scenes as the model saw them, in metres: smallest and largest; `None` without CRS.
-    pub ground_sample_distance: Option<[f64; 2]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,7 +295,6 @@ pub(crate) mod tests {
             stride: 64,
             blend: "hann".into(),
             bands: ["red".into(), "green".into(), "blue".into()],
-            ground_sample_distance: Some([0.5, 0.5]),
         };
         let class =
             |name: &str, colour| LearntClass { name: name.into(), colour, threshold: None, prompts: Vec::new() };

@@ -45,6 +45,7 @@ pub use bands::label as band_label;
 pub use embeddings::{EmbeddedScenes, embedded_scenes};
 pub use key_reference::key_reference;
 pub use load::{Override, from_flags, load};
+pub use palette::with_classes;
 pub use plan::{
     ClassPlan, DeviceChoice, EmbeddingsPlan, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product,
     RasterPlan, ScenePlan, TemplateChoice, Tiling, conversion,

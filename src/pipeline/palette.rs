@@ -1,6 +1,7 @@
 //! Colours for classes that name none: by meaning where a word is known, else from a list of colours that differ well.
 
 use super::plan::ClassPlan;
+use crate::scene::same_name;
 
 type Rgb = [u8; 3];
 
@@ -78,6 +79,21 @@ pub(super) fn colour(classes: &mut [ClassPlan], chosen: &[Option<Rgb>]) {
             used.push(colour);
         }
     }
+}
+
+/// Classes of these names after those that are there, unless one of them has the name: without prompts, in colours of their
+/// own.
+pub fn with_classes(mut classes: Vec<ClassPlan>, names: &[String]) -> Vec<ClassPlan> {
+    let mut colours: Vec<Option<Rgb>> = classes.iter().map(|class| Some(class.colour)).collect();
+    for name in names {
+        if !classes.iter().any(|class| same_name(&class.name, name)) {
+            let (name, prompts) = (name.clone(), Vec::new());
+            classes.push(ClassPlan { name, colour: [0; 3], prompts, threshold: None, learnt: None });
+            colours.push(None);
+        }
+    }
+    colour(&mut classes, &colours);
+    classes
 }
 
 fn by_meaning(class: &ClassPlan) -> Option<Rgb> {

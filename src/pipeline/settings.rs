@@ -88,6 +88,9 @@ fn blend_named(name: &str) -> Blend {
 type Classes = (Vec<ClassPlan>, Option<Arc<Learnt>>);
 
 fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>) -> Classes {
+    if spec.classes.is_empty() && spec.without_classes {
+        return (Vec::new(), None);
+    }
     if spec.classes.is_empty() {
         errors.add("classes", "the job has no classes").hint =
             Some("List them below `classes:`, one line such as `- building,roof,house` for each; on the command line, use --classes.".into());

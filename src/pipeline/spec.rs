@@ -73,6 +73,10 @@ pub struct Spec {
     pub device: Option<String>,
     /// Output files.
     pub outputs: OutputsForm,
+    /// The job needs no classes: examples have their own.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub without_classes: bool,
     /// The job's data with the spans of all values, for errors that are found later.
     #[serde(skip)]
     #[schemars(skip)]

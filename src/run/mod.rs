@@ -6,6 +6,7 @@ mod embed;
 mod engine;
 mod evaluate;
 mod job;
+mod learn;
 mod learnt;
 mod lookup;
 mod metrics;
@@ -86,6 +87,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         }),
         Command::Embed(args) => embed::run(args, trust, reporter),
         Command::Bench(args) => bench::run(args, trust, reporter),
+        Command::Learn(args) => learn::run(args, trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Change(args) => change::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),

@@ -10,6 +10,7 @@
 //! segearth-train validate DATA OUT
 //! segearth-train compare DATA [BUNDLE]…       on the validation part
 //! segearth-train figures DATA [BUNDLE]…       on the test part
+//! segearth-train learning DATA                what examples gain, scene by scene
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its figures")]
@@ -24,6 +25,7 @@ mod figures;
 mod files;
 mod initial;
 mod landsat;
+mod learning;
 mod loss;
 mod student;
 mod tables;
@@ -54,9 +56,10 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["train", data, pieces, out, ..] => train(Path::new(data), Path::new(pieces), Path::new(out), &words),
         ["validate", data, out, ..] => validate(Path::new(data), Path::new(out)),
+        ["learning", data, ..] => learning::print(Path::new(data)),
         ["figures", data, others @ ..] => tables::print(Path::new(data), others, false),
         ["compare", data, others @ ..] => tables::print(Path::new(data), others, true),
-        _ => Err(Error::input("give train, validate, compare or figures with their folders, as the file's head says")),
+        _ => Err(Error::input("give train, validate, compare, figures or learning with their folders, as the file's head says")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,122 @@
+//! The words of `segearth learn` on the command line.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::pipeline::Override;
+
+/// Learn classes from examples: points, lines, polygons or a label raster over scenes
+///
+/// The file that it writes stands wherever classes do: `--classes @classes.safetensors`, or `classes: {learnt: FILE}` in a job.
+/// With words, learning begins with what they say and corrects it; every example is judged by a classifier that has not seen
+/// it, which gives the printed figures.
+#[derive(Args, Debug)]
+pub struct LearnArgs {
+    /// Scenes: any rasters that GDAL opens
+    #[arg(value_name = "SCENE", required = true)]
+    pub scenes: Vec<String>,
+    /// Learn from these examples: a vector file in any CRS, or a label raster
+    #[arg(long, short, value_name = "FILE[:LAYER]", required = true)]
+    pub examples: PathBuf,
+    /// Read the class of each example from this field [default: class]
+    #[arg(long, value_name = "NAME")]
+    pub class_field: Option<String>,
+    /// Begin with these words: 'background; building,roof,house; road', or @FILE with one class per line
+    #[arg(long, short, value_name = "CLASSES|@FILE")]
+    pub classes: Option<String>,
+    /// Take a file of learnt classes further: its examples count as well
+    #[arg(long, value_name = "CLASSES.safetensors")]
+    pub add: Option<PathBuf>,
+    /// Let a point stand for a disc of this radius in metres (in pixels without CRS)
+    #[arg(long, value_name = "METRES", default_value_t = 0.0)]
+    pub radius: f64,
+    /// Take at most this many pixels of each example, spread evenly over it
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub pixels: u32,
+    /// Learn from the model's features alone, without local colours and their variation
+    #[arg(long)]
+    pub features_only: bool,
+    /// Use this model: the folder of a bundle, or a model's name [default: mini, the built-in model]
+    #[arg(long, short, value_name = "NAME|DIR")]
+    pub model: Option<String>,
+    /// Assign pixels below the threshold to this class [default: the class named background]
+    #[arg(long, value_name = "NAME")]
+    pub background: Option<String>,
+    /// Subtract this share of the window's [CLS] similarity (0 to 1) [default: 0.3]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    pub debias: Option<String>,
+    /// Multiply the logits by this before the soft-max [default: 50]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    pub logit_scale: Option<String>,
+    /// Put prompts into these templates: imagenet80, none, or a file with {} in each line [default: imagenet80]
+    #[arg(long, value_name = "imagenet80|none|FILE")]
+    pub templates: Option<String>,
+    /// Move windows by this many pixels [default: half a window]
+    #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
+    pub stride: Option<String>,
+    /// Blend overlapping windows with these weights: hann, gaussian, or average as in the paper [default: hann]
+    #[arg(long, value_name = "average|hann|gaussian")]
+    pub blend: Option<String>,
+    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
+    #[arg(long, value_name = "R,G,B")]
+    pub bands: Option<String>,
+    /// Mask pixels by auto, none, alpha, nodata or band:N [default: auto, the first of mask band, alpha and nodata value]
+    #[arg(long, value_name = "MASK")]
+    pub mask: Option<String>,
+    /// Treat this value as nodata, with a tolerance as VALUE~TOLERANCE [default: the file's nodata value]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub nodata: Option<String>,
+    /// Stretch values to 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
+    /// [default: none for 8-bit scenes, else percentile:2,98]
+    #[arg(long, value_name = "STRETCH")]
+    pub stretch: Option<String>,
+    /// Resample the scenes for the model to this ground sample distance, such as 0.3m [default: the scenes']
+    #[arg(long, value_name = "METRES")]
+    pub resolution: Option<String>,
+    /// Compute on this device: auto, cpu, cuda or cuda:N [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Write the learnt classes to this file
+    #[arg(long, short = 'o', value_name = "CLASSES.safetensors")]
+    pub output: PathBuf,
+    /// Write the figures to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Find this many places whose labels would help most
+    #[arg(long, value_name = "N", requires = "suggestions", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub suggest: Option<u32>,
+    /// Write them to this file, as points with an empty field `class` to fill in (.gpkg, .geojson, …)
+    #[arg(long, value_name = "POINTS", requires = "suggest")]
+    pub suggestions: Option<PathBuf>,
+    /// Replace outputs that exist
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+impl LearnArgs {
+    /// The flags as keys of a job.
+    pub fn overrides(&self) -> Vec<Override> {
+        type Make = fn(&str, &str, &str) -> Override;
+        let flags: [(&str, &str, Make, &Option<String>); 13] = [
+            ("--model", "model", Override::text, &self.model),
+            ("--background", "background", Override::text, &self.background),
+            ("--debias", "method.debias", Override::yaml, &self.debias),
+            ("--logit-scale", "method.logit_scale", Override::yaml, &self.logit_scale),
+            ("--templates", "method.templates", Override::text, &self.templates),
+            ("--stride", "tiling.stride", Override::yaml, &self.stride),
+            ("--blend", "tiling.blend", Override::text, &self.blend),
+            ("--bands", "bands", Override::list, &self.bands),
+            ("--mask", "mask", Override::text, &self.mask),
+            ("--nodata", "nodata", Override::text, &self.nodata),
+            ("--stretch", "stretch", Override::text, &self.stretch),
+            ("--device", "device", Override::text, &self.device),
+            ("--resolution", "resolution", Override::yaml, &self.resolution),
+        ];
+        let mut overrides = vec![Override::texts("SCENE", "scene", &self.scenes)];
+        overrides.extend(self.classes.iter().map(|classes| Override::classes("--classes", classes)));
+        let flags = flags.into_iter().filter_map(|(flag, key, make, value)| Some(make(flag, key, value.as_ref()?)));
+        overrides.extend(flags);
+        overrides
+    }
+}

@@ -1,0 +1,271 @@
+//! `segearth learn`: examples over scenes to a file of learnt classes.
+//!
+//! ```text
+//!  examples ─► pixels ─► windows that hold them ─► features, descriptors ─┐
+//!  words ─► queries ──────────────────────────────────────────────────────┼─► fit ─► file, figures
+//!  earlier file (--add) ─► its samples ───────────────────────────────────┘     └─► suggestions
+//! ```
+
+mod collect;
+mod features;
+
+use std::path::Path;
+
+use super::job::{queries, usable_device};
+use super::learnt;
+use super::lookup::Lookup;
+use super::prepared::PreparedJob;
+use super::results::{Staged, command_facts, input};
+use super::stop::Stop;
+use crate::cli::LearnArgs;
+use crate::error::{Context as _, Error, Result};
+use crate::journal::Fingerprint;
+use crate::learn::{
+    self, Fitted, Header, Learnt, LearntClass, LearntExample, LearntSettings, Start, StoredSamples, TrainingSet,
+};
+use crate::location::split_layer;
+use crate::model::bundle::Bundle;
+use crate::model::registry::Model;
+use crate::outputs::{Existing, Product};
+use crate::pipeline::{self, ClassPlan, Plan};
+use crate::raster::{self, ExampleSource};
+use crate::report::{LearnReport, Reporter};
+use crate::scene::same_name;
+use collect::Collected;
+
+/// Fewer examples of a class than this deserve a warning.
+const FEW: usize = 5;
+
+const CLASSES: &str = "classes";
+const JSON: &str = "json";
+
+pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
+    if !(0.0..=1e6).contains(&args.radius) {
+        return Err(Error::input(format!("the radius is {}; it must be from 0 to 1000000 metres", args.radius)));
+    }
+    let mut spec = pipeline::from_flags(&args.overrides())?;
+    spec.without_classes = true;
+    let mut lookup = Lookup::new(trust);
+    let plan = pipeline::resolve(&spec, &mut lookup)?;
+    let Model::Bundle(bundle) = lookup.into_model()? else {
+        return Err(Error::input("the fake models have no features to learn from")
+            .with_hint("Remove --model to use the built-in model, or name a bundle."));
+    };
+    if plan.learnt.is_some() {
+        return Err(Error::input("--classes names a file of learnt classes, which are no words")
+            .with_hint("Take such a file further with --add FILE."));
+    }
+    let mut products = vec![(CLASSES, Product::file(&args.output, facts(args)))];
+    products.extend(args.json.iter().map(|path| (JSON, Product::file(path, facts(args)))));
+    let existing = if args.overwrite { Existing::Replace } else { Existing::Refuse };
+    let staged = Staged::of_command(products, existing)?;
+    let device = usable_device(plan.device, reporter)?;
+    plan.notes.iter().for_each(|note| reporter.note(note));
+    let job = PreparedJob::new(plan, Model::Bundle(bundle.clone()), device, spec.written());
+    let earlier = args.add.as_deref().map(|path| earlier(path, &job.plan, &bundle)).transpose()?;
+
+    let (path, layer) = split_layer(&args.examples);
+    let source = ExampleSource {
+        path: &path,
+        layer: layer.as_deref(),
+        class_field: args.class_field.as_deref(),
+        codes: None,
+        radius: args.radius,
+        most: args.pixels as usize,
+    };
+    let mut segmenter = features::segmenter(&job, &bundle)?;
+    let mut collected = Collected::new(bundle.card.sizes.embed_dim, !args.features_only);
+    if let Some(earlier) = &earlier {
+        collected.add_earlier(earlier)?;
+    }
+    let stop = Stop::listen()?;
+    for scene in &job.plan.scenes {
+        let examples = raster::read_examples(&source, &scene.info)?;
+        collected.add_scene(&job, scene, examples, segmenter.as_mut(), &stop, reporter)?;
+    }
+    drop(segmenter);
+    collected.notes(job.plan.scenes.len()).iter().for_each(|note| reporter.note(note));
+
+    let classes = classes(&job.plan, &collected, earlier.as_ref());
+    let words = words(&job, &bundle, &classes, reporter)?;
+    let (set, examples) = collected.into_set(&classes, job.patch)?;
+    let start = Start {
+        classes: classes.len(),
+        words: &words.0,
+        word_classes: &words.1,
+        logit_scale: job.plan.method.logit_scale,
+    };
+    let fitted = learn::fit(&set, &start)?;
+    let learnt = file(&job, &bundle, &classes, &set, examples, &fitted, earlier.as_ref());
+    warn(&classes, &set, &fitted, reporter);
+    learnt
+        .write(&staged.path(CLASSES).unwrap_or_else(|| args.output.clone()))
+        .map_err(|error| staged.explain(error))?;
+    let report =
+        LearnReport { classes: &learnt.header.classes, fitted: &fitted, samples: set.len(), output: &args.output };
+    if let Some(path) = &args.json {
+        let here = staged.path(JSON).unwrap_or_else(|| path.clone());
+        crate::atomic::write_file(&here, report.json()?.as_bytes()).map_err(|error| staged.explain(error))?;
+    }
+    staged.publish()?;
+    reporter.learnt(&report);
+    Ok(())
+}
+
+/// An earlier file, if it was learnt as this one is.
+fn earlier(path: &Path, plan: &Plan, bundle: &Bundle) -> Result<Learnt> {
+    let learnt = Learnt::read(path)?;
+    let with = Plan { learnt: Some(std::sync::Arc::new(learnt.clone())), ..plan.clone() };
+    let context = || format!("cannot take {} further", path.display());
+    learnt::check(&with, &Model::Bundle(Box::new(bundle.clone()))).input(context)?;
+    let (known, now) = (&learnt.header.settings, settings(plan));
+    let differs = [
+        ("debias", known.debias != now.debias),
+        ("logit scale", known.logit_scale != now.logit_scale),
+        ("window", known.window != now.window),
+        ("stride", known.stride != now.stride),
+        ("blend", known.blend != now.blend),
+    ];
+    match differs.iter().find(|(_, differs)| *differs) {
+        None => Ok(learnt),
+        Some((what, _)) => Err(Error::input(format!("it was learnt with another {what}"))
+            .with_hint("Give the settings that the file was learnt with."))
+        .input(context),
+    }
+}
+
+fn settings(plan: &Plan) -> LearntSettings {
+    let bands = plan.scenes.first().map(|scene| learnt::bands(&scene.info, scene.bands));
+    LearntSettings {
+        debias: plan.method.debias,
+        logit_scale: plan.method.logit_scale,
+        window: plan.tiling.window,
+        stride: plan.tiling.stride,
+        blend: plan.tiling.blend.name().to_owned(),
+        bands: bands.unwrap_or_default(),
+    }
+}
+
+/// The classes of the words, then those of the earlier file, then those of the examples.
+fn classes(plan: &Plan, collected: &Collected, earlier: Option<&Learnt>) -> Vec<ClassPlan> {
+    let mut classes = plan.classes.clone();
+    for class in earlier.iter().flat_map(|earlier| &earlier.header.classes) {
+        if !classes.iter().any(|known| same_name(&known.name, &class.name)) {
+            classes.push(ClassPlan {
+                name: class.name.clone(),
+                colour: class.colour,
+                prompts: class.prompts.clone(),
+                threshold: class.threshold,
+                learnt: None,
+            });
+        }
+    }
+    pipeline::with_classes(classes, collected.class_names())
+}
+
+/// The text features of all classes' prompts, and the class of each.
+fn words(
+    job: &PreparedJob,
+    bundle: &Bundle,
+    classes: &[ClassPlan],
+    reporter: &Reporter,
+) -> Result<(Vec<f32>, Vec<usize>)> {
+    let of = classes.iter().enumerate().flat_map(|(number, class)| class.prompts.iter().map(move |_| number));
+    let of: Vec<usize> = of.collect();
+    if of.is_empty() {
+        return Ok((Vec::new(), of));
+    }
+    let plan = Plan { classes: classes.to_vec(), ..job.plan.clone() };
+    Ok((queries(&plan, bundle, job.device, reporter)?.features, of))
+}
+
+fn file(
+    job: &PreparedJob,
+    bundle: &Bundle,
+    classes: &[ClassPlan],
+    set: &TrainingSet,
+    examples: Vec<LearntExample>,
+    fitted: &Fitted,
+    earlier: Option<&Learnt>,
+) -> Learnt {
+    let class = |class: &ClassPlan| LearntClass {
+        name: class.name.clone(),
+        colour: class.colour,
+        threshold: class.threshold,
+        prompts: class.prompts.clone(),
+    };
+    let background = job.plan.background.and_then(|index| classes.get(index)).map(|class| class.name.clone());
+    let mut header = Header {
+        classes: classes.iter().map(class).collect(),
+        background: background.or_else(|| earlier.and_then(|earlier| earlier.header.background.clone())),
+        sums_queries: !fitted.kept_words,
+        channels: if set.locals > 0 { 3 } else { 0 },
+        examples,
+        ..Header::new(learnt::identity(bundle), settings(&job.plan))
+    };
+    header.set_figures(fitted.figures.as_ref());
+    let samples = StoredSamples {
+        features: set.features.clone(),
+        local: set.local.clone(),
+        examples: set.examples.clone(),
+        places: set.places.iter().map(|place| [place.col, place.row]).collect(),
+    };
+    Learnt { header, queries: fitted.queries.clone(), samples }
+}
+
+/// Says where figures or classes stand on too few examples.
+fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Reporter) {
+    if set.is_empty() {
+        reporter.note("No example counts: the classes are those of the words alone.");
+        return;
+    }
+    for (number, class) in classes.iter().enumerate() {
+        let mut examples: Vec<usize> = set
+            .examples
+            .iter()
+            .zip(&set.classes)
+            .filter(|(_, of)| **of == number)
+            .map(|(example, _)| *example)
+            .collect();
+        examples.sort_unstable();
+        examples.dedup();
+        let name = pipeline::quoted(&class.name);
+        match examples.len() {
+            0 if class.prompts.is_empty() => {}
+            0 => reporter.note(&format!("Class {name} has no example: it is known by its words alone.")),
+            count if count < FEW => {
+                let noun = if count == 1 { "example" } else { "examples" };
+                reporter
+                    .note(&format!("Class {name} has {count} {noun}; from about {FEW} on, figures mean something."));
+            }
+            _ => {}
+        }
+    }
+    if fitted.figures.is_none() {
+        reporter.note("There are no figures: two classes need two examples each, so that one can be left out.");
+    } else if fitted.kept_words {
+        reporter
+            .note("The examples give no better map than the words, by those left out: the words are kept as they are.");
+    }
+}
+
+/// The flags that decide the result, by name.
+fn facts(args: &LearnArgs) -> Fingerprint {
+    command_facts(
+        "learn",
+        [
+            ("scenes", Some(args.scenes.join(", "))),
+            ("--examples", input(&args.examples)),
+            ("--class-field", args.class_field.clone()),
+            ("--classes", args.classes.clone()),
+            ("--add", args.add.as_deref().and_then(input)),
+            ("--radius", Some(args.radius.to_string())),
+            ("--pixels", Some(args.pixels.to_string())),
+            ("--features-only", args.features_only.then(|| "true".to_owned())),
+            ("--model", args.model.clone()),
+            ("--debias", args.debias.clone()),
+            ("--stride", args.stride.clone()),
+            ("--resolution", args.resolution.clone()),
+        ],
+    )
+}
