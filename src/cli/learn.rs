@@ -22,6 +22,9 @@ pub struct LearnArgs {
     /// Read the class of each example from this field [default: class]
     #[arg(long, value_name = "NAME")]
     pub class_field: Option<String>,
+    /// Read from this YAML file which values, colours or names of a label raster mean which class, as `evaluate` does
+    #[arg(long, value_name = "FILE", conflicts_with = "class_field")]
+    pub map: Option<PathBuf>,
     /// Begin with these words: 'background; building,roof,house; road', or @FILE with one class per line
     #[arg(long, short, value_name = "CLASSES|@FILE")]
     pub classes: Option<String>,

@@ -159,8 +159,8 @@ fn query_classes(start: &Start<'_>) -> Vec<usize> {
 
 fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, queries: usize) -> Samples {
     let mut words = vec![0f32; set.len() * queries];
-    for (to, features) in words.chunks_exact_mut(queries).zip(set.features.chunks_exact(set.width)) {
-        for (to, word) in to.iter_mut().zip(start.words.chunks_exact(set.width)) {
+    for (to, features) in words.chunks_exact_mut(queries).zip(set.features.chunks_exact(set.width.max(1))) {
+        for (to, word) in to.iter_mut().zip(start.words.chunks_exact(set.width.max(1))) {
             *to = start.logit_scale * features.iter().zip(word).map(|(a, b)| a * b).sum::<f32>();
         }
     }

@@ -1,7 +1,5 @@
 //! Writes the places that would be worth a label as points, ready to be labelled and learnt from.
 
-#![allow(dead_code, reason = "until the command calls it")]
-
 use std::path::Path;
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use segearth::model::bundle::Bundle;
 use segearth::model::queries::{self, Wording};
 use segearth::model::text::{Tokenizer, imagenet_templates};
 use segearth::model::torch::{Device, TorchTextEncoder};
-use segearth::model::{self, Padding, Queries, Shortcuts, mini, normalise};
+use segearth::model::{self, Padding, Queries, Shortcuts, TokenSource, mini, normalise};
 use segearth::raster::{self, SceneReader};
 use segearth::scene::{StretchMethod, StretchPlan, Tile};
 use segearth::stitch::Accumulator;
@@ -265,7 +265,8 @@ fn features(bundle: &Bundle, picture: &Path) -> Result<(Vec<f32>, Vec<f32>)> {
     let width = bundle.card.sizes.embed_dim;
     let unit = |at: usize| if at.is_multiple_of(width + 1) { 1.0 } else { 0.0 };
     let queries = Queries { count: width, width, features: (0..width * width).map(unit).collect() };
-    let mut segmenter = model::segmenter(bundle, Device::Cpu, &queries, DEBIAS, Shortcuts::default())?;
+    let mut segmenter =
+        model::segmenter(bundle, Device::Cpu, &queries, DEBIAS, Shortcuts::default(), TokenSource::Tower)?;
     let window = bundle.card.sizes.window;
     let grid = Grid::new(size, window, window.div_ceil(2));
     let locals = learn::count(3);

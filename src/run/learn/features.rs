@@ -14,7 +14,7 @@ use crate::geom::Window;
 use crate::learn::{self, descriptors};
 use crate::model::bundle::Bundle;
 use crate::model::tta::D4;
-use crate::model::{self, Padding, Queries, Segmenter, Shortcuts, normalise};
+use crate::model::{self, Padding, Queries, Segmenter, Shortcuts, TokenSource, normalise};
 use crate::pipeline::ScenePlan;
 use crate::raster::SceneReader;
 use crate::report::Progress;
@@ -42,7 +42,7 @@ pub(super) fn segmenter(job: &PreparedJob, bundle: &Bundle) -> Result<Box<dyn Se
     let queries = Queries { count: width, width, features: (0..width * width).map(unit).collect() };
     let method = &job.plan.method;
     let shortcuts = Shortcuts { channels: method.channels, half_resolution: method.half_resolution };
-    let segmenter = model::segmenter(bundle, job.device, &queries, method.debias, shortcuts)?;
+    let segmenter = model::segmenter(bundle, job.device, &queries, method.debias, shortcuts, TokenSource::Tower)?;
     Ok(if method.d4 { Box::new(D4::new(segmenter)) } else { segmenter })
 }
 

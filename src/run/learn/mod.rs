@@ -8,6 +8,7 @@
 
 mod collect;
 mod features;
+mod suggest;
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ use super::results::{Staged, command_facts, input};
 use super::stop::Stop;
 use crate::cli::LearnArgs;
 use crate::error::{Context as _, Error, Result};
+use crate::evaluate::ClassMap;
 use crate::journal::Fingerprint;
 use crate::learn::{
     self, Fitted, Header, Learnt, LearntClass, LearntExample, LearntSettings, Start, StoredSamples, TrainingSet,
@@ -30,7 +32,7 @@ use crate::outputs::{Existing, Product};
 use crate::pipeline::{self, ClassPlan, Plan};
 use crate::raster::{self, ExampleSource};
 use crate::report::{LearnReport, Reporter};
-use crate::scene::same_name;
+use crate::scene::{ClassNames, ProductOptions, Recipe, same_name};
 use collect::Collected;
 
 /// Fewer examples of a class than this deserve a warning.
@@ -38,6 +40,7 @@ const FEW: usize = 5;
 
 const CLASSES: &str = "classes";
 const JSON: &str = "json";
+const SUGGESTIONS: &str = "suggestions";
 
 pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     if !(0.0..=1e6).contains(&args.radius) {
@@ -57,6 +60,11 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     }
     let mut products = vec![(CLASSES, Product::file(&args.output, facts(args)))];
     products.extend(args.json.iter().map(|path| (JSON, Product::file(path, facts(args)))));
+    if let Some(path) = &args.suggestions {
+        let options = ProductOptions::default();
+        let product = Product::vector(path, Recipe::Plain, &options, &ClassNames::default(), facts(args))?;
+        products.push((SUGGESTIONS, product));
+    }
     let existing = if args.overwrite { Existing::Replace } else { Existing::Refuse };
     let staged = Staged::of_command(products, existing)?;
     let device = usable_device(plan.device, reporter)?;
@@ -65,11 +73,12 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let earlier = args.add.as_deref().map(|path| earlier(path, &job.plan, &bundle)).transpose()?;
 
     let (path, layer) = split_layer(&args.examples);
+    let codes = args.map.as_deref().map(ClassMap::read).transpose()?.map(|map| map.label_codes());
     let source = ExampleSource {
         path: &path,
         layer: layer.as_deref(),
         class_field: args.class_field.as_deref(),
-        codes: None,
+        codes: codes.as_ref(),
         radius: args.radius,
         most: args.pixels as usize,
     };
@@ -106,6 +115,12 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     if let Some(path) = &args.json {
         let here = staged.path(JSON).unwrap_or_else(|| path.clone());
         crate::atomic::write_file(&here, report.json()?.as_bytes()).map_err(|error| staged.explain(error))?;
+    }
+    if let (Some(wanted), Some(path)) = (args.suggest, &args.suggestions) {
+        let here = staged.path(SUGGESTIONS).unwrap_or_else(|| path.clone());
+        let found = suggest::suggest(&job, &learnt, wanted as usize, &here, &stop, reporter);
+        let found = found.map_err(|error| staged.explain(error))?;
+        reporter.note(&format!("{found} places to label next are in {}: fill in their field `class`.", path.display()));
     }
     staged.publish()?;
     reporter.learnt(&report);
@@ -257,6 +272,7 @@ fn facts(args: &LearnArgs) -> Fingerprint {
             ("scenes", Some(args.scenes.join(", "))),
             ("--examples", input(&args.examples)),
             ("--class-field", args.class_field.clone()),
+            ("--map", args.map.as_deref().and_then(input)),
             ("--classes", args.classes.clone()),
             ("--add", args.add.as_deref().and_then(input)),
             ("--radius", Some(args.radius.to_string())),
