@@ -59,9 +59,8 @@ impl Folds {
                 place.col.abs_diff(other.col) <= set.reach && place.row.abs_diff(other.row) <= set.reach
             };
             (col.saturating_sub(1)..=col + 1).any(|col| {
-                (row.saturating_sub(1)..=row + 1).any(|row| {
-                    near.get(&(scene, col, row)).is_some_and(|places| places.iter().any(|other| close(&other)))
-                })
+                (row.saturating_sub(1)..=row + 1)
+                    .any(|row| near.get(&(scene, col, row)).is_some_and(|places| places.iter().any(close)))
             })
         };
         let kept = kept.into_iter().filter(|&sample| !is_near(&set.places[sample])).collect();

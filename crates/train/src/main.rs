@@ -59,7 +59,9 @@ fn main() -> ExitCode {
         ["learning", data, ..] => learning::print(Path::new(data)),
         ["figures", data, others @ ..] => tables::print(Path::new(data), others, false),
         ["compare", data, others @ ..] => tables::print(Path::new(data), others, true),
-        _ => Err(Error::input("give train, validate, compare, figures or learning with their folders, as the file's head says")),
+        _ => Err(Error::input(
+            "give train, validate, compare, figures or learning with their folders, as the file's head says",
+        )),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

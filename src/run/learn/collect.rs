@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::learn::{self, Learnt, LearntExample, Place, TrainingSet};
 use crate::model::Segmenter;
 use crate::pipeline::{ClassPlan, ScenePlan};
-use crate::raster::{Examples, SceneReader};
+use crate::raster::Examples;
 use crate::report::Reporter;
 use crate::scene::same_name;
 
@@ -123,11 +123,7 @@ impl Collected {
         if pixels.is_empty() {
             return Ok(());
         }
-        let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
-        let windows = features::windows(job, scene, &pixels);
-        let progress = reporter.progress(&format!("features of {}", scene.title()), windows.len(), "windows");
-        let local = self.locals > 0;
-        let found = features::features(job, &reader, segmenter, &windows, &pixels, local, stop, &progress)?;
+        let found = features::features(job, scene, segmenter, &pixels, self.locals > 0, stop, reporter)?;
         let number = self.scene(&scene.name().to_string());
         let mut at = 0;
         for example in examples.examples {

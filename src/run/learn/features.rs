@@ -17,7 +17,7 @@ use crate::model::tta::D4;
 use crate::model::{self, Padding, Queries, Segmenter, Shortcuts, TokenSource, normalise};
 use crate::pipeline::ScenePlan;
 use crate::raster::SceneReader;
-use crate::report::Progress;
+use crate::report::Reporter;
 use crate::scene::Tile;
 use crate::stitch::window_weights;
 
@@ -47,7 +47,7 @@ pub(super) fn segmenter(job: &PreparedJob, bundle: &Bundle) -> Result<Box<dyn Se
 }
 
 /// The windows that share one of the pixels, row by row, each with the numbers of its pixels.
-pub(super) fn windows(job: &PreparedJob, scene: &ScenePlan, pixels: &[[usize; 2]]) -> Vec<(Window, Vec<usize>)> {
+fn windows(job: &PreparedJob, scene: &ScenePlan, pixels: &[[usize; 2]]) -> Vec<(Window, Vec<usize>)> {
     let grid = job.plan.grid(scene);
     let mut windows: BTreeMap<(usize, usize), (Window, Vec<usize>)> = BTreeMap::new();
     for (number, &[col, row]) in pixels.iter().enumerate() {
@@ -58,20 +58,22 @@ pub(super) fn windows(job: &PreparedJob, scene: &ScenePlan, pixels: &[[usize; 2]
     windows.into_values().collect()
 }
 
-/// Computes the features of the pixels from their `windows`; `local`: their descriptors as well.
+/// Computes the features of pixels of a scene; `local`: their descriptors as well.
 ///
 /// # Errors
 /// A window cannot be read or computed; the program was asked to stop.
 pub(super) fn features(
     job: &PreparedJob,
-    reader: &SceneReader,
+    scene: &ScenePlan,
     segmenter: &mut dyn Segmenter,
-    windows: &[(Window, Vec<usize>)],
     pixels: &[[usize; 2]],
     local: bool,
     stop: &Stop,
-    progress: &Progress,
+    reporter: &Reporter,
 ) -> Result<PixelFeatures> {
+    let source = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
+    let windows = windows(job, scene, pixels);
+    let progress = reporter.progress(&format!("features of {}", scene.title()), windows.len(), "windows");
     let width = segmenter.queries();
     let locals = if local { learn::count(3) } else { 0 };
     let mut sums = PixelFeatures {
@@ -90,7 +92,7 @@ pub(super) fn features(
         }
         let mut tiles: Vec<(Tile, &Vec<usize>)> = Vec::with_capacity(batch);
         for (window, numbers) in windows {
-            let tile = reader.read(*window)?;
+            let tile = source.read(*window)?;
             if !tile.is_empty() {
                 tiles.push((tile, numbers));
             }
