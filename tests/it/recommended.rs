@@ -44,8 +44,8 @@ fn a_card_recommends_settings_where_the_job_is_silent() {
     recommend("{threshold: 4}");
     let said = work.refused("check job.yaml");
     assert!(said.contains("model.yaml: recommended.threshold is 4; 0 to 1 is allowed"), "{said}");
-    recommend("{treshold: 0.4}");
-    assert!(work.refused("check job.yaml").contains("treshold"));
+    recommend("{stretch: 0.4}");
+    assert!(work.refused("check job.yaml").contains("stretch"));
 }
 
 #[test]
