@@ -171,7 +171,7 @@ fn only_background(run: &SceneRun<'_>, counts: &Counts, rejected: f32, all_here:
             format!("{scene}: every pixel with data is `{name}`. A lower threshold (`--threshold`) may find more.")
         }
         true => format!(
-            "{scene}: every pixel with data is `{name}`. The highest score of another class is {rejected:.2}, below {threshold}: lower it \
+            "{scene}: every pixel with data is `{name}`. The highest score of another class is {rejected:.3}, below {threshold}: lower it \
              (`--threshold`) to see what is found."
         ),
         false => format!(
