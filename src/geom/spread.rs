@@ -9,10 +9,13 @@ use super::{Metric, Size};
 /// The golden ratio less 1. Its multiples, modulo 1, leave no large gaps, however many are taken.
 const GOLDEN: f64 = 0.618_033_988_749_894_9;
 
+/// Most rows of a shape that are looked at: a header may declare any size.
+const MAX_ROWS: usize = 1 << 18;
+
 /// At most `most` of the pixels of a shape, as (column, row), row by row; all of them where they are no more.
 ///
 /// `spans` gives the columns of a row, in order and apart from each other; it is asked twice for each of `rows`. Nothing
-/// but the pixels that are taken is kept in memory.
+/// but the pixels that are taken is kept in memory. Of more than 262,144 rows, only so many at even distances count.
 ///
 /// Pixel number i of n comes from the row that holds the i-th part of the shape's area, at the position in this row that
 /// the i-th multiple of the golden ratio names: a Fibonacci lattice, which leaves neither rows nor columns out.
@@ -21,6 +24,7 @@ pub fn spread(
     mut spans: impl FnMut(usize, &mut Vec<Range<usize>>),
     most: usize,
 ) -> Vec<[usize; 2]> {
+    let rows = rows.clone().step_by(rows.len().div_ceil(MAX_ROWS).max(1));
     let mut row_spans = Vec::new();
     let mut total: u64 = 0;
     for row in rows.clone() {
@@ -209,6 +213,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A search of all rows would never end.
+    #[test]
+    fn huge_declared_size_costs_little() {
+        let side = 1usize << 40;
+        let found = spread(0..side, rectangle(0..side), 100);
+        assert_eq!(found.len(), 100);
+        assert!(found.iter().any(|[_, row]| *row > side / 2));
     }
 
     #[test]

@@ -73,7 +73,9 @@ pub(super) fn read<S>(
                 .with_hint(field_hint)
         })
     };
-    let field = field.map(index).transpose()?;
+    // An empty GeoJSON has no fields.
+    let empty = fields.is_empty() && layer.feature_count() == 0;
+    let field = field.filter(|_| !empty).map(index).transpose()?;
     let mut state = begin(layer.spatial_ref().map(|mut crs| {
         crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
         crs
