@@ -19,7 +19,7 @@ embeddings: atomic geom hash journal
 raster: atomic crs geom hash scene location gdal gdal_sys
 vector: atomic crs geom hash location scene raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
-pipeline: embeddings geom hash learn scene location printable
+pipeline: crs embeddings geom hash learn scene location printable
 network: geom tch
 model/torch: atomic geom hash file_lock scene network tch torch_sys
 model: atomic geom hash file_lock location scene network
@@ -27,10 +27,10 @@ evaluate: atomic geom scene raster
 preview: geom scene raster
 page: atomic geom scene raster
 change: crs evaluate geom location scene raster
-report: change geom scene pipeline printable model vector
+report: change geom learn scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: pipeline evaluate scene vector clap
-run: atomic change cli crs embeddings evaluate geom hash journal learn model network outputs page pipeline preview raster \
+run: atomic change cli crs embeddings evaluate geom hash journal learn location model network outputs page pipeline preview raster \
     report scene stitch train vector
 ";
 

@@ -102,7 +102,7 @@ impl Collected {
         reporter: &Reporter,
     ) -> Result<()> {
         let skipped = &examples.skipped;
-        for feature in skipped.outside.iter().chain(&skipped.nothing_left) {
+        for feature in &skipped.outside {
             *self.outside.entry(*feature).or_default() += 1;
         }
         self.conflicting += skipped.conflicting_pixels;
@@ -190,8 +190,8 @@ impl Collected {
     /// There is no example, and there are no words either.
     pub fn into_set(self, classes: &[ClassPlan], patch: usize) -> Result<(TrainingSet, Vec<LearntExample>)> {
         if self.of_samples.is_empty() && classes.iter().all(|class| class.prompts.is_empty()) {
-            return Err(Error::input("there are no examples on these scenes")
-                .with_hint("Check that they lie on the scenes, and which CRS their file has."));
+            return Err(Error::input("there are no examples where the scenes have data")
+                .with_hint("Move them to where the scenes have data, or correct `--mask` or `--nodata`."));
         }
         let number = |name: &String| classes.iter().position(|class| same_name(&class.name, name)).unwrap_or(0);
         let numbers: Vec<usize> = self.class_names.iter().map(number).collect();

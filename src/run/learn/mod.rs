@@ -7,6 +7,7 @@
 //! ```
 
 mod collect;
+mod examples;
 mod features;
 mod suggest;
 
@@ -30,7 +31,7 @@ use crate::model::bundle::Bundle;
 use crate::model::registry::Model;
 use crate::outputs::{Existing, Product};
 use crate::pipeline::{self, ClassPlan, Plan};
-use crate::raster::{self, ExampleSource};
+use crate::raster::ExampleSource;
 use crate::report::{LearnReport, Reporter};
 use crate::scene::{ClassNames, ProductOptions, Recipe, same_name};
 use collect::Collected;
@@ -82,14 +83,15 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         radius: args.radius,
         most: args.pixels as usize,
     };
+    let optional = earlier.is_some() || job.plan.classes.iter().any(|class| !class.prompts.is_empty());
+    let found = examples::read(&source, &job.plan.scenes, optional)?;
     let mut segmenter = features::segmenter(&job, &bundle)?;
     let mut collected = Collected::new(bundle.card.sizes.embed_dim, !args.features_only);
     if let Some(earlier) = &earlier {
         collected.add_earlier(earlier)?;
     }
     let stop = Stop::listen()?;
-    for scene in &job.plan.scenes {
-        let examples = raster::read_examples(&source, &scene.info)?;
+    for (scene, examples) in job.plan.scenes.iter().zip(found) {
         collected.add_scene(&job, scene, examples, segmenter.as_mut(), &stop, reporter)?;
     }
     drop(segmenter);

@@ -24,6 +24,10 @@ use crate::stitch::Accumulator;
 const MOST_WINDOWS: usize = 400;
 /// Distance of candidates in pixels: neighbours say the same.
 const STEP: usize = 4;
+/// Pixels on each side of a candidate over which margins are averaged, and their step. On the border of two classes single
+/// pixels are doubtful, and no one can tell what they are; a label helps where all around is doubtful.
+const NEAR: usize = 4;
+const NEAR_STEP: usize = 2;
 
 /// Finds the places and writes them; returns how many there are.
 pub(super) fn suggest(
@@ -97,19 +101,35 @@ fn look(
     alone.add(&window, &logits, tile.valid.as_deref());
     let labelled = job.classifier.classify(&alone.finish_before(window.rows().end), true);
     let pixels = size.pixels();
+    let is_valid = |at: usize| tile.valid.as_ref().is_none_or(|valid| valid[at]);
+    // The best and the second class of a pixel, and by how much they differ.
+    let best_two = |at: usize| {
+        let (mut best, mut next) = ((0, f32::NEG_INFINITY), (0, f32::NEG_INFINITY));
+        for class in 0..job.classes.len() {
+            let score = labelled.scores[class * pixels + at];
+            if score > best.1 {
+                (best, next) = ((class, score), best);
+            } else if score > next.1 {
+                next = (class, score);
+            }
+        }
+        (best.0, next.0, best.1 - next.1)
+    };
+    let around =
+        |middle: usize, side: usize| (middle.saturating_sub(NEAR)..(middle + NEAR + 1).min(side)).step_by(NEAR_STEP);
     for row in (STEP / 2..size.height).step_by(STEP) {
         for col in (STEP / 2..size.width).step_by(STEP) {
             let at = row * size.width + col;
-            if tile.valid.as_ref().is_some_and(|valid| !valid[at]) {
+            if job.classes.len() < 2 || !is_valid(at) {
                 continue;
             }
-            let mut scores: Vec<(usize, f32)> =
-                (0..job.classes.len()).map(|class| (class, labelled.scores[class * pixels + at])).collect();
-            scores.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            if let [(first, best), (second, next), ..] = scores[..] {
-                let (col, row) = (window.col + col, window.row + row);
-                suggestions.add(Candidate { scene, col, row, margin: best - next, first, second });
-            }
+            let near = around(row, size.height)
+                .flat_map(|row| around(col, size.width).map(move |col| row * size.width + col))
+                .filter(|at| is_valid(*at));
+            let (count, sum) = near.fold((0.0f32, 0.0), |(count, sum), at| (count + 1.0, sum + best_two(at).2));
+            let (first, second, _) = best_two(at);
+            let (col, row) = (window.col + col, window.row + row);
+            suggestions.add(Candidate { scene, col, row, margin: sum / count.max(1.0), first, second });
         }
     }
     Ok(())
