@@ -23,6 +23,7 @@ mod fetch;
 mod flow;
 mod jobs;
 mod labels;
+mod learn;
 mod logs;
 mod look;
 mod masks;

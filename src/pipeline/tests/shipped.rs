@@ -7,10 +7,13 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")
 }
 
-fn shipped(name: &str) -> Plan {
+fn resolved(name: &str) -> Result<Plan> {
     let spec = crate::pipeline::load(&folder().join(name), &[Override::set("scene=a.tif")]);
-    let plan = spec.and_then(|spec| resolve_scenes(&spec, &FACTS, vec![rgb("a.tif")]));
-    plan.unwrap_or_else(|error| panic!("{name}: {}", shown(&error)))
+    spec.and_then(|spec| resolve_scenes(&spec, &FACTS, vec![rgb("a.tif")]))
+}
+
+fn shipped(name: &str) -> Plan {
+    resolved(name).unwrap_or_else(|error| panic!("{name}: {}", shown(&error)))
 }
 
 #[test]
@@ -22,14 +25,20 @@ fn shipped_jobs_resolve_without_notes() {
             continue;
         }
         let name = path.file_name().unwrap().to_str().unwrap();
-        let plan = shipped(name);
-        assert!(plan.notes.is_empty(), "{name}: {:?}", plan.notes);
+        if name == "learnt.yaml" {
+            // Its classes are to be learnt first; all else is right.
+            let error = shown(&resolved(name).unwrap_err());
+            assert!(error.contains("classes.safetensors: No such file") && !error.contains("2 errors"), "{error}");
+        } else {
+            let plan = shipped(name);
+            assert!(plan.notes.is_empty(), "{name}: {:?}", plan.notes);
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("# yaml-language-server: $schema=job.schema.json\n"), "{name}");
         assert!(text.contains(&format!("pipelines/{name} ")), "{name} shows how to run it");
         count += 1;
     }
-    assert_eq!(count, 18);
+    assert_eq!(count, 19);
 }
 
 #[test]

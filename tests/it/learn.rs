@@ -1,0 +1,194 @@
+//! `segearth learn`: what it refuses, and that its file stands wherever classes do.
+
+use std::path::Path;
+
+use gdal::Dataset;
+
+use crate::scenes::{noise, place, read_band, write_bands};
+use crate::workdir::{Workdir, repository, without_causes};
+
+/// Pixels of a scene's side.
+const SIDE: usize = 96;
+
+/// A placed scene of dark noise at its left and bright noise at its right, whose bands are named by `colours`.
+fn halves(path: &Path, colours: [gdal::raster::ColorInterpretation; 3]) {
+    let noise = noise(SIDE * SIDE * 3);
+    let bands: Vec<Vec<u8>> = noise
+        .chunks(SIDE * SIDE)
+        .map(|band| {
+            band.iter().enumerate().map(|(at, byte)| byte / 4 + if at % SIDE < SIDE / 2 { 20 } else { 170 }).collect()
+        })
+        .collect();
+    write_bands(path, (SIDE, SIDE), &bands, |dataset| {
+        place(dataset);
+        for (index, colour) in colours.into_iter().enumerate() {
+            dataset.rasterband(index + 1).expect("a band").set_color_interpretation(colour).expect("a colour");
+        }
+    });
+}
+
+fn rgb(path: &Path) {
+    use gdal::raster::ColorInterpretation::{BlueBand, GreenBand, RedBand};
+    halves(path, [RedBand, GreenBand, BlueBand]);
+}
+
+/// Classes and pixels (column, row) as points in a GeoJSON with the scene's CRS.
+fn points(examples: &[(&str, f64, f64)]) -> String {
+    let [x0, a, b, y0, c, d] = crate::scenes::TRANSFORM;
+    let feature = |(class, col, row): &(&str, f64, f64)| {
+        let (x, y) = (x0 + a * col + b * row, y0 + c * col + d * row);
+        format!(
+            "{{\"type\":\"Feature\",\"properties\":{{\"kind\":\"{class}\"}},\
+             \"geometry\":{{\"type\":\"Point\",\"coordinates\":[{x},{y}]}}}}"
+        )
+    };
+    let features: Vec<String> = examples.iter().map(feature).collect();
+    format!(
+        "{{\"type\":\"FeatureCollection\",\"crs\":{{\"type\":\"name\",\"properties\":{{\"name\":\"urn:ogc:def:crs:EPSG::25832\"}}}},\
+         \"features\":[{}]}}",
+        features.join(",")
+    )
+}
+
+/// A scene, and examples of both halves.
+fn given() -> Workdir {
+    let work = Workdir::new();
+    rgb(&work.path("scene.tif"));
+    let both: Vec<(&str, f64, f64)> = (0..6)
+        .flat_map(|index| {
+            let row = 8.5 + 15.0 * f64::from(index);
+            [("dark", 20.5, row), ("bright", 75.5, row)]
+        })
+        .collect();
+    work.write("both.geojson", points(&both));
+    work
+}
+
+const LEARN: &str = "learn scene.tif --class-field kind -o classes.safetensors --json figures.json --examples";
+
+#[test]
+fn bad_examples_are_explained() {
+    let work = given();
+    work.write("one.geojson", points(&[("dark", 20.5, 8.5), ("dark", 20.5, 48.5)]));
+    work.write("outside.geojson", points(&[("dark", -900.5, 8.5), ("bright", 75.5, 9000.5)]));
+    work.write("none.geojson", points(&[]));
+    work.write("bare.csv", "kind,WKT\ndark,POINT (3 4)\nbright,POINT (80 4)\n");
+    work.write("text.gpkg", "no GeoPackage");
+    work.write("classless.geojson", points(&[("", 20.5, 8.5), (" ", 75.5, 8.5)]));
+    let said = |file: &str| {
+        let said = work.refused(&format!("{LEARN} {file}"));
+        assert!(said.lines().any(|line| line.trim_start().starts_with("hint: ")), "{file} has no hint: {said}");
+        // The device is the machine's.
+        let said = without_causes(&said);
+        let lines = said.lines().filter(|line| !line.starts_with("note: using")).map(|line| format!("{line}\n"));
+        format!("{file}\n{}", lines.collect::<String>())
+    };
+    let files =
+        ["one.geojson", "outside.geojson", "none.geojson", "bare.csv", "text.gpkg", "classless.geojson", "there.gpkg"];
+    insta::assert_snapshot!(files.map(said).concat(), @r#"
+    one.geojson
+    error: all examples are of one class
+
+    hint: Give examples of two classes at least.
+    outside.geojson
+    error: no example of outside.geojson lies on the scenes
+
+    hint: Open both in QGIS: they may be of another place, or their file may name a wrong CRS.
+    none.geojson
+    error: none.geojson has no examples on the scenes
+
+    hint: Draw points, lines or polygons, and give each a class.
+    bare.csv
+    error: the examples of bare.csv have no CRS
+
+    hint: Assign the CRS of their coordinates: in QGIS with Layer, Set CRS and Export, or with `ogr2ogr -a_srs EPSG:… OUT.gpkg FILE`.
+    text.gpkg
+    error: cannot open text.gpkg
+
+    hint: Give a vector file that GDAL reads: GeoPackage, GeoJSON, FlatGeobuf or Shapefile; few builds of GDAL read GeoParquet.
+    classless.geojson
+    error: no example of classless.geojson has a class in its field "kind"
+
+    hint: Fill in the field, or name the one that holds the class with --class-field.
+    there.gpkg
+    error: there is no file there.gpkg
+
+    hint: Check the path of the examples.
+    "#);
+    let said = work.refused("learn scene.tif --examples both.geojson --class-field sort -o classes.safetensors");
+    assert!(
+        said.contains("have no field \"sort\"; their fields are: kind") && said.contains("--class-field"),
+        "{said}"
+    );
+    let said = work.refused("learn scene.tif --examples both.geojson -o classes.safetensors");
+    assert!(said.contains("have no field \"class\"; their fields are: kind"), "{said}");
+}
+
+#[test]
+fn learnt_classes_stand_where_classes_do() {
+    let work = given();
+    work.ok(format!("{LEARN} both.geojson").split(' '));
+    work.ok("segment scene.tif --classes @classes.safetensors -o labels.tif".split(' '));
+    let labels: Vec<u8> = read_band(&Dataset::open(work.path("labels.tif")).expect("labels"), 1);
+    let right =
+        labels.iter().enumerate().filter(|(at, label)| usize::from(**label) == usize::from(at % SIDE >= SIDE / 2));
+    assert!(right.count() * 10 > labels.len() * 9, "the halves are told apart");
+    // Twice the same bytes; and places to label next, which have no class yet.
+    let again =
+        "learn scene.tif --class-field kind -o again.safetensors --suggest 3 --suggestions next.gpkg --examples";
+    work.ok(again.split(' ').chain(["both.geojson"]));
+    let said = work.refused("learn scene.tif --examples next.gpkg -o next.safetensors");
+    assert!(said.contains("no example of next.gpkg has a class in its field \"class\""), "{said}");
+    let bytes = |name: &str| std::fs::read(work.path(name)).expect("a file");
+    assert!(bytes("classes.safetensors") == bytes("again.safetensors"));
+    // Nothing of the user's is replaced unasked.
+    work.write("mine.safetensors", "mine");
+    let said = work.refused("learn scene.tif --class-field kind -o mine.safetensors --examples both.geojson");
+    assert!(said.contains("mine.safetensors") && said.contains("--overwrite"), "{said}");
+}
+
+#[test]
+fn damaged_and_foreign_files_are_refused() {
+    use gdal::raster::ColorInterpretation::{BlueBand, GreenBand, RedBand};
+    let work = given();
+    work.ok(format!("{LEARN} both.geojson").split(' '));
+    let whole = std::fs::read(work.path("classes.safetensors")).expect("a file");
+    let use_it = "segment scene.tif --classes @cut.safetensors -o labels.tif";
+    for share in 0..=8 {
+        let length = (whole.len() * share / 8).min(whole.len() - 1);
+        work.write("cut.safetensors", &whole[..length]);
+        let said = work.refused(use_it);
+        assert!(said.contains("cut.safetensors") && said.contains("hint: "), "{length} of {}: {said}", whole.len());
+        let said = work.refused(&format!("{LEARN} both.geojson --overwrite --add cut.safetensors"));
+        assert!(said.contains("cut.safetensors"), "{length} of {}: {said}", whole.len());
+    }
+    halves(&work.path("infrared.tif"), [GreenBand, BlueBand, RedBand]);
+    let said = work.refused("segment infrared.tif --bands 1,2,3 --classes @classes.safetensors -o labels.tif");
+    assert!(said.contains("were learnt on the bands red, green, blue"), "{said}");
+    let said = work.refused("segment scene.tif --model fake:null --classes @classes.safetensors -o labels.tif");
+    assert!(said.contains("learnt"), "{said}");
+}
+
+/// The examples that ship with the sample scene are learnt from, and the map agrees with the reference beside them.
+#[test]
+fn sample_examples_make_a_better_map_than_the_words() {
+    let work = Workdir::new();
+    let sample = |name: &str| repository("sample_data").join(name).display().to_string();
+    let words = "water,river,lake,reservoir; forest,trees,woodland; fields,cropland,farmland,bare soil; \
+                 built-up,city,urban area,residential area";
+    let (scene, examples, reference) =
+        (sample("itaipu.tif"), sample("itaipu_examples.geojson"), sample("itaipu_reference.geojson"));
+    // Windows side by side: a quarter of the work.
+    let learn = ["learn", &scene, "--examples", &examples, "--classes", words, "--stride", "128"];
+    work.ok(learn.into_iter().chain(["--radius", "60", "-o", "c.safetensors"]));
+    let miou = |classes: &str, name: &str| {
+        work.ok(["segment", &scene, "--classes", classes, "--stride", "128", "-o", name]);
+        let json = format!("{name}.json");
+        work.ok(["evaluate", "--prediction", name, "--reference", &reference, "--json", &json]);
+        let text = std::fs::read_to_string(work.path(&json)).expect("figures");
+        let figures: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        figures["miou"].as_f64().expect("a number")
+    };
+    let (before, after) = (miou(words, "words.tif"), miou("@c.safetensors", "learnt.tif"));
+    assert!(after > before && after > 0.8, "{before} to {after}");
+}
