@@ -51,7 +51,13 @@ pub struct EmbedArgs {
     /// Write the embeddings to this folder, a Zarr store; what it lacks is added
     #[arg(long, short = 'o', value_name = "STORE")]
     pub output: PathBuf,
-    /// Discard what the store holds of these scenes and compute it again
+    /// Write the blended features of the scene at patch resolution to this raster, a band for each number, in the store's precision
+    #[arg(long, value_name = "FILE.tif|.zarr", conflicts_with = "shard")]
+    pub raster: Option<PathBuf>,
+    /// Write the first N principal components to the raster instead of all features
+    #[arg(long, value_name = "N", requires = "raster")]
+    pub components: Option<usize>,
+    /// Discard what the store holds of these scenes and compute it again; replace a raster that exists
     #[arg(long)]
     pub overwrite: bool,
     /// Compute shard I of N of the windows; auto: as Slurm, Kubernetes or another scheduler says

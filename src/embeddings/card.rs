@@ -14,6 +14,8 @@ pub(super) const FORMAT: u32 = 1;
 const CHUNK_BYTES: usize = 2 << 20;
 /// Most bytes of a chunk: that of one window of the largest size.
 const MOST_CHUNK_BYTES: usize = 1 << 30;
+/// Most windows along a side of a scene.
+const MOST_WINDOWS: usize = 1 << 20;
 /// Longest side of a scene, in pixels.
 const LONGEST_SIDE: usize = 1 << 24;
 
@@ -133,6 +135,8 @@ impl SceneCard {
         within("height", self.height, 1, LONGEST_SIDE)?;
         within("window", self.window, 1, MAX_WINDOW)?;
         within("stride", self.stride, 1, self.window)?;
+        let most = self.width.max(self.height).div_ceil(self.stride);
+        within("number of windows in a row or column", most, 1, MOST_WINDOWS)?;
         let expected = self.clone().laid_out(model, precision);
         if (self.patches, self.padding) != (expected.patches, expected.padding) {
             return Err(Error::input("patches and padding do not belong to the size of its windows"));

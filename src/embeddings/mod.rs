@@ -17,6 +17,7 @@ mod arrays;
 mod card;
 mod chunk;
 mod folder;
+mod raster;
 mod reader;
 mod scene;
 mod store;
@@ -24,6 +25,7 @@ mod zarr;
 
 pub use card::{ModelCard, Padding, SceneCard};
 pub use chunk::{Chunk, ChunkIndex, Precision, Values};
+pub use raster::{FeatureArray, Placing};
 pub use reader::TokenReader;
 pub use scene::SceneStore;
 pub use store::Store;

@@ -157,8 +157,10 @@ impl SceneStore {
         self.chunks().try_for_each(|index| look(&self.read(index)?))
     }
 
-    /// Bytes of a chunk's tokens in memory.
-    pub fn chunk_bytes(&self) -> usize {
-        self.card.chunk * self.card.tokens() * self.width * self.precision.bytes()
+    /// Bytes of the chunks' numbers when the scene is complete.
+    pub fn bytes(&self) -> usize {
+        let scale = if self.precision == Precision::Int8 { size_of::<f32>() } else { 0 };
+        let token = self.width * self.precision.bytes() + scale;
+        self.chunks().count() * self.card.chunk * self.card.tokens() * token
     }
 }

@@ -5,6 +5,7 @@ mod clip;
 pub mod convolutional;
 pub mod export;
 mod layers;
+pub mod principal;
 pub mod random;
 mod segment;
 mod simfeatup;

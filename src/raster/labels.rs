@@ -62,8 +62,17 @@ impl LabelWriter {
         if classes.len() > usize::from(nodata) {
             return Err(Error::internal(format!("{} classes do not fit below {nodata}", classes.len())));
         }
-        let form =
-            Form { size, bands: 1, georeference, layout, block: BLOCK, predictor: None, resampling: "MODE", tags };
+        let form = Form {
+            size,
+            bands: 1,
+            georeference,
+            layout,
+            block: BLOCK,
+            bits: None,
+            predictor: None,
+            resampling: "MODE",
+            tags,
+        };
         let mut target = match kind {
             LabelType::U8 => Target::create::<u8>(path, &form)?,
             LabelType::U16 => Target::create::<u16>(path, &form)?,

@@ -61,6 +61,7 @@ impl ScoreWriter {
             georeference,
             layout,
             block,
+            bits: None,
             predictor: Some(predictor),
             resampling: "AVERAGE",
             tags,

@@ -35,6 +35,8 @@ pub(super) struct Form<'a> {
     pub georeference: Option<&'a Georeference>,
     pub layout: RasterLayout,
     pub block: Size,
+    /// Bits of a number in the file, where they are not those of its type.
+    pub bits: Option<u8>,
     /// TIFF's predictor: 2 for horizontal differences, 3 for those of floats.
     pub predictor: Option<u8>,
     /// GDAL's resampling method for overviews, where its driver writes them.
@@ -48,7 +50,7 @@ impl Target {
     pub(super) fn create<T: GdalType>(path: &Path, form: &Form<'_>) -> Result<Self> {
         super::init();
         can_write(form.layout)?;
-        let &Form { size, bands, georeference, layout, block, predictor, resampling, tags } = form;
+        let &Form { size, bands, georeference, layout, block, bits, predictor, resampling, tags } = form;
         let partial = AtomicFile::with_sidecars(path, &super::SIDECARS)?;
         let bigtiff = needs_bigtiff(size, bands * size_of::<T>(), layout);
         let mut options = vec![
@@ -62,6 +64,7 @@ impl Target {
         ];
         options.extend(level(layout.compression, predictor).map(str::to_owned));
         options.extend(predictor.map(|predictor| format!("PREDICTOR={predictor}")));
+        options.extend(bits.map(|bits| format!("NBITS={bits}")));
         let options = RasterCreationOptions::from_iter(options.iter().map(String::as_str));
         let made = messages::attempt_silent(|| {
             let driver = DriverManager::get_driver_by_name("GTiff")?;
@@ -251,6 +254,7 @@ mod tests {
                 georeference: None,
                 layout: with,
                 block: Size::new(256, 256),
+                bits: None,
                 predictor: None,
                 resampling: "MODE",
                 tags: &[],

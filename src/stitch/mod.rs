@@ -5,10 +5,12 @@
 mod accumulate;
 mod certainty;
 mod labels;
+mod patches;
 mod regrid;
 mod weights;
 
 pub use accumulate::{Accumulator, Row};
 pub use certainty::{Certainty, certainty};
+pub use patches::{PatchAccumulator, WindowPatches};
 pub use regrid::Regrid;
 pub use weights::window_weights;

@@ -52,6 +52,11 @@ fn journals_are_read_or_refused() {
 }
 
 #[test]
+fn stores_are_read_or_refused() {
+    replay("store", targets::store);
+}
+
+#[test]
 fn places_are_found_or_refused() {
     replay("place", targets::place);
 }

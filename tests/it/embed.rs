@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use gdal::Dataset;
@@ -119,7 +120,7 @@ fn a_job_makes_its_store_uses_it_again_and_completes_it() {
     assert!(store(&work.path("e.zarr")) == made);
     let want = fs::read(work.path("b/scene_labels.tif")).expect("labels");
     // A chunk that is lost is computed again.
-    let lost = made.keys().find(|path| path.components().any(|part| part.as_os_str() == "c")).expect("a chunk");
+    let lost = made.keys().find(|path| is_chunk(path)).expect("a chunk");
     fs::remove_file(work.path("e.zarr").join(lost)).expect("a chunk");
     let said = work.run("segment scene.tif --from e.zarr --classes a;b -o c.tif".split(' '));
     assert!(said.code == 1 && said.stderr.contains("is not complete"), "{}", said.stderr);
@@ -145,19 +146,21 @@ fn killed_and_shared_runs_end_with_the_store_of_one() {
     let words = "embed a.tif b.tif --stride 32 -o";
     work.ok(format!("{words} whole").split(' '));
     let want = store(&work.path("whole"));
-    let mut kills = 0;
-    for round in 0..6u64 {
-        let mut run = work
-            .command(format!("{words} killed").split(' '))
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .expect("a start");
-        std::thread::sleep(Duration::from_millis(300 + 350 * round));
-        kills += usize::from(run.try_wait().expect("a child").is_none());
+    let pattern = format!("{}/*/tokens/c/**/*", work.path("killed").display());
+    let files = || glob::glob(&pattern).expect("a pattern").flatten().filter(|path| path.is_file());
+    let chunks = || files().filter(|path| !is_partial(path)).count();
+    for _ in 0..3 {
+        let (before, words) = (chunks(), format!("{words} killed"));
+        let mut run = work.command(words.split(' ')).stderr(Stdio::null()).spawn().expect("a start");
+        // Killed while it writes: some chunks more are there.
+        while run.try_wait().expect("a child").is_none() && chunks() < before + 2 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = run.kill();
         run.wait().expect("an end");
     }
-    assert!(kills > 0, "no run was killed while it ran");
+    let there = chunks();
+    assert!(there > 0 && there < want.keys().filter(|path| is_chunk(path)).count(), "no run was killed while it ran");
     work.ok(format!("{words} killed").split(' '));
     assert!(store(&work.path("killed")).into_iter().filter(|(path, _)| !is_partial(path)).eq(want.clone()));
     for shard in ["3/3", "1/3", "2/3", "1/3"] {
@@ -172,6 +175,11 @@ fn killed_and_shared_runs_end_with_the_store_of_one() {
     assert_eq!(work.files(), before);
     work.ok(format!("{words} whole --overwrite").split(' '));
     assert_eq!(work.files(), before);
+}
+
+/// Whether a file of a store holds tokens.
+fn is_chunk(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "c") && !is_partial(path)
 }
 
 /// What a killed process leaves of a file that it was writing.
@@ -250,4 +258,74 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     scene(&work, "scene.tif", 200, 181);
     let said = work.refused("segment scene.tif --from store --classes a;b -o l.tif");
     assert!(said.contains("grid: was 200 × 180, is 200 × 181"), "{said}");
+}
+
+#[test]
+fn features_become_a_raster_at_the_resolution_of_patches() {
+    let work = Workdir::new();
+    scene(&work, "scene.tif", 330, 270);
+    work.ok("embed scene.tif --precision float32 -o store --raster all.tif".split(' '));
+    work.ok("embed scene.tif -o store --raster three.tif --components 3".split(' '));
+    let open = |name: &str| Dataset::open(work.path(name)).expect("a raster");
+    let (all, scene) = (open("all.tif"), open("scene.tif"));
+    assert!(all.raster_count() >= 64, "{} bands", all.raster_count());
+    let [place, of_scene] = [&all, &scene].map(|raster| raster.geo_transform().expect("a geotransform"));
+    let side = (place[1] / of_scene[1]).round();
+    assert_eq!(place, [of_scene[0], side * of_scene[1], 0.0, of_scene[3], 0.0, side * of_scene[5]]);
+    let (width, height) = all.raster_size();
+    assert_eq!((width, height), (330usize.div_ceil(side as usize), 270usize.div_ceil(side as usize)));
+    let bands: Vec<Vec<f32>> = (1..=all.raster_count()).map(|band| read_band(&all, band)).collect();
+    let norm = |cell: usize| bands.iter().map(|band| band[cell] * band[cell]).sum::<f32>().sqrt();
+    // Means of unit vectors.
+    assert!((0..width * height).all(|cell| (0.3..1.0001).contains(&norm(cell))));
+    let three = open("three.tif");
+    assert_eq!((three.raster_count(), three.raster_size()), (3, (width, height)));
+    let spread = |band: usize| {
+        let values = read_band::<f32>(&three, band);
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        values.iter().map(|value| (value - mean).powi(2)).sum::<f32>()
+    };
+    assert!(spread(1) > spread(2) && spread(2) > spread(3) && spread(3) > 0.0);
+    for (precision, bits) in [("float16", "16"), ("int8", "8")] {
+        work.ok(format!("embed scene.tif --precision {precision} -o {precision} --raster {precision}.tif").split(' '));
+        let raster = open(&format!("{precision}.tif"));
+        let scale = raster.rasterband(1).expect("a band").scale().unwrap_or(1.0) as f32;
+        let offset = raster.rasterband(1).expect("a band").offset().unwrap_or(0.0) as f32;
+        let found = read_band::<f32>(&raster, 1);
+        let off = found.iter().zip(&bands[0]).map(|(a, b)| (a * scale + offset - b).abs()).fold(0.0, f32::max);
+        assert!(off < 0.02, "{bits} bits: {off}");
+    }
+    let said = work.refused("embed scene.tif -o store --raster all.tif");
+    assert!(said.contains("already exists"), "{said}");
+    let said = work.refused("embed scene.tif -o store --raster b.tif --components 9999");
+    assert!(said.contains("--components is 9999"), "{said}");
+    // Only what wrote it is replaced.
+    work.write("mine.zarr/file", "mine");
+    let said = work.refused("embed scene.tif -o store --raster mine.zarr --overwrite");
+    assert!(said.contains("is no Zarr"), "{said}");
+    work.ok("embed scene.tif -o store --raster a.zarr".split(' '));
+    work.ok("embed scene.tif -o store --raster a.zarr --components 4 --overwrite".split(' '));
+    python(&work);
+}
+
+/// Opens rasters with rasterio and xarray, where this machine's Python has them.
+fn python(work: &Workdir) {
+    let script = "import rasterio, xarray, numpy\n\
+        with rasterio.open('all.tif') as tif: a = tif.read()\n\
+        x = xarray.open_zarr('a.zarr', consolidated=False)\n\
+        f = x.features.values\n\
+        assert f.shape == (4,) + a.shape[1:] and f.dtype == numpy.float32, (f.shape, f.dtype)\n\
+        assert numpy.isfinite(f).all()\n\
+        with rasterio.open('all.tif') as tif: t = tif.transform\n\
+        assert abs(x.x.values[0] - (t.c + t.a / 2)) < 1e-6 and abs(x.y.values[0] - (t.f + t.e / 2)) < 1e-6\n\
+        s = xarray.open_zarr('store', consolidated=False)\n\
+        assert s.attrs['segearth_embeddings'] == 1\n";
+    let program = std::env::var_os("SEGEARTH_PYTHON").unwrap_or_else(|| "python3".into());
+    let has = |code: &str| std::process::Command::new(&program).args(["-c", code]).current_dir(work.path("")).output();
+    if !has("import rasterio, xarray, zarr").is_ok_and(|output| output.status.success()) {
+        println!("skipped: {} has no rasterio, xarray and zarr", program.display());
+        return;
+    }
+    let output = has(script).expect("Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -3,6 +3,7 @@
 mod card;
 mod compute;
 mod embedder;
+mod raster;
 
 use std::path::Path;
 use std::time::Instant;
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 
 pub use card::SceneView;
 pub use embedder::Embedder;
+use raster::FeatureRaster;
 
 use super::job::usable_device;
 use super::lookup::Lookup;
@@ -45,6 +47,18 @@ pub fn run(args: &EmbedArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         EmbedPrecision::Float16 => Precision::Float16,
         EmbedPrecision::Int8 => Precision::Int8,
     });
+    let raster = args.raster.as_deref().map(|path| FeatureRaster {
+        path,
+        components: args.components,
+        overwrite: args.overwrite,
+    });
+    if let Some(raster) = &raster {
+        raster.check(model.width)?;
+        if let [_, _, ..] = plan.views.as_slice() {
+            return Err(Error::input(format!("--raster is of one scene, and there are {}", plan.views.len()))
+                .with_hint("Give one scene a command; all may use the same store."));
+        }
+    }
     let store = Store::create(&args.output, &model, precision)?;
     let mut scenes = scenes(args, &plan, &store, &bundle)?;
     let started = Instant::now();
@@ -58,6 +72,10 @@ pub fn run(args: &EmbedArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     }
     for (scene, _) in &scenes {
         summary(&store, scene, started, reporter);
+    }
+    if let (Some(raster), Some((scene, reader)), Some((info, ..))) = (&raster, scenes.first(), plan.views.first()) {
+        raster.write(&store, scene, info, reader, reporter)?;
+        reporter.note(&format!("{} is written.", raster.path.display()));
     }
     Ok(())
 }
@@ -171,7 +189,7 @@ fn summary(store: &Store, scene: &SceneStore, started: Instant, reporter: &Repor
         0 => String::new(),
         missing => format!(", {missing} of {} chunks are missing", scene.chunks().count()),
     };
-    let bytes = scene.chunks().count() as f64 * scene.chunk_bytes() as f64;
+    let bytes = scene.bytes() as f64;
     reporter.note(&format!(
         "{}: {} windows of {} × {} tokens in {} ({}, {:.1} bytes a pixel{state}), after {:.1} s.",
         card.name,

@@ -9,6 +9,7 @@ mod checkpoint;
 mod job;
 mod journal;
 mod place;
+mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ pub use job::job;
 pub use journal::journal;
 pub use place::place;
 use segearth::error::{Error, Kind};
+pub use store::store;
 
 /// Between the files of an input: YAML's end of a document.
 const SEAM: &[u8] = b"\n...\n";
