@@ -46,6 +46,7 @@ pub mod raster;
 pub mod report;
 pub mod run;
 pub mod scene;
+pub mod search;
 pub mod stitch;
 pub mod train;
 pub mod vector;

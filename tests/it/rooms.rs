@@ -16,6 +16,7 @@ stitch: geom scene
 learn: atomic geom
 journal: atomic geom hash file_lock
 embeddings: atomic geom hash journal
+search: embeddings geom
 raster: atomic crs geom hash scene location gdal gdal_sys
 vector: atomic crs geom hash location scene raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
@@ -31,7 +32,7 @@ report: change geom learn scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: pipeline evaluate scene vector clap
 run: atomic change cli crs embeddings evaluate geom hash journal learn location model network outputs page pipeline preview raster \
-    report scene stitch train vector
+    report scene search stitch train vector
 ";
 
 #[test]
