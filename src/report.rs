@@ -13,6 +13,7 @@ mod log;
 mod plan;
 mod products;
 mod progress;
+mod search;
 mod summary;
 mod text;
 
@@ -30,6 +31,7 @@ pub use learn::LearnReport;
 use log::Log;
 pub use plan::resolved;
 pub use progress::Progress;
+pub use search::{FoundPlace, SearchReport};
 pub use summary::{ClassShare, Output, Summary, Work};
 use text::Paint;
 pub use text::{AreaScale, duration, grouped};

@@ -103,7 +103,7 @@ impl EmbedArgs {
 }
 
 /// A flag that decides how a scene is seen, as a key of a job.
-pub(super) fn scene_option(flag: &str, key: &str, value: &str) -> Override {
+pub fn scene_option(flag: &str, key: &str, value: &str) -> Override {
     match key {
         "bands" => Override::list(flag, key, value),
         "tiling.window" | "tiling.stride" | "resolution" => Override::yaml(flag, key, value),

@@ -10,6 +10,7 @@ mod learn;
 mod log;
 mod options;
 mod reference;
+mod search;
 mod shard;
 mod submit;
 mod upsampler;
@@ -24,12 +25,13 @@ use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 pub use bench::{BenchArgs, RANDOM};
 pub use change::ChangeArgs;
-pub use embed::{EmbedArgs, EmbedPrecision};
+pub use embed::{EmbedArgs, EmbedPrecision, scene_option};
 pub use evaluate::EvaluateArgs;
 pub use learn::LearnArgs;
 pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
 pub use reference::{ReferencePage, command_reference};
+pub use search::SearchArgs;
 pub use shard::Shard;
 pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
 pub use upsampler::TrainUpsamplerArgs;
@@ -116,6 +118,12 @@ pub enum Command {
         segearth embed tiles/*.tif --model models/vit-b-16 --precision int8 --shard 1/2 -o city.zarr\n\n\
         A command that was stopped resumes when it is given again. The store is Zarr 3: any Zarr library reads it.")]
     Embed(Box<EmbedArgs>),
+    #[command(after_help = "Examples:\n  \
+        segearth search city.zarr --words 'solar panels' --not roof --sheet hits.html -o hits.gpkg\n  \
+        segearth search *.zarr --like greenhouses.gpkg --top 500 -o hits.gpkg\n  \
+        segearth search city.zarr --like 356120,5645210 -o hits.geojson\n\n\
+        A place counts once, however many windows overlap there. Scores rank places of one query: those of other words are not comparable.")]
+    Search(Box<SearchArgs>),
     #[command(after_help = "Examples:\n  \
         segearth learn scene.tif --examples clicks.gpkg --class-field class --classes 'building,roof; road; tree' \\\n      \
         -o classes.safetensors\n  \

@@ -10,6 +10,7 @@
 //! security policy allows only this script, and loads nothing from elsewhere. The same inputs give the same bytes.
 
 mod layers;
+mod sheet;
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::error::{Context as _, Result};
 use crate::raster;
 use crate::scene::{ClassInfo, ScaleBar};
 pub use layers::Layers;
+pub use sheet::{Sheet, SheetPicture, SheetPlace};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");

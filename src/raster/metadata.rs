@@ -195,6 +195,28 @@ fn georeference(dataset: &Dataset) -> Option<Georeference> {
     Some(Georeference { transform, crs_wkt, crs_name, geographic, metres_per_unit, pixel_is_point })
 }
 
+/// The georeference that a geotransform and a CRS (WKT) give; `None` without a geotransform.
+///
+/// # Errors
+/// The CRS cannot be read.
+pub fn georeference_of(coefficients: Option<[f64; 6]>, crs_wkt: Option<&str>) -> Result<Option<Georeference>> {
+    let Some(coefficients) = coefficients else { return Ok(None) };
+    let crs = crs_wkt.map(super::align::crs).transpose()?;
+    let geographic = crs.as_ref().is_some_and(|crs| crs.is_geographic());
+    let metres_per_unit = match &crs {
+        Some(crs) if !geographic && crs.linear_units() > 0.0 => crs.linear_units(),
+        _ => 1.0,
+    };
+    Ok(Some(Georeference {
+        transform: GeoTransform { coefficients },
+        crs_wkt: crs_wkt.map(str::to_owned),
+        crs_name: crs.as_ref().and_then(|crs| crs.authority().ok().or_else(|| crs.name())),
+        geographic,
+        metres_per_unit,
+        pixel_is_point: false,
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

@@ -14,7 +14,7 @@ use super::read::SceneReader;
 use super::resample::Resampler;
 use crate::atomic::AtomicFile;
 use crate::error::{Context, Result};
-use crate::geom::Size;
+use crate::geom::{Size, Window};
 
 /// A scene reduced to few pixels.
 #[derive(Clone, Debug)]
@@ -40,7 +40,44 @@ impl SceneReader {
         let source = overview.as_ref().unwrap_or(self.source());
         let scale = |there: usize, here: usize| there as f64 / here as f64;
         let scale = [scale(source.size.width, size.width), scale(source.size.height, size.height)];
-        let RawPixels { values: mut planes, valid } = Resampler::new(source.size, scale).read(source, size.window())?;
+        let pixels = Resampler::new(source.size, scale).read(source, size.window())?;
+        Ok(self.colours(pixels, size))
+    }
+
+    /// A part of the scene averaged to at most `side` pixels a side, and the position of its upper left and its lower right corner in
+    /// pixels of the scene. Pixels and overviews as in [`thumbnail`](Self::thumbnail).
+    pub fn crop(&self, part: Window, side: usize) -> Result<(Thumbnail, [[f64; 2]; 2])> {
+        let factor = (part.width.max(part.height) as f64 / side.max(1) as f64).max(1.0);
+        let grid = self.info().access.native.as_ref().map_or([1.0; 2], |native| native.scale);
+        let ratios = |overview: &Size| {
+            let full = self.source().size;
+            [full.width as f64 / overview.width as f64, full.height as f64 / overview.height as f64]
+        };
+        let fine_enough =
+            |overview: &Size| ratios(overview).iter().zip(grid).all(|(ratio, grid)| *ratio <= grid * factor);
+        let overview = match self.source().overviews().iter().rposition(fine_enough) {
+            Some(index) => Some(self.source().overview(self.info(), index)?),
+            None => None,
+        };
+        let source = overview.as_ref().unwrap_or(self.source());
+        let [across, down] = ratios(&source.size);
+        let scale = [grid[0] * factor / across, grid[1] * factor / down];
+        let whole = Resampler::size(source.size, scale);
+        let span = |start: usize, length: usize, most: usize| {
+            let first = ((start as f64 / factor) as usize).min(most.saturating_sub(1));
+            let end = (((start + length) as f64 / factor).ceil() as usize).clamp(first + 1, most.max(first + 1));
+            (first, end - first)
+        };
+        let (col, width) = span(part.col, part.width, whole.width);
+        let (row, height) = span(part.row, part.height, whole.height);
+        let pixels = Resampler::new(source.size, scale).read(source, Window { col, row, width, height })?;
+        let corner = |col: usize, row: usize| [col as f64 * factor, row as f64 * factor];
+        let corners = [corner(col, row), corner(col + width, row + height)];
+        Ok((self.colours(pixels, Size::new(width, height)), corners))
+    }
+
+    fn colours(&self, pixels: RawPixels, size: Size) -> Thumbnail {
+        let RawPixels { values: mut planes, valid } = pixels;
         for (channel, plane) in planes.chunks_exact_mut(size.pixels()).enumerate() {
             self.stretch().apply(channel, plane);
         }
@@ -49,7 +86,7 @@ impl SceneReader {
             true => [0, 1, 2].map(|channel| byte(planes[channel * size.pixels() + pixel])),
             false => NO_DATA,
         };
-        Ok(Thumbnail { size, rgb: (0..size.pixels()).map(at).collect() })
+        Thumbnail { size, rgb: (0..size.pixels()).map(at).collect() }
     }
 }
 
@@ -117,5 +154,13 @@ mod tests {
         let expected = [110, 110, 100, 225, 110, 110, 225, 225].map(|value| [value; 3]);
         assert_eq!(shown.rgb, expected);
         assert_eq!(reader.thumbnail(8).unwrap().rgb[0], [100; 3]);
+        let part = Window { col: 2, row: 1, width: 3, height: 2 };
+        let (exact, corners) = reader.crop(part, 8).unwrap();
+        assert_eq!((exact.size, corners), (Size::new(3, 2), [[2.0, 1.0], [5.0, 3.0]]));
+        assert_eq!(exact.rgb, [100, 120, 100, 100, 120, 225].map(|value| [value; 3]));
+        // Halved: pixels of two by two, from an even column and row.
+        let (halved, corners) = reader.crop(Window { col: 2, row: 0, width: 4, height: 4 }, 2).unwrap();
+        assert_eq!((halved.size, corners), (Size::new(2, 2), [[2.0, 0.0], [6.0, 4.0]]));
+        assert_eq!(halved.rgb, [110, 100, 110, 225].map(|value| [value; 3]));
     }
 }

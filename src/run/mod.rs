@@ -17,6 +17,7 @@ mod process;
 mod provenance;
 mod results;
 mod run_metrics;
+mod search;
 mod stop;
 mod submit;
 mod suggestions;
@@ -86,6 +87,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
             job::run(&spec, trust, options(&args.options), args.options.shard, metrics, reporter)
         }),
         Command::Embed(args) => embed::run(args, trust, reporter),
+        Command::Search(args) => search::run(args, trust, reporter),
         Command::Bench(args) => bench::run(args, trust, reporter),
         Command::Learn(args) => learn::run(args, trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::Query;
 use super::coverage::{Cell, Coverage, by_window};
 use super::similarity::append_scores;
-use super::Query;
 use crate::embeddings::{Chunk, ChunkIndex, SceneStore};
 use crate::error::{Error, Result};
 
@@ -39,12 +39,7 @@ pub fn searched_chunks(scene: &SceneStore, side: usize) -> usize {
 ///
 /// # Errors
 /// A chunk that is there is damaged.
-pub fn scan(
-    scenes: &[&SceneStore],
-    side: usize,
-    query: &Query,
-    advance: impl Fn(u64) + Sync,
-) -> Result<Vec<ScoreMap>> {
+pub fn scan(scenes: &[&SceneStore], side: usize, query: &Query, advance: impl Fn(usize) + Sync) -> Result<Vec<ScoreMap>> {
     let mut maps: Vec<ScoreMap> = scenes
         .iter()
         .map(|scene| {
@@ -134,17 +129,16 @@ fn block(chunk: &Chunk, piece: &Piece, map: &ScoreMap, patches: usize, query: &Q
 /// # Errors
 /// A chunk that is there is damaged.
 pub fn feature_at(scene: &SceneStore, coverage: &Coverage, cells: &[[usize; 2]]) -> Result<Vec<Vec<f32>>> {
-    let of = |[row, col]: [usize; 2]| -> Option<(Cell, Cell)> {
-        Some((*coverage.rows.get(row)?, *coverage.cols.get(col)?))
-    };
+    let of =
+        |[row, col]: [usize; 2]| -> Option<(Cell, Cell)> { Some((*coverage.rows.get(row)?, *coverage.cols.get(col)?)) };
     let chunk = scene.card().chunk.max(1);
     let mut wanted: Vec<(Cell, Cell)> = cells.iter().filter_map(|cell| of(*cell)).collect();
     wanted.sort_by_key(|(row, col)| (row.window, col.window, row.patch, col.patch));
     wanted.dedup();
     let mut features = Vec::new();
-    for cells in wanted.chunk_by(|one, other| {
-        (one.0.window, one.1.window / chunk) == (other.0.window, other.1.window / chunk)
-    }) {
+    for cells in
+        wanted.chunk_by(|one, other| (one.0.window, one.1.window / chunk) == (other.0.window, other.1.window / chunk))
+    {
         let Some((row, col)) = cells.first() else { continue };
         let index = ChunkIndex { row: row.window, number: col.window / chunk };
         if !scene.has(index) {

@@ -29,6 +29,7 @@ mod mask;
 mod neighbours;
 mod network;
 mod ogr;
+mod outlines;
 mod output;
 mod output_space;
 mod points;
@@ -56,6 +57,7 @@ mod write;
 
 pub use feature::{Field, FieldKind, Value};
 pub use format::Format;
+pub use outlines::{OutlinePlace, PlacedOutline, outline, outline_area, write_outlines};
 pub use output::{ClassSummary, Summary};
 pub use points::{PlacedPoint, text, write_points};
 pub use polygonize::{Options, polygonize};

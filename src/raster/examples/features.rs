@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use gdal::spatial_ref::SpatialRef;
 use gdal::vector::Feature;
 
 use super::super::layer::{self, LayerSource};
@@ -28,25 +29,37 @@ pub(super) fn read(source: &ExampleSource<'_>, scene: &SceneInfo) -> Result<Exam
         layer_hint: "Name the one to learn from: --examples FILE:LAYER.",
         field_hint: "Name the field that holds the class with --class-field.",
     };
-    let begin = |crs| {
-        Ok(Reader {
-            placement: Placement::new(source, crs, scene)?,
-            size: scene.size,
-            aoi: scene.access.area.clone(),
-            radius: source.radius,
-            most: source.most.max(1),
-            next: 0,
-            pixels: 0,
-            classes: ClassList::default(),
-            examples: Vec::new(),
-            areas: Vec::new(),
-            skipped: Skipped::default(),
-        })
-    };
-    let reader = layer::read(&layer, begin, |reader, feature, field| reader.add(feature, field))?;
+    let reader = layer::read(
+        &layer,
+        |crs| Reader::new(source, crs, scene),
+        |reader, feature, field| reader.add(feature, field),
+    )?;
     let Reader { classes, mut examples, areas, mut skipped, .. } = reader;
     conflicts::remove(&mut examples, &areas, &mut skipped);
     Ok(Examples { classes: classes.names, examples, skipped })
+}
+
+/// The pixels of a scene under the features of a vector file, whatever their fields: `class_field` of `source` is not read.
+///
+/// # Errors
+/// As [`read_examples`](super::read_examples), except for fields.
+pub fn read_places(source: &ExampleSource<'_>, scene: &SceneInfo) -> Result<Vec<[usize; 2]>> {
+    let layer = LayerSource {
+        path: source.path,
+        layer: source.layer,
+        field: None,
+        what: "places",
+        layer_hint: "Name the one to take: FILE:LAYER.",
+        field_hint: "",
+    };
+    let add = |(reader, pixels): &mut (Reader, Vec<[usize; 2]>), feature: &Feature<'_>, _: Option<usize>| {
+        let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
+        if let Some(shape) = reader.placement.place(Shape::of(geometry)?) {
+            pixels.extend(reader.pixels_of(shape).0);
+        }
+        check_pixels(pixels.len())
+    };
+    Ok(layer::read(&layer, |crs| Ok((Reader::new(source, crs, scene)?, Vec::new())), add)?.1)
 }
 
 struct Reader {
@@ -68,6 +81,22 @@ struct Reader {
 }
 
 impl Reader {
+    fn new(source: &ExampleSource<'_>, crs: Option<SpatialRef>, scene: &SceneInfo) -> Result<Self> {
+        Ok(Self {
+            placement: Placement::new(source, crs, scene)?,
+            size: scene.size,
+            aoi: scene.access.area.clone(),
+            radius: source.radius,
+            most: source.most.max(1),
+            next: 0,
+            pixels: 0,
+            classes: ClassList::default(),
+            examples: Vec::new(),
+            areas: Vec::new(),
+            skipped: Skipped::default(),
+        })
+    }
+
     fn add(&mut self, feature: &Feature<'_>, field: Option<usize>) -> Result<()> {
         let id = self.next;
         self.next += 1;

@@ -23,6 +23,7 @@ use std::path::Path;
 use super::burn;
 use crate::error::{Error, Result};
 use crate::scene::SceneInfo;
+pub use features::read_places;
 
 /// More classes than this are taken for a mistake, such as a field that numbers the features.
 const MAX_CLASSES: usize = 1024;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-pub use card::SceneView;
+pub use card::{SceneView, model_card};
 pub use embedder::Embedder;
 use raster::FeatureRaster;
 
@@ -41,7 +41,7 @@ pub fn run(args: &EmbedArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let bundle = bundle(lookup.into_model()?)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
     let device = usable_device(plan.device, reporter)?;
-    let model = card::model_card(&bundle)?;
+    let model = model_card(&bundle)?;
     let precision = args.precision.map(|precision| match precision {
         EmbedPrecision::Float32 => Precision::Float32,
         EmbedPrecision::Float16 => Precision::Float16,

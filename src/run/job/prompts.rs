@@ -61,16 +61,28 @@ pub fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter
     let prompts = Prompts::of(plan, bundle)?;
     prompts.notes(plan)?.iter().for_each(|note| reporter.note(note));
     let wording = Wording { prompts: &prompts.prompts, templates: &prompts.templates };
+    let queries = features(wording, &prompts.tokenizer, bundle, device, reporter)?;
+    prompts.equal_queries(plan, &queries)?.iter().for_each(|note| reporter.note(note));
+    Ok(queries)
+}
+
+/// The text features of prompts in their templates: from the cache, or from the text tower.
+pub fn features(
+    wording: Wording<'_>,
+    tokenizer: &Tokenizer,
+    bundle: &Bundle,
+    device: Device,
+    reporter: &Reporter,
+) -> Result<Queries> {
     let fingerprint = bundle.text_fingerprint()?;
     let cache = QueryCache::of_user();
     if let Some(queries) = cache.as_ref().and_then(|cache| cache.get(&fingerprint, wording)) {
         reporter.detail("The prompts' features come from the cache.");
-        prompts.equal_queries(plan, &queries)?.iter().for_each(|note| reporter.note(note));
         return Ok(queries);
     }
     let mut encoder = TorchTextEncoder::load(&bundle.text_encoder(), device)?;
     let progress = reporter.progress("prompts", wording.prompts.len(), "prompts");
-    let queries = queries::encode(wording, &prompts.tokenizer, &mut encoder, |_| progress.advance(1))
+    let queries = queries::encode(wording, tokenizer, &mut encoder, |_| progress.advance(1))
         .input(|| format!("cannot encode the prompts with the model in {}", bundle.folder.display()))?;
     if queries.width != bundle.card.sizes.embed_dim {
         let (found, expected) = (queries.width, bundle.card.sizes.embed_dim);
@@ -80,7 +92,6 @@ pub fn queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter
         .with_hint("Import the model again, or correct that key."))
         .input(|| format!("cannot use the model in {}", bundle.folder.display()));
     }
-    prompts.equal_queries(plan, &queries)?.iter().for_each(|note| reporter.note(note));
     if let Some(Err(error)) = cache.map(|cache| cache.put(&fingerprint, wording, &queries)) {
         reporter.note(&format!("The prompts' features are not cached for the next job: {error}."));
     }
@@ -105,11 +116,11 @@ impl Prompts {
             TemplateChoice::None => vec!["{}".to_owned()],
             TemplateChoice::File(path) => read_templates(path)?,
         };
-        let tokenizer = Tokenizer::from_json_file(&bundle.tokenizer())?.with_context(bundle.card.sizes.context);
-        tokenizer
-            .check_embedding(bundle.card.sizes.vocabulary)
-            .input(|| format!("cannot use the model in {}", bundle.folder.display()))?;
-        Ok(Self { tokenizer, templates, prompts: prompts(plan).map(|(_, prompt)| prompt.clone()).collect() })
+        Ok(Self {
+            tokenizer: tokenizer(bundle)?,
+            templates,
+            prompts: prompts(plan).map(|(_, prompt)| prompt.clone()).collect(),
+        })
     }
 
     /// Warnings on prompts: unknown words, prompts that are too long, prompts with the same tokens.
@@ -143,6 +154,18 @@ impl Prompts {
         let known: Vec<String> = same(plan, &tokens, "have the same query vectors").collect();
         Ok(same(plan, &bits, "have the same query vectors").filter(|note| !known.contains(note)).collect())
     }
+}
+
+/// The tokenizer of a model.
+///
+/// # Errors
+/// It cannot be read, or does not belong to the model.
+pub fn tokenizer(bundle: &Bundle) -> Result<Tokenizer> {
+    let tokenizer = Tokenizer::from_json_file(&bundle.tokenizer())?.with_context(bundle.card.sizes.context);
+    tokenizer
+        .check_embedding(bundle.card.sizes.vocabulary)
+        .input(|| format!("cannot use the model in {}", bundle.folder.display()))?;
+    Ok(tokenizer)
 }
 
 /// The prompts of all classes with their class, in the order of the queries.
