@@ -11,6 +11,8 @@ mod coverage;
 mod footprints;
 mod scan;
 mod similarity;
+#[cfg(test)]
+mod tests;
 
 pub use coverage::{Cell, Coverage};
 pub use footprints::{Footprint, footprints};

@@ -39,7 +39,12 @@ pub fn searched_chunks(scene: &SceneStore, side: usize) -> usize {
 ///
 /// # Errors
 /// A chunk that is there is damaged.
-pub fn scan(scenes: &[&SceneStore], side: usize, query: &Query, advance: impl Fn(usize) + Sync) -> Result<Vec<ScoreMap>> {
+pub fn scan(
+    scenes: &[&SceneStore],
+    side: usize,
+    query: &Query,
+    advance: impl Fn(usize) + Sync,
+) -> Result<Vec<ScoreMap>> {
     let mut maps: Vec<ScoreMap> = scenes
         .iter()
         .map(|scene| {

@@ -38,6 +38,7 @@ mod remote;
 mod resume;
 mod rooms;
 mod scenes;
+mod search;
 mod server;
 mod shards;
 mod upsampler;

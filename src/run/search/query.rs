@@ -8,6 +8,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::geom::{GeoTransform, Size, WorldPoint};
 use crate::location::split_layer;
 use crate::model::bundle::{Bundle, Trust};
+use crate::model::mini;
 use crate::model::queries::Wording;
 use crate::model::registry::Model;
 use crate::model::text::imagenet_templates;
@@ -39,7 +40,7 @@ pub fn query(
     let words = args.words.as_deref().map(|words| phrases("--words", words)).transpose()?;
     let not = args.not.as_deref().map(|words| phrases("--not", words)).transpose()?;
     let bundle = match words.is_some() || not.is_some() || args.model.is_some() {
-        true => Some(model(args, store, trust)?),
+        true => Some(model(args, store, scenes, trust)?),
         false => None,
     };
     let width = store.model().width;
@@ -80,28 +81,40 @@ fn phrases(flag: &str, words: &str) -> Result<Vec<String>> {
     Ok(phrases)
 }
 
-/// The model of the stores.
+/// The model of the stores: the one that is named, else the one that made them, if it is found.
 ///
 /// # Errors
 /// It is not found, or another one than the stores'.
-fn model(args: &SearchArgs, store: &Store, trust: bool) -> Result<Bundle> {
+fn model(args: &SearchArgs, store: &Store, scenes: &[SceneStore], trust: bool) -> Result<Bundle> {
     let trust = if trust { Trust::User } else { Trust::Hashes };
-    let name = args.model.as_deref().unwrap_or(&store.model().name);
-    let opened = match ModelChoice::of(name, PathBuf::from(name)) {
-        ModelChoice::Named(name) => Model::named(&name, trust),
-        ModelChoice::Bundle(folder) => Model::in_folder(&folder, trust),
+    let open = |name: &str| {
+        let model = match ModelChoice::of(name, PathBuf::from(name)) {
+            ModelChoice::Named(name) => Model::named(&name, trust),
+            ModelChoice::Bundle(folder) => Model::in_folder(&folder, trust),
+        };
+        let bundle = bundle(model?)?;
+        store.check_model(&model_card(&bundle)?)?;
+        Ok(bundle)
     };
-    let opened = match args.model {
-        Some(_) => opened?,
-        None => opened.map_err(|error| {
-            Error::input(format!("the model of {}, {name}, is not found by its name", store.folder().display()))
-                .with_hint("Name its folder with --model DIR.")
-                .with_source(error)
-        })?,
-    };
-    let bundle = bundle(opened)?;
-    store.check_model(&model_card(&bundle)?)?;
-    Ok(bundle)
+    if let Some(name) = &args.model {
+        return open(name);
+    }
+    let named = scenes.iter().find_map(|scene| scene.card().job.get("model")?.as_str());
+    let names = named.into_iter().chain([store.model().name.as_str(), mini::NAME]);
+    let mut refused = None;
+    for name in names {
+        match open(name) {
+            Ok(bundle) => return Ok(bundle),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    let (folder, name) = (store.folder().display(), &store.model().name);
+    let error = Error::input(format!("the model of {folder}, {name}, is not found"));
+    let error = error.with_hint("Name its folder with --model DIR.");
+    Err(match refused {
+        Some(cause) => error.with_source(cause),
+        None => error,
+    })
 }
 
 /// The text features of words in the templates of the method, at unit length.
