@@ -28,7 +28,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
     pub top: i64,
     /// Extend a place to connected patches above this share of its best score, counted from the mean of its scene (0 to 1)
-    #[arg(long, value_name = "SHARE", default_value_t = 0.6, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.7, allow_negative_numbers = true)]
     pub share: f64,
     /// Subtract this share of the window's [CLS] similarity (0 to 1) [default: for words the model's, else 0.3; for --like 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]

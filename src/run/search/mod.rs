@@ -75,9 +75,8 @@ pub fn run(args: &SearchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     missing.note(reporter);
     let seconds = started.elapsed().as_secs_f64();
     reporter.detail(&format!(
-        "{} patches of {} scenes in {seconds:.2} s ({:.2} million a second).",
+        "{} patches in {seconds:.2} s ({:.2} million a second).",
         grouped(patches),
-        grouped(scenes.len() as u64),
         patches as f64 / seconds.max(1e-9) / 1e6
     ));
 
@@ -113,9 +112,12 @@ impl Limits {
             Error::input(format!("--top is {}; at least 1 is allowed", args.top))
                 .with_hint("Give the number of places to write.")
         })?;
-        for (flag, value) in [("--share", Some(args.share)), ("--debias", args.debias)] {
+        for (flag, value, hint) in [
+            ("--share", Some(args.share), "The share counts from the mean of a scene, 0, to the best score, 1."),
+            ("--debias", args.debias, "Leave it out for the value that belongs to the query."),
+        ] {
             if let Some(value) = value.filter(|value| !(0.0..=1.0).contains(value)) {
-                return Err(Error::input(format!("{flag} is {value}; 0 to 1 are allowed")));
+                return Err(Error::input(format!("{flag} is {value}; 0 to 1 are allowed")).with_hint(hint));
             }
         }
         Ok(Self { top, share: args.share as f32 })
