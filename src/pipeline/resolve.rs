@@ -132,7 +132,6 @@ fn plan(
         masks::refuse(&info, bands, errors);
         notes.append(&mut info.access.notes);
         notes.extend(scene_rules::notes(&info, bands, &stretch));
-        notes.extend(scene_rules::far_from_training(&info, &model.recommended));
         notes.extend(masks::notes(&info, bands));
         plans.push(ScenePlan { info, bands, stretch, on_native_grid, outputs });
     }

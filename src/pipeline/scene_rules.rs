@@ -1,7 +1,6 @@
 //! The rules between a job and a scene: which stretch, and what must be said.
 
-use crate::crs;
-use crate::scene::{BandInfo, Conversion, Recommended, SceneInfo, StretchMethod, StretchPlan, ValueRange, conversions};
+use crate::scene::{BandInfo, Conversion, SceneInfo, StretchMethod, StretchPlan, ValueRange, conversions};
 
 /// 8-bit scenes are taken as they are; others need their range found.
 pub(super) fn default_stretch(info: &SceneInfo, bands: [usize; 3]) -> StretchPlan {
@@ -37,25 +36,6 @@ pub(super) fn notes(info: &SceneInfo, bands: [usize; 3], stretch: &StretchPlan) 
         ));
     }
     notes
-}
-
-/// A scene whose pixels are much smaller or larger than those that the model was trained on.
-pub(super) fn far_from_training(info: &SceneInfo, model: &Recommended) -> Option<String> {
-    let [width, height] = crs::ground_of(info.size, info.georeference.as_ref())?.steps();
-    let pixel = (width * height).sqrt();
-    let nearest = model.nearest_distance(pixel)?;
-    let [least, largest] = model.ground_sample_distance?;
-    Some(format!(
-        "{} has pixels of {}; the model was trained on {least} to {largest} m. Try `resolution: {nearest}`.",
-        info.path.display(),
-        length(pixel)
-    ))
-}
-
-/// A length with two significant digits.
-fn length(metres: f64) -> String {
-    let digits = (1.0 - metres.abs().max(1e-6).log10().floor()).clamp(0.0, 6.0) as usize;
-    format!("{metres:.digits$} m")
 }
 
 /// Brings given values to the stored ones of each scene: they are meant as stored in the first scene, and where scale or offset

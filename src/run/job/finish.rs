@@ -168,11 +168,11 @@ fn only_background(run: &SceneRun<'_>, counts: &Counts, rejected: f32, all_here:
     };
     Some(match rejected > 0.0 {
         _ if !all_here => {
-            format!("{scene}: every pixel with data is `{name}`. A lower threshold (`--threshold`) may find more.")
+            format!("{scene}: every pixel with data is `{name}`. A lower threshold may find more.")
         }
         true => format!(
             "{scene}: every pixel with data is `{name}`. The highest score of another class is {rejected:.3}, below {threshold}: lower it \
-             (`--threshold`) to see what is found."
+             to see what is found."
         ),
         false => format!(
             "{scene}: every pixel with data is `{name}`: its words are nearest everywhere. Give the other classes more words, or remove \
