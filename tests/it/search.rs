@@ -103,7 +103,7 @@ fn places_like_one_are_ranked_outlined_and_shown() {
     hits.gpkg: 2 places, of 280 patches in 2 scenes
       rank   score    mean      area  at                   scene
          1   1.000   1.000  384.1 m²  350028.0, 5639984.0  a.tif
-         2   0.964   0.964  64.02 m²  351108.0, 5639924.0  b.tif
+         2   0.963   0.963  64.02 m²  351108.0, 5639924.0  b.tif
     pictures: hits.html
     ");
     assert!(ran.stderr.contains("b.tif has no pictures in the sheet"), "{}", ran.stderr);
