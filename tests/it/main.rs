@@ -24,6 +24,7 @@ mod flow;
 mod jobs;
 mod labels;
 mod learn;
+mod learnt;
 mod logs;
 mod look;
 mod masks;
