@@ -121,7 +121,14 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     let trust = (!start.word_classes.is_empty()).then_some(TRUST_PENALTY);
     let validation = validate::Folds::of(set, start.classes).map(|folds| {
         let numbers = validate::thinned(set, MOST_VALIDATED);
-        let search = Search { samples: &samples, query_class: &query_class, scale: &scale, trust, folds: &folds };
+        let search = Search {
+            samples: &samples,
+            query_class: &query_class,
+            classes: start.classes,
+            scale: &scale,
+            trust,
+            folds: &folds,
+        };
         search.choose(&numbers, set)
     });
     let (penalty, outcome) = match validation.transpose()? {
@@ -136,7 +143,7 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
             let penalty = scale.penalties(penalty);
             let objective =
                 Objective { samples: &samples, query_class: &query_class, penalty: &penalty, trust_penalty: trust };
-            let fitted = objective.minimise(Coefficients::zero(query_class.len(), scale.inputs()))?;
+            let fitted = objective.minimise(Coefficients::zero(start.classes, scale.inputs()))?;
             scale.queries(&fitted, &query_class, start, temperature)
         }
     };
@@ -147,7 +154,7 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
 /// The words' queries as they are, but for a temperature.
 fn words(set: &TrainingSet, start: &Start<'_>, temperature: f64) -> Vec<LearntQuery> {
     let query_class = query_classes(start);
-    let zero = Coefficients::zero(query_class.len(), set.width + set.locals + 1);
+    let zero = Coefficients::zero(start.classes, set.width + set.locals + 1);
     Scale::none(set.width, set.locals).queries(&zero, &query_class, start, temperature)
 }
 
@@ -256,22 +263,27 @@ impl Scale {
         temperature: f64,
     ) -> Vec<LearntQuery> {
         let inputs = self.inputs();
-        let rows = coefficients.values.chunks_exact(inputs).zip(query_class).enumerate();
-        rows.map(|(query, (row, &class))| {
-            let (weights, intercept) = row.split_at(inputs - 1);
-            let plain: Vec<f64> = weights.iter().zip(&self.factor).map(|(weight, factor)| weight * factor).collect();
-            let shift: f64 = plain.iter().zip(&self.mean).map(|(weight, mean)| weight * mean).sum();
-            let scale = f64::from(start.logit_scale) * temperature;
-            let word = start.words.get(query * self.width..(query + 1) * self.width);
-            // Exactly the words where nothing was learnt.
-            let trust = coefficients.trust() / temperature;
-            let word = |at: usize| word.map_or(0.0, |word| trust * f64::from(word[at]));
-            let vector = plain[..self.width].iter().enumerate().map(|(at, weight)| (word(at) + weight / scale) as f32);
-            let bias = ((intercept.first().copied().unwrap_or(0.0) - shift) / temperature) as f32;
-            let local = plain[self.width..].iter().map(|weight| (weight / scale) as f32).collect();
-            LearntQuery { class, vector: vector.collect(), bias, local }
-        })
-        .collect()
+        let rows: Vec<&[f64]> = coefficients.values.chunks_exact(inputs).collect();
+        let queries = query_class.iter().enumerate();
+        queries
+            .map(|(query, &class)| {
+                let row = rows[class];
+                let (weights, intercept) = row.split_at(inputs - 1);
+                let plain: Vec<f64> =
+                    weights.iter().zip(&self.factor).map(|(weight, factor)| weight * factor).collect();
+                let shift: f64 = plain.iter().zip(&self.mean).map(|(weight, mean)| weight * mean).sum();
+                let scale = f64::from(start.logit_scale) * temperature;
+                let word = start.words.get(query * self.width..(query + 1) * self.width);
+                // Exactly the words where nothing was learnt.
+                let trust = coefficients.trust() / temperature;
+                let word = |at: usize| word.map_or(0.0, |word| trust * f64::from(word[at]));
+                let vector =
+                    plain[..self.width].iter().enumerate().map(|(at, weight)| (word(at) + weight / scale) as f32);
+                let bias = ((intercept.first().copied().unwrap_or(0.0) - shift) / temperature) as f32;
+                let local = plain[self.width..].iter().map(|weight| (weight / scale) as f32).collect();
+                LearntQuery { class, vector: vector.collect(), bias, local }
+            })
+            .collect()
     }
 }
 
@@ -279,6 +291,7 @@ impl Scale {
 struct Search<'a> {
     samples: &'a Samples,
     query_class: &'a [usize],
+    classes: usize,
     scale: &'a Scale,
     trust: Option<f64>,
     folds: &'a validate::Folds,
@@ -287,7 +300,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// The penalties with the smallest loss on what was left out, with the logits of all left-out samples.
     fn choose(&self, numbers: &[usize], set: &TrainingSet) -> Result<([f64; 2], Outcome)> {
-        let mut starts = vec![Coefficients::zero(self.query_class.len(), self.scale.inputs()); self.folds.count];
+        let mut starts = vec![Coefficients::zero(self.classes, self.scale.inputs()); self.folds.count];
         let mut best: Option<([f64; 2], Outcome)> = None;
         let mut worse = 0;
         for penalty in PENALTIES {
@@ -335,7 +348,7 @@ impl Search<'_> {
             };
             *start = objective.minimise(start.clone())?;
             let judged = self.samples.some(&left, inputs, queries);
-            outcome.add(&left, start.logits(&judged, inputs), &judged);
+            outcome.add(&left, start.logits(&judged, inputs, self.query_class), &judged);
         }
         outcome.finish();
         Ok(outcome)

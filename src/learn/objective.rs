@@ -2,7 +2,7 @@
 //! the distance from the words.
 //!
 //! The logits of a sample with the inputs x are z = τ z₀ + Θ x: z₀ is what the words say (0 without words), τ how far they are
-//! trusted, Θ (query, input) what is learnt. The score of a class is the sum of the probabilities of its queries. Minimised over
+//! trusted, Θ (class, input) what is learnt, the same for all queries of a class. The score of a class is the sum of the probabilities of its queries. Minimised over
 //! Θ and log τ is
 //!
 //! ```text
@@ -60,13 +60,13 @@ impl Samples {
 /// What is learnt.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Coefficients {
-    /// Θ, (query, input), and then log τ.
+    /// Θ, (class, input), and then log τ.
     pub values: Vec<f64>,
 }
 
 impl Coefficients {
-    pub fn zero(queries: usize, inputs: usize) -> Self {
-        Self { values: vec![0.0; queries * inputs + 1] }
+    pub fn zero(classes: usize, inputs: usize) -> Self {
+        Self { values: vec![0.0; classes * inputs + 1] }
     }
 
     /// τ: the factor of what the words say.
@@ -79,22 +79,31 @@ impl Coefficients {
     }
 
     /// The logits (sample, query).
-    pub fn logits(&self, samples: &Samples, inputs: usize) -> Vec<f32> {
-        let queries = (self.values.len() - 1) / inputs.max(1);
+    pub fn logits(&self, samples: &Samples, inputs: usize, query_class: &[usize]) -> Vec<f32> {
         let (matrix, trust) = (self.matrix(), self.trust() as f32);
-        products(&samples.inputs, &samples.words, &matrix, [samples.len(), queries, inputs], trust)
+        logits(&samples.inputs, &samples.words, &matrix, [samples.len(), inputs], query_class, trust)
     }
 }
 
-fn products(inputs: &[f32], words: &[f32], matrix: &[f32], shape: [usize; 3], trust: f32) -> Vec<f32> {
-    let [count, queries, width] = shape;
+/// The logits (sample, query) of `count` samples.
+fn logits(
+    inputs: &[f32],
+    words: &[f32],
+    matrix: &[f32],
+    [count, width]: [usize; 2],
+    query_class: &[usize],
+    trust: f32,
+) -> Vec<f32> {
     let mut logits: Vec<f32> = words.iter().map(|word| trust * word).collect();
+    let classes = matrix.len() / width.max(1);
     // Lengths are those of the shape: neither view fails.
     if let (Ok(x), Ok(theta)) =
-        (ArrayView2::from_shape((count, width), inputs), ArrayView2::from_shape((queries, width), matrix))
+        (ArrayView2::from_shape((count, width), inputs), ArrayView2::from_shape((classes, width), matrix))
     {
         let product = x.dot(&theta.t());
-        logits.iter_mut().zip(product.iter()).for_each(|(logit, product)| *logit += product);
+        for (logits, product) in logits.chunks_exact_mut(query_class.len()).zip(product.rows()) {
+            logits.iter_mut().zip(query_class).for_each(|(logit, &class)| *logit += product[class]);
+        }
     }
     logits
 }
@@ -119,6 +128,7 @@ impl Objective<'_> {
     /// The loss, and its gradient.
     fn evaluate(&self, values: &[f64]) -> (f64, Vec<f64>) {
         let (inputs, queries) = (self.inputs(), self.query_class.len());
+        let classes = (values.len() - 1) / inputs.max(1);
         let coefficients = Coefficients { values: values.to_vec() };
         let (matrix, trust) = (coefficients.matrix(), coefficients.trust());
         let blocks: Vec<(f64, Vec<f32>, f64)> = self
@@ -126,22 +136,26 @@ impl Objective<'_> {
             .classes
             .par_chunks(BLOCK)
             .enumerate()
-            .map(|(block, classes)| {
+            .map(|(block, of_samples)| {
                 let first = block * BLOCK;
-                let x = &self.samples.inputs[first * inputs..][..classes.len() * inputs];
-                let words = &self.samples.words[first * queries..][..classes.len() * queries];
-                let weights = &self.samples.weights[first..][..classes.len()];
-                let shape = [classes.len(), queries, inputs];
-                let mut logits = products(x, words, &matrix, shape, trust as f32);
+                let x = &self.samples.inputs[first * inputs..][..of_samples.len() * inputs];
+                let words = &self.samples.words[first * queries..][..of_samples.len() * queries];
+                let weights = &self.samples.weights[first..][..of_samples.len()];
+                let mut logits = logits(x, words, &matrix, [of_samples.len(), inputs], self.query_class, trust as f32);
                 let mut loss = 0.0;
-                for ((row, &class), &weight) in logits.chunks_exact_mut(queries).zip(classes).zip(weights) {
+                for ((row, &class), &weight) in logits.chunks_exact_mut(queries).zip(of_samples).zip(weights) {
                     loss += f64::from(weight) * self.residuals(row, class, weight);
                 }
                 let of_trust: f64 =
                     logits.iter().zip(words).map(|(residual, word)| f64::from(*residual) * f64::from(*word)).sum();
+                // A class's coefficients move all of its queries.
+                let mut of_classes = vec![0f32; of_samples.len() * classes];
+                for (sums, row) in of_classes.chunks_exact_mut(classes).zip(logits.chunks_exact(queries)) {
+                    row.iter().zip(self.query_class).for_each(|(residual, &class)| sums[class] += residual);
+                }
                 let gradient = match (
-                    ArrayView2::from_shape((classes.len(), queries), &logits),
-                    ArrayView2::from_shape((classes.len(), inputs), x),
+                    ArrayView2::from_shape((of_samples.len(), classes), &of_classes),
+                    ArrayView2::from_shape((of_samples.len(), inputs), x),
                 ) {
                     (Ok(residuals), Ok(x)) => residuals.t().dot(&x).iter().copied().collect(),
                     _ => Vec::new(),
@@ -160,7 +174,7 @@ impl Objective<'_> {
             of_trust += trust;
             gradient.iter_mut().zip(of_block).for_each(|(sum, part)| *sum += f64::from(part));
         }
-        for (values, gradient) in values.chunks_exact(inputs).zip(gradient.chunks_exact_mut(inputs)).take(queries) {
+        for (values, gradient) in values.chunks_exact(inputs).zip(gradient.chunks_exact_mut(inputs)) {
             for ((&value, gradient), &penalty) in values.iter().zip(gradient).zip(self.penalty) {
                 loss += 0.5 * penalty * value * value;
                 *gradient += penalty * value;
