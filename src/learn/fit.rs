@@ -95,7 +95,11 @@ const DEFAULT_PENALTY: f64 = 0.3;
 const RATIOS: [[f64; 2]; 4] = [[10.0, 1.0], [0.1, 1.0], [1.0, 10.0], [1.0, 0.1]];
 /// The intercepts are hardly held.
 const BIAS_PENALTY: f64 = 1e-2;
-/// On log τ, the trust in the words: a factor of e costs as much as half a misjudged example.
+/// Features have many more inputs than there are descriptors: what they say is held this much more.
+const FEATURE_PENALTY: f64 = 10.0;
+/// τ before anything is learnt: words' logits are more certain than they are right. No label depends on it.
+pub(super) const TRUST: f64 = 0.15;
+/// On log (τ / TRUST): a factor of e costs as much as half a misjudged example.
 const TRUST_PENALTY: f64 = 0.5;
 /// Samples for cross-validation; more are thinned out evenly.
 const MOST_VALIDATED: usize = 2000;
@@ -133,9 +137,9 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     });
     let (penalty, outcome) = match validation.transpose()? {
         Some((penalty, outcome)) => (penalty, Some(outcome)),
-        None => ([DEFAULT_PENALTY; 2], None),
+        None => ([FEATURE_PENALTY * DEFAULT_PENALTY, DEFAULT_PENALTY], None),
     };
-    let kept_words = outcome.as_ref().is_some_and(|outcome| trust.is_some() && !outcome.better_than_words());
+    let kept_words = outcome.as_ref().is_some_and(|outcome| trust.is_some() && !outcome.better_than_words(set));
     let temperature = outcome.as_ref().map_or(1.0, Outcome::temperature);
     let queries = match kept_words {
         true => words(set, start, outcome.as_ref().map_or(1.0, Outcome::words_temperature)),
@@ -144,7 +148,7 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
             let objective =
                 Objective { samples: &samples, query_class: &query_class, penalty: &penalty, trust_penalty: trust };
             let fitted = objective.minimise(Coefficients::zero(start.classes, scale.inputs()))?;
-            scale.queries(&fitted, &query_class, start, temperature)
+            scale.queries(&fitted, &query_class, start, fitted.trust() / temperature, temperature)
         }
     };
     let figures = outcome.map(|outcome| outcome.figures(set, start.classes, kept_words));
@@ -155,7 +159,7 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
 fn words(set: &TrainingSet, start: &Start<'_>, temperature: f64) -> Vec<LearntQuery> {
     let query_class = query_classes(start);
     let zero = Coefficients::zero(start.classes, set.width + set.locals + 1);
-    Scale::none(set.width, set.locals).queries(&zero, &query_class, start, temperature)
+    Scale::none(set.width, set.locals).queries(&zero, &query_class, start, temperature.recip(), temperature)
 }
 
 /// The class of each query: those of the words, and one for each class without words.
@@ -254,12 +258,13 @@ impl Scale {
         penalties
     }
 
-    /// The queries of coefficients on scaled inputs: z / T = s · (vector · Φ + local · d) + bias.
+    /// The queries of coefficients on scaled inputs: z / T = s · (vector · Φ + local · d) + bias. `trust`: the words' factor.
     fn queries(
         &self,
         coefficients: &Coefficients,
         query_class: &[usize],
         start: &Start<'_>,
+        trust: f64,
         temperature: f64,
     ) -> Vec<LearntQuery> {
         let inputs = self.inputs();
@@ -275,7 +280,6 @@ impl Scale {
                 let scale = f64::from(start.logit_scale) * temperature;
                 let word = start.words.get(query * self.width..(query + 1) * self.width);
                 // Exactly the words where nothing was learnt.
-                let trust = coefficients.trust() / temperature;
                 let word = |at: usize| word.map_or(0.0, |word| trust * f64::from(word[at]));
                 let vector =
                     plain[..self.width].iter().enumerate().map(|(at, weight)| (word(at) + weight / scale) as f32);
@@ -304,10 +308,11 @@ impl Search<'_> {
         let mut best: Option<([f64; 2], Outcome)> = None;
         let mut worse = 0;
         for penalty in PENALTIES {
-            let outcome = self.left_out([penalty; 2], numbers, set, &mut starts)?;
+            let penalties = [FEATURE_PENALTY * penalty, penalty];
+            let outcome = self.left_out(penalties, numbers, set, &mut starts)?;
             match &best {
                 Some((_, known)) if known.loss <= outcome.loss => worse += 1,
-                _ => (best, worse) = (Some(([penalty; 2], outcome)), 0),
+                _ => (best, worse) = (Some((penalties, outcome)), 0),
             }
             // The loss has one valley: past it, smaller penalties only cost time.
             if worse == 2 {
@@ -315,7 +320,7 @@ impl Search<'_> {
             }
         }
         let centre = best.as_ref().map_or([DEFAULT_PENALTY; 2], |(penalty, _)| *penalty);
-        for [features, locals] in RATIOS.into_iter().filter(|_| set.locals > 0) {
+        for [features, locals] in RATIOS.into_iter().filter(|_| set.locals > 0 && set.width > 0) {
             let penalty = [centre[0] * features, centre[1] * locals];
             let mut starts = starts.clone();
             let outcome = self.left_out(penalty, numbers, set, &mut starts)?;

@@ -6,7 +6,7 @@
 //! Θ and log τ is
 //!
 //! ```text
-//! Σ ω (logsumexp(z) - logsumexp(z of the sample's class)) + ½ Σ penalty · Θ² + ½ κ (log τ)²
+//! Σ ω (logsumexp(z) - logsumexp(z of the sample's class)) + ½ Σ penalty · Θ² + ½ κ log² (τ / τ₀)
 //! ```
 
 #![expect(clippy::indexing_slicing, reason = "matrices of samples, queries and inputs, in rows of known length")]
@@ -19,6 +19,7 @@ use argmin::solver::quasinewton::LBFGS;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
+use super::fit::TRUST;
 use crate::error::{Error, Result};
 
 /// Samples whose products are computed together.
@@ -60,7 +61,7 @@ impl Samples {
 /// What is learnt.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Coefficients {
-    /// Θ, (class, input), and then log τ.
+    /// Θ, (class, input), and then log (τ / τ₀).
     pub values: Vec<f64>,
 }
 
@@ -71,7 +72,7 @@ impl Coefficients {
 
     /// τ: the factor of what the words say.
     pub fn trust(&self) -> f64 {
-        self.values.last().map_or(1.0, |log| log.exp())
+        TRUST * self.values.last().map_or(1.0, |log| log.exp())
     }
 
     fn matrix(&self) -> Vec<f32> {
@@ -116,7 +117,7 @@ pub(super) struct Objective<'a> {
     pub query_class: &'a [usize],
     /// For each input.
     pub penalty: &'a [f64],
-    /// κ: on log τ. `None`: τ stays as it is, as without words.
+    /// κ: on log (τ / τ₀). `None`: τ stays as it is, as without words.
     pub trust_penalty: Option<f64>,
 }
 

@@ -13,6 +13,10 @@ use super::objective::Samples;
 const MOST_FOLDS: usize = 8;
 /// Draws with replacement, for the intervals.
 const DRAWS: usize = 400;
+/// Where the draws begin.
+const SEED: u64 = 0x5ea7_c1a5_5e5a_11f0;
+/// Share of the draws in which examples must be better than words.
+const SURE: f64 = 0.9;
 /// The limits of a 90 % interval.
 const INTERVAL: [f64; 2] = [0.05, 0.95];
 
@@ -167,14 +171,31 @@ impl Outcome {
         f64::midpoint(low, high).exp()
     }
 
-    /// Whether the learnt classes judge the samples better than the words, by the mean of the classes' IoU.
-    pub fn better_than_words(&self) -> bool {
+    /// Whether the learnt classes judge the samples better than the words, by the mean of the classes' IoU, and by more than
+    /// chance: in nine of ten draws of the examples.
+    pub fn better_than_words(&self, set: &TrainingSet) -> bool {
         let classes = self.query_class.iter().max().map_or(0, |most| most + 1);
-        let all: Vec<usize> = (0..self.classes.len()).collect();
-        let mean = |predicted: &[usize]| {
-            mean(&self.counts(predicted, &all, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>())
+        let (learnt, words) = (self.predicted(&self.logits, Pool::Sum), self.predicted(&self.words, Pool::Largest));
+        let of_examples = self.of_examples(set);
+        let mean_iou = |predicted: &[usize], of: &[usize]| {
+            mean(&self.counts(predicted, of, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>())
         };
-        mean(&self.predicted(&self.logits, Pool::Sum)) >= mean(&self.predicted(&self.words, Pool::Largest))
+        let mut draw = Draw(SEED);
+        let gains = (0..DRAWS).map(|_| {
+            let some = draw.some(&of_examples);
+            mean_iou(&learnt, &some) - mean_iou(&words, &some)
+        });
+        gains.filter(|gain| *gain > 0.0).count() as f64 >= SURE * DRAWS as f64
+    }
+
+    /// The judged samples of each example.
+    fn of_examples(&self, set: &TrainingSet) -> Vec<Vec<usize>> {
+        let mut of_example = vec![Vec::new(); set.example_count()];
+        for (index, &sample) in self.numbers.iter().enumerate() {
+            of_example[set.examples[sample]].push(index);
+        }
+        of_example.retain(|samples| !samples.is_empty());
+        of_example
     }
 
     fn predicted(&self, logits: &[f32], pool: Pool) -> Vec<usize> {
@@ -213,19 +234,14 @@ impl Outcome {
             true => self.predicted(&self.words, Pool::Largest),
             false => self.predicted(&self.logits, Pool::Sum),
         };
-        let mut of_example = vec![Vec::new(); set.example_count()];
-        for (index, &sample) in self.numbers.iter().enumerate() {
-            of_example[set.examples[sample]].push(index);
-        }
-        of_example.retain(|samples| !samples.is_empty());
+        let of_example = self.of_examples(set);
         let all: Vec<usize> = (0..self.classes.len()).collect();
         let counts = self.counts(&predicted, &all, classes);
         let mut drawn: Vec<[Vec<f64>; 2]> = vec![[Vec::new(), Vec::new()]; classes];
         let mut means = Vec::new();
-        let mut draw = Draw(0x5ea7_c1a5_5e5a_11f0);
+        let mut draw = Draw(SEED);
         for _ in 0..DRAWS {
-            let some: Vec<usize> =
-                (0..of_example.len()).flat_map(|_| of_example[draw.below(of_example.len())].iter().copied()).collect();
+            let some = draw.some(&of_example);
             let counts = self.counts(&predicted, &some, classes);
             for (drawn, counts) in drawn.iter_mut().zip(&counts) {
                 drawn[0].extend(counts.iou());
@@ -332,6 +348,11 @@ fn interval(values: &[f64]) -> [f64; 2] {
 struct Draw(u64);
 
 impl Draw {
+    /// The samples of as many examples as there are, drawn with replacement.
+    fn some(&mut self, of_examples: &[Vec<usize>]) -> Vec<usize> {
+        (0..of_examples.len()).flat_map(|_| of_examples[self.below(of_examples.len())].iter().copied()).collect()
+    }
+
     fn below(&mut self, count: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
