@@ -84,6 +84,8 @@ pub struct Fitted {
     pub figures: Option<Figures>,
     /// The examples gave no better map than the words, which are kept.
     pub kept_words: bool,
+    /// Words and the model's features misled: local descriptors alone decide.
+    pub colours_alone: bool,
 }
 
 /// Penalties on the coefficients, tried from the strongest on; with inputs of unit length, logits move by about the
@@ -104,13 +106,16 @@ const TRUST_PENALTY: f64 = 0.5;
 /// Samples for cross-validation; more are thinned out evenly.
 const MOST_VALIDATED: usize = 2000;
 
+/// With this penalty features say nothing.
+const NO_FEATURES: f64 = 1e9;
+
 /// Fits the classes to the samples. The same samples give the same result.
 ///
 /// # Errors
 /// Samples of fewer than two classes, or features that are not finite numbers.
 pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     if set.is_empty() {
-        return Ok(Fitted { queries: words(set, start, 1.0), figures: None, kept_words: true });
+        return Ok(Fitted { queries: words(set, start, 1.0), figures: None, kept_words: true, colours_alone: false });
     }
     if set.classes.iter().all(|class| *class == set.classes[0]) {
         return Err(Error::input("all examples are of one class").with_hint("Give examples of two classes at least."));
@@ -123,7 +128,7 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     let query_class = query_classes(start);
     let samples = samples(set, start, &scale, query_class.len());
     let trust = (!start.word_classes.is_empty()).then_some(TRUST_PENALTY);
-    let validation = validate::Folds::of(set, start.classes).map(|folds| {
+    let validation = validate::Folds::of(set, start.classes).map(|folds| -> Result<_> {
         let numbers = validate::thinned(set, MOST_VALIDATED);
         let search = Search {
             samples: &samples,
@@ -132,12 +137,20 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
             scale: &scale,
             trust,
             folds: &folds,
+            colours_alone: false,
         };
-        search.choose(&numbers, set)
+        let (penalty, outcome) = search.choose(&numbers, set)?;
+        if set.locals == 0 || set.width == 0 {
+            return Ok((penalty, outcome, false));
+        }
+        // Where the model knows nothing of a scene, words and features only mislead.
+        let colours_alone = Search { trust: None, colours_alone: true, ..search };
+        let (other, left_out) = colours_alone.choose(&numbers, set)?;
+        Ok(if left_out.loss < outcome.loss { (other, left_out, true) } else { (penalty, outcome, false) })
     });
-    let (penalty, outcome) = match validation.transpose()? {
-        Some((penalty, outcome)) => (penalty, Some(outcome)),
-        None => ([FEATURE_PENALTY * DEFAULT_PENALTY, DEFAULT_PENALTY], None),
+    let (penalty, outcome, colours_alone) = match validation.transpose()? {
+        Some((penalty, outcome, colours_alone)) => (penalty, Some(outcome), colours_alone),
+        None => ([FEATURE_PENALTY * DEFAULT_PENALTY, DEFAULT_PENALTY], None, false),
     };
     let kept_words = outcome.as_ref().is_some_and(|outcome| trust.is_some() && !outcome.better_than_words(set));
     let temperature = outcome.as_ref().map_or(1.0, Outcome::temperature);
@@ -145,14 +158,17 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
         true => words(set, start, outcome.as_ref().map_or(1.0, Outcome::words_temperature)),
         false => {
             let penalty = scale.penalties(penalty);
+            let samples = if colours_alone { samples.without_words() } else { samples };
+            let trust_penalty = trust.filter(|_| !colours_alone);
             let objective =
-                Objective { samples: &samples, query_class: &query_class, penalty: &penalty, trust_penalty: trust };
+                Objective { samples: &samples, query_class: &query_class, penalty: &penalty, trust_penalty };
             let fitted = objective.minimise(Coefficients::zero(start.classes, scale.inputs()))?;
-            scale.queries(&fitted, &query_class, start, fitted.trust() / temperature, temperature)
+            let trust = if colours_alone { 0.0 } else { fitted.trust() / temperature };
+            scale.queries(&fitted, &query_class, start, trust, temperature)
         }
     };
     let figures = outcome.map(|outcome| outcome.figures(set, start.classes, kept_words));
-    Ok(Fitted { queries, figures, kept_words })
+    Ok(Fitted { queries, figures, kept_words, colours_alone: colours_alone && !kept_words })
 }
 
 /// The words' queries as they are, but for a temperature.
@@ -299,6 +315,8 @@ struct Search<'a> {
     scale: &'a Scale,
     trust: Option<f64>,
     folds: &'a validate::Folds,
+    /// Neither words nor features count.
+    colours_alone: bool,
 }
 
 impl Search<'_> {
@@ -308,7 +326,8 @@ impl Search<'_> {
         let mut best: Option<([f64; 2], Outcome)> = None;
         let mut worse = 0;
         for penalty in PENALTIES {
-            let penalties = [FEATURE_PENALTY * penalty, penalty];
+            let features = if self.colours_alone { NO_FEATURES } else { FEATURE_PENALTY * penalty };
+            let penalties = [features, penalty];
             let outcome = self.left_out(penalties, numbers, set, &mut starts)?;
             match &best {
                 Some((_, known)) if known.loss <= outcome.loss => worse += 1,
@@ -320,7 +339,8 @@ impl Search<'_> {
             }
         }
         let centre = best.as_ref().map_or([DEFAULT_PENALTY; 2], |(penalty, _)| *penalty);
-        for [features, locals] in RATIOS.into_iter().filter(|_| set.locals > 0 && set.width > 0) {
+        for [features, locals] in RATIOS.into_iter().filter(|_| set.locals > 0 && set.width > 0 && !self.colours_alone)
+        {
             let penalty = [centre[0] * features, centre[1] * locals];
             let mut starts = starts.clone();
             let outcome = self.left_out(penalty, numbers, set, &mut starts)?;
@@ -344,7 +364,8 @@ impl Search<'_> {
         let mut outcome = Outcome::new(self.query_class.to_vec());
         for (fold, start) in starts.iter_mut().enumerate() {
             let (kept, left) = self.folds.split(fold, numbers, set);
-            let training = self.samples.some(&kept, inputs, queries);
+            let counted = |samples: Samples| if self.colours_alone { samples.without_words() } else { samples };
+            let training = counted(self.samples.some(&kept, inputs, queries));
             let objective = Objective {
                 samples: &training,
                 query_class: self.query_class,
@@ -353,7 +374,8 @@ impl Search<'_> {
             };
             *start = objective.minimise(start.clone())?;
             let judged = self.samples.some(&left, inputs, queries);
-            outcome.add(&left, start.logits(&judged, inputs, self.query_class), &judged);
+            let logits = start.logits(&counted(judged.clone()), inputs, self.query_class);
+            outcome.add(&left, logits, &judged);
         }
         outcome.finish();
         Ok(outcome)

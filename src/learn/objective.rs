@@ -47,6 +47,12 @@ impl Samples {
         self.classes.len()
     }
 
+    /// The same, of which words say nothing.
+    pub fn without_words(mut self) -> Self {
+        self.words.fill(0.0);
+        self
+    }
+
     /// Those of the given numbers.
     pub fn some(&self, numbers: &[usize], inputs: usize, queries: usize) -> Self {
         Self {

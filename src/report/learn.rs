@@ -58,6 +58,7 @@ impl LearnReport<'_> {
             "classes": names,
             "pixels": self.samples,
             "kept_words": self.fitted.kept_words,
+            "colours_alone": self.fitted.colours_alone,
             "figures": self.fitted.figures,
         });
         serde_json::to_string_pretty(&value).input(|| "the figures cannot be written".to_owned())

@@ -75,7 +75,9 @@ fn store(work: &Workdir, name: &str, crs: [u32; 2]) {
 }
 
 /// Rank, score, area, scene and bounds (west, south, east, north) of the places in a file, and its EPSG code.
-fn places(path: &Path) -> (Vec<(i64, f64, f64, String, [f64; 4])>, i32) {
+type Found = (i64, f64, f64, String, [f64; 4]);
+
+fn places(path: &Path) -> (Vec<Found>, i32) {
     let dataset = Dataset::open(path).expect("a vector file");
     let mut layer = dataset.layer(0).expect("a layer");
     let code = layer.spatial_ref().and_then(|crs| crs.auth_code().ok()).unwrap_or(0);

@@ -260,6 +260,8 @@ fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Re
     }
     if fitted.figures.is_none() {
         reporter.note("There are no figures: two classes need two examples each, so that one can be left out.");
+    } else if fitted.colours_alone {
+        reporter.note("Local colours alone judge the examples that were left out best: words and the model's features are not used.");
     } else if fitted.kept_words {
         reporter
             .note("The examples give no better map than the words, by those left out: the words are kept as they are.");
