@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 const TRACED_BATCH: i64 = 2;
 const TRACED_QUERIES: i64 = 3;
 const TRACED_TOKENS: i64 = 8;
+/// Patches on each side of the image with which the decoder is traced: wider than a neighbourhood, and less memory than a
+/// window, of which the tracer keeps every intermediate result.
+const TRACED_PATCHES: i64 = 8;
 
 /// `forward(images (B, 3, H, W), queries (Q, D), lambda ()) -> logits (B, Q, H, W)`, all float32 outside, `kind` inside.
 pub fn image_encoder(encoder: &ImageEncoder, side: i64, embed_dim: i64, kind: Kind) -> Result<CModule> {
@@ -40,6 +43,7 @@ pub fn patch_encoder(encoder: &ImageEncoder, side: i64, kind: Kind) -> Result<CM
 /// `kind` inside: what [`image_encoder`] does after the tower.
 pub fn pixel_decoder(encoder: &ImageEncoder, side: i64, patch: i64, embed_dim: i64, kind: Kind) -> Result<CModule> {
     let float = (Kind::Float, Device::Cpu);
+    let side = side.min(TRACED_PATCHES * patch);
     let tokens = 1 + (side / patch) * (side / patch);
     let inputs = [
         Tensor::f_randn([TRACED_BATCH, 3, side, side], float)?,
