@@ -7,7 +7,7 @@
 //!                     └─► mean ─► projection ─► the image's feature
 //! ```
 //!
-//! Stages are pairs of residual blocks. It takes the place of [`super::clip::ImageTower`]: the image's feature is used as its
+//! Stages are pairs of residual blocks. It takes the place of CLIP's transformer: the image's feature is used as its
 //! `[CLS]` feature, and cells as its patches. Weights are plain convolutions: norms are part of them, see [`fold`].
 
 use tch::{TchError, Tensor};
