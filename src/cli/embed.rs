@@ -106,7 +106,9 @@ impl EmbedArgs {
 pub fn scene_option(flag: &str, key: &str, value: &str) -> Override {
     match key {
         "bands" => Override::list(flag, key, value),
-        "tiling.window" | "tiling.stride" | "resolution" => Override::yaml(flag, key, value),
+        "tiling.window" | "tiling.stride" | "resolution" | "method.debias" | "method.logit_scale" => {
+            Override::yaml(flag, key, value)
+        }
         _ => Override::text(flag, key, value),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::embed::scene_option;
 use crate::pipeline::Override;
 
 /// Learn classes from examples: points, lines, polygons or a label raster over scenes
@@ -98,28 +99,31 @@ pub struct LearnArgs {
 }
 
 impl LearnArgs {
+    /// The flags that decide features and words, with the key of a job and the value that each stands for.
+    pub fn options(&self) -> Vec<(&'static str, &'static str, &String)> {
+        let options = [
+            ("--model", "model", &self.model),
+            ("--background", "background", &self.background),
+            ("--debias", "method.debias", &self.debias),
+            ("--logit-scale", "method.logit_scale", &self.logit_scale),
+            ("--templates", "method.templates", &self.templates),
+            ("--stride", "tiling.stride", &self.stride),
+            ("--blend", "tiling.blend", &self.blend),
+            ("--bands", "bands", &self.bands),
+            ("--mask", "mask", &self.mask),
+            ("--nodata", "nodata", &self.nodata),
+            ("--stretch", "stretch", &self.stretch),
+            ("--resolution", "resolution", &self.resolution),
+        ];
+        options.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_ref()?))).collect()
+    }
+
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
-        type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, &Option<String>); 13] = [
-            ("--model", "model", Override::text, &self.model),
-            ("--background", "background", Override::text, &self.background),
-            ("--debias", "method.debias", Override::yaml, &self.debias),
-            ("--logit-scale", "method.logit_scale", Override::yaml, &self.logit_scale),
-            ("--templates", "method.templates", Override::text, &self.templates),
-            ("--stride", "tiling.stride", Override::yaml, &self.stride),
-            ("--blend", "tiling.blend", Override::text, &self.blend),
-            ("--bands", "bands", Override::list, &self.bands),
-            ("--mask", "mask", Override::text, &self.mask),
-            ("--nodata", "nodata", Override::text, &self.nodata),
-            ("--stretch", "stretch", Override::text, &self.stretch),
-            ("--device", "device", Override::text, &self.device),
-            ("--resolution", "resolution", Override::yaml, &self.resolution),
-        ];
         let mut overrides = vec![Override::texts("SCENE", "scene", &self.scenes)];
         overrides.extend(self.classes.iter().map(|classes| Override::classes("--classes", classes)));
-        let flags = flags.into_iter().filter_map(|(flag, key, make, value)| Some(make(flag, key, value.as_ref()?)));
-        overrides.extend(flags);
+        overrides.extend(self.options().into_iter().map(|(flag, key, value)| scene_option(flag, key, value)));
+        overrides.extend(self.device.iter().map(|value| Override::text("--device", "device", value)));
         overrides
     }
 }

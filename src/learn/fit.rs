@@ -46,6 +46,19 @@ impl TrainingSet {
         self.classes.is_empty()
     }
 
+    /// The examples of each class in their order, each once.
+    pub fn examples_of_classes(&self, classes: usize) -> Vec<Vec<usize>> {
+        let mut examples = vec![Vec::new(); classes];
+        for (&example, &class) in self.examples.iter().zip(&self.classes) {
+            examples[class].push(example);
+        }
+        for examples in &mut examples {
+            examples.sort_unstable();
+            examples.dedup();
+        }
+        examples
+    }
+
     /// One more than the largest number of an example.
     pub(super) fn example_count(&self) -> usize {
         self.examples.iter().max().map_or(0, |most| most + 1)

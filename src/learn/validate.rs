@@ -30,7 +30,7 @@ pub(super) struct Folds {
 impl Folds {
     /// `None`: fewer than two classes have two examples, so that leaving one out would leave a class without examples.
     pub fn of(set: &TrainingSet, classes: usize) -> Option<Self> {
-        let of_classes = examples_of_classes(set, classes);
+        let of_classes = set.examples_of_classes(classes);
         let counts: Vec<usize> = of_classes.iter().map(Vec::len).filter(|count| *count > 0).collect();
         if counts.iter().filter(|count| **count >= 2).count() < 2 {
             return None;
@@ -70,19 +70,6 @@ impl Folds {
         let kept = kept.into_iter().filter(|&sample| !is_near(&set.places[sample])).collect();
         (kept, left)
     }
-}
-
-/// The examples of each class in their order, each once.
-fn examples_of_classes(set: &TrainingSet, classes: usize) -> Vec<Vec<usize>> {
-    let mut examples = vec![Vec::new(); classes];
-    for (&example, &class) in set.examples.iter().zip(&set.classes) {
-        examples[class].push(example);
-    }
-    for examples in &mut examples {
-        examples.sort_unstable();
-        examples.dedup();
-    }
-    examples
 }
 
 /// At most about `most` samples, evenly from all examples.
@@ -249,7 +236,7 @@ impl Outcome {
             }
             means.push(mean(&counts.iter().filter_map(Counts::iou).collect::<Vec<_>>()));
         }
-        let examples = examples_of_classes(set, classes);
+        let examples = set.examples_of_classes(classes);
         let of_class = |class: usize| {
             let samples = set.classes.iter().filter(|of| **of == class).count();
             let [iou, f1] = &drawn[class];

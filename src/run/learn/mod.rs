@@ -236,16 +236,7 @@ fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Re
         reporter.note("No example counts: the classes are those of the words alone.");
         return;
     }
-    for (number, class) in classes.iter().enumerate() {
-        let mut examples: Vec<usize> = set
-            .examples
-            .iter()
-            .zip(&set.classes)
-            .filter(|(_, of)| **of == number)
-            .map(|(example, _)| *example)
-            .collect();
-        examples.sort_unstable();
-        examples.dedup();
+    for (class, examples) in classes.iter().zip(set.examples_of_classes(classes.len())) {
         let name = pipeline::quoted(&class.name);
         match examples.len() {
             0 if class.prompts.is_empty() => {}
@@ -270,22 +261,17 @@ fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Re
 
 /// The flags that decide the result, by name.
 fn facts(args: &LearnArgs) -> Fingerprint {
-    command_facts(
-        "learn",
-        [
-            ("scenes", Some(args.scenes.join(", "))),
-            ("--examples", input(&args.examples)),
-            ("--class-field", args.class_field.clone()),
-            ("--map", args.map.as_deref().and_then(input)),
-            ("--classes", args.classes.clone()),
-            ("--add", args.add.as_deref().and_then(input)),
-            ("--radius", Some(args.radius.to_string())),
-            ("--pixels", Some(args.pixels.to_string())),
-            ("--features-only", args.features_only.then(|| "true".to_owned())),
-            ("--model", args.model.clone()),
-            ("--debias", args.debias.clone()),
-            ("--stride", args.stride.clone()),
-            ("--resolution", args.resolution.clone()),
-        ],
-    )
+    let own = [
+        ("scenes", Some(args.scenes.join(", "))),
+        ("--examples", input(&args.examples)),
+        ("--class-field", args.class_field.clone()),
+        ("--map", args.map.as_deref().and_then(input)),
+        ("--classes", args.classes.clone()),
+        ("--add", args.add.as_deref().and_then(input)),
+        ("--radius", Some(args.radius.to_string())),
+        ("--pixels", Some(args.pixels.to_string())),
+        ("--features-only", args.features_only.then(|| "true".to_owned())),
+    ];
+    let options = args.options().into_iter().map(|(flag, _, value)| (flag, Some(value.clone())));
+    command_facts("learn", own.into_iter().chain(options))
 }
