@@ -22,6 +22,7 @@
 //! the ellipsoid ([`geom::ground`] says how they are measured).
 
 pub use segearth_error as error;
+pub use segearth_windows::{geom, scene, stitch};
 
 pub mod atomic;
 pub mod change;
@@ -30,7 +31,6 @@ pub mod crs;
 pub mod embeddings;
 pub mod evaluate;
 pub mod file_lock;
-pub mod geom;
 pub mod hash;
 pub mod journal;
 pub mod learn;
@@ -45,8 +45,6 @@ pub mod printable;
 pub mod raster;
 pub mod report;
 pub mod run;
-pub mod scene;
 pub mod search;
-pub mod stitch;
 pub mod train;
 pub mod vector;

@@ -1,7 +1,8 @@
-//! Which module of `src` may name which, and which libraries: read off the paths in the sources. Lints hold the other rules
+//! Which module of `src` and of `crates/windows` may name which, and which libraries: read off the paths in the sources. Lints hold the other rules
 //! (`[workspace.lints]` in Cargo.toml, `clippy.toml`), and crates hold their own borders.
 
 use std::fs;
+use std::path::Path;
 
 use fancy_regex::Regex;
 
@@ -44,8 +45,10 @@ fn modules_name_only_what_is_below_them() {
     let named =
         Regex::new(r"\bcrate::(\{[^}]*|\w+)|(?<![\w:])(tch|torch_sys|gdal|gdal_sys|clap)::").expect("a pattern");
     let mut wrong = Vec::new();
-    for file in glob::glob(&repository("src/**/*.rs").display().to_string()).expect("a pattern").flatten() {
-        let path = file.strip_prefix(repository("src")).expect("a file of src").display().to_string();
+    let sources = ["src", "crates/windows/src"].map(repository);
+    let files = |root| glob::glob(&format!("{}/**/*.rs", Path::display(root))).expect("a pattern").flatten();
+    for (root, file) in sources.iter().flat_map(|root| files(root).map(move |file| (root, file))) {
+        let path = file.strip_prefix(root).expect("a file below").display().to_string();
         if path.contains("test") || path.ends_with("parity.rs") {
             continue;
         }

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::geom::Window;
 use crate::learn::LocalTerm;
 use crate::model::{Blender, Images, Padding, Segmenter};
+use crate::stitch::all_finite;
 
 /// A model at work on a part of a scene.
 pub(super) enum Model<'a> {
@@ -177,10 +178,7 @@ fn at(window: Window, error: Error) -> Error {
 
 /// Refuses logits that are not finite: a single NaN would make a label out of nothing.
 fn check_finite(logits: &[f32]) -> Result<()> {
-    // The largest of the bits without the sign: NaN and infinities are above all finite numbers. Unlike a question for each
-    // value, a plain maximum is vectorised.
-    let bits = logits.iter().fold(0, |most: i32, logit| most.max((logit.to_bits() & 0x7fff_ffff) as i32));
-    match f32::from_bits(bits as u32).is_finite() {
+    match all_finite(logits) {
         true => Ok(()),
         false => Err(Error::input("its logits are not finite numbers")
             .with_hint("Half precision can overflow: import the model with --precision fp32 or bf16.")),

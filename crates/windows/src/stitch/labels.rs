@@ -121,6 +121,14 @@ impl Classifier {
     }
 }
 
+/// Whether no value is NaN or infinite.
+pub fn all_finite(values: &[f32]) -> bool {
+    // The largest of the bits without the sign: NaN and infinities are above all finite numbers. Unlike a question for each
+    // value, a plain maximum is vectorised.
+    let bits = values.iter().fold(0, |most: i32, value| most.max((value.to_bits() & 0x7fff_ffff) as i32));
+    f32::from_bits(bits as u32).is_finite()
+}
+
 /// e to the power of `x`, for x ≤ 0, to two units in the last place; below -87, near the limit of float32, e^-87.
 ///
 /// Not the standard library's function, which calls C for each number and is not vectorised. Range reduction by powers of

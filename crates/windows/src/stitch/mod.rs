@@ -11,6 +11,7 @@ mod weights;
 
 pub use accumulate::{Accumulator, Row};
 pub use certainty::{Certainty, certainty};
+pub use labels::all_finite;
 pub use patches::{PatchAccumulator, WindowPatches};
 pub use regrid::Regrid;
 pub use weights::window_weights;
