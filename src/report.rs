@@ -7,6 +7,7 @@
 
 mod bench;
 mod change;
+mod doctor;
 mod download;
 mod learn;
 mod log;
@@ -26,6 +27,7 @@ use crate::error::Error;
 use crate::pipeline::{Plan, without_credentials};
 
 pub use bench::{BenchReport, BenchRow};
+pub use doctor::{DoctorReport, Finding};
 pub use download::Download;
 pub use learn::LearnReport;
 use log::Log;
@@ -142,6 +144,13 @@ impl Reporter {
     /// What a measurement found: to standard output, whatever `--quiet` says.
     pub fn bench(&self, report: &BenchReport) {
         self.print(&report.render(self.out));
+    }
+
+    /// What is here and what does not work: to standard output, whatever `--quiet` says.
+    pub fn doctor(&self, report: &DoctorReport, json: bool) {
+        let home = std::env::var("HOME").ok();
+        let home = home.as_deref().map(|home| home.trim_end_matches('/'));
+        self.print(&if json { report.json(home) } else { report.render(self.out, home) });
     }
 
     /// A bar for `total` units of work, named in the plural (`windows`). Where there is no terminal, a line every minute.

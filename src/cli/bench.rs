@@ -6,8 +6,9 @@ use clap::Args;
 
 use super::Precision;
 
-/// The model that needs no files: random weights of CLIP ViT-B/16 and SimFeatUp.
+/// The models that need no files: random weights of CLIP ViT-B/16 or ViT-L/14 and SimFeatUp.
 pub const RANDOM: &str = "random:vit-b-16";
+pub const RANDOM_LARGE: &str = "random:vit-l-14";
 
 /// Benchmark inference against the transformer alone
 ///
@@ -15,7 +16,7 @@ pub const RANDOM: &str = "random:vit-b-16";
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// Measure this model: random weights, the folder of a bundle, or a model's name
-    #[arg(long, short, value_name = "random:vit-b-16|NAME|DIR", default_value = RANDOM)]
+    #[arg(long, short, value_name = "random:vit-b-16|random:vit-l-14|NAME|DIR", default_value = RANDOM)]
     pub model: String,
     /// Compute on this device: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
@@ -50,6 +51,9 @@ pub struct BenchArgs {
     /// Measure the text tower too, with every query in 80 templates
     #[arg(long)]
     pub text: bool,
+    /// Compare the labels of random weights with those of the network in fp32, in libtorch's operations on the same device
+    #[arg(long)]
+    pub agreement: bool,
     /// Replace the file of --json if it exists
     #[arg(long)]
     pub overwrite: bool,

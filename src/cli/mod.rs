@@ -4,6 +4,7 @@
 
 mod bench;
 mod change;
+mod doctor;
 mod embed;
 mod evaluate;
 mod learn;
@@ -23,14 +24,16 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-pub use bench::{BenchArgs, RANDOM};
+pub use bench::{BenchArgs, RANDOM, RANDOM_LARGE};
 pub use change::ChangeArgs;
+pub use clap_complete::Shell;
+pub use doctor::DoctorArgs;
 pub use embed::{EmbedArgs, EmbedPrecision, scene_option};
 pub use evaluate::EvaluateArgs;
 pub use learn::LearnArgs;
 pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
-pub use reference::{ReferencePage, command_reference};
+pub use reference::{ReferencePage, command_reference, completions, help_texts, manual_pages};
 pub use search::SearchArgs;
 pub use shard::Shard;
 pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
@@ -148,6 +151,8 @@ pub enum Command {
         segearth bench\n  \
         segearth bench --model models/vit-b-16 --threads 2 --json figures.json")]
     Bench(BenchArgs),
+    #[command(after_help = "Examples:\n  segearth doctor\n  segearth doctor --json > doctor.json")]
+    Doctor(DoctorArgs),
     /// Print the JSON schema of job files
     #[command(after_help = "Reference it in the first line of a job for completion and validation in editors:\n  \
         # yaml-language-server: $schema=job.schema.json")]

@@ -1,8 +1,10 @@
-//! The reference page of all commands in Markdown, made from the types of the command line.
+//! The reference of all commands, made from the types of the command line: a page in Markdown, completions for shells, manual pages.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::{Arg, Args, Command, CommandFactory as _, ValueEnum};
+use clap_complete::Shell;
 
 use super::Cli;
 
@@ -11,6 +13,9 @@ pub struct ReferenceArgs {
     /// Page to print
     #[arg(value_enum)]
     pub page: ReferencePage,
+    /// Folder for manual pages and help
+    #[arg(long, value_name = "DIR", required_if_eq_any([("page", "man"), ("page", "help")]))]
+    pub to: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -19,6 +24,16 @@ pub enum ReferencePage {
     Jobs,
     /// All commands and their options
     Commands,
+    /// Completions for bash
+    Bash,
+    /// Completions for zsh
+    Zsh,
+    /// Completions for fish
+    Fish,
+    /// Manual pages of all commands, into the folder of --to
+    Man,
+    /// Help of all commands in all forms, into the folder of --to
+    Help,
 }
 
 const INTRODUCTION: &str = "# Commands
@@ -47,6 +62,56 @@ pub fn command_reference() -> String {
     text.push_str("\n## Global options\n");
     options(root.get_arguments().filter(|arg| arg.is_global_set()), &mut text);
     text
+}
+
+/// Returns the script that completes the program's commands and options in a shell.
+pub fn completions(shell: Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "segearth", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+/// Returns the manual pages of the program and its commands: file name and content.
+pub fn manual_pages() -> Vec<(String, Vec<u8>)> {
+    let mut root = Cli::command();
+    root.build();
+    let mut pages = Vec::new();
+    manual(&root, &mut pages);
+    pages
+}
+
+fn manual(command: &Command, pages: &mut Vec<(String, Vec<u8>)>) {
+    if command.is_hide_set() || command.get_name() == "help" {
+        return;
+    }
+    let name = name(command).replace(' ', "-");
+    let mut content = Vec::new();
+    // Writing to memory does not fail.
+    let _ = clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut content);
+    pages.push((format!("{name}.1"), content));
+    command.get_subcommands().for_each(|command| manual(command, pages));
+}
+
+/// Returns what `--help` (long) and `-h` (short) print for the program and each command, without and with colours (.ansi): file name
+/// and content. Launchers of packages print them without starting the program.
+pub fn help_texts() -> Vec<(String, Vec<u8>)> {
+    let mut root = Cli::command();
+    root.build();
+    let mut texts = Vec::new();
+    help(&mut root, &mut texts);
+    texts
+}
+
+fn help(command: &mut Command, texts: &mut Vec<(String, Vec<u8>)>) {
+    if command.is_hide_set() || command.get_name() == "help" {
+        return;
+    }
+    let stem = name(command).replace(' ', "-");
+    for (form, text) in [("long", command.render_long_help()), ("short", command.render_help())] {
+        texts.push((format!("{stem}.{form}"), text.to_string().into_bytes()));
+        texts.push((format!("{stem}.{form}.ansi"), text.ansi().to_string().into_bytes()));
+    }
+    command.get_subcommands_mut().for_each(|command| help(command, texts));
 }
 
 /// The commands that do something themselves, in the order of the help.
@@ -151,6 +216,28 @@ fn cell(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn completions_and_manual_pages_know_every_command() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = completions(shell);
+            assert!(script.contains("vectorize") && script.contains("min-area"), "{shell}");
+        }
+        let pages = manual_pages();
+        let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(names.contains(&"segearth.1") && names.contains(&"segearth-model-fetch.1"), "{names:?}");
+        assert!(!names.contains(&"segearth-reference.1"), "hidden commands are left out");
+        let (_, page) = pages.iter().find(|(name, _)| name == "segearth-segment.1").unwrap();
+        assert!(String::from_utf8_lossy(page).contains("classes"));
+        let texts = help_texts();
+        let text = |name: &str| {
+            let found = texts.iter().find(|(found, _)| found == name).map(|(_, text)| String::from_utf8_lossy(text));
+            found.unwrap_or_default().into_owned()
+        };
+        assert!(text("segearth.long").contains("Usage: segearth"), "{}", text("segearth.long"));
+        assert!(text("segearth-model-fetch.short").contains("Usage: segearth model fetch"));
+        assert!(text("segearth.short.ansi").contains('\u{1b}') && !text("segearth.short").contains('\u{1b}'));
+    }
 
     #[test]
     fn command_reference_lists_every_option() {

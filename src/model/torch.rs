@@ -14,11 +14,14 @@ use super::text::TokenBatch;
 use super::{Blender, Images, Queries, Region, Segmenter, TextEncoder};
 use crate::error::{Context, Error, Kind, Result};
 
+mod about;
 mod blend;
 mod halves;
 mod kernels;
+pub mod parity;
 mod worker_pool;
 
+pub use about::{TorchFacts, torch_facts};
 use blend::DeviceBlender;
 use halves::{DeviceHalves, KernelDevice};
 pub use halves::{HalvesFiles, KERNELS_VARIABLE};

@@ -28,6 +28,25 @@ pub fn vit_b_16() -> Result<ClipWeights> {
     })
 }
 
+/// CLIP ViT-L/14.
+pub fn vit_l_14() -> Result<ClipWeights> {
+    clip(ClipSizes {
+        patch: 14,
+        image_grid: 16,
+        vision_width: 1024,
+        vision_layers: 24,
+        vision_heads: 16,
+        vision_hidden: 4096,
+        embed_dim: 768,
+        text_width: 768,
+        text_layers: 12,
+        text_heads: 12,
+        text_hidden: 3072,
+        vocab: 49408,
+        context: 77,
+    })
+}
+
 /// A CLIP of any sizes.
 pub fn clip(sizes: ClipSizes) -> Result<ClipWeights> {
     let tensors = fill(&sizes.tensors())?;

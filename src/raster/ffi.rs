@@ -36,6 +36,14 @@ pub(super) fn block_cache() -> usize {
     usize::try_from(unsafe { gdal_sys::GDALGetCacheMax64() }).unwrap_or(0)
 }
 
+/// The version of PROJ that GDAL uses.
+pub(super) fn proj_version() -> String {
+    let (mut major, mut minor, mut patch) = (0, 0, 0);
+    // SAFETY: the pointers are those of three numbers that live over the call.
+    unsafe { gdal_sys::OSRGetPROJVersion(&raw mut major, &raw mut minor, &raw mut patch) };
+    format!("{major}.{minor}.{patch}")
+}
+
 /// Drops what GDAL has cached of a remote file: its parts, or that it does not exist.
 pub(super) fn clear_remote_cache(name: PathBuf) {
     if let Ok(name) = CString::new(name.to_string_lossy().as_bytes()) {

@@ -3,6 +3,7 @@
 //! Nothing else in the program reads or writes rasters. GDAL's messages are never printed: failures become the cause of
 //! our errors, warnings are collected for the report ([`take_warnings`]).
 
+mod about;
 mod align;
 mod alpha;
 mod area;
@@ -62,6 +63,7 @@ mod vrt;
 use std::path::Path;
 use std::sync::Once;
 
+pub use about::{GdalFacts, gdal_facts};
 pub use align::{AlignedRaster, blocks};
 pub use burn::{BurntVector, FieldCode, VectorSource, is_vector};
 pub use coded::{ABSENT, CodedRaster, Coding};

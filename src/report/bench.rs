@@ -30,6 +30,9 @@ pub struct BenchReport {
     pub window_to_half: Option<[f64; 2]>,
     /// The same from file to file.
     pub whole_to_baseline: Option<[f64; 2]>,
+    /// Share of labels that are those of the network in fp32, and the largest difference of logits.
+    pub labels_equal: Option<f64>,
+    pub largest_difference: Option<f64>,
     /// From file to file, or of the model where nothing else was measured.
     pub windows_per_second: f64,
     /// Metres of a pixel's side.
@@ -95,6 +98,13 @@ impl BenchReport {
             self.resolution,
             self.peak_memory / 1e9
         );
+        if let (Some(equal), Some(difference)) = (self.labels_equal, self.largest_difference) {
+            let _ = writeln!(
+                text,
+                "{:.3} % of labels are those of fp32 in libtorch's operations; logits differ by at most {difference:.1e}",
+                1e2 * equal
+            );
+        }
         if let Some(seconds) = self.text_seconds {
             let _ = writeln!(text, "{} queries in 80 templates: {seconds:.1} s", self.queries);
         }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod change;
+mod doctor;
 mod embed;
 mod engine;
 mod evaluate;
@@ -26,13 +27,17 @@ mod vectorize;
 mod watch;
 mod workers;
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::{Cli, CliExit, Command, MetricsOption, ReferencePage, RunOptions, command_reference};
-use crate::error::{Error, Result};
+use crate::cli::{
+    Cli, CliExit, Command, MetricsOption, ReferencePage, RunOptions, Shell, command_reference, completions, help_texts,
+    manual_pages,
+};
+use crate::error::{Context as _, Error, Result};
 use crate::outputs::Existing;
 use crate::report::{Reporter, ReporterOptions};
-use crate::{pipeline, raster};
+use crate::{atomic, pipeline, raster};
 use prepared::Options;
 use run_metrics::RunMetrics;
 
@@ -89,6 +94,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Embed(args) => embed::run(args, trust, reporter),
         Command::Search(args) => search::run(args, trust, reporter),
         Command::Bench(args) => bench::run(args, trust, reporter),
+        Command::Doctor(args) => doctor::run(*args, reporter),
         Command::Learn(args) => learn::run(args, trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
         Command::Change(args) => change::run(args, reporter),
@@ -106,12 +112,24 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
             let page = match args.page {
                 ReferencePage::Jobs => pipeline::key_reference(),
                 ReferencePage::Commands => command_reference(),
+                ReferencePage::Bash => completions(Shell::Bash),
+                ReferencePage::Zsh => completions(Shell::Zsh),
+                ReferencePage::Fish => completions(Shell::Fish),
+                ReferencePage::Man => return write_pages(&manual_pages(), args.to.as_deref()),
+                ReferencePage::Help => return write_pages(&help_texts(), args.to.as_deref()),
             };
             reporter.print(&page);
             Ok(())
         }
         Command::Model(command) => models::run(command, trust, reporter),
     }
+}
+
+/// Writes files to a folder.
+fn write_pages(pages: &[(String, Vec<u8>)], folder: Option<&Path>) -> Result<()> {
+    let folder = folder.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).input(|| format!("cannot make the folder {}", folder.display()))?;
+    pages.iter().try_for_each(|(name, page)| atomic::write_file(&folder.join(name), page))
 }
 
 /// Runs work that counts what it does, and writes the metrics file if there is one.

@@ -1,6 +1,9 @@
-//! Memory of this process, as the system reports it.
+//! Memory, processor and disks of this process, as the system reports them.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Context as _, Result};
 
 /// Bytes that this process can still allocate: free in the system, and allowed by its control group. Where neither is known,
 /// more than any scene needs.
@@ -26,6 +29,40 @@ pub fn peak() -> f64 {
 /// Resets the peak, where the system allows it.
 pub fn forget_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Names the launcher of an installed program, which sets this variable.
+const LAUNCHER: &str = "SEGEARTH_LAUNCHER";
+
+/// The file that starts this program: the launcher of an installed one, which sets its libraries up.
+///
+/// # Errors
+/// The system does not say.
+pub fn program() -> Result<PathBuf> {
+    match std::env::var_os(LAUNCHER).map(PathBuf::from).filter(|launcher| launcher.is_file()) {
+        Some(launcher) => Ok(launcher),
+        None => std::env::current_exe().input(|| "cannot find this program's own file".into()),
+    }
+}
+
+/// Bytes of memory of the system.
+pub fn total() -> f64 {
+    kilobytes("/proc/meminfo", "MemTotal:").unwrap_or(f64::NAN)
+}
+
+/// The name of the processor, and the number of cores that this process may use.
+pub fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{} ({cores} cores)", line.trim_start_matches([' ', '\t', ':']))
+}
+
+/// Bytes that this user can still write to a folder, or to the first folder above it that exists.
+pub fn free_disk(folder: &Path) -> Option<u64> {
+    let existing = folder.ancestors().find(|folder| folder.is_dir())?;
+    let disk = rustix::fs::statvfs(existing).ok()?;
+    Some(disk.f_bavail * disk.f_frsize)
 }
 
 fn kilobytes(file: &str, key: &str) -> Option<f64> {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::job;
+use super::{job, process};
 use crate::cli::{ArrayArgs, JobArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
 use crate::error::{Context, Error, Result};
 use crate::pipeline;
@@ -27,7 +27,7 @@ pub fn run(command: &SubmitCommand, trust: bool, reporter: &Reporter) -> Result<
 fn slurm(args: &SlurmArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
     let finished = job::is_finished(&spec, trust, reporter)?;
-    let program = std::env::current_exe().input(|| "cannot find this program's own file".into())?;
+    let program = process::program()?;
     let words = |first: &[&str]| command_line(&program.to_string_lossy(), first, &args.job, trust);
     let array = words(&["run"])? + " --shard auto";
     let merge = words(&["merge"])?;

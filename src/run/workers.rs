@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{self, Purpose};
 use super::prepared::Options;
+use super::process;
 use super::run_metrics::RunMetrics;
 use super::stop::Stop;
 use crate::cli::Workers;
@@ -126,8 +127,7 @@ fn gpus(choice: DeviceChoice, device: Device) -> Vec<String> {
 }
 
 fn start(index: usize, count: usize, gpus: &[String]) -> Result<Child> {
-    let program = std::env::current_exe().input(|| "cannot find this program's own file".into())?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(process::program()?);
     command.args(words(std::env::args_os().skip(1))).arg("--shard").arg(format!("{}/{count}", index + 1));
     if !gpus.is_empty() {
         command.env(VISIBLE, &gpus[index % gpus.len()]);

@@ -51,6 +51,9 @@ const OTHERS: &[&str] = &[
     "gdalwarp",
     "gdal_translate",
     "docker",
+    "apptainer",
+    "pip",
+    "tar",
 ];
 
 fn renewing() -> bool {

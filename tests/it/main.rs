@@ -18,6 +18,7 @@ mod change;
 mod checkpoints;
 mod corpus;
 mod docs;
+mod doctor;
 mod embed;
 mod fetch;
 mod flow;

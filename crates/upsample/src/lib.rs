@@ -55,6 +55,24 @@ use runner::Runner;
 use simd::Level;
 use window_cache::DEFAULT_CACHE_BYTES;
 
+/// The vector instructions that the kernels use on this processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instructions {
+    /// Those of float32: `AVX-512`, `AVX2`, or `portable` where there is neither.
+    pub float32: &'static str,
+    /// Whether bfloat16 is computed in AMX tiles.
+    pub amx: bool,
+}
+
+/// Returns the vector instructions that the kernels use on this processor.
+pub fn instructions() -> Instructions {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    let amx = amx::is_available();
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    let amx = false;
+    Instructions { float32: Level::best().name(), amx }
+}
+
 /// A batch of windows of one size.
 #[derive(Clone, Copy, Debug)]
 pub struct Windows<'a> {

@@ -418,6 +418,17 @@ impl Level {
         Self::all().pop().unwrap_or(Self::Portable(Portable))
     }
 
+    /// Returns the name of the instructions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "AVX-512",
+        }
+    }
+
     /// Returns the number of float32 in a vector.
     pub fn width(self) -> usize {
         match self {

@@ -11,13 +11,13 @@ use super::super::{job, process};
 use super::measure::{Sample, median, ratios};
 use super::subject::{self, Subject};
 use crate::atomic;
-use crate::cli::BenchArgs;
+use crate::cli::{BenchArgs, Precision};
 use crate::error::{Context, Error, Result};
 use crate::geom::{Blend, Grid, Size, Window};
 use crate::model::bundle::Trust;
 use crate::model::queries::{self, Wording};
 use crate::model::text::imagenet_templates;
-use crate::model::torch::{self, Device, TorchPatchEncoder, TorchTextEncoder};
+use crate::model::torch::{self, Device, TorchPatchEncoder, TorchSegmenter, TorchTextEncoder};
 use crate::model::{self, Images, Padding, Queries, Region, Segmenter, Shortcuts, TokenSource};
 use crate::pipeline::{DeviceChoice, NoDevice};
 use crate::report::{BenchReport, BenchRow, Reporter};
@@ -27,6 +27,8 @@ use crate::stitch::window_weights;
 /// Batches in a row of the windows that the model blends itself.
 const BATCHES_IN_A_ROW: usize = 2;
 const ROWS_OF_WINDOWS: usize = 3;
+/// Windows of a batch whose labels are compared.
+const COMPARED: usize = 4;
 
 /// `segearth bench --model-only`.
 pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
@@ -44,6 +46,9 @@ pub fn run(args: &BenchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         }
         Ok(())
     })?;
+    if args.agreement {
+        bench.agreement = Some(bench.compare(&batches)?);
+    }
     bench.end(&turns, reporter)
 }
 
@@ -89,12 +94,14 @@ pub fn device(args: &BenchArgs, reporter: &Reporter) -> Result<Device> {
 
 /// The model to be measured.
 pub fn subject(args: &BenchArgs, work: &Path, trust: bool, reporter: &Reporter) -> Result<Subject> {
-    let device = device(args, &Reporter::silent())?;
     reporter.detail("Loading the model.");
     let folder = work.join("model");
     fs::create_dir(&folder).input(|| format!("cannot make the folder {}", folder.display()))?;
     let trust = if trust { Trust::User } else { Trust::Hashes };
-    Subject::new(args, device, &folder, trust)?.ok_or_else(|| {
+    if args.agreement && !subject::is_random(&args.model) {
+        return Err(Error::input("--agreement compares random weights only").with_hint("Omit --model, or --agreement."));
+    }
+    Subject::new(args, &folder, trust)?.ok_or_else(|| {
         Error::input(format!("{} has no transformer to measure", args.model))
             .with_hint("Name a bundle, or omit --model.")
     })
@@ -126,6 +133,8 @@ pub struct ModelBench<'a> {
     baseline: Option<TorchPatchEncoder>,
     window: usize,
     stride: usize,
+    /// Share of equal labels, and the largest difference of logits.
+    agreement: Option<[f64; 2]>,
 }
 
 /// What was timed, turn by turn.
@@ -163,6 +172,7 @@ impl<'a> ModelBench<'a> {
             queries,
             window: sizes.window,
             stride: sizes.window / 2,
+            agreement: None,
         })
     }
 
@@ -177,6 +187,32 @@ impl<'a> ModelBench<'a> {
             tokens: None,
         };
         (0..4).map(batch).collect()
+    }
+
+    /// Share of pixels whose best query is that of the network in fp32, computed in libtorch's operations on the same device, and the
+    /// largest difference of logits.
+    fn compare(&mut self, batches: &[Images]) -> Result<[f64; 2]> {
+        let folder = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
+        let full = Subject::random(self.args, Precision::Fp32, folder.path())?;
+        let mut reference = TorchSegmenter::load(&full.bundle.image_encoder(), self.device, &self.queries, 0.3)?;
+        let (mut equal, mut pixels, mut largest) = (0usize, 0usize, 0f64);
+        for batch in batches {
+            let few = batch.part(0, batch.count.min(COMPARED));
+            let (got, want) = (self.segmenter.segment(&few)?, reference.segment(&few)?);
+            for (got, want) in got.iter().zip(&want) {
+                largest = largest.max(f64::from((got - want).abs()));
+            }
+            let plane = few.size.pixels();
+            let best = |logits: &[f32], image: usize, pixel: usize| {
+                let logit = |query: usize| logits[(image * self.queries.count + query) * plane + pixel];
+                (0..self.queries.count).max_by(|&a, &b| logit(a).total_cmp(&logit(b)))
+            };
+            for image in 0..few.count {
+                equal += (0..plane).filter(|&pixel| best(&got, image, pixel) == best(&want, image, pixel)).count();
+            }
+            pixels += few.count * plane;
+        }
+        Ok([equal as f64 / pixels.max(1) as f64, largest])
     }
 
     /// The baseline transformer's turn, where its weights are at hand.
@@ -295,7 +331,7 @@ impl<'a> ModelBench<'a> {
             model: self.subject.name.clone(),
             precision: self.args.precision.to_string(),
             device: self.device.to_string(),
-            processor: processor(),
+            processor: process::processor(),
             threads: torch::threads(),
             batch: self.batch,
             queries: self.queries.count,
@@ -318,6 +354,8 @@ impl<'a> ModelBench<'a> {
             window_to_baseline: ratio(&turns.window, &turns.baseline),
             window_to_half: ratio(&turns.window, &turns.half),
             whole_to_baseline: ratio(&turns.whole, &beside),
+            labels_equal: self.agreement.map(|[equal, _]| equal),
+            largest_difference: self.agreement.map(|[_, largest]| largest),
             windows_per_second: per_second,
             resolution: self.args.resolution,
             square_kilometres_per_hour: per_second * metres * metres * 3600.0 / 1e6,
@@ -344,12 +382,4 @@ impl Turns {
         self.whole.extend(turn.whole);
         self.beside.extend(turn.beside);
     }
-}
-
-/// What the system calls its processor.
-fn processor() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{} ({cores} cores)", line.trim_start_matches([' ', '\t', ':']))
 }

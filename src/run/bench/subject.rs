@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use segearth_checkpoint::Activation;
 
-use crate::cli::{BenchArgs, Precision, RANDOM};
+use crate::cli::{BenchArgs, Precision, RANDOM, RANDOM_LARGE};
 use crate::error::{Context, Result};
 use crate::geom::Size;
 use crate::model::bundle::{self, Bundle, Card, Method, Sizes, Trust};
 use crate::model::registry::Model;
-use crate::model::torch::Device;
 use crate::model::{Normalisation, Queries, mini};
 use crate::network::export::{self, ExportOptions, Halves, ImageFiles};
 use crate::network::{Attention, random};
@@ -31,9 +30,9 @@ pub struct Subject {
 
 impl Subject {
     /// A named bundle, or random weights as a bundle in `folder`.
-    pub fn new(args: &BenchArgs, device: Device, folder: &Path, trust: Trust) -> Result<Option<Self>> {
-        if args.model == RANDOM {
-            return Self::random(args, device, folder).map(Some);
+    pub fn new(args: &BenchArgs, folder: &Path, trust: Trust) -> Result<Option<Self>> {
+        if is_random(&args.model) {
+            return Self::random(args, args.precision, folder).map(Some);
         }
         let model = match ModelChoice::of(&args.model, PathBuf::from(&args.model)) {
             ModelChoice::Bundle(folder) => Model::in_folder(&folder, trust)?,
@@ -45,10 +44,12 @@ impl Subject {
         })
     }
 
-    fn random(args: &BenchArgs, device: Device, folder: &Path) -> Result<Self> {
-        let clip = random::vit_b_16()?;
+    /// Random weights, always the same ones, in a precision.
+    pub fn random(args: &BenchArgs, precision: Precision, folder: &Path) -> Result<Self> {
+        let clip = if args.model == RANDOM_LARGE { random::vit_l_14()? } else { random::vit_b_16()? };
         let upsampler = random::jbu_one(clip.sizes.embed_dim)?;
-        let precision = match args.precision {
+        let name = precision.to_string();
+        let precision = match precision {
             Precision::Fp32 => export::Precision::Fp32,
             Precision::Fp16 => export::Precision::Fp16,
             Precision::Bf16 => export::Precision::Bf16,
@@ -64,9 +65,7 @@ impl Subject {
         let (whole, baseline) = (path(bundle::IMAGE_ENCODER), path("baseline.pt"));
         let (patch_encoder, pixel_decoder) = (path(bundle::PATCH_ENCODER), path(bundle::PIXEL_DECODER));
         let weights = path(bundle::UPSAMPLER);
-        // What a GPU is measured with is the trace.
-        let weights = (device == Device::Cpu).then_some(weights.as_path());
-        let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: weights };
+        let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: Some(&weights) };
         export::image_encoder(&clip, Some(&upsampler), &options, &ImageFiles { whole: &whole, halves })?;
         export::baseline_transformer(&clip, &options, &baseline)?;
         let nothing = |name: &str| fs::write(path(name), []).input(|| format!("cannot write {}", path(name).display()));
@@ -79,7 +78,7 @@ impl Subject {
         let sizes = &clip.sizes;
         let card = Card {
             format: bundle::FORMAT,
-            name: RANDOM.to_owned(),
+            name: args.model.clone(),
             sizes: Sizes {
                 patch: sizes.patch,
                 window: options.window,
@@ -88,17 +87,17 @@ impl Subject {
                 vocabulary: sizes.vocab,
             },
             normalisation: bundle::CardNormalisation { mean, std },
-            method: Method { precision: args.precision.to_string(), ..Method::default() },
+            method: Method { precision: name, ..Method::default() },
             recommended: Recommended::NONE,
             provenance: Default::default(),
             files: Default::default(),
         };
-        Ok(Self { bundle: bundle::write_card(folder, card)?, baseline: Some(baseline), name: RANDOM.to_owned() })
+        Ok(Self { bundle: bundle::write_card(folder, card)?, baseline: Some(baseline), name: args.model.clone() })
     }
 
     /// A tokenizer for the bundle's text tower; random weights understand the embedded model's as well as any other.
     pub fn tokenizer(&self) -> Result<crate::model::text::Tokenizer> {
-        match self.name == RANDOM {
+        match is_random(&self.name) {
             true => mini::tokenizer(),
             false => {
                 let tokenizer = crate::model::text::Tokenizer::from_json_file(&self.bundle.tokenizer())?;
@@ -106,6 +105,11 @@ impl Subject {
             }
         }
     }
+}
+
+/// Whether a name stands for random weights.
+pub fn is_random(name: &str) -> bool {
+    [RANDOM, RANDOM_LARGE].contains(&name)
 }
 
 /// Queries of unit length that mean nothing.

@@ -2,6 +2,7 @@
 //! used or refused.
 
 use crate::error::{Error, Result};
+use crate::model::gpu::gpu_facts;
 use crate::model::registry::Model;
 use crate::model::torch::{Device, cuda_devices};
 use crate::pipeline::DeviceChoice;
@@ -26,6 +27,12 @@ pub fn usable(choice: DeviceChoice, reporter: &Reporter) -> Result<Device> {
         DeviceChoice::Auto => {
             let device = if cuda_devices() > 0 { Device::Cuda(0) } else { Device::Cpu };
             reporter.note(&format!("using {device} (auto)."));
+            // Where there is a GPU that cannot be used, its owner waits for it in vain.
+            if device == Device::Cpu
+                && let Some(problem) = gpu_facts().problem()
+            {
+                reporter.note(&format!("{}. {} `--device cpu` leaves out this note.", problem.message, problem.hint));
+            }
             Ok(device)
         }
         DeviceChoice::Cuda(index) => match cuda_devices() {

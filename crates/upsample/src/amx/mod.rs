@@ -27,6 +27,11 @@ const WIDTH: usize = super::simd::Avx512::WIDTH;
 /// Largest radius whose support fits into a line of a tile.
 const MAX_RADIUS: usize = 5;
 
+/// Returns whether the processor and the system allow AMX.
+pub(super) fn is_available() -> bool {
+    AmxTiles::detect().is_some()
+}
+
 /// Computes with AMX tiles of bfloat16.
 pub(super) struct Bfloat16 {
     tiles: AmxTiles,
