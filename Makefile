@@ -23,7 +23,7 @@ COUNT ?= 10000
 FUZZ_SECONDS := $(or $(SECONDS),60)
 unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint words fmt-check clippy rustdoc fmt docs reference bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint words fmt-check clippy rustdoc fmt docs reference dist release test-packages measure-gpu bench clean distclean
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +86,19 @@ docs: ## build guides and reference as a book in docs/book/; installs mdBook in 
 
 reference: setup ## renew the generated pages of the reference, and the output that guides show
 	@SEGEARTH_RENEW_DOCS=1 cargo test $(CARGOFLAGS) --test it docs::
+
+dist: setup ## make all packages in target/package/: archive, .deb, wheels, checksums, list of parts
+	@scripts/timed.sh packaging/release.sh --draft
+
+release: setup ## the same for a tagged commit, after checking version and CHANGELOG
+	@packaging/release.sh
+
+test-packages: ## install every package in clean systems (as root, with debootstrap) and compare the demo's labels
+	@packaging/test.sh
+
+measure-gpu: setup ## measure the model on this machine's GPU (DEVICE=cpu: rehearse it), into target/measure/
+	@cargo build --release $(CARGOFLAGS) --bin segearth-model-bench
+	@scripts/measure-gpu.sh --device $(or $(DEVICE),cuda)
 
 bench: build ## measure a window and a scene beside the transformer alone, then kernels and stitching
 	@scripts/timed.sh target/release/segearth bench

@@ -2,6 +2,7 @@
 # Puts libtorch 2.11.0 into .libtorch/, from the wheels pinned by version and SHA-256 in scripts/libtorch-*.txt.
 #   scripts/libtorch.sh cpu|cuda               fetches what is missing; an existing LIBTORCH is checked instead
 #   scripts/libtorch.sh cpu|cuda --is-there    says by its exit code whether there is nothing to do
+#   scripts/libtorch.sh cpu --licences         puts the licences of the CPU half into .tools/libtorch-licences/, for packages
 # The CUDA half contains the CPU half, so it also serves where only that is asked for. Wheels that came by other means
 # may be laid into .libtorch.partial/wheels: what has the right SHA-256 is not fetched again.
 set -euo pipefail
@@ -60,7 +61,7 @@ check_own() {
       "unset it to have libtorch fetched, or set LIBTORCH_BYPASS_VERSION_CHECK=1 to try all the same"
     say "warning: $where is libtorch ${found:-of an unknown version}; $version is expected"
   fi
-  say "using $where"
+  say "using libtorch $found of $where; wanted is $version"
 }
 
 # Sets `pending` to the lines of the requirements whose wheel is not in FOLDER; files that are no wheel of either half go.
@@ -95,6 +96,17 @@ fetch() {
       "run this again: what has arrived is kept. Without a network, lay these wheels into $work/wheels: $(sed 's/ .*//' "$work/pending.txt" | paste -sd' ')"
   pending_in "$work/wheels"
   [ ${#pending[@]} -eq 0 ] || die "these did not arrive whole: ${pending[*]}"
+}
+
+# keep_licences WHEEL FOLDER
+keep_licences() {
+  local file name package=${1##*/}
+  mkdir -p "$2"
+  unzip -Z1 "$1" '*.dist-info/*' | grep -iE '/(licen[cs]es?/.*[^/]|(licen[cs]e|notice)[^/]*)$' | while read -r file; do
+    name=${file#*.dist-info/}
+    name=${name#licenses/}
+    unzip -p "$1" "$file" >"$2/${package%%-*}-${name//\//_}"
+  done
 }
 
 # Headers and libraries only; what the program never loads (Python, profiling, multi-GPU transports) stays out.
@@ -133,11 +145,26 @@ verify() {
 }
 
 if [ "${2:-}" = --is-there ]; then is_there && exit 0 || exit 1; fi
+if [ "${2:-}" = --licences ]; then
+  folder=.tools/libtorch-licences
+  [ ! -e "$folder/.complete" ] || exit 0
+  requirements=scripts/libtorch-$half.txt work=.libtorch.partial
+  mkdir -p "$work/wheels" "$work/tmp"
+  need_disk . 1200 "the wheels of libtorch, for their licences,"
+  fetch
+  for wheel in "$work"/wheels/*.whl; do keep_licences "$wheel" "$folder"; done
+  touch "$folder/.complete"
+  rm -rf "$work"
+  exit 0
+fi
 if [ -n "${LIBTORCH:-}${LIBTORCH_USE_PYTORCH:-}" ]; then
   check_own
   exit 0
 fi
-if is_there; then exit 0; fi
+if is_there; then
+  say "using libtorch $(cat .libtorch/build-version 2>/dev/null || echo "$version") in .libtorch; wanted is $version"
+  exit 0
+fi
 [ "$(uname -sm)" = "Linux x86_64" ] ||
   die "the pinned libtorch is for Linux on x86-64; this is $(uname -sm)" "set LIBTORCH to the folder of a libtorch $version of your own"
 requirements=scripts/libtorch-$half.txt

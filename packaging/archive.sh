@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Packs the tree of payload.sh as target/package/segearth-VERSION-x86_64-linux.tar.xz, and the debugger's symbols beside it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+name=dist
+. scripts/common.sh
+. packaging/version.sh
+out=${CARGO_TARGET_DIR:-target}/package
+[ -x "$out/root/bin/segearth" ] || die "there is no $out/root" "run packaging/payload.sh first"
+folder=segearth-$version-x86_64-linux
+# pack FROM NAME: the same bytes for the same files, whoever packs them.
+pack() {
+  tar -C "$1" --sort=name --mtime="@$(git log -1 --format=%ct)" --owner=0 --group=0 --numeric-owner --mode=go=u-w \
+    --transform="s|^\.|$2|" -cf - . | xz -T"${XZ_THREADS:-1}" -"${XZ_LEVEL:-6}" >"$out/$2.tar.xz"
+  say "$out/$2.tar.xz: $(du -h "$out/$2.tar.xz" | cut -f1)"
+}
+pack "$out/root" "$folder"
+pack "$out/symbols" "$folder-symbols"

@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Installs every package in clean systems (debootstrap, as root) and a clean virtual environment, and runs the demo there: the labels must
+# be those of the program in the checkout, and the same files everywhere. Prints sizes and times.
+#   packaging/test.sh [RELEASE…]       releases of Debian; default: bookworm trixie
+# PROGRAM=…  the program of the checkout, default target/release/segearth     ROOTS=…  where clean systems are kept between calls
+set -euo pipefail
+cd "$(dirname "$0")/.."
+name=test-packages
+. scripts/common.sh
+. packaging/version.sh
+releases=("$@")
+[ ${#releases[@]} -gt 0 ] || releases=(bookworm trixie)
+out=$(realpath "${CARGO_TARGET_DIR:-target}/package")
+program=${PROGRAM:-${CARGO_TARGET_DIR:-target}/release/segearth}
+archive=$out/segearth-$version-x86_64-linux.tar.xz
+deb=$out/segearth_${version}_amd64.deb
+[ -e "$archive" ] || die "there is no $archive" "run make dist first"
+work=$(mktemp -d)
+roots=${ROOTS:-$work/roots}
+mkdir -p "$roots"
+mounted=()
+finish() {
+  for folder in "${mounted[@]}"; do umount "$folder" 2>/dev/null || umount -l "$folder"; done
+  rm -rf --one-file-system "$work"
+}
+trap finish EXIT
+
+# pixels FILE: a hash of the labels themselves: GDALs of other versions compress the same labels to other bytes.
+pixels() {
+  gdal_translate -q -of ENVI "$1" "$work/labels.raw" >&2
+  sha256sum <"$work/labels.raw" | cut -c1-16
+}
+bytes() { sha256sum <"$1" | cut -c1-16; }
+want='' first=''
+# compare WHAT FILE
+compare() {
+  local pixels bytes
+  pixels=$(pixels "$2") bytes=$(bytes "$2")
+  [ -n "$want" ] || want=$pixels
+  [ "$pixels" = "$want" ] || die "$1: the labels are $pixels, not $want as those of the checkout"
+  if [ "$1" != checkout ]; then
+    [ -n "$first" ] || first=$bytes
+    [ "$bytes" = "$first" ] || die "$1: the file is $bytes, not $first as that of the first package"
+  fi
+  say "$1: labels $pixels, file $bytes"
+}
+# milliseconds COMMAND…: the median of eleven runs.
+milliseconds() {
+  local run begun
+  for run in 1 2 3 4 5 6 7 8 9 10 11; do
+    begun=$(date +%s%N)
+    "$@" >/dev/null
+    echo $((($(date +%s%N) - begun) / 10000))
+  done | sort -n | awk 'NR == 6 { printf "%.2f ms", $1 / 100 }'
+}
+
+say "sizes: $(cd "$out" && du -h --apparent-size -- *.tar.xz *.deb *.whl 2>/dev/null | awk '{ print $2, $1 }' | paste -sd, | sed 's/,/, /g')"
+SEGEARTH_CACHE=$work/cache "$program" run pipelines/landcover.yaml --quiet --output "$work/checkout"
+compare checkout "$work/checkout/itaipu_labels.tif"
+
+# --- clean systems ----------------------------------------------------------------------------------------------------
+# demo ROOT WHAT PROGRAM JOB
+demo() {
+  local inside
+  inside="$3 doctor >/root/doctor.txt && $3 run $4 --quiet --overwrite --output /root/map"
+  chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/bin:/bin sh -c "$inside" ||
+    { cat "$1/root/doctor.txt" >&2; die "$2 does not work"; }
+  compare "$2" "$1/root/map/itaipu_labels.tif"
+  say "$2: segearth --help $(milliseconds chroot "$1" "$3" --help), $(chroot "$1" "$3" --version)"
+}
+for release in "${releases[@]}"; do
+  [ "$(id -u)" = 0 ] || { skipped "clean systems: not root"; break; }
+  command -v debootstrap >/dev/null || { skipped "clean systems: no debootstrap"; break; }
+  base=$roots/$release
+  if [ ! -e "$base/.complete" ]; then
+    rm -rf "$base"
+    debootstrap --variant=minbase "$release" "$base" >"$work/$release.log" 2>&1 ||
+      { tail -n 3 "$work/$release.log" >&2; skipped "$release cannot be installed"; continue; }
+    touch "$base/.complete"
+  fi
+  for package in archive deb; do
+    root=$work/$release-$package
+    cp -a "$base" "$root"
+    mount -t proc proc "$root/proc" && mounted+=("$root/proc")
+    mount --bind /dev "$root/dev" && mounted+=("$root/dev")
+    cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
+    apt=(chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends)
+    if [ $package = archive ]; then
+      "${apt[@]}" libexpat1 ca-certificates >"$work/apt.log" 2>&1 || { tail -n 3 "$work/apt.log" >&2; die "apt failed in $release"; }
+      tar -C "$root/opt" -xf "$archive"
+      folder=/opt/segearth-$version-x86_64-linux
+      demo "$root" "$release, archive" "$folder/bin/segearth" "$folder/share/segearth/pipelines/landcover.yaml"
+    else
+      cp "$deb" "$root/root/segearth.deb"
+      "${apt[@]}" /root/segearth.deb >"$work/apt.log" 2>&1 || { tail -n 5 "$work/apt.log" >&2; die "the .deb cannot be installed in $release"; }
+      demo "$root" "$release, .deb" /usr/bin/segearth /usr/share/segearth/pipelines/landcover.yaml
+      chroot "$root" dpkg -r segearth >/dev/null 2>&1 || die "the .deb cannot be removed in $release"
+      [ ! -e "$root/usr/lib/segearth" ] || die "removing the .deb leaves files in $release"
+    fi
+    umount "$root/dev" "$root/proc"
+    mounted=()
+    rm -rf --one-file-system "$root"
+  done
+done
+
+# --- a virtual environment --------------------------------------------------------------------------------------------
+wheel=$out/segearth-$version-py3-none-manylinux_2_34_x86_64.whl
+if [ -e "$wheel" ] && python3 -m venv "$work/venv" 2>/dev/null; then
+  "$work/venv/bin/pip" install -q --disable-pip-version-check --no-index "$wheel"
+  share=$work/venv/share/segearth
+  "$work/venv/bin/python" -m segearth --version >/dev/null
+  SEGEARTH_CACHE=$work/venv-cache "$work/venv/bin/segearth" run "$share/pipelines/landcover.yaml" --quiet --output "$work/venv-map"
+  compare "wheel" "$work/venv-map/itaipu_labels.tif"
+  say "wheel: segearth --help $(milliseconds "$work/venv/bin/segearth" --help)"
+  # The wheel without libtorch, with a torch in the environment: files of the checkout's libtorch where PyTorch would have them.
+  lean=$(ls "$out"/segearth-*+torch-*.whl 2>/dev/null || true)
+  if [ -n "$lean" ]; then
+    "$work/venv/bin/pip" uninstall -q -y segearth
+    "$work/venv/bin/pip" install -q --disable-pip-version-check --no-index --no-deps "$lean"
+    ! "$work/venv/bin/segearth" schema >/dev/null 2>"$work/refused" || die "the wheel without libtorch runs without one"
+    grep -q "no libtorch 2.11" "$work/refused" || die "the wheel without libtorch fails with: $(cat "$work/refused")"
+    packages=$(echo "$work"/venv/lib/python3*/site-packages)
+    mkdir -p "$packages/torch"
+    ln -s "$(realpath "${LIBTORCH:-.libtorch}")/lib" "$packages/torch/lib"
+    echo "__version__ = '2.11.0+cu130'" >"$packages/torch/version.py"
+    SEGEARTH_CACHE=$work/venv-cache "$work/venv/bin/segearth" run "$share/pipelines/landcover.yaml" --quiet --output "$work/lean-map"
+    compare "wheel without libtorch, beside a torch" "$work/lean-map/itaipu_labels.tif"
+  fi
+else
+  skipped "virtual environment: no wheel, or no venv"
+fi
+say "all packages compute the same labels"
