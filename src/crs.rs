@@ -77,6 +77,34 @@ fn inverse(crs: &SpatialRef) -> Option<(CoordTransform, f64)> {
     Some((CoordTransform::new(crs, &degrees).ok()?, radians(&degrees)))
 }
 
+/// Positions in a CRS (WKT) in Web Mercator (EPSG:3857); NaN where there is none.
+pub fn to_web_mercator(crs_wkt: &str, places: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    transformed(places, |mercator| CoordTransform::new(&traditional(crs_wkt)?, mercator))
+}
+
+/// Positions in Web Mercator (EPSG:3857) in a CRS (WKT); NaN where there is none.
+pub fn from_web_mercator(crs_wkt: &str, places: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
+    transformed(places, |mercator| CoordTransform::new(mercator, &traditional(crs_wkt)?))
+}
+
+fn transformed(
+    places: Vec<[f64; 2]>,
+    way: impl FnOnce(&SpatialRef) -> gdal::errors::Result<CoordTransform>,
+) -> Vec<[f64; 2]> {
+    let (mut x, mut y): (Vec<f64>, Vec<f64>) = places.into_iter().map(|[x, y]| (x, y)).unzip();
+    let mercator = SpatialRef::from_epsg(3857).map(|mut mercator| {
+        mercator.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+        mercator
+    });
+    match mercator.and_then(|mercator| way(&mercator)) {
+        // Positions outside the projection come back as infinite; the others are valid.
+        Ok(way) => drop(way.transform_coords(&mut x, &mut y, &mut [])),
+        Err(_) => x.fill(f64::NAN),
+    }
+    let finite = |(x, y): (f64, f64)| if x.is_finite() && y.is_finite() { [x, y] } else { [f64::NAN; 2] };
+    x.into_iter().zip(y).map(finite).collect()
+}
+
 /// The metric at positions: geodesic distances on the ellipsoid between neighbours, a step apart in units of the CRS.
 fn metrics(
     inverse: &CoordTransform,

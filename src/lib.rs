@@ -46,5 +46,6 @@ pub mod raster;
 pub mod report;
 pub mod run;
 pub mod search;
+pub mod serve;
 pub mod train;
 pub mod vector;

@@ -42,7 +42,7 @@ pub struct Panel {
 impl Panel {
     /// The scene in few pixels.
     pub fn scene(scene: &SceneReader) -> Result<Self> {
-        let Thumbnail { size, rgb } = scene.thumbnail(SIDE)?;
+        let Thumbnail { size, rgb, .. } = scene.thumbnail(SIDE)?;
         Ok(Self { size, pixels: rgb })
     }
 

@@ -12,6 +12,7 @@ mod log;
 mod options;
 mod reference;
 mod search;
+mod serve;
 mod shard;
 mod submit;
 mod upsampler;
@@ -35,6 +36,7 @@ pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
 pub use reference::{ReferencePage, command_reference, completions, help_texts, manual_pages};
 pub use search::SearchArgs;
+pub use serve::ServeArgs;
 pub use shard::Shard;
 pub use submit::{ArrayArgs, KubernetesArgs, SlurmArgs, SubmitCommand};
 pub use upsampler::TrainUpsamplerArgs;
@@ -153,6 +155,12 @@ pub enum Command {
     Bench(BenchArgs),
     #[command(after_help = "Examples:\n  segearth doctor\n  segearth doctor --json > doctor.json")]
     Doctor(DoctorArgs),
+    #[command(after_help = "Examples:\n  \
+        segearth serve scene.tif --open\n  \
+        segearth serve scenes/ --model models/vit-b-16 --port 9000\n  \
+        segearth serve pipelines/landcover.yaml\n\n\
+        Ctrl-C ends it; the next start with the same scenes goes on from there.")]
+    Serve(Box<ServeArgs>),
     /// Print the JSON schema of job files
     #[command(after_help = "Reference it in the first line of a job for completion and validation in editors:\n  \
         # yaml-language-server: $schema=job.schema.json")]

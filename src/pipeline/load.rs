@@ -211,7 +211,10 @@ pub fn load(path: &Path, overrides: &[Override]) -> Result<Spec> {
 }
 
 /// The same for a text that is already there, as if it stood in the file `path`.
-pub(super) fn parse(path: &Path, text: String, overrides: &[Override]) -> Result<Spec> {
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(path: &Path, text: String, overrides: &[Override]) -> Result<Spec> {
     let source = source(path, text);
     let mut root = yaml::read(&source)?;
     if matches!(root.data, Data::Null) {

@@ -44,7 +44,7 @@ mod yaml;
 pub use bands::label as band_label;
 pub use embeddings::{EmbeddedScenes, embedded_scenes};
 pub use key_reference::key_reference;
-pub use load::{Override, from_flags, load};
+pub use load::{Override, from_flags, load, parse};
 pub use palette::with_classes;
 pub use plan::{
     ClassPlan, DeviceChoice, EmbeddingsPlan, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product,

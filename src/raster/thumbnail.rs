@@ -22,6 +22,8 @@ pub struct Thumbnail {
     pub size: Size,
     /// (row, column), red, green, blue after the stretch.
     pub rgb: Vec<[u8; 3]>,
+    /// (row, column): which pixels hold data; `None`: all do.
+    pub valid: Option<Vec<bool>>,
 }
 
 /// Colour of pixels without data.
@@ -86,7 +88,8 @@ impl SceneReader {
             true => [0, 1, 2].map(|channel| byte(planes[channel * size.pixels() + pixel])),
             false => NO_DATA,
         };
-        Thumbnail { size, rgb: (0..size.pixels()).map(at).collect() }
+        let rgb = (0..size.pixels()).map(at).collect();
+        Thumbnail { size, rgb, valid }
     }
 }
 

@@ -19,6 +19,7 @@ mod provenance;
 mod results;
 mod run_metrics;
 mod search;
+mod serve;
 mod stop;
 mod submit;
 mod suggestions;
@@ -93,6 +94,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         }),
         Command::Embed(args) => embed::run(args, trust, reporter),
         Command::Search(args) => search::run(args, trust, reporter),
+        Command::Serve(args) => serve::run(args, trust, reporter),
         Command::Bench(args) => bench::run(args, trust, reporter),
         Command::Doctor(args) => doctor::run(*args, reporter),
         Command::Learn(args) => learn::run(args, trust, reporter),

@@ -178,7 +178,8 @@ fn wait(mut children: Vec<Child>, stop: &Stop) -> Result<Vec<ExitStatus>> {
     }
 }
 
-fn signal_to(child: &Child, signal: u8) {
+/// Sends a signal to a process that was started here.
+pub fn signal_to(child: &Child, signal: u8) {
     // SAFETY: a system call on two numbers; a process that has ended, and is not yet waited for, keeps its number.
     let _ = unsafe { libc::kill(child.id() as libc::pid_t, signal.into()) };
 }

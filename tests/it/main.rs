@@ -41,6 +41,8 @@ mod resume;
 mod rooms;
 mod scenes;
 mod search;
+mod serve;
+mod serve_page;
 mod server;
 mod shards;
 mod upsampler;

@@ -28,12 +28,13 @@ model: atomic geom hash file_lock location scene network
 evaluate: atomic geom scene raster
 preview: geom scene raster
 page: atomic geom scene raster
+serve: atomic crs geom scene
 change: crs evaluate geom location scene raster
 report: change geom learn scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: pipeline evaluate scene vector clap
 run: atomic change cli crs embeddings evaluate geom hash journal learn location model network outputs page pipeline preview raster \
-    report scene search stitch train vector
+    report scene search serve stitch train vector
 ";
 
 #[test]

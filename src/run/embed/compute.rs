@@ -27,7 +27,7 @@ impl Group {
 }
 
 /// The image tower, and what it expects.
-pub(super) struct Tower {
+pub struct Tower {
     pub encoder: TorchPatchEncoder,
     pub normalisation: Normalisation,
     /// Side of a patch in pixels.

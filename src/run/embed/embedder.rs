@@ -122,7 +122,7 @@ impl Embedder {
 }
 
 /// The image tower of a bundle.
-pub(super) fn tower(bundle: &Bundle, device: Device) -> Result<Tower> {
+pub fn tower(bundle: &Bundle, device: Device) -> Result<Tower> {
     let sizes = &bundle.card.sizes;
     Ok(Tower {
         encoder: TorchPatchEncoder::load(&bundle.patch_encoder(), device)?,

@@ -11,7 +11,8 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 pub use card::{SceneView, model_card};
-pub use embedder::Embedder;
+pub use compute::Tower;
+pub use embedder::{Embedder, tower};
 use raster::FeatureRaster;
 
 use super::job::usable_device;
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::model::bundle::Bundle;
 use crate::model::registry::Model;
 use crate::model::torch::Device;
-use crate::pipeline::{self, EmbeddedScenes, Override};
+use crate::pipeline::{self, EmbeddedScenes, Override, Tiling};
 use crate::raster::SceneReader;
 use crate::report::Reporter;
 
@@ -78,6 +79,44 @@ pub fn run(args: &EmbedArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         reporter.note(&format!("{} is written.", raster.path.display()));
     }
     Ok(())
+}
+
+/// The scene of a store in `folder`, made where it is not there. Unlike a user's store, one of our own is made again where its scene has
+/// changed.
+///
+/// # Errors
+/// The store is of another model or precision, or cannot be written.
+pub fn own_scene(
+    folder: &Path,
+    view: SceneView<'_>,
+    tiling: &Tiling,
+    reader: &SceneReader,
+    bundle: &Bundle,
+    precision: Precision,
+) -> Result<SceneStore> {
+    let model = model_card(bundle)?;
+    let store = Store::create(folder, &model, Some(precision))?;
+    let wanted = card::scene_card(view, reader, tiling, bundle, (&model, precision), Map::new())?;
+    if let Some(scene) = store.scene(&wanted.name, &wanted.path)?
+        && store.check_facts(&scene, &wanted).is_err()
+    {
+        store.remove_scene(&wanted.name, &wanted.path)?;
+    }
+    store.create_scene(wanted)
+}
+
+/// Computes and writes some chunks of a scene.
+///
+/// # Errors
+/// As for [`run`]; chunks that were written stay.
+pub fn complete(
+    scene: &SceneStore,
+    chunks: &[ChunkIndex],
+    reader: &mut SceneReader,
+    tower: &mut Tower,
+    watch: Watch<'_>,
+) -> Result<()> {
+    compute::compute(scene, chunks, reader, tower, "embedding", watch).map(drop)
 }
 
 /// The keys of a job of `segearth segment`, with those of its store below them.

@@ -177,7 +177,7 @@ fn at(window: Window, error: Error) -> Error {
 }
 
 /// Refuses logits that are not finite: a single NaN would make a label out of nothing.
-fn check_finite(logits: &[f32]) -> Result<()> {
+pub(super) fn check_finite(logits: &[f32]) -> Result<()> {
     match all_finite(logits) {
         true => Ok(()),
         false => Err(Error::input("its logits are not finite numbers")

@@ -21,12 +21,14 @@ mod outcome;
 mod part;
 mod queue;
 mod read;
+mod region;
 mod stitch;
 mod windows;
 
 pub use areas::Areas;
 pub use memory::least as least_memory;
 pub use outcome::{Counts, Finished, Outcome};
+pub use region::{RegionSource, region};
 pub use windows::WindowCounts;
 
 use meter::Meter;

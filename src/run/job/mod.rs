@@ -17,7 +17,7 @@ mod segment;
 
 pub use device::usable as usable_device;
 pub use prepare::{Purpose, prepare};
-pub use prompts::{features, queries, segmenter as loaded, tokenizer};
+pub use prompts::{Prompts, features, of_queries, queries, segmenter as loaded, tokenizer, with_learnt};
 pub use segment::{Workers, finished_scenes, merge, segment};
 
 use super::prepared::Options;

@@ -24,15 +24,24 @@ pub fn segmenter(job: &PreparedJob, reporter: &Reporter) -> Result<Box<dyn Segme
         Model::Fake(answer) => Box::new(Fake { answer: *answer, queries: plan.queries() }),
         Model::Bundle(bundle) => {
             let queries = all_queries(plan, bundle, job.device, reporter)?;
-            let Method { debias, channels, half_resolution, .. } = plan.method;
-            let shortcuts = Shortcuts { channels, half_resolution };
             let tokens = if job.embedder.is_some() { TokenSource::Images } else { TokenSource::Tower };
-            let segmenter = model::segmenter(bundle, job.device, &queries, debias, shortcuts, tokens)?;
+            let segmenter = of_queries(job, bundle, &queries, tokens)?;
             segmenter.warning().into_iter().for_each(|warning| reporter.note(warning));
             segmenter
         }
     };
     Ok(if plan.method.d4 { Box::new(D4::new(segmenter)) } else { segmenter })
+}
+
+/// Loads the model of a job with its queries, without test-time augmentation.
+pub fn of_queries(
+    job: &PreparedJob,
+    bundle: &Bundle,
+    queries: &Queries,
+    tokens: TokenSource,
+) -> Result<Box<dyn Segmenter>> {
+    let Method { debias, channels, half_resolution, .. } = job.plan.method;
+    model::segmenter(bundle, job.device, queries, debias, Shortcuts { channels, half_resolution }, tokens)
 }
 
 /// The queries of all classes in their order: text features of the prompts, and vectors that were learnt.
@@ -42,9 +51,15 @@ fn all_queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter
         Some(_) => queries(plan, bundle, device, reporter)?,
         None => Queries { count: 0, width, features: Vec::new() },
     };
+    Ok(with_learnt(plan, words))
+}
+
+/// The queries of all classes in their order: `words`, the text features of all prompts, and vectors that were learnt.
+pub fn with_learnt(plan: &Plan, words: Queries) -> Queries {
     if plan.learnt.is_none() {
-        return Ok(words);
+        return words;
     }
+    let width = words.width;
     let mut words = words.features.chunks_exact(width.max(1));
     let mut features = Vec::with_capacity(plan.queries() * width);
     for class in &plan.classes {
@@ -53,7 +68,7 @@ fn all_queries(plan: &Plan, bundle: &Bundle, device: Device, reporter: &Reporter
             None => words.by_ref().take(class.prompts.len()).for_each(|word| features.extend(word)),
         }
     }
-    Ok(Queries { count: plan.queries(), width, features })
+    Queries { count: plan.queries(), width, features }
 }
 
 /// The text features of all prompts: from the cache, or from the text tower.

@@ -19,7 +19,7 @@ use crate::scene::same_name;
 const MOST_SAMPLES: usize = 200_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Collected {
+pub struct Collected {
     width: usize,
     locals: usize,
     /// In the order in which they were met.
@@ -101,6 +101,34 @@ impl Collected {
         stop: &Stop,
         reporter: &Reporter,
     ) -> Result<()> {
+        let pixels = self.pixels(scene, &examples)?;
+        let found = match pixels.is_empty() {
+            true => PixelFeatures::default(),
+            false => features::features(job, scene, segmenter, None, &pixels, self.locals > 0, stop, reporter)?,
+        };
+        self.add_found(scene, examples, &found);
+        Ok(())
+    }
+
+    /// The pixels of a scene's examples, one after another.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn pixels(&self, scene: &ScenePlan, examples: &Examples) -> Result<Vec<[usize; 2]>> {
+        let pixels: Vec<[usize; 2]> = examples.examples.iter().flat_map(|example| example.pixels.clone()).collect();
+        if self.of_samples.len() + pixels.len() > MOST_SAMPLES {
+            return Err(Error::input(format!(
+                "the examples have more than {MOST_SAMPLES} pixels: {} on {}",
+                pixels.len(),
+                scene.name()
+            ))
+            .with_hint("Take fewer of each with --pixels."));
+        }
+        Ok(pixels)
+    }
+
+    /// Takes the samples of a scene's examples, `found` for each of their [`pixels`](Self::pixels).
+    pub fn add_found(&mut self, scene: &ScenePlan, examples: Examples, found: &PixelFeatures) {
         let skipped = &examples.skipped;
         for feature in &skipped.outside {
             *self.outside.entry(*feature).or_default() += 1;
@@ -111,19 +139,9 @@ impl Collected {
         self.without_class = skipped.without_class;
         self.without_geometry = skipped.without_geometry;
         let classes: Vec<usize> = examples.classes.iter().map(|name| self.class(name)).collect();
-        let pixels: Vec<[usize; 2]> = examples.examples.iter().flat_map(|example| example.pixels.clone()).collect();
-        if self.of_samples.len() + pixels.len() > MOST_SAMPLES {
-            return Err(Error::input(format!(
-                "the examples have more than {MOST_SAMPLES} pixels: {} on {}",
-                pixels.len(),
-                scene.name()
-            ))
-            .with_hint("Take fewer of each with --pixels."));
+        if examples.examples.is_empty() {
+            return;
         }
-        if pixels.is_empty() {
-            return Ok(());
-        }
-        let found = features::features(job, scene, segmenter, &pixels, self.locals > 0, stop, reporter)?;
         let number = self.scene(&scene.name().to_string());
         let mut at = 0;
         for example in examples.examples {
@@ -131,7 +149,7 @@ impl Collected {
             for &pixel in &example.pixels {
                 if found.valid[at] {
                     any = true;
-                    self.sample(self.examples.len(), number, pixel, &found, at);
+                    self.sample(self.examples.len(), number, pixel, found, at);
                 }
                 at += 1;
             }
@@ -141,7 +159,6 @@ impl Collected {
                 self.without_data += 1;
             }
         }
-        Ok(())
     }
 
     fn sample(&mut self, example: usize, scene: usize, [col, row]: [usize; 2], found: &PixelFeatures, at: usize) {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::super::prepared::PreparedJob;
 use super::super::stop::Stop;
+use crate::embeddings::{SceneStore, TokenReader};
 use crate::error::{Error, Kind, Result};
 use crate::geom::Window;
 use crate::learn::{self, descriptors};
@@ -25,8 +26,8 @@ use crate::stitch::window_weights;
 const BATCH_BYTES: usize = 256 << 20;
 
 /// The features of some pixels of a scene.
-#[derive(Debug, Default)]
-pub(super) struct PixelFeatures {
+#[derive(Clone, Debug, Default)]
+pub struct PixelFeatures {
     /// (pixel, D)
     pub features: Vec<f32>,
     /// (pixel, descriptor)
@@ -36,18 +37,18 @@ pub(super) struct PixelFeatures {
 }
 
 /// A model that gives features: D logits a pixel.
-pub(super) fn segmenter(job: &PreparedJob, bundle: &Bundle) -> Result<Box<dyn Segmenter>> {
+pub fn segmenter(job: &PreparedJob, bundle: &Bundle, tokens: TokenSource) -> Result<Box<dyn Segmenter>> {
     let width = bundle.card.sizes.embed_dim;
     let unit = |at: usize| if at.is_multiple_of(width + 1) { 1.0 } else { 0.0 };
     let queries = Queries { count: width, width, features: (0..width * width).map(unit).collect() };
     let method = &job.plan.method;
     let shortcuts = Shortcuts { channels: method.channels, half_resolution: method.half_resolution };
-    let segmenter = model::segmenter(bundle, job.device, &queries, method.debias, shortcuts, TokenSource::Tower)?;
+    let segmenter = model::segmenter(bundle, job.device, &queries, method.debias, shortcuts, tokens)?;
     Ok(if method.d4 { Box::new(D4::new(segmenter)) } else { segmenter })
 }
 
 /// The windows that share one of the pixels, row by row, each with the numbers of its pixels.
-fn windows(job: &PreparedJob, scene: &ScenePlan, pixels: &[[usize; 2]]) -> Vec<(Window, Vec<usize>)> {
+pub fn windows(job: &PreparedJob, scene: &ScenePlan, pixels: &[[usize; 2]]) -> Vec<(Window, Vec<usize>)> {
     let grid = job.plan.grid(scene);
     let mut windows: BTreeMap<(usize, usize), (Window, Vec<usize>)> = BTreeMap::new();
     for (number, &[col, row]) in pixels.iter().enumerate() {
@@ -58,14 +59,17 @@ fn windows(job: &PreparedJob, scene: &ScenePlan, pixels: &[[usize; 2]]) -> Vec<(
     windows.into_values().collect()
 }
 
-/// Computes the features of pixels of a scene; `local`: their descriptors as well.
+/// Computes the features of pixels of a scene; `local`: their descriptors as well. `tokens`: those of the windows, for a model that takes
+/// them.
 ///
 /// # Errors
 /// A window cannot be read or computed; the program was asked to stop.
-pub(super) fn features(
+#[expect(clippy::too_many_arguments, reason = "all that features are computed from")]
+pub fn features(
     job: &PreparedJob,
     scene: &ScenePlan,
     segmenter: &mut dyn Segmenter,
+    tokens: Option<&SceneStore>,
     pixels: &[[usize; 2]],
     local: bool,
     stop: &Stop,
@@ -86,20 +90,24 @@ pub(super) fn features(
     let padding = Padding::new(size, job.patch);
     let [across, down] = [size.width, size.height].map(|side| window_weights(job.plan.tiling.blend, side));
     let batch = (BATCH_BYTES / (4 * width * padding.padded.pixels()).max(1)).clamp(1, segmenter.batch().max(1));
+    let mut stored = tokens.map(TokenReader::new);
     for windows in windows.chunks(batch) {
         if let Some((signal, name)) = stop.signal() {
             return Err(Error::new(Kind::Stopped { signal }, format!("stopped by {name}")));
         }
         let mut tiles: Vec<(Tile, &Vec<usize>)> = Vec::with_capacity(batch);
+        let mut known = Vec::new();
         for (window, numbers) in windows {
             let tile = source.read(*window)?;
             if !tile.is_empty() {
+                stored.iter_mut().try_for_each(|stored| stored.append(*window, &mut known))?;
                 tiles.push((tile, numbers));
             }
         }
         if !tiles.is_empty() {
             let (tiles, numbers): (Vec<Tile>, Vec<&Vec<usize>>) = tiles.into_iter().unzip();
-            let images = normalise(&tiles, &job.normalisation, &padding);
+            let mut images = normalise(&tiles, &job.normalisation, &padding);
+            images.tokens = stored.is_some().then_some(known);
             let planes = padding.cut(segmenter.segment(&images)?);
             for ((tile, numbers), planes) in tiles.iter().zip(numbers).zip(planes.chunks_exact(width * size.pixels())) {
                 let local = if local { descriptors(&tile.rgb, size) } else { Vec::new() };

@@ -27,6 +27,7 @@ use crate::learn::{
     self, Fitted, Header, Learnt, LearntClass, LearntExample, LearntSettings, Start, StoredSamples, TrainingSet,
 };
 use crate::location::split_layer;
+use crate::model::TokenSource;
 use crate::model::bundle::Bundle;
 use crate::model::registry::Model;
 use crate::outputs::{Existing, Product};
@@ -34,7 +35,8 @@ use crate::pipeline::{self, ClassPlan, Plan};
 use crate::raster::ExampleSource;
 use crate::report::{LearnReport, Reporter};
 use crate::scene::{ClassNames, ProductOptions, Recipe, same_name};
-use collect::Collected;
+pub use collect::Collected;
+pub use features::{PixelFeatures, features, segmenter as feature_segmenter, windows as windows_of_pixels};
 
 /// Fewer examples of a class than this deserve a warning.
 const FEW: usize = 5;
@@ -85,7 +87,7 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     };
     let optional = earlier.is_some() || job.plan.classes.iter().any(|class| !class.prompts.is_empty());
     let found = examples::read(&source, &job.plan.scenes, optional)?;
-    let mut segmenter = features::segmenter(&job, &bundle)?;
+    let mut segmenter = features::segmenter(&job, &bundle, TokenSource::Tower)?;
     let mut collected = Collected::new(bundle.card.sizes.embed_dim, !args.features_only);
     if let Some(earlier) = &earlier {
         collected.add_earlier(earlier)?;
@@ -97,17 +99,8 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     drop(segmenter);
     collected.notes(job.plan.scenes.len()).iter().for_each(|note| reporter.note(note));
 
-    let classes = classes(&job.plan, &collected, earlier.as_ref());
-    let words = words(&job, &bundle, &classes, reporter)?;
-    let (set, examples) = collected.into_set(&classes, job.patch)?;
-    let start = Start {
-        classes: classes.len(),
-        words: &words.0,
-        word_classes: &words.1,
-        logit_scale: job.plan.method.logit_scale,
-    };
-    let fitted = learn::fit(&set, &start)?;
-    let learnt = file(&job, &bundle, &classes, &set, examples, &fitted, earlier.as_ref());
+    let words = |classes: &[ClassPlan]| words(&job, &bundle, classes, reporter);
+    let Lesson { classes, learnt, fitted, set } = lesson(&job, &bundle, collected, earlier.as_ref(), words)?;
     warn(&classes, &set, &fitted, reporter);
     learnt
         .write(&staged.path(CLASSES).unwrap_or_else(|| args.output.clone()))
@@ -127,6 +120,39 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     staged.publish()?;
     reporter.learnt(&report);
     Ok(())
+}
+
+/// What examples led to.
+pub struct Lesson {
+    pub classes: Vec<ClassPlan>,
+    pub learnt: Learnt,
+    pub fitted: Fitted,
+    pub set: TrainingSet,
+}
+
+/// Learns classes from examples that were collected. `words`: the text features of the classes' prompts, and the class of each.
+///
+/// # Errors
+/// There is nothing to learn from.
+pub fn lesson(
+    job: &PreparedJob,
+    bundle: &Bundle,
+    collected: Collected,
+    earlier: Option<&Learnt>,
+    words: impl FnOnce(&[ClassPlan]) -> Result<(Vec<f32>, Vec<usize>)>,
+) -> Result<Lesson> {
+    let classes = classes(&job.plan, &collected, earlier);
+    let words = words(&classes)?;
+    let (set, examples) = collected.into_set(&classes, job.patch)?;
+    let start = Start {
+        classes: classes.len(),
+        words: &words.0,
+        word_classes: &words.1,
+        logit_scale: job.plan.method.logit_scale,
+    };
+    let fitted = learn::fit(&set, &start)?;
+    let learnt = file(job, bundle, &classes, &set, examples, &fitted, earlier);
+    Ok(Lesson { classes, learnt, fitted, set })
 }
 
 /// An earlier file, if it was learnt as this one is.

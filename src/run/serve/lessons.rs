@@ -1,0 +1,209 @@
+//! Classes learnt from the examples of a session, as `segearth learn` learns them: the same file of examples, features, fit and file of
+//! classes. Features of pixels are computed once.
+
+#![expect(clippy::indexing_slicing, reason = "features of pixels, counted before")]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use geo::{LineString, Polygon};
+
+use super::owner::Owner;
+use super::shared::{Shared, lock};
+use crate::error::{Error, Result};
+use crate::geom::{GeoTransform, Window};
+use crate::model::{Segmenter, TokenSource};
+use crate::pipeline::{ClassPlan, Plan};
+use crate::raster::{self, ExampleSource};
+use crate::run::learn::{Collected, PixelFeatures, feature_segmenter, features, lesson, windows_of_pixels};
+use crate::run::prepared::PreparedJob;
+use crate::serve::{Session, Shape};
+use crate::vector::{Field, FieldKind, OutlinePlace, PlacedOutline, text, write_outlines};
+use crate::{crs, hash, learn};
+
+/// Pixels of an example, as `segearth learn` takes them.
+const PIXELS: usize = 64;
+/// Files of learnt classes that are kept: those of views that are still computed, and of an undo.
+const KEPT: usize = 8;
+
+/// A pixel of a scene as it was seen.
+type Place = (usize, u64, [usize; 2]);
+
+#[derive(Default)]
+pub struct Lessons {
+    segmenter: Option<Box<dyn Segmenter>>,
+    known: HashMap<Place, (Vec<f32>, Vec<f32>, bool)>,
+    /// Figures of the last lesson.
+    pub figures: Option<serde_json::Value>,
+    /// Its file.
+    pub file: Option<PathBuf>,
+    files: Vec<PathBuf>,
+}
+
+impl Lessons {
+    /// Learns the classes of a session; returns the file. `None`: it was interrupted.
+    ///
+    /// # Errors
+    /// There is nothing to learn from, or a scene cannot be read.
+    pub fn learn(&mut self, owner: &mut Owner<'_>, job: &PreparedJob, session: &Session) -> Result<Option<PathBuf>> {
+        let shared = owner.shared();
+        shared.tell(|news| "learning".clone_into(&mut news.work));
+        let width = shared.bundle.card.sizes.embed_dim;
+        let mut collected = Collected::new(width, true);
+        let folder = tempfile::tempdir_in(&shared.folder)
+            .map_err(|cause| Error::input(format!("cannot write to {}", shared.folder.display())).with_source(cause))?;
+        for (index, scene) in job.plan.scenes.iter().enumerate() {
+            if !session.examples.iter().any(|example| example.scene == index) {
+                continue;
+            }
+            let path = folder.path().join("examples.gpkg");
+            write(&path, shared, session, Some(index))?;
+            let source = ExampleSource {
+                path: &path,
+                layer: None,
+                class_field: Some("class"),
+                codes: None,
+                radius: 0.0,
+                most: PIXELS,
+            };
+            let examples = raster::read_examples(&source, &scene.info)?;
+            let _ = std::fs::remove_file(&path);
+            let pixels = collected.pixels(scene, &examples)?;
+            let Some(found) = self.features(owner, job, index, &pixels)? else { return Ok(None) };
+            collected.add_found(scene, examples, &found);
+        }
+        let words = |classes: &[ClassPlan]| -> Result<(Vec<f32>, Vec<usize>)> {
+            let of = classes.iter().enumerate().flat_map(|(number, class)| class.prompts.iter().map(move |_| number));
+            let plan = Plan { classes: classes.to_vec(), ..job.plan.clone() };
+            Ok((owner.word_features(&plan)?.features, of.collect()))
+        };
+        let learnt = lesson(job, &shared.bundle, collected, None, words)?;
+        self.figures = learnt.learnt.header.figures.clone();
+        self.keep(&shared.folder, &learnt.learnt).map(Some)
+    }
+
+    /// Writes learnt classes under a name that tells them from others.
+    fn keep(&mut self, folder: &Path, learnt: &learn::Learnt) -> Result<PathBuf> {
+        let header = serde_json::to_string(&learnt.header).unwrap_or_default();
+        let numbers: Vec<u8> = learnt
+            .queries
+            .iter()
+            .flat_map(|query| query.vector.iter().chain(&query.local).chain(std::iter::once(&query.bias)))
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let name: String = hash::of([header.as_bytes(), &numbers].concat()).chars().take(12).collect();
+        let path = folder.join(format!("classes-{name}.{}", learn::EXTENSION));
+        learnt.write(&path)?;
+        self.files.retain(|file| *file != path);
+        self.files.push(path.clone());
+        while self.files.len() > KEPT {
+            let _ = std::fs::remove_file(self.files.remove(0));
+        }
+        self.file = Some(path.clone());
+        Ok(path)
+    }
+
+    /// The features of pixels, of which those are computed that are new.
+    fn features(
+        &mut self,
+        owner: &mut Owner<'_>,
+        job: &PreparedJob,
+        scene: usize,
+        pixels: &[[usize; 2]],
+    ) -> Result<Option<PixelFeatures>> {
+        let shared = owner.shared();
+        owner.open(scene)?;
+        let look = owner.scene(scene).map_or(0, |open| open.look);
+        let new: Vec<[usize; 2]> =
+            pixels.iter().filter(|pixel| !self.known.contains_key(&(scene, look, **pixel))).copied().collect();
+        let Some(plan) = job.plan.scenes.get(scene) else { return Ok(None) };
+        if !new.is_empty() {
+            let windows: Vec<Window> =
+                windows_of_pixels(job, plan, &new).into_iter().map(|(window, _)| window).collect();
+            for window in windows {
+                // All windows that reach the window's middle are more than enough; the window's own chunk is among them.
+                let middle = Window {
+                    col: window.col + window.width / 2,
+                    row: window.row + window.height / 2,
+                    width: 1,
+                    height: 1,
+                };
+                if !owner.embed(scene, middle, &|| !shared.is_ending())? {
+                    return Ok(None);
+                }
+            }
+            let segmenter = match &mut self.segmenter {
+                Some(segmenter) => segmenter,
+                none => none.insert(feature_segmenter(job, &shared.bundle, TokenSource::Images)?),
+            };
+            let Some(open) = owner.scene(scene) else { return Ok(None) };
+            let (stop, reporter) = (&shared.stop, &owner.reporter);
+            let found = features(job, plan, segmenter.as_mut(), Some(&open.store), &new, true, stop, reporter)?;
+            let (width, locals) = (found.features.len() / new.len(), found.local.len() / new.len());
+            for (at, pixel) in new.iter().enumerate() {
+                let of = (
+                    found.features[at * width..][..width].to_vec(),
+                    found.local[at * locals..][..locals].to_vec(),
+                    found.valid[at],
+                );
+                self.known.insert((scene, look, *pixel), of);
+            }
+        }
+        let mut all = PixelFeatures::default();
+        for pixel in pixels {
+            if let Some((features, local, valid)) = self.known.get(&(scene, look, *pixel)) {
+                all.features.extend(features);
+                all.local.extend(local);
+                all.valid.push(*valid);
+            }
+        }
+        Ok(Some(all))
+    }
+}
+
+/// Writes the examples of a session, or those on one scene, as polygons with the fields `class` and `scene`: a point is its pixel.
+///
+/// # Errors
+/// There are none, or the file cannot be written.
+pub fn write(path: &Path, shared: &Shared, session: &Session, scene: Option<usize>) -> Result<()> {
+    let examples: Vec<_> =
+        session.examples.iter().filter(|example| scene.is_none_or(|scene| scene == example.scene)).collect();
+    if examples.is_empty() {
+        return Err(Error::input("there are no examples yet").with_hint("Choose a class and click on the map."));
+    }
+    let mut used: Vec<usize> = examples.iter().map(|example| example.scene).collect();
+    used.sort_unstable();
+    used.dedup();
+    let mut places = Vec::with_capacity(used.len());
+    for scene in &used {
+        let plan = lock(&shared.scene(*scene)?.look).1.clone();
+        let georeference = plan.info.georeference.as_ref();
+        let crs_wkt = georeference.and_then(|place| place.crs_wkt.as_deref());
+        let transform = georeference.map_or(GeoTransform::IDENTITY, |place| place.transform);
+        places.push(OutlinePlace {
+            ground: crs::pixel_ground(crs_wkt, transform, plan.info.size),
+            crs_wkt: crs_wkt.map(Arc::from),
+        });
+    }
+    let fields = [Field::new("class", "class", FieldKind::Text), Field::new("scene", "scene", FieldKind::Text)];
+    let outlines = examples.iter().filter_map(|example| {
+        let class = session.classes.get(session.index_of(example.class)?)?;
+        let corners: Vec<[f64; 2]> = match &example.shape {
+            Shape::Polygon(corners) => corners.clone(),
+            Shape::Point([col, row]) => {
+                let (col, row) = (col.floor(), row.floor());
+                vec![[col, row], [col + 1.0, row], [col + 1.0, row + 1.0], [col, row + 1.0]]
+            }
+        };
+        Some(PlacedOutline {
+            place: used.binary_search(&example.scene).ok()?,
+            polygon: Polygon::new(
+                LineString::from_iter(corners.iter().chain(corners.first()).map(|[x, y]| (*x, *y))),
+                Vec::new(),
+            ),
+            values: vec![text(&class.name), text(&shared.scenes.get(example.scene)?.title)],
+        })
+    });
+    write_outlines(path, &fields, &places, outlines.collect())
+}
