@@ -148,6 +148,11 @@ impl Session {
         self.classes.iter().position(|class| class.id == id)
     }
 
+    /// Whether there is something to learn from: examples of two classes at least.
+    pub fn can_learn(&self) -> bool {
+        self.examples.iter().any(|example| self.examples.first().is_some_and(|first| first.class != example.class))
+    }
+
     /// An id that no example has.
     pub fn next_example(&self) -> u64 {
         self.examples.iter().map(|example| example.id).max().map_or(1, |last| last.saturating_add(1))

@@ -33,7 +33,7 @@ change: crs evaluate geom location scene raster
 report: change geom learn scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: pipeline evaluate scene vector clap
-run: atomic change cli crs embeddings evaluate geom hash journal learn location model network outputs page pipeline preview raster \
+run: atomic change cli crs embeddings evaluate file_lock geom hash journal learn location model network outputs page pipeline preview raster \
     report scene search serve stitch train vector
 ";
 

@@ -165,7 +165,7 @@ fn classes(names: &[&str]) -> Value {
 
 /// Pixels of each class in the labels of a run.
 fn counts(path: &Path, classes: usize) -> Vec<u64> {
-    let labels = read_band(&Dataset::open(path).expect("labels"), 1);
+    let labels: Vec<u8> = read_band(&Dataset::open(path).expect("labels"), 1);
     (0..classes).map(|class| labels.iter().filter(|label| usize::from(**label) == class).count() as u64).collect()
 }
 
@@ -229,7 +229,7 @@ fn what_is_shown_is_what_a_run_gives() {
     let values = server.get(&format!("/api/scenes/0/values?x={x}&y={y}")).json();
     let (col, row) =
         (values["col"].as_u64().expect("a column") as usize, values["row"].as_u64().expect("a row") as usize);
-    let labels = read_band(&Dataset::open(work.path("out/scene_labels.tif")).expect("labels"), 1);
+    let labels: Vec<u8> = read_band(&Dataset::open(work.path("out/scene_labels.tif")).expect("labels"), 1);
     let names = ["water", "forest", "building"];
     assert_eq!(values["label"], names[usize::from(labels[row * WIDTH + col])]);
     assert_eq!(values["scores"][0]["class"], values["label"]);

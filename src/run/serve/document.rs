@@ -251,6 +251,24 @@ mod tests {
             ..Session::default()
         };
         let store = TokenStore { folder: Path::new("/state/x.zarr"), precision: Precision::Float16 };
-        insta::assert_snapshot!(document.text(&session, None, Some(&store), None).unwrap(), @"");
+        let job = |learnt: Option<&Path>| -> Mapping {
+            serde_yaml::from_str(&document.text(&session, learnt, Some(&store), None).unwrap()).unwrap()
+        };
+        let words = job(None);
+        assert_eq!((&words["scene"], &words["aoi"]["file"]), (&"/jobs/a.tif".into(), &"/jobs/b.gpkg".into()));
+        let water = &words["classes"][0];
+        assert_eq!((&water["name"], &water["prompts"][0]), (&"water".into(), &"lake".into()));
+        assert_eq!((&water["colour"], &water["threshold"]), (&"#0000ff".into(), &0.25.into()));
+        // A name that looks like a number stays a name.
+        assert_eq!((&words["classes"][1]["name"], &words["background"]), (&"1e3".into(), &"1e3".into()));
+        assert_eq!((&words["method"]["debias"], &words["method"]["threshold"]), (&0.1.into(), &0.5.into()));
+        assert_eq!((&words["bands"][0], &words["bands"][1]), (&4.into(), &"nir".into()));
+        assert_eq!(
+            (&words["embeddings"]["store"], &words["embeddings"]["precision"]),
+            (&"/state/x.zarr".into(), &"float16".into())
+        );
+        assert_eq!(job(Some(Path::new("/state/c.safetensors")))["classes"]["learnt"], "/state/c.safetensors");
+        let float32 = TokenStore { precision: Precision::Float32, ..store };
+        assert!(!document.text(&session, None, Some(&float32), None).unwrap().contains("embeddings"));
     }
 }

@@ -11,13 +11,13 @@ use crate::learn;
 /// Letters of a job's name.
 const MOST_NAME: usize = 60;
 
-/// The file of the classes that the session has learnt; `None`: it has no examples.
+/// The file of the classes that the session has learnt; `None`: it has too few examples.
 ///
 /// # Errors
 /// They are not learnt yet.
 pub fn learnt_file(shared: &Shared) -> Result<Option<PathBuf>> {
     let session = lock(&shared.session).clone();
-    if session.examples.is_empty() {
+    if !session.can_learn() {
         return Ok(None);
     }
     let news = lock(&shared.news).clone();

@@ -257,7 +257,9 @@ impl<'a> Owner<'a> {
                 self.failed = None;
                 let job = &ready.job;
                 let colours = job.classes.iter().map(|class| class.colour).collect();
-                let notes = job.plan.notes.iter().chain(&self.words.notes).cloned().collect();
+                let few = "Examples count once two classes have some.".to_owned();
+                let few = (!session.examples.is_empty() && job.plan.learnt.is_none()).then_some(few);
+                let notes = job.plan.notes.iter().chain(&self.words.notes).cloned().chain(few).collect();
                 let figures = self.lessons.figures.clone().filter(|_| job.plan.learnt.is_some());
                 let file = self.lessons.file.clone().filter(|_| job.plan.learnt.is_some());
                 self.shared.tell(|news| {
@@ -283,7 +285,7 @@ impl<'a> Owner<'a> {
             return Err(Error::input("there is no class yet").with_hint("Add a class: a word for what is to be found."));
         }
         let mut job = self.job(session, None)?;
-        if !session.examples.is_empty() {
+        if session.can_learn() {
             let mut lessons = std::mem::take(&mut self.lessons);
             let learnt = lessons.learn(self, &job, session);
             self.lessons = lessons;
