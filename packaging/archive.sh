@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Packs the tree of payload.sh as target/package/segearth-VERSION-x86_64-linux.tar.xz, and the debugger's symbols beside it.
+# COMPRESS=none: without compression, to try packages out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=dist
@@ -8,10 +9,12 @@ name=dist
 out=${CARGO_TARGET_DIR:-target}/package
 [ -x "$out/root/bin/segearth" ] || die "there is no $out/root" "run packaging/payload.sh first"
 folder=segearth-$version-x86_64-linux
+# One thread: more of them cut the data into blocks, whose number is in the bytes.
+compress() { if [ "${COMPRESS:-}" = none ]; then cat; else xz -T1 -6; fi; }
 # pack FROM NAME: the same bytes for the same files, whoever packs them.
 pack() {
   tar -C "$1" --sort=name --mtime="@$(git log -1 --format=%ct)" --owner=0 --group=0 --numeric-owner --mode=go=u-w \
-    --transform="s|^\.|$2|" -cf - . | xz -T"${XZ_THREADS:-1}" -"${XZ_LEVEL:-6}" >"$out/$2.tar.xz"
+    --transform="s|^\.|$2|" -cf - . | compress >"$out/$2.tar.xz"
   say "$out/$2.tar.xz: $(du -h "$out/$2.tar.xz" | cut -f1)"
 }
 pack "$out/root" "$folder"

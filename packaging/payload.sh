@@ -62,6 +62,7 @@ gdal_linked=$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(libgdal\.so[^]]*\)
 [ -n "$gdal_linked" ] || die "the program is not linked to libgdal"
 # hypot got a new version in glibc 2.35; with the one before it, glibc 2.34 (RHEL 9) is enough.
 "$patchelf" --replace-needed "$gdal_linked" "$gdal" --clear-symbol-version hypot --set-rpath '$ORIGIN/lib' "$program"
+python3 packaging/glibc.py "$program" 2.34
 "$patchelf" --remove-rpath "$root/bin/segearth"
 
 # --- libraries -------------------------------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ chmod 644 "$lib"/*
 missing=$(env -u LD_LIBRARY_PATH ldd "$program" | awk '/not found/ { print $1 }' | paste -sd' ')
 [ -z "$missing" ] || die "the program does not find $missing"
 outside=$(env -u LD_LIBRARY_PATH ldd "$program" | awk '/=> \// { print $3 }' | grep -v "^$(realpath "$root")/" | sed 's|.*/||' |
-  grep -vE '^(libc|libm|libdl|librt|libpthread|libstdc\+\+|libgcc_s|libz|libexpat)\.so' | paste -sd' ' || true)
+  grep -vE '^(libc|libm|libdl|librt|libutil|libpthread|libstdc\+\+|libgcc_s|libz|libexpat)\.so' | paste -sd' ' || true)
 [ -z "$outside" ] || die "the program loads $outside of this machine"
 
 # --- shells, manual, documents ---------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def main() -> None:
         def add(name: str, content: bytes, mode: int = 0o644) -> None:
             entry = zipfile.ZipInfo(name, date)
             entry.external_attr = (0o100000 | mode) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = zipfile.ZIP_STORED if os.environ.get("COMPRESS") == "none" else zipfile.ZIP_DEFLATED
             wheel.writestr(entry, content)
             digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             records.append(f"{name},sha256={digest},{len(content)}")
