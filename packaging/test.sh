@@ -54,18 +54,26 @@ milliseconds() {
   done | sort -n | awk 'NR == 6 { printf "%.2f ms", $1 / 100 }'
 }
 
+# Results name their scene: job, scene and results have the same paths in every system.
+demo=$work/demo
+mkdir "$demo"
+cp -a pipelines sample_data "$demo/"
+job=$demo/pipelines/landcover.yaml map=$demo/map labels=$demo/map/itaipu_labels.tif
+
 say "sizes: $(cd "$out" && du -h --apparent-size -- *.tar.xz *.deb *.whl 2>/dev/null | awk '{ print $2, $1 }' | paste -sd, | sed 's/,/, /g')"
-SEGEARTH_CACHE=$work/cache "$program" run pipelines/landcover.yaml --quiet --output "$work/checkout"
-compare checkout "$work/checkout/itaipu_labels.tif"
+SEGEARTH_CACHE=$work/cache "$program" run "$job" --quiet --output "$map"
+compare checkout "$labels"
+rm -r "$map"
 
 # --- clean systems ----------------------------------------------------------------------------------------------------
-# demo ROOT WHAT PROGRAM JOB
-demo() {
-  local inside
-  inside="$3 doctor >/root/doctor.txt && $3 run $4 --quiet --overwrite --output /root/map"
+# in_root ROOT WHAT PROGRAM
+in_root() {
+  local inside="$3 doctor >/root/doctor.txt && $3 run $job --quiet --output $map"
+  mkdir -p "$1$work"
+  cp -a "$demo" "$1$work/"
   chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/bin:/bin sh -c "$inside" ||
     { cat "$1/root/doctor.txt" >&2; die "$2 does not work"; }
-  compare "$2" "$1/root/map/itaipu_labels.tif"
+  compare "$2" "$1$labels"
   say "$2: segearth --help $(milliseconds chroot "$1" "$3" --help), $(chroot "$1" "$3" --version)"
 }
 for release in "${releases[@]}"; do
@@ -88,12 +96,11 @@ for release in "${releases[@]}"; do
     if [ $package = archive ]; then
       "${apt[@]}" libexpat1 ca-certificates >"$work/apt.log" 2>&1 || { tail -n 3 "$work/apt.log" >&2; die "apt failed in $release"; }
       tar -C "$root/opt" -xf "$archive"
-      folder=/opt/segearth-$version-x86_64-linux
-      demo "$root" "$release, archive" "$folder/bin/segearth" "$folder/share/segearth/pipelines/landcover.yaml"
+      in_root "$root" "$release, archive" "/opt/segearth-$version-x86_64-linux/bin/segearth"
     else
       cp "$deb" "$root/root/segearth.deb"
       "${apt[@]}" /root/segearth.deb >"$work/apt.log" 2>&1 || { tail -n 5 "$work/apt.log" >&2; die "the .deb cannot be installed in $release"; }
-      demo "$root" "$release, .deb" /usr/bin/segearth /usr/share/segearth/pipelines/landcover.yaml
+      in_root "$root" "$release, .deb" /usr/bin/segearth
       chroot "$root" dpkg -r segearth >/dev/null 2>&1 || die "the .deb cannot be removed in $release"
       [ ! -e "$root/usr/lib/segearth" ] || die "removing the .deb leaves files in $release"
     fi
@@ -107,10 +114,10 @@ done
 wheel=$out/segearth-$version-py3-none-manylinux_2_34_x86_64.whl
 if [ -e "$wheel" ] && python3 -m venv "$work/venv" 2>/dev/null; then
   "$work/venv/bin/pip" install -q --disable-pip-version-check --no-index "$wheel"
-  share=$work/venv/share/segearth
   "$work/venv/bin/python" -m segearth --version >/dev/null
-  SEGEARTH_CACHE=$work/venv-cache "$work/venv/bin/segearth" run "$share/pipelines/landcover.yaml" --quiet --output "$work/venv-map"
-  compare "wheel" "$work/venv-map/itaipu_labels.tif"
+  SEGEARTH_CACHE=$work/venv-cache "$work/venv/bin/segearth" run "$job" --quiet --output "$map"
+  compare "wheel" "$labels"
+  rm -r "$map"
   say "wheel: segearth --help $(milliseconds "$work/venv/bin/segearth" --help)"
   # The wheel without libtorch, with a torch in the environment: files of the checkout's libtorch where PyTorch would have them.
   lean=$(ls "$out"/segearth-*+torch-*.whl 2>/dev/null || true)
@@ -123,8 +130,8 @@ if [ -e "$wheel" ] && python3 -m venv "$work/venv" 2>/dev/null; then
     mkdir -p "$packages/torch"
     ln -s "$(realpath "${LIBTORCH:-.libtorch}")/lib" "$packages/torch/lib"
     echo "__version__ = '2.11.0+cu130'" >"$packages/torch/version.py"
-    SEGEARTH_CACHE=$work/venv-cache "$work/venv/bin/segearth" run "$share/pipelines/landcover.yaml" --quiet --output "$work/lean-map"
-    compare "wheel without libtorch, beside a torch" "$work/lean-map/itaipu_labels.tif"
+    SEGEARTH_CACHE=$work/venv-cache "$work/venv/bin/segearth" run "$job" --quiet --output "$map"
+    compare "wheel without libtorch, beside a torch" "$labels"
   fi
 else
   skipped "virtual environment: no wheel, or no venv"
