@@ -13,7 +13,7 @@ folder=segearth-$version-x86_64-linux
 compress() { if [ "${COMPRESS:-}" = none ]; then cat; else xz -T1 -6; fi; }
 # pack FROM NAME: the same bytes for the same files, whoever packs them.
 pack() {
-  tar -C "$1" --sort=name --mtime="@$(git log -1 --format=%ct)" --owner=0 --group=0 --numeric-owner --mode=go=u-w \
+  tar -C "$1" --sort=name --mtime="@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}" --owner=0 --group=0 --numeric-owner --mode=go=u-w \
     --transform="s|^\.|$2|" -cf - . | compress >"$out/$2.tar.xz"
   say "$out/$2.tar.xz: $(du -h "$out/$2.tar.xz" | cut -f1)"
 }

@@ -16,7 +16,8 @@ for tool in strip objcopy unzip python3 readelf; do command -v $tool >/dev/null 
 # All times in packages are that of the commit, so that the same commit makes the same bytes.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 SEGEARTH_BUILD=${SEGEARTH_BUILD:-commit $(git rev-parse --short=12 HEAD)}
-export SOURCE_DATE_EPOCH SEGEARTH_BUILD
+# Python leaves nothing in the tree.
+export SOURCE_DATE_EPOCH SEGEARTH_BUILD PYTHONDONTWRITEBYTECODE=1
 if [ -z "${SKIP_BUILD:-}" ]; then
   # shellcheck disable=SC2086 # several flags
   cargo build $([ "${PROFILE:-release}" = debug ] || echo --release) ${CARGOFLAGS:-} -p segearth -p segearth-launcher --bin segearth --bin segearth-launcher
