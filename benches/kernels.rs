@@ -89,6 +89,7 @@ fn stitching(criterion: &mut Criterion) {
         logit_scale: 50.0,
         bias: Vec::new(),
         pooling: Pooling::Largest,
+        margin: 0.0,
         nodata: 255,
     };
     let mut group = criterion.benchmark_group("stitch 32 windows");

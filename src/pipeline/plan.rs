@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::words::without_credentials;
 use crate::embeddings::Precision;
-use crate::geom::{Blend, Grid, Size};
+use crate::geom::{Blend, Grid, Size, Window, Zoom};
 use crate::learn::{Learnt, LearntQuery};
 use crate::scene::{
-    Georeference, ProductOptions, RasterLayout, Recipe, Recommended, SceneInfo, ScoreType, StretchPlan, conversions,
+    Georeference, ProductOptions, RasterLayout, Recipe, Recommended, Resampling, SceneInfo, ScoreType, StretchPlan,
+    conversions,
 };
 
 /// The embedded model: there without a download.
@@ -35,7 +36,7 @@ pub enum ModelChoice {
 }
 
 /// Names that always mean a model, whatever folders of these names there are: the built-in one and those that can be fetched.
-const MODEL_NAMES: [&str; 8] = [
+const MODEL_NAMES: [&str; 18] = [
     DEFAULT_MODEL,
     "openai/ViT-B-16",
     "openai/ViT-B-32",
@@ -44,6 +45,16 @@ const MODEL_NAMES: [&str; 8] = [
     "remoteclip/ViT-L-14",
     "georsclip/ViT-B-32",
     "georsclip/ViT-L-14",
+    "laion/ViT-B-16",
+    "datacomp/ViT-B-16",
+    "datacomp/ViT-L-14",
+    "dfn/ViT-B-16",
+    "dfn/ViT-L-14",
+    "metaclip/ViT-B-16",
+    "georsclip/ViT-H-14",
+    "longclip/ViT-B-16",
+    "longclip/ViT-L-14",
+    "alignearth/ViT-B-16",
 ];
 
 impl ModelChoice {
@@ -169,6 +180,22 @@ impl ScenePlan {
         joined_bands(&self.info, self.bands, &self.stretch)
     }
 
+    /// Where logits are brought from the grid that the model sees to the scene's own: from and to.
+    pub fn zoom(&self) -> Option<Zoom> {
+        let native = self.info.access.native.as_ref().filter(|_| self.on_native_grid)?;
+        (native.resampling == Resampling::Bytes).then(|| Zoom::new(self.info.size, native.size))
+    }
+
+    /// The pixels of the model's grid from which those of a part of the results are made.
+    pub fn seen(&self, part: Window) -> Window {
+        self.zoom().map_or(part, |zoom| zoom.sources(part))
+    }
+
+    /// The grid in which rows are labelled and kept until the results are written.
+    pub fn row_grid(&self) -> Size {
+        self.zoom().map_or(self.info.size, |zoom| zoom.to)
+    }
+
     /// The grid of the results.
     pub fn output_grid(&self) -> (Size, Option<&Georeference>) {
         if self.on_native_grid { self.info.native() } else { (self.info.size, self.info.georeference.as_ref()) }
@@ -265,6 +292,8 @@ pub struct Method {
     pub logit_scale: f32,
     /// 0..=1; pixels whose best score is strictly below it get the background class.
     pub threshold: f32,
+    /// 0..=1; pixels whose best score leads the second best class's by less get the background class, or none.
+    pub margin: f32,
     pub templates: TemplateChoice,
     /// Average the answers over the eight flips and turns of each window.
     pub d4: bool,

@@ -6,10 +6,11 @@ use super::band_files;
 use super::errors::JobErrors;
 use super::masks;
 use super::paths;
-use super::spec::{AreaForm, AreaKeys, BandForm, OneOrMany, ResolutionForm, Spec};
+use super::spec::{AreaForm, AreaKeys, BandForm, OneOrMany, ResolutionForm, ResolutionKeys, Spec};
 use super::words::quoted;
+use crate::geom::Size;
 use crate::location::Location;
-use crate::scene::{AreaRequest, BandFiles, Resolution, SceneRequest};
+use crate::scene::{AreaRequest, BandFiles, ImageSize, Resolution, SceneRequest};
 
 /// Files of one job; a pattern that matches more was hardly meant.
 const MAX_FILES: usize = 100_000;
@@ -248,25 +249,54 @@ fn matching(key: &str, name: &str, base: &Path, errors: &mut JobErrors<'_>) -> V
 }
 
 fn resolution(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<Resolution> {
-    let resolution = match spec.resolution.as_ref()? {
-        ResolutionForm::Metres(side) => Some(Resolution::Metres(*side)),
-        ResolutionForm::Text(text) => in_words(text),
+    let (resolution, written) = match spec.resolution.as_ref()? {
+        ResolutionForm::Long(keys) => return image_size(keys, errors).map(Resolution::Image),
+        ResolutionForm::Metres(side) => (Some(Resolution::Metres(*side)), side.to_string()),
+        ResolutionForm::Text(text) => (in_words(text), text.clone()),
     };
-    let side = match resolution {
-        Some(Resolution::Metres(side) | Resolution::CrsUnits(side)) => side,
-        None => f64::NAN,
-    };
-    if !(side > 0.0 && side.is_finite()) {
-        let written = match spec.resolution.as_ref()? {
-            ResolutionForm::Metres(side) => side.to_string(),
-            ResolutionForm::Text(text) => text.clone(),
-        };
-        errors.add("resolution", format!("{} is not a valid resolution", quoted(&written))).hint = Some(
-            "Write the size of a pixel: `0.5` or `0.5 m` in metres, `0.00001 crs` in units of the scene's CRS.".into(),
-        );
-        return None;
+    let valid = |side: f64| side > 0.0 && side.is_finite();
+    match resolution {
+        Some(Resolution::Metres(side) | Resolution::CrsUnits(side)) if valid(side) => resolution,
+        _ => {
+            errors.add("resolution", format!("{} is not a valid resolution", quoted(&written))).hint = Some(
+                "Write the size of a pixel: `0.5` or `0.5 m` in metres, `0.00001 crs` in units of the scene's CRS; or the size of \
+                 the image: `{long_side: 448}`."
+                    .into(),
+            );
+            None
+        }
     }
-    resolution
+}
+
+/// Longest side of a resized image in pixels.
+const MAX_SIDE: usize = 65_535;
+
+fn image_size(keys: &ResolutionKeys, errors: &mut JobErrors<'_>) -> Option<ImageSize> {
+    let (key, size, sides) = match *keys {
+        ResolutionKeys { long_side: Some(side), short_side: None, size: None } => {
+            ("long_side", ImageSize::LongSide(side), [side, side])
+        }
+        ResolutionKeys { long_side: None, short_side: Some(side), size: None } => {
+            ("short_side", ImageSize::ShortSide(side), [side, side])
+        }
+        ResolutionKeys { long_side: None, short_side: None, size: Some([width, height]) } => {
+            ("size", ImageSize::Exact(Size::new(width, height)), [width, height])
+        }
+        _ => {
+            errors
+                .add("resolution", "the size of the image is given by one of `long_side`, `short_side` and `size`")
+                .hint = Some("The paper's is `{long_side: 448}`.".into());
+            return None;
+        }
+    };
+    match sides.into_iter().find(|side| !(1..=MAX_SIDE).contains(side)) {
+        None => Some(size),
+        Some(side) => {
+            let message = format!("the side of the image is {side} pixels; it must be from 1 to {MAX_SIDE}");
+            errors.add(&format!("resolution.{key}"), message);
+            None
+        }
+    }
 }
 
 fn in_words(text: &str) -> Option<Resolution> {

@@ -7,7 +7,7 @@ use super::errors::JobErrors;
 use super::plan::{Method, ModelChoice, ModelFacts, Plan, ScenePlan, Tiling};
 use super::requests::{self, Requests};
 use super::settings::{self, Settings, settings};
-use super::spec::{GridForm, OneOrMany, Spec};
+use super::spec::{GridForm, OneOrMany, ResolutionForm, Spec};
 use super::{embeddings, masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, MAX_WINDOW};
@@ -117,7 +117,9 @@ fn plan(
     let mut plans = Vec::with_capacity(scenes.len());
     // Patterns and item collections make more scenes than the job names.
     let named = matches!(&spec.scene, Some(OneOrMany::Many(names)) if names.len() == scenes.len());
-    let on_native_grid = spec.grid == Some(GridForm::Scene);
+    // The logits of a resized image are brought back to its own size unless the job asks for the model's.
+    let of_image = matches!(spec.resolution, Some(ResolutionForm::Long(_)));
+    let on_native_grid = spec.grid == Some(GridForm::Scene) || of_image && spec.grid.is_none();
     if spec.grid.is_some() && spec.resolution.is_none() {
         notes.push("`grid` has no effect without `resolution`: the model sees the scene's own pixels.".to_owned());
     }

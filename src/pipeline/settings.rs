@@ -352,6 +352,8 @@ fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> M
     }
     let threshold = form.threshold.unwrap_or(0.0);
     in_range("method.threshold", "the threshold", threshold, 0.0..=1.0, errors);
+    let margin = form.margin.unwrap_or(0.0);
+    in_range("method.margin", "the margin", margin, 0.0..=1.0, errors);
     if let Some(channels) = form.channels {
         in_range("method.channels", "the number of channels", channels.into(), 1.0..=4096.0, errors);
     }
@@ -359,6 +361,7 @@ fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> M
         debias: debias as f32,
         logit_scale: logit_scale as f32,
         threshold: threshold as f32,
+        margin: margin as f32,
         templates: templates(spec, errors),
         d4: form.tta == Some(TtaForm::D4),
         channels: form.channels.map(|channels| channels as usize),

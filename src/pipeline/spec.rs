@@ -31,10 +31,11 @@ pub struct Spec {
     /// that hold the bands in `bands`, else the asset with the key or role `visual`.
     pub assets: Option<OneOrMany>,
     /// Ground sample distance at which the model sees the scene: `0.5` (metres on the ground in any CRS; a CRS that is true to
-    /// scale within 0.5 % is used as it is), or `0.00001 crs` (units of the CRS of the scene). Default: the scene's own.
+    /// scale within 0.5 % is used as it is), or `0.00001 crs` (units of the CRS of the scene). Or the size of the whole image
+    /// as in the paper's protocol, with or without a georeference: `{long_side: 448}`. Default: the scene's own.
     pub resolution: Option<ResolutionForm>,
     /// Grid of the outputs if `resolution` is set: `model` (the resampled grid that the model sees) or `scene` (the grid of
-    /// the scene). Default: `model`.
+    /// the scene). Default: `model`; for a size of the whole image `scene`, to which the logits are brought bilinearly.
     pub grid: Option<GridForm>,
     /// Area of interest: a vector file with polygons, or bounds. Pixels outside are not computed and are nodata in the
     /// outputs.
@@ -103,6 +104,22 @@ pub enum ResolutionForm {
     Metres(f64),
     /// `0.5 m`, or `0.00001 crs` in units of the CRS of the scene.
     Text(String),
+    Long(ResolutionKeys),
+}
+
+/// Size of the whole image that the model sees, one of the keys. Stretched bytes are resized bilinearly without anti-aliasing, as
+/// OpenCV does it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, expecting = "keys with values, such as `long_side: 448`")]
+pub struct ResolutionKeys {
+    /// Longer side of the image in pixels; the shorter one keeps the ratio.
+    #[schemars(range(min = 1, max = 65535))]
+    pub long_side: Option<usize>,
+    /// Shorter side of the image in pixels; the longer one keeps the ratio.
+    #[schemars(range(min = 1, max = 65535))]
+    pub short_side: Option<usize>,
+    /// Width and height of the image in pixels.
+    pub size: Option<[usize; 2]>,
 }
 
 /// An area of interest.
@@ -198,6 +215,10 @@ pub struct MethodForm {
     /// Assign the background class to pixels whose best score is below this, 0 to 1. Default: 0 (never).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: Option<f64>,
+    /// Assign the background class, or no class if there is none, to pixels whose best score leads that of the second best class by
+    /// less than this, 0 to 1. Default: 0 (never).
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub margin: Option<f64>,
     /// Prompt templates: `imagenet80` (CLIP's 80), `none` (the prompt alone), or a text file with one template per line, with
     /// `{}` in place of the prompt. Default: `imagenet80`.
     pub templates: Option<String>,
@@ -594,7 +615,7 @@ several_forms! {
 }
 
 several_forms! {
-    ResolutionForm, "a number of metres, or text such as `0.5 m` or `0.00001 crs`",
+    ResolutionForm, "a number of metres, text such as `0.5 m` or `0.00001 crs`, or keys such as `long_side: 448`",
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<ResolutionForm, E> {
         Ok(ResolutionForm::Metres(number as f64))
     }
@@ -606,6 +627,9 @@ several_forms! {
     }
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ResolutionForm, E> {
         Ok(ResolutionForm::Text(text.to_owned()))
+    }
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<ResolutionForm, A::Error> {
+        ResolutionKeys::deserialize(MapAccessDeserializer::new(map)).map(ResolutionForm::Long)
     }
 }
 

@@ -31,6 +31,8 @@ pub struct CodedRaster {
     info: SceneInfo,
     coding: Coding,
     legend: Legend,
+    /// Masks and nodata values count.
+    masked: bool,
 }
 
 /// Largest integer up to which floating point represents every integer.
@@ -75,7 +77,7 @@ impl CodedRaster {
             // Rasters of colours have no names of values.
             if coding == Coding::Values { class_names::read(&dataset, &band, path) } else { Legend::default() }
         };
-        Ok(Self { input: Input::of(dataset, path, &[], &[]), info, coding, legend })
+        Ok(Self { input: Input::of(dataset, path, &[], &[]), info, coding, legend, masked: true })
     }
 
     pub fn info(&self) -> &SceneInfo {
@@ -115,6 +117,13 @@ impl CodedRaster {
         if !self.legend.colours.is_empty() {
             self.coding = Coding::Colours;
         }
+        self
+    }
+
+    /// From now on reads every pixel as it is stored, whatever masks and nodata values say.
+    #[must_use]
+    pub fn unmasked(mut self) -> Self {
+        self.masked = false;
         self
     }
 
@@ -209,6 +218,9 @@ impl CodedRaster {
 
     /// The pixels that are valid by GDAL's masks, of three colour bands by any; `None`: all.
     fn valid(&self, window: Window) -> Result<Option<Vec<bool>>> {
+        if !self.masked {
+            return Ok(None);
+        }
         let bands = if self.info.bands.len() >= 3 { 3 } else { 1 };
         let mut valid: Option<Vec<bool>> = None;
         for number in 1..=bands {

@@ -3,21 +3,28 @@
 use std::sync::Arc;
 
 use super::band_reader::{BandReader, RawPixels};
+use super::byte_resize::ByteResizer;
 use super::resample::Resampler;
 use super::{Stretch, fill};
 use crate::error::{Error, Result};
 use crate::geom::{Coverage, Region, Window};
-use crate::scene::{SceneInfo, StretchPlan, Tile};
+use crate::scene::{Resampling, SceneInfo, StretchPlan, Tile};
 
 /// Reads windows of one scene. One thread at a time may use it; it may move between threads.
 pub struct SceneReader {
     source: BandReader,
     stretch: Stretch,
-    /// Resampling from the scene's own grid to the one it is read on; `None`: they are the same.
-    resampler: Option<Resampler>,
+    resampling: Grids,
     /// The area of interest; `None`: all pixels.
     area: Option<Arc<Region>>,
     info: SceneInfo,
+}
+
+/// From the scene's own grid to the one it is read on.
+enum Grids {
+    Same,
+    Values(Resampler),
+    Bytes(ByteResizer),
 }
 
 impl SceneReader {
@@ -50,8 +57,14 @@ impl SceneReader {
     }
 
     fn new(source: BandReader, stretch: Stretch, info: &SceneInfo) -> Self {
-        let resampler = info.access.native.as_ref().map(|native| Resampler::new(native.size, native.scale));
-        Self { source, stretch, resampler, area: info.access.area.clone(), info: info.clone() }
+        let resampling = match &info.access.native {
+            None => Grids::Same,
+            Some(native) => match native.resampling {
+                Resampling::Values => Grids::Values(Resampler::new(native.size, native.scale)),
+                Resampling::Bytes => Grids::Bytes(ByteResizer::new(native.size, info.size)),
+            },
+        };
+        Self { source, stretch, resampling, area: info.access.area.clone(), info: info.clone() }
     }
 
     /// The stretch with its computed values.
@@ -70,7 +83,11 @@ impl SceneReader {
     /// Bytes of decoded blocks under a row of windows of this height, where each window touches all or most of them, as
     /// in a file in strips: with a smaller block cache every window decodes them again. `None` for files in tiles.
     pub fn strip_bytes(&self, window_height: usize) -> Option<usize> {
-        let rows = self.resampler.as_ref().map_or(window_height, |resampler| resampler.native_rows(window_height));
+        let rows = match &self.resampling {
+            Grids::Same => window_height,
+            Grids::Values(resampler) => resampler.native_rows(window_height),
+            Grids::Bytes(resizer) => resizer.native_rows(window_height),
+        };
         self.source.strip_bytes(rows)
     }
 
@@ -87,12 +104,15 @@ impl SceneReader {
             Coverage::Everything => None,
             Coverage::Part(wanted) => Some(wanted),
         };
-        let RawPixels { values: mut rgb, valid } = match &self.resampler {
-            None => self.source.raw(window)?,
-            Some(resampler) => resampler.read(&self.source, window)?,
+        let RawPixels { values: mut rgb, valid } = match &self.resampling {
+            Grids::Same => self.source.raw(window)?,
+            Grids::Values(resampler) => resampler.read(&self.source, window)?,
+            Grids::Bytes(resizer) => resizer.read(&self.source, &self.stretch, window)?,
         };
-        for (channel, plane) in rgb.chunks_exact_mut(window.size().pixels()).enumerate() {
-            self.stretch.apply(channel, plane);
+        if !matches!(self.resampling, Grids::Bytes(_)) {
+            for (channel, plane) in rgb.chunks_exact_mut(window.size().pixels()).enumerate() {
+                self.stretch.apply(channel, plane);
+            }
         }
         if let Some(valid) = &valid {
             fill::fill(&mut rgb, valid, window.size());

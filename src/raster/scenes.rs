@@ -9,7 +9,8 @@ use super::resample::Resampler;
 use super::{alpha, area, inspect, mosaic, stac, stac_item};
 use crate::crs;
 use crate::error::{Error, Result};
-use crate::scene::{BandFiles, Georeference, NativeGrid, Resolution, SceneInfo, SceneRequest};
+use crate::geom::Size;
+use crate::scene::{BandFiles, Georeference, ImageSize, NativeGrid, Resampling, Resolution, SceneInfo, SceneRequest};
 
 /// Largest factor of upsampling: a resolution in the wrong unit would give an enormous scene.
 const MAX_UPSAMPLING: f64 = 64.0;
@@ -130,16 +131,46 @@ fn name_of(scene: &SceneInfo) -> String {
 }
 
 /// The scene on a grid of another resolution over the same extent.
-fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<SceneInfo> {
+fn on_another_grid(scene: SceneInfo, resolution: Resolution) -> Result<SceneInfo> {
+    match resolution {
+        Resolution::Image(image) => resized(scene, image),
+        Resolution::Metres(side) => resampled(scene, side, pixel_in_metres),
+        Resolution::CrsUnits(side) => {
+            resampled(scene, side, |_, place| Ok([place.transform.pixel_width(), place.transform.pixel_height()]))
+        }
+    }
+}
+
+/// The scene as an image of another size.
+fn resized(scene: SceneInfo, image: ImageSize) -> Result<SceneInfo> {
+    let (from, to) = (scene.size, image.of(scene.size));
+    if to == from {
+        return Ok(scene);
+    }
+    let scale = [from.width as f64 / to.width as f64, from.height as f64 / to.height as f64];
+    if scale.iter().any(|scale| *scale < 1.0 / MAX_UPSAMPLING) || to.width.max(to.height) > i32::MAX as usize {
+        return Err(Error::input(format!(
+            "{} has {from} pixels and cannot be resized to {to}: at most {MAX_UPSAMPLING} times larger",
+            scene.path.display()
+        ))
+        .with_hint("Give a smaller size, or leave `resolution` out."));
+    }
+    Ok(on_grid(scene, to, scale, Resampling::Bytes))
+}
+
+/// The scene in pixels with sides of `side`; `pixel` returns the sides of its own pixels in the same unit.
+fn resampled(
+    scene: SceneInfo,
+    side: f64,
+    pixel: impl Fn(&SceneInfo, &Georeference) -> Result<[f64; 2]>,
+) -> Result<SceneInfo> {
     let shown = scene.path.display();
     let Some(place) = &scene.georeference else {
-        return Err(Error::input(format!("{shown} has no georeference: its pixel size is unknown"))
-            .with_hint(scene.georeference_hint("Leave `resolution` out.")));
+        return Err(Error::input(format!("{shown} has no georeference: its pixel size is unknown")).with_hint(
+            scene.georeference_hint("Leave `resolution` out, or give the size of the image: `{long_side: 448}`."),
+        ));
     };
-    let (side, pixel) = match resolution {
-        Resolution::Metres(side) => (side, pixel_in_metres(&scene, place)?),
-        Resolution::CrsUnits(side) => (side, [place.transform.pixel_width(), place.transform.pixel_height()]),
-    };
+    let pixel = pixel(&scene, place)?;
     let scale = pixel.map(|pixel| side / pixel);
     let size = Resampler::size(scene.size, scale);
     let sound = scale.iter().all(|scale| scale.is_finite() && *scale >= 1.0 / MAX_UPSAMPLING);
@@ -154,13 +185,15 @@ fn on_another_grid(mut scene: SceneInfo, resolution: Resolution) -> Result<Scene
     if scale.iter().all(|scale| (scale - 1.0).abs() * longest < SAME_GRID * longest.max(1.0)) {
         return Ok(scene);
     }
-    let mut georeference = place.clone();
-    georeference.transform = place.transform.scaled(scale);
-    let native = NativeGrid { size: scene.size, georeference: scene.georeference.take(), scale };
-    scene.access.native = Some(native);
+    Ok(on_grid(scene, size, scale, Resampling::Values))
+}
+
+fn on_grid(mut scene: SceneInfo, size: Size, scale: [f64; 2], resampling: Resampling) -> SceneInfo {
+    let own = scene.georeference.take();
+    scene.georeference = own.clone().map(|place| Georeference { transform: place.transform.scaled(scale), ..place });
+    scene.access.native = Some(NativeGrid { size: scene.size, georeference: own, scale, resampling });
     scene.size = size;
-    scene.georeference = Some(georeference);
-    Ok(scene)
+    scene
 }
 
 /// The ground sample distance in the middle of the scene, in metres: width and height of a pixel.
@@ -187,7 +220,6 @@ mod tests {
     use super::super::SceneReader;
     use super::super::test_scenes::{as_it_is, georeference, make, plane};
     use super::*;
-    use crate::geom::Size;
     use crate::scene::AreaRequest;
 
     fn request(name: &str, resolution: Resolution) -> SceneRequest {

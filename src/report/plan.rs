@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::text::{Paint, grouped, left, printable_line};
 use crate::geom::Blend;
 use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice, band_label};
-use crate::scene::{Georeference, Recipe, Recommended, StretchMethod, StretchPlan, ValueRange};
+use crate::scene::{Georeference, Recipe, Recommended, Resampling, StretchMethod, StretchPlan, ValueRange};
 
 pub(super) fn render(plan: &Plan, paint: Paint) -> String {
     let mut text = render_job(plan, paint);
@@ -134,7 +134,11 @@ fn render_scene(text: &mut String, plan: &Plan, scene: &ScenePlan, paint: Paint)
     );
     if let Some(native) = &info.access.native {
         let grid = if scene.on_native_grid { "the scene's own pixels" } else { "these pixels" };
-        line("", format!("read from {} pixels; results on {grid}", native.size));
+        let how = match native.resampling {
+            Resampling::Values => "read from",
+            Resampling::Bytes => "resized as bytes from",
+        };
+        line("", format!("{how} {} pixels; results on {grid}", native.size));
     }
     if info.access.area.is_some() {
         line("", "only in the area of interest".to_owned());

@@ -147,6 +147,7 @@ fn classifier(plan: &Plan) -> Classifier {
         // The words' logits stay as they are, to the bit, where nothing is to be added.
         bias: if bias.iter().any(|bias| *bias != 0.0) { bias } else { Vec::new() },
         pooling: if sums { Pooling::Sum } else { Pooling::Largest },
+        margin: plan.method.margin,
         nodata: LabelType::for_classes(plan.classes.len()).nodata(),
     }
 }

@@ -8,6 +8,7 @@ use crate::model::registry::Model;
 use crate::model::torch::Device;
 use crate::pipeline::{ClassPlan, Plan, Product, ScenePlan, TemplateChoice};
 use crate::raster::{self, Stamps};
+use crate::scene::Resampling;
 
 /// The fact of a fingerprint that distinguishes a GPU's rows from a CPU's.
 pub const DEVICE: &str = "device";
@@ -56,6 +57,9 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
     let model_grid = scene.info.size;
     fingerprint
         .set("grid", if size == model_grid { size.to_string() } else { format!("{size}, seen as {model_grid}") });
+    if let Some(native) = scene.info.access.native.as_ref().filter(|native| native.resampling == Resampling::Bytes) {
+        fingerprint.set("resize", format!("bytes of {} to {model_grid}", native.size));
+    }
     fingerprint.set("bands", format!("{:?}", scene.bands));
     if let Some(mask) = scene.info.mask_fact(scene.bands) {
         fingerprint.set("mask", mask);
@@ -105,7 +109,7 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
         tag(
             "METHOD",
             format!(
-                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}{}",
+                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}{}{}",
                 plan.method.debias,
                 plan.method.logit_scale,
                 plan.method.threshold,
@@ -114,7 +118,8 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
                 plan.tiling.blend,
                 if plan.method.d4 { " tta=d4" } else { "" },
                 plan.method.channels.map_or(String::new(), |channels| format!(" channels={channels}")),
-                if plan.method.half_resolution { " half_resolution" } else { "" }
+                if plan.method.half_resolution { " half_resolution" } else { "" },
+                if plan.method.margin > 0.0 { format!(" margin={}", plan.method.margin) } else { String::new() }
             ),
         ),
     ];

@@ -38,9 +38,14 @@ fn small_scene() -> Vec<u8> {
 }
 
 /// The queries, which are given as features, wait in the cache where an earlier job would have left them.
-fn warm_bundle(work: &Workdir, prompts: &[&str], expected: &Tensor) {
+pub fn warm_bundle(work: &Workdir, prompts: &[&str], expected: &Tensor) {
     let folder = small_bundle(work, "small", Upsampler::JbuOne);
-    let bundle = Bundle::open(&folder, Trust::Hashes).expect("a bundle");
+    warm(work, &folder, prompts, expected);
+}
+
+/// The same for a bundle that is there.
+pub fn warm(work: &Workdir, folder: &Path, prompts: &[&str], expected: &Tensor) {
+    let bundle = Bundle::open(folder, Trust::Hashes).expect("a bundle");
     let prompts: Vec<String> = prompts.iter().map(|prompt| (*prompt).to_owned()).collect();
     let templates = ["{}".to_owned()];
     let size = expected.size();

@@ -69,13 +69,13 @@ impl Set {
     }
 }
 
-fn normalised(rgb: &Tensor) -> Tensor {
+pub fn normalised(rgb: &Tensor) -> Tensor {
     let channels = |values: [f32; 3]| Tensor::from_slice(&values).view([1, 3, 1, 1]);
     let pixels = rgb.to_kind(Kind::Float).unsqueeze(0);
     (pixels - channels([122.771, 116.746, 104.094])) / channels([68.501, 66.632, 70.323])
 }
 
-fn tower(clip: &ClipWeights, activation: Activation, attention: Attention, keep_residual: bool) -> ImageTower {
+pub fn tower(clip: &ClipWeights, activation: Activation, attention: Attention, keep_residual: bool) -> ImageTower {
     let weights = tensors(&clip.tensors, "visual.", Kind::Float).expect("weights");
     let options = TowerOptions { layers: clip.sizes.vision_layers, heads: clip.sizes.vision_heads, activation };
     ImageTower::load(&weights, options, attention, keep_residual).expect("an image tower")
@@ -85,18 +85,18 @@ fn plain_tower(clip: &ClipWeights) -> ImageTower {
     tower(clip, Activation::QuickGelu, Attention::SegEarth, false)
 }
 
-fn text_tower(clip: &ClipWeights, activation: Activation) -> TextTower {
+pub fn text_tower(clip: &ClipWeights, activation: Activation) -> TextTower {
     let weights = tensors(&clip.tensors, "", Kind::Float).expect("weights");
     let options = TowerOptions { layers: clip.sizes.text_layers, heads: clip.sizes.text_heads, activation };
     TextTower::load(&weights, options).expect("a text tower")
 }
 
-fn upsampler(weights: &UpsamplerWeights) -> Upsampler {
+pub fn upsampler(weights: &UpsamplerWeights) -> Upsampler {
     let tensors = tensors(&weights.tensors, "", Kind::Float).expect("weights");
     Upsampler::load(&tensors, weights.kind, 16).expect("an upsampler")
 }
 
-fn logits(encoder: &ImageEncoder, images: &Tensor, queries: &Tensor, lambda: f32) -> Tensor {
+pub fn logits(encoder: &ImageEncoder, images: &Tensor, queries: &Tensor, lambda: f32) -> Tensor {
     encoder.forward(images, queries, &Tensor::from_slice(&[lambda])).expect("logits")
 }
 
@@ -172,6 +172,7 @@ fn labelled(rows: &[Row], query_class: &Tensor, classes: usize, threshold: f32, 
         logit_scale: 50.0,
         bias: Vec::new(),
         pooling: Pooling::Largest,
+        margin: 0.0,
         nodata: 255,
     };
     classifier.classify(rows, true)
@@ -191,11 +192,11 @@ fn labels_equal(name: &str, got: &Labelled, want: &Tensor) {
     }
 }
 
-fn small_clip() -> ClipWeights {
+pub fn small_clip() -> ClipWeights {
     read_clip(&repository("tests/parity/small/clip_openai_state_dict.pt")).expect("the small CLIP")
 }
 
-fn small_upsampler(kind: &str) -> UpsamplerWeights {
+pub fn small_upsampler(kind: &str) -> UpsamplerWeights {
     read_upsampler(&repository(&format!("tests/parity/small/simfeatup_{kind}.ckpt"))).expect("the small upsampler")
 }
 

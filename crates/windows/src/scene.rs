@@ -184,6 +184,16 @@ pub struct NativeGrid {
     pub size: Size,
     pub georeference: Option<Georeference>,
     pub scale: [f64; 2],
+    pub resampling: Resampling,
+}
+
+/// How a scene comes to another grid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resampling {
+    /// Values: averages where pixels become larger, cubic convolution where they become smaller.
+    Values,
+    /// Stretched bytes, bilinearly and without anti-aliasing, as the paper's code resizes images.
+    Bytes,
 }
 
 /// A job's request for a scene, to be resolved before it can be read.
@@ -239,6 +249,35 @@ pub enum Resolution {
     Metres(f64),
     /// In the units of the scene's CRS.
     CrsUnits(f64),
+    /// By the size of the whole image, with or without a georeference.
+    Image(ImageSize),
+}
+
+/// The size in pixels to which a whole image is brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageSize {
+    /// Of the longer side; the ratio of the sides is kept.
+    LongSide(usize),
+    /// Of the shorter side; the ratio of the sides is kept.
+    ShortSide(usize),
+    /// Of both sides.
+    Exact(Size),
+}
+
+impl ImageSize {
+    /// The size of an image of `native` pixels: `floor(side · factor + 0.5)`, at least 1.
+    pub fn of(self, native: Size) -> Size {
+        let scaled = |side: usize, other: usize| {
+            let factor = side as f64 / other.max(1) as f64;
+            let scaled = |native: usize| ((native as f64 * factor + 0.5).floor() as usize).max(1);
+            Size::new(scaled(native.width), scaled(native.height))
+        };
+        match self {
+            Self::LongSide(side) => scaled(side, native.width.max(native.height)),
+            Self::ShortSide(side) => scaled(side, native.width.min(native.height)),
+            Self::Exact(size) => size,
+        }
+    }
 }
 
 /// The area of interest of a job.
@@ -289,6 +328,8 @@ pub struct Classifier {
     /// Added to each query's scaled logit: the intercepts of learnt classes. Empty: nothing is added.
     pub bias: Vec<f32>,
     pub pooling: Pooling,
+    /// Pixels whose best score leads the second best class's by less become background, as below a threshold; 0: none does.
+    pub margin: f32,
     /// Label of pixels without data.
     pub nodata: u16,
 }

@@ -195,7 +195,8 @@ struct Decision {
 
 impl Decision {
     fn new(classifier: &Classifier, device: TorchDevice) -> Result<Self> {
-        let Classifier { query_class, thresholds, background, logit_scale, bias, pooling, nodata } = classifier;
+        let Classifier { query_class, thresholds, background, logit_scale, bias, pooling, nodata, margin: _ } =
+            classifier;
         let nodata = i64::from(*nodata);
         let of_class = |class: usize| -> Result<Tensor> {
             let queries = (0..).zip(query_class).filter(|(_, of)| **of == class).map(|(query, _)| query);

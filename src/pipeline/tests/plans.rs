@@ -393,7 +393,12 @@ fn scene_requests_follow_job() {
 #[test]
 fn grid_scene_uses_native_grid() {
     let mut info = rgb("a.tif");
-    let native = crate::scene::NativeGrid { size: info.size, georeference: info.georeference.clone(), scale: [2.0; 2] };
+    let native = crate::scene::NativeGrid {
+        size: info.size,
+        georeference: info.georeference.clone(),
+        scale: [2.0; 2],
+        resampling: crate::scene::Resampling::Values,
+    };
     info.access.native = Some(native);
     info.size = Size::new(500, 250);
     let grid = |rest: &str| {

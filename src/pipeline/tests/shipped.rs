@@ -38,7 +38,7 @@ fn shipped_jobs_resolve_without_notes() {
         assert!(text.contains(&format!("pipelines/{name} ")), "{name} shows how to run it");
         count += 1;
     }
-    assert_eq!(count, 19);
+    assert_eq!(count, 21);
 }
 
 #[test]

@@ -259,6 +259,7 @@ impl<'a> ModelBench<'a> {
                 logit_scale: 50.0,
                 bias: Vec::new(),
                 pooling: Pooling::default(),
+                margin: 0.0,
                 nodata: u16::MAX,
             },
             scores: false,

@@ -11,7 +11,7 @@ use crate::journal::Fingerprint;
 use crate::model::bundle::Bundle;
 use crate::pipeline::{ScenePlan, Tiling, View, conversion, without_credentials};
 use crate::raster::{self, SceneReader, Stamps};
-use crate::scene::{SceneInfo, StretchPlan};
+use crate::scene::{Resampling, SceneInfo, StretchPlan};
 
 /// A scene as the model is to see it.
 #[derive(Clone, Copy)]
@@ -88,6 +88,9 @@ pub fn scene_card(
         facts.set("tiles", order.collect::<Vec<_>>().join("\n"));
     }
     facts.set("grid", info.size.to_string());
+    if info.access.native.as_ref().is_some_and(|native| native.resampling == Resampling::Bytes) {
+        facts.set("resize", "bytes");
+    }
     facts.set("window", tiling.window.to_string());
     facts.set("stride", tiling.stride.to_string());
     facts.set("bands", format!("{bands:?}"));

@@ -33,7 +33,7 @@ pub(super) fn assemble(
         tags.push(("SEGEARTH_FAILED_WINDOWS".to_owned(), counts.failed_windows.len().to_string()));
     }
     let layers = journal.layers();
-    let width = run.scene.info.size.width;
+    let width = run.scene.row_grid().width;
     let mut writers = Writers::create(run, outputs, &tags)?;
     let mut windows = DataWindows::new(run.job.plan.grid(run.scene), run.job.classifier.nodata);
     for band in files.chunk_by_mut(|a, b| a.part().row == b.part().row) {
@@ -70,8 +70,10 @@ struct Writers {
     confidence: Option<ScoreWriter>,
     margin: Option<ScoreWriter>,
     areas: Option<AreaSums>,
-    /// From the model's grid to that of the results, where they differ.
+    /// From the model's grid to that of the results, where labels are on the model's.
     regrid: Option<Regrid>,
+    /// From the grid of the results to the model's, where labels are on that of the results.
+    shrink: Option<Regrid>,
 }
 
 /// Values of some rows, by layer.
@@ -84,7 +86,7 @@ impl Writers {
     fn create(run: &SceneRun<'_>, outputs: &OutputPaths, tags: &[(String, String)]) -> Result<Self> {
         let (size, place) = run.scene.output_grid();
         let regrid = match &run.scene.info.access.native {
-            Some(native) if run.scene.on_native_grid => {
+            Some(native) if run.scene.on_native_grid && run.scene.zoom().is_none() => {
                 Some(Regrid::new(run.scene.info.size, native.size, native.scale))
             }
             _ => None,
@@ -112,6 +114,11 @@ impl Writers {
             margin: scores(&outputs.margin, &["margin"], rasters.certainty)?,
             areas: AreaSums::new(run.scene, run.job.classes.len()),
             regrid,
+            shrink: run.scene.zoom().map(|zoom| {
+                let scale =
+                    [zoom.from.width as f64 / zoom.to.width as f64, zoom.from.height as f64 / zoom.to.height as f64];
+                Regrid::new(zoom.to, zoom.from, scale)
+            }),
         })
     }
 
@@ -130,7 +137,13 @@ impl Writers {
                 name => Values::Scores(name.to_owned(), layers::scores(&bytes, layer.sample)),
             };
             if let Values::Labels(labels) = &values {
-                windows.rows(row, labels);
+                match self.shrink {
+                    None => windows.rows(row, labels),
+                    Some(shrink) => {
+                        let seen = shrink.rows(&(row..row + rows));
+                        windows.rows(seen.start, &shrink.expand(labels, 1, row, &seen));
+                    }
+                }
             }
             let Some(regrid) = self.regrid else {
                 self.write_values(row, &values)?;

@@ -27,7 +27,12 @@ pub(super) fn divide(
 ) -> Result<(Division, Option<String>)> {
     let grid = run.job.plan.grid(run.scene);
     let bands = match run.share {
-        Share::All => std::iter::once(0..grid.scene().height).collect(),
+        Share::All => std::iter::once(0..run.scene.row_grid().height).collect(),
+        Share::Shard { bands, .. } if run.scene.zoom().is_some() => {
+            // A resized image has few windows: equal heights do.
+            let height = run.scene.row_grid().height;
+            cut(&[1.0], height, height, &ends(bands, grid.row_starts().len().min(height)))
+        }
         Share::Shard { bands, .. } => self::bands(reader, &grid, bands)?,
     };
     let memory::Layout { columns, note } =
@@ -55,12 +60,15 @@ fn bands(reader: &SceneReader, grid: &Grid, wanted: Bands) -> Result<Vec<Range<u
         Ok(EMPTY_COST + full as f64 / grid.col_starts().len() as f64)
     });
     let costs = looks.collect::<Result<Vec<f64>>>()?;
-    let most = grid.row_starts().len();
-    let ends: Vec<f64> = match wanted.count <= most {
+    Ok(cut(&costs, step, size.height, &ends(wanted, grid.row_starts().len())))
+}
+
+/// The shares of the cost after which bands end: those of the wanted bands, or of `most` where that is fewer.
+fn ends(wanted: Bands, most: usize) -> Vec<f64> {
+    match wanted.count <= most {
         true => (1..wanted.count).map(|band| wanted.start(band)).collect(),
         false => (1..most).map(|band| band as f64 / most as f64).collect(),
-    };
-    Ok(cut(&costs, step, size.height, &ends))
+    }
 }
 
 /// Cuts `height` rows where they have cost the shares `ends` of them all; `costs` are those of a row in each run of `step`

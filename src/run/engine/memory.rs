@@ -73,8 +73,13 @@ fn with_model(run: &SceneRun<'_>, segmenter: &mut dyn Segmenter) -> f64 {
 /// Bytes that a column of a scene's width takes while its rows are blended, labelled and kept.
 fn per_column(window_height: usize, queries: usize, layers: f64, classes: usize) -> f64 {
     let rows = (window_height + ROWS_AT_ONCE) as f64;
+    rows * Accumulator::pixel_memory(queries) + labelled(layers, classes)
+}
+
+/// Bytes of a column's rows that are labelled at once.
+fn labelled(layers: f64, classes: usize) -> f64 {
     // Labels of two bytes, and scores of four, twice: by row and by class. Layers twice: apart, and joined to be compressed.
-    rows * Accumulator::pixel_memory(queries) + ROWS_AT_ONCE as f64 * (2.0 + 8.0 * classes as f64 + 2.0 * layers)
+    ROWS_AT_ONCE as f64 * (2.0 + 8.0 * classes as f64 + 2.0 * layers)
 }
 
 /// How a scene is read within the limit on memory.
@@ -95,12 +100,19 @@ pub(super) fn layout(
 ) -> Result<Layout> {
     // Room for what lies in the cache beside the strips, so that none of them is lost before its row is done.
     let strips = strip_bytes.map_or(0, |bytes| bytes + bytes / 16 + (16 << 20));
-    let (size, tiling) = (run.scene.info.size, run.job.plan.tiling);
+    let (seen, size, tiling) = (run.scene.info.size, run.scene.row_grid(), run.job.plan.tiling);
     let (queries, classes) = (segmenter.queries(), run.job.classes.len());
     let bytes: usize = layers.iter().map(Layer::bytes).sum();
-    let column = per_column(tiling.window.min(size.height), queries, bytes as f64, classes);
+    // Columns of the results for each of those that the model sees.
+    let scale = size.width as f64 / seen.width.max(1) as f64;
+    let zoomed = match run.scene.zoom() {
+        Some(_) => ROWS_AT_ONCE as f64 * Accumulator::pixel_memory(queries) + labelled(bytes as f64, classes),
+        None => 0.0,
+    };
+    let column = per_column(tiling.window.min(seen.height), queries, bytes as f64, classes) / scale + zoomed;
     let waiting = batch(run, segmenter) as f64 * per_window(tiling.window, queries);
-    let narrowest = (NARROWEST * tiling.window).min(size.width);
+    let narrowest = ((NARROWEST * tiling.window).min(seen.width) as f64 * scale).ceil() as usize;
+    let narrowest = narrowest.clamp(1, size.width.max(1));
     let fewest = waiting + narrowest as f64 * column;
     let kept_blocks;
     let (given, needed, room) = match run.options.memory {

@@ -72,7 +72,7 @@ pub fn run(run: &SceneRun<'_>, segmenter: &mut dyn Segmenter, watch: Watch<'_>) 
     let layers = layers::of(run);
     let (division, note) = divide::divide(run, &reader, segmenter, &layers)?;
     note.iter().for_each(|note| reporter.note(note));
-    let journal = Journal::open(&folder, &fingerprint, &layers, scene.info.size, &division)?;
+    let journal = Journal::open(&folder, &fingerprint, &layers, scene.row_grid(), &division)?;
     let mine = match run.share {
         Share::All => journal.parts().to_vec(),
         Share::Shard { index, .. } => journal.band(index - 1),
@@ -135,7 +135,7 @@ pub fn merge(run: &SceneRun<'_>, metrics: &RunMetrics) -> Result<Outcome> {
         fingerprint.set(DEVICE, device);
     }
     let journal =
-        Journal::open(&folder, &fingerprint, &layers::of(run), scene.info.size, &Division::whole(Vec::new()))?;
+        Journal::open(&folder, &fingerprint, &layers::of(run), scene.row_grid(), &Division::whole(Vec::new()))?;
     let mut files = open(run, &journal, journal.parts())?;
     let bands = files.chunk_by(|a, b| a.part().row == b.part().row);
     let missing: Vec<String> = bands
@@ -210,7 +210,8 @@ fn embedded(
     watch: Watch<'_>,
 ) -> Result<Option<SceneStore>> {
     let Some(embedder) = &run.job.embedder else { return Ok(None) };
-    let rests: Vec<Window> = files.iter().filter(|file| !file.is_complete()).map(RowFile::rest).collect();
+    let rests: Vec<Window> =
+        files.iter().filter(|file| !file.is_complete()).map(|file| run.scene.seen(file.rest())).collect();
     embedder.scene(run.scene.into(), &run.job.plan.tiling, reader, &rests, watch).map(Some)
 }
 
@@ -229,7 +230,7 @@ fn compute(
         return Err(Error::input("an earlier run of this job left out failed windows, which this one does not allow")
             .with_hint("Run it with --allow-failed-windows again, or restart with --overwrite."));
     }
-    let windows = files.iter().map(|file| grid.count_reaching(file.part())).sum();
+    let windows = files.iter().map(|file| grid.count_reaching(run.scene.seen(file.part()))).sum();
     watch.metrics.windows.take(grid.len());
     watch.metrics.windows.add(windows);
     let label = format!("segmenting {}", run.scene.title());
@@ -261,8 +262,10 @@ fn assembled(
     tags.push(("SEGEARTH_STRETCH".to_owned(), reader.stretch().to_string()));
     counts.failed_windows = failed_windows(files);
     // Where a class must reach a threshold and there is no background, a pixel with data may have no label.
-    let Classifier { thresholds, background, .. } = &run.job.classifier;
-    let unsure = background.is_none() && thresholds.iter().any(|threshold| *threshold > 0.0);
+    let Classifier { thresholds, background, margin, .. } = &run.job.classifier;
+    let unsure = background.is_none() && (*margin > 0.0 || thresholds.iter().any(|threshold| *threshold > 0.0));
+    // Labels on the scene's own grid do not show every pixel of the model's.
+    let unsure = unsure || run.scene.zoom().is_some();
     let is_empty = unsure.then_some(|window| reader.read(window).is_ok_and(|tile| tile.is_empty()));
     let staged = results.stage(&RASTERS)?;
     let outputs = OutputPaths {

@@ -29,8 +29,10 @@ pub(super) fn compute(
     meter: &Meter<'_>,
 ) -> Result<usize> {
     let whole = file.part();
-    let rest = file.rest();
-    meter.earlier(grid.count_reaching(whole) - grid.count_reaching(rest));
+    let zoom = run.scene.zoom();
+    // What the model sees of the part: the part itself, unless logits are brought to another grid.
+    let rest = run.scene.seen(file.rest());
+    meter.earlier(grid.count_reaching(run.scene.seen(whole)) - grid.count_reaching(rest));
     if file.is_complete() {
         return Ok(0);
     }
@@ -55,8 +57,9 @@ pub(super) fn compute(
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(run, grid, rest, queries, from_model, file, meter));
         let local = run.job.local.as_ref();
-        // Local descriptors are added to logits in the host's memory.
-        let model = match segmenter.blends() && local.is_none() {
+        // Local descriptors are added to logits in the host's memory; there logits are resized, and leads are compared.
+        let on_device = local.is_none() && zoom.is_none() && run.job.classifier.margin == 0.0;
+        let model = match segmenter.blends() && on_device {
             true => segmenter.blender(&region).map(|blender| Model::Rows { blender, end: rest.rows().end }),
             false => Ok(Model::Logits { segmenter, padding: &padding, local }),
         };

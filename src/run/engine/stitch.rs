@@ -8,7 +8,7 @@ use super::queue::Receiver;
 use crate::error::Result;
 use crate::geom::{Grid, Window};
 use crate::journal::RowFile;
-use crate::stitch::Accumulator;
+use crate::stitch::{Accumulator, LogitZoom, Row};
 
 /// Stitches `region`, the rows that `file` lacks. Returns the number of windows computed.
 pub(super) fn stitch(
@@ -20,7 +20,9 @@ pub(super) fn stitch(
     file: &mut RowFile,
     meter: &Meter<'_>,
 ) -> Result<usize> {
-    let mut accumulator = Accumulator::new(region, grid.window(), queries, run.job.plan.tiling.blend);
+    let accumulator = Accumulator::new(region, grid.window(), queries, run.job.plan.tiling.blend);
+    let zoom = run.scene.zoom().map(|zoom| LogitZoom::new(zoom, file.rest(), queries));
+    let mut blended = Blended { accumulator, zoom };
     let mut computed = 0;
     for message in from_model {
         let (windows, logits) = match message {
@@ -31,7 +33,7 @@ pub(super) fn stitch(
                 file.append(&strip)?;
                 meter.rows(rows);
                 meter.rejected(labelled.rejected);
-                accumulator.skip(rows);
+                blended.accumulator.skip(rows);
                 continue;
             }
             Message::Work(Answers::Windows(count)) => {
@@ -40,22 +42,22 @@ pub(super) fn stitch(
                 continue;
             }
             Message::Failed(window) => {
-                finish(run, &mut accumulator, window.row, file, meter)?;
+                finish(run, &mut blended, window.row, file, meter)?;
                 file.append_failed_window(window)?;
                 meter.failed();
                 continue;
             }
             Message::Stop => break,
             Message::End => {
-                finish(run, &mut accumulator, region.rows().end, file, meter)?;
+                finish(run, &mut blended, region.rows().end, file, meter)?;
                 break;
             }
         };
         let per_window = logits.len() / windows.len().max(1);
         for (mask, logits) in windows.iter().zip(logits.chunks_exact(per_window.max(1))) {
             // Windows come row by row: rows above this one are finished.
-            finish(run, &mut accumulator, mask.window.row, file, meter)?;
-            accumulator.add(&mask.window, logits, mask.valid.as_deref());
+            finish(run, &mut blended, mask.window.row, file, meter)?;
+            blended.accumulator.add(&mask.window, logits, mask.valid.as_deref());
         }
         computed += windows.len();
         meter.computed(windows.len());
@@ -63,22 +65,48 @@ pub(super) fn stitch(
     Ok(computed)
 }
 
+/// Rows on their way from windows to labels.
+struct Blended {
+    accumulator: Accumulator,
+    /// Where logits are labelled on another grid than the model's.
+    zoom: Option<LogitZoom>,
+}
+
+/// Labels the rows that windows from row `before` of the model's grid on do not reach.
 fn finish(
     run: &SceneRun<'_>,
-    accumulator: &mut Accumulator,
+    blended: &mut Blended,
     before: usize,
     file: &mut RowFile,
     meter: &Meter<'_>,
 ) -> Result<()> {
-    let before = before.min(file.part().rows().end);
+    let Blended { accumulator, zoom } = blended;
+    let before = before.min(run.scene.seen(file.part()).rows().end);
     while accumulator.first() < before {
         let rows = accumulator.finish_before(before.min(accumulator.first() + ROWS_AT_ONCE));
-        let labelled = run.job.classifier.classify(&rows, layers::need_scores(run));
-        let strip = layers::strip(run, file.layers(), rows.len(), &labelled);
-        file.append(&strip)?;
-        meter.rows(strip.rows);
-        meter.rejected(labelled.rejected);
-        accumulator.recycle(rows);
+        let Some(zoom) = zoom else {
+            label(run, &rows, file, meter)?;
+            accumulator.recycle(rows);
+            continue;
+        };
+        zoom.push(rows);
+        loop {
+            let rows = zoom.take(ROWS_AT_ONCE);
+            if rows.is_empty() {
+                break;
+            }
+            label(run, &rows, file, meter)?;
+            accumulator.recycle(zoom.spent());
+        }
     }
+    Ok(())
+}
+
+fn label(run: &SceneRun<'_>, rows: &[Row], file: &mut RowFile, meter: &Meter<'_>) -> Result<()> {
+    let labelled = run.job.classifier.classify(rows, layers::need_scores(run));
+    let strip = layers::strip(run, file.layers(), rows.len(), &labelled);
+    file.append(&strip)?;
+    meter.rows(strip.rows);
+    meter.rejected(labelled.rejected);
     Ok(())
 }

@@ -56,7 +56,7 @@ pub fn place(data: &[u8]) {
     };
     // What the job's own reader lets through.
     let resolution = resolution.filter(|resolution| {
-        let (Resolution::Metres(side) | Resolution::CrsUnits(side)) = resolution;
+        let (Resolution::Metres(side) | Resolution::CrsUnits(side)) = resolution else { return true };
         *side > 0.0
     });
     let assets = input["assets"].as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned));

@@ -10,6 +10,7 @@ mod region;
 mod spread;
 mod transform;
 mod window;
+mod zoom;
 
 pub use blend::Blend;
 pub use ellipsoid::Ellipsoid;
@@ -21,3 +22,4 @@ pub use region::{Coverage, MAX_DISTANCE, Polygon, Region};
 pub use spread::{disc, line, overlap, pixel, spread};
 pub use transform::{GeoTransform, WorldPoint};
 pub use window::{MAX_WINDOW, Size, Window};
+pub use zoom::{Pair, Zoom};

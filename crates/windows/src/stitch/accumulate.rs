@@ -35,6 +35,24 @@ impl Row {
         Self { sums, valid: vec![false; width], weights, queries, initialised: 0 }
     }
 
+    /// A finished row without data, to be written by [`set`](Self::set).
+    pub(super) fn blank(width: usize, queries: usize) -> Self {
+        let mut row = Self::new(width, queries);
+        row.initialised = width;
+        row.weights.fill(1.0);
+        row
+    }
+
+    /// Writes the logits of a query where pixels have data.
+    pub(super) fn set(&mut self, query: usize, logit: impl Fn(usize) -> f32) {
+        for (col, valid) in self.valid.iter().enumerate() {
+            if *valid {
+                let (piece, col_of_piece) = (col / PIECE, col % PIECE);
+                self.sums[(piece * self.queries + query) * PIECE + col_of_piece] = logit(col);
+            }
+        }
+    }
+
     /// The blended logit of a pixel.
     pub fn logit(&self, query: usize, col: usize) -> f32 {
         let (sums, weights) = self.piece(col / PIECE);

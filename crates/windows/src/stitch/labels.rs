@@ -10,7 +10,7 @@ impl Classifier {
     ///
     /// `p = softmax(scale · logits + bias)` over the queries; the score of a class is the largest p of its queries, or their
     /// sum (see [`Pooling`]). The label is the first class with the largest score, unless that score is strictly below the
-    /// class's threshold.
+    /// class's threshold, or its lead below the margin.
     pub fn classify(&self, rows: &[Row], scores: bool) -> Labelled {
         let Some(width) = rows.first().map(|row| row.valid.len()).filter(|width| *width > 0) else {
             return Labelled::default();
@@ -84,18 +84,27 @@ impl Classifier {
                 }
             }
             let (mut winner, mut best) = ([0i32; PIECE], [f32::NEG_INFINITY; PIECE]);
+            let mut second = [0f32; PIECE];
             for (class, scores) in (0..).zip(of_class.chunks_exact(PIECE)) {
                 for ((winner, best), &score) in winner.iter_mut().zip(&mut best).zip(scores) {
                     *winner = if score > *best { class } else { *winner };
                     *best = if score > *best { score } else { *best };
                 }
             }
+            if self.margin > 0.0 {
+                for (class, scores) in (0..).zip(of_class.chunks_exact(PIECE)) {
+                    for ((second, &winner), &score) in second.iter_mut().zip(&winner).zip(scores) {
+                        *second = if class != winner && score > *second { score } else { *second };
+                    }
+                }
+            }
             let valid = &row.valid[start..start + count];
-            for (((label, &valid), &winner), &best) in
-                labels[start..start + count].iter_mut().zip(valid).zip(&winner).zip(&best)
+            let found = winner.iter().zip(&best).zip(&second);
+            for ((label, &valid), ((&winner, &best), &second)) in
+                labels[start..start + count].iter_mut().zip(valid).zip(found)
             {
                 if valid {
-                    *label = self.decide(winner as usize, best, &mut rejected);
+                    *label = self.decide(winner as usize, best, second, &mut rejected);
                 }
             }
             let Some(scores) = &mut scores else { continue };
@@ -108,8 +117,8 @@ impl Classifier {
         rejected
     }
 
-    fn decide(&self, winner: usize, score: f32, rejected: &mut f32) -> u16 {
-        let taken = if score < self.thresholds[winner] {
+    fn decide(&self, winner: usize, score: f32, second: f32, rejected: &mut f32) -> u16 {
+        let taken = if score < self.thresholds[winner] || score - second < self.margin {
             if self.background != Some(winner) {
                 *rejected = rejected.max(score);
             }
@@ -186,6 +195,7 @@ mod tests {
             logit_scale: 1.0,
             bias: Vec::new(),
             pooling: Pooling::Largest,
+            margin: 0.0,
             nodata: 255,
         }
     }
@@ -220,6 +230,18 @@ mod tests {
         assert_eq!(classify(&classifier(&[0.25; 3], Some(2)), &equal).labels, [0]);
         assert_eq!(classify(&classifier(&[0.26, 0.0, 0.0], Some(2)), &equal).labels, [2]);
         assert_eq!(classify(&classifier(&[0.26, 0.0, 0.0], None), &equal).labels, [255]);
+    }
+
+    #[test]
+    fn small_leads_become_background() {
+        let logits = [0.40f32.ln(), 0.35f32.ln(), 0.05f32.ln(), 0.20f32.ln()];
+        let with = |margin, background| Classifier { margin, ..classifier(&[0.0; 3], background) };
+        assert_eq!(classify(&with(0.04, None), &logits).labels, [0]);
+        assert_eq!(classify(&with(0.06, None), &logits).labels, [255]);
+        assert_eq!(classify(&with(0.06, Some(2)), &logits).labels, [2]);
+        // A class's own other prompts are no rivals.
+        let alike = [0.10f32.ln(), 0.42f32.ln(), 0.40f32.ln(), 0.08f32.ln()];
+        assert_eq!(classify(&with(0.3, None), &alike).labels, [1]);
     }
 
     #[test]

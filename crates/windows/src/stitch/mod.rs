@@ -8,6 +8,7 @@ mod labels;
 mod patches;
 mod regrid;
 mod weights;
+mod zoom;
 
 pub use accumulate::{Accumulator, Row};
 pub use certainty::{Certainty, certainty};
@@ -15,3 +16,4 @@ pub use labels::all_finite;
 pub use patches::{PatchAccumulator, WindowPatches};
 pub use regrid::Regrid;
 pub use weights::window_weights;
+pub use zoom::LogitZoom;

@@ -103,6 +103,7 @@ fn labels_and_scores_match_the_host() {
         logit_scale: 5.0,
         bias: Vec::new(),
         pooling: Pooling::Largest,
+        margin: 0.0,
         nodata: 255,
     };
     let scene = |width, height, window: usize, stride| {
@@ -123,6 +124,7 @@ fn labels_and_scores_match_the_host() {
             Classifier {
                 bias: vec![0.3, -0.4, 0.1, 0.2],
                 pooling: Pooling::Sum,
+                margin: 0.0,
                 ..classifier(&[0, 1, 1, 2], &[0.4; 3], Some(0))
             },
             64,
@@ -154,6 +156,7 @@ fn non_finite_logits_are_reported() {
         logit_scale: 1.0,
         bias: Vec::new(),
         pooling: Pooling::Largest,
+        margin: 0.0,
         nodata: 255,
     };
     let weights = window_weights(Blend::Average, 16);
