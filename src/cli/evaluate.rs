@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::error::Result;
 use crate::evaluate::{ClassMap, Code, Request, VectorOptions};
@@ -22,6 +22,22 @@ pub struct EvaluateArgs {
     /// Read from this YAML file which values or colours of the reference mean which class (`classes: {water: '#E2A929'}`)
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
+    /// Count by another protocol: paper, as the tables of the paper (percent; truth of 255 is left out and never resized)
+    #[arg(long, value_name = "paper", hide_possible_values = true, conflicts_with_all = ["ignore", "layer", "field", "all_are", "outside"])]
+    pub protocol: Option<Protocol>,
+    /// With --protocol: leave out truth of 0 and reduce other values by one
+    #[arg(long, requires = "protocol")]
+    pub reduce_zero_label: bool,
+    /// With --protocol: turn truth from N on into 1 and smaller values into 0
+    #[arg(long, value_name = "N", requires = "protocol", conflicts_with = "reduce_zero_label")]
+    pub truth_threshold: Option<i64>,
+    /// With --protocol: take score rasters as the prediction, and print the thresholds of classes with the largest mIoU, with what they
+    /// are worth on scenes that they were not fitted to
+    #[arg(long, requires = "protocol", conflicts_with = "json")]
+    pub fit_thresholds: bool,
+    /// With --fit-thresholds: the class of pixels below their threshold
+    #[arg(long, value_name = "CLASS", default_value = "background", requires = "fit_thresholds")]
+    pub background: String,
     /// Exclude these values, '#RRGGBB' colours or class names of the reference
     #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',', allow_negative_numbers = true)]
     pub ignore: Vec<Code>,
@@ -43,6 +59,12 @@ pub struct EvaluateArgs {
     /// Write all figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Another way to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    Paper,
 }
 
 impl EvaluateArgs {

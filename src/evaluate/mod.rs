@@ -15,9 +15,11 @@ mod compare;
 mod confusion;
 mod map;
 mod pairs;
+pub mod protocol;
 mod table;
 #[cfg(test)]
 mod tests;
+pub mod thresholds;
 
 use std::path::{Path, PathBuf};
 

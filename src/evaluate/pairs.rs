@@ -49,6 +49,19 @@ const MAX_DEPTH: usize = 8;
 /// # Errors
 /// A path does not exist or cannot be listed; no file matches; two files of a folder differ only in extension or suffix.
 pub fn pair(prediction: &Path, reference: &Path) -> Result<Pairs> {
+    pair_of(prediction, reference, None)
+}
+
+/// As [`pair`], with score rasters for predictions: of a folder, those whose names end in `_scores`.
+///
+/// # Errors
+/// As [`pair`].
+pub fn pair_scores(scores: &Path, reference: &Path) -> Result<Pairs> {
+    pair_of(scores, reference, Some("_scores"))
+}
+
+/// `ending`: of a folder of predictions, only files whose names end so.
+fn pair_of(prediction: &Path, reference: &Path, ending: Option<&str>) -> Result<Pairs> {
     for path in [prediction, reference] {
         if !path.exists() {
             return Err(Error::input(format!("there is no file or folder {}", path.display())));
@@ -58,7 +71,7 @@ pub fn pair(prediction: &Path, reference: &Path) -> Result<Pairs> {
         let pair = Pair { prediction: prediction.to_owned(), reference: reference.to_owned() };
         return Ok(Pairs { pairs: vec![pair], ..Pairs::default() });
     }
-    let predictions = labels_in(prediction, &RASTERS)?;
+    let predictions = labels_in(prediction, &RASTERS, ending)?;
     if !reference.is_dir() {
         let whole = |prediction| Pair { prediction, reference: reference.to_owned() };
         return non_empty(
@@ -67,7 +80,7 @@ pub fn pair(prediction: &Path, reference: &Path) -> Result<Pairs> {
             reference,
         );
     }
-    let mut references = labels_in(reference, &[RASTERS.as_slice(), VECTORS.as_slice()].concat())?;
+    let mut references = labels_in(reference, &[RASTERS.as_slice(), VECTORS.as_slice()].concat(), None)?;
     let mut found = Pairs::default();
     for (key, prediction) in predictions {
         match references.remove(&key) {
@@ -97,13 +110,15 @@ fn non_empty(found: Pairs, prediction: &Path, reference: &Path) -> Result<Pairs>
 }
 
 /// Label files by the key that matches them. `root` is a folder or a single file.
-fn labels_in(root: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBuf>> {
+fn labels_in(root: &Path, extensions: &[&str], ending: Option<&str>) -> Result<BTreeMap<String, PathBuf>> {
     let mut files = Vec::new();
     if root.is_dir() {
         walk(root, MAX_DEPTH, &mut files)?;
         files.retain(|path| {
             let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             extensions.iter().any(|known| extension.eq_ignore_ascii_case(known))
+                && ending.is_none_or(|ending| stem.ends_with(ending))
         });
     } else {
         files.push(root.to_owned());
@@ -113,6 +128,7 @@ fn labels_in(root: &Path, extensions: &[&str]) -> Result<BTreeMap<String, PathBu
     for path in files {
         let base = if root.is_dir() { root } else { root.parent().unwrap_or(root) };
         let key = key(path.strip_prefix(base).unwrap_or(&path));
+        let key = ending.and_then(|ending| key.strip_suffix(ending)).map_or(key.clone(), str::to_owned);
         if let Some(other) = labels.insert(key, path.clone()) {
             return Err(Error::input(format!(
                 "{} and {} differ only in extension or suffix, so both match the same file",

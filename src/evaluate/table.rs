@@ -74,7 +74,7 @@ fn matrix(evaluation: &Evaluation) -> Vec<String> {
 }
 
 /// Pads cells to columns: the first column left-aligned, the others right-aligned.
-fn align(table: Vec<Vec<String>>) -> Vec<String> {
+pub(super) fn align(table: Vec<Vec<String>>) -> Vec<String> {
     let columns = table.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| table.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
