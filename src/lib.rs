@@ -44,6 +44,7 @@ pub mod preview;
 pub mod printable;
 pub mod raster;
 pub mod report;
+pub mod reproduce;
 pub mod run;
 pub mod search;
 pub mod serve;

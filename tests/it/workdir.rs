@@ -124,3 +124,11 @@ pub fn without_causes(said: &str) -> String {
 pub fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
+
+/// All files below a folder with their content and the time of their last change.
+pub fn files_below(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
+    let pattern = folder.join("**/*").display().to_string();
+    let files = glob::glob(&pattern).expect("a pattern").flatten().filter(|path| path.is_file());
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).expect("a time");
+    files.map(|path| (path.clone(), (std::fs::read(&path).expect("content"), changed(&path)))).collect()
+}

@@ -18,7 +18,7 @@ mod segment;
 pub use device::usable as usable_device;
 pub use prepare::{Purpose, prepare};
 pub use prompts::{Prompts, features, of_queries, queries, segmenter as loaded, tokenizer, with_learnt};
-pub use segment::{Workers, finished_scenes, merge, segment};
+pub use segment::{Workers, finished_scenes, merge, segment, segment_shares};
 
 use super::prepared::Options;
 use super::run_metrics::RunMetrics;

@@ -31,7 +31,23 @@ pub fn segment(
         Some(Shard { index, count }) => partition(&job.costs(), index, count),
     };
     let shares = plan.scenes.iter().zip(shares);
-    let mine: Vec<(&ScenePlan, Share)> = shares.filter_map(|(scene, share)| Some((scene, share?))).collect();
+    let mine = shares.filter_map(|(scene, share)| Some((scene, share?))).collect();
+    segment_shares(job, segmenter, options, mine, watch, &|_| ())
+}
+
+/// Segments these scenes of a job, or what this process has of them; `done` is called after each.
+///
+/// # Errors
+/// As [`segment`].
+pub fn segment_shares(
+    job: &PreparedJob,
+    segmenter: &mut dyn Segmenter,
+    options: Options,
+    mine: Vec<(&ScenePlan, Share)>,
+    watch: Watch<'_>,
+    done: &dyn Fn(&ScenePlan),
+) -> Result<()> {
+    let plan = &job.plan;
     watch.metrics.scenes.add(mine.len());
     watch.metrics.windows.add(mine.iter().map(|(scene, _)| plan.grid(scene).len()).sum());
     let mut failed_windows = 0;
@@ -42,6 +58,7 @@ pub fn segment(
         let outcome = watch.stop.orderly(|| engine::run(&run, segmenter, watch))?;
         failed_windows += finish(&run, outcome, started, By::Run, watch.metrics, watch.reporter)?;
         model::memory::trim_heap();
+        done(scene);
     }
     check_failed_windows(failed_windows)
 }
