@@ -11,11 +11,14 @@
 
 #![expect(clippy::indexing_slicing, reason = "cells of a matrix of classes × classes, and windows inside the raster")]
 
+mod energy;
 mod legend;
+mod pieces;
 mod select;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tolerance;
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +29,9 @@ use crate::geom::Window;
 use crate::location::unsigned;
 use crate::raster::{AlignedRaster, CodedRaster, LabelWriter};
 use crate::scene::{ClassInfo, LabelType, RasterLayout};
+pub use energy::{energy, otsu, threshold};
 use legend::{Label, Legend, Translator};
+pub use tolerance::{ChangedPieces, MAX_RADIUS, Tolerance, changed_classes};
 
 /// Rows and columns of the blocks that are read and compared.
 const ROWS: usize = 256;

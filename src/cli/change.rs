@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::change::Tolerance;
+
 /// Compute class transitions between two class maps: a matrix with areas, a map, polygons
 ///
 /// Classes are matched by name. An earlier map on another grid or in another CRS is resampled to the later one by nearest
@@ -28,8 +30,38 @@ pub struct ChangeArgs {
     /// Write polygons of the transitions (all changes, if none is named) to this file in DIR [default: change.gpkg, if one is named]
     #[arg(long, value_name = "NAME")]
     pub polygons: Option<PathBuf>,
+    /// Write changed.tif too: pieces of the foreground that the other date, grown by N pixels, hardly covers
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    pub tolerance: Option<u16>,
+    /// With --tolerance: a piece has changed where less than this share of it is covered (0 to 1)
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = share, requires = "tolerance")]
+    pub coverage: f64,
+    /// With --tolerance: leave out pieces smaller than this, in m² (pixels without a CRS)
+    #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = area, requires = "tolerance")]
+    pub min_area: f64,
+    /// With --tolerance: the classes that are the foreground [default: all but the background, or but the first]
+    #[arg(long, value_name = "CLASS", num_args = 1.., value_delimiter = ',', requires = "tolerance")]
+    pub foreground: Vec<String>,
     /// Read from this YAML file which values, '#RRGGBB' colours or names of both maps mean which class
     /// (`classes: {water: [80, sea]}`, `ignore: 0`)
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
+}
+
+impl ChangeArgs {
+    /// How pieces are compared; `None`: they are not.
+    pub fn pieces(&self) -> Option<Tolerance> {
+        let radius = usize::from(self.tolerance?);
+        let (coverage, min_area, foreground) = (self.coverage, self.min_area, self.foreground.clone());
+        Some(Tolerance { radius, coverage, min_area, foreground })
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| "it must be from 0 to 1".to_owned())
+}
+
+fn area(text: &str) -> Result<f64, String> {
+    let area = text.parse().ok().filter(|area: &f64| *area >= 0.0 && area.is_finite());
+    area.ok_or_else(|| "it must be a number, at least 0".to_owned())
 }

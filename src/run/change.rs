@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::results::{Staged, command_facts, input};
 use crate::atomic;
-use crate::change::{Change, Comparison};
+use crate::change::{Change, ChangedPieces, Comparison, Tolerance};
 use crate::cli::ChangeArgs;
 use crate::error::{Context, Error, Result};
 use crate::evaluate::ClassMap;
@@ -37,10 +37,12 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         json: here("json", &named.json),
         picture: here("picture", &named.picture),
         polygons: staged.path("polygons"),
+        changed: staged.path("changed"),
     };
-    let made = make(&comparison, &chosen, &paths, reporter).map_err(|error| staged.explain(error))?;
+    let pieces = args.pieces();
+    let made = make(&comparison, &chosen, &paths, pieces.as_ref(), reporter).map_err(|error| staged.explain(error))?;
     staged.publish()?;
-    let Made { change, polygons, notes } = made;
+    let Made { change, polygons, changed, notes } = made;
     notes.iter().for_each(|note| reporter.note(note));
     raster::take_warnings().iter().for_each(|warning| reporter.detail(warning));
 
@@ -49,6 +51,10 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     if let (Some(path), Some(count)) = (&named.polygons, polygons) {
         let unit = if count == 1 { "polygon" } else { "polygons" };
         outputs.push(Output { detail: format!("{} {unit}", grouped(count)), ..output("polygons", path) });
+    }
+    if let (Some(path), Some(ChangedPieces { gone, new, .. })) = (&named.changed, changed) {
+        let detail = format!("{} pieces gone, {} new", grouped(gone), grouped(new));
+        outputs.push(Output { detail, ..output("changed", path) });
     }
     outputs.extend([output("table", &named.csv), output("figures", &named.json), output("picture", &named.picture)]);
     reporter.change(&change, &outputs);
@@ -60,11 +66,19 @@ struct Made {
     change: Change,
     /// Number of polygons, where they were requested.
     polygons: Option<u64>,
+    /// Whole pieces that changed, where they were requested.
+    changed: Option<ChangedPieces>,
     notes: Vec<String>,
 }
 
 /// Compares the maps and writes everything to `paths`.
-fn make(comparison: &Comparison, chosen: &[usize], paths: &Paths, reporter: &Reporter) -> Result<Made> {
+fn make(
+    comparison: &Comparison,
+    chosen: &[usize],
+    paths: &Paths,
+    pieces: Option<&Tolerance>,
+    reporter: &Reporter,
+) -> Result<Made> {
     let progress = reporter.progress("comparing", comparison.rows(), "rows");
     let change = comparison.run(&paths.raster, |rows| progress.advance(rows))?;
     drop(progress);
@@ -78,11 +92,16 @@ fn make(comparison: &Comparison, chosen: &[usize], paths: &Paths, reporter: &Rep
         notes = summary.notes;
         polygons = Some(summary.polygons);
     }
+    let mut changed = None;
+    if let (Some(path), Some(tolerance)) = (&paths.changed, pieces) {
+        let progress = reporter.progress("comparing pieces", 2 * comparison.rows(), "rows");
+        changed = Some(comparison.changed(path, tolerance, |rows| progress.advance(rows))?);
+    }
     atomic::write_file(&paths.csv, change.csv().as_bytes())?;
     atomic::write_file(&paths.json, change.json()?.as_bytes())?;
     picture(&change, &transitions, paths)?;
     notes.extend(change.notes.iter().cloned());
-    Ok(Made { change, polygons, notes })
+    Ok(Made { change, polygons, changed, notes })
 }
 
 struct Paths {
@@ -92,6 +111,7 @@ struct Paths {
     json: PathBuf,
     picture: PathBuf,
     polygons: Option<PathBuf>,
+    changed: Option<PathBuf>,
 }
 
 impl Paths {
@@ -105,6 +125,7 @@ impl Paths {
             json: here("change.json"),
             picture: here("change.png"),
             polygons: name.map(|name| folder.join(name)),
+            changed: args.tolerance.map(|_| here("changed.tif")),
             folder,
         }
     }
@@ -125,6 +146,11 @@ impl Paths {
             ("json", Product::file(&self.json, facts.clone())),
             ("picture", Product::raster(&self.picture, facts.clone())),
         ];
+        if let (Some(path), Some(tolerance)) = (&self.changed, args.pieces()) {
+            let mut facts = facts.clone();
+            facts.set("--tolerance", format!("{tolerance:?}"));
+            products.push(("changed", Product::labels(path, facts)));
+        }
         if let Some(path) = &self.polygons {
             facts.set("--transition", args.transitions.join(", "));
             let options = ProductOptions::default();
@@ -144,7 +170,7 @@ impl Paths {
             ))
             .with_hint("Give the polygons another name."));
         }
-        for path in all.into_iter().chain(&self.polygons) {
+        for path in all.into_iter().chain(&self.polygons).chain(&self.changed) {
             for input in [Some(&args.before), Some(&args.after), args.map.as_ref()].into_iter().flatten() {
                 if path.canonicalize().is_ok_and(|path| input.canonicalize().is_ok_and(|input| input == path)) {
                     return Err(Error::input(format!("the result would overwrite {}", input.display()))
@@ -155,7 +181,7 @@ impl Paths {
         std::fs::create_dir_all(&self.folder)
             .input(|| format!("cannot make the output folder {}", self.folder.display()))
             .map_err(|error| error.with_hint("Choose a folder in which you may write."))?;
-        all.into_iter().chain(&self.polygons).try_for_each(|path| atomic::check_writable(path))
+        all.into_iter().chain(&self.polygons).chain(&self.changed).try_for_each(|path| atomic::check_writable(path))
     }
 }
 

@@ -243,3 +243,58 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     let said = work.refused("change before.tif off.tif -o full --overwrite");
     assert!(said.contains("have no labelled pixel in common"), "{said}");
 }
+
+#[test]
+fn changed_pieces_are_the_authors() {
+    let Some(path) = segearth_testing::shared("parity/more/change/expected.safetensors") else { return };
+    let tensors: std::collections::HashMap<String, tch::Tensor> =
+        tch::Tensor::read_safetensors(path).expect("expected tensors").into_iter().collect();
+    let bytes = |name: &str| Vec::<u8>::try_from(tensors[name].flatten(0, -1)).expect("bytes");
+    let work = Workdir::new();
+    for (name, tensor) in [("before.tif", "labels_first"), ("after.tif", "labels_second")] {
+        write_bands(&work.path(name), (200, 160), &[bytes(tensor)], |_| {});
+    }
+    work.write("classes.yaml", "classes: {background: 0, a: 1, b: 2, c: 3}\n");
+    for (coverage, area, radius) in
+        [("0.1", "0", "2"), ("0.3", "0", "0"), ("0.3", "0", "2"), ("0.3", "20", "2"), ("0.6", "30", "1")]
+    {
+        let ran = work.ok([
+            "change",
+            "before.tif",
+            "after.tif",
+            "--map",
+            "classes.yaml",
+            "-o",
+            "out",
+            "--overwrite",
+            "--tolerance",
+            radius,
+            "--coverage",
+            coverage,
+            "--min-area",
+            area,
+        ]);
+        assert!(ran.stdout.contains("changed      out/changed.tif  ("), "{}", ran.stdout);
+        let got: Vec<u8> = read_band(&Dataset::open(work.path("out/changed.tif")).expect("changes"), 1);
+        let got: Vec<u8> = got.into_iter().map(|value| u8::from(value > 0)).collect();
+        let name = format!("changed.coverage_{coverage}.min_area_{area}.radius_{radius}");
+        assert_eq!(got.iter().zip(bytes(&name)).filter(|(got, want)| *got != want).count(), 0, "{name}");
+    }
+}
+
+#[test]
+fn pieces_without_a_label_or_of_other_classes_do_not_count() {
+    let work = Workdir::new();
+    flood(&work);
+    let ran = work.ok("change before.tif after.tif -o out --tolerance 1 --foreground water --coverage 0.5".split(' '));
+    // Water before lies in the water after; two fifths of that after, and the tolerance, lie in the water before.
+    assert!(ran.stdout.contains("(0 pieces gone, 1 new)"), "{}", ran.stdout);
+    let changed: Vec<u8> = read_band(&Dataset::open(work.path("out/changed.tif")).expect("changes"), 1);
+    assert_eq!((changed[0], changed[3 * 40], changed[3 * 40 + 30]), (255, 2, 0));
+    let ran =
+        work.ok("change before.tif after.tif -o small --tolerance 1 --foreground water --min-area 5000".split(' '));
+    assert!(ran.stdout.contains("(0 pieces gone, 0 new)"), "{}", ran.stdout);
+    let said = work.refused("change before.tif after.tif -o no --tolerance 1 --foreground ice");
+    assert!(said.contains("neither map has the class \"ice\"; they have water, land"), "{said}");
+    assert!(work.refused("change before.tif after.tif -o no --tolerance 1 --coverage 1.5").contains("from 0 to 1"));
+}
