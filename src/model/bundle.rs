@@ -85,11 +85,33 @@ impl CardNormalisation {
     }
 }
 
+/// One block is the rule, and not said.
+fn is_one(blocks: &usize) -> bool {
+    *blocks == 1
+}
+
+impl Default for Method {
+    fn default() -> Self {
+        Self {
+            attention: String::new(),
+            attention_blocks: 1,
+            keep_residual: false,
+            activation: String::new(),
+            activation_from: String::new(),
+            upsampler: String::new(),
+            precision: String::new(),
+        }
+    }
+}
+
 /// How the image encoder was made; for people to read, but for the precision: a CPU does its own half in no more.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Method {
     pub attention: String,
+    /// How many of the last blocks have it; their outputs are summed.
+    #[serde(skip_serializing_if = "is_one")]
+    pub attention_blocks: usize,
     pub keep_residual: bool,
     pub activation: String,
     /// Where the activation is known from: a file's name, `--activation`, a publisher; [`ASSUMED`] where nothing told it. Empty in

@@ -27,6 +27,8 @@ pub struct Import {
     /// `None`: as the weights' file, a configuration beside it or its publisher says, else QuickGELU is assumed.
     pub activation: Option<KnownActivation>,
     pub attention: Attention,
+    /// How many of the last blocks have it, at least 1.
+    pub attention_blocks: usize,
     pub keep_residual: bool,
     /// Side of the window in pixels, a multiple of the patch.
     pub window: usize,
@@ -103,6 +105,13 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         ))
         .with_hint("Models are trained on windows of 224 to 336 pixels; larger scenes are processed in windows."));
     }
+    if !sizes.is_convolutional() && !(1..=sizes.vision_layers).contains(&request.attention_blocks) {
+        return Err(Error::input(format!(
+            "the attention is asked for in {} blocks; it must be from 1 to {}, the blocks of the image tower",
+            request.attention_blocks, sizes.vision_layers
+        ))
+        .with_hint("The paper's is 1; SAR models take 2 (--attention-blocks 2)."));
+    }
     if request.precision == Precision::Fp16 {
         fits_half(&clip)?;
     }
@@ -131,6 +140,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     let options = ExportOptions {
         activation,
         attention: request.attention,
+        attention_blocks: request.attention_blocks,
         keep_residual: request.keep_residual,
         window: request.window,
         precision: request.precision,
@@ -153,6 +163,11 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         }
         sources.push(source);
     }
+    let mut recommended = request.recommended;
+    if request.attention == Attention::Gem && recommended.debias.is_none() {
+        notes.push("gem has no [CLS] feature of its own: jobs run without debiasing unless they set it.".to_owned());
+        recommended.debias = Some(0.0);
+    }
     let Normalisation { mean, std } = normalisation;
     let card = Card {
         format: bundle::FORMAT,
@@ -167,13 +182,14 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         normalisation: CardNormalisation { mean, std },
         method: Method {
             attention: attention_name(request.attention).to_owned(),
+            attention_blocks: request.attention_blocks,
             keep_residual: request.keep_residual,
             activation: activation.name().to_owned(),
             activation_from: from,
             upsampler: export::upsampler_name(upsampler.map(|upsampler| upsampler.kind)).to_owned(),
             precision: precision_name(request.precision).to_owned(),
         },
-        recommended: request.recommended,
+        recommended,
         provenance: Provenance { made_by: concat!("segearth ", env!("CARGO_PKG_VERSION")).to_owned(), sources },
         files: Default::default(),
     };
@@ -283,7 +299,8 @@ fn source(role: &str, path: &Path) -> Result<SourceFile> {
 /// Returns the [`Import::attention`] with a name in a card.
 pub fn attention_named(name: &str) -> Option<Attention> {
     use Attention::*;
-    [SegEarth, ClearClip, Sclip, MaskClip, Vanilla].into_iter().find(|one| attention_name(*one) == name)
+    let all = [SegEarth, ClearClip, Sclip, MaskClip, Vanilla, NaClip, NOnly, Gav, Gem];
+    all.into_iter().find(|one| attention_name(*one) == name)
 }
 
 /// Returns the activation that an import determined.
@@ -303,6 +320,10 @@ fn attention_name(attention: Attention) -> &'static str {
         Attention::Sclip => "sclip",
         Attention::MaskClip => "maskclip",
         Attention::Vanilla => "vanilla",
+        Attention::NaClip => "naclip",
+        Attention::NOnly => "nonly",
+        Attention::Gav => "gav",
+        Attention::Gem => "gem",
     }
 }
 

@@ -69,6 +69,7 @@ fn unpack(folder: &Path) -> Result<Bundle> {
         upsampler: UPSAMPLER.map(|bytes| write("upsampler.safetensors", bytes)).transpose()?,
         activation: Some(KnownActivation { activation: Activation::Gelu, from: String::new() }),
         attention: Attention::SegEarth,
+        attention_blocks: 1,
         keep_residual: false,
         window: WINDOW,
         precision: Precision::Fp32,

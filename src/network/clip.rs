@@ -26,6 +26,14 @@ pub enum Attention {
     MaskClip,
     /// `a(q,k) v`, as CLIP was trained.
     Vanilla,
+    /// `softmax(k kᵀ · head_dim^-1/2 + ω) v`, with ω the nearness of patches on the grid.
+    NaClip,
+    /// `softmax(head_dim^-1/2 · |q| · |k| · ω) v`: nearness alone, of the scale of the similarities.
+    NOnly,
+    /// `softmax(q kᵀ · head_dim^-1/2 + head_dim^-1/2 · |q| · |k| · ω) v`
+    Gav,
+    /// Of normalised values, keys and queries, each refined by its own similarities once; their mean.
+    Gem,
 }
 
 /// The options of the towers that the weights do not show.
@@ -104,6 +112,24 @@ impl Block {
         self.out_proj.forward(&heads.f_transpose(1, 2)?.f_flatten(2, 3)?)
     }
 
+    /// GEM's self-self attention: each of v, k and q is normalised, averaged over its own similarities, and normalised again; what the
+    /// similarities of the result say of the values is averaged over the three. The similarities are sharpened by
+    /// `head_dim^-1/2` times the mean length of the normed tokens.
+    fn gem(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let Heads { q, k, v } = self.heads(x)?;
+        let lengths = length(&self.ln_1.forward(x)?)?;
+        let sharpness = lengths.f_mean_dim([1i64].as_slice(), true, lengths.kind())?.f_unsqueeze(1)?;
+        let sharpness = sharpness.f_mul_scalar((self.head_width as f64).powf(-0.5))?;
+        let unit = |z: &Tensor| z.f_divide(&length(z)?);
+        let weights = |z: &Tensor| z.f_multiply(&sharpness)?.f_matmul(&z.f_transpose(-2, -1)?)?.f_softmax(-1, z.kind());
+        let of = |z: &Tensor| {
+            let z = unit(z)?;
+            let z = unit(&weights(&z)?.f_matmul(&z)?)?;
+            weights(&z)?.f_matmul(&v)
+        };
+        self.join(&of(&v)?.f_add(&of(&k)?)?.f_add(&of(&q)?)?.f_div_scalar(3.0)?)
+    }
+
     fn mlp(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let hidden = self.expand.forward(&self.ln_2.forward(x)?)?;
         let active = if self.folded { hidden.f_silu()? } else { activate(self.activation, &hidden)? };
@@ -116,15 +142,35 @@ impl Block {
         x.f_add(&self.mlp(&x)?)
     }
 
-    fn forward_last(&self, x: &Tensor, attention: Attention, keep_residual: bool) -> Result<Tensor, TchError> {
+    /// `nearness`: of tokens to each other on the grid, where the attention needs it.
+    fn forward_last(
+        &self,
+        x: &Tensor,
+        attention: Attention,
+        nearness: Option<&Tensor>,
+        keep_residual: bool,
+    ) -> Result<Tensor, TchError> {
         let Heads { q, k, v } = self.heads(x)?;
         let alike = |x: &Tensor| attend(x, x, &v, false);
+        let scale = (self.head_width as f64).powf(-0.5);
+        // s · |q| · |k| · ω
+        let scaled_nearness = |nearness: Option<&Tensor>| {
+            let sizes = length(&q)?.f_matmul(&length(&k)?.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?;
+            nearness.map_or_else(|| sizes.f_zeros_like(), |nearness| sizes.f_multiply(nearness))
+        };
         let heads = match attention {
             Attention::SegEarth => alike(&q)?.f_add(&alike(&k)?)?.f_add(&alike(&v)?)?,
             Attention::ClearClip => alike(&q)?,
             Attention::Sclip => alike(&q)?.f_add(&alike(&k)?)?,
             Attention::MaskClip => v,
             Attention::Vanilla => attend(&q, &k, &v, false)?,
+            Attention::NaClip => Tensor::f_scaled_dot_product_attention(&k, &k, &v, nearness, 0.0, false, None, false)?,
+            Attention::NOnly => scaled_nearness(nearness)?.f_softmax(-1, v.kind())?.f_matmul(&v)?,
+            Attention::Gav => {
+                let alike = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?;
+                alike.f_add(&scaled_nearness(nearness)?)?.f_softmax(-1, v.kind())?.f_matmul(&v)?
+            }
+            Attention::Gem => return self.gem(x),
         };
         let y = self.join(&heads)?;
         if !keep_residual {
@@ -133,6 +179,11 @@ impl Block {
         let x = x.f_add(&y)?;
         x.f_add(&self.mlp(&x)?)
     }
+}
+
+/// Lengths along the last axis, kept as an axis of one.
+fn length(x: &Tensor) -> Result<Tensor, TchError> {
+    x.f_norm_scalaropt_dim(2.0, [-1i64].as_slice(), true)
 }
 
 fn attend(q: &Tensor, k: &Tensor, v: &Tensor, causal: bool) -> Result<Tensor, TchError> {
@@ -169,6 +220,8 @@ pub struct VisionTransformer {
     projection: Tensor,
     attention: Attention,
     keep_residual: bool,
+    /// How many of the last blocks have the attention; their outputs are summed.
+    attention_blocks: usize,
 }
 
 impl VisionTransformer {
@@ -184,14 +237,22 @@ impl VisionTransformer {
             patch,
             class_embedding: weight(tensors, "visual.class_embedding")?,
             class_position: positions.f_narrow(0, 0, 1)?,
-            positions: PositionGrid::new(&positions.f_slice(0, 1, None, 1)?)?,
+            positions: PositionGrid::new(&positions.f_slice(0, 1, None, 1)?, attention == Attention::Gem)?,
             ln_pre: LayerNorm::load(tensors, "visual.ln_pre.")?,
             blocks,
             ln_post: LayerNorm::load(tensors, "visual.ln_post.")?,
             projection: weight(tensors, "visual.proj")?,
             attention,
             keep_residual,
+            attention_blocks: 1,
         })
+    }
+
+    /// The same with the sum over the attention of so many of the last blocks, at least one and at most all.
+    #[must_use]
+    pub fn with_attention_blocks(mut self, blocks: usize) -> Self {
+        self.attention_blocks = blocks.clamp(1, self.blocks.len());
+        self
     }
 
     /// Side of a patch in pixels.
@@ -207,14 +268,49 @@ impl VisionTransformer {
         let cls = self.class_embedding.f_add(&self.class_position)?;
         let cls = patches.f_narrow(1, 0, 1)?.f_zeros_like()?.f_add(&cls)?;
         let mut x = self.ln_pre.forward(&Tensor::f_cat(&[cls, patches], 1)?)?;
-        let last = self.blocks.len() - 1;
-        for block in &self.blocks[..last] {
+        let (plain, last) = self.blocks.split_at(self.blocks.len() - self.attention_blocks);
+        for block in plain {
             x = block.forward(&x, false)?;
         }
-        x = self.blocks[last].forward_last(&x, self.attention, self.keep_residual)?;
+        let x = self.forward_last(last, x, &grid)?;
         let x = self.ln_post.forward(&x)?.f_matmul(&self.projection)?;
         Ok(ImageFeatures { cls: x.f_select(1, 0)?, patches: x.f_slice(1, 1, None, 1)?, grid })
     }
+
+    /// The sum of the attention of the last blocks, each of which gets what the block before it gives as it was trained.
+    fn forward_last(&self, last: &[Block], mut x: Tensor, grid: &Tensor) -> Result<Tensor, TchError> {
+        let nearness = match self.attention {
+            Attention::NaClip | Attention::NOnly | Attention::Gav => Some(nearness(grid, x.kind())?),
+            _ => None,
+        };
+        // GEM's sum begins with its first input, and without residual it is the last block's.
+        let gem = self.attention == Attention::Gem;
+        let mut sum = (gem && self.keep_residual).then(|| x.shallow_clone());
+        for (index, block) in last.iter().enumerate() {
+            let y = block.forward_last(&x, self.attention, nearness.as_ref(), self.keep_residual)?;
+            sum = Some(match sum {
+                Some(sum) if !gem || self.keep_residual => sum.f_add(&y)?,
+                _ => y,
+            });
+            if index + 1 < last.len() {
+                x = block.forward(&x, false)?;
+            }
+        }
+        Ok(sum.unwrap_or(x))
+    }
+}
+
+/// (token, token): exp(−d²/2) with d the distance between patches in patches; 0 for [CLS].
+fn nearness(grid: &Tensor, kind: Kind) -> Result<Tensor, TchError> {
+    let axis = |dim: i64| positions(grid, dim)?.f_to_kind(Kind::Float);
+    let (rows, cols) = (axis(2)?.f_unsqueeze(1)?, axis(3)?.f_unsqueeze(0)?);
+    let place = |along: &Tensor, other: &Tensor| along.f_add(&other.f_zeros_like()?)?.f_flatten(0, 1);
+    let squares = |places: Tensor| places.f_unsqueeze(1)?.f_sub(&places.f_unsqueeze(0)?)?.f_square();
+    let distance = squares(place(&rows, &cols)?)?.f_add(&squares(place(&cols, &rows)?)?)?;
+    // Patches first, then [CLS] before them, by rows and by columns.
+    let near = distance.f_mul_scalar(-0.5)?.f_exp()?;
+    let near = Tensor::f_cat(&[near.f_narrow(0, 0, 1)?.f_zeros_like()?, near], 0)?;
+    Tensor::f_cat(&[near.f_narrow(1, 0, 1)?.f_zeros_like()?, near], 1)?.f_to_kind(kind)
 }
 
 /// The learned positions of a square grid of patches, resampled where an image has another grid.
@@ -225,16 +321,19 @@ struct PositionGrid {
     /// 0, 1, … along the learned grid's side, as float32.
     cells: Tensor,
     side: i64,
+    /// Resampled to the exact size and with anti-aliasing, as GEM does it.
+    smooth: bool,
 }
 
 impl PositionGrid {
-    fn new(positions: &Tensor) -> Result<Self, TchError> {
+    fn new(positions: &Tensor, smooth: bool) -> Result<Self, TchError> {
         let (count, width) = positions.size2()?;
         let side = (count as f64).sqrt().round() as i64;
         Ok(Self {
             learned: positions.f_reshape([side, side, width])?,
             cells: Tensor::f_arange(side, (Kind::Float, positions.device()))?,
             side,
+            smooth,
         })
     }
 
@@ -258,6 +357,9 @@ impl PositionGrid {
         let new_count = count(cells)?.f_to_kind(Kind::Float)?;
         let cells = cells.f_to_kind(Kind::Float)?;
         let identity = cells.f_unsqueeze(1)?.f_eq_tensor(&self.cells)?.f_to_kind(Kind::Float)?;
+        if self.smooth {
+            return identity.f_where_self(learned_size, &self.smooth_matrix(&cells, &new_count)?);
+        }
         let step = new_count.f_add_scalar(0.1)?.f_reciprocal()?.f_mul_scalar(self.side as f64)?;
         let source = cells.f_add_scalar(0.5)?.f_multiply(&step)?.f_sub_scalar(0.5)?;
         let first = source.f_floor()?;
@@ -265,7 +367,7 @@ impl PositionGrid {
         let mut resampled = identity.f_zeros_like()?;
         for tap in -1..=2 {
             let cell = first.f_add_scalar(tap as f64)?.f_clamp(0.0, (self.side - 1) as f64)?;
-            let share = cubic(&fraction.f_sub_scalar(tap as f64)?.f_abs()?, tap == 0 || tap == 1)?;
+            let share = cubic(&fraction.f_sub_scalar(tap as f64)?.f_abs()?, tap == 0 || tap == 1, PLAIN)?;
             let hit = cell.f_unsqueeze(1)?.f_eq_tensor(&self.cells)?.f_to_kind(Kind::Float)?;
             resampled = resampled.f_add(&hit.f_multiply(&share.f_unsqueeze(1)?)?)?;
         }
@@ -273,9 +375,26 @@ impl PositionGrid {
     }
 }
 
-/// Keys' cubic convolution kernel with a = -0.75 (PyTorch's), at `distance` 0..1 (`near`) or 1..2.
-fn cubic(distance: &Tensor, near: bool) -> Result<Tensor, TchError> {
-    const A: f64 = -0.75;
+impl PositionGrid {
+    /// (new cell, learned cell): PyTorch's bicubic with anti-aliasing (a = -0.5, weights beyond the edges left out).
+    fn smooth_matrix(&self, cells: &Tensor, new_count: &Tensor) -> Result<Tensor, TchError> {
+        let step = new_count.f_reciprocal()?.f_mul_scalar(self.side as f64)?;
+        let centre = cells.f_add_scalar(0.5)?.f_multiply(&step)?.f_unsqueeze(1)?;
+        let widening = step.f_clamp_min(1.0)?;
+        let distance = self.cells.f_add_scalar(0.5)?.f_unsqueeze(0)?.f_sub(&centre)?.f_abs()?.f_divide(&widening)?;
+        let [near, far] = [cubic(&distance, true, SMOOTH)?, cubic(&distance, false, SMOOTH)?];
+        let near = near.f_where_self(&distance.f_lt(1.0)?, &far);
+        let weights = near?.f_multiply(&distance.f_lt(2.0)?.f_to_kind(Kind::Float)?)?;
+        weights.f_divide(&weights.f_sum_dim_intlist([1i64].as_slice(), true, Kind::Float)?)
+    }
+}
+
+/// The parameter of cubic convolution: PyTorch's, and with anti-aliasing.
+const PLAIN: f64 = -0.75;
+const SMOOTH: f64 = -0.5;
+
+/// Keys' cubic convolution kernel with parameter `a`, at `distance` 0..1 (`near`) or 1..2.
+fn cubic(distance: &Tensor, near: bool, a: f64) -> Result<Tensor, TchError> {
     let horner = |coefficients: [f64; 4]| {
         let mut value = distance.f_mul_scalar(coefficients[0])?.f_add_scalar(coefficients[1])?;
         for coefficient in &coefficients[2..] {
@@ -283,7 +402,7 @@ fn cubic(distance: &Tensor, near: bool) -> Result<Tensor, TchError> {
         }
         Ok(value)
     };
-    if near { horner([A + 2.0, -(A + 3.0), 0.0, 1.0]) } else { horner([A, -5.0 * A, 8.0 * A, -4.0 * A]) }
+    if near { horner([a + 2.0, -(a + 3.0), 0.0, 1.0]) } else { horner([a, -5.0 * a, 8.0 * a, -4.0 * a]) }
 }
 
 #[derive(Debug)]

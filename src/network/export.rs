@@ -36,6 +36,8 @@ impl Precision {
 pub struct ExportOptions {
     pub activation: Activation,
     pub attention: Attention,
+    /// How many of the last blocks have it; their outputs are summed.
+    pub attention_blocks: usize,
     /// The last block keeps its residual and its MLP.
     pub keep_residual: bool,
     /// Side in pixels of the window that the model is meant for, a multiple of the patch.
@@ -77,7 +79,8 @@ pub fn image_encoder(
     let tensors = tensors(&clip.tensors, "visual.", kind)?;
     let tower_options =
         TowerOptions { layers: sizes.vision_layers, heads: sizes.vision_heads, activation: options.activation };
-    let tower = ImageTower::load(&tensors, tower_options, options.attention, options.keep_residual)?;
+    let tower = ImageTower::load(&tensors, tower_options, options.attention, options.keep_residual)?
+        .with_attention_blocks(options.attention_blocks);
     let upsampling = match upsampler {
         None => Upsampling::Bilinear,
         Some(weights) => {
@@ -119,11 +122,12 @@ pub fn image_tower(
     clip: &ClipWeights,
     activation: Activation,
     attention: Attention,
+    attention_blocks: usize,
     keep_residual: bool,
 ) -> Result<ImageTower> {
     let tensors = tensors(&clip.tensors, "visual.", Kind::Float)?;
     let options = TowerOptions { layers: clip.sizes.vision_layers, heads: clip.sizes.vision_heads, activation };
-    ImageTower::load(&tensors, options, attention, keep_residual)
+    Ok(ImageTower::load(&tensors, options, attention, keep_residual)?.with_attention_blocks(attention_blocks))
 }
 
 /// Writes a trace of the transformer alone, as CLIP was trained: the baseline of benchmarks.

@@ -1,6 +1,7 @@
 //! CLIP and SimFeatUp as tch modules: weights in (`segearth_checkpoint`), the network (`clip`, `simfeatup`, `segment`), TorchScript
 //! out (`export`, `trace`).
 
+mod average;
 mod clip;
 pub mod convolutional;
 pub mod export;
@@ -12,6 +13,7 @@ mod simfeatup;
 mod tower;
 pub mod trace;
 
+pub use average::average;
 pub use clip::{Attention, ImageFeatures, TextTower, TowerOptions};
 pub use layers::Tensors;
 pub use segment::{ImageEncoder, Upsampling};

@@ -22,6 +22,15 @@ impl ImageTower {
         Ok(Self::Transformer(VisionTransformer::load(tensors, options, attention, keep_residual)?))
     }
 
+    /// The same with the sum over the attention of so many of the last blocks; without effect on a convolutional network.
+    #[must_use]
+    pub fn with_attention_blocks(self, blocks: usize) -> Self {
+        match self {
+            Self::Transformer(tower) => Self::Transformer(tower.with_attention_blocks(blocks)),
+            other => other,
+        }
+    }
+
     /// Side of a patch in pixels.
     pub fn patch(&self) -> i64 {
         match self {

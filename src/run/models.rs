@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use segearth_checkpoint::KnownActivation;
+use segearth_checkpoint::{KnownActivation, read_clip};
 
-use crate::cli::{Activation, Attention, FetchArgs, ImportArgs, ImportOptions, ModelCommand, Precision};
+use crate::cli::{Activation, Attention, AverageArgs, FetchArgs, ImportArgs, ImportOptions, ModelCommand, Precision};
 use crate::error::{Error, Result};
 use crate::model::bundle::{Bundle, Trust};
 use crate::model::fetch::{self, Checked, Client, Fetched};
@@ -15,12 +15,18 @@ use crate::network::export;
 use crate::pipeline::ModelChoice;
 use crate::report::Reporter;
 use crate::scene::Recommended;
+use crate::train::weights;
 
 pub fn run(command: &ModelCommand, trust: bool, reporter: &Reporter) -> Result<()> {
     match command {
         ModelCommand::Import(args) => run_import(args, reporter),
         ModelCommand::Inspect(args) => inspect(&args.model, reporter),
+        ModelCommand::List => {
+            reporter.print(&list());
+            Ok(())
+        }
         ModelCommand::Fetch(args) => run_fetch(args, reporter),
+        ModelCommand::Average(args) => average(args, reporter),
         ModelCommand::TrainUpsampler(args) => super::upsampler::run(args, trust, reporter),
     }
 }
@@ -65,6 +71,52 @@ fn run_import(args: &ImportArgs, reporter: &Reporter) -> Result<()> {
     let upsampler = (args.upsampler != "none").then(|| args.upsampler.clone().into());
     let request = request(args.clip.clone(), args.tokenizer.clone(), upsampler, &args.options, args.overwrite);
     finish(&request, &args.output, &[], reporter)
+}
+
+/// The models that can be fetched, a line each.
+fn list() -> String {
+    let width = fetch::MODELS.iter().map(|model| model.name.len()).max().unwrap_or(0);
+    let line = |model: &fetch::Model| {
+        let upsampler = if model.upsampler.is_some() { "upsampler" } else { "-" };
+        format!("{:width$}  patch {:2}  {upsampler:9}  {}\n", model.name, model.patch, model.note)
+    };
+    fetch::MODELS.iter().map(line).collect()
+}
+
+/// Writes the mean of several checkpoints.
+fn average(args: &AverageArgs, reporter: &Reporter) -> Result<()> {
+    if args.output.extension().is_none_or(|ending| !ending.eq_ignore_ascii_case("safetensors")) {
+        return Err(Error::input(format!("{} does not end in .safetensors", args.output.display()))
+            .with_hint("The average is written in that format."));
+    }
+    if args.output.exists() {
+        return Err(Error::input(format!("{} already exists", args.output.display()))
+            .with_hint("Choose another name, or move that file away."));
+    }
+    let clips = args.clips.iter().map(|path| read_clip(path)).collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = args.clips.iter().map(|path| path.display().to_string()).collect();
+    let known: Vec<_> = clips.iter().filter_map(|clip| clip.activation.as_ref()).collect();
+    if let [first, others @ ..] = known.as_slice()
+        && let Some(other) = others.iter().find(|other| other.activation != first.activation)
+    {
+        return Err(Error::input(format!(
+            "the activations differ: {} by {}, {} by {}",
+            first.activation.name(),
+            first.from,
+            other.activation.name(),
+            other.from
+        ))
+        .with_hint("Weights of different activations are of different networks."));
+    }
+    let mean = network::average(&clips, &names)?;
+    weights::replace(&args.output, &mean.into_iter().collect::<Vec<_>>())?;
+    let activation = known.first().map_or(String::new(), |known| format!(" --activation {}", known.activation.name()));
+    reporter.note(&format!(
+        "the mean of {} models; import it with `segearth model import --clip {}{activation} …`.",
+        clips.len(),
+        args.output.display()
+    ));
+    Ok(())
 }
 
 /// `said` are notes that need not be repeated.
@@ -151,7 +203,12 @@ fn request(
             Attention::Sclip => network::Attention::Sclip,
             Attention::Maskclip => network::Attention::MaskClip,
             Attention::Vanilla => network::Attention::Vanilla,
+            Attention::Naclip => network::Attention::NaClip,
+            Attention::Nonly => network::Attention::NOnly,
+            Attention::Gav => network::Attention::Gav,
+            Attention::Gem => network::Attention::Gem,
         },
+        attention_blocks: options.attention_blocks,
         keep_residual: options.keep_residual,
         window: options.window,
         precision: match options.precision {

@@ -81,6 +81,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
             from: bundle.card.method.activation_from.clone(),
         }),
         attention: made.attention,
+        attention_blocks: bundle.card.method.attention_blocks,
         keep_residual: bundle.card.method.keep_residual,
         window: bundle.card.sizes.window,
         precision: made.precision,
@@ -203,8 +204,8 @@ fn tower(clip: &Path, bundle: &Bundle, made: &Made) -> Result<(ImageTower, usize
         ))
         .with_hint("Give the weights that the bundle was imported from."));
     }
-    let keep = bundle.card.method.keep_residual;
-    Ok((export::image_tower(&weights, made.activation, made.attention, keep)?, sizes.embed_dim))
+    let (keep, blocks) = (bundle.card.method.keep_residual, bundle.card.method.attention_blocks);
+    Ok((export::image_tower(&weights, made.activation, made.attention, blocks, keep)?, sizes.embed_dim))
 }
 
 fn plan(

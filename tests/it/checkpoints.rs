@@ -264,3 +264,33 @@ fn a_missing_model_is_named_with_all_other_faults() {
     );
     assert!(said.contains("text.tif"), "{said}");
 }
+
+#[test]
+fn an_average_lies_between_its_models() {
+    let work = with_weights();
+    let own = small_tensors();
+    let shifted: Vec<(String, Tensor)> = own.iter().map(|(name, tensor)| (name.clone(), tensor + 0.5)).collect();
+    Tensor::write_safetensors(&shifted, work.path("shifted.safetensors")).expect("shifted weights");
+    let ran = work.ok("model average weights/clip.pt shifted.safetensors -o mean.safetensors".split(' '));
+    assert!(ran.stderr.contains("the mean of 2 models"), "{}", ran.stderr);
+    let mean: std::collections::HashMap<String, Tensor> =
+        Tensor::read_safetensors(work.path("mean.safetensors")).expect("the average").into_iter().collect();
+    assert_eq!(mean.len(), own.len());
+    for (name, tensor) in &own {
+        let difference = f64::try_from((&mean[name] - tensor - 0.25).abs().max()).expect("a number");
+        assert!(difference < 1e-5, "{name}: {difference:.2e}");
+    }
+    import(&work, "mean.safetensors", "mean", "--activation quickgelu");
+    assert!(
+        work.refused("model average weights/clip.pt shifted.safetensors -o mean.safetensors")
+            .contains("already exists")
+    );
+    let cut: Vec<(String, Tensor)> = own
+        .iter()
+        .filter(|(name, _)| !name.starts_with("transformer.resblocks.1."))
+        .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+        .collect();
+    Tensor::write_safetensors(&cut, work.path("cut.safetensors")).expect("fewer blocks");
+    let said = work.refused("model average weights/clip.pt cut.safetensors -o other.safetensors");
+    assert!(said.contains("cut.safetensors has other sizes than weights/clip.pt"), "{said}");
+}

@@ -29,12 +29,13 @@ evaluate: atomic geom scene raster
 preview: geom scene raster
 page: atomic geom scene raster
 serve: atomic crs geom scene
+reproduce: evaluate geom
 change: crs evaluate geom location scene raster
 report: change geom learn scene pipeline printable model vector
 train: atomic geom model network raster scene tch
-cli: pipeline evaluate scene vector clap
+cli: change pipeline evaluate scene vector clap
 run: atomic change cli crs embeddings evaluate file_lock geom hash journal learn location model network outputs page pipeline preview raster \
-    report scene search serve stitch train vector
+    report reproduce scene search serve stitch train vector
 ";
 
 #[test]

@@ -155,6 +155,7 @@ mod tests {
     const OPTIONS: ExportOptions = ExportOptions {
         activation: Activation::QuickGelu,
         attention: Attention::SegEarth,
+        attention_blocks: 1,
         keep_residual: false,
         window: 64,
         precision: Precision::Fp32,

@@ -57,6 +57,7 @@ impl Subject {
         let options = ExportOptions {
             activation: Activation::QuickGelu,
             attention: Attention::SegEarth,
+            attention_blocks: 1,
             keep_residual: false,
             window: 224,
             precision,
