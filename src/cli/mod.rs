@@ -11,6 +11,7 @@ mod learn;
 mod log;
 mod options;
 mod reference;
+mod reproduce;
 mod search;
 mod serve;
 mod shard;
@@ -35,6 +36,7 @@ pub use learn::LearnArgs;
 pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
 pub use reference::{ReferencePage, command_reference, completions, help_texts, manual_pages};
+pub use reproduce::ReproduceArgs;
 pub use search::SearchArgs;
 pub use serve::ServeArgs;
 pub use shard::Shard;
@@ -136,11 +138,20 @@ pub enum Command {
     Learn(Box<LearnArgs>),
     #[command(after_help = "Examples:\n  \
         segearth evaluate --prediction labels.tif --reference truth.tif\n  \
-        segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json")]
+        segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json\n  \
+        segearth evaluate --prediction results/ --reference truth/ --protocol paper --reduce-zero-label\n  \
+        segearth evaluate --prediction results/ --reference truth/ --protocol paper --fit-thresholds")]
     Evaluate(Box<EvaluateArgs>),
     #[command(after_help = "Examples:\n  \
+        segearth reproduce loveda --data /data/LoveDA -o paper\n  \
+        segearth reproduce potsdam --data /data/Potsdam --only 2_13 --device cuda -o paper\n  \
+        segearth reproduce vdd --print-job > vdd.yaml\n\n\
+        A command that was stopped resumes when it is given again. Shards compute: give the command once more without --shard to count.")]
+    Reproduce(Box<ReproduceArgs>),
+    #[command(after_help = "Examples:\n  \
         segearth change 2012_labels.tif 2017_labels.tif -o change\n  \
-        segearth change before.tif after.tif -o flood --transition 'land:water' --transition '*:water'\n\n\
+        segearth change before.tif after.tif -o flood --transition 'land:water' --transition '*:water'\n  \
+        segearth change 2012_labels.tif 2017_labels.tif -o built --tolerance 2 --foreground building --min-area 20\n\n\
         The map of transitions is a class map: `segearth vectorize` makes smooth polygons with a minimum area from it.")]
     Change(ChangeArgs),
     #[command(after_help = "Examples:\n  \
@@ -268,8 +279,9 @@ pub struct SegmentArgs {
     /// [default: none for 8-bit scenes, else percentile:2,98]
     #[arg(long, value_name = "STRETCH")]
     pub stretch: Option<String>,
-    /// Resample the scene for the model to this ground sample distance, such as 0.3m [default: the scene's]
-    #[arg(long, value_name = "METRES")]
+    /// Resample the scene for the model to this ground sample distance, such as 0.3m, or the image to a size, such as
+    /// '{long_side: 448}' [default: the scene's]
+    #[arg(long, value_name = "METRES|SIZE")]
     pub resolution: Option<String>,
     /// Segment only inside the polygons of this vector file
     #[arg(long, value_name = "FILE")]
@@ -315,9 +327,16 @@ pub enum ModelCommand {
     /// Print a model's sizes, files and origin
     #[command(after_help = "Examples:\n  segearth model inspect mini\n  segearth model inspect models/vit-b-16")]
     Inspect(InspectArgs),
+    /// List the models that can be fetched: patch, upsampler, what they are good for
+    List,
     /// Download weights from their publisher and make a bundle
     #[command(after_help = "Example:\n  segearth model fetch openai/ViT-B-16 -o models/vit-b-16")]
     Fetch(FetchArgs),
+    /// Average the weights of several CLIPs of one shape
+    #[command(after_help = "Example:\n  \
+        segearth model average RemoteCLIP-ViT-L-14.pt SkyCLIP-ViT-L-14.pt -o average.safetensors\n\n\
+        The result is a checkpoint for `segearth model import`.")]
+    Average(AverageArgs),
     #[command(after_help = "Example:\n  \
         segearth model train-upsampler --model models/vit-b-16 --clip ViT-B-16.pt --images 'tiles/*.tif' \\\n      \
         -o models/vit-b-16-own")]
@@ -354,6 +373,9 @@ pub struct ImportOptions {
     /// Attention of the last block
     #[arg(long, value_enum, default_value_t = Attention::Segearth)]
     pub attention: Attention,
+    /// Sum the attention of this many of the last blocks
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub attention_blocks: usize,
     /// Keep the last block's residual and MLP
     #[arg(long)]
     pub keep_residual: bool,
@@ -363,6 +385,16 @@ pub struct ImportOptions {
     /// Precision of weights and computation
     #[arg(long, value_enum, default_value_t = Precision::Fp32)]
     pub precision: Precision,
+}
+
+#[derive(Args, Debug)]
+pub struct AverageArgs {
+    /// CLIP checkpoints, as for `segearth model import`
+    #[arg(value_name = "CLIP", num_args = 2.., required = true)]
+    pub clips: Vec<PathBuf>,
+    /// Write the average to this file (.safetensors)
+    #[arg(long, short = 'o', value_name = "FILE.safetensors")]
+    pub output: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -406,6 +438,10 @@ pub enum Attention {
     Sclip,
     Maskclip,
     Vanilla,
+    Naclip,
+    Nonly,
+    Gav,
+    Gem,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

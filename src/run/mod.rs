@@ -16,6 +16,7 @@ mod partition;
 mod prepared;
 mod process;
 mod provenance;
+mod reproduce;
 mod results;
 mod run_metrics;
 mod search;
@@ -99,6 +100,9 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         Command::Doctor(args) => doctor::run(*args, reporter),
         Command::Learn(args) => learn::run(args, trust, reporter),
         Command::Evaluate(args) => evaluate::run(args, reporter),
+        Command::Reproduce(args) => watched(&args.options.metrics, reporter, |metrics| {
+            reproduce::run(args, trust, options(&args.options), metrics, reporter)
+        }),
         Command::Change(args) => change::run(args, reporter),
         Command::Vectorize(args) => vectorize::run(args, reporter),
         Command::Merge(args) => watched(&args.metrics, reporter, |metrics| {
