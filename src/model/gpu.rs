@@ -198,7 +198,8 @@ fn ask_library(library: &Library) -> Result<Driver, String> {
         let mut devices = 0;
         checked("cuDeviceGetCount", count(&raw mut devices))?;
         for index in 0..devices {
-            let (mut device, mut bytes, mut text) = (0, 0usize, [0 as c_char; 256]);
+            let (mut device, mut bytes) = (0, 0usize);
+            let mut text: [c_char; 256] = [0; 256];
             checked("cuDeviceGet", get(&raw mut device, index))?;
             checked("cuDeviceGetName", name(text.as_mut_ptr(), 255, device))?;
             checked("cuDeviceTotalMem", memory(&raw mut bytes, device))?;

@@ -124,10 +124,19 @@ fn for_each_text(value: &mut Value, change: &dyn Fn(&mut String)) {
 /// Text that may stand in a bug report: no credentials in addresses, and the user's folder as `~`.
 fn public(text: &str, home: Option<&str>) -> String {
     let text = without_credentials(text);
-    match home.filter(|home| home.len() > 1) {
-        Some(home) => text.replace(home, "~"),
-        None => text,
+    let Some(home) = home.filter(|home| home.len() > 1) else { return text };
+    let mut shown = String::with_capacity(text.len());
+    let mut parts = text.split(home).peekable();
+    while let Some(part) = parts.next() {
+        shown.push_str(part);
+        if let Some(after) = parts.peek() {
+            // `/root` is no home in `/srv/root/a` or `/rooted`.
+            let in_name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+            let inside = shown.chars().next_back().is_some_and(in_name) || after.chars().next().is_some_and(in_name);
+            shown.push_str(if inside { home } else { "~" });
+        }
     }
+    shown
 }
 
 #[cfg(test)]
@@ -148,6 +157,18 @@ mod tests {
         for text in [report().json(Some("/home/ann")), report().render(Paint::new(false), Some("/home/ann"))] {
             assert!(!text.contains("secret") && !text.contains("/home/ann"), "{text}");
             assert!(text.contains("~/.cache") && text.contains("example.org"), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_whole_paths_of_the_home_folder_are_shortened() {
+        for (text, shown) in [
+            ("/root/a, /srv/root/b", "~/a, /srv/root/b"),
+            ("/root", "~"),
+            ("/rooted /root:/root/lib", "/rooted ~:~/lib"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(public(text, Some("/root")), shown);
         }
     }
 

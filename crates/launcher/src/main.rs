@@ -12,7 +12,7 @@
 //! In a Python environment, `lib/segearth` is the package `segearth` in its `site-packages`. A program that was built and not
 //! installed has no launcher and needs none.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it has no other printer")]
+#![expect(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "it has no other printer")]
 
 mod help;
 mod installed;

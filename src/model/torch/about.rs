@@ -28,17 +28,14 @@ pub fn torch_facts() -> TorchFacts {
         rest.get(..end).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     };
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let file = maps.lines().find_map(|line| Some(line.get(line.find('/')?..)?.to_owned()).filter(is_libtorch));
+    let paths = maps.lines().filter_map(|line| line.get(line.find('/')?..));
+    let file = paths.into_iter().find(|path| path.ends_with("/libtorch_cpu.so"));
     TorchFacts {
         version: after("TORCH_VERSION="),
         instructions: after("CPU capability usage:"),
         file: file.map(PathBuf::from),
         threads: super::threads(),
     }
-}
-
-fn is_libtorch(path: &String) -> bool {
-    path.ends_with("/libtorch_cpu.so")
 }
 
 /// What `torch.__config__.show()` prints.
