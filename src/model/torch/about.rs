@@ -28,8 +28,8 @@ pub fn torch_facts() -> TorchFacts {
         rest.get(..end).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     };
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let paths = maps.lines().filter_map(|line| line.get(line.find('/')?..));
-    let file = paths.into_iter().find(|path| path.ends_with("/libtorch_cpu.so"));
+    let mut paths = maps.lines().filter_map(|line| line.get(line.find('/')?..));
+    let file = paths.find(|path| path.ends_with("/libtorch_cpu.so"));
     TorchFacts {
         version: after("TORCH_VERSION="),
         instructions: after("CPU capability usage:"),
