@@ -15,7 +15,7 @@ use crate::scene::{ColourRole, SceneInfo};
 pub fn tile_vrt(image: &Path, info: &SceneInfo, window: Window) -> Result<String> {
     let refuse = |what: String| {
         Err(Error::input(format!("{} {what}", image.display()))
-            .with_hint("The paper's images have 8 bits: convert it first with gdal_translate -ot Byte."))
+            .with_hint("The paper's images have 8 bits: convert it first, such as with `gdal_translate -scale`."))
     };
     if let Some(band) = info.bands.iter().find(|band| band.pixel_type != "Byte") {
         return refuse(format!("has pixels of type {}", band.pixel_type));
