@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::guard::{Caller, Guard};
 use super::message::{Body, Method, Request, Response};
 use crate::error::{Context as _, Result};
+use crate::geom::Window;
 
 /// Most connections at a time.
 const MOST_CONNECTIONS: usize = 512;
@@ -62,12 +63,20 @@ pub enum Lane {
     Wait,
 }
 
+/// What a request of [`Lane::Wait`] waits for: a part of a scene.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    pub scene: usize,
+    pub part: Window,
+}
+
 /// What answers requests.
 pub trait Application: Send + Sync + 'static {
-    fn lane(&self, request: &Request) -> Lane;
+    /// How a request is answered, and what it waits for.
+    fn lane(&self, request: &Request) -> (Lane, Option<Awaited>);
 
-    /// Whether a request of [`Lane::Wait`] can be answered in full.
-    fn is_ready(&self, request: &Request) -> bool;
+    /// Whether there is nothing to wait for any more.
+    fn is_ready(&self, awaited: &Awaited) -> bool;
 
     fn answer(&self, request: &Request) -> Response;
 }
@@ -216,7 +225,7 @@ impl Server {
     }
 
     async fn answered(&self, request: Request) -> Response {
-        let lane = self.application.lane(&request);
+        let (lane, awaited) = self.application.lane(&request);
         let Some((_, waiting, working)) = self.lanes.iter().find(|(known, ..)| *known == lane) else {
             return self.application.answer(&request);
         };
@@ -225,9 +234,9 @@ impl Server {
             Response::refusal(429, "The server is busy.", hint).with_header("retry-after", "1")
         };
         let Ok(_place) = waiting.try_acquire() else { return busy() };
-        if lane == Lane::Wait {
+        if let Some(awaited) = awaited {
             let end = Instant::now() + WAIT;
-            while !self.application.is_ready(&request) && Instant::now() < end {
+            while !self.application.is_ready(&awaited) && Instant::now() < end {
                 tokio::time::sleep(LOOK).await;
             }
         }

@@ -22,7 +22,7 @@ mod wmts;
 
 pub use blocks::{Blocks, Legend, Totals};
 pub use guard::Guard;
-pub use http::{Application, Lane, serve};
+pub use http::{Application, Awaited, Lane, serve};
 pub use message::{Body, Method, Request, Response};
 pub use page::asset;
 pub use png::{indexed as indexed_png, rgba as rgba_png};

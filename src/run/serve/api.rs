@@ -19,8 +19,8 @@ use crate::model::registry::Model;
 use crate::pipeline::{self, Plan};
 use crate::scene::same_name;
 use crate::serve::{
-    Application, Body, Lane, Method, Request, Response, Session, SessionExample, Shape, TilePixels, WmtsLayer, asset,
-    capabilities,
+    Application, Awaited, Body, Lane, Method, Request, Response, Session, SessionExample, Shape, TilePixels, WmtsLayer,
+    asset, capabilities,
 };
 
 /// Letters of a client's name, and places that can be suggested at once.
@@ -84,6 +84,17 @@ impl Api {
         let scene = self.shared.scenes.get(number)?;
         let (zoom, x, y) = (zoom.parse().ok()?, x.parse().ok()?, y.strip_suffix(".png")?.parse().ok()?);
         Some(scene.grid.tile(zoom, x, y).map(|pixels| Wanted { layer, scene, pixels, number }))
+    }
+
+    /// The labels that a tile needs and that are not there yet; they are asked for.
+    fn awaited(&self, request: &Request) -> Option<Awaited> {
+        let wanted = self.tile(request)?.ok()?;
+        let awaited = Awaited { scene: wanted.number, part: wanted.pixels.part? };
+        if self.is_ready(&awaited) {
+            return None;
+        }
+        self.shared.look_at(&request.path.join("/"), awaited.scene, awaited.part);
+        Some(awaited)
     }
 
     fn answered(&self, request: &Request) -> Result<Response> {
@@ -451,32 +462,29 @@ impl Api {
 }
 
 impl Application for Api {
-    fn lane(&self, request: &Request) -> Lane {
-        match request.route().as_slice() {
-            ["tiles", ..] => match self.tile(request) {
-                Some(Ok(wanted)) if wanted.layer == TileLayer::Labels && !request.query.contains_key("now") => {
-                    if let (Some(part), false) = (wanted.pixels.part, self.is_ready(request)) {
-                        self.shared.look_at(&request.path.join("/"), wanted.number, part);
-                    }
-                    Lane::Wait
+    fn lane(&self, request: &Request) -> (Lane, Option<Awaited>) {
+        let lane = match request.route().as_slice() {
+            ["tiles", layer, ..] => {
+                let is_labels = TileLayer::named(layer).is_some_and(|(layer, _)| layer == TileLayer::Labels);
+                if is_labels && !request.query.contains_key("now") {
+                    return (Lane::Wait, self.awaited(request));
                 }
-                _ => Lane::Render,
-            },
+                Lane::Render
+            }
             ["" | "page.css" | "map.js" | "page.js" | "favicon.ico"] | ["api"] | ["api", "state" | "runs"]
                 if request.method == Method::Get =>
             {
                 Lane::Now
             }
-            ["api", "scenes", _, "view"] => Lane::Now,
             _ => Lane::Ask,
-        }
+        };
+        (lane, None)
     }
 
-    fn is_ready(&self, request: &Request) -> bool {
-        let Some(Ok(wanted)) = self.tile(request) else { return true };
+    fn is_ready(&self, awaited: &Awaited) -> bool {
+        let Some(served) = self.shared.scenes.get(awaited.scene) else { return true };
         let failed = lock(&self.shared.news).failed.is_some();
-        let known = |part: Window| lock(&wanted.scene.blocks).has(part, self.shared.revision());
-        failed || self.shared.is_ending() || wanted.pixels.part.is_none_or(known)
+        failed || self.shared.is_ending() || lock(&served.blocks).has(awaited.part, self.shared.revision())
     }
 
     fn answer(&self, request: &Request) -> Response {

@@ -21,7 +21,7 @@ use crate::run::stop::Stop;
 use crate::serve::{Blocks, Session, TileGrid};
 
 /// Clients whose views are remembered, and for how long without a word of theirs.
-const MOST_VIEWS: usize = 64;
+const MOST_VIEWS: usize = 256;
 const FORGET_VIEW: Duration = Duration::from_secs(60);
 /// Questions that may wait for the model.
 const MOST_ASKS: usize = 32;
