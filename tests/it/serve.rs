@@ -198,7 +198,7 @@ fn what_is_shown_is_what_a_run_gives() {
     work.ok(["run", "state/jobs/words.yaml", "--output", "out"]);
     let by_command = std::fs::read(work.path("out/scene_labels.tif")).expect("labels");
     assert_eq!(shown(&words), counts(&work.path("out/scene_labels.tif"), 3));
-    assert!(shown(&words).iter().all(|count| *count > 0), "{words:#}");
+    assert!(shown(&words).iter().filter(|count| **count > 0).count() > 1, "{words:#}");
 
     // Every pixel is shown as the run has it: the tile of the scene's own resolution, by its palette.
     let grid = &words["scenes"][0]["grid"];
@@ -240,13 +240,16 @@ fn what_is_shown_is_what_a_run_gives() {
         let (across, down) = (value("bounds", 2) - left, top - value("bounds", 1));
         [left + across * col / WIDTH as f64, top - down * row / HEIGHT as f64]
     };
-    for (class, col, row) in [(1, 40.0, 50.0), (2, 150.0, 90.0), (3, 260.0, 200.0), (1, 90.0, 220.0)] {
+    // Bright places and dark ones, which the words call otherwise.
+    let bright = [(13.0, 190.0), (158.0, 190.0), (13.0, 8.0), (158.0, 8.0)].map(|(col, row)| (3, col, row));
+    let dark = [(85.0, 75.0), (230.0, 75.0), (85.0, 125.0), (230.0, 125.0)].map(|(col, row)| (1, col, row));
+    for (class, col, row) in bright.into_iter().chain(dark) {
         server.send("POST", "/api/examples", json!({"scene": 0, "class": class, "point": place(col, row)}));
     }
-    let corners = [place(200.0, 40.0), place(230.0, 40.0), place(215.0, 80.0)];
-    server.send("POST", "/api/examples", json!({"scene": 0, "class": 2, "polygon": corners}));
+    let corners = [place(220.0, 95.0), place(240.0, 95.0), place(230.0, 105.0)];
+    server.send("POST", "/api/examples", json!({"scene": 0, "class": 1, "polygon": corners}));
     let learnt = server.labelled();
-    assert_eq!(learnt["examples"].as_array().map(Vec::len), Some(5));
+    assert_eq!(learnt["examples"].as_array().map(Vec::len), Some(9));
     assert_ne!(shown(&learnt), shown(&words), "examples change labels");
     server.send("POST", "/api/jobs", json!({"name": "learnt"}));
     work.ok(["run", "state/jobs/learnt.yaml", "--output", "learnt"]);
@@ -271,7 +274,7 @@ fn what_is_shown_is_what_a_run_gives() {
         value("bounds", 3)
     ));
     assert_eq!(suggested.json()["suggestions"].as_array().map(Vec::len), Some(3));
-    for _ in 0..5 {
+    for _ in 0..9 {
         server.send("POST", "/api/examples/undo", json!({}));
     }
     assert_eq!(server.ask("POST", "/api/examples/undo", Some(&json!({}))).status, 400);
@@ -324,7 +327,7 @@ fn bands_and_wrong_classes() {
 
     for (method, target, body, sentence) in [
         ("PUT", "/api/classes", classes(&["a", "A"]), "two classes have the name"),
-        ("PUT", "/api/classes", json!({"classes": [{"id": 1, "name": "a", "words": ["'x'"]}]}), "quote"),
+        ("PUT", "/api/classes", json!({"classes": [{"id": 1, "name": "a\u{7}"}]}), "the name of a class"),
         ("PUT", "/api/classes", json!({"classes": 3}), "invalid type"),
         ("PUT", "/api/classes", json!({"classes": [], "evil": 1}), "unknown field"),
         ("PUT", "/api/look", json!({"bands": ["9", "1", "1"]}), "band"),

@@ -1,6 +1,6 @@
 //! The page of the web application in a real browser, driven by ChromeDriver as a user would: typed, clicked, saved, run.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -100,10 +100,17 @@ impl Browser {
             body.len()
         );
         stream.write_all((head + &body).as_bytes()).expect("a request");
-        let mut all = Vec::new();
-        let _ = stream.read_to_end(&mut all);
-        let at = all.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer");
-        let answer: Value = serde_json::from_slice(&all[at + 4..]).expect("JSON");
+        // The driver keeps connections open, whatever it is asked.
+        let mut reader = BufReader::new(stream);
+        let (mut length, mut line) = (0, String::new());
+        while reader.read_line(&mut line).expect("a line") > 2 {
+            let value = line.to_ascii_lowercase().strip_prefix("content-length:").map(|value| value.trim().to_owned());
+            length = value.map_or(length, |value| value.parse().expect("a length"));
+            line.clear();
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).expect("a whole answer");
+        let answer: Value = serde_json::from_slice(&body).expect("JSON");
         assert!(answer["value"]["error"].is_null(), "{method} {path}: {answer:#}");
         answer["value"].clone()
     }
