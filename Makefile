@@ -23,10 +23,10 @@ COUNT ?= 10000
 FUZZ_SECONDS := $(or $(SECONDS),60)
 unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm soak mutations fuzz sanitize audit lint words fmt-check clippy rustdoc fmt docs reference dist release test-packages measure-gpu bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm test-qgis qgis-plugin soak mutations fuzz sanitize audit lint words fmt-check clippy rustdoc fmt docs reference dist release test-packages measure-gpu bench clean distclean
 
 help: ## list the targets
-	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install system packages (with apt, if it may) and libtorch in .libtorch/; CUDA=1: its CUDA half too
 	@scripts/setup.sh
@@ -47,6 +47,13 @@ test: setup ## run all tests; the last line says how many could not run here, an
 test-slurm: setup ## run a job on a real Slurm of two nodes and lose one of them (as root; installs Slurm with apt)
 	@cargo build $(CARGOFLAGS)
 	@tests/slurm/run.sh target/debug/segearth
+
+qgis-plugin: build ## make the zip of the QGIS plugin, target/qgis/segearth.zip
+	@scripts/qgis-plugin.sh target/release/segearth target/qgis/segearth.zip
+
+test-qgis: setup ## install the plugin in a clean profile of QGIS and run all its algorithms (as root: installs QGIS with apt, about 1 GB)
+	@cargo build $(CARGOFLAGS)
+	@scripts/test-qgis.sh target/debug/segearth
 
 soak: setup ## run JOBS=2000 small jobs in a row, then SCENES=3000 scenes in one process; check memory and open files
 	@cargo build $(CARGOFLAGS)

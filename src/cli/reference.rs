@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Arg, Args, Command, CommandFactory as _, ValueEnum};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory as _, ValueEnum};
 use clap_complete::Shell;
+use serde::Serialize;
 
 use super::Cli;
+use crate::error::{Context, Result};
 
 #[derive(Args, Debug)]
 pub struct ReferenceArgs {
@@ -24,6 +26,8 @@ pub enum ReferencePage {
     Jobs,
     /// All commands and their options
     Commands,
+    /// All commands and their options, for programs: JSON
+    Json,
     /// Completions for bash
     Bash,
     /// Completions for zsh
@@ -112,6 +116,73 @@ fn help(command: &mut Command, texts: &mut Vec<(String, Vec<u8>)>) {
         texts.push((format!("{stem}.{form}.ansi"), text.ansi().to_string().into_bytes()));
     }
     command.get_subcommands_mut().for_each(|command| help(command, texts));
+}
+
+/// A command for programs that make forms of it.
+#[derive(Serialize)]
+struct CommandJson {
+    name: String,
+    about: String,
+    arguments: Vec<ArgumentJson>,
+}
+
+/// An argument or option of a command.
+#[derive(Serialize)]
+struct ArgumentJson {
+    /// The option without its hyphens; `null` for an argument by position.
+    option: Option<String>,
+    /// What stands for the value in the help: `M2`, `LABELS.tif`.
+    value: Option<String>,
+    help: String,
+    heading: Option<String>,
+    required: bool,
+    /// It may be given several times, or with several values.
+    several: bool,
+    /// Empty: any.
+    values: Vec<String>,
+    default: Option<String>,
+}
+
+/// Returns all commands and their options as JSON.
+///
+/// # Errors
+/// They cannot be written as JSON, which would be a defect.
+pub fn command_json() -> Result<String> {
+    let mut root = Cli::command();
+    root.build();
+    let mut commands = Vec::new();
+    leaves(&root, &mut commands);
+    let argument = |arg: &Arg| {
+        let takes = arg.get_action().takes_values();
+        let names = arg.get_value_names().unwrap_or_default();
+        let values = arg.get_possible_values().into_iter().filter(|value| takes && !value.is_hide_set());
+        let default = arg.get_default_values().first().filter(|_| takes);
+        ArgumentJson {
+            option: arg.get_long().map(str::to_owned),
+            value: names.first().filter(|_| takes).map(ToString::to_string),
+            help: arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default(),
+            heading: arg.get_help_heading().map(str::to_owned),
+            required: arg.is_required_set(),
+            several: matches!(arg.get_action(), ArgAction::Append)
+                || arg.get_num_args().is_some_and(|range| range.max_values() > 1),
+            values: values.map(|value| value.get_name().to_owned()).collect(),
+            default: default.map(|value| value.to_string_lossy().into_owned()),
+        }
+    };
+    let commands: Vec<CommandJson> = commands
+        .iter()
+        .map(|command| CommandJson {
+            name: name(command).trim_start_matches("segearth ").to_owned(),
+            about: command.get_about().map(ToString::to_string).unwrap_or_default(),
+            arguments: command
+                .get_arguments()
+                .filter(|arg| !(arg.is_global_set() || arg.is_hide_set() || is_help(arg)))
+                .map(argument)
+                .collect(),
+        })
+        .collect();
+    let text = serde_json::to_string_pretty(&commands).internal(|| "the commands cannot be written as JSON".into())?;
+    Ok(text + "\n")
 }
 
 /// The commands that do something themselves, in the order of the help.
@@ -237,6 +308,26 @@ mod tests {
         assert!(text("segearth.long").contains("Usage: segearth"), "{}", text("segearth.long"));
         assert!(text("segearth-model-fetch.short").contains("Usage: segearth model fetch"));
         assert!(text("segearth.short.ansi").contains('\u{1b}') && !text("segearth.short").contains('\u{1b}'));
+    }
+
+    #[test]
+    fn json_has_what_a_form_needs() {
+        let text = command_json().unwrap();
+        let commands: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let commands = commands.as_array().unwrap();
+        let of =
+            |name: &str| commands.iter().find(|command| command["name"] == name).unwrap_or_else(|| panic!("{name}"));
+        let option = |name: &str, option: &str| {
+            let all = of(name)["arguments"].as_array().unwrap();
+            all.iter().find(|one| one["option"] == option).unwrap_or_else(|| panic!("{option}")).clone()
+        };
+        let recipe = option("vectorize", "recipe");
+        assert_eq!((recipe["default"].as_str(), recipe["values"].as_array().unwrap().len()), (Some("landcover"), 5));
+        assert_eq!(option("vectorize", "diagonal")["value"], serde_json::Value::Null, "a flag takes no value");
+        assert_eq!(option("vectorize", "class")["several"], true);
+        assert_eq!(option("vectorize", "output")["required"], true);
+        assert_eq!(of("vectorize")["arguments"][0]["option"], serde_json::Value::Null);
+        assert!(commands.iter().all(|command| command["name"] != "reference"), "hidden commands are left out");
     }
 
     #[test]
