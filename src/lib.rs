@@ -32,6 +32,7 @@ pub mod embeddings;
 pub mod evaluate;
 pub mod file_lock;
 pub mod hash;
+pub mod index;
 pub mod journal;
 pub mod learn;
 pub mod location;

@@ -7,12 +7,14 @@ use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::iso_8859_1::FONT_9X15;
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::{Dimensions, DrawTarget, Drawable, OriginDimensions, Pixel, Point, RgbColor};
+use embedded_graphics::primitives::{Polyline, PrimitiveStyle, StyledDrawable as _};
 use embedded_graphics::text::{Baseline, Text};
 
 use crate::error::Result;
 use crate::geom::Size;
 use crate::raster::{self, SceneReader, Thumbnail};
 use crate::scene::{ClassInfo, ScaleBar};
+use crate::vector::Sketch;
 
 /// Longest side of scene and result in the picture, in pixels.
 const SIDE: usize = 900;
@@ -23,6 +25,8 @@ const LEGEND: usize = 330;
 const TICK: usize = 10;
 const PAPER: [u8; 3] = [255, 255, 255];
 const INK: Rgb888 = Rgb888::new(30, 30, 30);
+/// Width of outlines and lines.
+const STROKE: u32 = 2;
 /// Pixels without data.
 const NOTHING: [u8; 3] = [225, 225, 225];
 
@@ -46,6 +50,31 @@ impl Panel {
         Ok(Self { size, pixels: rgb })
     }
 
+    /// The same with a product's outlines and lines in the colours of their classes.
+    #[must_use]
+    pub fn with_vectors(&self, sketch: &Sketch, classes: &[ClassInfo]) -> Self {
+        let mut canvas = Canvas { size: self.size, pixels: self.pixels.clone() };
+        let scale = [
+            self.size.width as f64 / sketch.size.width.max(1) as f64,
+            self.size.height as f64 / sketch.size.height.max(1) as f64,
+        ];
+        let at = |point: &[f32; 2]| {
+            let [x, y] = *point;
+            Point::new((f64::from(x) * scale[0]).round() as i32, (f64::from(y) * scale[1]).round() as i32)
+        };
+        for shape in &sketch.shapes {
+            let class = usize::try_from(shape.value).ok().and_then(|value| classes.get(value));
+            let [red, green, blue] = class.map_or([0; 3], |class| class.colour);
+            for part in &shape.parts {
+                let mut points: Vec<Point> = part.iter().map(at).collect();
+                points.extend(points.first().copied().filter(|_| shape.closed));
+                let style = PrimitiveStyle::with_stroke(Rgb888::new(red, green, blue), STROKE);
+                let Ok(()) = Polyline::new(&points).draw_styled(&style, &mut canvas);
+            }
+        }
+        Self { size: canvas.size, pixels: canvas.pixels }
+    }
+
     /// A label raster in few pixels and the colours of its classes.
     pub fn labels(labels: &Path, classes: &[ClassInfo]) -> Result<Self> {
         let (size, labels) = raster::label_thumbnail(labels, SIDE)?;
@@ -56,11 +85,13 @@ impl Panel {
 
 /// Draws panels of one extent side by side with a legend and a scale bar below the first one, and writes them as PNG.
 pub fn write(path: &Path, panels: &[Panel], legend: &[Entry<'_>], scale: Option<&ScaleBar>, title: &str) -> Result<()> {
+    let lines: Vec<Vec<String>> = legend.iter().map(|entry| wrapped(&entry.text)).collect();
+    let count: usize = lines.iter().map(Vec::len).sum();
     let top = MARGIN + LINE + MARGIN / 2;
     let height = panels.iter().map(|panel| panel.size.height).max().unwrap_or(0);
     let below = if scale.is_some() { LINE + MARGIN } else { 0 };
     let width = panels.iter().map(|panel| MARGIN + panel.size.width).sum::<usize>() + 2 * MARGIN + LEGEND;
-    let mut canvas = Canvas::new(Size::new(width, top + (height + below).max(legend.len() * LINE) + MARGIN));
+    let mut canvas = Canvas::new(Size::new(width, top + (height + below).max(count * LINE) + MARGIN));
     canvas.text(MARGIN, MARGIN, title);
     let mut left = MARGIN;
     for panel in panels {
@@ -71,12 +102,42 @@ pub fn write(path: &Path, panels: &[Panel], legend: &[Entry<'_>], scale: Option<
         let length = (scale.share * panel.size.width as f64).round() as usize;
         canvas.scale_bar(MARGIN, top + height + MARGIN / 2, length, &scale.label);
     }
-    for (index, entry) in legend.iter().enumerate() {
-        let y = top + index * LINE;
+    let mut y = top;
+    for (entry, lines) in legend.iter().zip(&lines) {
         canvas.image(left, y, Size::new(LINE - 4, LINE - 4), &[entry.class.colour; (LINE - 4) * (LINE - 4)]);
-        canvas.text(left + LINE + 4, y + 2, &entry.text);
+        for line in lines {
+            canvas.text(left + LINE + 4, y + 2, line);
+            y += LINE;
+        }
     }
     raster::write_png(path, canvas.size, &canvas.pixels)
+}
+
+/// A text in lines that fit into the legend, broken at spaces where there are any.
+fn wrapped(text: &str) -> Vec<String> {
+    const LETTERS: usize = (LEGEND - LINE - 4) / 9;
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let mut word: Vec<char> = word.chars().collect();
+        loop {
+            let Some(line) = lines.last_mut() else { break };
+            let used = line.chars().count();
+            let space = usize::from(used > 0);
+            if used + space + word.len() <= LETTERS {
+                line.extend(std::iter::repeat_n(' ', space));
+                line.extend(word);
+                break;
+            }
+            // A word longer than a line is cut.
+            if used == 0 {
+                let rest = word.split_off(LETTERS.min(word.len()));
+                line.extend(word);
+                word = rest;
+            }
+            lines.push(String::new());
+        }
+    }
+    lines
 }
 
 /// The canvas, (row, column).
@@ -139,5 +200,18 @@ impl DrawTarget for Canvas {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_broken() {
+        assert_eq!(wrapped("water 30.8 %  353 km²"), ["water 30.8 %  353 km²"]);
+        let lines = wrapped(&format!("a class with a very long name that goes on {} 5.7 %", "x".repeat(70)));
+        assert!(lines.len() >= 4 && lines.iter().all(|line| line.chars().count() <= 33), "{lines:?}");
+        assert_eq!(lines.concat().replace(' ', "").len(), 33 + 70 + 4, "{lines:?}");
     }
 }

@@ -18,7 +18,7 @@ pub struct ChangeArgs {
     /// Class map of the later date, whose grid the results have
     #[arg(value_name = "AFTER.tif")]
     pub after: PathBuf,
-    /// Write change.tif, change.csv, change.json and change.png to this folder
+    /// Write change.tif, change.csv, change.json, change.png and change.html to this folder
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
     /// Replace outputs that exist; in a GeoPackage with other layers, replace the layer alone

@@ -35,7 +35,7 @@ pub use evaluate::EvaluateArgs;
 pub use learn::LearnArgs;
 pub use log::LogFormat;
 pub use options::{Memory, MetricsOption, RunOptions, Workers};
-pub use reference::{ReferencePage, command_reference, completions, help_texts, manual_pages};
+pub use reference::{ReferencePage, command_json, command_reference, completions, help_texts, manual_pages};
 pub use reproduce::ReproduceArgs;
 pub use search::SearchArgs;
 pub use serve::ServeArgs;
@@ -313,6 +313,9 @@ pub struct SegmentArgs {
     /// Write a report for the browser to this file: swipe map, areas, job and provenance in one HTML page
     #[arg(long, value_name = "REPORT.html")]
     pub report: Option<String>,
+    /// Write a table of the areas of all classes to this CSV file
+    #[arg(long, value_name = "AREAS.csv")]
+    pub areas: Option<String>,
     #[command(flatten)]
     pub options: RunOptions,
 }
@@ -531,7 +534,7 @@ impl SegmentArgs {
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
         type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, Option<&String>); 25] = [
+        let flags: [(&str, &str, Make, Option<&String>); 26] = [
             ("SCENE", "scene", Override::text, self.scene.as_ref()),
             ("--from", "embeddings.store", Override::text, self.from.as_ref()),
             ("--model", "model", Override::text, self.model.as_ref()),
@@ -554,6 +557,7 @@ impl SegmentArgs {
             ("--margin", "outputs.margin", Override::text, self.margin.as_ref()),
             ("--preview", "outputs.preview", Override::text, self.preview.as_ref()),
             ("--report", "outputs.report", Override::text, self.report.as_ref()),
+            ("--areas", "outputs.areas", Override::text, self.areas.as_ref()),
             ("--resolution", "resolution", Override::yaml, self.resolution.as_ref()),
             ("--aoi", "aoi", Override::text, self.aoi.as_ref()),
             ("--tta", "method.tta", Override::text, self.tta.as_ref()),

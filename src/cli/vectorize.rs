@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::error::{Error, Result};
-use crate::scene::{ProductOptions, Recipe};
+use crate::scene::{ExtraField, ProductOptions, Recipe};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RecipeName {
@@ -19,6 +19,23 @@ pub enum RecipeName {
     Landcover,
     /// Every region as the outline of its pixels
     Plain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FieldName {
+    /// Name of the scene, as `segearth run` stores it in the label raster
+    Scene,
+    /// Prompts of the class
+    Prompts,
+}
+
+impl FieldName {
+    fn kind(self) -> ExtraField {
+        match self {
+            Self::Scene => ExtraField::Scene,
+            Self::Prompts => ExtraField::Prompts,
+        }
+    }
 }
 
 /// Make polygons, building outlines or road centre lines from a label raster
@@ -98,6 +115,9 @@ pub struct VectorizeArgs {
     /// Name zones by this field
     #[arg(long, value_name = "FIELD")]
     pub zone_field: Option<String>,
+    /// Add a field that says how a polygon was found; may be repeated
+    #[arg(long = "field", value_enum, value_name = "FIELD")]
+    pub fields: Vec<FieldName>,
     /// Write the table of zones to this file [default: OUT_zones.csv]
     #[arg(long, value_name = "TABLE.csv")]
     pub zone_table: Option<PathBuf>,
@@ -139,6 +159,7 @@ impl VectorizeArgs {
             zones: self.zones.clone(),
             zone_field: self.zone_field.clone(),
             zone_table: self.zone_table.clone(),
+            fields: self.fields.iter().map(|field| field.kind()).collect(),
         };
         match options.invalid_options(self.recipe()).into_iter().next() {
             Some(misfit) => {

@@ -7,6 +7,9 @@ use crate::journal::Fingerprint;
 use crate::scene::{ClassNames, ProductOptions, Recipe};
 use crate::vector::Targets;
 
+/// Extensions of rasters whose styles have the names of a vector file's.
+const RASTER_EXTENSIONS: [&str; 6] = ["tif", "tiff", "vrt", "png", "img", "jp2"];
+
 /// One output: its files, layers and fingerprint.
 #[derive(Clone, Debug)]
 pub struct Product {
@@ -17,6 +20,8 @@ pub struct Product {
     pub(super) companions: Vec<PathBuf>,
     /// Files that it does not write, but that other programs would read as part of it.
     pub(super) stray: Vec<PathBuf>,
+    /// Files that come with it in its staging folder, and are not published.
+    pub(super) dropped: Vec<PathBuf>,
     /// Layers to write into a GeoPackage; empty for other formats.
     pub(super) layers: Vec<String>,
     /// The fingerprint of the run that writes it.
@@ -27,13 +32,26 @@ impl Product {
     /// A single file, such as a report, a table or a graph.
     pub fn file(target: &Path, run: Fingerprint) -> Self {
         let target = target.to_owned();
-        Self { files: vec![target.clone()], target, companions: vec![], stray: vec![], layers: vec![], run }
+        Self {
+            files: vec![target.clone()],
+            target,
+            companions: vec![],
+            stray: vec![],
+            dropped: vec![],
+            layers: vec![],
+            run,
+        }
     }
 
     /// A raster or an image, with the sidecars that GDAL would read beside it.
     pub fn raster(target: &Path, run: Fingerprint) -> Self {
         let stray = [".aux.xml", ".ovr", ".msk"].iter().map(|suffix| with(target, suffix)).collect();
         Self { stray, ..Self::file(target, run) }
+    }
+
+    /// A raster of scores with its QGIS style.
+    pub fn scores(target: &Path, run: Fingerprint) -> Self {
+        Self { companions: vec![target.with_extension("qml")], ..Self::raster(target, run) }
     }
 
     /// A class map with its sidecar and its QGIS style.
@@ -55,7 +73,21 @@ impl Product {
         run: Fingerprint,
     ) -> Result<Self> {
         let Targets { files, companions, stray, layers } = Targets::of(target, recipe, options, names)?;
-        Ok(Self { target: target.to_owned(), files, companions, stray, layers, run })
+        let product = Self { target: target.to_owned(), files, companions, stray, dropped: vec![], layers, run };
+        let there = RASTER_EXTENSIONS.iter().map(|extension| target.with_extension(extension));
+        let there: Vec<PathBuf> = there.filter(|path| path.is_file()).collect();
+        Ok(product.beside(&there.iter().map(PathBuf::as_path).collect::<Vec<_>>()))
+    }
+
+    /// The product without styles of names that the styles of these rasters have: `a.qml` is that of `a.tif`, which styles polygons
+    /// beside it too.
+    #[must_use]
+    pub fn beside(mut self, rasters: &[&Path]) -> Self {
+        let taken: Vec<PathBuf> = rasters.iter().map(|raster| raster.with_extension("qml")).collect();
+        let (dropped, companions) = self.companions.drain(..).partition(|path| taken.contains(path));
+        self.companions = companions;
+        self.dropped.extend::<Vec<PathBuf>>(dropped);
+        self
     }
 
     pub fn target(&self) -> &Path {

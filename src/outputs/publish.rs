@@ -154,8 +154,10 @@ fn names(staging: &Staging) -> Result<BTreeSet<OsString>> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(staging.folder()).internal(cannot)? {
         let entry = entry.internal(cannot)?;
-        if entry.file_type().internal(cannot)?.is_file() {
-            names.insert(entry.file_name());
+        let name = entry.file_name();
+        let dropped = staging.product.dropped.iter().any(|path| path.file_name() == Some(name.as_os_str()));
+        if entry.file_type().internal(cannot)?.is_file() && !dropped {
+            names.insert(name);
         }
     }
     Ok(names)

@@ -11,7 +11,7 @@ use crate::scene::ClassInfo;
 /// Longest sides in pixels that are tried, with their JPEG qualities.
 const SIDES: [(usize, u8); 4] = [(2000, 85), (2000, 70), (1400, 70), (900, 60)];
 /// Most bytes of both images together: the page, which has them in base64, stays below five million.
-const MAX_BYTES: usize = 3_600_000;
+const MAX_BYTES: usize = 3_100_000;
 /// Palette entries for classes.
 const SLOTS: usize = 255;
 const NODATA: u8 = 255;
@@ -23,6 +23,8 @@ const REST_COLOUR: [u8; 4] = [128, 128, 128, 255];
 #[derive(Clone, Debug)]
 pub struct Layers {
     pub(super) scene: Picture,
+    /// What the other side of the swipe map shows; `None`: the result.
+    pub(super) second: Option<Picture>,
     /// Indexed: a palette entry for each class, the last one for pixels without data.
     pub(super) result: Picture,
     slots: Vec<u8>,
@@ -47,8 +49,57 @@ impl Layers {
             let scene = raster::jpeg(thumbnail.size, &thumbnail.rgb, quality)?;
             let result = raster::indexed_png(size, &pixels, &palette)?;
             let small_enough = scene.bytes.len() + result.bytes.len() <= MAX_BYTES;
-            let made = layers.insert(Self { scene, result, slots: slots.clone() });
+            let made = layers.insert(Self { scene, second: None, result, slots: slots.clone() });
             if small_enough {
+                return Ok(made.clone());
+            }
+        }
+        layers.ok_or_else(|| crate::error::Error::internal("no size of picture was tried"))
+    }
+
+    /// The pictures of a comparison: both maps in the colours of `classes`, and above them the transitions that are changes. Values of
+    /// `transitions` are index before × number of classes + index after.
+    pub fn of_change(raster: &Path, classes: &[ClassInfo], transitions: &[ClassInfo], counts: &[u64]) -> Result<Self> {
+        let many = classes.len().max(1);
+        let changed = |value: usize| value / many != value % many;
+        let of_changes: Vec<u64> =
+            counts.iter().enumerate().map(|(value, count)| if changed(value) { *count } else { 0 }).collect();
+        // Only what has changed gets entries of the palette.
+        let mut by_size: Vec<usize> = (0..of_changes.len()).filter(|value| of_changes[*value] > 0).collect();
+        by_size.sort_by_key(|&value| std::cmp::Reverse(of_changes[value]));
+        let mut slots = vec![NODATA; transitions.len()];
+        let mut palette = vec![[0; 4]; SLOTS + 1];
+        for (rank, &value) in by_size.iter().enumerate() {
+            let slot = u8::try_from(rank).unwrap_or(REST).min(REST);
+            let colour = transitions.get(value).map_or([0; 3], |transition| transition.colour);
+            if let Some(own) = slots.get_mut(value) {
+                *own = slot;
+            }
+            palette[usize::from(slot)] = match (slot, by_size.len() > SLOTS) {
+                (REST, true) => REST_COLOUR,
+                _ => [colour[0], colour[1], colour[2], 255],
+            };
+        }
+        let mut map = vec![[0; 4]; SLOTS + 1];
+        for (entry, class) in map.iter_mut().take(SLOTS).zip(classes) {
+            *entry = [class.colour[0], class.colour[1], class.colour[2], 255];
+        }
+        let mut layers = None;
+        for (side, _) in SIDES {
+            let (size, labels) = raster::label_thumbnail(raster, side)?;
+            let picture = |class: fn(usize, usize) -> usize| {
+                let index = |label: &u16| match usize::from(*label) {
+                    label if label < many * many => u8::try_from(class(label, many)).unwrap_or(REST).min(REST),
+                    _ => NODATA,
+                };
+                raster::indexed_png(size, &labels.iter().map(index).collect::<Vec<u8>>(), &map)
+            };
+            let (scene, second) = (picture(|label, many| label / many)?, picture(|label, many| label % many)?);
+            let slot = |label: &u16| slots.get(usize::from(*label)).copied().unwrap_or(NODATA);
+            let result = raster::indexed_png(size, &labels.iter().map(slot).collect::<Vec<u8>>(), &palette)?;
+            let bytes = scene.bytes.len() + second.bytes.len() + result.bytes.len();
+            let made = layers.insert(Self { scene, second: Some(second), result, slots: slots.clone() });
+            if bytes <= MAX_BYTES {
                 return Ok(made.clone());
             }
         }
@@ -57,7 +108,8 @@ impl Layers {
 
     /// The palette index of a class; `None` where it shares its entry.
     pub(super) fn slot(&self, class: usize) -> Option<u8> {
-        self.slots.get(class).copied().filter(|slot| self.slots.len() <= SLOTS || *slot != REST)
+        let slot = self.slots.get(class).copied().filter(|slot| *slot != NODATA)?;
+        (self.slots.len() <= SLOTS || slot != REST).then_some(slot)
     }
 }
 
@@ -83,7 +135,7 @@ impl Layers {
         let scene = raster::jpeg(size, &[[9, 99, 199]; 4], 90).unwrap();
         let palette = [[[255, 0, 0, 255], [0, 0, 255, 255]].as_slice(), &[[0; 4]; 254]].concat();
         let result = raster::indexed_png(size, &[0, 1, 1, NODATA], &palette).unwrap();
-        Self { scene, result, slots: vec![0, 1] }
+        Self { scene, second: None, result, slots: vec![0, 1] }
     }
 }
 

@@ -12,8 +12,8 @@
 mod layers;
 mod sheet;
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::path::Path;
 
 use askama::Template;
 use base64::Engine as _;
@@ -22,8 +22,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::atomic;
 use crate::error::{Context as _, Result};
+use crate::geom::Size;
 use crate::raster;
 use crate::scene::{ClassInfo, ScaleBar};
+use crate::vector::Sketch;
 pub use layers::Layers;
 pub use sheet::{Sheet, SheetPicture, SheetPlace};
 
@@ -35,7 +37,11 @@ pub struct Page<'a> {
     pub title: &'a str,
     /// The line below the title: size, area, CRS.
     pub subtitle: &'a str,
+    /// What the two sides of the swipe map show.
+    pub sides: [&'a str; 2],
     pub layers: &'a Layers,
+    /// What is drawn above the pictures.
+    pub vectors: Option<Vectors<'a>>,
     pub scale: Option<&'a ScaleBar>,
     /// In the order of their labels.
     pub classes: &'a [Share<'a>],
@@ -43,10 +49,37 @@ pub struct Page<'a> {
     pub nodata: Option<Amount>,
     /// Provenance: key and value.
     pub provenance: &'a [(String, String)],
-    /// The job as it was given.
+    /// What the classes are: several, and one; and what their shares mean.
+    pub words: Words<'a>,
+    /// The job as it was given; empty: there is none.
     pub job: &'a str,
-    /// The resolved configuration.
+    /// The resolved configuration; empty: there is none.
     pub resolved: &'a str,
+}
+
+/// What a page calls its classes.
+#[derive(Clone, Copy)]
+pub struct Words<'a> {
+    pub several: &'a str,
+    pub one: &'a str,
+    /// The note below the table.
+    pub note: &'a str,
+}
+
+impl Words<'_> {
+    /// Of a class map.
+    pub const CLASSES: Self = Words {
+        several: "Classes",
+        one: "Class",
+        note: "Shares are those of the pixels with data. Value is the number of the class in the label raster.",
+    };
+}
+
+/// Outlines and lines above the pictures.
+pub struct Vectors<'a> {
+    /// What they are: `Outlines`.
+    pub name: &'a str,
+    pub sketch: &'a Sketch,
 }
 
 /// A class and its share of the scene.
@@ -55,6 +88,8 @@ pub struct Share<'a> {
     /// Of all pixels with data, 0..=1.
     pub share: f64,
     pub amount: Amount,
+    /// Whether it is listed.
+    pub listed: bool,
 }
 
 /// The area as text.
@@ -66,12 +101,14 @@ pub struct Amount {
 
 impl Page<'_> {
     /// Writes the page; it has its name only when it is complete.
-    pub fn write(&self, path: &Path) -> Result<()> {
+    pub fn write(&self, path: &std::path::Path) -> Result<()> {
         atomic::write_file(path, self.render()?.as_bytes())
     }
 
     fn render(&self) -> Result<String> {
-        let Layers { scene, result, .. } = self.layers;
+        let Layers { scene, second, result, .. } = self.layers;
+        let View { shape, fit } = View::of(result.size);
+        let size = self.vectors.as_ref().map_or_else(Size::default, |vectors| vectors.sketch.size);
         let data =
             |picture: &raster::Picture| format!("data:{};base64,{}", picture.media_type, BASE64.encode(&picture.bytes));
         let classes = self.by_share();
@@ -84,6 +121,20 @@ impl Page<'_> {
             script: SCRIPT,
             width: result.size.width,
             height: result.size.height,
+            shape: format!("{shape:.5}"),
+            fit_x: format!("{:.5}", fit[0]),
+            fit_y: format!("{:.5}", fit[1]),
+            left: Text(self.sides[0]),
+            right: Text(self.sides[1]),
+            vectors: self.vectors.as_ref().map(|vectors| self.paths(vectors.sketch)).unwrap_or_default(),
+            vectors_name: Text(self.vectors.as_ref().map_or("", |vectors| vectors.name)),
+            vectors_left_out: self.vectors.as_ref().map_or(0, |vectors| vectors.sketch.left_out),
+            view_width: size.width,
+            view_height: size.height,
+            classes_name: Text(self.words.several),
+            class_name: Text(self.words.one),
+            note: Text(self.words.note),
+            second: second.as_ref().map(data),
             scene: data(scene),
             result: data(result),
             scale: self.scale.map(|bar| Bar { width: format!("{:.3}", 100.0 * bar.share), label: Text(&bar.label) }),
@@ -98,11 +149,30 @@ impl Page<'_> {
         html.render().internal(|| "the report cannot be rendered".into())
     }
 
+    /// A path for each class with shapes.
+    fn paths(&self, sketch: &Sketch) -> Vec<Path> {
+        let mut paths: BTreeMap<i64, String> = BTreeMap::new();
+        for shape in &sketch.shapes {
+            let path = paths.entry(shape.value).or_default();
+            for part in &shape.parts {
+                append(path, part, shape.closed);
+            }
+        }
+        let class = |value: i64| usize::try_from(value).ok();
+        let path = |(value, path): (i64, String)| Path {
+            slot: class(value).and_then(|class| self.layers.slot(class)),
+            colour: css(class(value).and_then(|class| self.classes.get(class)).map_or([0; 3], |one| one.class.colour)),
+            path,
+        };
+        paths.into_iter().map(path).collect()
+    }
+
     /// The classes, the largest first.
     fn by_share(&self) -> Vec<Class<'_>> {
         let largest = self.classes.iter().map(|share| share.share).fold(f64::MIN_POSITIVE, f64::max);
         let class = |(index, share)| Class::new(index, share, self.layers.slot(index), largest);
-        let mut classes: Vec<Class<'_>> = self.classes.iter().enumerate().map(class).collect();
+        let mut classes: Vec<Class<'_>> =
+            self.classes.iter().enumerate().filter(|(_, share)| share.listed).map(class).collect();
         classes.sort_by(|a, b| b.share.total_cmp(&a.share));
         classes
     }
@@ -121,7 +191,22 @@ struct Html<'a> {
     script: &'a str,
     width: usize,
     height: usize,
+    /// Width by height of the stage, and the share of its sides that the picture takes.
+    shape: String,
+    fit_x: String,
+    fit_y: String,
+    left: Text<'a>,
+    right: Text<'a>,
+    vectors: Vec<Path>,
+    vectors_name: Text<'a>,
+    vectors_left_out: u64,
+    view_width: usize,
+    view_height: usize,
+    classes_name: Text<'a>,
+    class_name: Text<'a>,
+    note: Text<'a>,
     scene: String,
+    second: Option<String>,
     result: String,
     scale: Option<Bar<'a>>,
     classes: Vec<Class<'a>>,
@@ -132,6 +217,59 @@ struct Html<'a> {
     provenance: Vec<(Text<'a>, Text<'a>)>,
     job: Text<'a>,
     resolved: Text<'a>,
+}
+
+/// The shapes of a class as an SVG path, in pixels of the label raster.
+struct Path {
+    slot: Option<u8>,
+    colour: String,
+    path: String,
+}
+
+/// Appends a ring or a line, with positions relative to the one before.
+fn append(path: &mut String, part: &[[f32; 2]], closed: bool) {
+    // In tenths of a pixel, so that rounding does not add up.
+    let mut last = [0i64; 2];
+    for (index, at) in part.iter().enumerate() {
+        let now = [0, 1].map(|axis: usize| (f64::from(at.get(axis).copied().unwrap_or(0.0)) * 10.0).round() as i64);
+        let letter = match index {
+            0 => "M",
+            1 => "l",
+            _ => " ",
+        };
+        let [x, y] = if index == 0 { now } else { [now[0] - last[0], now[1] - last[1]] };
+        let _ = write!(path, "{letter}{} {}", tenths(x), tenths(y));
+        last = now;
+    }
+    if closed {
+        path.push('z');
+    }
+}
+
+fn tenths(value: i64) -> String {
+    match value % 10 {
+        0 => (value / 10).to_string(),
+        _ => format!("{:.1}", value as f64 / 10.0),
+    }
+}
+
+/// How a picture lies in the stage when all of it is shown.
+struct View {
+    /// Width by height of the stage.
+    shape: f64,
+    /// The share of the stage's width and height that the picture takes: 1 of one of them.
+    fit: [f64; 2],
+}
+
+impl View {
+    /// The widest and the narrowest stage: what is wider or narrower is shown in part, and moved.
+    const SHAPES: [f64; 2] = [0.45, 2.4];
+
+    fn of(size: Size) -> Self {
+        let picture = size.width.max(1) as f64 / size.height.max(1) as f64;
+        let shape = picture.clamp(Self::SHAPES[0], Self::SHAPES[1]);
+        Self { shape, fit: [(picture / shape).min(1.0), (shape / picture).min(1.0)] }
+    }
 }
 
 struct Bar<'a> {
@@ -156,7 +294,7 @@ struct Class<'a> {
 
 impl<'a> Class<'a> {
     /// `largest`: the share of the largest class.
-    fn new(index: usize, Share { class, share, amount }: &'a Share<'_>, slot: Option<u8>, largest: f64) -> Self {
+    fn new(index: usize, Share { class, share, amount, .. }: &'a Share<'_>, slot: Option<u8>, largest: f64) -> Self {
         let Cells { pixels, area } = cells(amount);
         Self {
             value: index,

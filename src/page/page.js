@@ -9,24 +9,102 @@
     cut = Math.min(100, Math.max(0, share));
     stage.style.setProperty("--cut", cut + "%");
     handle.setAttribute("aria-valuenow", Math.round(cut));
-    handle.setAttribute("aria-valuetext", Math.round(cut) + " % scene");
+    handle.setAttribute("aria-valuetext", Math.round(cut) + " %");
+  };
+  const place = (event) => {
+    const box = stage.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top, width: box.width, height: box.height };
   };
   const follow = (event) => {
-    const box = stage.getBoundingClientRect();
-    swipe((100 * (event.clientX - box.left)) / box.width);
+    const at = place(event);
+    swipe((100 * at.x) / at.width);
   };
-  let pointer = null;
-  stage.addEventListener("pointerdown", (event) => {
-    if (pointer !== null || event.button !== 0) return;
-    pointer = event.pointerId;
-    try { stage.setPointerCapture(pointer); } catch { /* a pointer that is gone already */ }
-    handle.focus({ preventScroll: true });
+
+  // The view: how much the world is enlarged, and where its corner lies in the stage.
+  const MOST = 40;
+  let zoom = 1, left = 0, top = 0;
+  const fit = { x: parseFloat(stage.style.getPropertyValue("--fit-x")), y: parseFloat(stage.style.getPropertyValue("--fit-y")) };
+  // What is smaller than the stage is centred; what is larger covers it.
+  const within = (start, size, space) => (size <= space ? (space - size) / 2 : Math.min(0, Math.max(space - size, start)));
+  const view = () => {
+    const width = stage.clientWidth, height = stage.clientHeight;
+    left = within(left, fit.x * width * zoom, width);
+    top = within(top, fit.y * height * zoom, height);
+    stage.style.setProperty("--zoom", zoom);
+    stage.style.setProperty("--x", left + "px");
+    stage.style.setProperty("--y", top + "px");
+    stage.classList.toggle("near", zoom > 1);
+  };
+  const zoomTo = (wanted, x, y) => {
+    const next = Math.min(MOST, Math.max(1, wanted)), factor = next / zoom;
+    left = x - (x - left) * factor;
+    top = y - (y - top) * factor;
+    zoom = next;
+    view();
+  };
+  const zoomBy = (factor) => zoomTo(zoom * factor, stage.clientWidth / 2, stage.clientHeight / 2);
+  // Of a strip a part is shown that is as high, or as wide, as the stage.
+  const strip = 1 / Math.min(fit.x, fit.y);
+  if (strip > 1.6) zoom = Math.min(strip, MOST);
+  view();
+  addEventListener("resize", view);
+  of("in").addEventListener("click", () => zoomBy(1.6));
+  of("out").addEventListener("click", () => zoomBy(1 / 1.6));
+  of("whole").addEventListener("click", () => { zoom = 1; view(); });
+  stage.addEventListener("wheel", (event) => {
+    // A page that is being scrolled goes on being scrolled.
+    if (!event.ctrlKey && !event.metaKey && !stage.matches(":focus-within")) return;
     event.preventDefault();
-    follow(event);
+    const at = place(event);
+    zoomTo(zoom * Math.exp(-event.deltaY / (event.deltaMode ? 20 : 300)), at.x, at.y);
+  }, { passive: false });
+  stage.addEventListener("keydown", (event) => {
+    if (event.target !== stage || event.ctrlKey || event.altKey || event.metaKey) return;
+    const moves = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+    if (event.key === "+" || event.key === "=") zoomBy(1.6);
+    else if (event.key === "-") zoomBy(1 / 1.6);
+    else if (event.key === "0") { zoom = 1; view(); }
+    else if (event.key in moves) { left += moves[event.key][0]; top += moves[event.key][1]; view(); }
+    else return;
+    event.preventDefault();
   });
-  stage.addEventListener("pointermove", (event) => { if (event.pointerId === pointer) follow(event); });
+
+  // One pointer swipes, or moves the world where it is enlarged; two pointers enlarge it.
+  const pointers = new Map();
+  let swiping = false;
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || event.target.closest("button")) return;
+    pointers.set(event.pointerId, event);
+    try { stage.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
+    if (pointers.size === 1) swiping = zoom === 1 || event.target === handle;
+    (swiping ? handle : stage).focus({ preventScroll: true });
+    event.preventDefault();
+    if (swiping && pointers.size === 1) follow(event);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    const before = pointers.get(event.pointerId);
+    if (!before) return;
+    if (pointers.size === 2) {
+      const other = [...pointers.values()].find((one) => one.pointerId !== event.pointerId);
+      const apart = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+      const [a, b] = [place(event), place(other)];
+      zoomTo((zoom * apart(event)) / Math.max(1, apart(before)), (a.x + b.x) / 2, (a.y + b.y) / 2);
+    } else if (swiping) {
+      follow(event);
+    } else {
+      left += event.clientX - before.clientX;
+      top += event.clientY - before.clientY;
+      view();
+    }
+    pointers.set(event.pointerId, event);
+  });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
-    stage.addEventListener(end, (event) => { if (event.pointerId === pointer) pointer = null; });
+    stage.addEventListener(end, (event) => pointers.delete(event.pointerId));
+  stage.addEventListener("dblclick", (event) => {
+    if (event.target.closest("button")) return;
+    const at = place(event);
+    zoomTo(zoom * 2, at.x, at.y);
+  });
   handle.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -10, PageUp: 10, Home: -100, End: 100 };
     if (!(event.key in steps) || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -74,7 +152,13 @@
   for (let at = 8, view = new DataView(png.buffer); at < png.length; at += 12 + view.getUint32(at))
     if (String.fromCharCode(...png.subarray(at + 4, at + 8)) === "PLTE") palette = view.getUint32(at) / 3;
   const boxes = [...document.querySelectorAll("#legend input")];
+  const vectors = of("vectors"), lines = of("lines");
   const show = () => {
+    if (vectors) {
+      vectors.style.display = lines.checked ? "" : "none";
+      const hidden = new Set(boxes.filter((box) => !box.checked).map((box) => box.dataset.slot));
+      for (const path of vectors.children) path.style.display = hidden.has(path.dataset.class) ? "none" : "";
+    }
     const opacities = new Uint8Array(palette).fill(255);
     opacities.fill(0, 255);
     for (const box of boxes) if (!box.checked) opacities[box.dataset.slot] = 0;
@@ -83,8 +167,9 @@
     if (before.startsWith("blob:")) URL.revokeObjectURL(before);
   };
   of("legend").addEventListener("change", show);
+  if (lines) lines.addEventListener("change", show);
   const all = (checked) => () => { for (const box of boxes) box.checked = checked; show(); };
   of("all").addEventListener("click", all(true));
   of("none").addEventListener("click", all(false));
-  if (boxes.some((box) => !box.checked)) show();
+  if (boxes.some((box) => !box.checked) || (lines && !lines.checked)) show();
 })();

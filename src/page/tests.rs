@@ -6,12 +6,20 @@ fn page(word: &str) -> String {
     let classes =
         [("water", [0, 0, 255]), (word, [255, 0, 0])].map(|(name, colour)| ClassInfo { name: name.to_owned(), colour });
     let amount = || Amount { pixels: format!("2 {word}"), area: Some(format!("3 ha {word}")) };
-    let shares: Vec<Share<'_>> =
-        classes.iter().zip([0.25, 0.75]).map(|(class, share)| Share { class, share, amount: amount() }).collect();
+    let shares: Vec<Share<'_>> = classes
+        .iter()
+        .zip([0.25, 0.75])
+        .map(|(class, share)| Share { class, share, amount: amount(), listed: true })
+        .collect();
+    let mut sketch = Sketch::new(Size::new(2, 2));
+    sketch.line(1, [(0.0, 0.25), (1.5, 1.0)].into_iter().map(geo::Coord::from));
     Page {
         title: word,
         subtitle: word,
+        sides: ["Scene", "Result"],
         layers: &Layers::example(),
+        vectors: Some(Vectors { name: word, sketch: &sketch }),
+        words: Words { several: word, one: word, note: word },
         scale: Some(&ScaleBar { share: 0.2, label: word.to_owned() }),
         classes: &shares,
         nodata: Some(amount()),

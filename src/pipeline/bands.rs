@@ -98,6 +98,16 @@ fn chosen(
     complete.then_some(bands)
 }
 
+/// The number of the band of this name, colour or designation, such as `nir`, `swir16`, `b4` or `B08`.
+pub(super) fn by_name(name: &str, info: &SceneInfo) -> Result<usize, String> {
+    let missing = |message: String| match name {
+        "swir1" => one(&BandForm::Name("swir16".to_owned()), info, &Known::new(info)).map_err(|_| message),
+        "swir2" => one(&BandForm::Name("swir22".to_owned()), info, &Known::new(info)).map_err(|_| message),
+        _ => Err(message),
+    };
+    one(&BandForm::Name(name.to_owned()), info, &Known::new(info)).or_else(missing).map(|found| found.number)
+}
+
 fn one(form: &BandForm, info: &SceneInfo, known: &Known<'_>) -> Result<Found, String> {
     let scene = info.path.display();
     let count = info.bands.len();
@@ -372,7 +382,7 @@ pub fn label(info: &SceneInfo, number: usize) -> Option<String> {
 }
 
 /// `1 red, 2 green, 3 B8 (near infrared)`: what a reader can choose from.
-fn listed(info: &SceneInfo) -> String {
+pub(super) fn listed(info: &SceneInfo) -> String {
     const SHOWN: usize = 12;
     let shown = (1..=info.bands.len()).take(SHOWN);
     let mut names: Vec<String> = shown

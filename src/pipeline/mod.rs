@@ -17,6 +17,7 @@ mod decode;
 mod embeddings;
 mod errors;
 mod forms;
+mod index;
 mod job_error;
 mod key_reference;
 pub mod load;

@@ -21,6 +21,7 @@ const CONFIDENCE: &str = "{scene}_confidence.tif";
 const MARGIN: &str = "{scene}_margin.tif";
 const PREVIEW: &str = "{scene}_preview.png";
 const REPORT: &str = "{scene}_report.html";
+const AREAS: &str = "{scene}_areas.csv";
 
 const RASTER_EXTENSIONS: &[&str] = &["tif", "tiff"];
 const PICTURE_EXTENSIONS: &[&str] = &["png"];
@@ -46,6 +47,7 @@ pub(super) fn outputs(
     let product = products::names(spec);
     let preview = OutputForm::name(form.preview.as_ref(), PREVIEW);
     let report = OutputForm::name(form.report.as_ref(), REPORT);
+    let areas = OutputForm::name(form.areas.as_ref(), AREAS);
     let check = |key: &str, name: Option<&str>, allowed: &[&str], errors: &mut JobErrors<'_>| {
         name.into_iter().for_each(|name| self::check(key, name, allowed, &names, errors));
     };
@@ -59,6 +61,7 @@ pub(super) fn outputs(
     check("polygons.zone_table", product.zones.as_deref(), &["csv"], errors);
     check("preview", preview, PICTURE_EXTENSIONS, errors);
     check("report", report, PAGE_EXTENSIONS, errors);
+    check("areas", areas, &["csv"], errors);
 
     let all: Vec<OutputPaths> = names
         .iter()
@@ -74,12 +77,13 @@ pub(super) fn outputs(
                 zones: product.zones.as_deref().map(path),
                 preview: preview.map(path),
                 report: report.map(path),
+                areas: areas.map(path),
             }
         })
         .collect();
     if no_scene_twice(scenes, errors) {
         let products = [&product.polygons, &product.graph, &product.zones].map(Option::as_deref);
-        let templates = [Some(labels), scores, confidence, margin, preview, report].into_iter().chain(products);
+        let templates = [Some(labels), scores, confidence, margin, preview, report, areas].into_iter().chain(products);
         let templates: Vec<&str> = templates.flatten().collect();
         no_path_twice(scenes, &all, templates.iter().all(|name| tells_apart(name, &names)), errors);
         notes.extend(told_apart(&names, &templates));

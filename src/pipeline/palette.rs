@@ -88,7 +88,7 @@ pub fn with_classes(mut classes: Vec<ClassPlan>, names: &[String]) -> Vec<ClassP
     for name in names {
         if !classes.iter().any(|class| same_name(&class.name, name)) {
             let (name, prompts) = (name.clone(), Vec::new());
-            classes.push(ClassPlan { name, colour: [0; 3], prompts, threshold: None, learnt: None });
+            classes.push(ClassPlan { name, colour: [0; 3], prompts, index: None, threshold: None, learnt: None });
             colours.push(None);
         }
     }
@@ -130,7 +130,14 @@ mod tests {
     use super::*;
 
     fn class(name: &str) -> ClassPlan {
-        ClassPlan { name: name.into(), colour: [0; 3], prompts: vec![name.into()], threshold: None, learnt: None }
+        ClassPlan {
+            name: name.into(),
+            colour: [0; 3],
+            prompts: vec![name.into()],
+            index: None,
+            threshold: None,
+            learnt: None,
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::words::without_credentials;
 use crate::embeddings::Precision;
 use crate::geom::{Blend, Grid, Size, Window, Zoom};
+use crate::index::Condition;
 use crate::learn::{Learnt, LearntQuery};
 use crate::scene::{
     Georeference, ProductOptions, RasterLayout, Recipe, Recommended, Resampling, SceneInfo, ScoreType, StretchPlan,
@@ -147,6 +148,8 @@ pub struct ScenePlan {
     pub stretch: StretchPlan,
     /// Results lie on the scene's own grid, whatever the one that the model saw.
     pub on_native_grid: bool,
+    /// The bands that the classes' conditions need: names and numbers.
+    pub index_bands: Vec<(String, usize)>,
     pub outputs: OutputPaths,
 }
 
@@ -232,6 +235,8 @@ pub struct OutputPaths {
     pub zones: Option<PathBuf>,
     pub preview: Option<PathBuf>,
     pub report: Option<PathBuf>,
+    /// The table of areas.
+    pub areas: Option<PathBuf>,
 }
 
 impl OutputPaths {
@@ -244,7 +249,7 @@ impl OutputPaths {
 
     /// What is made for people to look at.
     pub fn pictures(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let pictures = [("preview", &self.preview), ("report", &self.report)];
+        let pictures = [("preview", &self.preview), ("report", &self.report), ("areas", &self.areas)];
         pictures.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?)))
     }
 
@@ -276,8 +281,10 @@ pub struct ClassPlan {
     pub name: String,
     /// Red, green, blue.
     pub colour: [u8; 3],
-    /// At least one, unless the class was learnt.
+    /// At least one, unless the class was learnt or is one by a condition alone.
     pub prompts: Vec<String>,
+    /// A condition on bands: without prompts it decides by itself, else it restricts what the prompts find.
+    pub index: Option<Arc<Condition>>,
     /// 0..=1, instead of the method's.
     pub threshold: Option<f32>,
     /// The class's number in the file of learnt classes.

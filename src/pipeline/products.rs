@@ -84,6 +84,7 @@ pub(super) fn product(
         zones: input(spec, "zones", keys.zones.as_deref(), errors),
         zone_field: keys.zone_field.clone(),
         zone_table: keys.zone_table.as_ref().map(PathBuf::from),
+        fields: keys.fields.iter().flatten().map(|field| field.kind()).collect(),
     };
     for option in options.invalid_options(recipe) {
         errors.add(&format!("outputs.polygons.{}", option.key), option.message).hint = Some(option.hint);

@@ -9,7 +9,7 @@ use super::plan::{ClassPlan, DEFAULT_MODEL, DeviceChoice, Method, ModelChoice, N
 use super::spec::{BlendForm, ClassForm, ClassKeys, OneOrMany, Spec, TtaForm};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
-use super::{classes, palette};
+use super::{classes, index, palette};
 use crate::geom::Blend;
 use crate::learn::Learnt;
 use crate::scene::StretchPlan;
@@ -111,6 +111,7 @@ fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>)
                     name: class.name.clone(),
                     colour: class.colour,
                     prompts: Vec::new(),
+                    index: None,
                     threshold: class.threshold,
                     learnt: Some(number),
                 };
@@ -125,6 +126,10 @@ fn all_classes(spec: &Spec, errors: &mut JobErrors<'_>, notes: &mut Vec<String>)
         colours.push(colour);
     }
     let prompts: usize = plans.iter().map(|class| class.prompts.len()).sum();
+    if prompts == 0 && learnt.is_none() && plans.iter().any(|class| class.index.is_some()) {
+        errors.add("classes", "all classes are conditions on bands, and none has words for the rest").hint =
+            Some("Add a class with words, such as `- background`.".into());
+    }
     if prompts > MAX_PROMPTS {
         errors.add("classes", format!("the classes have {prompts} prompts in all; at most {MAX_PROMPTS} are allowed"));
     }
@@ -151,8 +156,10 @@ fn learnt_classes(
     errors: &mut JobErrors<'_>,
 ) -> Option<Learnt> {
     let key = format!("classes[{index}].learnt");
-    let ClassForm::Long(ClassKeys { name, prompts, colour, threshold, .. }) = form else { return None };
-    if name.is_some() || prompts.is_some() || colour.is_some() || threshold.is_some() {
+    let ClassForm::Long(ClassKeys { name, prompts, index: condition, colour, threshold, .. }) = form else {
+        return None;
+    };
+    if name.is_some() || prompts.is_some() || condition.is_some() || colour.is_some() || threshold.is_some() {
         errors.add(&key, "`learnt` stands for all classes of a file and has no other key beside it").hint =
             Some("Remove the other keys; names, colours and thresholds are in the file.".into());
         return None;
@@ -174,14 +181,16 @@ fn learnt_classes(
 
 fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors<'_>) -> (ClassPlan, Option<[u8; 3]>) {
     let key = format!("classes[{index}]");
-    let (name, prompts, colour, threshold) = match form {
+    let (name, prompts, condition, colour, threshold) = match form {
         ClassForm::Short(text) => {
             let prompts = short_prompts(spec, &key, text, errors);
-            (prompts.first().cloned().unwrap_or_default(), prompts, None, None)
+            (prompts.first().cloned().unwrap_or_default(), prompts, None, None, None)
         }
         ClassForm::Long(keys) => {
             let name = keys.name.as_deref().unwrap_or_default().trim().to_owned();
             let prompts = match &keys.prompts {
+                // A condition alone needs no words.
+                None if keys.index.is_some() => Vec::new(),
                 None => vec![name.clone()],
                 Some(OneOrMany::One(text)) => short_prompts(spec, &format!("{key}.prompts"), text, errors),
                 Some(OneOrMany::Many(prompts)) => {
@@ -201,7 +210,14 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors
             if let Some(threshold) = keys.threshold {
                 in_range(&format!("{key}.threshold"), "the threshold", threshold, 0.0..=1.0, errors);
             }
-            (name, prompts, colour, keys.threshold.map(|threshold| threshold as f32))
+            let condition =
+                keys.index.as_deref().and_then(|text| index::condition(spec, &format!("{key}.index"), text, errors));
+            if keys.index.is_some() && keys.prompts.is_none() && keys.threshold.is_some() {
+                errors
+                    .add(&format!("{key}.threshold"), "a class by its condition alone has no score and no threshold")
+                    .hint = Some("Remove the threshold, or give the class prompts.".into());
+            }
+            (name, prompts, condition, colour, keys.threshold.map(|threshold| threshold as f32))
         }
     };
     if name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
@@ -221,7 +237,7 @@ fn one_class(spec: &Spec, index: usize, form: &ClassForm, errors: &mut JobErrors
             errors.add(&at, format!("a prompt has {length} characters; at most {MAX_PROMPT_CHARS} are allowed"));
         }
     }
-    (ClassPlan { name, colour: [0; 3], prompts, threshold, learnt: None }, colour)
+    (ClassPlan { name, colour: [0; 3], prompts, index: condition, threshold, learnt: None }, colour)
 }
 
 fn short_prompts(spec: &Spec, key: &str, text: &str, errors: &mut JobErrors<'_>) -> Vec<String> {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::node::Node;
 use super::words::yes_or_no;
+use crate::scene::ExtraField;
 
 /// A segmentation job: the scenes, the model, the classes and the outputs.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -292,6 +293,8 @@ pub struct OutputsForm {
     /// Report for the browser (`.html`): swipe map, areas, job and provenance in one file. A name, or `true` for
     /// `{scene}_report.html`.
     pub report: Option<OutputForm>,
+    /// Table of the areas of all classes (`.csv`): a name, or `true` for `{scene}_areas.csv`.
+    pub areas: Option<OutputForm>,
     /// Pixel type of scores, confidence and margin: `float32`, or `uint8` (0 to 254 for 0 to 1, 255 for nodata). Default:
     /// `float32` for scores, `uint8` for confidence and margin.
     pub score_type: Option<ScoreTypeForm>,
@@ -333,7 +336,8 @@ pub struct PolygonsKeys {
     pub t_srs: Option<String>,
     /// Write one layer per class (GeoPackage). Default: false.
     pub layer_per_class: Option<bool>,
-    /// Remove smaller polygons, in m² (plain: none by default); in land cover, merge them into their largest neighbour.
+    /// Remove smaller polygons, in m²; in land cover, merge them into their largest neighbour. Default for `plain` and `landcover`:
+    /// those of one pixel; 0 keeps all.
     #[schemars(range(min = 0.0))]
     pub min_area: Option<f64>,
     /// Fill holes up to this area, in m².
@@ -376,6 +380,16 @@ pub struct PolygonsKeys {
     pub zone_field: Option<String>,
     /// For `water`: table of the zones (`.csv`). Default: `{scene}_zones.csv`.
     pub zone_table: Option<String>,
+    /// Further fields that say how a feature was found: `scene` (its name) and `prompts` (those of its class). Default: none.
+    pub fields: Option<Vec<FieldForm>>,
+}
+
+/// Field that says how a feature was found.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `scene` or `prompts`")]
+pub enum FieldForm {
+    Scene,
+    Prompts,
 }
 
 /// Vector product.
@@ -452,6 +466,12 @@ pub struct ClassKeys {
     /// Prompts that describe the class, as a list or as text with commas. Default: its name.
     #[serde(default)]
     pub prompts: Option<OneOrMany>,
+    /// Condition on bands, such as `ndwi > 0.2`: without `prompts` it decides the class wherever it holds, before any words; with
+    /// `prompts` the class is found by them, only where it holds. It may have `ndvi`, `ndwi`, `mndwi`, `ndbi`, bands by colour, name or
+    /// number (`nir`, `swir16`, `B08`, `b4`) in physical values, numbers, `+ - * /`, comparisons, `and`, `or`, `not`, `abs`, `sqrt`,
+    /// `min` and `max`.
+    #[serde(default)]
+    pub index: Option<String>,
     /// Colour in outputs: `#3b82f6`, or a CSS colour name. Default: a colour that suits the name.
     #[serde(default)]
     pub colour: Option<String>,
@@ -521,6 +541,15 @@ pub enum BandForm {
 pub enum OutputForm {
     Wanted(bool),
     Name(String),
+}
+
+impl FieldForm {
+    pub(super) fn kind(self) -> ExtraField {
+        match self {
+            Self::Scene => ExtraField::Scene,
+            Self::Prompts => ExtraField::Prompts,
+        }
+    }
 }
 
 impl OutputForm {

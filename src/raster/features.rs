@@ -56,6 +56,7 @@ impl FeatureWriter {
             georeference,
             layout,
             block: BLOCK,
+            are_colours: true,
             bits,
             predictor: None,
             resampling: "AVERAGE",

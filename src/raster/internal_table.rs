@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use super::style::escaped;
 use crate::scene::ClassInfo;
+use crate::scene::qml::escaped;
 
 /// The tag in which GDAL stores, as XML, what TIFF has no tag for.
 const GDAL_METADATA: u16 = 42_112;

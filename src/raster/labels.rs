@@ -13,7 +13,7 @@ use super::target::{Form, Target};
 use super::{ffi, pyramid, style};
 use crate::error::{Error, Result};
 use crate::geom::Size;
-use crate::scene::{ClassInfo, Georeference, LabelType, RasterLayout};
+use crate::scene::{ClassInfo, Georeference, LabelType, RasterLayout, qml};
 
 const BLOCK: Size = Size { width: 256, height: 256 };
 
@@ -68,6 +68,7 @@ impl LabelWriter {
             georeference,
             layout,
             block: BLOCK,
+            are_colours: true,
             bits: None,
             predictor: None,
             resampling: "MODE",
@@ -77,7 +78,7 @@ impl LabelWriter {
             LabelType::U8 => Target::create::<u8>(path, &form)?,
             LabelType::U16 => Target::create::<u16>(path, &form)?,
         };
-        let style = style::Style::create(path, classes)?;
+        let style = style::Style::create(path, &qml::class_map(classes))?;
         let internal = InternalTable::new(classes);
         target.attempt("describe the classes of", |dataset| {
             let mut band = dataset.rasterband(1)?;

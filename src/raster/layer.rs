@@ -55,11 +55,16 @@ pub(super) fn read<S>(
             )
             .with_source(cause)
     })?;
-    let names = || dataset.layers().map(|layer| layer.name()).collect::<Vec<_>>().join(", ");
-    let mut layer = match (layer, dataset.layer_count()) {
+    // QGIS keeps the styles of layers in a table of a GeoPackage.
+    let all: Vec<String> = dataset.layers().map(|layer| layer.name()).filter(|name| name != "layer_styles").collect();
+    let names = || all.join(", ");
+    let mut layer = match (layer, all.len()) {
         (Some(name), _) => messages::attempt(|| dataset.layer_by_name(name))
             .input(|| format!("{shown} has no layer {name:?}; its layers are: {}", names()))?,
-        (None, 1) => messages::attempt(|| dataset.layer(0)).input(|| format!("cannot read {shown}"))?,
+        (None, 1) => {
+            let only = all.first().map_or("", String::as_str);
+            messages::attempt(|| dataset.layer_by_name(only)).input(|| format!("cannot read {shown}"))?
+        }
         (None, 0) => return Err(Error::input(format!("{shown} has no layers"))),
         (None, count) => {
             return Err(Error::input(format!("{shown} has {count} layers: {}", names())).with_hint(layer_hint));

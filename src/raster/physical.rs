@@ -19,11 +19,11 @@ pub struct PhysicalReader {
 }
 
 impl PhysicalReader {
-    /// Opens bands by their numbers, from 1.
+    /// Opens bands by their numbers, from 1. `native`: on the grid in which the scene is stored, without its area of interest.
     ///
     /// # Errors
     /// As [`SceneReader::open`](super::SceneReader::open), but a scene without valid pixels is opened.
-    pub fn open(info: &SceneInfo, bands: &[usize]) -> Result<Self> {
+    pub fn open(info: &SceneInfo, bands: &[usize], native: bool) -> Result<Self> {
         let source = |three: &[usize]| {
             let last = three.last().copied().unwrap_or(1);
             let of = |index: usize| three.get(index).copied().unwrap_or(last);
@@ -35,8 +35,13 @@ impl PhysicalReader {
         Ok(Self {
             sources: bands.chunks(3).map(source).collect::<Result<_>>()?,
             scalings: bands.iter().map(scaling).collect(),
-            resampler: info.access.native.as_ref().map(|native| Resampler::new(native.size, native.scale)),
-            area: info.access.area.clone(),
+            resampler: info
+                .access
+                .native
+                .as_ref()
+                .filter(|_| !native)
+                .map(|native| Resampler::new(native.size, native.scale)),
+            area: info.access.area.clone().filter(|_| !native),
         })
     }
 
@@ -93,7 +98,7 @@ mod tests {
             }
         });
         let info = inspect("/vsimem/physical.tif").unwrap();
-        let read = |bands: &[usize]| PhysicalReader::open(&info, bands).unwrap().read(size.window()).unwrap();
+        let read = |bands: &[usize]| PhysicalReader::open(&info, bands, false).unwrap().read(size.window()).unwrap();
         let all = read(&[4, 3, 2, 1]);
         assert_eq!((all[0], all[2]), (190.0, 191.0));
         assert_eq!((all[3], all[5]), (140.0, 141.0));

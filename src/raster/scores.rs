@@ -6,10 +6,11 @@ use gdal::Metadata;
 
 use super::blocks::BlockRows;
 use super::pyramid;
+use super::style::Style;
 use super::target::{Form, Target};
 use crate::error::{Error, Result};
 use crate::geom::Size;
-use crate::scene::{Georeference, RasterLayout, ScoreType};
+use crate::scene::{Georeference, RasterLayout, ScoreType, qml};
 
 /// The nodata value of float score rasters: NaN.
 pub const SCORE_NODATA: f32 = f32::NAN;
@@ -23,10 +24,12 @@ const BYTE_OF_ONE: f32 = 254.0;
 /// Writes scores row by row; the file has its name only after [`finish`](Self::finish).
 ///
 /// A tiled GeoTIFF or a COG, band-interleaved, with a named band for each score: float32 with [`SCORE_NODATA`], or
-/// bytes with nodata 255 and a band scale of 1/254. Overviews are means.
+/// bytes with nodata 255 and a band scale of 1/254. Overviews are means. A QGIS style beside it shows the first band in a colour
+/// ramp from 0 to 1.
 pub struct ScoreWriter {
     target: Target,
     rows: Rows,
+    style: Style,
 }
 
 enum Rows {
@@ -61,6 +64,7 @@ impl ScoreWriter {
             georeference,
             layout,
             block,
+            are_colours: false,
             bits: None,
             predictor: Some(predictor),
             resampling: "AVERAGE",
@@ -86,7 +90,8 @@ impl ScoreWriter {
             ScoreType::F32 => Rows::F32(BlockRows::new(&target, block, SCORE_NODATA)),
             ScoreType::U8 => Rows::U8(BlockRows::new(&target, block, u8::MAX)),
         };
-        Ok(Self { target, rows })
+        let style = Style::create(path, &qml::scores())?;
+        Ok(Self { target, rows, style })
     }
 
     /// Writes whole rows of scores, (band, row, column); rows come in order, from `first_row` on.
@@ -112,7 +117,8 @@ impl ScoreWriter {
                 Rows::U8(_) => pyramid::build(&mut self.target, u8::MAX, pyramid::mean_of_bytes)?,
             }
         }
-        self.target.finish(|_| Ok(()), |_| Ok(true))
+        self.target.finish(|_| Ok(()), |_| Ok(true))?;
+        self.style.commit()
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Form<'a> {
     pub predictor: Option<u8>,
     /// GDAL's resampling method for overviews, where its driver writes them.
     pub resampling: &'static str,
+    /// Whether three bands of bytes are tagged as red, green and blue.
+    pub are_colours: bool,
     /// Written as metadata.
     pub tags: &'a [(String, String)],
 }
@@ -50,7 +52,7 @@ impl Target {
     pub(super) fn create<T: GdalType>(path: &Path, form: &Form<'_>) -> Result<Self> {
         super::init();
         can_write(form.layout)?;
-        let &Form { size, bands, georeference, layout, block, bits, predictor, resampling, tags } = form;
+        let &Form { size, bands, georeference, layout, block, bits, predictor, resampling, are_colours, tags } = form;
         let partial = AtomicFile::with_sidecars(path, &super::SIDECARS)?;
         let bigtiff = needs_bigtiff(size, bands * size_of::<T>(), layout);
         let mut options = vec![
@@ -62,6 +64,9 @@ impl Target {
             format!("BLOCKYSIZE={}", block.height),
             threads(),
         ];
+        if !are_colours {
+            options.push("PHOTOMETRIC=MINISBLACK".to_owned());
+        }
         options.extend(level(layout.compression, predictor).map(str::to_owned));
         options.extend(predictor.map(|predictor| format!("PREDICTOR={predictor}")));
         options.extend(bits.map(|bits| format!("NBITS={bits}")));
@@ -254,6 +259,7 @@ mod tests {
                 georeference: None,
                 layout: with,
                 block: Size::new(256, 256),
+                are_colours: true,
                 bits: None,
                 predictor: None,
                 resampling: "MODE",

@@ -7,9 +7,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::style::escaped;
 use super::vrt;
 use crate::error::{Error, Result};
+use crate::scene::qml::escaped;
 use crate::scene::{
     BandInfo, ColourRole, MaskRequest, MaskRule, MaskSource, NodataValue, SceneInfo, Spectrum, range, sensor,
 };

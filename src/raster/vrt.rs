@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::style::escaped;
 use super::{messages, open};
 use crate::error::{Context, Result};
 use crate::geom::{GeoTransform, Size};
+use crate::scene::qml::escaped;
 use crate::scene::{BandInfo, ColourRole, Conversion, Georeference, Scaling, SceneInfo};
 
 /// A raster and its position on the virtual one.

@@ -44,7 +44,11 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
         let [red, green, blue] = class.colour;
         let words = match class.learnt {
             Some(_) => "learnt from examples".to_owned(),
-            None => printable_line(&class.prompts.join(", ")),
+            None => {
+                let condition = class.index.as_ref().map(|condition| format!("where {condition}"));
+                let words = (!class.prompts.is_empty()).then(|| class.prompts.join(", "));
+                printable_line(&words.into_iter().chain(condition).collect::<Vec<_>>().join(", "))
+            }
         };
         let own = class.threshold.map(|threshold| format!("  threshold {threshold}")).unwrap_or_default();
         let _ = writeln!(

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::change_report;
 use super::results::{Staged, command_facts, input};
 use crate::atomic;
 use crate::change::{Change, ChangedPieces, Comparison, Tolerance};
@@ -36,6 +37,7 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         csv: here("csv", &named.csv),
         json: here("json", &named.json),
         picture: here("picture", &named.picture),
+        report: here("report", &named.report),
         polygons: staged.path("polygons"),
         changed: staged.path("changed"),
     };
@@ -56,7 +58,12 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         let detail = format!("{} pieces gone, {} new", grouped(gone), grouped(new));
         outputs.push(Output { detail, ..output("changed", path) });
     }
-    outputs.extend([output("table", &named.csv), output("figures", &named.json), output("picture", &named.picture)]);
+    outputs.extend([
+        output("table", &named.csv),
+        output("figures", &named.json),
+        output("picture", &named.picture),
+        output("report", &named.report),
+    ]);
     reporter.change(&change, &outputs);
     Ok(())
 }
@@ -83,7 +90,7 @@ fn make(
     let change = comparison.run(&paths.raster, |rows| progress.advance(rows))?;
     drop(progress);
     let transitions = comparison.transitions();
-    let (mut polygons, mut notes) = (None, Vec::new());
+    let (mut polygons, mut notes, mut sketch) = (None, Vec::new(), None);
     if let Some(path) = &paths.polygons {
         let skip: Vec<i64> =
             (0..transitions.len()).filter(|value| !chosen.contains(value)).map(|value| value as i64).collect();
@@ -91,6 +98,7 @@ fn make(
         let summary = vector::polygonize(&paths.raster, None, &transitions, &skip, path, &options)?;
         notes = summary.notes;
         polygons = Some(summary.polygons);
+        sketch = Some(summary.sketch);
     }
     let mut changed = None;
     if let (Some(path), Some(tolerance)) = (&paths.changed, pieces) {
@@ -100,6 +108,7 @@ fn make(
     atomic::write_file(&paths.csv, change.csv().as_bytes())?;
     atomic::write_file(&paths.json, change.json()?.as_bytes())?;
     picture(&change, &transitions, paths)?;
+    change_report::write(&paths.report, &paths.raster, &change, &transitions, sketch.as_ref())?;
     notes.extend(change.notes.iter().cloned());
     Ok(Made { change, polygons, changed, notes })
 }
@@ -110,6 +119,7 @@ struct Paths {
     csv: PathBuf,
     json: PathBuf,
     picture: PathBuf,
+    report: PathBuf,
     polygons: Option<PathBuf>,
     changed: Option<PathBuf>,
 }
@@ -124,6 +134,7 @@ impl Paths {
             csv: here("change.csv"),
             json: here("change.json"),
             picture: here("change.png"),
+            report: here("change.html"),
             polygons: name.map(|name| folder.join(name)),
             changed: args.tolerance.map(|_| here("changed.tif")),
             folder,
@@ -145,6 +156,7 @@ impl Paths {
             ("csv", Product::file(&self.csv, facts.clone())),
             ("json", Product::file(&self.json, facts.clone())),
             ("picture", Product::raster(&self.picture, facts.clone())),
+            ("report", Product::file(&self.report, facts.clone())),
         ];
         if let (Some(path), Some(tolerance)) = (&self.changed, args.pieces()) {
             let mut facts = facts.clone();
@@ -154,7 +166,10 @@ impl Paths {
         if let Some(path) = &self.polygons {
             facts.set("--transition", args.transitions.join(", "));
             let options = ProductOptions::default();
-            products.push(("polygons", Product::vector(path, Recipe::Plain, &options, &ClassNames::default(), facts)?));
+            products.push((
+                "polygons",
+                Product::vector(path, Recipe::Plain, &options, &ClassNames::default(), facts)?.beside(&[&self.raster]),
+            ));
         }
         Staged::of_command(products, if args.overwrite { Existing::Replace } else { Existing::Refuse })
     }
@@ -162,7 +177,7 @@ impl Paths {
     /// Makes the folder and checks, before any work, that all outputs can be written and none of them is an input.
     fn ready(&self, args: &ChangeArgs) -> Result<()> {
         let style = self.raster.with_extension("qml");
-        let all = [&self.raster, &style, &self.csv, &self.json, &self.picture];
+        let all = [&self.raster, &style, &self.csv, &self.json, &self.picture, &self.report];
         if let Some(taken) = self.polygons.as_ref().filter(|polygons| all.contains(polygons)) {
             return Err(Error::input(format!(
                 "the polygons and another result would both write to {}",

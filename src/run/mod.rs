@@ -2,6 +2,7 @@
 
 mod bench;
 mod change;
+mod change_report;
 mod doctor;
 mod embed;
 mod engine;
@@ -33,8 +34,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{
-    Cli, CliExit, Command, MetricsOption, ReferencePage, RunOptions, Shell, command_reference, completions, help_texts,
-    manual_pages,
+    Cli, CliExit, Command, MetricsOption, ReferencePage, RunOptions, Shell, command_json, command_reference,
+    completions, help_texts, manual_pages,
 };
 use crate::error::{Context as _, Error, Result};
 use crate::outputs::Existing;
@@ -123,6 +124,7 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
                 ReferencePage::Fish => completions(Shell::Fish),
                 ReferencePage::Man => return write_pages(&manual_pages(), args.to.as_deref()),
                 ReferencePage::Help => return write_pages(&help_texts(), args.to.as_deref()),
+                ReferencePage::Json => command_json()?,
             };
             reporter.print(&page);
             Ok(())

@@ -61,6 +61,9 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
         fingerprint.set("resize", format!("bytes of {} to {model_grid}", native.size));
     }
     fingerprint.set("bands", format!("{:?}", scene.bands));
+    if !scene.index_bands.is_empty() {
+        fingerprint.set("index_bands", index_bands(scene));
+    }
     if let Some(mask) = scene.info.mask_fact(scene.bands) {
         fingerprint.set("mask", mask);
     }
@@ -95,12 +98,28 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
     Ok((fingerprint, notes))
 }
 
+/// The bands of conditions, with what makes physical values of stored ones.
+fn index_bands(scene: &ScenePlan) -> String {
+    let one = |(name, number): &(String, usize)| {
+        let band = number.checked_sub(1).and_then(|index| scene.info.bands.get(index));
+        match band.and_then(|band| band.scaling) {
+            Some(scaling) => format!("{name} {number} × {} + {}", scaling.scale, scaling.offset),
+            None => format!("{name} {number}"),
+        }
+    };
+    scene.index_bands.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 /// Names and values of the outputs' tags.
 pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
     let tag = |name: &str, value: String| (format!("SEGEARTH_{name}"), value);
     let wording = |class: &ClassPlan| match class.learnt {
         Some(_) => "learnt from examples".to_owned(),
-        None => class.prompts.join(","),
+        None => {
+            let condition = class.index.as_ref().map(|condition| format!("where {condition}"));
+            let words = (!class.prompts.is_empty()).then(|| class.prompts.join(","));
+            words.into_iter().chain(condition).collect::<Vec<_>>().join(",")
+        }
     };
     let classes: Vec<String> = plan.classes.iter().map(|class| format!("{}: {}", class.name, wording(class))).collect();
     let mut tags = vec![

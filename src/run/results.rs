@@ -11,6 +11,7 @@ use crate::scene::{ClassNames, ProductOptions};
 
 /// Made from the labels, in one go.
 pub const VECTORS: [&str; 3] = ["polygons", "graph", "zones"];
+pub const PICTURES: [&str; 3] = ["preview", "report", "areas"];
 pub const RASTERS: [&str; 4] = ["scores", "confidence", "margin", "labels"];
 
 /// The outputs of a scene, each with whether it is written.
@@ -129,20 +130,25 @@ pub fn products(plan: &Plan, scene: &ScenePlan, fingerprint: &Fingerprint) -> Re
     plain.remove("product");
     let mut products = Vec::new();
     for (key, path) in scene.outputs.rasters() {
-        let make = if key == "labels" { Product::labels } else { Product::raster };
+        let make = if key == "labels" { Product::labels } else { Product::scores };
         products.push((key, make(path, plain.clone())));
     }
     if let Some(path) = &scene.outputs.polygons {
         let product = plan.product.clone().unwrap_or_default();
         let options = ProductOptions { zone_table: scene.outputs.zones.clone(), ..product.options };
         let names = ClassNames::of_indices(plan.classes.iter().map(|class| &class.name));
-        products.push(("polygons", Product::vector(path, product.recipe, &options, &names, facts.clone())?));
+        let rasters: Vec<&Path> = scene.outputs.rasters().map(|(_, path)| path).collect();
+        let product = Product::vector(path, product.recipe, &options, &names, facts.clone())?.beside(&rasters);
+        products.push(("polygons", product));
     }
     for (key, path) in [("graph", &scene.outputs.graph), ("zones", &scene.outputs.zones)] {
         products.extend(path.iter().map(|path| (key, Product::file(path, facts.clone()))));
     }
-    products.extend(scene.outputs.preview.iter().map(|path| ("preview", Product::raster(path, plain.clone()))));
-    products.extend(scene.outputs.report.iter().map(|path| ("report", Product::file(path, plain.clone()))));
+    // Pictures show the vectors too.
+    let shown = if scene.outputs.polygons.is_some() { &facts } else { &plain };
+    products.extend(scene.outputs.preview.iter().map(|path| ("preview", Product::raster(path, shown.clone()))));
+    products.extend(scene.outputs.report.iter().map(|path| ("report", Product::file(path, shown.clone()))));
+    products.extend(scene.outputs.areas.iter().map(|path| ("areas", Product::file(path, plain.clone()))));
     Ok(products)
 }
 

@@ -13,8 +13,10 @@ pub fn run(args: &VectorizeArgs, reporter: &Reporter) -> Result<()> {
     let options = args.options()?;
     let names = if options.layer_per_class { vector::class_names(&args.labels)? } else { ClassNames::default() };
     let facts = facts(args, &options);
-    let mut products =
-        vec![("polygons", Product::vector(&args.output, args.recipe(), &options, &names, facts.clone())?)];
+    let mut products = vec![(
+        "polygons",
+        Product::vector(&args.output, args.recipe(), &options, &names, facts.clone())?.beside(&[&args.labels]),
+    )];
     for (key, path) in [("graph", &options.graph), ("zones", &options.zone_table)] {
         products.extend(path.iter().map(|path| (key, Product::file(path, facts.clone()))));
     }
@@ -56,7 +58,9 @@ fn facts(args: &VectorizeArgs, options: &ProductOptions) -> Fingerprint {
         zones,
         zone_field,
         zone_table: _,
+        fields,
     } = options;
+    let fields: Vec<&str> = fields.iter().map(|field| field.name()).collect();
     let number = |value: &Option<f64>| value.map(|value| value.to_string());
     let flag = |value: &bool| value.then(|| "true".to_owned());
     command_facts(
@@ -84,6 +88,7 @@ fn facts(args: &VectorizeArgs, options: &ProductOptions) -> Fingerprint {
             ("--subtract", subtract.as_deref().and_then(input)),
             ("--zones", zones.as_deref().and_then(input)),
             ("--zone-field", zone_field.clone()),
+            ("--field", (!fields.is_empty()).then(|| fields.join(", "))),
         ],
     )
 }

@@ -28,7 +28,7 @@ pub struct ClassProduct<'a> {
 
 impl ClassProduct<'_> {
     pub fn names(&self) -> Names {
-        Names::new(&self.source)
+        Names::new(&self.source, &self.options.fields)
     }
 
     /// The cleaned mask of a class. Areas (m²) and the closing radius (m) are the recipe's defaults for unset options.
@@ -111,7 +111,8 @@ impl ClassProduct<'_> {
         let names = self.names();
         let others = names.labels().filter(|label| !self.selected.contains(label));
         let skip: Vec<i64> = others.map(|label| names.value(label)).collect();
-        let layers = if self.options.layer_per_class { Layers::PerClass { skip: &skip } } else { Layers::One };
+        let layers =
+            if self.options.layer_per_class { Layers::PerClass { skip: &skip } } else { Layers::One { skip: &skip } };
         PolygonOutput::create(&self.source, &self.space, names, out, layers, multi, self.scores.is_some(), extra)
     }
 }

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "functions of GDAL that its crate does not wrap")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use gdal::Dataset;
 use gdal::raster::RasterBand;
@@ -10,6 +10,29 @@ use gdal::spatial_ref::SpatialRef;
 use gdal::vector::{Geometry, Layer, LayerAccess};
 
 use super::feature::{Feature, Value};
+
+/// Adds a field whose alias other programs show instead of its name.
+///
+/// # Errors
+/// GDAL cannot add it.
+pub fn add_field_with_alias(
+    layer: &Layer<'_>,
+    name: &str,
+    kind: gdal_sys::OGRFieldType::Type,
+    alias: &str,
+) -> gdal::errors::Result<()> {
+    let (name, alias) = (CString::new(name)?, CString::new(alias)?);
+    // SAFETY: the texts live until the end of the function and GDAL copies them; the definition is destroyed once, after the layer has
+    // copied it.
+    let done = unsafe {
+        let definition = gdal_sys::OGR_Fld_Create(name.as_ptr(), kind);
+        gdal_sys::OGR_Fld_SetAlternativeName(definition, alias.as_ptr());
+        let done = gdal_sys::OGR_L_CreateField(layer.c_layer(), definition, 1);
+        gdal_sys::OGR_Fld_Destroy(definition);
+        done
+    };
+    if done == gdal_sys::OGRErr::OGRERR_NONE { Ok(()) } else { Err(gdal::errors::GdalError::BadArgument(last_error())) }
+}
 
 /// Frees the blocks that GDAL caches of a dataset.
 pub fn drop_cache(dataset: &Dataset) {

@@ -8,6 +8,7 @@ use gdal::vector::LayerAccess as _;
 use gdal::vector::sql::Dialect;
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
+use super::layer_styles;
 use crate::error::{Context, Error, Result};
 use crate::hash::Pieces;
 
@@ -139,9 +140,10 @@ pub fn copy_without(from: &Path, to: &Path, layers: &[String]) -> Result<()> {
     for layer in layers {
         let index = dataset.layers().position(|layer_there| layer_there.name().eq_ignore_ascii_case(layer));
         if let Some(index) = index {
-            dataset
-                .delete_layer(index)
-                .input(|| format!("cannot replace the layer {layer:?} of {}", from.display()))?;
+            let cannot = || format!("cannot replace the layer {layer:?} of {}", from.display());
+            layer_styles::put_aside(&dataset, layer).input(cannot)?;
+            dataset.delete_layer(index).input(cannot)?;
+            layer_styles::restore(&dataset, layer).input(cannot)?;
         }
     }
     dataset.close().input(cannot)

@@ -11,6 +11,7 @@ use super::shape::{Corner, LabelRegion};
 use super::source::LabelSource;
 use super::trace::{Connectedness, Tracer};
 use crate::error::Result;
+use crate::scene::ExtraField;
 
 /// Options of the land-cover recipe.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,8 @@ pub struct LandcoverOptions {
     pub smooth: bool,
     pub target_crs: Option<String>,
     pub layer_per_class: bool,
+    /// Fields that say how the labels were made.
+    pub fields: Vec<ExtraField>,
 }
 
 /// Writes a label map as a coverage: neighbours share one border, also after simplification.
@@ -35,8 +38,8 @@ pub fn landcover(
     options: &LandcoverOptions,
 ) -> Result<Summary> {
     let space = OutputSpace::new(&source.placement, options.target_crs.as_deref(), Format::of(out)?)?;
-    let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One };
-    let names = Names::new(source);
+    let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One { skip } };
+    let names = Names::new(source, &options.fields);
     let mut output = PolygonOutput::create(source, &space, names, out, layers, false, scores.is_some(), &[])?;
     let skipped = source.skipped(skip);
     let mut tracer = Tracer::new(source.size.width, Connectedness::Four, &skipped);
@@ -153,7 +156,13 @@ mod tests {
         let scene = Scene::utm(&labels, 60);
         let out = scene.path("cover.gpkg");
         let source = LabelSource::open(&scene.labels, &[]).unwrap();
-        let options = LandcoverOptions { tolerance: None, smooth: false, target_crs: None, layer_per_class: false };
+        let options = LandcoverOptions {
+            tolerance: None,
+            smooth: false,
+            target_crs: None,
+            layer_per_class: false,
+            fields: Vec::new(),
+        };
         let summary = landcover(&source, None, &[], &out, &options).unwrap();
         let found = read_back(&out);
         assert_eq!(found.len() as u64, summary.polygons);

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
 use gdal::vector::{FieldDefn, LayerOptions, OGRFieldType, OGRwkbGeometryType};
-use gdal::{Dataset, DriverManager};
+use gdal::{Dataset, DriverManager, Metadata};
 
 use super::feature::{Feature, FieldKind, GeometryKind, LayerSpec};
 use super::ffi;
 use super::format::Format;
 use super::geopackage::{self, GeoPackage};
+use super::layer_styles;
 use super::rtree::{Item, SpatialIndex};
 use crate::error::{Context, Error, Result};
 
@@ -23,6 +24,8 @@ pub struct OgrFile {
     format: Format,
     /// The spatial index of each layer of a GeoPackage.
     indices: Vec<SpatialIndex>,
+    /// The layers, for the styles of a GeoPackage.
+    layers: Vec<LayerSpec>,
     /// Number of layers that existed before.
     first: usize,
     /// The user's path, for messages.
@@ -84,7 +87,7 @@ impl OgrFile {
                 indices.push(SpatialIndex::create(&dataset, &layer.name)?);
             }
         }
-        Ok(Self { dataset, format, indices, first, name: name.to_owned() })
+        Ok(Self { dataset, format, indices, layers: layers.to_vec(), first, name: name.to_owned() })
     }
 
     /// Appends features in one transaction where the format has them.
@@ -124,8 +127,11 @@ impl OgrFile {
 
     /// Writes the spatial indices and closes the file.
     pub fn finish(self) -> Result<()> {
-        let Self { dataset, indices, name, .. } = self;
+        let Self { dataset, format, indices, layers, name, .. } = self;
         indices.into_iter().try_for_each(|index| index.finish(&dataset))?;
+        if format == Format::GeoPackage {
+            layer_styles::write(&dataset, &layers).input(|| format!("cannot write the styles of {name}"))?;
+        }
         dataset.close().input(|| format!("cannot complete {name}"))
     }
 }
@@ -136,10 +142,11 @@ fn add_layer(
     layer: &LayerSpec,
     srs: Option<&SpatialRef>,
 ) -> gdal::errors::Result<()> {
+    let description = format!("DESCRIPTION={}", layer.description.replace('\0', " "));
     let options: &[&str] = match format {
-        Format::GeoPackage => &["GEOMETRY_NAME=geom", "SPATIAL_INDEX=NO"],
+        Format::GeoPackage => &["GEOMETRY_NAME=geom", "SPATIAL_INDEX=NO", &description],
         Format::FlatGeobuf => &["SPATIAL_INDEX=YES"],
-        Format::GeoJson => &["RFC7946=YES", "COORDINATE_PRECISION=7", "WRITE_NAME=NO"],
+        Format::GeoJson => &["RFC7946=YES", "COORDINATE_PRECISION=7", "WRITE_NAME=NO", &description],
         Format::GeoJsonSeq => &["COORDINATE_PRECISION=7", "RS=NO"],
         Format::Shapefile => &["ENCODING=UTF-8"],
         Format::GeoParquet => &[],
@@ -152,7 +159,8 @@ fn add_layer(
         GeometryKind::Polygon => OGRwkbGeometryType::wkbPolygon,
         GeometryKind::MultiPolygon => OGRwkbGeometryType::wkbMultiPolygon,
     };
-    let created = dataset.create_layer(LayerOptions { name: &layer.name, srs, ty: kind, options: Some(options) })?;
+    let mut created =
+        dataset.create_layer(LayerOptions { name: &layer.name, srs, ty: kind, options: Some(options) })?;
     for field in &layer.fields {
         let kind = match field.kind {
             FieldKind::Integer => OGRFieldType::OFTInteger64,
@@ -171,7 +179,16 @@ fn add_layer(
                 }
             }
         }
-        definition.add_to_layer(&created)?;
+        if format == Format::GeoPackage && !field.alias.is_empty() {
+            ffi::add_field_with_alias(&created, name, kind, field.alias)?;
+        } else {
+            definition.add_to_layer(&created)?;
+        }
+    }
+    if format == Format::GeoPackage {
+        for (name, value) in &layer.metadata {
+            created.set_metadata_item(name, value, "")?;
+        }
     }
     Ok(())
 }

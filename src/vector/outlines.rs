@@ -100,7 +100,7 @@ pub fn write_outlines(
     });
     let spaces = spaces.collect::<Result<Vec<_>>>()?;
     let crs = spaces.first().and_then(|space| space.crs_wkt.clone());
-    let layer = LayerSpec { name, geometry: GeometryKind::Polygon, fields: fields.to_vec() };
+    let layer = LayerSpec::new(name, GeometryKind::Polygon, fields.to_vec());
     let mut writer = VectorWriter::create(path, crs.as_deref(), &[layer])?;
     let mut batch = Vec::new();
     for PlacedOutline { place, polygon, values } in outlines {

@@ -11,11 +11,14 @@ use super::background::BackgroundWriter;
 use super::feature::{Feature, Field, FieldKind, GeometryKind, LayerSpec, Value};
 use super::labels::Values;
 use super::output_space::OutputSpace;
+use super::rounding::{self, Rounding};
 use super::shape::{Confidence, LabelRegion};
+use super::sketch::Sketch;
 use super::source::LabelSource;
 use super::wkb::{multi_polygon_wkb, polygon_wkb};
 use super::write::VectorWriter;
 use crate::error::{Error, Result};
+use crate::scene::{ClassInfo, ExtraField};
 
 /// What was written, by class.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +30,8 @@ pub struct Summary {
     pub in_pixels: bool,
     /// Notes for the user: an empty result, coordinates without CRS.
     pub notes: Vec<String>,
+    /// The shapes for pictures.
+    pub sketch: Sketch,
 }
 
 /// The polygons of one class.
@@ -43,14 +48,57 @@ pub struct ClassSummary {
 pub struct Names {
     known: BTreeMap<u16, Arc<CStr>>,
     values: Values,
+    classes: BTreeMap<u16, ClassInfo>,
+    /// Fields on request, and what they say of each label.
+    extra: Vec<(Field, ExtraText)>,
+}
+
+/// The content of a field on request.
+enum ExtraText {
+    Same(Arc<CStr>),
+    ByLabel(BTreeMap<u16, Arc<CStr>>),
 }
 
 impl Names {
-    pub fn new(source: &LabelSource) -> Self {
-        let text = |name: &str| Arc::from(CString::new(name.replace('\0', " ")).unwrap_or_default());
+    /// `fields`: further fields that say how the labels were made.
+    pub fn new(source: &LabelSource, fields: &[ExtraField]) -> Self {
+        let text = |name: &str| -> Arc<CStr> { Arc::from(CString::new(name.replace('\0', " ")).unwrap_or_default()) };
         let values = source.values().clone();
+        let named = || source.names.iter().filter_map(|(value, name)| Some((values.label(value)?, value, name)));
+        let class = |(label, value, name): (u16, i64, &str)| {
+            (label, ClassInfo { name: name.to_owned(), colour: source.colour(value) })
+        };
+        let classes = named().map(class).collect();
+        let extra = fields.iter().map(|field| match field {
+            ExtraField::Scene => (SCENE, ExtraText::Same(text(source.origin.scene().unwrap_or_default()))),
+            ExtraField::Prompts => {
+                let prompts = source.origin.prompts(&source.names);
+                let prompts = named().filter_map(|(label, _, name)| Some((label, text(prompts.get(name)?))));
+                (PROMPTS, ExtraText::ByLabel(prompts.collect()))
+            }
+        });
+        let extra = extra.collect();
         let known = source.names.iter().filter_map(|(value, name)| Some((values.label(value)?, text(name)))).collect();
-        Self { known, values }
+        Self { known, values, classes, extra }
+    }
+
+    /// The classes with names and their colours, but those whose values are in `skip`.
+    pub fn classes(&self, skip: &[i64]) -> Vec<ClassInfo> {
+        let taken = self.classes.iter().filter(|(label, _)| !skip.contains(&self.value(**label)));
+        taken.map(|(_, class)| class.clone()).collect()
+    }
+
+    /// The fields on request.
+    pub fn extra_fields(&self) -> impl Iterator<Item = Field> {
+        self.extra.iter().map(|(field, _)| field.clone())
+    }
+
+    /// What they hold for a label.
+    pub fn extra_values(&self, label: u16) -> impl Iterator<Item = Value> {
+        self.extra.iter().map(move |(_, text)| match text {
+            ExtraText::Same(text) => Value::Text(text.clone()),
+            ExtraText::ByLabel(texts) => texts.get(&label).map_or(Value::Missing, |text| Value::Text(text.clone())),
+        })
     }
 
     /// The labels with names.
@@ -76,26 +124,35 @@ impl Names {
 
 /// The fields of every polygon. The names of areas and lengths contain their unit: metres, or pixels without a CRS.
 pub fn attributes(in_pixels: bool) -> [Field; 4] {
+    let real = |name, short, alias| Field::new(name, short, FieldKind::Real).shown_as(alias);
     let (area, perimeter) = if in_pixels {
-        (Field::new("area_px", "area_px", FieldKind::Real), Field::new("perimeter_px", "perim_px", FieldKind::Real))
+        (real("area_px", "area_px", "Area (pixels)"), real("perimeter_px", "perim_px", "Perimeter (pixels)"))
     } else {
-        (Field::new("area_m2", "area_m2", FieldKind::Real), Field::new("perimeter_m", "perim_m", FieldKind::Real))
+        (real("area_m2", "area_m2", "Area (m²)"), real("perimeter_m", "perim_m", "Perimeter (m)"))
     };
-    [
-        Field::new("class_id", "class_id", FieldKind::Integer),
-        Field::new("class", "class", FieldKind::Text),
-        area,
-        perimeter,
-    ]
+    [CLASS_ID, CLASS, area, perimeter]
 }
 
-const CONFIDENCE: [Field; 2] =
-    [Field::new("confidence", "conf_mean", FieldKind::Real), Field::new("confidence_min", "conf_min", FieldKind::Real)];
+pub const CLASS_ID: Field = Field::new("class_id", "class_id", FieldKind::Integer).shown_as("Class number");
+pub const CLASS: Field = Field::new("class", "class", FieldKind::Text).shown_as("Class");
+const SCENE: Field = Field::new("scene", "scene", FieldKind::Text).shown_as("Scene");
+const PROMPTS: Field = Field::new("prompts", "prompts", FieldKind::Text).shown_as("Prompts");
+
+pub const CONFIDENCE: [Field; 2] = [
+    Field::new("confidence", "conf_mean", FieldKind::Real).shown_as("Mean confidence (0 to 1)"),
+    Field::new("confidence_min", "conf_min", FieldKind::Real).shown_as("Lowest confidence (0 to 1)"),
+];
+
+/// The values of the fields [`CONFIDENCE`].
+pub fn confidence_values(confidence: Option<Confidence>) -> [Value; 2] {
+    let value = |score: f32| Value::Real(rounding::share(f64::from(score)));
+    confidence.map_or([Value::Missing, Value::Missing], |it| [value(it.mean), value(it.minimum)])
+}
 
 /// How polygons are distributed over layers.
 #[derive(Clone, Copy, Debug)]
 pub enum Layers<'a> {
-    One,
+    One { skip: &'a [i64] },
     PerClass { skip: &'a [i64] },
 }
 
@@ -109,6 +166,11 @@ pub struct PolygonOutput<'a> {
     /// Smaller polygons are left out (m²; pixels without a CRS).
     min_area: f64,
     too_small: u64,
+    /// Regions of at most this many pixels are left out, and how many were.
+    speck: u64,
+    specks: u64,
+    rounding: Rounding,
+    sketch: Sketch,
     multi: bool,
     with_scores: bool,
     totals: BTreeMap<u16, (u64, f64)>,
@@ -135,13 +197,18 @@ impl<'a> PolygonOutput<'a> {
             fields.extend(CONFIDENCE);
         }
         fields.extend_from_slice(extra);
+        fields.extend(names.extra_fields());
         let geometry = if multi { GeometryKind::MultiPolygon } else { GeometryKind::Polygon };
-        let layer = |name: String| LayerSpec { name, geometry, fields: fields.clone() };
+        let layer = |name: String, classes: &[ClassInfo], what: &str| {
+            LayerSpec::new(name, geometry, fields.clone()).styled(classes).described(&source.origin, what)
+        };
         let mut specs = Vec::new();
         let mut layer_of = None;
         match layers {
-            Layers::One => specs.push(layer(
+            Layers::One { skip } => specs.push(layer(
                 out.file_stem().map_or_else(|| "polygons".into(), |stem| stem.to_string_lossy().into_owned()),
+                &names.classes(skip),
+                "polygons",
             )),
             Layers::PerClass { .. } if names.labels().next().is_none() => {
                 return Err(Error::input(format!(
@@ -157,7 +224,9 @@ impl<'a> PolygonOutput<'a> {
                     // Several values may have the same name.
                     let found = specs.iter().position(|spec: &LayerSpec| spec.name == name);
                     let index = found.unwrap_or_else(|| {
-                        specs.push(layer(name));
+                        let class = ClassInfo { name: name.clone(), colour: source.colour(names.value(label)) };
+                        let what = format!("polygons of {name}");
+                        specs.push(layer(name, &[class], &what));
                         specs.len() - 1
                     });
                     layers.insert(label, index);
@@ -173,6 +242,10 @@ impl<'a> PolygonOutput<'a> {
             layer_of,
             min_area: 0.0,
             too_small: 0,
+            speck: 0,
+            specks: 0,
+            rounding: Rounding::of(source.placement.rounding_pixel()),
+            sketch: Sketch::new(source.size),
             multi,
             with_scores,
             totals: BTreeMap::new(),
@@ -186,8 +259,19 @@ impl<'a> PolygonOutput<'a> {
         self
     }
 
+    /// Leaves out regions of at most `pixels` pixels; a note says how many.
+    #[must_use]
+    pub fn with_speck(mut self, pixels: u64) -> Self {
+        self.speck = pixels;
+        self
+    }
+
     /// Writes a traced region with its pixel outline.
     pub fn region(&mut self, region: &LabelRegion) -> Result<()> {
+        if region.pixels <= self.speck {
+            self.specks += 1;
+            return Ok(());
+        }
         let polygons = region.parts.iter().map(|part| self.space.traced(part)).collect();
         self.polygons(region.label, polygons, region.confidence, &[])
     }
@@ -206,22 +290,19 @@ impl<'a> PolygonOutput<'a> {
             self.too_small += 1;
             return Ok(());
         }
+        self.sketch.polygons(self.names.value(label), &polygons, self.space.transform());
         self.space.project_polygons(&mut polygons)?;
         let mut values = vec![
             Value::Integer(self.names.value(label)),
             Value::Text(self.names.get(label)),
-            Value::Real(area),
-            Value::Real(perimeter),
+            Value::Real(self.rounding.area(area)),
+            Value::Real(self.rounding.length(perimeter)),
         ];
         if self.with_scores {
-            match confidence {
-                Some(confidence) => {
-                    values.extend([Value::Real(f64::from(confidence.mean)), Value::Real(f64::from(confidence.minimum))])
-                }
-                None => values.extend([Value::Missing, Value::Missing]),
-            }
+            values.extend(confidence_values(confidence));
         }
         values.extend_from_slice(extra);
+        values.extend(self.names.extra_values(label));
         let totals = self.totals.entry(label).or_default();
         totals.0 += 1;
         totals.1 += area;
@@ -254,15 +335,23 @@ impl<'a> PolygonOutput<'a> {
             .collect();
         let mut notes = source.notes();
         let polygons = classes.iter().map(|class| class.polygons).sum();
+        if self.specks > 0 && polygons > 0 {
+            let (count, verb) = match self.specks {
+                1 => ("1 polygon".to_owned(), "is"),
+                count => (format!("{count} polygons"), "are"),
+            };
+            notes.push(format!("{count} of one pixel {verb} left out; a minimum area of 0 keeps such polygons"));
+        }
         if polygons == 0 {
             let name = source.name();
             let reason = match self.too_small {
+                _ if self.specks > 0 => format!("all polygons of {name} have one pixel, which are left out by default"),
                 0 => format!("{name} has no pixel of the selected classes"),
                 1 => format!("the only polygon of {name} is smaller than the minimum area"),
                 count => format!("all {count} polygons of {name} are smaller than the minimum area"),
             };
             notes.insert(0, format!("{reason}: the layer is empty"));
         }
-        Ok(Summary { polygons, classes, in_pixels: source.placement.in_pixels(), notes })
+        Ok(Summary { polygons, classes, in_pixels: source.placement.in_pixels(), notes, sketch: self.sketch })
     }
 }

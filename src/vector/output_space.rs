@@ -38,6 +38,11 @@ impl OutputSpace {
         })
     }
 
+    /// From pixels to the labels' CRS.
+    pub fn transform(&self) -> &GeoTransform {
+        &self.transform
+    }
+
     /// Measures areas and lengths in the labels' CRS.
     pub fn measure(&self) -> &Ground {
         &self.measure

@@ -50,7 +50,7 @@ pub fn write_points(path: &Path, fields: &[Field], points: Vec<PlacedPoint>) -> 
     let several = points.iter().any(|point| point.crs_wkt != first);
     let target = several.then_some("EPSG:4326");
     let (_, crs) = reprojection(first.as_deref(), target, format).map_err(|error| error.with_hint(NO_GEOJSON))?;
-    let layer = LayerSpec { name, geometry: GeometryKind::Point, fields: fields.to_vec() };
+    let layer = LayerSpec::new(name, GeometryKind::Point, fields.to_vec());
     let mut writer = VectorWriter::create(path, crs.as_deref(), &[layer])?;
     let mut way: Option<(Option<Arc<str>>, Option<CoordTransform>)> = None;
     let mut batch = Vec::new();

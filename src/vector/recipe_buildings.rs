@@ -10,6 +10,7 @@ use super::class_product::ClassProduct;
 use super::feature::{Field, FieldKind, Value};
 use super::neighbours;
 use super::output::Summary;
+use super::rounding;
 use crate::error::Result;
 
 /// Smallest building and largest filled hole, in m².
@@ -20,9 +21,9 @@ impl ClassProduct<'_> {
     /// Writes building outlines.
     pub fn buildings(&self, out: &Path) -> Result<Summary> {
         let extra = [
-            Field::new("orientation", "orient", FieldKind::Real),
-            Field::new("outline", "outline", FieldKind::Text),
-            Field::new("outline_iou", "out_iou", FieldKind::Real),
+            Field::new("orientation", "orient", FieldKind::Real).shown_as("Orientation (degrees from north)"),
+            Field::new("outline", "outline", FieldKind::Text).shown_as("Outline"),
+            Field::new("outline_iou", "out_iou", FieldKind::Real).shown_as("Overlap with the pixels (IoU)"),
         ];
         let mut output = self.polygons(out, false, &extra)?;
         let mut square = SquareOptions { square: !self.options.plain_outlines, ..SquareOptions::default() };
@@ -45,9 +46,9 @@ impl ClassProduct<'_> {
         neighbours::separate(&mut all);
         for building in all {
             let extra = [
-                Value::Real(self.orientation(&building)),
+                Value::Real(rounding::angle(self.orientation(&building))),
                 Value::Text(building.shape.label()),
-                Value::Real(building.iou),
+                Value::Real(rounding::share(building.iou)),
             ];
             output.polygons(
                 building.label,

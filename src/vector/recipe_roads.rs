@@ -12,7 +12,8 @@ impl ClassProduct<'_> {
     /// Writes centre lines, nodes and areas of roads.
     pub fn roads(&self, out: &Path) -> Result<Summary> {
         let metre = (self.pixel.width * self.pixel.height).sqrt();
-        let mut output = RoadOutput::create(&self.source, &self.space, self.names(), out, self.scores.is_some())?;
+        let mut output =
+            RoadOutput::create(&self.source, &self.space, self.names(), &self.selected, out, self.scores.is_some())?;
         for &class in &self.selected {
             // A closing by 1.5 pixels fills the notches that noise leaves in road edges.
             let mask =

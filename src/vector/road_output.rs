@@ -8,15 +8,18 @@ use geo::{LineString, MultiPolygon};
 use super::feature::{Feature, Field, FieldKind, GeometryKind, LayerSpec, Value};
 use super::format::{Format, sibling};
 use super::network::{Edge, Node};
-use super::output::{ClassSummary, Names, Summary, attributes};
+use super::output::{CLASS, CLASS_ID, CONFIDENCE, ClassSummary, Names, Summary, attributes, confidence_values};
 use super::output_space::OutputSpace;
+use super::rounding::Rounding;
 use super::shape::LabelRegion;
+use super::sketch::Sketch;
 use super::source::LabelSource;
 use super::wkb::{line_wkb, multi_polygon_wkb, point_wkb, polygon_wkb};
 use super::write::VectorWriter;
 use crate::atomic;
 use crate::error::Result;
 use crate::geom::{PixelGround, WorldPoint};
+use crate::scene::ClassInfo;
 
 const LINES: usize = 0;
 const NODES: usize = 1;
@@ -32,6 +35,8 @@ pub struct RoadOutput<'a> {
     nodes: i64,
     edges: i64,
     with_scores: bool,
+    rounding: Rounding,
+    sketch: Sketch,
     classes: Vec<ClassSummary>,
     length: f64,
 }
@@ -42,36 +47,44 @@ impl<'a> RoadOutput<'a> {
         source: &LabelSource,
         space: &'a OutputSpace,
         names: Names,
+        selected: &[u16],
         out: &Path,
         with_scores: bool,
     ) -> Result<Self> {
         let format = Format::of(out)?;
-        let integer = |name, short| Field::new(name, short, FieldKind::Integer);
-        let real = |name, short| Field::new(name, short, FieldKind::Real);
-        let text = |name, short| Field::new(name, short, FieldKind::Text);
+        let integer = |name, alias| Field::new(name, name, FieldKind::Integer).shown_as(alias);
         let in_pixels = source.placement.in_pixels();
-        let length =
-            |metres, pixels| real(if in_pixels { pixels } else { metres }, if in_pixels { pixels } else { metres });
-        let lines = vec![
-            integer("edge_id", "edge_id"),
-            integer("from_node", "from_node"),
-            integer("to_node", "to_node"),
-            integer("class_id", "class_id"),
-            text("class", "class"),
-            length("length_m", "length_px"),
-            length("width_m", "width_px"),
-            length("gap_m", "gap_px"),
+        let length = |[metres, metres_alias]: [&'static str; 2], [pixels, pixels_alias]: [&'static str; 2]| {
+            let (name, alias) = if in_pixels { (pixels, pixels_alias) } else { (metres, metres_alias) };
+            Field::new(name, name, FieldKind::Real).shown_as(alias)
+        };
+        let mut lines = vec![
+            integer("edge_id", "Line"),
+            integer("from_node", "First node"),
+            integer("to_node", "Last node"),
+            CLASS_ID,
+            CLASS,
+            length(["length_m", "Length (m)"], ["length_px", "Length (pixels)"]),
+            length(["width_m", "Width (m)"], ["width_px", "Width (pixels)"]),
+            length(["gap_m", "Bridged gap (m)"], ["gap_px", "Bridged gap (pixels)"]),
         ];
-        let nodes = vec![integer("node_id", "node_id"), integer("degree", "degree")];
+        let nodes = vec![integer("node_id", "Node"), integer("degree", "Number of lines")];
         let mut areas = attributes(in_pixels).to_vec();
         if with_scores {
-            areas.extend([real("confidence", "conf_mean"), real("confidence_min", "conf_min")]);
+            areas.extend(CONFIDENCE);
         }
-        let layer = |name: &str, geometry, fields| LayerSpec { name: name.into(), geometry, fields };
+        lines.extend(names.extra_fields());
+        areas.extend(names.extra_fields());
+        let skip: Vec<i64> =
+            names.labels().filter(|label| !selected.contains(label)).map(|label| names.value(label)).collect();
+        let classes = names.classes(&skip);
+        let layer = |name: &str, geometry, fields, classes: &[ClassInfo], what: &str| {
+            LayerSpec::new(name, geometry, fields).styled(classes).described(&source.origin, what)
+        };
         let specs = [
-            layer("roads", GeometryKind::LineString, lines),
-            layer("nodes", GeometryKind::Point, nodes),
-            layer("areas", GeometryKind::Polygon, areas),
+            layer("roads", GeometryKind::LineString, lines, &classes, "road centre lines"),
+            layer("nodes", GeometryKind::Point, nodes, &[], "junctions and ends of roads"),
+            layer("areas", GeometryKind::Polygon, areas, &classes, "road areas"),
         ];
         let crs = space.crs_wkt.as_deref();
         let mut writers = Vec::new();
@@ -94,6 +107,8 @@ impl<'a> RoadOutput<'a> {
             nodes: 0,
             edges: 0,
             with_scores,
+            rounding: Rounding::of(source.placement.rounding_pixel()),
+            sketch: Sketch::new(source.size),
             classes: Vec::new(),
             length: 0.0,
         })
@@ -125,15 +140,16 @@ impl<'a> RoadOutput<'a> {
         let mut lines = Vec::with_capacity(edges.len());
         let mut total = 0.0;
         for edge in edges {
+            self.sketch.line(self.names.value(class), edge.line.iter().copied());
             let mut line: LineString = edge.line.iter().map(|&at| self.space.ground(at)).collect();
             let length = self.space.measure().length(&line.0);
             self.space.project(&mut line.0)?;
             total += length;
             let (from, to) = (self.nodes + edge.from as i64, self.nodes + edge.to as i64);
             let metre = pixel_side(edge, ground);
-            let width = edge.width * metre;
+            let (length, width) = (self.rounding.length(length), self.rounding.length(edge.width * metre));
             self.graph.edge(from, to, length, width, &line);
-            let values = vec![
+            let mut values = vec![
                 Value::Integer(self.edges),
                 Value::Integer(from),
                 Value::Integer(to),
@@ -141,8 +157,9 @@ impl<'a> RoadOutput<'a> {
                 Value::Text(self.names.get(class)),
                 Value::Real(length),
                 Value::Real(width),
-                Value::Real(edge.gap * metre),
+                Value::Real(self.rounding.length(edge.gap * metre)),
             ];
+            values.extend(self.names.extra_values(class));
             self.edges += 1;
             lines.push(Feature { layer: LINES, wkb: line_wkb(&line), values });
         }
@@ -166,15 +183,13 @@ impl<'a> RoadOutput<'a> {
         let mut values = vec![
             Value::Integer(self.names.value(region.label)),
             Value::Text(self.names.get(region.label)),
-            Value::Real(area),
-            Value::Real(perimeter),
+            Value::Real(self.rounding.area(area)),
+            Value::Real(self.rounding.length(perimeter)),
         ];
         if self.with_scores {
-            values.extend(match region.confidence {
-                Some(c) => [Value::Real(f64::from(c.mean)), Value::Real(f64::from(c.minimum))],
-                None => [Value::Missing, Value::Missing],
-            });
+            values.extend(confidence_values(region.confidence));
         }
+        values.extend(self.names.extra_values(region.label));
         if let Some(class) = self.classes.last_mut() {
             class.polygons += 1;
             class.area += area;
@@ -207,7 +222,13 @@ impl<'a> RoadOutput<'a> {
             notes.push(format!("nodes and areas are in {}; a .gpkg holds all three as layers", rest.join(" and ")));
         }
         let polygons = self.classes.iter().map(|class| class.polygons).sum();
-        Ok(Summary { polygons, classes: self.classes, in_pixels: source.placement.in_pixels(), notes })
+        Ok(Summary {
+            polygons,
+            classes: self.classes,
+            in_pixels: source.placement.in_pixels(),
+            notes,
+            sketch: self.sketch,
+        })
     }
 }
 

@@ -240,11 +240,8 @@ mod tests {
         for count in [0usize, 1, 51, 52, 3000] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("it's.gpkg");
-            let layer = LayerSpec {
-                name: "O'Hara \"x\"".into(),
-                geometry: GeometryKind::Polygon,
-                fields: vec![Field::new("n", "n", FieldKind::Integer)],
-            };
+            let fields = vec![Field::new("n", "n", FieldKind::Integer)];
+            let layer = LayerSpec::new("O'Hara \"x\"", GeometryKind::Polygon, fields);
             let mut writer = VectorWriter::create(&path, None, &[layer]).unwrap();
             let features = (0..count)
                 .map(|index| {

@@ -1,19 +1,20 @@
 //! Reads label rasters, with their scores, in strips of rows. Labels are read with [`CodedRaster`], as in all commands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use gdal::Dataset;
 use gdal::raster::Buffer;
 
 use super::labels::{NO_LABEL, Values};
+use super::origin::Origin;
 use super::scores::ScoreSource;
 use super::shape::{Corner, PixelSize};
 use crate::crs;
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Ground, PixelGround, Size, Window};
 use crate::raster::{ABSENT, CodedRaster, Coding};
-use crate::scene::{ClassInfo, ClassNames, ColourRole};
+use crate::scene::{ClassInfo, ClassNames, ColourRole, qml};
 
 /// Bytes of labels in memory at a time, and as many again of scores.
 const STRIP_BYTES: usize = 16 << 20;
@@ -59,6 +60,11 @@ impl Placement {
         PixelSize { width, height }
     }
 
+    /// The size of a pixel in the unit of areas and lengths.
+    pub fn rounding_pixel(&self) -> PixelSize {
+        if self.in_pixels() { PixelSize { width: 1.0, height: 1.0 } } else { self.pixel_size() }
+    }
+
     /// The size of a pixel at a corner of pixels.
     pub fn pixel_size_at(&self, corner: Corner) -> PixelSize {
         let metric = self.ground.metric(f64::from(corner.col), f64::from(corner.row));
@@ -74,6 +80,10 @@ pub struct LabelSource {
     pub placement: Placement,
     /// The class names of the values.
     pub names: ClassNames,
+    /// How it was made.
+    pub origin: Origin,
+    /// Of the classes, else of the file's named values.
+    colours: BTreeMap<i64, [u8; 3]>,
     /// Number of classes of the raster; larger values are errors. 0: unknown.
     classes: usize,
     values: Values,
@@ -104,8 +114,13 @@ impl LabelSource {
             [] => raster.names().clone(),
             classes => ClassNames::of_indices(classes.iter().map(|class| &class.name)),
         };
+        let origin = raster.look(Origin::of)?;
+        let colours = match classes {
+            [] => names.iter().filter_map(|(value, _)| Some((value, raster.colour(value)?))).collect(),
+            classes => (0..).zip(classes.iter().map(|class| class.colour)).collect(),
+        };
         let (size, classes) = (raster.info().size, classes.len());
-        let mut source = Self { raster, name, size, placement, names, classes, values: Values::Same };
+        let mut source = Self { raster, name, size, placement, names, origin, colours, classes, values: Values::Same };
         if !source.raster.is_small() {
             source.values = source.find_values()?;
         }
@@ -128,6 +143,12 @@ impl LabelSource {
     pub fn notes(&self) -> Vec<String> {
         let contradictions = if self.classes == 0 { self.raster.notes() } else { &[] };
         [contradictions, &self.placement.notes(&self.name)].concat()
+    }
+
+    /// The colour of a value: that of its class, else of the file, else one of its own.
+    pub fn colour(&self, value: i64) -> [u8; 3] {
+        let own = || qml::spread_colour(usize::try_from(value).unwrap_or(0));
+        self.colours.get(&value).copied().unwrap_or_else(own)
     }
 
     pub fn values(&self) -> &Values {
@@ -197,8 +218,9 @@ impl LabelSource {
         Ok(if small { Values::Same } else { Values::Numbered(found.into_iter().collect()) })
     }
 
-    /// Writes the labels to a new file, with regions of fewer than `pixels` pixels merged into their largest neighbour.
-    pub fn sieved(&self, path: &Path, pixels: u64) -> Result<Self> {
+    /// Writes the labels to a new file, with regions of fewer than `pixels` pixels merged into their largest neighbour. Returns the
+    /// labels of that file, and how many pixels have changed.
+    pub fn sieved(&self, path: &Path, pixels: u64) -> Result<(Self, u64)> {
         let write = |error: gdal::errors::GdalError| {
             Error::input(format!("cannot write {}", path.display())).with_source(error)
         };
@@ -222,7 +244,25 @@ impl LabelSource {
         // The pixels of the new file are labels: the assignment of values stays.
         let raster = CodedRaster::open(path)?;
         let (placement, names, values) = (self.placement.clone(), self.names.clone(), self.values.clone());
-        Ok(Self { raster, name: self.name.clone(), size: self.size, placement, names, classes: self.classes, values })
+        let sieved = Self {
+            raster,
+            name: self.name.clone(),
+            size: self.size,
+            placement,
+            names,
+            origin: self.origin.clone(),
+            colours: self.colours.clone(),
+            classes: self.classes,
+            values,
+        };
+        let mut changed = 0;
+        self.for_each_strip(None, |first, labels, _| {
+            let mut now = vec![NO_LABEL; labels.len()];
+            sieved.read(Window { col: 0, row: first, width, height: labels.len() / width.max(1) }, &mut now)?;
+            changed += labels.iter().zip(&now).filter(|(before, now)| before != now).count() as u64;
+            Ok(())
+        })?;
+        Ok((sieved, changed))
     }
 
     /// Strips from top to bottom: whole blocks of the file, within the memory limit.

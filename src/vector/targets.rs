@@ -6,6 +6,7 @@ use gdal::vector::LayerAccess as _;
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
 use super::format::{Format, sibling};
+use super::layer_styles::TABLE as LAYER_STYLES;
 use super::source::LabelSource;
 use crate::error::{Error, Result};
 use crate::scene::{ClassNames, ProductOptions, Recipe, is_background};
@@ -38,6 +39,9 @@ impl Targets {
         }
         for file in &whole {
             targets.files.push(file.clone());
+            if !format.has_layers() {
+                targets.companions.push(file.with_extension("qml"));
+            }
             if format == Format::Shapefile {
                 let with = |extension: &&str| file.with_extension(extension);
                 targets.files.extend(["shx", "dbf"].iter().map(with));
@@ -89,5 +93,5 @@ pub fn class_names(labels: &Path) -> Result<ClassNames> {
 pub fn features(path: &Path) -> Option<u64> {
     let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
     let dataset = Dataset::open_ex(path, DatasetOptions { open_flags, ..Default::default() }).ok()?;
-    Some(dataset.layers().map(|layer| layer.feature_count()).sum())
+    Some(dataset.layers().filter(|layer| layer.name() != LAYER_STYLES).map(|layer| layer.feature_count()).sum())
 }

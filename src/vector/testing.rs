@@ -155,6 +155,9 @@ pub fn read_back(path: &Path) -> Vec<Found> {
     let mut found = Vec::new();
     for mut layer in dataset.layers() {
         let name = layer.name();
+        if name == super::layer_styles::TABLE {
+            continue;
+        }
         for feature in layer.features() {
             found.push(Found::new(name.clone(), feature.geometry().unwrap(), feature.fields().collect()));
         }

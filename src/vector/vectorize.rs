@@ -41,6 +41,8 @@ pub fn vectorize(
             target_crs: options.t_srs.clone(),
             layer_per_class: options.layer_per_class,
             min_area: options.min_area.unwrap_or(0.0),
+            speck: u64::from(options.min_area.is_none()),
+            fields: options.fields.clone(),
         };
         return polygonize(labels, scores, classes, &skip, out, &options);
     }
@@ -156,15 +158,25 @@ fn whole_map(
         smooth: options.smooth.unwrap_or(false),
         target_crs: options.t_srs.clone(),
         layer_per_class: options.layer_per_class,
+        fields: options.fields.clone(),
     };
-    let smallest = pixels(options.min_area.unwrap_or(0.0), &source.placement.ground);
+    // By default regions of one pixel go.
+    let smallest = options.min_area.map_or(2, |area| pixels(area, &source.placement.ground));
     if smallest <= 1 {
         return landcover(source, scores, skip, out, &landcover_options);
     }
     let folder = HiddenFolder::beside(out, "sieved")?;
-    let sieved = source.sieved(&folder.path().join("labels.tif"), smallest)?;
+    let (sieved, changed) = source.sieved(&folder.path().join("labels.tif"), smallest)?;
     let mut summary = landcover(&sieved, scores, skip, out, &landcover_options)?;
-    summary.notes.extend(uneven(source, "minimum areas"));
+    match options.min_area {
+        Some(_) => summary.notes.extend(uneven(source, "minimum areas")),
+        None if changed > 0 => summary.notes.push(format!(
+            "{changed} {} of one pixel {} merged into the largest neighbour; a minimum area of 0 keeps such regions",
+            if changed == 1 { "region" } else { "regions" },
+            if changed == 1 { "is" } else { "are" },
+        )),
+        None => {}
+    }
     Ok(summary)
 }
 

@@ -19,6 +19,8 @@ pub struct VectorWriter {
     /// `None` where layers are added to an existing GeoPackage.
     stage: Option<StagedFile>,
     file: File,
+    /// The style to write beside the file.
+    style: Option<String>,
     format: Format,
     name: String,
 }
@@ -49,7 +51,10 @@ impl VectorWriter {
             }
             _ => File::Ogr(OgrFile::create(&here, &name, format, crs_wkt, layers)?),
         };
-        Ok(Self { stage, file, format, name })
+        // A GeoPackage holds its styles.
+        let styled = layers.first().filter(|_| format != Format::GeoPackage);
+        let style = styled.and_then(|layer| layer.qml(format == Format::Shapefile));
+        Ok(Self { stage, file, style, format, name })
     }
 
     /// Appends features in one transaction where the format has them.
@@ -62,7 +67,7 @@ impl VectorWriter {
 
     /// Completes the file and moves it to its final path.
     pub fn finish(self) -> Result<()> {
-        let Self { stage, file, format, name } = self;
+        let Self { stage, file, style, format, name } = self;
         match file {
             File::Ogr(file) => file.finish()?,
             File::GeoParquet(file) => file.finish()?,
@@ -72,6 +77,9 @@ impl VectorWriter {
         if !path.exists() {
             // GDAL does not create newline-delimited GeoJSON without features.
             std::fs::write(&path, b"").input(|| format!("cannot write {name}"))?;
+        }
+        if let Some(style) = style {
+            std::fs::write(path.with_extension("qml"), style).input(|| format!("cannot write the style of {name}"))?;
         }
         if format == Format::Shapefile {
             shapefile_limits(&path, &name)?;

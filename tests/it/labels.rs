@@ -23,7 +23,7 @@ fn scene(path: &Path) {
 /// Square metres on the ellipsoid in one of the plane of UTM where the scene lies, by PROJ and GeographicLib.
 const UTM: f64 = 1.000_247_06;
 
-/// Class, class_id and area (m² in the plane, of 0.25 m² a pixel) of the polygons in the layers that have areas.
+/// Class, class_id and area (m² in the plane, of 0.25 m² a pixel, rounded) of the polygons in the layers that have areas.
 fn polygons(path: &Path) -> Vec<(String, i64, f64)> {
     let dataset = Dataset::open(path).expect("polygons");
     let mut found = Vec::new();
@@ -37,7 +37,7 @@ fn polygons(path: &Path) -> Vec<(String, i64, f64)> {
             found.push((
                 feature.field_as_string(class).expect("text").expect("a class"),
                 feature.field_as_integer64(id).expect("a number").expect("a value"),
-                (feature.field_as_double(area).expect("a number").expect("an area") / UTM * 1e3).round() / 1e3,
+                (feature.field_as_double(area).expect("a number").expect("an area") / UTM * 10.0).round() / 10.0,
             ));
         }
     }

@@ -94,8 +94,9 @@ fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Tables that list all layers: their rows of other layers stay.
-const LISTS: [&str; 8] = [
+const LISTS: [&str; 9] = [
     "gpkg_contents",
+    "gpkg_data_columns",
     "gpkg_geometry_columns",
     "gpkg_extensions",
     "gpkg_ogr_contents",
@@ -185,7 +186,7 @@ fn a_layer_of_the_same_name_is_replaced_only_when_asked_and_alone() {
     );
     assert!(said.contains("hint: Replace what is there with --overwrite (of a GeoPackage the layer alone)"), "{said}");
     work.ok("vectorize lab.tif --recipe plain --overwrite -o project.gpkg".split(' '));
-    nothing_lost(&before, &dump(&path), &["project"]);
+    nothing_lost(&before, &dump(&path), &["project", "gpkg_metadata", "segearth"]);
     assert_eq!(layers(&path).iter().filter(|(name, _)| name == "project").count(), 1);
 
     // Other settings of the same command: named, and replaced only when asked.
@@ -358,7 +359,7 @@ fn tables_figures_pages_and_pictures_of_other_commands_are_guarded_too() {
     let words = "change lab.tif after.tif -o out --transition *:road";
     work.ok(words.split(' '));
     work.ok(words.split(' '));
-    let files = ["change.tif", "change.csv", "change.json", "change.png", "change.gpkg"];
+    let files = ["change.tif", "change.csv", "change.json", "change.png", "change.html", "change.gpkg"];
     for name in files {
         let path = work.path("out").join(name);
         let own = fs::read(&path).expect(name);
@@ -377,7 +378,7 @@ fn tables_figures_pages_and_pictures_of_other_commands_are_guarded_too() {
     work.ok(format!("{words} --overwrite").split(' '));
     assert!(fs::read_to_string(work.path("out/change.qml")).expect("a style").contains("paletteEntry"));
     let said = work.refused("change after.tif lab.tif -o out");
-    assert!(said.contains("error: 4 outputs exist") && said.contains("after was "), "{said}");
+    assert!(said.contains("error: 5 outputs exist") && said.contains("after was "), "{said}");
 
     let words = "evaluate --prediction lab.tif --reference after.tif --json figures.json";
     work.write("figures.json", "{}");

@@ -4,7 +4,7 @@ const note = (name, value) => found.push(name + "=" + value);
 const fire = (type, share) => { const box = stage.getBoundingClientRect(); stage.dispatchEvent(new PointerEvent(type, {
   pointerId: 7, pointerType: "touch", isPrimary: true, bubbles: true, cancelable: true, button: type === "pointermove" ? -1 : 0,
   clientX: box.left + share * box.width, clientY: box.top + 9 })); };
-const cut = () => Math.round(parseFloat(getComputedStyle(result).clipPath.split(" ").pop()));
+const cut = () => Math.round(parseFloat(getComputedStyle(of("cut")).clipPath.split(" ").pop()));
 const colours = async () => {
   do await new Promise((done) => setTimeout(done, 50)); while (!result.complete);
   const canvas = document.createElement("canvas"); canvas.width = result.naturalWidth; canvas.height = result.naturalHeight;

@@ -10,7 +10,7 @@ use crate::workdir::repository;
 
 /// A module, or files of it, and what may be named there: modules and libraries below. All may name `error`.
 const ROOMS: &str = "
-atomic: | geom: | hash: | file_lock: | location: | printable: | lib: | main: | bin:
+atomic: | geom: | hash: | index: | file_lock: | location: | printable: | lib: | main: | bin:
 scene: geom
 crs: geom scene gdal
 stitch: geom scene
@@ -21,20 +21,20 @@ search: embeddings geom
 raster: atomic crs geom hash scene location gdal gdal_sys
 vector: atomic crs geom hash location scene raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
-pipeline: crs embeddings geom hash learn scene location printable
+pipeline: crs embeddings geom hash index learn scene location printable
 network: geom tch
 model/torch: atomic geom hash file_lock scene network tch torch_sys
 model: atomic geom hash file_lock location scene network
 evaluate: atomic geom scene raster
-preview: geom scene raster
-page: atomic geom scene raster
+preview: geom scene raster vector
+page: atomic geom scene raster vector
 serve: atomic crs geom scene
 reproduce: evaluate geom
 change: crs evaluate geom location scene raster
 report: change geom learn scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: change pipeline evaluate scene vector clap
-run: atomic change cli crs embeddings evaluate file_lock geom hash journal learn location model network outputs page pipeline preview raster \
+run: atomic change cli crs embeddings evaluate file_lock geom hash index journal learn location model network outputs page pipeline preview raster \
     report reproduce scene search serve stitch train vector
 ";
 

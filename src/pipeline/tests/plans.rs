@@ -40,6 +40,7 @@ fn defaults_match_paper_except_blend() {
         zones: None,
         preview: None,
         report: None,
+        areas: None,
     };
     assert_eq!(plan.scenes[0].outputs, outputs);
     assert_eq!(plan.notes, [""; 0]);

@@ -15,6 +15,8 @@ use crate::scene::{Classifier, Labelled};
 pub(super) struct IndexRules<'a> {
     reader: PhysicalReader,
     rules: Vec<Rule<'a>>,
+    /// Pixels without a label stay so.
+    labelled_only: bool,
     classifier: &'a Classifier,
 }
 
@@ -60,8 +62,11 @@ impl<'a> IndexRules<'a> {
                 masks: !plan.prompts.is_empty(),
             }))
         };
+        // There the area of interest is known by the labels alone.
+        let native = scene.zoom().is_some();
         Ok(Some(Self {
-            reader: PhysicalReader::open(&scene.info, &numbers)?,
+            labelled_only: native,
+            reader: PhysicalReader::open(&scene.info, &numbers, native)?,
             rules: plan.classes.iter().enumerate().filter_map(rule).collect::<Result<_>>()?,
             classifier: &run.job.classifier,
         }))
@@ -83,7 +88,12 @@ impl<'a> IndexRules<'a> {
                 rule.condition.holds(&bands, pixels)
             })
             .collect();
+        let before = if self.labelled_only { labelled.labels.clone() } else { Vec::new() };
         decide(self.classifier, &self.rules, &holds, labelled);
+        for (label, _) in labelled.labels.iter_mut().zip(before).filter(|(_, before)| *before == self.classifier.nodata)
+        {
+            *label = self.classifier.nodata;
+        }
         Ok(())
     }
 }
@@ -141,6 +151,7 @@ mod tests {
             logit_scale: 1.0,
             bias: Vec::new(),
             pooling: Pooling::Largest,
+            margin: 0.0,
             nodata: 255,
         }
     }

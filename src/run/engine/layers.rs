@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "chunks of exactly so many bytes")]
 
 use super::super::prepared::SceneRun;
+use super::index;
 use crate::error::{Error, Result};
 use crate::journal::{Layer, Sample, Strip};
 use crate::raster::{score_from_byte, score_to_byte};
@@ -43,7 +44,7 @@ pub(super) fn of(run: &SceneRun<'_>) -> Vec<Layer> {
 
 /// Whether labels alone are not enough.
 pub(super) fn need_scores(run: &SceneRun<'_>) -> bool {
-    run.scene.outputs.scores.is_some() || certain(run)
+    run.scene.outputs.scores.is_some() || certain(run) || index::masks(&run.job.plan)
 }
 
 fn certain(run: &SceneRun<'_>) -> bool {

@@ -13,6 +13,7 @@ mod areas;
 mod assemble;
 mod compute;
 mod divide;
+mod index;
 mod layers;
 mod memory;
 mod message;
@@ -259,6 +260,7 @@ fn assembled(
     results: &Results,
 ) -> Result<Counts> {
     let mut tags = run.job.tags.clone();
+    tags.push(("SEGEARTH_SCENE".to_owned(), run.scene.title()));
     tags.push(("SEGEARTH_STRETCH".to_owned(), reader.stretch().to_string()));
     counts.failed_windows = failed_windows(files);
     // Where a class must reach a threshold and there is no background, a pixel with data may have no label.

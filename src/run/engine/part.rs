@@ -7,7 +7,7 @@ use super::super::stop::Stop;
 use super::compute::{self, Model};
 use super::meter::Meter;
 use super::queue::{QUEUE, queue};
-use super::{layers, memory, read, stitch};
+use super::{index, layers, memory, read, stitch};
 use crate::embeddings::SceneStore;
 use crate::error::{Error, Kind, Result};
 use crate::geom::Grid;
@@ -57,9 +57,10 @@ pub(super) fn compute(
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(run, grid, rest, queries, from_model, file, meter));
         let local = run.job.local.as_ref();
-        // Local descriptors are added to logits in the host's memory; there logits are resized, and leads are compared.
+        // Local descriptors are added to logits in the host's memory; there logits are resized, leads are compared, and classes without
+        // queries are known.
         let on_device = local.is_none() && zoom.is_none() && run.job.classifier.margin == 0.0;
-        let model = match segmenter.blends() && on_device {
+        let model = match segmenter.blends() && on_device && !index::any(&run.job.plan) {
             true => segmenter.blender(&region).map(|blender| Model::Rows { blender, end: rest.rows().end }),
             false => Ok(Model::Logits { segmenter, padding: &padding, local }),
         };

@@ -1,6 +1,7 @@
 //! The stitching thread: blends the model's logits, labels rows as they are finished, writes them to the journal.
 
 use super::super::prepared::SceneRun;
+use super::index::IndexRules;
 use super::layers::{self, ROWS_AT_ONCE};
 use super::message::{Answers, Message};
 use super::meter::Meter;
@@ -22,7 +23,8 @@ pub(super) fn stitch(
 ) -> Result<usize> {
     let accumulator = Accumulator::new(region, grid.window(), queries, run.job.plan.tiling.blend);
     let zoom = run.scene.zoom().map(|zoom| LogitZoom::new(zoom, file.rest(), queries));
-    let mut blended = Blended { accumulator, zoom };
+    let rules = IndexRules::open(run)?;
+    let mut blended = Blended { accumulator, zoom, rules };
     let mut computed = 0;
     for message in from_model {
         let (windows, logits) = match message {
@@ -66,26 +68,28 @@ pub(super) fn stitch(
 }
 
 /// Rows on their way from windows to labels.
-struct Blended {
+struct Blended<'a> {
     accumulator: Accumulator,
     /// Where logits are labelled on another grid than the model's.
     zoom: Option<LogitZoom>,
+    /// Classes by conditions on bands.
+    rules: Option<IndexRules<'a>>,
 }
 
 /// Labels the rows that windows from row `before` of the model's grid on do not reach.
 fn finish(
     run: &SceneRun<'_>,
-    blended: &mut Blended,
+    blended: &mut Blended<'_>,
     before: usize,
     file: &mut RowFile,
     meter: &Meter<'_>,
 ) -> Result<()> {
-    let Blended { accumulator, zoom } = blended;
+    let Blended { accumulator, zoom, rules } = blended;
     let before = before.min(run.scene.seen(file.part()).rows().end);
     while accumulator.first() < before {
         let rows = accumulator.finish_before(before.min(accumulator.first() + ROWS_AT_ONCE));
         let Some(zoom) = zoom else {
-            label(run, &rows, file, meter)?;
+            label(run, &rows, rules.as_ref(), file, meter)?;
             accumulator.recycle(rows);
             continue;
         };
@@ -95,15 +99,25 @@ fn finish(
             if rows.is_empty() {
                 break;
             }
-            label(run, &rows, file, meter)?;
+            label(run, &rows, rules.as_ref(), file, meter)?;
             accumulator.recycle(zoom.spent());
         }
     }
     Ok(())
 }
 
-fn label(run: &SceneRun<'_>, rows: &[Row], file: &mut RowFile, meter: &Meter<'_>) -> Result<()> {
-    let labelled = run.job.classifier.classify(rows, layers::need_scores(run));
+fn label(
+    run: &SceneRun<'_>,
+    rows: &[Row],
+    rules: Option<&IndexRules<'_>>,
+    file: &mut RowFile,
+    meter: &Meter<'_>,
+) -> Result<()> {
+    let mut labelled = run.job.classifier.classify(rows, layers::need_scores(run));
+    if let Some(rules) = rules {
+        let part = file.part();
+        rules.apply(Window { row: part.row + file.rows(), height: rows.len(), ..part }, &mut labelled)?;
+    }
     let strip = layers::strip(run, file.layers(), rows.len(), &labelled);
     file.append(&strip)?;
     meter.rows(strip.rows);

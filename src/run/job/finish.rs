@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::engine::{Areas, Counts, Finished, Outcome};
 use super::super::partition::Share;
 use super::super::prepared::SceneRun;
-use super::super::results::{Results, VECTORS};
+use super::super::results::{PICTURES, Results, VECTORS};
 use super::super::run_metrics::RunMetrics;
 use super::report_outputs::ReportOutputs;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::pipeline::ScenePlan;
 use crate::raster::{self, Stretch};
 use crate::report::{ClassShare, Output, Reporter, Summary, Work};
 use crate::scene::{ClassInfo, ProductOptions, ScoreType};
-use crate::vector;
+use crate::vector::{self, Sketch};
 
 /// Who has computed what is being finished.
 #[derive(Clone, Copy)]
@@ -58,8 +58,9 @@ pub fn finish(
         }
     };
     let mut outputs: Vec<Output<'_>> = scene.outputs.rasters().map(|(what, path)| output(what, path)).collect();
-    outputs.extend(vectors(run, &results, reporter)?);
-    pictures(run, &counts, &stretch, &results)?;
+    let (vectors, sketch) = vectors(run, &results, reporter)?;
+    outputs.extend(vectors);
+    pictures(run, &counts, &stretch, &results, sketch.as_ref())?;
     results.notes().iter().for_each(|note| reporter.note(note));
     outputs.extend(scene.outputs.pictures().map(|(what, path)| output(what, path)));
     let shards = journal.shards();
@@ -94,12 +95,18 @@ pub fn finish(
     Ok(counts.failed_windows.len())
 }
 
-/// Makes the vector outputs of a scene from its labels; returns all of them, those that are kept too.
-fn vectors<'a>(run: &SceneRun<'a>, results: &Results, reporter: &Reporter) -> Result<Vec<Output<'a>>> {
+/// Makes the vector outputs of a scene from its labels, also where only pictures show them. Returns all outputs, those that are kept
+/// too, and the shapes for pictures.
+fn vectors<'a>(
+    run: &SceneRun<'a>,
+    results: &Results,
+    reporter: &Reporter,
+) -> Result<(Vec<Output<'a>>, Option<Sketch>)> {
     let (plan, scene) = (&run.job.plan, run.scene);
-    let Some(path) = &scene.outputs.polygons else { return Ok(Vec::new()) };
-    let mut detail = String::new();
-    if results.any(&VECTORS) {
+    let Some(path) = &scene.outputs.polygons else { return Ok((Vec::new(), None)) };
+    let (mut detail, mut sketch) = (String::new(), None);
+    let wanted = results.any(&VECTORS);
+    if wanted || results.any(&["preview", "report"]) {
         let staged = results.stage(&VECTORS)?;
         let product = plan.product.clone().unwrap_or_default();
         let options =
@@ -113,25 +120,41 @@ fn vectors<'a>(run: &SceneRun<'a>, results: &Results, reporter: &Reporter) -> Re
             &options,
         )
         .map_err(|error| staged.explain(error))?;
-        polygons.notes.iter().for_each(|note| reporter.note(&staged.shown(note)));
-        let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
-        detail = format!("{} {unit}", polygons.polygons);
+        if wanted {
+            polygons.notes.iter().for_each(|note| reporter.note(&staged.shown(note)));
+            let unit = if polygons.polygons == 1 { "polygon" } else { "polygons" };
+            detail = format!("{} {unit}", polygons.polygons);
+        }
+        sketch = Some(polygons.sketch);
         staged.publish()?;
     }
     let beside = [("graph", &scene.outputs.graph), ("zones", &scene.outputs.zones)];
     let beside = beside.into_iter().filter_map(|(what, path)| Some(output(what, path.as_deref()?)));
-    Ok(std::iter::once(Output { detail, ..output("polygons", path) }).chain(beside).collect())
+    Ok((std::iter::once(Output { detail, ..output("polygons", path) }).chain(beside).collect(), sketch))
 }
 
-/// Makes the preview and the report.
-fn pictures(run: &SceneRun<'_>, counts: &Counts, stretch: &Stretch, results: &Results) -> Result<()> {
-    let pictures = ["preview", "report"];
-    if !results.any(&pictures) {
+/// Makes the preview, the report and the table of areas.
+fn pictures(
+    run: &SceneRun<'_>,
+    counts: &Counts,
+    stretch: &Stretch,
+    results: &Results,
+    sketch: Option<&Sketch>,
+) -> Result<()> {
+    if !results.any(&PICTURES) {
         return Ok(());
     }
-    let staged = results.stage(&pictures)?;
-    let [preview, report] = pictures.map(|key| staged.path(key));
-    let outputs = ReportOutputs { run, counts, stretch, preview: preview.as_deref(), report: report.as_deref() };
+    let staged = results.stage(&PICTURES)?;
+    let [preview, report, areas] = PICTURES.map(|key| staged.path(key));
+    let outputs = ReportOutputs {
+        run,
+        counts,
+        stretch,
+        preview: preview.as_deref(),
+        report: report.as_deref(),
+        areas: areas.as_deref(),
+        sketch,
+    };
     outputs.write().map_err(|error| staged.explain(error))?;
     staged.publish()
 }

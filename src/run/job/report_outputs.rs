@@ -4,15 +4,16 @@ use std::path::Path;
 
 use super::super::engine::{Areas, Counts, WindowCounts};
 use super::super::prepared::SceneRun;
-use crate::crs;
 use crate::error::Result;
 use crate::geom::{ScaleBar, Size};
-use crate::page::{Amount, Layers, Page, Share};
+use crate::page::{Amount, Layers, Page, Share, Vectors, Words};
 use crate::pipeline::{band_label, without_credentials};
 use crate::preview::{self, Panel};
 use crate::raster::{SceneReader, Stretch};
 use crate::report::{self, AreaScale, grouped};
-use crate::scene::Georeference;
+use crate::scene::{Georeference, Recipe};
+use crate::vector::Sketch;
+use crate::{atomic, crs};
 
 /// A finished scene.
 pub struct ReportOutputs<'a> {
@@ -23,11 +24,21 @@ pub struct ReportOutputs<'a> {
     /// Where the picture is to be written, where one is wanted; and the page.
     pub preview: Option<&'a Path>,
     pub report: Option<&'a Path>,
+    /// Where the table of areas is to be written.
+    pub areas: Option<&'a Path>,
+    /// The vectors of the scene, where the job asks for them.
+    pub sketch: Option<&'a Sketch>,
 }
 
 impl<'a> ReportOutputs<'a> {
     /// Writes what the job asks for.
     pub fn write(&self) -> Result<()> {
+        if let Some(path) = self.areas {
+            atomic::write_file(path, self.table().as_bytes())?;
+        }
+        if self.preview.is_none() && self.report.is_none() {
+            return Ok(());
+        }
         let scene = self.run.scene;
         let reader = SceneReader::with_stretch(&scene.info, scene.bands, self.stretch)?;
         if let Some(path) = self.preview {
@@ -41,11 +52,13 @@ impl<'a> ReportOutputs<'a> {
 
     fn write_preview(&self, reader: &SceneReader, path: &Path) -> Result<()> {
         let classes = &self.run.job.classes;
-        let panels = [Panel::scene(reader)?, Panel::labels(&self.run.scene.outputs.labels, classes)?];
+        let mut panels = vec![Panel::scene(reader)?, Panel::labels(&self.run.scene.outputs.labels, classes)?];
+        let drawn = self.sketch.and_then(|sketch| Some(panels.first()?.with_vectors(sketch, classes)));
+        panels.extend(drawn);
         let legend: Vec<preview::Entry<'_>> = self
             .shares()
             .into_iter()
-            .map(|Share { class, share, amount }| {
+            .map(|Share { class, share, amount, .. }| {
                 let area = amount.area.map(|area| format!("  {area}")).unwrap_or_default();
                 preview::Entry { class, text: format!("{} {:.1} %{area}", class.name, 100.0 * share) }
             })
@@ -68,7 +81,10 @@ impl<'a> ReportOutputs<'a> {
         Page {
             title: &self.run.scene.title(),
             subtitle: &subtitle,
+            sides: ["Scene", "Result"],
             layers: &layers,
+            vectors: self.sketch.map(|sketch| Vectors { name: self.vectors_name(), sketch }),
+            words: Words::CLASSES,
             scale: scale.as_ref(),
             classes: &self.shares(),
             nodata: (self.counts.nodata > 0).then(|| self.amount(self.counts.nodata, |areas| areas.nodata)),
@@ -77,6 +93,35 @@ impl<'a> ReportOutputs<'a> {
             resolved: &without_credentials(&report::resolved(&job.plan, scene)),
         }
         .write(path)
+    }
+
+    /// What the job's vectors are called.
+    fn vectors_name(&self) -> &'static str {
+        match self.run.job.plan.product.as_ref().map(|product| product.recipe) {
+            Some(Recipe::Roads) => "Centre lines",
+            _ => "Outlines",
+        }
+    }
+
+    /// The areas of all classes as CSV.
+    fn table(&self) -> String {
+        let valid: u64 = self.counts.classes.iter().sum();
+        let areas = self.counts.areas.as_ref();
+        let pixels = self.grid().0.pixels().max(1) as f64;
+        // Digits down to a tenth of a pixel.
+        let pixel = areas.map_or(1.0, |areas| areas.whole() / pixels);
+        let digits = (1.0 - pixel.log10().floor()).clamp(0.0, 6.0) as usize;
+        let area = |area: Option<f64>| area.map_or(String::new(), |area| format!("{area:.digits$}"));
+        let mut text = "class_id,class,pixels,share,area_m2\n".to_owned();
+        for (value, (class, count)) in self.run.job.classes.iter().zip(&self.counts.classes).enumerate() {
+            let share = *count as f64 / valid.max(1) as f64;
+            let of_class = areas.and_then(|areas| areas.classes.get(value).copied());
+            text += &format!("{value},{},{count},{share:.6},{}\n", csv_field(&class.name), area(of_class));
+        }
+        if self.counts.nodata > 0 {
+            text += &format!(",no data,{},,{}\n", self.counts.nodata, area(areas.map(|areas| areas.nodata)));
+        }
+        text
     }
 
     fn grid(&self) -> (Size, Option<&'a Georeference>) {
@@ -92,6 +137,7 @@ impl<'a> ReportOutputs<'a> {
                 class,
                 share: pixels as f64 / valid.max(1) as f64,
                 amount: self.amount(pixels, |areas| areas.classes.get(index).copied().unwrap_or(0.0)),
+                listed: true,
             })
             .collect()
     }
@@ -141,6 +187,11 @@ impl<'a> ReportOutputs<'a> {
         rows.push(("Device".to_owned(), self.run.job.device.to_string()));
         rows
     }
+}
+
+/// A CSV field, quoted where RFC 4180 requires it.
+fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 /// Names of tags have no dots: the last underscore of a file was one.

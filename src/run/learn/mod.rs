@@ -198,6 +198,7 @@ fn classes(plan: &Plan, collected: &Collected, earlier: Option<&Learnt>) -> Vec<
                 name: class.name.clone(),
                 colour: class.colour,
                 prompts: class.prompts.clone(),
+                index: None,
                 threshold: class.threshold,
                 learnt: None,
             });

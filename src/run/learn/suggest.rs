@@ -42,6 +42,7 @@ pub(super) fn suggest(
         name: class.name.clone(),
         colour: class.colour,
         prompts: Vec::new(),
+        index: None,
         threshold: None,
         learnt: Some(number),
     };

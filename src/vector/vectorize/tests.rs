@@ -222,7 +222,9 @@ fn plain_omits_polygons_below_min_area() {
         areas.sort_by(f64::total_cmp);
         (areas, summary.notes)
     };
-    assert_eq!(areas(None), (vec![4.0, 24.0], vec![]), "off by default");
+    let note = "1 polygon of one pixel is left out; a minimum area of 0 keeps such polygons";
+    assert_eq!(areas(None), (vec![24.0], vec![note.to_owned()]));
+    assert_eq!(areas(Some(0.0)), (vec![4.0, 24.0], vec![]));
     assert_eq!(areas(Some(4.0)).0, [4.0, 24.0]);
     assert_eq!(areas(Some(4.5)).0, [24.0]);
     let (none, notes) = areas(Some(25.0));
@@ -235,9 +237,9 @@ fn plain_omits_polygons_below_min_area() {
     assert_eq!((summary.polygons, in_plane(summary.classes[0].area)), (1, 17.0 * 4.0));
 }
 
-/// Square metres of the plane of UTM along its central meridian, to six decimals, of those on the ellipsoid.
+/// Square metres of the plane of UTM along its central meridian, rounded, of those on the ellipsoid.
 fn in_plane(area: f64) -> f64 {
-    (area / UTM_CENTRE * 1e6).round() / 1e6
+    (area / UTM_CENTRE).round()
 }
 
 /// The houses as a raster of another type, 0 and 1 written as the values given.
@@ -362,7 +364,7 @@ fn value_without_name_gets_no_layer() {
     let error = vectorize(&scene.labels, None, &[], Recipe::Plain, &out, &layers).unwrap_err();
     assert!(error.to_string().starts_with("the value 1 has no name"), "{error}");
     assert!(!out.exists());
-    assert_eq!(vectorize(&scene.labels, None, &[], Recipe::Plain, &out, &options()).unwrap().polygons, 3);
+    assert_eq!(vectorize(&scene.labels, None, &[], Recipe::Plain, &out, &options()).unwrap().polygons, 2);
 }
 
 #[test]
@@ -416,4 +418,100 @@ fn image_is_not_a_label_raster() {
     let error =
         vectorize(&picture, None, &[], Recipe::Plain, &scene.path("a.gpkg"), &ProductOptions::default()).unwrap_err();
     assert!(error.to_string().contains("an image with 3 bands, the first of them red"), "{error}");
+}
+
+#[test]
+fn land_cover_merges_single_pixels_and_says_so() {
+    let scene = Scene::utm(&HOUSES, 6);
+    let out = scene.path("cover.gpkg");
+    let count = |min_area: Option<f64>| {
+        let _ = std::fs::remove_file(&out);
+        let options = ProductOptions { min_area, keep_background: true, tolerance: Some(0.0), ..options() };
+        let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &options).unwrap();
+        (summary.polygons, summary.notes)
+    };
+    let (polygons, notes) = count(None);
+    assert_eq!(polygons, 2);
+    assert!(notes[0].starts_with("1 region of one pixel is merged"), "{notes:?}");
+    assert_eq!(count(Some(0.0)), (3, vec![]));
+}
+
+/// The styles of a GeoPackage: layer, name, whether it is the default, and the QML.
+fn styles(path: &Path) -> Vec<(String, String, bool, String)> {
+    let dataset = gdal::Dataset::open(path).unwrap();
+    let mut layer = dataset.layer_by_name("layer_styles").unwrap();
+    let text = |feature: &gdal::vector::Feature<'_>, name: &str| {
+        let index = feature.field_index(name).unwrap();
+        feature.field_as_string(index).unwrap().unwrap_or_default()
+    };
+    let mut found: Vec<_> = layer
+        .features()
+        .map(|row| {
+            let default = text(&row, "useAsDefault") == "1";
+            (text(&row, "f_table_name"), text(&row, "styleName"), default, text(&row, "styleQML"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn geopackage_holds_a_style_for_each_layer_and_keeps_those_of_users() {
+    let scene = Scene::utm(&labels(), SIDE);
+    let out = scene.path("roads.gpkg");
+    let colours = [[9, 9, 9], [214, 48, 39], [96, 96, 104], [31, 102, 210]];
+    let mut classes = classes();
+    classes.iter_mut().zip(colours).for_each(|(class, colour)| class.colour = colour);
+    vectorize(&scene.labels, None, &classes, Recipe::Roads, &out, &options()).unwrap();
+    let found = styles(&out);
+    let names: Vec<&str> = found.iter().map(|(layer, ..)| layer.as_str()).collect();
+    assert_eq!(names, ["areas", "nodes", "roads"]);
+    assert!(found.iter().all(|(_, name, default, _)| name == "segearth classes" && *default), "{found:?}");
+    let qml = &found[2].3;
+    assert!(qml.contains("value=\"road\"") && qml.contains("96,96,104") && !qml.contains("water"), "{qml}");
+    assert!(qml.contains("field=\"length_m\" name=\"Length (m)\""), "{qml}");
+    // A default of the user's stays the default when the layer is written again, as `outputs` does it.
+    {
+        let dataset = super::super::geopackage::open(&out, true).unwrap();
+        let sql = "UPDATE layer_styles SET styleName = 'mine', owner = 'me' WHERE f_table_name = 'roads'";
+        let _ = dataset.execute_sql(sql, None, gdal::vector::sql::Dialect::DEFAULT);
+        dataset.close().unwrap();
+    }
+    let copy = scene.path("copy.gpkg");
+    let layers = ["roads", "nodes", "areas"].map(String::from);
+    super::super::geopackage::copy_without(&out, &copy, &layers).unwrap();
+    vectorize(&scene.labels, None, &classes, Recipe::Roads, &copy, &options()).unwrap();
+    let found = styles(&copy);
+    let roads: Vec<(&str, bool)> = found
+        .iter()
+        .filter(|(layer, ..)| layer == "roads")
+        .map(|(_, name, default, _)| (name.as_str(), *default))
+        .collect();
+    assert_eq!(roads, [("mine", true), ("segearth classes", false)]);
+    assert_eq!(found.len(), 4, "{found:?}");
+}
+
+#[test]
+fn fields_on_request_say_how_a_polygon_was_found() {
+    let scene = Scene::utm(&HOUSES, 6);
+    {
+        use gdal::Metadata as _;
+        let open_flags = gdal::GdalOpenFlags::GDAL_OF_UPDATE;
+        let options = gdal::DatasetOptions { open_flags, ..Default::default() };
+        let mut dataset = gdal::Dataset::open_ex(&scene.labels, options).unwrap();
+        dataset.set_metadata_item("SEGEARTH_SCENE", "city.tif", "").unwrap();
+        dataset.set_metadata_item("SEGEARTH_CLASSES", "background: background; building: building,roof", "").unwrap();
+        dataset.close().unwrap();
+    }
+    let out = scene.path("houses.gpkg");
+    let fields = vec![crate::scene::ExtraField::Scene, crate::scene::ExtraField::Prompts];
+    let options = ProductOptions { fields, ..options() };
+    vectorize(&scene.labels, None, &classes()[..2], Recipe::Buildings, &out, &options).unwrap();
+    let found = read_back(&out);
+    assert_eq!((found[0].text("scene"), found[0].text("prompts")), ("city.tif".into(), "building,roof".into()));
+    let dataset = gdal::Dataset::open(&out).unwrap();
+    let layer = dataset.layer_by_name("houses").unwrap();
+    use gdal::Metadata as _;
+    assert_eq!(layer.metadata_item("SEGEARTH_SCENE", "").as_deref(), Some("city.tif"));
+    assert!(layer.metadata_item("SEGEARTH_DATE", "").is_some_and(|date| date.ends_with('Z')));
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 pub const MAX_WINDOW: usize = 4096;
 
 /// Width and height in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Size {
     pub width: usize,
     pub height: usize,

@@ -111,7 +111,8 @@ pub struct ProductOptions {
     pub diagonal: bool,
     pub t_srs: Option<String>,
     pub layer_per_class: bool,
-    /// Smaller polygons are dropped (plain: none by default); in land cover they go to their largest neighbour.
+    /// Smaller polygons are dropped; in land cover they go to their largest neighbour. Plain and land cover by default: those of
+    /// one pixel.
     pub min_area: Option<f64>,
     /// Holes up to this area are filled.
     pub max_hole: Option<f64>,
@@ -143,6 +144,26 @@ pub struct ProductOptions {
     pub zone_field: Option<String>,
     /// Path of the zones' table; `None`: NAME_zones.csv beside the result.
     pub zone_table: Option<PathBuf>,
+    /// Further fields.
+    pub fields: Vec<ExtraField>,
+}
+
+/// A field on request, the same for all features of a class: how it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtraField {
+    /// The name of the scene.
+    Scene,
+    /// The prompts of the class.
+    Prompts,
+}
+
+impl ExtraField {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scene => "scene",
+            Self::Prompts => "prompts",
+        }
+    }
 }
 
 /// An option that does not fit, by its key in jobs; flags have hyphens for its underscores.
