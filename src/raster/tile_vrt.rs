@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::style::escaped;
 use crate::error::{Context, Error, Result};
 use crate::geom::Window;
+use crate::scene::qml::escaped;
 use crate::scene::{ColourRole, SceneInfo};
 
 /// The text of a virtual raster that shows `window` of an image. What lies beyond the image is black.
