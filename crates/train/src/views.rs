@@ -51,7 +51,7 @@ const SHARES: [(Source, f32); 10] = [
     (Source::Coast, 0.06),
     (Source::Crowns, 0.03),
     (Source::Eurosat, 0.11),
-    (Source::Landsat, 0.07),
+    (Source::Landsat, 0.16),
     (Source::Patchwork, 0.03),
     (Source::Far, 0.02),
 ];
@@ -72,6 +72,8 @@ pub struct TrainingData {
     by_label: Vec<Vec<usize>>,
     /// Some labelled pixels of the Landsat pieces, by label.
     places: Vec<Places>,
+    /// The same of the sets with masks, in the order of [`DISTANCES`].
+    masked_places: [Vec<Places>; 5],
 }
 
 impl TrainingData {
@@ -86,8 +88,11 @@ impl TrainingData {
                 }
             }
         }
-        let places = places(&pictures.landsat);
-        Self { pictures, by_label, places }
+        let places = [&pictures.landsat, &pictures.dubai, &pictures.buildings, &pictures.monterey];
+        let [landsat, dubai, buildings, monterey] = places.map(|pictures| places_of(pictures));
+        let [coast, crowns] = [&pictures.coast, &pictures.crowns].map(|pictures| places_of(pictures));
+        let masked_places = [dubai, buildings, monterey, coast, crowns];
+        Self { pictures, by_label, places: landsat, masked_places }
     }
 
     /// Any picture of UC Merced with a label.
@@ -106,11 +111,11 @@ impl TrainingData {
         });
         let all = &self.pictures;
         let mut view = match source.map_or(Source::Merced, |(source, _)| *source) {
-            Source::Dubai if !all.dubai.is_empty() => masked_view(&all.dubai, random, side, DISTANCES[0])?,
-            Source::Buildings if !all.buildings.is_empty() => masked_view(&all.buildings, random, side, DISTANCES[1])?,
-            Source::Monterey if !all.monterey.is_empty() => masked_view(&all.monterey, random, side, DISTANCES[2])?,
-            Source::Coast if !all.coast.is_empty() => masked_view(&all.coast, random, side, DISTANCES[3])?,
-            Source::Crowns if !all.crowns.is_empty() => masked_view(&all.crowns, random, side, DISTANCES[4])?,
+            Source::Dubai if !all.dubai.is_empty() => self.masked_view(&all.dubai, random, side, 0)?,
+            Source::Buildings if !all.buildings.is_empty() => self.masked_view(&all.buildings, random, side, 1)?,
+            Source::Monterey if !all.monterey.is_empty() => self.masked_view(&all.monterey, random, side, 2)?,
+            Source::Coast if !all.coast.is_empty() => self.masked_view(&all.coast, random, side, 3)?,
+            Source::Crowns if !all.crowns.is_empty() => self.masked_view(&all.crowns, random, side, 4)?,
             Source::Eurosat if !all.eurosat.is_empty() => self.eurosat_view(random, side),
             Source::Landsat if !all.landsat.is_empty() => self.landsat_view(random, side)?,
             Source::Patchwork => {
@@ -168,6 +173,30 @@ impl TrainingData {
         augment::view(picture, Camera::random(random, centre, scale), side)
     }
 
+    /// A view of a set with masks. Half of them show about a pixel of a label, every label as often; else large pictures have more
+    /// to show, but not as much more as their area.
+    fn masked_view(&self, pictures: &[Picture], random: &mut Random, side: usize, set: usize) -> Result<View> {
+        let (usual, rare) = DISTANCES[set];
+        let [low, high] = if random.chance(0.125) { rare } else { usual };
+        if random.chance(0.5)
+            && let Some(&(number, at)) = random.pick(&self.masked_places[set]).and_then(|(_, at)| random.pick(at))
+        {
+            let picture = &pictures[number];
+            let scale = random.log_between(low, high) / picture.gsd;
+            let reach = scale * side as f32 * 0.4;
+            let centre = at.map(|at| at + random.between(-reach, reach));
+            return Ok(augment::view(picture, Camera::random(random, centre, scale), side));
+        }
+        let weight = |picture: &Picture| ((picture.full().width * picture.full().height) as f32).sqrt();
+        let mut dice = random.unit() * pictures.iter().map(weight).sum::<f32>();
+        let chosen = pictures.iter().find(|picture| {
+            dice -= weight(picture);
+            dice <= 0.0
+        });
+        let picture = chosen.or(pictures.last()).ok_or_else(|| Error::internal("no pictures with masks"))?;
+        Ok(random_view(picture, random, side, (low / picture.gsd, high / picture.gsd)))
+    }
+
     /// About a pixel of a label, every label as often: of city there is little, of fields there is much.
     fn landsat_view(&self, random: &mut Random, side: usize) -> Result<View> {
         let place = random.pick(&self.places).and_then(|(_, places)| random.pick(places));
@@ -183,7 +212,7 @@ impl TrainingData {
 type Places = (u8, Vec<(usize, [f32; 2])>);
 
 /// Every 13th labelled pixel, by label.
-fn places(pieces: &[Picture]) -> Vec<Places> {
+fn places_of(pieces: &[Picture]) -> Vec<Places> {
     let mut places: std::collections::BTreeMap<u8, Vec<(usize, [f32; 2])>> = Default::default();
     for (piece, picture) in pieces.iter().enumerate() {
         let Truth::Pixels(labels) = &picture.truth else { continue };
@@ -193,24 +222,6 @@ fn places(pieces: &[Picture]) -> Vec<Places> {
         }
     }
     places.into_iter().collect()
-}
-
-/// A view of a picture with a mask. Large pictures have more to show, but not as much more as their area.
-fn masked_view(
-    pictures: &[Picture],
-    random: &mut Random,
-    side: usize,
-    (usual, rare): ([f32; 2], [f32; 2]),
-) -> Result<View> {
-    let weight = |picture: &Picture| ((picture.full().width * picture.full().height) as f32).sqrt();
-    let mut dice = random.unit() * pictures.iter().map(weight).sum::<f32>();
-    let chosen = pictures.iter().find(|picture| {
-        dice -= weight(picture);
-        dice <= 0.0
-    });
-    let picture = chosen.or(pictures.last()).ok_or_else(|| Error::internal("no pictures with masks"))?;
-    let [low, high] = if random.chance(0.125) { rare } else { usual };
-    Ok(random_view(picture, random, side, (low / picture.gsd, high / picture.gsd)))
 }
 
 fn random_view(picture: &Picture, random: &mut Random, side: usize, scales: (f32, f32)) -> View {
