@@ -1,4 +1,4 @@
-//! Which part of a job this process computes: said outright, or read from the engine that started it.
+//! Which part of a job this process computes: as the option says, or as the scheduler's variables do.
 
 use std::str::FromStr;
 
@@ -12,8 +12,8 @@ pub struct Shard {
 /// More parts than scenes have rows of windows.
 const MOST: usize = 10_000;
 
-/// What an engine tells its tasks: its name, the index, the first index and the step (where they are told), the count or the
-/// last index.
+/// The variables of a scheduler: its name, the index, the first index and the step (where they are set), the count or the last
+/// index.
 struct Scheduler {
     name: &'static str,
     index: &'static str,
@@ -23,10 +23,10 @@ struct Scheduler {
     last: Option<&'static str>,
 }
 
-/// The count where the engine tells none.
+/// The count where the scheduler sets none.
 const COUNT: &str = "SEGEARTH_SHARDS";
 
-const ENGINES: &[Scheduler] = &[
+const SCHEDULERS: &[Scheduler] = &[
     Scheduler {
         name: "Slurm",
         index: "SLURM_ARRAY_TASK_ID",
@@ -87,8 +87,8 @@ impl Shard {
     }
 
     fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let Some(engine) = ENGINES.iter().find(|engine| variable(engine.index).is_some()) else {
-            let names: Vec<&str> = ENGINES.iter().map(|engine| engine.index).collect();
+        let Some(scheduler) = SCHEDULERS.iter().find(|scheduler| variable(scheduler.index).is_some()) else {
+            let names: Vec<&str> = SCHEDULERS.iter().map(|scheduler| scheduler.index).collect();
             return Err(format!("no scheduler sets the index of this task: none of {} is set", names.join(", ")));
         };
         let number = |name: &str| -> Result<Option<usize>, String> {
@@ -96,23 +96,23 @@ impl Shard {
             let number = value.trim().parse().map_err(|_| format!("{name} is {value:?}, which is not a number"));
             number.map(Some)
         };
-        let index = number(engine.index)?.unwrap_or(0);
-        let first = match engine.first {
+        let index = number(scheduler.index)?.unwrap_or(0);
+        let first = match scheduler.first {
             Ok(name) => number(name)?.unwrap_or(1),
             Err(first) => first,
         };
-        let step = engine.step.map(number).transpose()?.flatten().unwrap_or(1).max(1);
-        let told = engine.count.map(number).transpose()?.flatten();
-        let last = engine.last.map(number).transpose()?.flatten();
+        let step = scheduler.step.map(number).transpose()?.flatten().unwrap_or(1).max(1);
+        let count = scheduler.count.map(number).transpose()?.flatten();
+        let last = scheduler.last.map(number).transpose()?.flatten();
         let by_last = last.filter(|last| *last >= first).map(|last| (last - first) / step + 1);
-        let Some(count) = number(COUNT)?.or(told).or(by_last) else {
+        let Some(count) = number(COUNT)?.or(count).or(by_last) else {
             return Err(format!(
                 "{} sets the index ({}={index}) but not the number of tasks: set {COUNT}",
-                engine.name, engine.index
+                scheduler.name, scheduler.index
             ));
         };
         let Some(place) = index.checked_sub(first).filter(|beyond| beyond.is_multiple_of(step)) else {
-            return Err(format!("{}={index} is not one of the tasks {first}, {}, …", engine.index, first + step));
+            return Err(format!("{}={index} is not one of the tasks {first}, {}, …", scheduler.index, first + step));
         };
         Self::new(place / step + 1, count)
     }

@@ -15,7 +15,7 @@ pub(super) struct Part {
 
 /// What is wrong with a class text: the characters and the sentence.
 #[derive(Debug)]
-pub(super) struct PartFault {
+pub(super) struct PartError {
     pub offset: usize,
     pub len: usize,
     pub message: &'static str,
@@ -40,7 +40,7 @@ pub(super) fn is_learnt(file: &str) -> bool {
 }
 
 /// The prompts of one class.
-pub(super) fn prompts(text: &str) -> Result<Vec<Part>, PartFault> {
+pub(super) fn prompts(text: &str) -> Result<Vec<Part>, PartError> {
     let parts: Vec<Part> = split(text, ',').collect();
     for part in &parts {
         if part.text.is_empty() {
@@ -51,10 +51,10 @@ pub(super) fn prompts(text: &str) -> Result<Vec<Part>, PartFault> {
             };
             // A blank piece is shown by the comma that follows it, or the one before.
             let offset = part.offset.min(text.chars().count().saturating_sub(1));
-            return Err(PartFault { offset, len: 1, message, hint });
+            return Err(PartError { offset, len: 1, message, hint });
         }
         if is_quoted(&part.text) {
-            return Err(PartFault {
+            return Err(PartError {
                 offset: part.offset,
                 len: part.text.chars().count(),
                 message: "quote characters would become part of the prompt",
@@ -62,7 +62,7 @@ pub(super) fn prompts(text: &str) -> Result<Vec<Part>, PartFault> {
             });
         }
         if part.text.contains(';') {
-            return Err(PartFault {
+            return Err(PartError {
                 offset: part.offset,
                 len: part.text.chars().count(),
                 message: "a semicolon in a class",

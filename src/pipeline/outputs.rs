@@ -86,7 +86,7 @@ pub(super) fn outputs(
         let templates = [Some(labels), scores, confidence, margin, preview, report, areas].into_iter().chain(products);
         let templates: Vec<&str> = templates.flatten().collect();
         no_path_twice(scenes, &all, templates.iter().all(|name| tells_apart(name, &names)), errors);
-        notes.extend(told_apart(&names, &templates));
+        notes.extend(renamed_scenes(&names, &templates));
     }
     all
 }
@@ -98,7 +98,7 @@ fn filled(template: &str, names: &SceneNames) -> String {
 }
 
 /// Says that scenes are not called as their files alone.
-fn told_apart(names: &[SceneNames], templates: &[&str]) -> Option<String> {
+fn renamed_scenes(names: &[SceneNames], templates: &[&str]) -> Option<String> {
     const SHOWN: usize = 3;
     let called = |template: &str, names: &SceneNames| match template.contains(FOLDER) {
         true => names.beside_folder.clone(),

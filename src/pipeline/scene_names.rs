@@ -33,7 +33,7 @@ pub(super) struct SceneNames {
 /// `B/t.tif` are `A_t` and `B_t`. Where folders do not tell them apart, the extensions do (`t_tif`, `t_jp2`), else a hash.
 pub(super) fn names(scenes: &[SceneInfo]) -> Vec<SceneNames> {
     let parts: Vec<Parts> = scenes.iter().map(Parts::of).collect();
-    let (alone, beside_folder) = (told_apart(&parts, false), told_apart(&parts, true));
+    let (alone, beside_folder) = (distinct_names(&parts, false), distinct_names(&parts, true));
     let names = parts.into_iter().zip(alone).zip(beside_folder);
     names
         .map(|((parts, scene), beside_folder)| SceneNames {
@@ -144,7 +144,7 @@ fn clean(text: &str) -> String {
 }
 
 /// The name of each scene. With `beside_folder` it stands beside the scene's folder, which counts as a part of it.
-fn told_apart(scenes: &[Parts], beside_folder: bool) -> Vec<String> {
+fn distinct_names(scenes: &[Parts], beside_folder: bool) -> Vec<String> {
     let key = |scene: &Parts, name: &str| {
         let folder = if beside_folder { scene.folder() } else { "" };
         format!("{folder}/{name}").to_lowercase()

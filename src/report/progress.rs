@@ -130,7 +130,7 @@ pub(super) struct Lines {
     total: Option<u64>,
     unit: &'static str,
     interval: Duration,
-    told: Mutex<Instant>,
+    last: Mutex<Instant>,
     mean: Arc<Mean>,
 }
 
@@ -159,8 +159,8 @@ impl Lines {
         interval: Duration,
         mean: Arc<Mean>,
     ) -> Self {
-        let (log, label, told) = (log.clone(), label.to_owned(), Mutex::new(mean.begun));
-        Self { log, label, total, unit, interval, told, mean }
+        let (log, label, last) = (log.clone(), label.to_owned(), Mutex::new(mean.begun));
+        Self { log, label, total, unit, interval, last, mean }
     }
 
     pub fn label(&self) -> &str {
@@ -174,10 +174,10 @@ impl Lines {
     /// Says how far it is, if that is worth a line by now.
     pub fn tell(&self, done: u64) {
         // Another thread that holds it is about to say it.
-        if let Ok(mut told) = self.told.try_lock()
-            && told.elapsed() >= self.interval
+        if let Ok(mut last) = self.last.try_lock()
+            && last.elapsed() >= self.interval
         {
-            *told = Instant::now();
+            *last = Instant::now();
             self.say(done);
         }
     }
