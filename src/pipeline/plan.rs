@@ -10,8 +10,8 @@ use crate::geom::{Blend, Grid, Size, Window, Zoom};
 use crate::index::Condition;
 use crate::learn::{Learnt, LearntQuery};
 use crate::scene::{
-    Georeference, ProductOptions, RasterLayout, Recipe, Recommended, Resampling, SceneInfo, ScoreType, StretchPlan,
-    conversions,
+    Georeference, Pooling, ProductOptions, RasterLayout, Recipe, Recommended, Resampling, SceneInfo, ScoreType,
+    StretchPlan, conversions,
 };
 
 /// The embedded model: there without a download.
@@ -297,6 +297,8 @@ pub struct Method {
     pub debias: f32,
     /// Factor on the logits before the soft-max, above 0.
     pub logit_scale: f32,
+    /// The score of a class with several prompts or queries.
+    pub pooling: Pooling,
     /// 0..=1; pixels whose best score is strictly below it get the background class.
     pub threshold: f32,
     /// 0..=1; pixels whose best score leads the second best class's by less get the background class, or none.

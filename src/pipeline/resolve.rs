@@ -108,7 +108,7 @@ fn plan(
     errors: &mut JobErrors<'_>,
 ) -> Plan {
     let Settings { model: choice, classes, learnt, background, method, device, stretch, blend, mut notes } = settings;
-    let method = recommended(spec, method, model, background, learnt.is_some());
+    let method = recommended(spec, method, model, background, learnt.as_deref());
     let tiling = tiling(spec, model, blend, learnt.as_deref(), errors);
     notes.extend(learnt.iter().filter_map(|learnt| other_windows(learnt, &tiling)));
     let outputs = outputs::outputs(spec, &scenes, &mut notes, errors);
@@ -210,8 +210,16 @@ pub(super) fn views_of(
 
 /// The method with the model's recommendations where the job gives no value. A recommended threshold needs a background class, and
 /// like the logit scale it is for words: learnt classes have their own.
-fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Option<usize>, learnt: bool) -> Method {
-    let Recommended { threshold, debias, logit_scale, .. } = model.recommended;
+fn recommended(
+    spec: &Spec,
+    method: Method,
+    model: &ModelFacts,
+    background: Option<usize>,
+    learnt: Option<&Learnt>,
+) -> Method {
+    let sums = learnt.is_some_and(|learnt| learnt.header.sums_queries);
+    let learnt = learnt.is_some();
+    let Recommended { threshold, debias, logit_scale, pooling, .. } = model.recommended;
     let silent = |given: Option<f64>, recommended: Option<f64>| recommended.filter(|_| given.is_none());
     let threshold = silent(spec.method.threshold, threshold).filter(|_| background.is_some() && !learnt);
     let logit_scale = silent(spec.method.logit_scale, logit_scale).filter(|_| !learnt);
@@ -219,6 +227,7 @@ fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Opti
         threshold: threshold.map_or(method.threshold, |it| it as f32),
         debias: silent(spec.method.debias, debias).map_or(method.debias, |it| it as f32),
         logit_scale: logit_scale.map_or(method.logit_scale, |it| it as f32),
+        pooling: pooling.filter(|_| spec.method.pooling.is_none() && !sums).unwrap_or(method.pooling),
         ..method
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::errors::JobErrors;
 use super::job_error::JobError;
 use super::plan::{ClassPlan, DEFAULT_MODEL, DeviceChoice, Method, ModelChoice, NoDevice, TemplateChoice};
-use super::spec::{BlendForm, ClassForm, ClassKeys, OneOrMany, Spec, TtaForm};
+use super::spec::{BlendForm, ClassForm, ClassKeys, OneOrMany, PoolingForm, Spec, TtaForm};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
 use super::{classes, index, palette};
 use crate::geom::Blend;
 use crate::learn::Learnt;
-use crate::scene::StretchPlan;
+use crate::scene::{Pooling, StretchPlan};
 
 /// Each class is a value of the label raster, each prompt a query of the model: both cost memory for every pixel.
 const MAX_CLASSES: usize = 4096;
@@ -376,6 +376,7 @@ fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> M
     Method {
         debias: debias as f32,
         logit_scale: logit_scale as f32,
+        pooling: pooling(form.pooling, learnt),
         threshold: threshold as f32,
         margin: margin as f32,
         templates: templates(spec, errors),
@@ -383,6 +384,12 @@ fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> M
         channels: form.channels.map(|channels| channels as usize),
         half_resolution: form.half_resolution == Some(true),
     }
+}
+
+/// Learnt queries that were fitted as sums are summed, whatever the job says.
+fn pooling(given: Option<PoolingForm>, learnt: Option<&Learnt>) -> Pooling {
+    let fitted = learnt.is_some_and(|learnt| learnt.header.sums_queries);
+    if fitted || given == Some(PoolingForm::Sum) { Pooling::Sum } else { Pooling::Largest }
 }
 
 fn in_range(

@@ -213,6 +213,9 @@ pub struct MethodForm {
     /// Factor of the logits before the soft-max. Default: 50.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub logit_scale: Option<f64>,
+    /// The score of a class with several prompts: `largest` of their probabilities, as in the paper, or their `sum`, which does not
+    /// fall with the number of synonyms. Default: what the model recommends, else `largest`.
+    pub pooling: Option<PoolingForm>,
     /// Assign the background class to pixels whose best score is below this, 0 to 1. Default: 0 (never).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: Option<f64>,
@@ -233,6 +236,14 @@ pub struct MethodForm {
     /// Approximation for the CPU: upsample features to half the resolution, and logits bilinearly from there. Faster; borders
     /// are slightly less sharp. Default: false.
     pub half_resolution: Option<bool>,
+}
+
+/// The score of a class with several prompts.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `largest` or `sum`")]
+pub enum PoolingForm {
+    Largest,
+    Sum,
 }
 
 /// Test-time augmentation.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::text::{Paint, grouped, left, printable_line};
 use crate::geom::Blend;
 use crate::pipeline::{DeviceChoice, ModelChoice, Plan, ScenePlan, TemplateChoice, band_label};
-use crate::scene::{Georeference, Recipe, Recommended, Resampling, StretchMethod, StretchPlan, ValueRange};
+use crate::scene::{Georeference, Pooling, Recipe, Recommended, Resampling, StretchMethod, StretchPlan, ValueRange};
 
 pub(super) fn render(plan: &Plan, paint: Paint) -> String {
     let mut text = render_job(plan, paint);
@@ -71,10 +71,12 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
         &mut text,
         "method",
         &format!(
-            "debias {}, logit scale {}, threshold {}, templates {templates}{}{}{}",
+            "debias {}, logit scale {}, threshold {}, templates {templates}{}{}{}{}{}",
             method.debias,
             method.logit_scale,
             method.threshold,
+            if method.pooling == Pooling::Sum { ", prompts of a class summed" } else { "" },
+            if method.margin > 0.0 { format!(", margin {}", method.margin) } else { String::new() },
             if method.d4 { ", eight flips and rotations" } else { "" },
             method.channels.map_or(String::new(), |channels| format!(", feature lengths from {channels} channels")),
             if method.half_resolution { ", upsampled to half the resolution" } else { "" }
@@ -105,12 +107,16 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
 
 /// What the model's card recommends.
 fn recommended(model: &Recommended) -> Option<String> {
-    let Recommended { threshold, debias, logit_scale, stride, ground_sample_distance } = *model;
+    let Recommended { threshold, debias, logit_scale, pooling, stride, ground_sample_distance } = *model;
     let one = |what: &str, value: Option<f64>| value.map(|value| format!("{what} {value}"));
     let parts: Vec<String> = [
         one("debias", debias),
         one("logit scale", logit_scale),
         one("threshold", threshold),
+        pooling.map(|pooling| match pooling {
+            Pooling::Largest => "pooling largest".to_owned(),
+            Pooling::Sum => "pooling sum".to_owned(),
+        }),
         stride.map(|stride| format!("stride {stride}")),
         ground_sample_distance.map(|[least, largest]| format!("pixels of {least} to {largest} m")),
     ]

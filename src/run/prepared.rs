@@ -13,7 +13,7 @@ use crate::model::registry::Model;
 use crate::model::torch::Device;
 use crate::outputs::Existing;
 use crate::pipeline::{ClassPlan, Plan, ScenePlan};
-use crate::scene::{ClassInfo, Classifier, LabelType, Pooling};
+use crate::scene::{ClassInfo, Classifier, LabelType};
 
 /// A job whose model and scenes are known and whose outputs may be written.
 pub struct PreparedJob {
@@ -136,7 +136,6 @@ fn classifier(plan: &Plan) -> Classifier {
         None => vec![0.0; class.prompts.len()],
     };
     let bias: Vec<f32> = plan.classes.iter().flat_map(bias_of).collect();
-    let sums = plan.learnt.as_ref().is_some_and(|learnt| learnt.header.sums_queries);
     Classifier {
         query_class: query_class
             .flat_map(|(index, class)| std::iter::repeat_n(index, plan.queries_of(class)))
@@ -146,7 +145,7 @@ fn classifier(plan: &Plan) -> Classifier {
         logit_scale: plan.method.logit_scale,
         // The words' logits stay as they are, to the bit, where nothing is to be added.
         bias: if bias.iter().any(|bias| *bias != 0.0) { bias } else { Vec::new() },
-        pooling: if sums { Pooling::Sum } else { Pooling::Largest },
+        pooling: plan.method.pooling,
         margin: plan.method.margin,
         nodata: LabelType::for_classes(plan.classes.len()).nodata(),
     }

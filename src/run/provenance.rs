@@ -8,7 +8,7 @@ use crate::model::registry::Model;
 use crate::model::torch::Device;
 use crate::pipeline::{ClassPlan, Plan, Product, ScenePlan, TemplateChoice};
 use crate::raster::{self, Stamps};
-use crate::scene::Resampling;
+use crate::scene::{Pooling, Resampling};
 
 /// The fact of a fingerprint that distinguishes a GPU's rows from a CPU's.
 pub const DEVICE: &str = "device";
@@ -128,13 +128,14 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
         tag(
             "METHOD",
             format!(
-                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}{}{}",
+                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}{}{}{}",
                 plan.method.debias,
                 plan.method.logit_scale,
                 plan.method.threshold,
                 plan.tiling.window,
                 plan.tiling.stride,
                 plan.tiling.blend,
+                if plan.method.pooling == Pooling::Sum { " pooling=sum" } else { "" },
                 if plan.method.d4 { " tta=d4" } else { "" },
                 plan.method.channels.map_or(String::new(), |channels| format!(" channels={channels}")),
                 if plan.method.half_resolution { " half_resolution" } else { "" },

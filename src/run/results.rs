@@ -153,10 +153,11 @@ pub fn products(plan: &Plan, scene: &ScenePlan, fingerprint: &Fingerprint) -> Re
 }
 
 /// Keys of a job by their words in the method's tag.
-const KEYS: [(&str, &str); 9] = [
+const KEYS: [(&str, &str); 10] = [
     ("debias", "method.debias"),
     ("logit_scale", "method.logit_scale"),
     ("threshold", "method.threshold"),
+    ("pooling", "method.pooling"),
     ("tta", "method.tta"),
     ("channels", "method.channels"),
     ("half_resolution", "method.half_resolution"),

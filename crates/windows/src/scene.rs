@@ -336,7 +336,8 @@ pub struct Classifier {
 }
 
 /// The score of a class with several queries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Pooling {
     /// The largest probability among them, as in the paper.
     #[default]

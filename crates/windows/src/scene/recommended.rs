@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Pooling;
+
 /// Recommended settings; what is not given is as without a recommendation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +17,9 @@ pub struct Recommended {
     /// Of `method.logit_scale`, above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logit_scale: Option<f64>,
+    /// Of `method.pooling`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
     /// Of `tiling.stride`, in pixels, for the model's own window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stride: Option<usize>,
@@ -28,8 +33,14 @@ const NEAR: f64 = 1.5;
 
 impl Recommended {
     /// No recommendation.
-    pub const NONE: Self =
-        Self { threshold: None, debias: None, logit_scale: None, stride: None, ground_sample_distance: None };
+    pub const NONE: Self = Self {
+        threshold: None,
+        debias: None,
+        logit_scale: None,
+        pooling: None,
+        stride: None,
+        ground_sample_distance: None,
+    };
 
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -77,6 +88,7 @@ mod tests {
             threshold: Some(0.4),
             debias: Some(0.0),
             logit_scale: Some(50.0),
+            pooling: Some(Pooling::Sum),
             stride: Some(192),
             ground_sample_distance: Some([0.1, 30.0]),
         };
