@@ -15,7 +15,7 @@ use crate::error::{Context, Error, Result};
 use crate::hash;
 use crate::network::Attention;
 use crate::network::export::Precision;
-use crate::scene::Recommended;
+use crate::scene::{Pooling, Recommended};
 
 /// The name of the embedded model.
 pub const NAME: &str = "mini";
@@ -23,11 +23,18 @@ pub const NAME: &str = "mini";
 const CLIP: &[u8] = include_bytes!("../../models/mini/clip.safetensors");
 const TOKENIZER: &[u8] = include_bytes!("../../models/mini/tokenizer.json");
 const UPSAMPLER: Option<&[u8]> = None;
-/// Side of its window in pixels: what it was trained on.
-const WINDOW: usize = 128;
+/// Side of its window in pixels: twice what it was trained on, for the context of the whole.
+const WINDOW: usize = 256;
 
 /// What its figures on validation data are best with; see `models/README.md`.
-const RECOMMENDED: Recommended = Recommended::NONE;
+const RECOMMENDED: Recommended = Recommended {
+    threshold: Some(0.6),
+    debias: Some(0.0),
+    logit_scale: Some(20.0),
+    pooling: Some(Pooling::Sum),
+    stride: Some(192),
+    ground_sample_distance: Some([0.1, 30.0]),
+};
 
 /// The embedded model's tokenizer.
 pub fn tokenizer() -> Result<Tokenizer> {

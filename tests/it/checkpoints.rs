@@ -219,7 +219,7 @@ fn a_models_name_is_not_shadowed_by_a_folder() {
     assert!(shown.contains("# mine/model.yaml") && shown.contains("upsampler: none"), "{shown}");
 
     let shown = work.ok(["model", "inspect", "mini"]).stdout;
-    assert!(shown.contains("\nname: mini-") && shown.contains("window: 128"), "{shown}");
+    assert!(shown.contains("\nname: mini-") && shown.contains("window: 256"), "{shown}");
     let shown = work.ok(["model", "inspect", "OpenAI/vit-b-16"]).stdout;
     for line in [
         "# openai/ViT-B-16 is not fetched yet: `segearth model fetch openai/ViT-B-16` downloads and imports it",

@@ -329,7 +329,7 @@ fn collections_and_catalogs_lead_to_their_items() {
 #[test]
 fn the_examples_of_the_help_work() {
     let work = Workdir::new();
-    for name in ["a.tif", "b.tif", "sample_data/itaipu.tif"] {
+    for name in ["a.tif", "b.tif", "sample_data/itaipu.tif", "sample_data/village.tif"] {
         scene(&work, name);
     }
     write_bands(

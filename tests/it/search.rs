@@ -245,7 +245,7 @@ fn what_cannot_be_searched_is_refused() {
 
     $ segearth search e.zarr --words water --model mini -o hits.gpkg
     error: e.zarr holds embeddings of another model
-      model: was small (image tower ab…, patches of 8 pixels, width 8), is mini-VERSION (image tower HASH…, patches of 8 pixels, width 128)
+      model: was small (image tower ab…, patches of 8 pixels, width 8), is mini-VERSION (image tower HASH…, patches of 4 pixels, width 128)
 
     hint: Use the store's model, or make another store with `segearth embed`.
 
