@@ -82,7 +82,8 @@ mod tests {
         let pixels = 40 * 50;
         // Queries 1 and 2 are of class 1.
         let of_class = |name: &str| values(name)[pixels..].to_vec();
-        let similarity = values("energy.similarity");
+        // The tensor holds (1 + cos) / 2.
+        let similarity: Vec<f32> = values("energy.similarity").iter().map(|half| 2.0 * half - 1.0).collect();
         let found =
             energy(&of_class("energy.scores_first"), &of_class("energy.scores_second"), Some(&similarity), pixels);
         let worst =

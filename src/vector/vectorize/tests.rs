@@ -140,11 +140,16 @@ fn water_keeps_islands_and_is_summed_by_zone() {
 fn landcover_omits_background_and_sieves_specks() {
     let scene = Scene::utm(&labels(), SIDE);
     let out = scene.path("cover.gpkg");
-    let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &options()).unwrap();
-    assert_eq!(summary.polygons, 4);
+    // By default a polygon of one pixel is left out.
+    let cover = |least: Option<f64>| {
+        let options = ProductOptions { min_area: least, ..options() };
+        let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &options).unwrap();
+        // An existing GeoPackage would keep its layers.
+        std::fs::remove_file(&out).unwrap();
+        summary.polygons
+    };
+    assert_eq!((cover(Some(0.0)), cover(None)), (4, 3));
     let sieved = ProductOptions { min_area: Some(8.0), keep_background: true, ..options() };
-    // An existing GeoPackage would keep its layers.
-    std::fs::remove_file(&out).unwrap();
     let summary = vectorize(&scene.labels, None, &classes(), Recipe::Landcover, &out, &sieved).unwrap();
     assert_eq!(summary.classes.iter().map(|class| class.polygons).collect::<Vec<_>>(), [4, 1, 1, 1]);
     let area: f64 = summary.classes.iter().map(|class| class.area).sum();
@@ -175,9 +180,12 @@ fn plain_keeps_every_region() {
     let count = |options: &ProductOptions| {
         vectorize(&scene.labels, None, &classes(), Recipe::Plain, &out, options).unwrap().polygons
     };
-    let all = ProductOptions { keep_background: true, ..options() };
+    let every = ProductOptions { min_area: Some(0.0), ..options() };
+    let all = ProductOptions { keep_background: true, ..every.clone() };
     // House, speck, roads, lake; the island and the areas between the roads are background.
-    assert_eq!((count(&options()), count(&all)), (4, 8));
+    assert_eq!((count(&every), count(&all)), (4, 8));
+    // By default the speck, a single pixel, is left out.
+    assert_eq!(count(&options()), 3);
     let one = ProductOptions { classes: vec!["water".into()], ..options() };
     assert_eq!(count(&one), 1);
     assert_eq!(read_back(&out)[0].text("class"), "water");
