@@ -260,7 +260,8 @@ mod tests {
             let at = pixel[1] as usize % 256 * 256 + pixel[0] as usize % 256;
             let [col, row] = tile.places[at];
             assert!((col - 600.0).abs() <= 1.0 && (row - 450.0).abs() <= 1.0, "{col} {row}");
-            assert!((0.25..=1.01).contains(&tile.step), "{}", tile.step);
+            // A pixel in degrees is 1.6 times as high as wide here, and the zoom level goes by the mean of both sides.
+            assert!((0.25..=1.27).contains(&tile.step), "{}", tile.step);
             let part = grid.part(grid.bounds).unwrap();
             assert!(part.width > 1190 && part.height > 890, "{part}");
         }
