@@ -193,7 +193,7 @@ impl Browser {
 const FAULTS: &str = "
 const faults = [];
 for (const it of document.querySelectorAll('input, select, button, canvas, progress')) {
-  const text = it.getAttribute('aria-label') || [...(it.labels || [])].map((label) => label.innerText).join('') || it.innerText;
+  const text = it.getAttribute('aria-label') || [...(it.labels || [])].map((label) => label.textContent).join('') || it.textContent;
   if (!text.trim() && it.offsetParent) faults.push('no name: ' + it.outerHTML);
 }
 if (document.documentElement.scrollWidth > innerWidth) faults.push('wider than the window: ' + document.documentElement.scrollWidth);
