@@ -7,7 +7,7 @@ use embedded_graphics::mono_font::MonoTextStyle;
 use embedded_graphics::mono_font::iso_8859_1::FONT_9X15;
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::{Dimensions, DrawTarget, Drawable, OriginDimensions, Pixel, Point, RgbColor};
-use embedded_graphics::primitives::{Polyline, PrimitiveStyle, StyledDrawable as _};
+use embedded_graphics::primitives::{Line, PrimitiveStyle, StyledDrawable as _};
 use embedded_graphics::text::{Baseline, Text};
 
 use crate::error::Result;
@@ -69,7 +69,10 @@ impl Panel {
                 let mut points: Vec<Point> = part.iter().map(at).collect();
                 points.extend(points.first().copied().filter(|_| shape.closed));
                 let style = PrimitiveStyle::with_stroke(Rgb888::new(red, green, blue), STROKE);
-                let Ok(()) = Polyline::new(&points).draw_styled(&style, &mut canvas);
+                // One segment after another: joints of thick polylines overflow the library's 32 bits.
+                for (from, to) in points.iter().zip(points.iter().skip(1)) {
+                    let Ok(()) = Line::new(*from, *to).draw_styled(&style, &mut canvas);
+                }
             }
         }
         Self { size: canvas.size, pixels: canvas.pixels }

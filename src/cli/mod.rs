@@ -140,7 +140,7 @@ pub enum Command {
         segearth evaluate --prediction labels.tif --reference truth.tif\n  \
         segearth evaluate --prediction results/ --reference truth/ --map classes.yaml --ignore 0 --json figures.json\n  \
         segearth evaluate --prediction results/ --reference truth/ --protocol paper --reduce-zero-label\n  \
-        segearth evaluate --prediction results/ --reference truth/ --protocol paper --fit-thresholds")]
+        segearth evaluate --prediction scores/ --reference truth/ --protocol paper --fit-thresholds")]
     Evaluate(Box<EvaluateArgs>),
     #[command(after_help = "Examples:\n  \
         segearth reproduce loveda --data /data/LoveDA -o paper\n  \

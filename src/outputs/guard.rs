@@ -192,7 +192,10 @@ pub(super) fn edited_companions(product: &Product) -> Vec<PathBuf> {
 
 /// Files beside an output that would be lost, or that other programs would read as part of it.
 fn beside<'a>(product: &'a Product, record: &'a Record) -> impl Iterator<Item = (&'a Path, String)> {
-    let companions = product.companions.iter().filter_map(|path| match state(path, None, record, &product.run) {
+    let others = Record::of_same_stem(&product.target);
+    let companions = product.companions.iter().filter_map(move |path| match state(path, None, record, &product.run) {
+        // A style is shared by all outputs of one stem.
+        State::Foreign if others.iter().any(|other| known(path, other)) => None,
         State::Foreign => Some((path.as_path(), foreign(path, None))),
         State::Other { edited: true, differences } => Some((path.as_path(), other(&differences, true))),
         _ => None,

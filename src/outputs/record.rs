@@ -42,6 +42,22 @@ impl Record {
         record.filter(|record| record.format == FORMAT).unwrap_or_default()
     }
 
+    /// The records of outputs beside this one that differ from it in the extension alone, such as `a.shp` beside `a.geojson`.
+    pub fn of_same_stem(target: &Path) -> Vec<Self> {
+        let Some(stem) = target.file_stem() else { return Vec::new() };
+        let same = |name: &Path| {
+            name.extension().is_some_and(|it| it == "json")
+                && name.file_stem().map(Path::new).and_then(Path::file_stem) == Some(stem)
+        };
+        let folder = folder::hidden_path(target);
+        let names =
+            std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| PathBuf::from(entry.file_name()));
+        names
+            .filter(|name| same(name))
+            .filter_map(|name| Some(Self::read(&target.with_file_name(name.file_stem()?))))
+            .collect()
+    }
+
     pub fn write(&mut self, target: &Path) -> Result<()> {
         self.format = FORMAT;
         let text = serde_json::to_string(self).internal(|| "a record cannot be written as JSON".into())?;

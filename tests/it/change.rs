@@ -54,6 +54,7 @@ fn a_flood_is_a_matrix_a_raster_and_polygons() {
     table        out/change.csv
     figures      out/change.json
     picture      out/change.png
+    report       out/change.html
     ");
     assert_eq!(ran.stderr, "");
     let csv = std::fs::read_to_string(work.path("out/change.csv")).expect("a table");

@@ -364,6 +364,8 @@ fn the_examples_of_the_help_work() {
         let words = format!("segment a.tif --model fake:{fake} -c {classes} -o {name}.tif");
         work.ok(words.split_whitespace());
     }
+    work.ok("segment a.tif --model fake:null -c background;building -o a.tif.labels.tif --scores scores/a_scores.tif"
+        .split(' '));
     for name in ["rivers.gpkg", "districts.gpkg"] {
         let words = format!("vectorize truth.tif --recipe plain --class building -o {name}");
         work.ok(words.split_whitespace());

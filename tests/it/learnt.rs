@@ -68,8 +68,10 @@ fn scores_at_the_examples_follow_from_their_features() {
         assert_eq!(learnt.samples.places[sample], [*col, *row]);
         let features = &learnt.samples.features[sample * width..][..width];
         let local = &learnt.samples.local[sample * locals..][..locals];
-        let logit =
-            |query: &LearntQuery| (50.0 * (dot(&query.vector, features) + dot(&query.local, local)) + query.bias).exp();
+        let scale = learnt.header.settings.logit_scale;
+        let logit = |query: &LearntQuery| {
+            (scale * (dot(&query.vector, features) + dot(&query.local, local)) + query.bias).exp()
+        };
         let all: f32 = learnt.queries.iter().map(logit).sum();
         for (class, scores) in scores.iter().enumerate() {
             let own = learnt.queries.iter().filter(|query| query.class == class).map(logit);

@@ -94,7 +94,9 @@ fn dump(path: &Path) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Tables that list all layers: their rows of other layers stay.
-const LISTS: [&str; 9] = [
+const LISTS: [&str; 11] = [
+    "gpkg_metadata",
+    "gpkg_metadata_reference",
     "gpkg_contents",
     "gpkg_data_columns",
     "gpkg_geometry_columns",
