@@ -3,8 +3,6 @@
 //! Names of weights are those of OpenAI's checkpoints. The last block of the image tower is SegEarth-OV's: it attends
 //! to similar patches instead of the image's content (see [`Attention`]).
 
-#![expect(clippy::indexing_slicing, reason = "the last of the blocks, of which there is one at least")]
-
 use segearth_checkpoint::Activation;
 use tch::{Kind, TchError, Tensor};
 

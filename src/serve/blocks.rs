@@ -199,13 +199,16 @@ impl Blocks {
     }
 }
 
+/// The labels of a block, compressed or coarse, with their legend and the columns of a row.
+type Shown = (Arc<Legend>, Box<[u8]>, usize);
+
 /// Labels below a tile.
 #[derive(Debug)]
 pub struct Look {
     first: [usize; 2],
     columns: usize,
     coarse: bool,
-    blocks: Vec<Option<(Arc<Legend>, Box<[u8]>, usize)>>,
+    blocks: Vec<Option<Shown>>,
 }
 
 impl Look {

@@ -254,10 +254,10 @@ async fn read(mut body: Incoming) -> hyper::Result<Option<Bytes>> {
     while let Some(frame) = body.frame().await {
         let Ok(part) = frame?.into_data() else { continue };
         count += part.len();
-        match count {
-            ..=MOST_BODY => bytes.extend(part),
-            ..=MOST_DRAINED => bytes.clear(),
-            _ => break,
+        match () {
+            () if count <= MOST_BODY => bytes.extend(part),
+            () if count <= MOST_DRAINED => bytes.clear(),
+            () => break,
         }
     }
     Ok((count <= MOST_BODY).then(|| bytes.into()))
