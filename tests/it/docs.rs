@@ -39,6 +39,7 @@ const GENERATED: [(&str, [&str; 2]); 2] = [
 
 /// Programs that commands of the pages may call without being run.
 const OTHERS: &[&str] = &[
+    "sbatch",
     "cd",
     "export",
     "git",

@@ -228,7 +228,7 @@ fn what_does_not_fit_is_refused_with_the_reason() {
         ("embed scene.tif --stretch min-max -o store", "stretch: was"),
         ("embed scene.tif --precision int8 -o store", "holds float16 tokens, not int8"),
         ("embed scene.tif --model fake:null -o new", "the fake models have no image tower"),
-        ("embed scene.tif --window 100 -o new", "it must be a multiple of the model's patch"),
+        ("embed scene.tif --window 102 -o new", "it must be a multiple of the model's patch"),
         ("embed none.tif -o new", "none.tif"),
         ("segment other.tif --from store --classes a;b -o l.tif", "does not hold"),
         ("segment scene.tif --from none --classes a;b -o l.tif", "the folder does not exist"),

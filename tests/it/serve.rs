@@ -189,7 +189,7 @@ fn what_is_shown_is_what_a_run_gives() {
     let first = server.labelled();
     assert_eq!(first["scenes"][0]["grid"]["crs"], "EPSG:3857");
 
-    let wanted = classes(&["water", "forest", "building"]);
+    let wanted = classes(&["water", "sand", "sea or lake"]);
     server.send("PUT", "/api/classes", wanted.clone());
     let words = server.labelled();
     assert!(words["revision"].as_u64() > first["revision"].as_u64());
@@ -229,7 +229,7 @@ fn what_is_shown_is_what_a_run_gives() {
     let (col, row) =
         (values["col"].as_u64().expect("a column") as usize, values["row"].as_u64().expect("a row") as usize);
     let labels: Vec<u8> = read_band(&Dataset::open(work.path("out/scene_labels.tif")).expect("labels"), 1);
-    let names = ["water", "forest", "building"];
+    let names = ["water", "sand", "sea or lake"];
     assert_eq!(values["label"], names[usize::from(labels[row * WIDTH + col])]);
     assert_eq!(values["scores"][0]["class"], values["label"]);
 
@@ -260,7 +260,7 @@ fn what_is_shown_is_what_a_run_gives() {
         "--examples",
         "examples.gpkg",
         "--classes",
-        "water; forest; building",
+        "water; sand; sea or lake",
         "-o",
         "own.safetensors",
     ]);
@@ -312,11 +312,11 @@ fn bands_and_wrong_classes() {
     scene(&work, "scene.tif");
     work.write(
         "job.yaml",
-        "scene: scene.tif\nclasses: [water, 'forest,tree']\nbands: [1, 2, 3]\noutputs: {margin: true}\n",
+        "scene: scene.tif\nclasses: [sand, 'sea or lake,water']\nbands: [1, 2, 3]\noutputs: {margin: true}\n",
     );
     let server = Served::start(&work, &["job.yaml"]);
     let state = server.labelled();
-    assert_eq!(state["classes"][1]["words"], json!(["forest", "tree"]));
+    assert_eq!(state["classes"][1]["words"], json!(["sea or lake", "water"]));
     let look = server.send("PUT", "/api/look", json!({"bands": ["3", "2", "1"], "stretch": "percentile:1,99"}));
     let other = server.labelled();
     assert_eq!(look["revision"], other["revision"]);

@@ -13,7 +13,7 @@ use super::{Size, Window};
 /// others. A side shorter than the window has a single start, 0.
 ///
 /// ```
-/// use segearth::geom::axis_starts;
+/// use segearth_windows::geom::axis_starts;
 /// assert_eq!(axis_starts(300, 224, 112), [0, 76]);
 /// assert_eq!(axis_starts(100, 224, 112), [0]);
 /// ```
