@@ -7,7 +7,7 @@ use crate::geom::Blend;
 /// Weights of `size` pixels along one axis, all positive; the weight of a pixel is the product over both axes.
 ///
 /// ```
-/// use segearth::{geom::Blend, stitch::window_weights};
+/// use segearth_windows::{geom::Blend, stitch::window_weights};
 /// assert!(window_weights(Blend::Hann, 224).iter().all(|&weight| weight > 0.0));
 /// assert_eq!(window_weights(Blend::Average, 2), [1.0, 1.0]);
 /// ```
