@@ -23,6 +23,8 @@ scripts/qgis-plugin.sh "$program" "$work/segearth.zip"
 profile=$work/home/.local/share/QGIS/QGIS3/profiles/default/python/plugins
 mkdir -p "$profile" "$work/run"
 chmod 700 "$work/run"
+# QGIS writes statistics beside the rasters that it opens.
+cp -r sample_data "$work/sample_data"
 python3 -c 'import sys, zipfile; zipfile.ZipFile(sys.argv[1]).extractall(sys.argv[2])' "$work/segearth.zip" "$profile"
 
 export HOME=$work/home XDG_RUNTIME_DIR=$work/run QT_QPA_PLATFORM=offscreen SEGEARTH=$program PYTHONDONTWRITEBYTECODE=1
@@ -37,8 +39,8 @@ for algorithm in segment run vectorize learn change evaluate; do
     grep -q "segearth:$algorithm" "$work/list.txt" || { echo "FAILED: qgis_process does not list segearth:$algorithm" >&2; exit 1; }
 done
 # One through qgis_process itself, the others in one process of Python.
-"$process" run segearth:vectorize -- LABELS=sample_data/village_buildings.tif RECIPE=0 CLASS=1 OUTPUT="$work/houses.gpkg" \
+"$process" run segearth:vectorize -- LABELS="$work/sample_data"/village_buildings.tif RECIPE=0 CLASS=1 OUTPUT="$work/houses.gpkg" \
     >"$work/vectorize.txt" 2>&1 || { cat "$work/vectorize.txt" >&2; exit 1; }
 [ -s "$work/houses.gpkg" ] || { cat "$work/vectorize.txt" >&2; echo "FAILED: no houses.gpkg" >&2; exit 1; }
-/usr/bin/python3 qgis/tests/run.py "$profile" "$PWD/sample_data" "$work/results" ${PICTURES:+"$(realpath -m "$PICTURES")"}
+/usr/bin/python3 qgis/tests/run.py "$profile" "$work/sample_data" "$work/results" ${PICTURES:+"$(realpath -m "$PICTURES")"}
 echo "test-qgis: the plugin installs in a clean profile of $("$process" --version 2>/dev/null | head -n 1), and all algorithms run" >&2
