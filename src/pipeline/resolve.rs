@@ -12,7 +12,7 @@ use super::{embeddings, index, masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, MAX_WINDOW};
 use crate::learn::Learnt;
-use crate::scene::{Recommended, SceneInfo, SceneRequest, StretchPlan};
+use crate::scene::{Pooling, Recommended, SceneInfo, SceneRequest, StretchPlan};
 
 /// Finds what a job names outside of itself.
 pub trait Lookup {
@@ -108,7 +108,7 @@ fn plan(
     errors: &mut JobErrors<'_>,
 ) -> Plan {
     let Settings { model: choice, classes, learnt, background, method, device, stretch, blend, mut notes } = settings;
-    let method = recommended(spec, method, model, background, learnt.as_deref());
+    let method = recommended(spec, method, model, background, learnt.is_some());
     let tiling = tiling(spec, model, blend, learnt.as_deref(), errors);
     notes.extend(learnt.iter().filter_map(|learnt| other_windows(learnt, &tiling)));
     let outputs = outputs::outputs(spec, &scenes, &mut notes, errors);
@@ -210,15 +210,7 @@ pub(super) fn views_of(
 
 /// The method with the model's recommendations where the job gives no value. A recommended threshold needs a background class, and
 /// like the logit scale it is for words: learnt classes have their own.
-fn recommended(
-    spec: &Spec,
-    method: Method,
-    model: &ModelFacts,
-    background: Option<usize>,
-    learnt: Option<&Learnt>,
-) -> Method {
-    let sums = learnt.is_some_and(|learnt| learnt.header.sums_queries);
-    let learnt = learnt.is_some();
+fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Option<usize>, learnt: bool) -> Method {
     let Recommended { threshold, debias, logit_scale, pooling, .. } = model.recommended;
     let silent = |given: Option<f64>, recommended: Option<f64>| recommended.filter(|_| given.is_none());
     let threshold = silent(spec.method.threshold, threshold).filter(|_| background.is_some() && !learnt);
@@ -227,7 +219,10 @@ fn recommended(
         threshold: threshold.map_or(method.threshold, |it| it as f32),
         debias: silent(spec.method.debias, debias).map_or(method.debias, |it| it as f32),
         logit_scale: logit_scale.map_or(method.logit_scale, |it| it as f32),
-        pooling: pooling.filter(|_| spec.method.pooling.is_none() && !sums).unwrap_or(method.pooling),
+        // A sum where the job is silent is that of learnt classes, which were fitted so.
+        pooling: pooling
+            .filter(|_| spec.method.pooling.is_none() && method.pooling == Pooling::Largest)
+            .unwrap_or(method.pooling),
         ..method
     }
 }
