@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::libtorch;
+
 /// Why the program cannot be started, and the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -121,7 +123,7 @@ impl Installed {
                     "Name the folder `torch` of a Python package or an unpacked libtorch, or unset the variable.",
                 ));
             };
-            return match torch_version(&folder) {
+            return match libtorch::version(&folder) {
                 Some(version) if !version.starts_with(TORCH) => Err(Problem::new(
                     format!("{LIBTORCH}={} is libtorch {version}; {TORCH}x is needed", named.display()),
                     "Name a libtorch of that version, or unset the variable.",
@@ -132,7 +134,7 @@ impl Installed {
         let beside = self.folder.parent().map(|packages| packages.join("torch/lib"));
         let beside = beside.filter(|folder| folder.join(TORCH_LIBRARY).is_file());
         if let Some(folder) =
-            beside.filter(|folder| torch_version(folder).is_some_and(|found| found.starts_with(TORCH)))
+            beside.filter(|folder| libtorch::version(folder).is_some_and(|found| found.starts_with(TORCH)))
         {
             return Ok(Some(folder));
         }
@@ -163,17 +165,6 @@ fn python_packages(root: &Path) -> Vec<PathBuf> {
     found.sort();
     found.reverse();
     found
-}
-
-/// The version of the libtorch in a folder `lib`, from the files that PyTorch and libtorch have beside it.
-fn torch_version(lib: &Path) -> Option<String> {
-    let above = lib.parent()?;
-    if let Ok(version) = fs::read_to_string(above.join("build-version")) {
-        return Some(version.trim().to_owned());
-    }
-    let python = fs::read_to_string(above.join("version.py")).ok()?;
-    let line = python.lines().find_map(|line| line.strip_prefix("__version__"))?;
-    Some(line.trim_start_matches([' ', '=']).trim_matches(['\'', '"']).to_owned())
 }
 
 /// A search path with a folder in front.

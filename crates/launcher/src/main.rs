@@ -16,6 +16,7 @@
 
 mod help;
 mod installed;
+mod libtorch;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
