@@ -6,9 +6,10 @@ use clap::Args;
 
 use super::Precision;
 
-/// The models that need no files: random weights of CLIP ViT-B/16 or ViT-L/14 and SimFeatUp.
+/// The models that need no files: random weights of CLIP ViT-B/16 or ViT-L/14 and SimFeatUp, or NAF.
 pub const RANDOM: &str = "random:vit-b-16";
 pub const RANDOM_LARGE: &str = "random:vit-l-14";
+pub const RANDOM_NAF: &str = "random:vit-b-16-naf";
 
 /// Benchmark inference against the transformer alone
 ///
@@ -16,7 +17,7 @@ pub const RANDOM_LARGE: &str = "random:vit-l-14";
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
     /// Measure this model: random weights, the folder of a bundle, or a model's name
-    #[arg(long, short, value_name = "random:vit-b-16|random:vit-l-14|NAME|DIR", default_value = RANDOM)]
+    #[arg(long, short, value_name = "random:vit-b-16|random:vit-b-16-naf|random:vit-l-14|NAME|DIR", default_value = RANDOM)]
     pub model: String,
     /// Compute on this device: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]

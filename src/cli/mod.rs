@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-pub use bench::{BenchArgs, RANDOM, RANDOM_LARGE};
+pub use bench::{BenchArgs, RANDOM, RANDOM_LARGE, RANDOM_NAF};
 pub use change::ChangeArgs;
 pub use clap_complete::Shell;
 pub use doctor::DoctorArgs;
@@ -354,7 +354,7 @@ pub struct ImportArgs {
     /// Tokenizer: a tokenizer.json, or OpenAI's file of BPE merges
     #[arg(long, value_name = "FILE")]
     pub tokenizer: PathBuf,
-    /// SimFeatUp checkpoint (jbu_one or jbu_stack), or none
+    /// Checkpoint of an upsampler: SimFeatUp (jbu_one or jbu_stack), NAF (naf_release.pth), or none
     #[arg(long, value_name = "FILE|none")]
     pub upsampler: String,
     #[command(flatten)]

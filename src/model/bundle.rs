@@ -211,6 +211,11 @@ impl Bundle {
         self.card.files.contains_key(UPSAMPLER).then(|| self.folder.join(UPSAMPLER))
     }
 
+    /// Whether the upsampler is NAF, whose intermediate results are hundreds of megabytes for each window.
+    pub fn has_naf(&self) -> bool {
+        self.card.method.upsampler == "naf"
+    }
+
     /// The SHA-256 of the image tower's file.
     pub fn patch_encoder_sha256(&self) -> Result<String> {
         match self.card.files.get(PATCH_ENCODER) {

@@ -7,6 +7,7 @@
 use segearth_upsample::{KernelPrecision, Shortcuts, TextQueries, Upsampler, Windows};
 
 use super::bundle::Bundle;
+use super::joint::{JointSegmenter, JointSettings};
 use super::torch::{Device, HalvesFiles, TorchPatchEncoder, TorchSegmenter, threads};
 use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
@@ -38,7 +39,7 @@ pub fn segmenter(
     if shortcuts != Shortcuts::default() && (device != Device::Cpu || upsampler.is_none()) {
         let key = if shortcuts.half_resolution { "method.half_resolution" } else { "method.channels" };
         return Err(Error::input(format!(
-            "{key} is not supported here: the model has no learned upsampler, or does not run on the CPU"
+            "{key} is not supported here: the model has no SimFeatUp upsampler, or does not run on the CPU"
         ))
         .with_hint("Remove the option, or import the model with a SimFeatUp upsampler."));
     }
@@ -66,10 +67,12 @@ pub fn segmenter(
             })
         }
         (_, None) if tokens == TokenSource::Images => {
-            Box::new(TorchSegmenter::decoder(&bundle.pixel_decoder(), device, queries, debias)?)
+            let decoder = TorchSegmenter::decoder(&bundle.pixel_decoder(), device, queries, debias)?;
+            Box::new(if bundle.has_naf() { decoder.window_by_window() } else { decoder })
         }
         (_, weights) => {
             let whole = TorchSegmenter::load(&bundle.image_encoder(), device, queries, debias)?;
+            let whole = if bundle.has_naf() { whole.window_by_window() } else { whole };
             let Some(upsampler) = &weights else { return Ok(Box::new(whole)) };
             let files =
                 HalvesFiles { patch_encoder: &bundle.patch_encoder(), upsampler, patch, depth, precision: computed };
@@ -80,6 +83,20 @@ pub fn segmenter(
             })
         }
     })
+}
+
+/// Returns the image tower of a bundle with the queries of one job, for the joint decision over the patches of a scene.
+///
+/// # Errors
+/// The file of the tower is damaged.
+pub fn joint_segmenter(
+    bundle: &Bundle,
+    device: Device,
+    queries: &Queries,
+    settings: JointSettings,
+) -> Result<Box<dyn Segmenter>> {
+    let encoder = TorchPatchEncoder::load(&bundle.patch_encoder(), device)?;
+    Ok(Box::new(JointSegmenter::new(encoder, queries.clone(), bundle.card.sizes.patch, settings)))
 }
 
 /// The transformer in libtorch, then the upsampler in kernels of our own, on the same cores.

@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use segearth_checkpoint::{self, Activation, ClipWeights, KnownActivation, PixelStatistics, read_clip, read_upsampler};
+use segearth_checkpoint::{
+    self, Activation, ClipWeights, KnownActivation, LearnedUpsampler, PixelStatistics, read_clip,
+    read_learned_upsampler,
+};
 
 use super::Normalisation;
 use super::bundle::{self, Bundle, Card, CardNormalisation, Method, Provenance, Sizes, SourceFile};
@@ -13,8 +16,8 @@ use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
 use crate::hash;
-use crate::network::Attention;
-use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision};
+use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision, UpsamplerSource};
+use crate::network::{Attention, PixelScale};
 use crate::scene::Recommended;
 
 /// The files and options of an import.
@@ -26,6 +29,8 @@ pub struct Import {
     pub upsampler: Option<PathBuf>,
     /// `None`: as the weights' file, a configuration beside it or its publisher says, else QuickGELU is assumed.
     pub activation: Option<KnownActivation>,
+    /// How images are normalised, of pixels in 0..=1, where no configuration beside the weights says it; `None`: as CLIP's.
+    pub pixels: Option<PixelStatistics>,
     pub attention: Attention,
     /// How many of the last blocks have it, at least 1.
     pub attention_blocks: usize,
@@ -86,7 +91,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     tokenizer
         .check_embedding(sizes.vocab)
         .input(|| format!("{} does not belong to {}", request.tokenizer.display(), request.clip.display()))?;
-    let upsampler = request.upsampler.as_deref().map(read_upsampler).transpose()?;
+    let upsampler = request.upsampler.as_deref().map(read_learned_upsampler).transpose()?;
     if request.window == 0 || !request.window.is_multiple_of(sizes.patch) {
         return Err(Error::input(format!(
             "the window is {} pixels, not a multiple of the patch, {} pixels",
@@ -126,7 +131,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
             request.window
         ));
     }
-    let normalisation = normalisation(clip.pixels, notes);
+    let normalisation = normalisation(clip.pixels.or(request.pixels), notes);
 
     let parent = atomic::parent(output);
     if let Some(file) = parent.ancestors().find(|above| above.is_file()) {
@@ -150,7 +155,12 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
             .map(|name| folder.join(name));
     let weights = segearth_upsample::supports_patch(sizes.patch).then_some(weights.as_path());
     let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: weights };
-    export::image_encoder(&clip, upsampler.as_ref(), &options, &ImageFiles { whole: &whole, halves })?;
+    let Normalisation { mean, std } = normalisation;
+    let weights = upsampler.as_ref().map(|upsampler| match upsampler {
+        LearnedUpsampler::SimFeatUp(weights) => UpsamplerSource::SimFeatUp(weights),
+        LearnedUpsampler::Naf(weights) => UpsamplerSource::Naf(weights, PixelScale { mean, std }),
+    });
+    export::image_encoder(&clip, weights, &options, &ImageFiles { whole: &whole, halves })?;
     export::text_encoder(&clip, activation, &folder.join(bundle::TEXT_ENCODER))?;
     fs::write(folder.join(bundle::TOKENIZER), tokenizer.to_json()?)
         .input(|| format!("cannot write {}", folder.join(bundle::TOKENIZER).display()))?;
@@ -168,7 +178,6 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         notes.push("gem has no [CLS] feature of its own: jobs run without debiasing unless they set it.".to_owned());
         recommended.debias = Some(0.0);
     }
-    let Normalisation { mean, std } = normalisation;
     let card = Card {
         format: bundle::FORMAT,
         name: output.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -186,7 +195,7 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
             keep_residual: request.keep_residual,
             activation: activation.name().to_owned(),
             activation_from: from,
-            upsampler: export::upsampler_name(upsampler.map(|upsampler| upsampler.kind)).to_owned(),
+            upsampler: upsampler.as_ref().map_or("none", LearnedUpsampler::name).to_owned(),
             precision: precision_name(request.precision).to_owned(),
         },
         recommended,
@@ -261,7 +270,7 @@ fn normalisation(trained: Option<PixelStatistics>, notes: &mut Vec<String>) -> N
         return usual;
     }
     notes.push(format!(
-        "the weights were trained with another normalisation than CLIP's, according to the configuration beside them: mean {mean:?} and \
+        "the weights were trained with another normalisation than CLIP's, according to the configuration beside them or their publisher: mean {mean:?} and \
          standard deviation {std:?} (of 0 to 255) were used."
     ));
     Normalisation { mean, std }

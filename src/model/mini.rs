@@ -75,6 +75,7 @@ fn unpack(folder: &Path) -> Result<Bundle> {
         tokenizer: write("tokenizer.json", TOKENIZER)?,
         upsampler: UPSAMPLER.map(|bytes| write("upsampler.safetensors", bytes)).transpose()?,
         activation: Some(KnownActivation { activation: Activation::Gelu, from: String::new() }),
+        pixels: None,
         attention: Attention::SegEarth,
         attention_blocks: 1,
         keep_residual: false,

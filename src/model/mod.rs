@@ -5,9 +5,11 @@ mod cuda;
 pub mod fake;
 pub mod fetch;
 pub mod folders;
+mod gaussian;
 pub mod gpu;
 mod halves;
 pub mod import;
+mod joint;
 pub mod memory;
 pub mod mini;
 mod preprocess;
@@ -18,7 +20,8 @@ pub mod torch;
 pub mod tta;
 pub mod weights;
 
-pub use halves::{TokenSource, segmenter};
+pub use halves::{TokenSource, joint_segmenter, segmenter};
+pub use joint::JointSettings;
 pub use preprocess::{Normalisation, Padding, normalise};
 pub use segearth_upsample::Shortcuts;
 
@@ -78,6 +81,11 @@ pub trait Segmenter: Send {
     /// Logits (image, query, row, column) of a batch, as wide and high as the images.
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>>;
 
+    /// What it is fitted by to each scene before the scene's first window, if it is.
+    fn fitted(&mut self) -> Option<&mut dyn Fit> {
+        None
+    }
+
     /// What is to be known of the way it computes here, where it is not the usual one.
     fn warning(&self) -> Option<&str> {
         None
@@ -95,6 +103,15 @@ pub trait Segmenter: Send {
     fn blender<'a>(&'a self, _region: &Region<'_>) -> Result<Box<dyn Blender + 'a>> {
         Err(Error::internal("the model does not blend windows"))
     }
+}
+
+/// A model that is fitted to a scene before it segments the scene's windows.
+pub trait Fit {
+    /// Takes some windows of the scene. `kept`: which patches have data, (image, patch row, patch column).
+    fn gather(&mut self, images: &Images, kept: &[bool]) -> Result<()>;
+
+    /// Fits to what was gathered, which it forgets, in place of an earlier scene.
+    fn fit(&mut self);
 }
 
 /// What is to be blended where the model computes.

@@ -134,6 +134,12 @@ impl TorchSegmenter {
         }
     }
 
+    /// The same with one window at a time to each thread of the CPU: for models whose intermediate results of a window are large.
+    #[must_use]
+    pub fn window_by_window(self) -> Self {
+        Self { pool: self.pool.map(WorkerPool::window_by_window), ..self }
+    }
+
     /// The same for images that come with their tokens; `decoder`: the second half in libtorch's operations, where there are no
     /// kernels of our own.
     pub fn for_tokens(self, decoder: &Path) -> Result<Self> {

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::{Images, Segmenter};
+use super::{Fit, Images, Segmenter};
 use crate::error::{Error, Result};
 use crate::geom::Size;
 
@@ -31,6 +31,10 @@ impl Segmenter for D4 {
 
     fn set_cache_limit(&mut self, bytes: usize) -> usize {
         self.inner.set_cache_limit(bytes)
+    }
+
+    fn fitted(&mut self) -> Option<&mut dyn Fit> {
+        self.inner.fitted()
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use segearth_checkpoint::{Activation, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
+use segearth_checkpoint::{Activation, ClipWeights, Dtype, NafWeights, TensorData, UpsamplerWeights};
 use tch::{CModule, Kind, Tensor};
 
 use super::clip::{Attention, TextTower, TowerOptions};
 use super::layers::Tensors;
+use super::naf::{Naf, PixelScale};
 use super::segment::{ImageEncoder, Upsampling};
 use super::simfeatup::{Basis, Upsampler};
 use super::tower::ImageTower;
@@ -60,17 +61,26 @@ pub struct Halves<'a> {
     pub patch_encoder: &'a Path,
     /// From patch features to logits.
     pub pixel_decoder: &'a Path,
-    /// The upsampler's weights, where the second half is done by kernels of our own too.
+    /// The upsampler's weights, where the second half is done by kernels of our own too (SimFeatUp's).
     pub upsampler: Option<&'a Path>,
+}
+
+/// The weights of a learned upsampler.
+#[derive(Clone, Copy, Debug)]
+pub enum UpsamplerSource<'a> {
+    SimFeatUp(&'a UpsamplerWeights),
+    /// And how the images are normalised that it will get.
+    Naf(&'a NafWeights, PixelScale),
 }
 
 /// Writes the traced image encoder.
 ///
 /// # Errors
-/// The upsampler was trained on features of another width, or has not as many steps as the patch needs.
+/// The upsampler was trained on features of another width, has not as many steps as the patch needs, or heads that do not divide the
+/// width.
 pub fn image_encoder(
     clip: &ClipWeights,
-    upsampler: Option<&UpsamplerWeights>,
+    upsampler: Option<UpsamplerSource<'_>>,
     options: &ExportOptions,
     files: &ImageFiles<'_>,
 ) -> Result<()> {
@@ -83,7 +93,11 @@ pub fn image_encoder(
         .with_attention_blocks(options.attention_blocks);
     let upsampling = match upsampler {
         None => Upsampling::Bilinear,
-        Some(weights) => {
+        Some(UpsamplerSource::Naf(weights, images)) => {
+            let tensors = self::tensors(&weights.tensors, "", kind)?;
+            Upsampling::Neighbours(Naf::load(&tensors, weights.heads, sizes.patch, sizes.embed_dim, images)?)
+        }
+        Some(UpsamplerSource::SimFeatUp(weights)) => {
             if weights.features != sizes.embed_dim {
                 return Err(Error::input(format!(
                     "the upsampler is for features of width {}, but this CLIP's have width {}",
@@ -99,12 +113,17 @@ pub fn image_encoder(
     };
     let encoder = ImageEncoder::new(tower, upsampling);
     let side = options.window as i64;
-    save(&trace::image_encoder(&encoder, side, sizes.embed_dim as i64, kind)?, files.whole)?;
+    // The tracer keeps every intermediate result, and those of a whole window of NAF's are gigabytes.
+    let traced = match upsampler {
+        Some(UpsamplerSource::Naf(..)) => side.min(trace::TRACED_PATCHES * sizes.patch as i64),
+        _ => side,
+    };
+    save(&trace::image_encoder(&encoder, traced, sizes.embed_dim as i64, kind)?, files.whole)?;
     let Halves { patch_encoder, pixel_decoder, upsampler: to } = files.halves;
     save(&trace::patch_encoder(&encoder, side, kind)?, patch_encoder)?;
     let (patch, depth) = (sizes.patch as i64, sizes.embed_dim as i64);
     save(&trace::pixel_decoder(&encoder, side, patch, depth, kind)?, pixel_decoder)?;
-    if let (Some(to), Some(weights)) = (to, upsampler) {
+    if let (Some(to), Some(UpsamplerSource::SimFeatUp(weights))) = (to, upsampler) {
         let weights: Vec<_> = self::tensors(&weights.tensors, "", Kind::Float)?.into_iter().collect();
         Tensor::write_safetensors(&weights, to)
             .map_err(Error::from)
@@ -172,9 +191,4 @@ pub fn tensors<'a>(
             Ok((name.clone(), Tensor::f_from_data_size(data.bytes(), &shape, from)?.f_to_kind(kind)?))
         })
         .collect()
-}
-
-/// Which of the authors' upsamplers, for reports.
-pub fn upsampler_name(kind: Option<UpsamplerKind>) -> &'static str {
-    kind.map_or("none", UpsamplerKind::name)
 }

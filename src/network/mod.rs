@@ -1,11 +1,12 @@
-//! CLIP and SimFeatUp as tch modules: weights in (`segearth_checkpoint`), the network (`clip`, `simfeatup`, `segment`), TorchScript
-//! out (`export`, `trace`).
+//! CLIP, SimFeatUp and NAF as tch modules: weights in (`segearth_checkpoint`), the network (`clip`, `simfeatup`, `naf`, `segment`),
+//! TorchScript out (`export`, `trace`).
 
 mod average;
 mod clip;
 pub mod convolutional;
 pub mod export;
 mod layers;
+mod naf;
 pub mod principal;
 pub mod random;
 mod segment;
@@ -16,6 +17,7 @@ pub mod trace;
 pub use average::average;
 pub use clip::{Attention, ImageFeatures, TextTower, TowerOptions};
 pub use layers::Tensors;
+pub use naf::{Naf, PixelScale};
 pub use segment::{ImageEncoder, Upsampling};
 pub use simfeatup::{Basis, Spanned, Upsampler};
 pub use tower::ImageTower;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use segearth_checkpoint::{ClipSizes, ClipWeights, Dtype, TensorData, UpsamplerKind, UpsamplerWeights};
+use segearth_checkpoint::{ClipSizes, ClipWeights, Dtype, NafWeights, TensorData, UpsamplerKind, UpsamplerWeights};
 
 use crate::error::Result;
 
@@ -64,6 +64,15 @@ pub fn jbu_one(features: usize) -> Result<UpsamplerWeights> {
     Ok(weights)
 }
 
+/// NAF in its authors' size: 256 channels, four heads.
+pub fn naf() -> Result<NafWeights> {
+    let mut weights = NafWeights { channels: 256, heads: 4, tensors: BTreeMap::new() };
+    weights.tensors = fill(&weights.shapes())?;
+    let periods: Vec<u8> = (0..16).flat_map(|i| 100f32.powf(i as f32 / 16.0).to_le_bytes()).collect();
+    weights.tensors.insert("rope.periods".into(), TensorData::new(Dtype::F32, vec![16], periods)?);
+    Ok(weights)
+}
+
 /// Numbers around 0, or around 1 where they are the scale of a norm; the same ones each time.
 fn fill(shapes: &BTreeMap<String, Vec<usize>>) -> Result<BTreeMap<String, TensorData>> {
     let mut state = 0u64;
@@ -74,7 +83,8 @@ fn fill(shapes: &BTreeMap<String, Vec<usize>>) -> Result<BTreeMap<String, Tensor
     shapes
         .iter()
         .map(|(name, shape)| {
-            let middle = if name.contains("ln_") && name.ends_with("weight") { 1.0 } else { 0.0 };
+            let middle =
+                if (name.contains("ln_") || name.contains("norm")) && name.ends_with("weight") { 1.0 } else { 0.0 };
             let count = shape.iter().product();
             let bytes = (0..count).flat_map(|_: usize| (middle + next()).to_le_bytes()).collect();
             Ok((name.clone(), TensorData::new(Dtype::F32, shape.clone(), bytes)?))

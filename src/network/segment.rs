@@ -1,10 +1,11 @@
-//! From normalised windows to logits: CLIP's patches, SimFeatUp, the scalar products and the [CLS] debiasing.
+//! From normalised windows to logits: CLIP's patches, an upsampler, the scalar products and the [CLS] debiasing.
 
 #![expect(clippy::indexing_slicing, reason = "the one shape that an operation gives")]
 
 use tch::{Kind, TchError, Tensor};
 
 use super::clip::ImageFeatures;
+use super::naf::Naf;
 use super::simfeatup::{Basis, Upsampler};
 use super::tower::ImageTower;
 
@@ -12,6 +13,8 @@ use super::tower::ImageTower;
 #[derive(Debug)]
 pub enum Upsampling {
     Learned(Upsampler, Basis),
+    /// By attention over neighbouring patches.
+    Neighbours(Naf),
     /// None: logits per patch, resized bilinearly.
     Bilinear,
 }
@@ -68,6 +71,7 @@ impl ImageEncoder {
         let ImageFeatures { cls, patches, grid } = features;
         let similarities = match &self.upsampling {
             Upsampling::Learned(upsampler, basis) => upsampler.similarities(patches, queries, grid, images, *basis)?,
+            Upsampling::Neighbours(naf) => naf.similarities(patches, queries, grid, images)?,
             Upsampling::Bilinear => {
                 let products = unit(patches)?.f_matmul(&queries.f_transpose(0, 1)?)?.f_to_kind(Kind::Float)?;
                 let shape = Tensor::f_broadcast_tensors(&[

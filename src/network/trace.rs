@@ -17,7 +17,7 @@ const TRACED_QUERIES: i64 = 3;
 const TRACED_TOKENS: i64 = 8;
 /// Patches on each side of the image with which the decoder is traced: wider than a neighbourhood, and less memory than a
 /// window, of which the tracer keeps every intermediate result.
-const TRACED_PATCHES: i64 = 8;
+pub(super) const TRACED_PATCHES: i64 = 8;
 
 /// `forward(images (B, 3, H, W), queries (Q, D), lambda ()) -> logits (B, Q, H, W)`, all float32 outside, `kind` inside.
 pub fn image_encoder(encoder: &ImageEncoder, side: i64, embed_dim: i64, kind: Kind) -> Result<CModule> {

@@ -297,6 +297,8 @@ pub struct Method {
     pub debias: f32,
     /// Factor on the logits before the soft-max, above 0.
     pub logit_scale: f32,
+    /// Decide by Gaussians of all patches together, with this temperature, above 0. The logit scale is then that of the prior.
+    pub gaussian: Option<f32>,
     /// The score of a class with several prompts or queries.
     pub pooling: Pooling,
     /// 0..=1; pixels whose best score is strictly below it get the background class.

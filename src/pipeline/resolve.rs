@@ -212,6 +212,9 @@ pub(super) fn views_of(
 /// like the logit scale it is for words: learnt classes have their own.
 fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Option<usize>, learnt: bool) -> Method {
     let Recommended { threshold, debias, logit_scale, pooling, .. } = model.recommended;
+    // The joint decision has scores of another kind, and no debiasing.
+    let joint = method.gaussian.is_some();
+    let (threshold, debias) = if joint { (None, None) } else { (threshold, debias) };
     let silent = |given: Option<f64>, recommended: Option<f64>| recommended.filter(|_| given.is_none());
     let threshold = silent(spec.method.threshold, threshold).filter(|_| background.is_some() && !learnt);
     let logit_scale = silent(spec.method.logit_scale, logit_scale).filter(|_| !learnt);
@@ -221,7 +224,7 @@ fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Opti
         logit_scale: logit_scale.map_or(method.logit_scale, |it| it as f32),
         // A sum where the job is silent is that of learnt classes, which were fitted so.
         pooling: pooling
-            .filter(|_| spec.method.pooling.is_none() && method.pooling == Pooling::Largest)
+            .filter(|_| spec.method.pooling.is_none() && method.pooling == Pooling::Largest && !joint)
             .unwrap_or(method.pooling),
         ..method
     }

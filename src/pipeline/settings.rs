@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::errors::JobErrors;
 use super::job_error::JobError;
 use super::plan::{ClassPlan, DEFAULT_MODEL, DeviceChoice, Method, ModelChoice, NoDevice, TemplateChoice};
-use super::spec::{BlendForm, ClassForm, ClassKeys, OneOrMany, PoolingForm, Spec, TtaForm};
+use super::spec::{BlendForm, ClassForm, ClassKeys, DecisionForm, OneOrMany, PoolingForm, Spec, TtaForm};
 use super::stretch::stretch;
 use super::words::{nearest, quoted};
 use super::{classes, index, palette};
@@ -20,6 +20,10 @@ const MAX_PROMPTS: usize = 8192;
 /// CLIP reads 77 tokens; no sentence of that length comes near this.
 const MAX_PROMPT_CHARS: usize = 1000;
 const MAX_NAME_CHARS: usize = 200;
+
+/// Of the joint decision: the factor of cosines in its prior, and its temperature, as its authors have them.
+const PRIOR_SCALE: f64 = 100.0;
+const TEMPERATURE: f64 = 50.0;
 
 /// The part of a plan that is resolved from the job alone.
 pub(super) struct Settings {
@@ -356,11 +360,13 @@ fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> M
                 Some("Remove the key to use the value of the file of learnt classes.".into());
         }
     }
-    let debias = form.debias.or(of_file.map(|settings| f64::from(settings.debias))).unwrap_or(0.3);
+    let gaussian = gaussian(spec, learnt.is_some(), errors);
+    let [own_debias, own_scale] = if gaussian.is_some() { [0.0, PRIOR_SCALE] } else { [0.3, 50.0] };
+    let debias = form.debias.or(of_file.map(|settings| f64::from(settings.debias))).unwrap_or(own_debias);
     if !in_range("method.debias", "the debiasing", debias, 0.0..=1.0, errors) && (-1.0..0.0).contains(&debias) {
         errors.hint(format!("The paper's λ = {debias} is `debias: {}` here.", -debias));
     }
-    let logit_scale = form.logit_scale.or(of_file.map(|settings| f64::from(settings.logit_scale))).unwrap_or(50.0);
+    let logit_scale = form.logit_scale.or(of_file.map(|settings| f64::from(settings.logit_scale))).unwrap_or(own_scale);
     if in_range("method.logit_scale", "the logit scale", logit_scale, 0.0..=1000.0, errors) && logit_scale == 0.0 {
         errors
             .add("method.logit_scale", "the logit scale is 0; it must be above 0, or all classes get the same score")
@@ -376,6 +382,7 @@ fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> M
     Method {
         debias: debias as f32,
         logit_scale: logit_scale as f32,
+        gaussian,
         pooling: pooling(form.pooling, learnt),
         threshold: threshold as f32,
         margin: margin as f32,
@@ -384,6 +391,44 @@ fn method(spec: &Spec, learnt: Option<&Learnt>, errors: &mut JobErrors<'_>) -> M
         channels: form.channels.map(|channels| channels as usize),
         half_resolution: form.half_resolution == Some(true),
     }
+}
+
+/// The temperature of the joint decision; `None`: each pixel is decided by its own logits.
+fn gaussian(spec: &Spec, learnt: bool, errors: &mut JobErrors<'_>) -> Option<f32> {
+    let form = &spec.method;
+    if form.decision != Some(DecisionForm::Gaussian) {
+        if form.temperature.is_some() {
+            errors
+                .add("method.temperature", "the temperature is that of `decision: gaussian`, which is not set")
+                .hint = Some("Remove the key, or set `method.decision: gaussian`.".into());
+        }
+        return None;
+    }
+    let temperature = form.temperature.unwrap_or(TEMPERATURE);
+    in_range("method.temperature", "the temperature", temperature, 1.0..=10_000.0, errors);
+    let mut refuse = |key: &str, why: &str, hint: &str| errors.add(key, why).hint = Some(hint.into());
+    if form.debias.is_some_and(|debias| debias != 0.0) {
+        let why =
+            "`decision: gaussian` has no debiasing: it decides by patches, without the window's global similarity";
+        refuse("method.debias", why, "Remove the key.");
+    }
+    for (key, given) in
+        [("method.channels", form.channels.is_some()), ("method.half_resolution", form.half_resolution == Some(true))]
+    {
+        if given {
+            refuse(key, "`decision: gaussian` has no upsampler to approximate", "Remove the key.");
+        }
+    }
+    if learnt {
+        let why = "`decision: gaussian` is for classes by words, and the job has learnt classes";
+        refuse("method.decision", why, "Remove the key, or the learnt classes.");
+    }
+    if spec.embeddings.is_some() {
+        let why =
+            "`decision: gaussian` is fitted to windows of the whole scene, which a store of embeddings need not hold";
+        refuse("method.decision", why, "Remove `embeddings` or `method.decision`.");
+    }
+    Some(temperature as f32)
 }
 
 /// Learnt queries that were fitted as sums are summed, whatever the job says.

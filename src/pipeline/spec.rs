@@ -223,6 +223,14 @@ pub struct MethodForm {
     /// less than this, 0 to 1. Default: 0 (never).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub margin: Option<f64>,
+    /// How a pixel's class is decided: `softmax`, by its own logits, as in the paper, or `gaussian`, by logits and features of the
+    /// patches of the whole scene together (ConInfer, with the model's own features). The latter takes no upsampler and no
+    /// debiasing; `logit_scale` is then that of its prior (default: what the model recommends, else 100). Default: `softmax`.
+    pub decision: Option<DecisionForm>,
+    /// Of `decision: gaussian`: what log-likelihoods are divided by, 1 to 10000. The larger it is, the more the words decide.
+    /// Default: 50.
+    #[schemars(range(min = 1.0, max = 10000.0))]
+    pub temperature: Option<f64>,
     /// Prompt templates: `imagenet80` (CLIP's 80), `none` (the prompt alone), or a text file with one template per line, with
     /// `{}` in place of the prompt. Default: `imagenet80`.
     pub templates: Option<String>,
@@ -244,6 +252,14 @@ pub struct MethodForm {
 pub enum PoolingForm {
     Largest,
     Sum,
+}
+
+/// How a pixel's class is decided.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", expecting = "text: `softmax` or `gaussian`")]
+pub enum DecisionForm {
+    Softmax,
+    Gaussian,
 }
 
 /// Test-time augmentation.

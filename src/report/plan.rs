@@ -71,12 +71,15 @@ fn render_job(plan: &Plan, paint: Paint) -> String {
         &mut text,
         "method",
         &format!(
-            "debias {}, logit scale {}, threshold {}, templates {templates}{}{}{}{}{}",
+            "debias {}, logit scale {}, threshold {}, templates {templates}{}{}{}{}{}{}",
             method.debias,
             method.logit_scale,
             method.threshold,
             if method.pooling == Pooling::Sum { ", prompts of a class summed" } else { "" },
             if method.margin > 0.0 { format!(", margin {}", method.margin) } else { String::new() },
+            method
+                .gaussian
+                .map_or(String::new(), |it| format!(", decided by Gaussians of the scene at temperature {it}")),
             if method.d4 { ", eight flips and rotations" } else { "" },
             method.channels.map_or(String::new(), |channels| format!(", feature lengths from {channels} channels")),
             if method.half_resolution { ", upsampled to half the resolution" } else { "" }

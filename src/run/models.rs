@@ -176,6 +176,7 @@ fn run_fetch(args: &FetchArgs, reporter: &Reporter) -> Result<()> {
     }
     let mut request = request(fetched.clip.path, fetched.tokenizer.path, upsampler, &args.options, args.overwrite);
     request.activation = request.activation.or_else(|| Some(model.known_activation()));
+    request.pixels = model.pixels;
     finish(&request, &output, &said, reporter)
 }
 
@@ -197,6 +198,7 @@ fn request(
             },
             from: "--activation".to_owned(),
         }),
+        pixels: None,
         attention: match options.attention {
             Attention::Segearth => network::Attention::SegEarth,
             Attention::Clearclip => network::Attention::ClearClip,

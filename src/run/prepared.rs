@@ -15,6 +15,9 @@ use crate::outputs::Existing;
 use crate::pipeline::{ClassPlan, Plan, ScenePlan};
 use crate::scene::{ClassInfo, Classifier, LabelType};
 
+/// Factor of the joint decision's probabilities before the last soft-max.
+const POSTERIOR_SCALE: f32 = 5.0;
+
 /// A job whose model and scenes are known and whose outputs may be written.
 pub struct PreparedJob {
     pub plan: Plan,
@@ -142,7 +145,7 @@ fn classifier(plan: &Plan) -> Classifier {
             .collect(),
         thresholds: plan.classes.iter().map(|class| class.threshold.unwrap_or(plan.method.threshold)).collect(),
         background: plan.background,
-        logit_scale: plan.method.logit_scale,
+        logit_scale: plan.method.gaussian.map_or(plan.method.logit_scale, |_| POSTERIOR_SCALE),
         // The words' logits stay as they are, to the bit, where nothing is to be added.
         bias: if bias.iter().any(|bias| *bias != 0.0) { bias } else { Vec::new() },
         pooling: plan.method.pooling,

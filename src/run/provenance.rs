@@ -128,7 +128,7 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
         tag(
             "METHOD",
             format!(
-                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}{}{}{}",
+                "debias={} logit_scale={} threshold={} window={} stride={} blend={:?}{}{}{}{}{}{}",
                 plan.method.debias,
                 plan.method.logit_scale,
                 plan.method.threshold,
@@ -139,7 +139,8 @@ pub fn tags(plan: &Plan, model: &Model) -> Vec<(String, String)> {
                 if plan.method.d4 { " tta=d4" } else { "" },
                 plan.method.channels.map_or(String::new(), |channels| format!(" channels={channels}")),
                 if plan.method.half_resolution { " half_resolution" } else { "" },
-                if plan.method.margin > 0.0 { format!(" margin={}", plan.method.margin) } else { String::new() }
+                if plan.method.margin > 0.0 { format!(" margin={}", plan.method.margin) } else { String::new() },
+                plan.method.gaussian.map_or(String::new(), |temperature| format!(" gaussian={temperature}"))
             ),
         ),
     ];

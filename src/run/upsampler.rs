@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use segearth_checkpoint::{Activation, KnownActivation, read_clip};
+use segearth_checkpoint::{Activation, KnownActivation, PixelStatistics, read_clip};
 use serde::{Deserialize, Serialize};
 
 use super::lookup::Lookup;
@@ -79,6 +79,10 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
         activation: Some(KnownActivation {
             activation: made.activation,
             from: bundle.card.method.activation_from.clone(),
+        }),
+        pixels: Some(PixelStatistics {
+            mean: bundle.card.normalisation.mean.map(|mean| f64::from(mean) / 255.0),
+            std: bundle.card.normalisation.std.map(|std| f64::from(std) / 255.0),
         }),
         attention: made.attention,
         attention_blocks: bundle.card.method.attention_blocks,

@@ -202,7 +202,7 @@ fn tokenizers_upsamplers_and_windows_that_do_not_fit() {
     error: cannot read clip.pt as an upsampler
       cause: the file has neither the tensor upsampler.up.range_temp nor upsampler.up1.range_temp (its first tensors are ln_final.bias, ln_final.weight, logit_scale)
 
-    hint: Supported are the upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp), as their authors save them.
+    hint: Supported are the upsamplers jbu_one (SimFeatUp), jbu_stack (FeatUp) and NAF, as their authors save them.
     ");
     assert_snapshot!(work.refused(&import("clip.pt", "merges.txt", "none", "--window 100")), @r"
     error: the window is 100 pixels, not a multiple of the patch, 16 pixels

@@ -3,7 +3,7 @@
 //! ```text
 //!  file ─► source ─┬─ zip ─┬─ pickle ─► torch ──┐
 //!                  │       └─ (code/) ─► torch ──┼─► Checkpoint ─┬─ clip ──────► ClipWeights       (names: OpenAI's)
-//!                  ├─ pickle ─► legacy ──────────┤  name → bytes └─ upsampler ─► UpsamplerWeights
+//!                  ├─ pickle ─► legacy ──────────┤  name → bytes └─ upsampler, naf ─► LearnedUpsampler
 //!                  ├─ safetensors ───────────────┤
 //!                  └─ index ─► sharded (each) ───┘
 //! ```
@@ -19,6 +19,7 @@ mod clip_sizes;
 mod config;
 mod foreign;
 mod legacy;
+mod naf;
 mod names;
 mod pickle;
 mod safetensors;
@@ -39,6 +40,7 @@ use std::path::{Path, PathBuf};
 pub use clip::ClipWeights;
 pub use clip_sizes::ClipSizes;
 pub use config::{Activation, KnownActivation, ModelConfig, PixelStatistics};
+pub use naf::NafWeights;
 pub use tensor::{Dtype, TensorData};
 pub use upsampler::{UpsamplerKind, UpsamplerWeights};
 
@@ -142,6 +144,39 @@ pub fn read_clip(path: &Path) -> Result<ClipWeights> {
     let configs = ModelConfig::beside(path, names::is_hugging_face(checkpoint.names()))?;
     ClipWeights::from_checkpoint(checkpoint, &configs)
         .input(|| format!("cannot read {} as CLIP weights", path.display()))
+}
+
+/// A learned upsampler of one of the supported kinds.
+#[derive(Debug)]
+pub enum LearnedUpsampler {
+    /// SimFeatUp's `jbu_one` or FeatUp's `jbu_stack`, for features of one width.
+    SimFeatUp(UpsamplerWeights),
+    /// NAF, for features of any width.
+    Naf(NafWeights),
+}
+
+impl LearnedUpsampler {
+    /// Returns the name in model cards.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SimFeatUp(weights) => weights.kind.name(),
+            Self::Naf(_) => "naf",
+        }
+    }
+}
+
+/// Reads the checkpoint of a SimFeatUp upsampler (or FeatUp's JBU stack), or of NAF, into canonical weights.
+///
+/// # Errors
+/// As [`read`], and if the tensors are not those of `jbu_one`, `jbu_stack` or NAF.
+pub fn read_learned_upsampler(path: &Path) -> Result<LearnedUpsampler> {
+    let mut checkpoint = read(path)?;
+    checkpoint.strip_foreign_prefix();
+    let weights = match NafWeights::recognises(&checkpoint) {
+        true => NafWeights::from_checkpoint(checkpoint).map(LearnedUpsampler::Naf),
+        false => UpsamplerWeights::from_checkpoint(checkpoint).map(LearnedUpsampler::SimFeatUp),
+    };
+    weights.input(|| format!("cannot read {} as an upsampler", path.display()))
 }
 
 /// Reads a SimFeatUp (or FeatUp JBU stack) checkpoint into canonical weights.

@@ -21,7 +21,7 @@ use super::names::unknown_tensors;
 use super::tensor::{TensorData, show_shape};
 
 const SUPPORTED: &str =
-    "Supported are the upsamplers jbu_one (SimFeatUp) and jbu_stack (FeatUp), as their authors save them.";
+    "Supported are the upsamplers jbu_one (SimFeatUp), jbu_stack (FeatUp) and NAF, as their authors save them.";
 const MAX_RADIUS: usize = 15;
 
 /// Which upsampler the weights belong to.

@@ -3,7 +3,7 @@
 //! A hash is pinned only where it is known for certain: OpenAI's addresses contain the SHA-256 of what they lead to, RemoteCLIP's
 //! are those that several public repositories note for the files. Where no publisher says the activation, the model has a note.
 
-use segearth_checkpoint::{Activation, KnownActivation};
+use segearth_checkpoint::{Activation, KnownActivation, PixelStatistics};
 
 use crate::model::bundle;
 
@@ -32,6 +32,8 @@ pub struct Model {
     pub activation: Activation,
     /// What is known of the activation where its publisher does not say it; a whole sentence.
     pub activation_note: Option<&'static str>,
+    /// How its images were normalised, of pixels in 0..=1, where not as CLIP's.
+    pub pixels: Option<PixelStatistics>,
     /// The merges that its text was cut up with.
     pub tokenizer: &'static Remote,
     /// Trained for this model's joint width.
@@ -57,6 +59,9 @@ impl Model {
             self.patch,
             self.activation.name()
         );
+        if let Some(PixelStatistics { mean, std }) = self.pixels {
+            text += &format!("# Images are normalised by mean {mean:?} and standard deviation {std:?} (of 0 to 1).\n");
+        }
         if let Some(note) = self.activation_note {
             text += &format!("# {note}\n");
         }
@@ -118,7 +123,10 @@ const GEORSCLIP_L_ACTIVATION: &str = "GeoRSCLIP's authors do not say the activat
 const GEORSCLIP_H_ACTIVATION: &str = "GeoRSCLIP's authors do not say the activation of its ViT-H-14: gelu is assumed, as of LAION's ViT-H-14 over which it \
      was trained. `--activation quickgelu` takes the other.";
 
-pub static MODELS: [Model; 17] = [
+const SKYCLIP_L_ACTIVATION: &str = "SkyCLIP's authors do not say the activation of its ViT-L-14: quickgelu is assumed, as of OpenAI's weights from which their \
+     instructions begin, though SegEarth-OV ran it with gelu. `--activation gelu` takes the other.";
+
+pub static MODELS: [Model; 21] = [
     Model {
         name: "openai/ViT-B-16",
         clip: Remote {
@@ -134,6 +142,7 @@ pub static MODELS: [Model; 17] = [
         patch: 16,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "the model of the SegEarth-OV paper",
@@ -153,6 +162,7 @@ pub static MODELS: [Model; 17] = [
         patch: 32,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "faster and coarser than ViT-B-16",
@@ -172,6 +182,7 @@ pub static MODELS: [Model; 17] = [
         patch: 14,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "joint width 768, for which no upsampler is published",
@@ -188,6 +199,7 @@ pub static MODELS: [Model; 17] = [
         patch: 32,
         activation: Activation::QuickGelu,
         activation_note: Some(REMOTECLIP_ACTIVATION),
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "trained on remote-sensing images",
@@ -204,6 +216,7 @@ pub static MODELS: [Model; 17] = [
         patch: 14,
         activation: Activation::QuickGelu,
         activation_note: Some(REMOTECLIP_ACTIVATION),
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "trained on remote-sensing images; joint width 768, no upsampler",
@@ -220,6 +233,7 @@ pub static MODELS: [Model; 17] = [
         patch: 32,
         activation: Activation::QuickGelu,
         activation_note: Some(GEORSCLIP_B_ACTIVATION),
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "trained on five million remote-sensing images; the publisher gives no hash",
@@ -236,6 +250,7 @@ pub static MODELS: [Model; 17] = [
         patch: 14,
         activation: Activation::QuickGelu,
         activation_note: Some(GEORSCLIP_L_ACTIVATION),
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "trained on five million remote-sensing images; joint width 768, no upsampler; the publisher gives no hash",
@@ -252,9 +267,28 @@ pub static MODELS: [Model; 17] = [
         patch: 16,
         activation: Activation::Gelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "trained by LAION on two billion pairs, one of the paper's other CLIPs; MIT licence; not tried here, no hash is pinned",
+    },
+    Model {
+        name: "laion/ViT-L-14",
+        clip: Remote {
+            file: "laion2B-ViT-L-14.bin",
+            url: "https://huggingface.co/laion/CLIP-ViT-L-14-laion2B-s32B-b82K/resolve/main/open_clip_pytorch_model.bin",
+            mirrors: &[],
+            sha256: None,
+            limit: 4096 * MIB,
+        },
+        patch: 14,
+        activation: Activation::Gelu,
+        activation_note: None,
+        // By open_clip's registry; LAION's other CLIPs have CLIP's own.
+        pixels: Some(PixelStatistics { mean: [0.5; 3], std: [0.5; 3] }),
+        tokenizer: &VOCABULARY,
+        upsampler: None,
+        note: "trained by LAION on two billion pairs; joint width 768, no SimFeatUp; MIT licence; not tried here, no hash is pinned",
     },
     Model {
         name: "datacomp/ViT-B-16",
@@ -268,6 +302,7 @@ pub static MODELS: [Model; 17] = [
         patch: 16,
         activation: Activation::Gelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "trained on DataComp's filtered web images; MIT licence; not tried here, no hash is pinned",
@@ -284,6 +319,7 @@ pub static MODELS: [Model; 17] = [
         patch: 14,
         activation: Activation::Gelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "trained on DataComp's filtered web images; joint width 768, no upsampler; MIT licence; not tried here, no hash is pinned",
@@ -300,6 +336,7 @@ pub static MODELS: [Model; 17] = [
         patch: 16,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "trained by Apple on images that a network filtered; Apple's licence, for research; not tried here, no hash is pinned",
@@ -316,6 +353,7 @@ pub static MODELS: [Model; 17] = [
         patch: 14,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "trained by Apple on images that a network filtered; joint width 768, no upsampler; Apple's licence, for research; not tried here, no hash is pinned",
@@ -332,6 +370,7 @@ pub static MODELS: [Model; 17] = [
         patch: 16,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "trained by Meta on 2.5 billion pairs, one of the paper's other CLIPs; CC BY-NC 4.0; not tried here, no hash is pinned",
@@ -348,6 +387,7 @@ pub static MODELS: [Model; 17] = [
         patch: 14,
         activation: Activation::Gelu,
         activation_note: Some(GEORSCLIP_H_ACTIVATION),
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "trained on five million remote-sensing images, the largest; joint width 1024, no upsampler; not tried here, no hash is pinned",
@@ -364,6 +404,7 @@ pub static MODELS: [Model; 17] = [
         patch: 16,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "OpenAI's weights trained further for texts of up to 248 tokens; Apache-2.0; not tried here, no hash is pinned",
@@ -380,6 +421,7 @@ pub static MODELS: [Model; 17] = [
         patch: 14,
         activation: Activation::QuickGelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: None,
         note: "OpenAI's weights trained further for texts of up to 248 tokens; joint width 768, no upsampler; Apache-2.0; not tried here, no hash is pinned",
@@ -396,8 +438,64 @@ pub static MODELS: [Model; 17] = [
         patch: 16,
         activation: Activation::Gelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &VOCABULARY,
         upsampler: Some(&SIMFEATUP),
         note: "for radar images: fetch it with --attention sclip --attention-blocks 2; its licence is not stated; not tried here, no hash is pinned",
+    },
+    Model {
+        name: "skyclip/ViT-L-14",
+        clip: Remote {
+            file: "SkyCLIP_ViT_L14_top30pct_filtered_by_CLIP_laion_RS_epoch_20.pt",
+            // Its authors publish an archive of this file, which is to be unpacked first.
+            url: "https://huggingface.co/furiousteabag/SkyCLIP/resolve/main/\
+                  SkyCLIP_ViT_L14_top30pct_filtered_by_CLIP_laion_RS_epoch_20.pt",
+            mirrors: &[],
+            sha256: None,
+            limit: 8192 * MIB,
+        },
+        patch: 14,
+        activation: Activation::QuickGelu,
+        activation_note: Some(SKYCLIP_L_ACTIVATION),
+        pixels: None,
+        tokenizer: &VOCABULARY,
+        upsampler: None,
+        note: "trained on remote-sensing images with words from OpenStreetMap; joint width 768, no SimFeatUp; MIT licence; a copy by others than \
+               its authors; not tried here, no hash is pinned",
+    },
+    Model {
+        name: "dgtrs/ViT-B-16",
+        clip: Remote {
+            file: "LRSCLIP_ViT-B-16.pt",
+            url: "https://huggingface.co/MitsuiChen14/DGTRS-CLIP-ViT-B-16/resolve/main/LRSCLIP_ViT-B-16.pt",
+            mirrors: &["https://huggingface.co/cwz14/LRSCLIP_ViT-B-16/resolve/main/LRSCLIP_ViT-B-16.pt"],
+            sha256: None,
+            limit: 2048 * MIB,
+        },
+        patch: 16,
+        activation: Activation::QuickGelu,
+        activation_note: None,
+        pixels: None,
+        tokenizer: &VOCABULARY,
+        upsampler: Some(&SIMFEATUP),
+        note: "Long-CLIP trained further on remote-sensing images with short and long texts; Apache-2.0; not tried here, no hash is pinned",
+    },
+    Model {
+        name: "dgtrs/ViT-L-14",
+        clip: Remote {
+            file: "LRSCLIP_ViT-L-14.pt",
+            url: "https://huggingface.co/MitsuiChen14/DGTRS-CLIP-ViT-L-14/resolve/main/LRSCLIP_ViT-L-14.pt",
+            mirrors: &["https://huggingface.co/cwz14/LRSCLIP_ViT-L-14/resolve/main/LRSCLIP_ViT-L-14.pt"],
+            sha256: None,
+            limit: 4096 * MIB,
+        },
+        patch: 14,
+        activation: Activation::QuickGelu,
+        activation_note: None,
+        pixels: None,
+        tokenizer: &VOCABULARY,
+        upsampler: None,
+        note: "Long-CLIP trained further on remote-sensing images with short and long texts; joint width 768, no SimFeatUp; Apache-2.0; not \
+               tried here, no hash is pinned",
     },
 ];

@@ -373,6 +373,7 @@ fn model_is_downloaded_with_vocabulary_and_upsampler() {
         patch: 16,
         activation: Activation::Gelu,
         activation_note: None,
+        pixels: None,
         tokenizer: &TOKENIZER,
         upsampler: Some(&UPSAMPLER),
         note: "",

@@ -146,7 +146,7 @@ mod tests {
     use crate::geom::Window;
     use crate::model::{Normalisation, Padding, Queries, Segmenter as _, normalise};
     use crate::network::Attention;
-    use crate::network::export::{self, ExportOptions, ImageFiles};
+    use crate::network::export::{self, ExportOptions, ImageFiles, UpsamplerSource};
     use crate::raster::SceneReader;
     use crate::scene::{StretchMethod, StretchPlan};
     use segearth_checkpoint::{Activation, read_clip, read_upsampler};
@@ -179,7 +179,13 @@ mod tests {
         for (name, whole, weights) in [("jbu_one", &whole, &weights), (upsampler, &other, &other)] {
             let read = read_upsampler(&parity(&format!("simfeatup_{name}.ckpt"))).unwrap();
             let halves = halves_in(&patch_encoder, &decoder, weights);
-            export::image_encoder(&clip, Some(&read), &options, &ImageFiles { whole, halves }).unwrap();
+            export::image_encoder(
+                &clip,
+                Some(UpsamplerSource::SimFeatUp(&read)),
+                &options,
+                &ImageFiles { whole, halves },
+            )
+            .unwrap();
         }
         let depth = clip.sizes.embed_dim;
         let mut features = vec![0.0; 2 * depth];
@@ -242,7 +248,7 @@ mod tests {
         let model = |precision: Precision, emulated: bool| {
             let options = ExportOptions { precision, window: 224, ..OPTIONS };
             let files = ImageFiles { whole: &whole, halves: halves_in(&patch_encoder, &decoder, &weights) };
-            export::image_encoder(&clip, Some(&upsampler), &options, &files).unwrap();
+            export::image_encoder(&clip, Some(UpsamplerSource::SimFeatUp(&upsampler)), &options, &files).unwrap();
             let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
             if !emulated {
                 return plain;

@@ -18,7 +18,11 @@ const CHUNK: usize = 4;
 const MOST: usize = 32;
 
 /// Threads in which libtorch uses no further threads.
-pub(super) struct WorkerPool(ThreadPool);
+pub(super) struct WorkerPool {
+    threads: ThreadPool,
+    /// Windows that a thread computes at once.
+    chunk: usize,
+}
 
 impl WorkerPool {
     /// As many as libtorch would take.
@@ -28,18 +32,25 @@ impl WorkerPool {
             .thread_name(|_| "libtorch".into())
             // The setting is per thread.
             .start_handler(|_| tch::set_num_threads(1));
-        threads.build().internal(|| "cannot start the model's threads".into()).map(Self)
+        let threads = threads.build().internal(|| "cannot start the model's threads".into())?;
+        Ok(Self { threads, chunk: CHUNK })
+    }
+
+    /// The same with one window at a time to each thread: for models whose intermediate results of a window are large.
+    #[must_use]
+    pub fn window_by_window(self) -> Self {
+        Self { chunk: 1, ..self }
     }
 
     /// Returns the number of windows that use all threads.
     pub fn batch(&self) -> usize {
-        let threads = self.0.current_num_threads();
-        (CHUNK * threads).min(MOST).next_multiple_of(threads)
+        let threads = self.threads.current_num_threads();
+        (self.chunk * threads).min(MOST).next_multiple_of(threads)
     }
 
     /// A batch shared out evenly.
     pub fn chunks(&self, images: &Images) -> impl Iterator<Item = Images> {
-        let chunk = images.count.div_ceil(self.0.current_num_threads()).clamp(1, CHUNK);
+        let chunk = images.count.div_ceil(self.threads.current_num_threads()).clamp(1, self.chunk);
         (0..images.count).step_by(chunk).map(move |first| images.part(first, chunk.min(images.count - first)))
     }
 
@@ -49,7 +60,8 @@ impl WorkerPool {
         work: Vec<T>,
         compute: impl Fn(T) -> Result<Vec<f32>> + Send + Sync,
     ) -> Result<Vec<f32>> {
-        let answers: Vec<Vec<f32>> = self.0.install(|| work.into_par_iter().map(compute).collect::<Result<_>>())?;
+        let answers: Vec<Vec<f32>> =
+            self.threads.install(|| work.into_par_iter().map(compute).collect::<Result<_>>())?;
         Ok(answers.concat())
     }
 }
@@ -61,7 +73,8 @@ mod tests {
 
     #[test]
     fn chunks_are_even_and_results_in_order() {
-        let pool = WorkerPool(ThreadPoolBuilder::new().num_threads(3).build().unwrap());
+        let threads = ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        let pool = WorkerPool { threads, chunk: CHUNK };
         assert_eq!(pool.batch(), 12);
         for (count, chunks) in [(12, vec![4; 3]), (20, vec![4; 5]), (7, vec![3, 3, 1]), (2, vec![1, 1]), (0, vec![])] {
             let size = Size::new(2, 1);

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use segearth_checkpoint::Activation;
 
-use crate::cli::{BenchArgs, Precision, RANDOM, RANDOM_LARGE};
+use crate::cli::{BenchArgs, Precision, RANDOM, RANDOM_LARGE, RANDOM_NAF};
 use crate::error::{Context, Result};
 use crate::geom::Size;
 use crate::model::bundle::{self, Bundle, Card, Method, Sizes, Trust};
 use crate::model::registry::Model;
 use crate::model::{Normalisation, Queries, mini};
-use crate::network::export::{self, ExportOptions, Halves, ImageFiles};
-use crate::network::{Attention, random};
+use crate::network::export::{self, ExportOptions, Halves, ImageFiles, UpsamplerSource};
+use crate::network::{Attention, PixelScale, random};
 use crate::pipeline::ModelChoice;
 use crate::raster::ScoreWriter;
 use crate::scene::{RasterLayout, Recommended, ScoreType};
@@ -47,7 +47,15 @@ impl Subject {
     /// Random weights, always the same ones, in a precision.
     pub fn random(args: &BenchArgs, precision: Precision, folder: &Path) -> Result<Self> {
         let clip = if args.model == RANDOM_LARGE { random::vit_l_14()? } else { random::vit_b_16()? };
-        let upsampler = random::jbu_one(clip.sizes.embed_dim)?;
+        let (jbu_one, naf) = match args.model == RANDOM_NAF {
+            true => (None, Some(random::naf()?)),
+            false => (Some(random::jbu_one(clip.sizes.embed_dim)?), None),
+        };
+        let Normalisation { mean, std } = Normalisation::CLIP;
+        let upsampler = match &naf {
+            Some(weights) => Some(UpsamplerSource::Naf(weights, PixelScale { mean, std })),
+            None => jbu_one.as_ref().map(UpsamplerSource::SimFeatUp),
+        };
         let name = precision.to_string();
         let precision = match precision {
             Precision::Fp32 => export::Precision::Fp32,
@@ -67,7 +75,7 @@ impl Subject {
         let (patch_encoder, pixel_decoder) = (path(bundle::PATCH_ENCODER), path(bundle::PIXEL_DECODER));
         let weights = path(bundle::UPSAMPLER);
         let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: Some(&weights) };
-        export::image_encoder(&clip, Some(&upsampler), &options, &ImageFiles { whole: &whole, halves })?;
+        export::image_encoder(&clip, upsampler, &options, &ImageFiles { whole: &whole, halves })?;
         export::baseline_transformer(&clip, &options, &baseline)?;
         let nothing = |name: &str| fs::write(path(name), []).input(|| format!("cannot write {}", path(name).display()));
         match args.text {
@@ -110,7 +118,7 @@ impl Subject {
 
 /// Whether a name stands for random weights.
 pub fn is_random(name: &str) -> bool {
-    [RANDOM, RANDOM_LARGE].contains(&name)
+    [RANDOM, RANDOM_LARGE, RANDOM_NAF].contains(&name)
 }
 
 /// Queries of unit length that mean nothing.

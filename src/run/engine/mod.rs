@@ -13,6 +13,7 @@ mod areas;
 mod assemble;
 mod compute;
 mod divide;
+mod fit;
 mod index;
 mod layers;
 mod memory;
@@ -234,6 +235,9 @@ fn compute(
     let windows = files.iter().map(|file| grid.count_reaching(run.scene.seen(file.part()))).sum();
     watch.metrics.windows.take(grid.len());
     watch.metrics.windows.add(windows);
+    if files.iter().any(|file| !file.is_complete()) {
+        fit::fit(run, segmenter, &grid, reader, watch)?;
+    }
     let label = format!("segmenting {}", run.scene.title());
     let meter = Meter::new(watch.reporter.progress(&label, windows, "windows"), watch.metrics);
     for file in files.iter_mut() {

@@ -62,6 +62,12 @@ pub fn prepare(
         };
         job.embedder = Some(Embedder::new(plan, bundle, device)?);
     }
+    if let (Model::Fake(_), Some(_)) = (&job.model, job.plan.method.gaussian) {
+        return Err(Error::input(
+            "`method.decision: gaussian` needs a model with features, and the fake models have none",
+        )
+        .with_hint("Remove the key, or name a model with weights, such as mini."));
+    }
     check_outputs(&job, existing)?;
     Ok(job)
 }

@@ -13,7 +13,7 @@ use crate::model::registry::Model;
 use crate::model::text::{Tokenizer, fill, imagenet_templates, read_templates};
 use crate::model::torch::{Device, TorchTextEncoder};
 use crate::model::tta::D4;
-use crate::model::{self, Queries, Segmenter, Shortcuts, TokenSource};
+use crate::model::{self, JointSettings, Queries, Segmenter, Shortcuts, TokenSource};
 use crate::pipeline::{ClassPlan, Method, Plan, TemplateChoice, quoted};
 use crate::report::Reporter;
 
@@ -40,7 +40,15 @@ pub fn of_queries(
     queries: &Queries,
     tokens: TokenSource,
 ) -> Result<Box<dyn Segmenter>> {
-    let Method { debias, channels, half_resolution, .. } = job.plan.method;
+    let Method { debias, channels, half_resolution, logit_scale, gaussian, .. } = job.plan.method;
+    if let Some(temperature) = gaussian {
+        if tokens == TokenSource::Images {
+            return Err(Error::input("`method.decision: gaussian` needs windows of the whole scene, not stored ones")
+                .with_hint("Remove the key, or run the job without a store of embeddings."));
+        }
+        let settings = JointSettings { prior_scale: logit_scale, temperature };
+        return model::joint_segmenter(bundle, job.device, queries, settings);
+    }
     model::segmenter(bundle, job.device, queries, debias, Shortcuts { channels, half_resolution }, tokens)
 }
 

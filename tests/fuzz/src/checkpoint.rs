@@ -1,4 +1,4 @@
-use segearth_checkpoint::{read_clip, read_upsampler};
+use segearth_checkpoint::{LearnedUpsampler, read_clip, read_learned_upsampler};
 
 use super::{Folder, parts, refused};
 
@@ -17,10 +17,13 @@ pub fn checkpoint(data: &[u8]) {
         }
         Err(error) => refused(&error),
     }
-    match read_upsampler(&path) {
+    match read_learned_upsampler(&path) {
         Ok(upsampler) => {
-            let shapes = upsampler.shapes();
-            assert!(shapes.iter().all(|(name, shape)| upsampler.tensors[name].shape() == shape));
+            let (shapes, tensors) = match &upsampler {
+                LearnedUpsampler::SimFeatUp(weights) => (weights.shapes(), &weights.tensors),
+                LearnedUpsampler::Naf(weights) => (weights.shapes(), &weights.tensors),
+            };
+            assert!(shapes.iter().all(|(name, shape)| tensors[name].shape() == shape));
         }
         Err(error) => refused(&error),
     }
