@@ -96,8 +96,7 @@ impl Comparison {
 
     /// All transitions in the order of their values, with names and colours: unchanged classes pale, changes saturated.
     pub fn transitions(&self) -> Vec<ClassInfo> {
-        let classes = &self.legend.classes;
-        classes.iter().flat_map(|from| classes.iter().map(move |to| transition(from, to))).collect()
+        transitions(&self.legend.classes)
     }
 
     /// The values of the transitions written as `FROM:TO`, with `*` for any other class; without any, those of all changes.
@@ -120,6 +119,30 @@ impl Comparison {
     /// # Errors
     /// A code is not assigned to a class; no pixel has a label in both maps; reading or writing fails.
     pub fn run(&self, raster: &Path, mut done: impl FnMut(usize)) -> Result<Change> {
+        let (change, writer) = self.compare(raster, &mut done)?;
+        if change.counts.compared == 0 {
+            return Err(Error::input(format!(
+                "{} and {} have no labelled pixel in common",
+                change.before.display(),
+                change.after.display()
+            ))
+            .with_hint("Check their extents with gdalinfo: they do not overlap, or every pixel is nodata."));
+        }
+        writer.finish()?;
+        Ok(change)
+    }
+
+    /// As [`run`](Self::run), for parts of maps, which may have no labelled pixel in common.
+    ///
+    /// # Errors
+    /// A code is not assigned to a class; reading or writing fails.
+    pub fn run_part(&self, raster: &Path) -> Result<Change> {
+        let (change, writer) = self.compare(raster, &mut |_| ())?;
+        writer.finish()?;
+        Ok(change)
+    }
+
+    fn compare(&self, raster: &Path, done: &mut dyn FnMut(usize)) -> Result<(Change, LabelWriter)> {
         let info = self.after.info();
         let (size, georeference) = (info.size, info.georeference.as_ref());
         let ground = crs::ground_of(size, georeference);
@@ -165,17 +188,7 @@ impl Comparison {
             writer.write_rows(first, &strip)?;
             done(height);
         }
-        let change = self.change(counts);
-        if change.counts.compared == 0 {
-            return Err(Error::input(format!(
-                "{} and {} have no labelled pixel in common",
-                change.before.display(),
-                change.after.display()
-            ))
-            .with_hint("Check their extents with gdalinfo: they do not overlap, or every pixel is nodata."));
-        }
-        writer.finish()?;
-        Ok(change)
+        Ok((self.change(counts), writer))
     }
 
     fn change(&self, Counts { cells, counts }: Counts) -> Change {
@@ -269,6 +282,11 @@ impl Change {
     pub fn json(&self) -> Result<String> {
         tables::json(self)
     }
+}
+
+/// All transitions between classes in the order of their values, with names and colours.
+pub fn transitions(classes: &[ClassInfo]) -> Vec<ClassInfo> {
+    classes.iter().flat_map(|from| classes.iter().map(move |to| transition(from, to))).collect()
 }
 
 fn transition(from: &ClassInfo, to: &ClassInfo) -> ClassInfo {

@@ -36,9 +36,9 @@ pub struct ChangeArgs {
     /// With --tolerance: a piece has changed where less than this share of it is covered (0 to 1)
     #[arg(long, value_name = "SHARE", default_value_t = 0.3, value_parser = share, requires = "tolerance")]
     pub coverage: f64,
-    /// With --tolerance: leave out pieces smaller than this, in m² (pixels without a CRS)
-    #[arg(long, value_name = "M2", default_value_t = 0.0, value_parser = area, requires = "tolerance")]
-    pub min_area: f64,
+    /// Leave out polygons and, with --tolerance, pieces smaller than this, in m² (pixels without a CRS) [default: polygons of one pixel]
+    #[arg(long, value_name = "M2", value_parser = area)]
+    pub min_area: Option<f64>,
     /// With --tolerance: the classes that are the foreground [default: all but the background, or but the first]
     #[arg(long, value_name = "CLASS", num_args = 1.., value_delimiter = ',', requires = "tolerance")]
     pub foreground: Vec<String>,
@@ -52,7 +52,7 @@ impl ChangeArgs {
     /// How pieces are compared; `None`: they are not.
     pub fn pieces(&self) -> Option<Tolerance> {
         let radius = usize::from(self.tolerance?);
-        let (coverage, min_area, foreground) = (self.coverage, self.min_area, self.foreground.clone());
+        let (coverage, min_area, foreground) = (self.coverage, self.min_area.unwrap_or(0.0), self.foreground.clone());
         Some(Tolerance { radius, coverage, min_area, foreground })
     }
 }

@@ -28,6 +28,10 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     if let Some(polygons) = &named.polygons {
         vector::validate(comparison.crs_wkt(), polygons, &ProductOptions::default())?;
     }
+    if args.min_area.is_some() && named.polygons.is_none() && args.tolerance.is_none() {
+        return Err(Error::input("--min-area is for polygons and pieces, and neither are asked for")
+            .with_hint("Give --polygons or --tolerance too, or leave it out."));
+    }
     named.ready(args)?;
     let staged = named.staged(args)?;
     let here = |key: &str, named: &Path| staged.path(key).unwrap_or_else(|| named.to_owned());
@@ -42,7 +46,8 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         changed: staged.path("changed"),
     };
     let pieces = args.pieces();
-    let made = make(&comparison, &chosen, &paths, pieces.as_ref(), reporter).map_err(|error| staged.explain(error))?;
+    let made =
+        make(args, &comparison, &chosen, &paths, pieces.as_ref(), reporter).map_err(|error| staged.explain(error))?;
     staged.publish()?;
     let Made { change, polygons, changed, notes } = made;
     notes.iter().for_each(|note| reporter.note(note));
@@ -80,6 +85,7 @@ struct Made {
 
 /// Compares the maps and writes everything to `paths`.
 fn make(
+    args: &ChangeArgs,
     comparison: &Comparison,
     chosen: &[usize],
     paths: &Paths,
@@ -94,7 +100,12 @@ fn make(
     if let Some(path) = &paths.polygons {
         let skip: Vec<i64> =
             (0..transitions.len()).filter(|value| !chosen.contains(value)).map(|value| value as i64).collect();
-        let options = vector::Options::default();
+        let options = vector::Options {
+            min_area: args.min_area.unwrap_or(0.0),
+            // As everywhere, those of one pixel are left out unless the user says otherwise.
+            speck: u64::from(args.min_area.is_none()),
+            ..vector::Options::default()
+        };
         let summary = vector::polygonize(&paths.raster, None, &transitions, &skip, path, &options)?;
         notes = summary.notes;
         polygons = Some(summary.polygons);
@@ -165,6 +176,9 @@ impl Paths {
         }
         if let Some(path) = &self.polygons {
             facts.set("--transition", args.transitions.join(", "));
+            if let Some(area) = args.min_area {
+                facts.set("--min-area", area.to_string());
+            }
             let options = ProductOptions::default();
             products.push((
                 "polygons",

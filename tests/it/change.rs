@@ -105,6 +105,30 @@ fn a_flood_is_a_matrix_a_raster_and_polygons() {
     assert!(found[0].0 == "land → water" && (found[0].1 / flooded - 1.0).abs() < 1e-2, "{found:?}");
 }
 
+/// Single pixels change at every border.
+#[test]
+fn polygons_of_one_pixel_are_left_out_unless_asked_for() {
+    let work = Workdir::new();
+    labels(&work.path("before.tif"), (10, 10), 2.0, &NAMES, vec![1; 100]);
+    let mut after = vec![1; 100];
+    for at in [11, 44, 45, 54, 55] {
+        after[at] = 0;
+    }
+    labels(&work.path("after.tif"), (10, 10), 2.0, &NAMES, after);
+    let ran = work.ok("change before.tif after.tif -o out --polygons wet.gpkg".split(' '));
+    assert!(ran.stdout.contains("(1 polygon)"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("1 polygon of one pixel is left out"), "{}", ran.stderr);
+    let count = |area: &str, folder: &str| {
+        let ran = work
+            .ok(format!("change before.tif after.tif -o {folder} --polygons wet.gpkg --min-area {area}").split(' '));
+        let dataset = Dataset::open(work.path(&format!("{folder}/wet.gpkg"))).expect("polygons");
+        (dataset.layer(0).expect("a layer").feature_count(), ran.stderr.contains("left out"))
+    };
+    assert_eq!((count("0", "all"), count("10", "large")), ((2, false), (1, false)));
+    let said = work.refused("change before.tif after.tif -o none --min-area 5");
+    assert!(said.contains("neither are asked for"), "{said}");
+}
+
 /// The same ground in pixels of another size, shifted, in another CRS and upside down: never compared blindly.
 #[test]
 fn another_grid_is_laid_on_the_second() {
