@@ -1,9 +1,6 @@
 //! The rules of a job that takes the outputs of the image tower from a store, and of one that only makes them.
 
-use std::path::PathBuf;
-
 use super::errors::JobErrors;
-use super::paths;
 use super::plan::{DeviceChoice, EmbeddingsPlan, Tiling};
 use super::resolve::{Lookup, View, tiling, views_of};
 use super::settings;
@@ -14,9 +11,11 @@ use crate::geom::Blend;
 
 /// The store of a job; `None`: it has none.
 pub(super) fn embeddings(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<EmbeddingsPlan> {
-    let keys = match spec.embeddings.as_ref()? {
-        EmbeddingsForm::Store(store) => EmbeddingsKeys { store: store.clone(), ..EmbeddingsKeys::default() },
-        EmbeddingsForm::Long(keys) => keys.clone(),
+    let (keys, key) = match spec.embeddings.as_ref()? {
+        EmbeddingsForm::Store(store) => {
+            (EmbeddingsKeys { store: store.clone(), ..EmbeddingsKeys::default() }, "embeddings")
+        }
+        EmbeddingsForm::Long(keys) => (keys.clone(), "embeddings.store"),
     };
     if keys.store.trim().is_empty() {
         errors.add("embeddings", "the path of the store is empty").hint =
@@ -31,7 +30,7 @@ pub(super) fn embeddings(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<Embe
         StorePrecisionForm::Float16 => Precision::Float16,
         StorePrecisionForm::Int8 => Precision::Int8,
     });
-    let store = PathBuf::from(&*paths::home(&keys.store));
+    let store = spec.input_path(key, keys.store.trim());
     Some(EmbeddingsPlan { store, precision, create: keys.create.unwrap_or(true) })
 }
 

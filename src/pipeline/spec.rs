@@ -162,7 +162,7 @@ pub enum EmbeddingsForm {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `store: city.zarr`")]
 pub struct EmbeddingsKeys {
-    /// Folder of the store.
+    /// Folder of the store, relative to the job file.
     pub store: String,
     /// Numbers of a store that is made: `float32` (labels as without a store), `float16` (half the size) or `int8` (a quarter).
     /// Default: `float16`.
