@@ -29,6 +29,8 @@ struct Block {
     labels: Box<[u8]>,
     /// Every eighth row and column.
     coarse: Box<[u8]>,
+    /// The number of the change that brought it.
+    change: u64,
 }
 
 /// Sums over the blocks of the latest revision.
@@ -158,6 +160,7 @@ impl Blocks {
                     legend: legend.clone(),
                     coarse: coarse.copied().collect(),
                     labels: lz4_flex::compress(&own).into(),
+                    change: self.changes,
                 };
                 if self.is_of(col, row, legend.revision) {
                     // The same labels once more.
@@ -175,6 +178,41 @@ impl Blocks {
                 }
             }
         }
+    }
+
+    /// The number of the latest change in a part; 0: nothing is known of it.
+    pub fn latest(&self, part: Window) -> u64 {
+        let (cols, rows) = self.reaching(part);
+        let blocks = rows.flat_map(|row| cols.clone().map(move |col| row * self.columns + col));
+        blocks.filter_map(|at| self.blocks.get(at)?.as_ref()).map(|block| block.change).max().unwrap_or(0)
+    }
+
+    /// The labels of a part, (row, column), with 255 for pixels without one, and their classes. Blocks that are not of this revision
+    /// have no labels. `None`: there is none of it.
+    pub fn labels(&self, part: Window, revision: u64) -> Option<(Vec<u8>, Arc<Legend>)> {
+        let (cols, rows) = self.reaching(part);
+        let mut labels = vec![NODATA; part.size().pixels()];
+        let mut legend = None;
+        for row in rows {
+            for col in cols.clone() {
+                let block = self.blocks.get(row * self.columns + col)?.as_ref();
+                let Some(block) = block.filter(|block| block.legend.revision == revision) else { continue };
+                legend = Some(block.legend.clone());
+                let own = lz4_flex::decompress(&block.labels, BLOCK * BLOCK).ok()?;
+                let width = BLOCK.min(self.size.width - col * BLOCK);
+                // The columns that the block and the part have in common.
+                let (first, last) = ((col * BLOCK).max(part.col), (col * BLOCK + width).min(part.cols().end));
+                for (line, own) in (row * BLOCK..).zip(own.chunks_exact(width.max(1))) {
+                    if line < part.row || line >= part.rows().end || first >= last {
+                        continue;
+                    }
+                    let to = (line - part.row) * part.width + first - part.col;
+                    let from = own.get(first - col * BLOCK..last - col * BLOCK)?;
+                    labels.get_mut(to..to + last - first)?.copy_from_slice(from);
+                }
+            }
+        }
+        Some((labels, legend?))
     }
 
     /// A copy of the blocks below a part, for reading without a lock.
@@ -294,6 +332,13 @@ mod tests {
         let counts = [0, 1, 2].map(|at| labels.iter().filter(|label| **label == at).count() as u64);
         assert_eq!(blocks.totals().pixels, counts);
         assert_eq!(blocks.totals().areas, counts.map(|count| count as f64 * 2.0));
+        // Whatever part is asked for.
+        let inside = Window { col: 120, row: 90, width: 170, height: 60 };
+        let (found, names) = blocks.labels(inside, 1).unwrap();
+        let expected: Vec<u8> = (90..150).flat_map(|row| (120..290).map(move |col| label(col, row) as u8)).collect();
+        assert!(found == expected && names.revision == 1);
+        assert!(blocks.labels(inside, 2).is_none());
+        assert_eq!((blocks.latest(inside), blocks.latest(Window { col: 900, ..inside })), (1, 0));
         // From afar, every eighth pixel stands for its neighbours.
         let (afar, palette) =
             blocks.look(size.window(), 9.0).colours(&[[1.5, 1.5], [299.0, 199.0], [-1.0, 0.0], [0.0, 1e9]]);

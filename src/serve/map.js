@@ -6,7 +6,7 @@ const TILE = 256, MOST_LOADING = 8, MOST_TILES = 600, FALLBACK_LEVELS = 6, RETRY
 class TileMap {
   // view: called when the map has come to rest; press: a click or Enter, with map coordinates; hover: the pointer rests there.
   constructor(canvas, { view, press, hover }) {
-    Object.assign(this, { canvas, view, press, hover, layers: [], shapes: [], tiles: new Map(), loading: 0, grid: null });
+    Object.assign(this, { canvas, view, press, hover, layers: [], outlines: [], shapes: [], tiles: new Map(), loading: 0, grid: null });
     this.paint = canvas.getContext("2d");
     this.centre = [0, 0];
     this.zoom = 0;
@@ -69,6 +69,9 @@ class TileMap {
   // Layers from below: {id, url(z, x, y), version, opacity, maxZoom, swiped}.
   setLayers(layers) { this.layers = layers; this.draw(); }
 
+  // Polygons and lines of one colour each: {colour, closed, parts}, drawn below the shapes.
+  setOutlines(outlines) { this.outlines = outlines; this.draw(); }
+
   setShapes(shapes) { this.shapes = shapes; this.draw(); }
 
   setSwipe(share) { this.swipe = share; this.draw(); }
@@ -109,6 +112,7 @@ class TileMap {
       this.drawLayer(layer, ratio);
       paint.restore();
     }
+    this.drawOutlines();
     if (this.swipe > 0 && this.swipe < 1) {
       paint.fillStyle = "#fff";
       paint.fillRect(this.swipe * this.width - 1.5, 0, 3, this.height);
@@ -188,6 +192,31 @@ class TileMap {
 
   // Whether everything in view is drawn in its newest version.
   get isCurrent() { return this.loading === 0 && (this.wanted || []).length === 0; }
+
+  // All of a colour at once: there may be thousands.
+  drawOutlines() {
+    const { paint } = this;
+    if (!this.outlines.length) return;
+    paint.save();
+    if (this.swipe > 0) {
+      paint.beginPath();
+      paint.rect(this.swipe * this.width, 0, this.width, this.height);
+      paint.clip();
+    }
+    paint.lineJoin = paint.lineCap = "round";
+    for (const { colour, shapes } of this.outlines) {
+      paint.beginPath();
+      for (const { closed, parts } of shapes) {
+        for (const part of parts) {
+          part.forEach((place, at) => { const [x, y] = this.toPage(place); if (at) paint.lineTo(x, y); else paint.moveTo(x, y); });
+          if (closed) paint.closePath();
+        }
+      }
+      paint.strokeStyle = "#000c"; paint.lineWidth = 3.5; paint.stroke();
+      paint.strokeStyle = colour; paint.lineWidth = 1.8; paint.stroke();
+    }
+    paint.restore();
+  }
 
   drawShape({ places, kind, colour, text }) {
     const { paint } = this, points = places.map((place) => this.toPage(place));

@@ -57,6 +57,10 @@ impl Request {
     /// # Errors
     /// It is not JSON of this form.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        // Lists would be taken for objects whose keys come in their order.
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Error::input("the body of the request: it must be a JSON object"));
+        }
         serde_json::from_slice(&self.body).map_err(|error| Error::input(format!("the body of the request: {error}")))
     }
 

@@ -26,6 +26,6 @@ pub use http::{Application, Awaited, Lane, serve};
 pub use message::{Body, Method, Request, Response};
 pub use page::asset;
 pub use png::{indexed as indexed_png, rgba as rgba_png};
-pub use session::{ClassEntry, MOST_CLASSES, Session, SessionExample, Shape};
+pub use session::{ClassEntry, LearntStart, MOST_CLASSES, Session, SessionExample, Shape};
 pub use tile_grid::{TILE, TileGrid, TilePixels};
 pub use wmts::{Layer as WmtsLayer, capabilities};

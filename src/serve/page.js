@@ -32,6 +32,7 @@ const map = new TileMap(of("map"), {
     scaleBar();
     await call("POST", `api/scenes/${scene}/view`, { client, bounds });
     soon();
+    refreshLayers();
   }),
   press: tried(press),
   hover: tried(readValues),
@@ -63,6 +64,8 @@ function take(next) {
     document.title = `${state.name} · segearth`;
     of("scene").replaceChildren(...state.scenes.map((it, at) => new Option(it.title, at)));
     of("scene-choice").hidden = state.scenes.length < 2;
+    offerOutputs();
+    offerScenes();
     of("xyz-address").textContent = `${location.origin}/tiles/labels/{z}/{x}/{y}.png`;
     showScene();
   }
@@ -80,6 +83,7 @@ function take(next) {
   fill("stretch", state.stretch); fill("xyz", state.xyz);
   showRuns();
   setLayers();
+  refreshLayers();
 }
 const percent = (share) => `${Math.floor((share || 0) * 100)} %`;
 function fill(id, value) { if (document.activeElement !== of(id) && !of(id).dataset.changed) of(id).value = value ?? ""; }
@@ -102,8 +106,9 @@ function setLayers() {
     layers.push({ id: `xyz ${state.xyz}`, whole: true, version: 0, opacity: 1, maxZoom: 19, url: (z, x, y) => state.xyz.replace("{z}", z).replace("{x}", x).replace("{y}", y) });
   }
   const tiles = (layer, query) => (z, x, y, version) => `tiles/${layer}/${z}/${x}/${y}.png?${query}v=${version}`;
-  layers.push({ id: here.layers[0], version: here.look, opacity: 1, maxZoom: here.grid.max_zoom, url: tiles(here.layers[0], "") });
-  layers.push({ id: here.layers[1], version: state.labels.changes, opacity: of("opacity").value / 100, maxZoom: here.grid.max_zoom, swiped: true, url: tiles(here.layers[1], "now=1&") });
+  layers.push({ id: here.layers[0], version: here.look, opacity: of("show-scene").checked ? 1 : 0, maxZoom: here.grid.max_zoom, url: tiles(here.layers[0], "") });
+  layers.push({ id: here.layers[1], version: state.labels.changes, opacity: of("show-classes").checked ? of("opacity").value / 100 : 0, maxZoom: here.grid.max_zoom, swiped: true, url: tiles(here.layers[1], "now=1&") });
+  if (changes) layers.push({ id: changes.layer, version: changes.version, opacity: of("opacity").value / 100, maxZoom: here.grid.max_zoom, swiped: true, url: tiles(changes.layer, "") });
   map.setLayers(layers);
   const colours = new Map(state.classes.map((it) => [it.id, it.shown || "#888888"]));
   const shapes = state.examples.filter((it) => it.scene === scene).map((it) => ({ kind: it.kind, places: it.places, colour: colours.get(it.class) }));
@@ -122,6 +127,102 @@ function scaleBar() {
   bar.style.width = `${length / ground}px`;
   bar.textContent = grid.crs ? (length >= 1000 ? `${length / 1000} km` : `${length} m`) : `${length} px`;
 }
+
+// --- Outlines and changes, of what is in view.
+let changes = null;
+// What was asked for last, and what came of it.
+const asked = { outlines: { key: null, again: 0, next: 0 }, changes: { key: null, again: 0, next: 0 } };
+let outlinesVersion = null;
+const AGAIN = 500;
+
+// Asks where the question is another one, or its answer was not complete.
+async function ask(which, key, address, take) {
+  const it = asked[which];
+  if (it.working || Date.now() < (it.key === key ? it.again : it.next)) return;
+  it.working = true;
+  try {
+    const answer = await call("GET", address);
+    [it.key, it.again] = [key, answer.ready ? Infinity : Date.now() + AGAIN];
+    it.note = "";
+    take(answer);
+  } catch (error) {
+    [it.key, it.again, it.note] = [key, error.status === 429 ? Date.now() + AGAIN : Infinity, error.message.replace("\n", " ")];
+    take(null);
+  }
+  it.working = false;
+  it.next = Date.now() + AGAIN;
+  of("layers-note").textContent = [asked.outlines.note, asked.changes.note].filter(Boolean).join(" ");
+  setTimeout(refreshLayers, AGAIN);
+}
+
+function refreshLayers() {
+  if (!state || !map.grid) return;
+  const recipe = of("outlines").value, since = of("since").value, mine = scene;
+  const [left, bottom, right, top] = map.bounds, view = `left=${left}&bottom=${bottom}&right=${right}&top=${top}`;
+  const key = `${scene} ${view} ${state.revision} ${state.labels.changes}`;
+  if (recipe) {
+    ask("outlines", `${recipe} ${key}`, `api/scenes/${scene}/outlines?recipe=${recipe}&known=${outlinesVersion ?? ""}&${view}`, (answer) => {
+      if (mine !== scene || recipe !== of("outlines").value) return;
+      if (answer && (!answer.ready || answer.unchanged)) return;
+      outlinesVersion = answer?.version ?? null;
+      const colours = new Map();
+      for (const shape of answer?.shapes ?? []) {
+        if (!colours.has(shape.colour)) colours.set(shape.colour, []);
+        colours.get(shape.colour).push(shape);
+      }
+      map.setOutlines([...colours].map(([colour, shapes]) => ({ colour: colour ?? "#ffffff", shapes })));
+      if (answer?.left_out) asked.outlines.note = `${answer.left_out} outlines are too small to be shown here: zoom in.`;
+    });
+  }
+  if (since) {
+    ask("changes", `${since} ${key}`, `api/scenes/${scene}/changes?since=${since}&${view}`, (answer) => {
+      if (mine !== scene || since !== of("since").value) return;
+      changes = answer;
+      showChanges();
+      setLayers();
+    });
+  }
+}
+
+function showChanges() {
+  const listed = changes?.transitions ?? [], most = 8;
+  const rows = listed.slice(0, most).map((it) => {
+    const swatch = element("i");
+    swatch.style.background = it.colour ?? "transparent";
+    return element("li", {}, swatch, element("span", { textContent: `${it.from} → ${it.to}` }), element("output", { textContent: it.area == null ? `${it.pixels.toLocaleString("en")} px` : area(it.area) }));
+  });
+  if (listed.length > most) rows.push(element("li", { textContent: `and ${listed.length - most} smaller ones` }));
+  if (changes && !listed.length && changes.ready) rows.push(element("li", { textContent: "Nothing has changed in view." }));
+  of("transitions").replaceChildren(...rows);
+}
+
+function dropLayers(...which) {
+  for (const it of which) Object.assign(asked[it], { key: null, again: 0, next: 0, note: "" });
+  if (which.includes("outlines")) { outlinesVersion = null; map.setOutlines([]); }
+  if (which.includes("changes")) { changes = null; showChanges(); }
+  of("layers-note").textContent = "";
+  setLayers();
+  refreshLayers();
+}
+
+function offerScenes() {
+  const others = state.scenes.map((it, at) => [it.title, at]).filter(([, at]) => at !== scene);
+  of("since").replaceChildren(new Option("none", ""), ...others.map(([title, at]) => new Option(title, at)));
+  of("since-choice").hidden = !others.length;
+}
+
+// The outputs of the job that was opened.
+function offerOutputs() {
+  const wanted = state.outputs;
+  if (!Object.values(wanted).some(Boolean)) return;
+  for (const box of of("outputs").querySelectorAll("[type=checkbox]")) box.checked = wanted[box.value];
+  of("recipe").value = wanted.polygons ?? "";
+}
+
+of("show-scene").onchange = of("show-classes").onchange = () => setLayers();
+of("outlines").onchange = () => dropLayers("outlines");
+// Changes above classes in the same colours cannot be read.
+of("since").onchange = () => { of("show-classes").checked = !of("since").value; dropLayers("changes"); };
 
 // --- Classes.
 function showClasses(revised) {
@@ -319,7 +420,7 @@ of("xyz-form").onsubmit = (event) => {
 };
 of("opacity").oninput = () => setLayers();
 of("swipe").oninput = () => map.setSwipe(of("swipe").value / 100);
-of("scene").onchange = () => { scene = Number(of("scene").value); suggestions = []; corners = []; poll().then(showScene); };
+of("scene").onchange = () => { scene = Number(of("scene").value); suggestions = []; corners = []; poll().then(() => { showScene(); offerScenes(); of("show-classes").checked = true; dropLayers("outlines", "changes"); }); };
 of("zoom-in").onclick = () => map.zoomBy(1);
 of("zoom-out").onclick = () => map.zoomBy(-1);
 of("zoom-fit").onclick = () => map.fit();

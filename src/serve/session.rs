@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,24 @@ pub struct Session {
     /// The user's own background map: an address with {z}, {x} and {y}.
     #[serde(default)]
     pub xyz: Option<String>,
+    /// The learnt classes that it began with.
+    #[serde(default)]
+    pub learnt: Option<LearntStart>,
+}
+
+/// Learnt classes of a job, and all classes as they were before anything was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearntStart {
+    pub file: PathBuf,
+    pub classes: Vec<ClassEntry>,
+    #[serde(default)]
+    pub background: Option<u64>,
+    /// The ids of the classes that are in the file; the others have words.
+    pub ids: Vec<u64>,
+    /// Those of them that were learnt from examples alone.
+    #[serde(default)]
+    pub wordless: Vec<u64>,
 }
 
 /// A class.
@@ -148,8 +166,20 @@ impl Session {
         self.classes.iter().position(|class| class.id == id)
     }
 
-    /// Whether there is something to learn from: examples of two classes at least.
+    /// The learnt classes that it began with, where neither classes nor examples have changed since: they are used as they are.
+    pub fn unchanged_start(&self) -> Option<&LearntStart> {
+        let start = self.learnt.as_ref()?;
+        let same = self.examples.is_empty() && self.classes == start.classes && self.background == start.background;
+        same.then_some(start)
+    }
+
+    /// Whether there is something to learn from: examples of two classes at least, or those of the learnt classes that it began with.
     pub fn can_learn(&self) -> bool {
+        if let Some(start) = &self.learnt
+            && start.ids.iter().any(|id| self.index_of(*id).is_some())
+        {
+            return self.unchanged_start().is_none();
+        }
         self.examples.iter().any(|example| self.examples.first().is_some_and(|first| first.class != example.class))
     }
 
@@ -270,6 +300,27 @@ mod tests {
         };
         assert!(Session { examples: vec![polygon(2)], ..good.clone() }.check().is_err());
         assert!(Session { examples: vec![polygon(3)], ..good.clone() }.check().is_ok());
+    }
+
+    #[test]
+    fn learnt_classes_are_kept_until_something_changes() {
+        let classes = vec![class(1, "water"), class(2, "sand")];
+        let start = LearntStart {
+            file: "c.safetensors".into(),
+            classes: classes.clone(),
+            background: None,
+            ids: vec![1, 2],
+            wordless: Vec::new(),
+        };
+        let session = Session { classes: classes.clone(), learnt: Some(start.clone()), ..Session::default() };
+        assert_eq!((session.unchanged_start(), session.can_learn()), (Some(&start), false));
+        let example = SessionExample { id: 1, scene: 0, class: 1, shape: Shape::Point([1.0, 1.0]) };
+        let taught = Session { examples: vec![example], ..session.clone() };
+        assert!(taught.unchanged_start().is_none() && taught.can_learn(), "one example is enough");
+        let fewer = Session { classes: classes[..1].to_vec(), ..session.clone() };
+        assert!(fewer.unchanged_start().is_none() && fewer.can_learn());
+        let others = Session { classes: vec![class(3, "tree")], ..session };
+        assert!(others.unchanged_start().is_none() && !others.can_learn(), "nothing is left of the file");
     }
 
     #[test]

@@ -155,9 +155,15 @@ pub fn lesson(
     Ok(Lesson { classes, learnt, fitted, set })
 }
 
-/// An earlier file, if it was learnt as this one is.
 fn earlier(path: &Path, plan: &Plan, bundle: &Bundle) -> Result<Learnt> {
-    let learnt = Learnt::read(path)?;
+    further(Learnt::read(path)?, path, plan, bundle)
+}
+
+/// The classes of an earlier file, if they were learnt as those of a plan are.
+///
+/// # Errors
+/// They were learnt with another model or other settings.
+pub fn further(learnt: Learnt, path: &Path, plan: &Plan, bundle: &Bundle) -> Result<Learnt> {
     let with = Plan { learnt: Some(std::sync::Arc::new(learnt.clone())), ..plan.clone() };
     let context = || format!("cannot take {} further", path.display());
     learnt::check(&with, &Model::Bundle(Box::new(bundle.clone()))).input(context)?;

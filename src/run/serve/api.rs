@@ -1,13 +1,19 @@
 //! Addresses and what they do: the page, its API in JSON, and tiles.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use serde_yaml::Mapping;
 
-use super::forms::{BackgroundForm, ClassNumbers, ClassesForm, ExampleForm, JobForm, LookForm, ViewForm, hex};
+use super::changes::{self, changes};
+use super::document::near;
+use super::forms::{
+    BackgroundForm, ClassNumbers, ClassesForm, ExampleForm, JobForm, LookForm, OutputsChoice, ViewForm, hex,
+};
 use super::known::{Known, KnownLookup};
+use super::outlines::{self, outlines};
 use super::owner::{store_folder, token_store};
 use super::runs::RESULTS;
 use super::shared::{Ask, News, ServedScene, Shared, lock};
@@ -28,7 +34,7 @@ const MOST_NAME: usize = 64;
 const MOST_SUGGESTIONS: usize = 50;
 
 /// The API's addresses, for `GET /api`.
-const ADDRESSES: [&str; 25] = [
+const ADDRESSES: [&str; 28] = [
     "GET /api/state?client=NAME&scene=N",
     "PUT /api/classes",
     "PUT /api/look",
@@ -36,6 +42,8 @@ const ADDRESSES: [&str; 25] = [
     "POST /api/scenes/N/view",
     "GET /api/scenes/N/values?x=X&y=Y",
     "GET /api/scenes/N/suggestions?left=X&bottom=Y&right=X&top=Y&count=8",
+    "GET /api/scenes/N/outlines?recipe=RECIPE&left=X&bottom=Y&right=X&top=Y",
+    "GET /api/scenes/N/changes?since=N&left=X&bottom=Y&right=X&top=Y",
     "POST /api/examples",
     "POST /api/examples/undo",
     "DELETE /api/examples/ID",
@@ -53,6 +61,7 @@ const ADDRESSES: [&str; 25] = [
     "GET /tiles/labels/Z/X/Y.png",
     "GET /tiles/scene-N/Z/X/Y.png",
     "GET /tiles/labels-N/Z/X/Y.png",
+    "GET /tiles/change-N-SINCE/Z/X/Y.png",
     "GET /wmts",
 ];
 
@@ -136,6 +145,8 @@ impl Api {
             }
             (Method::Get, ["api", "scenes", scene, "values"]) => self.values(number(scene)?, request)?,
             (Method::Get, ["api", "scenes", scene, "suggestions"]) => self.suggestions(number(scene)?, request)?,
+            (Method::Get, ["api", "scenes", scene, "outlines"]) => self.outlines(number(scene)?, request)?,
+            (Method::Get, ["api", "scenes", scene, "changes"]) => self.changes(number(scene)?, request)?,
             (Method::Post, ["api", "examples"]) => self.example(request.json()?)?,
             (Method::Post, ["api", "examples", "undo"]) => self.changed(shared.change(true, |session| {
                 session.examples.pop().map(drop).ok_or_else(|| Error::input("there is no example to undo"))
@@ -167,7 +178,7 @@ impl Api {
             }
             (Method::Get, ["api", "job.yaml"]) => {
                 let learnt = jobs::learnt_file(shared)?;
-                let text = self.job_text(learnt.as_deref(), &shared.document.outputs)?;
+                let text = self.job_text(learnt.as_deref(), &shared.document.outputs, None)?;
                 download(Response::new("application/yaml", text), "job.yaml")
             }
             (Method::Post, ["api", "jobs"]) => self.save(&request.json()?)?,
@@ -203,7 +214,7 @@ impl Api {
             (Method::Get, ["tiles", ..]) => match self.tile(request) {
                 None => Response::not_found("such tile"),
                 Some(Err(error)) => Response::of_error(&error).with_status(404),
-                Some(Ok(wanted)) => tile_response(request, &wanted)?,
+                Some(Ok(wanted)) => self.tile_response(request, &wanted)?,
             },
             (_, ["" | "page.css" | "map.js" | "page.js" | "wmts" | "favicon.ico"] | ["tiles" | "api", ..]) => {
                 Response::refusal(405, "This address does not know this method.", Some("GET /api lists what there is."))
@@ -254,6 +265,7 @@ impl Api {
             "error": news.failed.as_ref().map(|(sentence, hint)| json!({"error": sentence, "hint": hint})),
             "notes": news.notes,
             "figures": news.figures,
+            "outputs": shared.document.chosen(),
             "runs": shared.runs.list(),
         })
     }
@@ -377,13 +389,8 @@ impl Api {
 
     fn suggestions(&self, scene: usize, request: &Request) -> Result<Response> {
         let served = self.shared.scene(scene)?;
-        let bounds =
-            [request.number("left")?, request.number("bottom")?, request.number("right")?, request.number("top")?];
         let count = request.number("count").unwrap_or(8.0).clamp(1.0, MOST_SUGGESTIONS as f64) as usize;
-        let part: Window = served
-            .grid
-            .part(bounds)
-            .ok_or_else(|| Error::input("the scene is not in view").with_hint("Move the map."))?;
+        let part = part(served, request)?;
         let found = self.shared.ask(|reply| Ask::Suggest { scene, part, count, reply })?;
         let places: Vec<[f64; 2]> =
             found.iter().map(|place| [place.col as f64 + 0.5, place.row as f64 + 0.5]).collect();
@@ -399,24 +406,79 @@ impl Api {
         Ok(Response::json(&json!({"suggestions": listed})))
     }
 
-    fn job_text(&self, learnt: Option<&std::path::Path>, outputs: &Mapping) -> Result<String> {
+    fn outlines(&self, scene: usize, request: &Request) -> Result<Response> {
+        let served = self.shared.scene(scene)?;
+        let part = part(served, request)?;
+        let recipe = request.query.get("recipe").cloned().unwrap_or_else(|| "plain".to_owned());
+        let choice = OutputsChoice { polygons: Some(recipe), ..OutputsChoice::default() };
+        let outputs = self.outputs(&JobForm { outputs: Some(choice), ..JobForm::default() })?;
+        let session = lock(&self.shared.session).clone();
+        let text = self.shared.document.text(&session, None, None, Some(&outputs))?;
+        let spec = self.shared.document.spec(&text)?;
+        let plan = pipeline::resolve(&spec, &mut KnownLookup { known: &self.known, model: &self.model })?;
+        let product = plan.product.ok_or_else(|| Error::internal("a recipe without a product"))?;
+        let known = request.query.get("known").map(String::as_str);
+        Ok(match outlines(&self.shared, scene, part, product, known)? {
+            outlines::Found::Shapes(shapes) => Response::json(&*shapes),
+            outlines::Found::Busy => busy(),
+        })
+    }
+
+    fn changes(&self, scene: usize, request: &Request) -> Result<Response> {
+        let part = part(self.shared.scene(scene)?, request)?;
+        let since = request.number("since")?;
+        if since < 0.0 || since.fract() != 0.0 {
+            return Err(Error::input(format!("since in the query is {since}; it must be the number of a scene")));
+        }
+        Ok(match changes(&self.shared, since as usize, scene, part)? {
+            changes::Found::Numbers(numbers) => Response::json(&numbers),
+            changes::Found::Busy => busy(),
+        })
+    }
+
+    fn tile_response(&self, request: &Request, wanted: &Wanted<'_>) -> Result<Response> {
+        let changes = &self.shared.changes;
+        let tag = match wanted.layer {
+            TileLayer::Scene => format!("\"s{}\"", lock(&wanted.scene.look).0),
+            TileLayer::Labels => format!("\"l{}\"", lock(&wanted.scene.blocks).changes()),
+            TileLayer::Change { since } => {
+                format!("\"c{}\"", changes.with(since, wanted.number, crate::serve::Blocks::changes).unwrap_or(0))
+            }
+        };
+        if request.known.as_ref() == Some(&tag) {
+            let unchanged = Response::new("image/png", Vec::new()).with_status(304);
+            return Ok(unchanged.with_header("etag", tag).with_header("cache-control", "no-cache"));
+        }
+        let bytes = render(wanted.layer, (wanted.number, wanted.scene), &wanted.pixels, changes)?;
+        Ok(Response::new("image/png", bytes).with_header("etag", tag).with_header("cache-control", "no-cache"))
+    }
+
+    /// The job's text. `near_to`: the folder that the job is saved in, from which files beside it are named.
+    fn job_text(&self, learnt: Option<&Path>, outputs: &Mapping, near_to: Option<&Path>) -> Result<String> {
         let shared = &*self.shared;
         let session = lock(&shared.session).clone();
-        let folder = store_folder(&shared.folder, &session);
+        let named = |path: &Path| near_to.map_or_else(|| path.to_owned(), |folder| near(folder, path));
+        let folder = named(&store_folder(&shared.folder, &session));
+        let learnt = learnt.map(named);
+        let learnt = learnt.as_deref();
         shared.document.text(&session, learnt, Some(&token_store(shared, &folder)), Some(outputs))
     }
 
     /// The outputs that a form asks for.
     fn outputs(&self, form: &JobForm) -> Result<Mapping> {
-        match &form.outputs {
-            Some(choice) => choice.keys(),
-            None => Ok(self.shared.document.outputs.clone()),
+        let document = &self.shared.document;
+        let Some(choice) = &form.outputs else { return Ok(document.outputs.clone()) };
+        let mut keys = choice.keys()?;
+        // Polygons of the job's own recipe keep the job's options.
+        if let Some(own) = choice.polygons.as_deref().and_then(|recipe| document.polygons(recipe)) {
+            keys.insert("polygons".into(), own.clone());
         }
+        Ok(keys)
     }
 
     fn save(&self, form: &JobForm) -> Result<Response> {
         let outputs = self.outputs(form)?;
-        let text = |learnt: Option<&std::path::Path>| self.job_text(learnt, &outputs);
+        let text = |learnt: Option<&Path>, folder: &Path| self.job_text(learnt, &outputs, Some(folder));
         let saved = jobs::save(&self.shared, form.name.as_deref(), form.replace, text)?;
         let command = format!("segearth run {}", saved.display());
         Ok(Response::json(&json!({"file": saved.display().to_string(), "command": command})))
@@ -429,7 +491,7 @@ impl Api {
         let number = shared.runs.start(shared.trust, |folder| {
             outputs.insert("folder".into(), folder.join(RESULTS).display().to_string().into());
             let learnt = learnt.as_deref().map(|file| jobs::copy_classes(file, folder)).transpose()?;
-            self.job_text(learnt.as_deref(), &outputs)
+            self.job_text(learnt.as_deref(), &outputs, None)
         })?;
         Ok(Response::json(&json!({"run": number, "runs": shared.runs.list()})))
     }
@@ -446,7 +508,7 @@ impl Api {
                     name: layer.name(index),
                     title: match layer {
                         TileLayer::Scene => served.title.clone(),
-                        TileLayer::Labels => format!("{} (classes)", served.title),
+                        _ => format!("{} (classes)", served.title),
                     },
                     grid: &served.grid,
                 })
@@ -492,17 +554,20 @@ impl Application for Api {
     }
 }
 
-fn tile_response(request: &Request, wanted: &Wanted<'_>) -> Result<Response> {
-    let tag = match wanted.layer {
-        TileLayer::Scene => format!("\"s{}\"", lock(&wanted.scene.look).0),
-        TileLayer::Labels => format!("\"l{}\"", lock(&wanted.scene.blocks).changes()),
-    };
-    if request.known.as_ref() == Some(&tag) {
-        let unchanged = Response::new("image/png", Vec::new()).with_status(304);
-        return Ok(unchanged.with_header("etag", tag).with_header("cache-control", "no-cache"));
-    }
-    let bytes = render(wanted.layer, wanted.scene, &wanted.pixels)?;
-    Ok(Response::new("image/png", bytes).with_header("etag", tag).with_header("cache-control", "no-cache"))
+/// The part of a scene that a request's query bounds.
+///
+/// # Errors
+/// The query has no bounds, or they lie beside the scene.
+fn part(served: &ServedScene, request: &Request) -> Result<Window> {
+    let bounds = ["left", "bottom", "right", "top"].map(|side| request.number(side));
+    let [left, bottom, right, top] = bounds;
+    let bounds = [left?, bottom?, right?, top?];
+    served.grid.part(bounds).ok_or_else(|| Error::input("the scene is not in view").with_hint("Move the map."))
+}
+
+fn busy() -> Response {
+    let response = Response::refusal(429, "The server is busy.", Some("Try again in a second."));
+    response.with_header("retry-after", "1")
 }
 
 /// A response that browsers keep as a file of this name.

@@ -9,7 +9,7 @@ use crate::cli::ServeArgs;
 use crate::embeddings::Precision;
 use crate::error::{Context as _, Error, Result};
 use crate::pipeline::{self, Spec};
-use crate::serve::Session;
+use crate::serve::{ClassEntry, Session};
 
 /// Keys of a job whose value is a file beside the job file.
 const FILES: [&[&str]; 4] =
@@ -28,6 +28,9 @@ pub struct Document {
     /// Whether the base has classes of its own.
     pub has_classes: bool,
 }
+
+/// Keys of outputs that the page offers; all are either made or not.
+const OFFERED: [&str; 5] = ["scores", "confidence", "margin", "preview", "report"];
 
 /// Where the tokens of a job come from.
 pub struct TokenStore<'a> {
@@ -92,6 +95,30 @@ impl Document {
         serde_yaml::to_string(&base).unwrap_or_default()
     }
 
+    /// The file of learnt classes that the base names.
+    pub fn learnt_file(&self) -> Option<PathBuf> {
+        let of = |value: &Value| value.as_mapping()?.get("learnt")?.as_str().map(PathBuf::from);
+        match self.base.get("classes")? {
+            Value::Sequence(classes) => classes.iter().find_map(of),
+            one => of(one),
+        }
+    }
+
+    /// The polygons that the outputs ask for, with all their keys, if they are of this recipe.
+    pub fn polygons(&self, recipe: &str) -> Option<&Value> {
+        let wanted = self.outputs.get("polygons").filter(|wanted| **wanted != Value::Bool(false))?;
+        (recipe_of(wanted) == recipe).then_some(wanted)
+    }
+
+    /// The outputs that the page is to offer as chosen.
+    pub fn chosen(&self) -> serde_json::Value {
+        let is_wanted = |value: &Value| !matches!(value, Value::Bool(false) | Value::Null);
+        let offered = OFFERED.map(|key| (key.to_owned(), self.outputs.get(key).is_some_and(is_wanted).into()));
+        let recipe = self.outputs.get("polygons").filter(|wanted| is_wanted(wanted)).map(recipe_of);
+        let all = offered.into_iter().chain([("polygons".to_owned(), recipe.into())]);
+        serde_json::Value::Object(all.collect())
+    }
+
     /// The base as it was given.
     ///
     /// # Errors
@@ -115,7 +142,7 @@ impl Document {
     ) -> Result<String> {
         let mut job = self.base.clone();
         let text = |text: &str| Value::String(text.to_owned());
-        let classes = session.classes.iter().map(|class| {
+        let of_words = |class: &ClassEntry| {
             let mut keys = Mapping::new();
             keys.insert("name".into(), text(&class.name));
             if !class.words.is_empty() {
@@ -124,10 +151,22 @@ impl Document {
             keys.extend(class.colour.iter().map(|colour| ("colour".into(), text(colour))));
             keys.extend(class.threshold.map(|threshold| ("threshold".into(), threshold.into())));
             Value::Mapping(keys)
-        });
-        let classes = match learnt {
-            Some(file) => Value::Mapping(Mapping::from_iter([("learnt".into(), text(&file.display().to_string()))])),
-            None => Value::Sequence(classes.collect()),
+        };
+        let of_file =
+            |file: &Path| Value::Mapping(Mapping::from_iter([("learnt".into(), text(&file.display().to_string()))]));
+        let classes = match (session.unchanged_start(), learnt) {
+            // The file stands where its first class is; others may be beside it.
+            (Some(start), _) => {
+                let first = session.classes.iter().find(|class| start.ids.contains(&class.id)).map(|class| class.id);
+                let file = learnt.unwrap_or(&start.file);
+                let item = |class: &ClassEntry| match start.ids.contains(&class.id) {
+                    false => Some(of_words(class)),
+                    true => (Some(class.id) == first).then(|| of_file(file)),
+                };
+                Value::Sequence(session.classes.iter().filter_map(item).collect())
+            }
+            (None, Some(file)) => of_file(file),
+            (None, None) => Value::Sequence(session.classes.iter().map(of_words).collect()),
         };
         job.insert("classes".into(), classes);
         job.remove("background");
@@ -181,6 +220,14 @@ fn absolute(mut job: Mapping, base: &Path) -> Mapping {
         Some(scene) => place(scene),
         None => {}
     }
+    let learnt = |value: &mut Value| {
+        value.as_mapping_mut().and_then(|keys| keys.get_mut("learnt")).into_iter().for_each(place);
+    };
+    match job.get_mut("classes") {
+        Some(Value::Sequence(classes)) => classes.iter_mut().for_each(learnt),
+        Some(classes) => learnt(classes),
+        None => {}
+    }
     if let Some(Value::String(model)) = job.get_mut("model")
         && !pipeline::ModelChoice::is_name(model)
         && base.join(&*model).is_dir()
@@ -207,6 +254,21 @@ fn absolute(mut job: Mapping, base: &Path) -> Mapping {
     job
 }
 
+/// The recipe of an output of polygons, however it is written.
+fn recipe_of(polygons: &Value) -> &str {
+    polygons.as_mapping().and_then(|keys| keys.get("recipe")?.as_str()).unwrap_or("plain")
+}
+
+/// How a job in `folder` names a file or folder: relative to itself where that lies in the folder or beside it, so that both can be moved
+/// together.
+pub fn near(folder: &Path, path: &Path) -> PathBuf {
+    if let Ok(below) = path.strip_prefix(folder) {
+        return below.to_owned();
+    }
+    let beside = folder.parent().and_then(|parent| path.strip_prefix(parent).ok());
+    beside.map_or_else(|| path.to_owned(), |beside| Path::new("..").join(beside))
+}
+
 /// `FILE[:LAYER]` without the layer.
 fn file_of(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(file, _)| file)
@@ -224,7 +286,56 @@ fn local(name: &str, base: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::ClassEntry;
+    use crate::serve::LearntStart;
+
+    #[test]
+    fn files_beside_a_job_are_named_from_it() {
+        let jobs = Path::new("/state/jobs");
+        for (path, expected) in [
+            ("/state/jobs/a.safetensors", "a.safetensors"),
+            ("/state/embeddings.zarr", "../embeddings.zarr"),
+            ("/other/embeddings.zarr", "/other/embeddings.zarr"),
+            ("/statement/x", "/statement/x"),
+        ] {
+            assert_eq!(near(jobs, Path::new(path)), Path::new(expected));
+        }
+    }
+
+    #[test]
+    fn learnt_classes_of_a_job_stay_where_nothing_has_changed() {
+        let base: Mapping =
+            serde_yaml::from_str("scene: a.tif\nclasses: [{learnt: c.safetensors}, sand]\noutputs: {polygons: true}")
+                .unwrap();
+        let mut base = absolute(base, Path::new("/jobs"));
+        let outputs = base.remove("outputs").unwrap().as_mapping().unwrap().clone();
+        let document = Document { base, path: "job.yaml".into(), outputs, name: "a".into(), has_classes: true };
+        assert_eq!(document.learnt_file(), Some("/jobs/c.safetensors".into()));
+        assert_eq!(document.polygons("plain"), Some(&Value::Bool(true)));
+        assert_eq!((document.polygons("roads"), document.chosen()["polygons"].as_str()), (None, Some("plain")));
+        let class =
+            |id, name: &str| ClassEntry { id, name: name.into(), words: Vec::new(), colour: None, threshold: None };
+        let classes = vec![class(1, "water"), class(2, "tree"), class(3, "sand")];
+        let start = LearntStart {
+            file: "/jobs/c.safetensors".into(),
+            classes: classes.clone(),
+            background: None,
+            ids: vec![1, 2],
+            wordless: Vec::new(),
+        };
+        let mut session = Session { classes, learnt: Some(start), ..Session::default() };
+        let job = |session: &Session, learnt: Option<&Path>| -> Mapping {
+            serde_yaml::from_str(&document.text(session, learnt, None, None).unwrap()).unwrap()
+        };
+        let unchanged = job(&session, None);
+        assert_eq!(unchanged["classes"][0]["learnt"], "/jobs/c.safetensors");
+        assert_eq!(
+            (&unchanged["classes"][1]["name"], unchanged["classes"].as_sequence().unwrap().len()),
+            (&"sand".into(), 2)
+        );
+        assert_eq!(job(&session, Some(Path::new("b.safetensors")))["classes"][0]["learnt"], "b.safetensors");
+        session.classes[1].name = "forest".into();
+        assert_eq!(job(&session, None)["classes"][1]["name"], "forest", "words, until they are learnt again");
+    }
 
     #[test]
     fn a_job_has_the_classes_of_the_session() {

@@ -86,7 +86,7 @@ pub struct JobForm {
     pub outputs: Option<OutputsChoice>,
 }
 
-const RECIPES: [&str; 5] = ["plain", "buildings", "roads", "water", "landcover"];
+pub const RECIPES: [&str; 5] = ["plain", "buildings", "roads", "water", "landcover"];
 
 impl OutputsChoice {
     /// The outputs as keys of a job.

@@ -17,6 +17,9 @@ const MOST_NAME: usize = 60;
 /// They are not learnt yet.
 pub fn learnt_file(shared: &Shared) -> Result<Option<PathBuf>> {
     let session = lock(&shared.session).clone();
+    if let Some(start) = session.unchanged_start() {
+        return Ok(Some(start.file.clone()));
+    }
     if !session.can_learn() {
         return Ok(None);
     }
@@ -46,7 +49,7 @@ fn copy(file: &Path, to: &Path) -> Result<()> {
     atomic::write_file(to, &bytes)
 }
 
-/// Saves a job in the state folder; `text`: what it says, given its file of learnt classes. Returns the job's file.
+/// Saves a job in the state folder; `text`: what it says, given its file of learnt classes and its folder. Returns the job's file.
 ///
 /// # Errors
 /// The name is none, or taken and not to be replaced.
@@ -54,7 +57,7 @@ pub fn save(
     shared: &Shared,
     name: Option<&str>,
     replace: bool,
-    text: impl FnOnce(Option<&Path>) -> Result<String>,
+    text: impl FnOnce(Option<&Path>, &Path) -> Result<String>,
 ) -> Result<PathBuf> {
     let name = name.map(str::trim).filter(|name| !name.is_empty()).unwrap_or(&shared.document.name);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -74,7 +77,7 @@ pub fn save(
     if let Some(file) = &learnt {
         copy(file, &classes)?;
     }
-    let text = text(learnt.as_ref().map(|_| classes.as_path()))?;
+    let text = text(learnt.as_ref().map(|_| classes.as_path()), &folder)?;
     atomic::write_file(&job, text.as_bytes())?;
     Ok(job)
 }

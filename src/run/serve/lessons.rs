@@ -16,9 +16,10 @@ use crate::geom::{GeoTransform, Window};
 use crate::model::{Segmenter, TokenSource};
 use crate::pipeline::{ClassPlan, Plan};
 use crate::raster::{self, ExampleSource};
-use crate::run::learn::{Collected, PixelFeatures, feature_segmenter, features, lesson, windows_of_pixels};
+use crate::run::learn::{Collected, PixelFeatures, feature_segmenter, features, further, lesson, windows_of_pixels};
 use crate::run::prepared::PreparedJob;
-use crate::serve::{Session, Shape};
+use crate::scene::same_name;
+use crate::serve::{LearntStart, Session, Shape};
 use crate::vector::{Field, FieldKind, OutlinePlace, PlacedOutline, text, write_outlines};
 use crate::{crs, hash, learn};
 
@@ -50,7 +51,16 @@ impl Lessons {
         let shared = owner.shared();
         shared.tell(|news| "learning".clone_into(&mut news.work));
         let width = shared.bundle.card.sizes.embed_dim;
-        let mut collected = Collected::new(width, true);
+        let earlier = session.learnt.as_ref().map(|start| -> Result<learn::Learnt> {
+            let learnt = further(learn::Learnt::read(&start.file)?, &start.file, &job.plan, &shared.bundle)?;
+            Ok(kept(learnt, start, session))
+        });
+        let earlier = earlier.transpose()?;
+        let with_local = earlier.as_ref().is_none_or(|earlier| earlier.header.locals() > 0);
+        let mut collected = Collected::new(width, with_local);
+        if let Some(earlier) = &earlier {
+            collected.add_earlier(earlier)?;
+        }
         let folder = tempfile::tempdir_in(&shared.folder)
             .map_err(|cause| Error::input(format!("cannot write to {}", shared.folder.display())).with_source(cause))?;
         for (index, scene) in job.plan.scenes.iter().enumerate() {
@@ -78,7 +88,7 @@ impl Lessons {
             let plan = Plan { classes: classes.to_vec(), ..job.plan.clone() };
             Ok((owner.word_features(&plan)?.features, of.collect()))
         };
-        let learnt = lesson(job, &shared.bundle, collected, None, words)?;
+        let learnt = lesson(job, &shared.bundle, collected, earlier.as_ref(), words)?;
         self.figures = learnt.learnt.header.figures.clone();
         self.keep(&shared.folder, &learnt.learnt).map(Some)
     }
@@ -162,6 +172,59 @@ impl Lessons {
     }
 }
 
+/// What a session has kept of the learnt classes that it began with: the classes that are still there, under their names of today, and
+/// their samples.
+fn kept(mut learnt: learn::Learnt, start: &LearntStart, session: &Session) -> learn::Learnt {
+    let name_of = |name: &str| {
+        let entry = start.classes.iter().find(|class| start.ids.contains(&class.id) && same_name(&class.name, name))?;
+        session.classes.get(session.index_of(entry.id)?).map(|class| class.name.clone())
+    };
+    let names: Vec<Option<String>> = learnt.header.classes.iter().map(|class| name_of(&class.name)).collect();
+    let places = |kept: &mut dyn Iterator<Item = bool>| -> Vec<Option<usize>> {
+        kept.scan(0, |next, kept| {
+            let place = kept.then_some(*next);
+            *next += usize::from(kept);
+            Some(place)
+        })
+        .collect()
+    };
+    let classes = places(&mut names.iter().map(Option::is_some));
+    let class_of = |class: usize| classes.get(class).copied().flatten();
+    let examples = places(&mut learnt.header.examples.iter().map(|example| class_of(example.class).is_some()));
+    learnt.header.classes = learnt
+        .header
+        .classes
+        .into_iter()
+        .zip(names)
+        .filter_map(|(class, name)| Some(learn::LearntClass { name: name?, ..class }))
+        .collect();
+    // The session says which class it is.
+    learnt.header.background = None;
+    learnt.header.examples = learnt
+        .header
+        .examples
+        .into_iter()
+        .filter_map(|example| Some(learn::LearntExample { class: class_of(example.class)?, ..example }))
+        .collect();
+    learnt.queries = learnt
+        .queries
+        .into_iter()
+        .filter_map(|query| Some(learn::LearntQuery { class: class_of(query.class)?, ..query }))
+        .collect();
+    let samples = std::mem::take(&mut learnt.samples);
+    let count = samples.examples.len().max(1);
+    let (width, locals) = (samples.features.len() / count, samples.local.len() / count);
+    for (at, (&example, &place)) in samples.examples.iter().zip(&samples.places).enumerate() {
+        if let Some(example) = examples.get(example).copied().flatten() {
+            learnt.samples.features.extend(&samples.features[at * width..][..width]);
+            learnt.samples.local.extend(&samples.local[at * locals..][..locals]);
+            learnt.samples.examples.push(example);
+            learnt.samples.places.push(place);
+        }
+    }
+    learnt
+}
+
 /// Writes the examples of a session, or those on one scene, as polygons with the fields `class` and `scene`: a point is its pixel.
 ///
 /// # Errors
@@ -206,4 +269,59 @@ pub fn write(path: &Path, shared: &Shared, session: &Session, scene: Option<usiz
         })
     });
     write_outlines(path, &fields, &places, outlines.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learn::{Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, StoredSamples};
+    use crate::serve::ClassEntry;
+
+    #[test]
+    fn classes_that_are_gone_take_their_samples_along() {
+        let model = LearntModel { name: "m".into(), image_encoder: String::new(), width: 2 };
+        let settings = LearntSettings {
+            debias: 0.0,
+            logit_scale: 1.0,
+            window: 8,
+            stride: 4,
+            blend: "hann".into(),
+            bands: Default::default(),
+        };
+        let class =
+            |name: &str| LearntClass { name: name.into(), colour: [0; 3], threshold: None, prompts: Vec::new() };
+        let example = |class| LearntExample { class, scene: "a".into() };
+        let learnt = Learnt {
+            header: Header {
+                classes: ["water", "sand", "tree"].map(class).to_vec(),
+                background: Some("sand".into()),
+                examples: [0, 1, 2, 1].map(example).to_vec(),
+                ..Header::new(model, settings)
+            },
+            queries: Vec::new(),
+            samples: StoredSamples {
+                features: (0..10u8).map(f32::from).collect(),
+                local: Vec::new(),
+                examples: vec![0, 1, 2, 2, 3],
+                places: vec![[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]],
+            },
+        };
+        let entry =
+            |id, name: &str| ClassEntry { id, name: name.into(), words: Vec::new(), colour: None, threshold: None };
+        let start = LearntStart {
+            file: "c.safetensors".into(),
+            classes: vec![entry(1, "water"), entry(2, "sand"), entry(3, "tree")],
+            background: None,
+            ids: vec![1, 2, 3],
+            wordless: Vec::new(),
+        };
+        let session = Session { classes: vec![entry(1, "water"), entry(3, "forest")], ..Session::default() };
+        let kept = kept(learnt, &start, &session);
+        let names: Vec<&str> = kept.header.classes.iter().map(|class| class.name.as_str()).collect();
+        assert_eq!((names, kept.header.background), (vec!["water", "forest"], None));
+        assert_eq!(kept.header.examples, [0, 1].map(example));
+        assert_eq!(kept.samples.examples, [0, 1, 1]);
+        assert_eq!(kept.samples.places, [[0, 0], [2, 2], [3, 3]]);
+        assert_eq!(kept.samples.features, [0.0, 1.0, 4.0, 5.0, 6.0, 7.0]);
+    }
 }

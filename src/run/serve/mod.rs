@@ -7,11 +7,14 @@
 //! ```
 
 mod api;
+mod changes;
 mod document;
 mod forms;
 mod jobs;
 mod known;
+mod label_file;
 mod lessons;
+mod outlines;
 mod owner;
 mod runs;
 mod shared;
@@ -34,9 +37,9 @@ use crate::embeddings::Precision;
 use crate::error::{Context as _, Error, Result};
 use crate::file_lock::FileLock;
 use crate::model::registry::Model;
-use crate::pipeline::{self, Plan};
+use crate::pipeline::{self, ClassPlan, Plan};
 use crate::report::Reporter;
-use crate::serve::{self, Blocks, ClassEntry, Guard, Session, TileGrid};
+use crate::serve::{self, Blocks, ClassEntry, Guard, LearntStart, Session, TileGrid};
 use crate::{crs, hash};
 use document::Document;
 use known::{Known, KnownLookup};
@@ -72,6 +75,13 @@ pub fn run(args: &ServeArgs, trust: bool, reporter: &Reporter) -> Result<()> {
             plan.scenes.len()
         ))
         .with_hint("Name some of them."));
+    }
+    if let Some(class) = plan.classes.iter().find(|class| class.index.is_some()) {
+        return Err(Error::input(format!(
+            "the class {:?} is one by a condition on bands, which the page cannot show",
+            class.name
+        ))
+        .with_hint("Remove its key `index` while you try classes, and put it back into the job that is saved."));
     }
     plan.notes.iter().for_each(|note| reporter.note(note));
     let device = usable_device(plan.device, reporter)?;
@@ -206,17 +216,33 @@ fn served(plan: &pipeline::ScenePlan) -> ServedScene {
 fn first_session(document: &Document, plan: &Plan) -> Session {
     let mut session = Session { revision: 1, threshold: f64::from(plan.method.threshold), ..Session::default() };
     if document.has_classes {
+        let prompts_of = |class: &ClassPlan| {
+            let known = class.learnt.and_then(|number| plan.learnt.as_ref()?.header.classes.get(number));
+            known.map_or_else(|| class.prompts.clone(), |known| known.prompts.clone())
+        };
+        let words_of = |class: &ClassPlan| {
+            let words = prompts_of(class);
+            if words == [class.name.clone()] { Vec::new() } else { words }
+        };
         session.classes = (1..)
             .zip(&plan.classes)
             .map(|(id, class)| ClassEntry {
                 id,
                 name: class.name.clone(),
-                words: if class.prompts == [class.name.clone()] { Vec::new() } else { class.prompts.clone() },
+                words: words_of(class),
                 colour: Some(forms::hex(class.colour)),
                 threshold: class.threshold.map(forms::decimal),
             })
             .collect();
         session.background = plan.background.map(|index| index as u64 + 1);
+        let of_file = (1..).zip(&plan.classes).filter(|(_, class)| class.learnt.is_some());
+        session.learnt = document.learnt_file().filter(|_| plan.learnt.is_some()).map(|file| LearntStart {
+            file,
+            classes: session.classes.clone(),
+            background: session.background,
+            ids: of_file.clone().map(|(id, _)| id).collect(),
+            wordless: of_file.filter(|(_, class)| prompts_of(class).is_empty()).map(|(id, _)| id).collect(),
+        });
     } else {
         let entry = |(id, words): (u64, &&str)| {
             let words: Vec<String> = words.split(',').map(str::to_owned).collect();

@@ -260,8 +260,9 @@ impl<'a> Owner<'a> {
                 let few = "Examples count once two classes have some.".to_owned();
                 let few = (!session.examples.is_empty() && job.plan.learnt.is_none()).then_some(few);
                 let notes = job.plan.notes.iter().chain(&self.words.notes).cloned().chain(few).collect();
-                let figures = self.lessons.figures.clone().filter(|_| job.plan.learnt.is_some());
-                let file = self.lessons.file.clone().filter(|_| job.plan.learnt.is_some());
+                let of_file = job.plan.learnt.as_ref().map(|learnt| learnt.header.figures.clone());
+                let figures = of_file.flatten();
+                let file = self.lessons.file.clone().filter(|_| session.can_learn());
                 self.shared.tell(|news| {
                     news.revision = ready.revision;
                     (news.failed, news.notes, news.figures) = (None, notes, figures);
@@ -308,7 +309,14 @@ impl<'a> Owner<'a> {
         let shared = self.shared;
         let text = shared.document.text(session, learnt, None, None)?;
         let spec = shared.document.spec(&text)?;
-        let plan = pipeline::resolve(&spec, &mut KnownLookup { known: self.known, model: &self.model })?;
+        let mut plan = pipeline::resolve(&spec, &mut KnownLookup { known: self.known, model: &self.model })?;
+        // What was learnt from examples alone goes on without words, until it gets some.
+        let wordless = |id: &u64| session.learnt.as_ref().is_some_and(|start| start.wordless.contains(id));
+        for (class, entry) in plan.classes.iter_mut().zip(&session.classes) {
+            if session.can_learn() && entry.words.is_empty() && wordless(&entry.id) {
+                class.prompts.clear();
+            }
+        }
         learnt::check(&plan, &self.model)?;
         if plan.method.d4 {
             return Err(Error::input("a preview has no test-time augmentation, and the job has `method.tta: d4`")

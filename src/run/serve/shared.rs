@@ -7,7 +7,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::changes::Changes;
 use super::document::Document;
+use super::outlines::Outlines;
 use super::runs::Runs;
 use crate::embeddings::Precision;
 use crate::error::{Error, Result};
@@ -118,6 +120,8 @@ pub struct Shared {
     pub news: Mutex<News>,
     pub runs: Runs,
     pub stop: Stop,
+    pub outlines: Outlines,
+    pub changes: Changes,
     /// The session's revision, to be seen without a lock.
     revision: AtomicU64,
     /// Somebody waits: work that nobody waits for is interrupted.
@@ -158,6 +162,8 @@ impl Shared {
             ended: AtomicBool::new(false),
             desk: Mutex::default(),
             bell: Condvar::new(),
+            outlines: Outlines::default(),
+            changes: Changes::default(),
             folder,
             document,
             bundle,

@@ -1,7 +1,8 @@
-//! Map tiles: the scene through its stretch, and the labels that are known.
+//! Map tiles: the scene through its stretch, and the labels and changes that are known.
 
 use std::sync::Arc;
 
+use super::changes::Changes;
 use super::shared::{Pictures, ServedScene, lock};
 use crate::error::{Error, Result};
 use crate::geom::{Size, Window};
@@ -17,11 +18,18 @@ const THUMBNAIL: usize = 3072;
 pub enum TileLayer {
     Scene,
     Labels,
+    /// What changed since another scene.
+    Change {
+        since: usize,
+    },
 }
 
 impl TileLayer {
-    /// The layer and the scene of `scene`, `labels`, `scene-1`, `labels-1`, …
+    /// The layer and the scene of `scene`, `labels`, `scene-1`, `labels-1`, …; `change-1-0` is what changed in scene 1 since scene 0.
     pub fn named(name: &str) -> Option<(Self, usize)> {
+        if let Some((scene, since)) = name.strip_prefix("change-").and_then(|numbers| numbers.split_once('-')) {
+            return Some((Self::Change { since: since.parse().ok()? }, scene.parse().ok()?));
+        }
         let (layer, scene) = match name.split_once('-') {
             Some((layer, number)) => (layer, number.parse().ok()?),
             None => (name, 0),
@@ -35,7 +43,11 @@ impl TileLayer {
 
     /// Its name for a scene.
     pub fn name(self, scene: usize) -> String {
-        let layer = if self == Self::Scene { "scene" } else { "labels" };
+        let layer = match self {
+            Self::Scene => "scene",
+            Self::Labels => "labels",
+            Self::Change { since } => return format!("change-{scene}-{since}"),
+        };
         if scene == 0 { layer.to_owned() } else { format!("{layer}-{scene}") }
     }
 }
@@ -44,9 +56,22 @@ impl TileLayer {
 ///
 /// # Errors
 /// The scene cannot be read.
-pub fn render(layer: TileLayer, scene: &ServedScene, pixels: &TilePixels) -> Result<Vec<u8>> {
-    let Some(part) = pixels.part else { return indexed_png(SIZE, &[0; TILE * TILE], &[[0; 4]]) };
+pub fn render(
+    layer: TileLayer,
+    (number, scene): (usize, &ServedScene),
+    pixels: &TilePixels,
+    changes: &Changes,
+) -> Result<Vec<u8>> {
+    let empty = || indexed_png(SIZE, &[0; TILE * TILE], &[[0; 4]]);
+    let Some(part) = pixels.part else { return empty() };
     match layer {
+        TileLayer::Change { since } => {
+            let Some(look) = changes.with(since, number, |blocks| blocks.look(part, pixels.step)) else {
+                return empty();
+            };
+            let (indices, palette) = look.colours(&pixels.places);
+            indexed_png(SIZE, &indices, &palette)
+        }
         TileLayer::Labels => {
             let look = lock(&scene.blocks).look(part, pixels.step);
             let (indices, palette) = look.colours(&pixels.places);
@@ -119,9 +144,13 @@ mod tests {
             ("labels-x", None),
             ("", None),
             ("scene-", None),
+            ("change-1-0", Some((TileLayer::Change { since: 0 }, 1))),
+            ("change-1", None),
+            ("change--1-0", None),
         ] {
             assert_eq!(TileLayer::named(name), expected, "{name}");
         }
+        assert_eq!(TileLayer::Change { since: 2 }.name(0), "change-0-2");
         assert_eq!((TileLayer::Labels.name(0), TileLayer::Scene.name(3)), ("labels".to_owned(), "scene-3".to_owned()));
     }
 }
