@@ -48,6 +48,8 @@ mod rooms;
 mod scenes;
 mod search;
 mod serve;
+mod serve_hostile;
+mod serve_layers;
 mod serve_page;
 mod server;
 mod shards;

@@ -140,36 +140,41 @@ impl Served {
     }
 }
 
-const WIDTH: usize = 300;
-const HEIGHT: usize = 260;
+pub const WIDTH: usize = 300;
+pub const HEIGHT: usize = 260;
 
 /// Waves with a little noise.
 pub fn scene(work: &Workdir, name: &str) {
+    scene_at(work, name, 500_000.0, 0.0);
+}
+
+/// The same with its left border elsewhere, in metres, and with waves that are shifted.
+pub fn scene_at(work: &Workdir, name: &str, left: f64, phase: f32) {
     let pixel = |at: usize| {
         let (row, col, channel) = ((at / 3) / WIDTH, (at / 3) % WIDTH, at % 3);
-        let wave = ((col as f32 / 23.0 + channel as f32).sin() + (row as f32 / 31.0).cos()) * 50.0;
+        let wave = ((col as f32 / 23.0 + channel as f32 + phase).sin() + (row as f32 / 31.0).cos()) * 50.0;
         (128.0 + wave + ((at * 2_654_435_761) >> 7) as f32 % 17.0) as u8
     };
     let bands: Vec<Vec<u8>> =
         (0..3).map(|channel| (0..WIDTH * HEIGHT).map(|at| pixel(3 * at + channel)).collect()).collect();
     write_bands(&work.path(name), (WIDTH, HEIGHT), &bands, |dataset| {
-        dataset.set_geo_transform(&[500_000.0, 0.5, 0.0, 5_640_000.0, 0.0, -0.5]).expect("a geotransform");
+        dataset.set_geo_transform(&[left, 0.5, 0.0, 5_640_000.0, 0.0, -0.5]).expect("a geotransform");
         dataset.set_spatial_ref(&SpatialRef::from_epsg(25832).expect("a CRS")).expect("a CRS");
     });
 }
 
-fn classes(names: &[&str]) -> Value {
+pub fn classes(names: &[&str]) -> Value {
     let class = |(id, name): (usize, &&str)| json!({"id": id + 1, "name": name, "colour": format!("#0000{:02x}", 16 * (id + 1))});
     json!({"classes": names.iter().enumerate().map(class).collect::<Vec<_>>()})
 }
 
 /// Pixels of each class in the labels of a run.
-fn counts(path: &Path, classes: usize) -> Vec<u64> {
+pub fn counts(path: &Path, classes: usize) -> Vec<u64> {
     let labels: Vec<u8> = read_band(&Dataset::open(path).expect("labels"), 1);
     (0..classes).map(|class| labels.iter().filter(|label| usize::from(**label) == class).count() as u64).collect()
 }
 
-fn shown(state: &Value) -> Vec<u64> {
+pub fn shown(state: &Value) -> Vec<u64> {
     let classes = state["labels"]["classes"].as_array().expect("classes");
     classes.iter().map(|class| class["pixels"].as_u64().expect("pixels")).collect()
 }

@@ -12,7 +12,7 @@ use segearth_testing::skipped;
 use serde_json::{Value, json};
 
 use crate::scenes::read_band;
-use crate::serve::{Served, scene};
+use crate::serve::{Served, scene, scene_at};
 use crate::workdir::Workdir;
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -287,4 +287,132 @@ fn the_page_is_dark_where_the_user_wants_it() {
     let colour = browser.script("return getComputedStyle(document.querySelector('aside')).backgroundColor");
     assert_eq!(colour, "rgb(30, 35, 39)");
     browser.picture("dark.png");
+}
+
+#[test]
+fn outlines_and_changes_are_drawn() {
+    let work = Workdir::new();
+    scene(&work, "before.tif");
+    scene_at(&work, "later.tif", 500_020.0, 1.0);
+    let Some(browser) = Browser::open(&work, true) else { return };
+    let server = Served::start(&work, &["before.tif", "later.tif"]);
+    browser.size(1280, 800);
+    browser.go(&format!("http://{}/", server.address));
+    browser.labelled();
+    let choose = |id: &str, value: &str| {
+        browser.script(&format!("of('{id}').value = '{value}'; of('{id}').dispatchEvent(new Event('change'));"));
+    };
+    choose("outlines", "plain");
+    browser.until("outlines are drawn", "map.outlines.length > 1 && map.isCurrent");
+    browser.picture("outlines.png");
+    assert_eq!(browser.script(FAULTS), json!([]));
+    // A recipe that finds none of its classes says so beside the choice.
+    browser.script("of('classes').querySelectorAll('button')[0].click();");
+    browser.until("a class is gone", "state.classes.length === 4");
+    choose("outlines", "buildings");
+    browser.until("a reason is given", "of('layers-note').textContent.includes('no class called building')");
+    choose("outlines", "");
+    browser.until("they are gone", "map.outlines.length === 0 && !of('layers-note').textContent");
+
+    choose("scene", "1");
+    browser
+        .until("the other scene is offered", "scene === 1 && [...of('since').options].some((it) => it.value === '0')");
+    browser.labelled();
+    choose("since", "0");
+    let listed = "changes && changes.ready && document.querySelectorAll('#transitions li').length > 1 && map.isCurrent";
+    browser.until("changes are listed", listed);
+    browser.picture("changes.png");
+    assert_eq!(browser.script("return map.layers[map.layers.length - 1].id"), "change-1-0");
+    assert_eq!(browser.script(FAULTS), json!([]));
+    browser.size(390, 844);
+    browser.until("the map is drawn", listed);
+    browser.picture("changes-phone.png");
+    browser.script("document.querySelector('aside').scrollIntoView();");
+    browser.picture("changes-phone-below.png");
+    assert_eq!(browser.script(FAULTS), json!([]));
+    let log = browser.call("POST", "/se/log", Some(&json!({"type": "browser"})));
+    // The recipe that was refused is in the browser's log.
+    let expected =
+        |entry: &&Value| entry["message"].as_str().is_some_and(|text| text.contains("outlines?recipe=buildings"));
+    let bad: Vec<&Value> =
+        log.as_array().into_iter().flatten().filter(|entry| entry["level"] == "SEVERE" && !expected(entry)).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+}
+
+#[test]
+fn a_report_zooms_and_moves() {
+    let work = Workdir::new();
+    scene(&work, "scene.tif");
+    let Some(browser) = Browser::open(&work, false) else { return };
+    work.write(
+        "job.yaml",
+        "scene: scene.tif\nmodel: fake:identity\nclasses: [sand, road, grass]\noutputs: {report: true, polygons: true}\n",
+    );
+    work.ok(["run", "job.yaml", "--output", "out"]);
+    browser.size(1280, 800);
+    browser.go(&format!("file://{}", work.path("out/scene_report.html").display()));
+    let stage = "const stage = document.getElementById('stage'), of = (name) => parseFloat(stage.style.getPropertyValue(name));";
+    let view = || browser.script(&format!("{stage} return [of('--zoom'), of('--x'), of('--y')];"));
+    let zoom = || view()[0].as_f64().expect("a zoom");
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-6 * b.abs().max(1.0);
+    // What lies in the middle of the stage, as a share of the picture.
+    let middle = || {
+        browser.script(&format!(
+            "{stage} return [(stage.clientWidth / 2 - of('--x')) / (of('--fit-x') * stage.clientWidth * of('--zoom')), \
+             (stage.clientHeight / 2 - of('--y')) / (of('--fit-y') * stage.clientHeight * of('--zoom'))];"
+        ))
+    };
+    assert!(near(zoom(), 1.0), "{}", view());
+    let before = middle();
+    browser.click("#in");
+    browser.click("#in");
+    assert!(near(zoom(), 1.6 * 1.6), "{}", view());
+    for axis in [0, 1] {
+        let (was, is) = (before[axis].as_f64().expect("a share"), middle()[axis].as_f64().expect("a share"));
+        assert!((was - is).abs() < 0.01, "the middle stays: {was} {is}");
+    }
+    browser.picture("report-zoomed.png");
+    // Dragged by the mouse.
+    let held = view();
+    let steps = json!([
+        // Beside the handle.
+        {"type": "pointerMove", "duration": 0, "x": 150, "y": 90, "origin": {ELEMENT: browser.element("#stage")}},
+        {"type": "pointerDown", "button": 0},
+        {"type": "pointerMove", "duration": 50, "x": 60, "y": -40, "origin": "pointer"},
+        {"type": "pointerUp", "button": 0},
+    ]);
+    let mouse = json!({"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": steps});
+    browser.call("POST", "/actions", Some(&json!({"actions": [mouse]})));
+    let moved = |axis: usize| view()[axis].as_f64().zip(held[axis].as_f64()).map(|(is, was)| (is - was).round());
+    assert_eq!((moved(1), moved(2)), (Some(60.0), Some(-40.0)), "{held} {}", view());
+    // The wheel, once the map has the focus; the page does not scroll meanwhile.
+    let wheel = |delta: i64| {
+        let origin = json!({ELEMENT: browser.element("#stage")});
+        let scroll =
+            json!({"type": "scroll", "x": 0, "y": 0, "deltaX": 0, "deltaY": delta, "duration": 0, "origin": origin});
+        browser.call(
+            "POST",
+            "/actions",
+            Some(&json!({"actions": [{"type": "wheel", "id": "wheel", "actions": [scroll]}]})),
+        );
+    };
+    let enlarged = zoom();
+    wheel(-300);
+    assert!(zoom() > 1.5 * enlarged, "{}", view());
+    assert_eq!(browser.script("return scrollY"), 0);
+    // By the keyboard; nothing is smaller than the whole, nor larger than 40 times.
+    browser.keys("#stage", "0");
+    assert!(near(zoom(), 1.0), "{}", view());
+    browser.keys("#stage", "+");
+    assert!(near(zoom(), 1.6), "{}", view());
+    browser.keys("#stage", "----");
+    assert!(near(zoom(), 1.0), "{}", view());
+    browser.keys("#stage", &"+".repeat(20));
+    assert!(near(zoom(), 40.0), "{}", view());
+    browser.click("#whole");
+    assert!(near(zoom(), 1.0), "{}", view());
+    browser.size(390, 844);
+    browser.script("dispatchEvent(new Event('resize'));");
+    assert_eq!(browser.script("return document.documentElement.scrollWidth <= innerWidth"), true);
+    browser.picture("report-phone.png");
 }
