@@ -1,14 +1,17 @@
-//! The upsampler's kernels and the stitcher, each alone: `cargo bench --bench kernels`. Deterministic inputs, one thread for
-//! the kernels; what they come to beside the transformer is what `segearth bench` shows.
+//! The upsampler's kernels, the stitcher, the fit of learnt classes and the search of a store, each alone: `cargo bench --bench kernels`.
+//! Deterministic inputs, one thread for the upsampler's kernels; what they come to beside the transformer is what `segearth bench` shows.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use segearth::embeddings::{ModelCard, Padding, Precision, SceneCard, SceneStore, Store};
 use segearth::geom::{Blend, Grid, Size};
+use segearth::learn::{self, Place, Start, TrainingSet};
 use segearth::scene::{Classifier, Pooling};
+use segearth::search::{Query, scan};
 use segearth::stitch::Accumulator;
 use segearth_upsample::{KernelPrecision, TextQueries, Upsampler, Windows};
 
@@ -104,5 +107,72 @@ fn stitching(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, upsampling, stitching);
+/// 10,000 pixels of 400 examples, four classes whose features and colours overlap.
+fn fitting(criterion: &mut Criterion) {
+    const CLASSES: usize = 4;
+    const EXAMPLES: usize = 400;
+    const PIXELS: usize = 25;
+    let locals = learn::count(learn::COLOURS);
+    let (count, means) = (EXAMPLES * PIXELS, numbers(CLASSES * (DEPTH + locals), 0.04));
+    let noise = numbers(count * (DEPTH + locals), 0.1);
+    let mut set =
+        TrainingSet { width: DEPTH, locals, reach: (PATCH + 2 * learn::REACH) as u32, ..TrainingSet::default() };
+    for sample in 0..count {
+        let example = sample / PIXELS;
+        let class = example % CLASSES;
+        let (mean, noise) = (&means[class * (DEPTH + locals)..], &noise[sample * (DEPTH + locals)..]);
+        let values: Vec<f32> = mean.iter().zip(noise).take(DEPTH + locals).map(|(mean, noise)| mean + noise).collect();
+        set.features.extend(&values[..DEPTH]);
+        set.local.extend(&values[DEPTH..]);
+        set.classes.push(class);
+        set.examples.push(example);
+        set.places.push(Place { scene: 0, col: (100 * example + sample % PIXELS) as u32, row: 0 });
+    }
+    let (words, word_classes) = (numbers(CLASSES * DEPTH, 0.05), (0..CLASSES).collect::<Vec<_>>());
+    let start = Start { classes: CLASSES, words: &words, word_classes: &word_classes, logit_scale: 50.0 };
+    let mut group = criterion.benchmark_group("learn");
+    group.sample_size(10);
+    group.bench_function("10,000 pixels of 512 features, with validation", |bencher| {
+        bencher.iter(|| black_box(learn::fit(&set, &start).expect("classes")));
+    });
+}
+
+/// A scene of ViT-B/16's windows, half a window apart, in the page cache.
+fn searching(criterion: &mut Criterion) {
+    const SIDE: usize = 2240;
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut group = criterion.benchmark_group("search patches");
+    group.sample_size(20);
+    for precision in [Precision::Float16, Precision::Int8] {
+        let model = ModelCard { name: "bench".into(), sha256: "ab".into(), patch: PATCH, width: DEPTH };
+        let store = Store::create(&folder.path().join(precision.name()), &model, Some(precision)).expect("a store");
+        let card = SceneCard {
+            name: "a.tif".into(),
+            path: "/a.tif".into(),
+            width: SIDE,
+            height: SIDE,
+            transform: None,
+            crs: None,
+            window: WINDOW,
+            stride: WINDOW / 2,
+            padding: Padding { above: 0, left: 0 },
+            patches: [1, 1],
+            chunk: 1,
+            facts: Default::default(),
+            job: serde_json::Map::new(),
+        };
+        let scene = store.create_scene(card.laid_out(&model, precision)).expect("a scene");
+        let tokens = numbers((1 + (WINDOW / PATCH).pow(2)) * DEPTH, 1.0);
+        for index in scene.chunks().collect::<Vec<_>>() {
+            let windows = vec![Some(tokens.as_slice()); scene.columns(index).len()];
+            scene.write(index, &windows).expect("a chunk");
+        }
+        let query = Query { vector: numbers(DEPTH, 0.05), debias: 0.3 };
+        let search = |scene: &SceneStore| scan(&[scene], PATCH, &query, |_| ()).expect("scores");
+        group.throughput(Throughput::Elements(search(&scene)[0].scores.len() as u64));
+        group.bench_function(precision.name(), |bencher| bencher.iter(|| black_box(search(&scene))));
+    }
+}
+
+criterion_group!(benches, upsampling, stitching, fitting, searching);
 criterion_main!(benches);
