@@ -14,9 +14,12 @@ use crate::pipeline::Override;
 /// it, which gives the printed figures.
 #[derive(Args, Debug)]
 pub struct LearnArgs {
-    /// Scenes: any rasters that GDAL opens
-    #[arg(value_name = "SCENE", required = true)]
+    /// Scenes: any rasters that GDAL opens [default: the scenes of the store given with --from]
+    #[arg(value_name = "SCENE", required_unless_present = "from")]
     pub scenes: Vec<String>,
+    /// Take the image tower's outputs from a store of `segearth embed`, and its options unless they are given
+    #[arg(long, value_name = "STORE")]
+    pub from: Option<String>,
     /// Learn from these examples: a vector file in any CRS, or a label raster
     #[arg(long, short, value_name = "FILE[:LAYER]", required = true)]
     pub examples: PathBuf,
@@ -38,6 +41,9 @@ pub struct LearnArgs {
     /// Take at most this many pixels of each example, spread evenly over it
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub pixels: u32,
+    /// Learn from these bands too, beside red, green and blue: numbers from 1, names or colours, such as nir,swir16
+    #[arg(long, value_name = "BANDS", conflicts_with = "features_only")]
+    pub descriptor_bands: Option<String>,
     /// Learn from the model's features alone, without local colours and their variation
     #[arg(long)]
     pub features_only: bool,
@@ -120,7 +126,14 @@ impl LearnArgs {
 
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
-        let mut overrides = vec![Override::texts("SCENE", "scene", &self.scenes)];
+        let mut overrides = Vec::new();
+        if !self.scenes.is_empty() {
+            overrides.push(Override::texts("SCENE", "scene", &self.scenes));
+        }
+        if let Some(store) = &self.from {
+            overrides.push(Override::text("--from", "embeddings.store", store));
+            overrides.push(Override::yaml("--from", "embeddings.create", "false"));
+        }
         overrides.extend(self.classes.iter().map(|classes| Override::classes("--classes", classes)));
         overrides.extend(self.options().into_iter().map(|(flag, key, value)| scene_option(flag, key, value)));
         overrides.extend(self.device.iter().map(|value| Override::text("--device", "device", value)));

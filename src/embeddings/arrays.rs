@@ -1,12 +1,14 @@
 //! The arrays of a scene: tokens, and scales where tokens are int8.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use half::f16;
 use serde_json::Map;
 
 use super::card::{ModelCard, SceneCard};
-use super::chunk::{ChunkIndex, Precision, Values};
+use super::chunk::{ChunkIndex, Precision, RawValues, Values};
+use super::folder::StoreFiles;
 use super::zarr::ZarrArray;
 use crate::error::{Error, Result};
 
@@ -22,7 +24,13 @@ pub(super) struct Arrays {
 
 impl Arrays {
     /// The arrays of a scene in `folder`, whether they are there or not.
-    pub fn new(folder: &Path, card: &SceneCard, model: &ModelCard, precision: Precision) -> Self {
+    pub fn new(
+        folder: &Path,
+        files: &Arc<dyn StoreFiles>,
+        card: &SceneCard,
+        model: &ModelCard,
+        precision: Precision,
+    ) -> Self {
         let grid = card.grid();
         let shape = [grid.row_starts().len(), grid.col_starts().len(), card.tokens(), model.width];
         let chunk = [1, card.chunk, card.tokens(), model.width];
@@ -31,14 +39,17 @@ impl Arrays {
             Precision::Float16 => ZarrArray::new::<f16, 4>,
             Precision::Int8 => ZarrArray::new::<i8, 4>,
         };
-        let tokens = array(folder.join("tokens"), shape, chunk, AXES, Map::new());
+        let tokens = array(folder.join("tokens"), shape, chunk, AXES, Map::new()).read_from(files);
         let first = |sides: [usize; 4]| {
             let [row, column, token, _] = sides;
             [row, column, token]
         };
         let [row, column, token, _] = AXES;
         let axes = [row, column, token];
-        let scales = || ZarrArray::new::<f32, 3>(folder.join("scales"), first(shape), first(chunk), axes, Map::new());
+        let scales = || {
+            ZarrArray::new::<f32, 3>(folder.join("scales"), first(shape), first(chunk), axes, Map::new())
+                .read_from(files)
+        };
         Self { tokens, scales: (precision == Precision::Int8).then(scales), precision }
     }
 
@@ -61,8 +72,8 @@ impl Arrays {
 
     /// Whether a chunk is there, whole or damaged.
     pub fn has(&self, index: ChunkIndex) -> bool {
-        let scales = self.scales.as_ref().is_none_or(|scales| scales.path(&of_scales(index)).exists());
-        scales && self.tokens.path(&of_tokens(index)).exists()
+        let scales = self.scales.as_ref().is_none_or(|scales| scales.has(&of_scales(index)));
+        scales && self.tokens.has(&of_tokens(index))
     }
 
     pub fn write(&self, index: ChunkIndex, values: &Values) -> Result<()> {
@@ -91,6 +102,17 @@ impl Arrays {
             (Precision::Float16, _) => Values::Float16(self.tokens.read(&at)?),
             _ => Values::Float32(self.tokens.read(&at)?),
         })
+    }
+}
+
+impl Arrays {
+    /// Reads a chunk as its file holds it.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub fn read_raw(&self, index: ChunkIndex) -> Result<RawValues> {
+        let scales = self.scales.as_ref().map(|scales| scales.read(&of_scales(index))).transpose()?;
+        Ok(RawValues { bytes: self.tokens.read_bytes(&of_tokens(index))?, precision: self.precision, scales })
     }
 }
 

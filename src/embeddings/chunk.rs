@@ -55,6 +55,33 @@ pub enum Values {
     },
 }
 
+/// The numbers of a chunk as its file holds them, for whoever looks at each once.
+#[derive(Clone, Debug)]
+pub struct RawValues {
+    pub precision: Precision,
+    /// (window, 1 + patch, D), little endian.
+    pub bytes: Vec<u8>,
+    /// Of int8, (window, 1 + patch).
+    pub scales: Option<Vec<f32>>,
+}
+
+impl RawValues {
+    /// The bytes of a window's tokens, of `tokens` by `width` numbers; `None`: it has none.
+    pub fn window(&self, window: usize, tokens: usize, width: usize) -> Option<&[u8]> {
+        let token = width * self.precision.bytes();
+        let all = self.bytes.get(window * tokens * token..(window + 1) * tokens * token)?;
+        let is_known = match (&self.scales, all) {
+            (Some(scales), _) => scales.get(window * tokens).is_some_and(|scale| !scale.is_nan()),
+            (None, [a, b, c, d, ..]) if self.precision == Precision::Float32 => {
+                !f32::from_le_bytes([*a, *b, *c, *d]).is_nan()
+            }
+            (None, [a, b, ..]) => !f16::from_le_bytes([*a, *b]).is_nan(),
+            (None, _) => false,
+        };
+        is_known.then_some(all)
+    }
+}
+
 /// Consecutive windows of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {

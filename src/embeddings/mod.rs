@@ -24,7 +24,8 @@ mod store;
 mod zarr;
 
 pub use card::{ModelCard, Padding, SceneCard};
-pub use chunk::{Chunk, ChunkIndex, Precision, Values};
+pub use chunk::{Chunk, ChunkIndex, Precision, RawValues, Values};
+pub use folder::StoreFiles;
 pub use raster::{FeatureArray, Placing};
 pub use reader::TokenReader;
 pub use scene::SceneStore;

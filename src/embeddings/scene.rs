@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::arrays::Arrays;
 use super::card::{ModelCard, SceneCard};
-use super::chunk::{Chunk, ChunkIndex, Precision, Values};
+use super::chunk::{Chunk, ChunkIndex, Precision, RawValues, Values};
+use super::folder::{LocalFiles, StoreFiles};
 use super::zarr::{create_metadata, damaged, group, read_metadata};
 use crate::error::{Context, Error, Result};
 use crate::geom::{Grid, Window};
@@ -22,14 +24,19 @@ pub struct SceneStore {
 
 impl SceneStore {
     /// Opens the scene in `folder`; `None`: there is none.
-    pub(super) fn open(folder: &Path, model: &ModelCard, precision: Precision) -> Result<Option<Self>> {
-        let Some(metadata) = read_metadata(folder)? else { return Ok(None) };
+    pub(super) fn open(
+        folder: &Path,
+        files: &Arc<dyn StoreFiles>,
+        model: &ModelCard,
+        precision: Precision,
+    ) -> Result<Option<Self>> {
+        let Some(metadata) = read_metadata(folder, files.as_ref())? else { return Ok(None) };
         let broken = || damaged(&folder.join("zarr.json"));
         let attributes = metadata.get("attributes").ok_or_else(broken)?;
         let card: SceneCard =
             serde_json::from_value(attributes.clone()).map_err(|cause| broken().with_source(cause))?;
         card.check(model, precision).map_err(|cause| broken().with_source(cause))?;
-        let scene = Self::new(folder, card, model, precision);
+        let scene = Self::new(folder, files, card, model, precision);
         scene.arrays.check()?;
         Ok(Some(scene))
     }
@@ -38,7 +45,8 @@ impl SceneStore {
     pub(super) fn create(folder: &Path, card: SceneCard, model: &ModelCard, precision: Precision) -> Result<Self> {
         card.check(model, precision).input(|| format!("cannot embed {}", card.path))?;
         let attributes = serde_json::to_value(&card).internal(|| "a scene cannot be described as JSON".into())?;
-        let scene = Self::new(folder, card, model, precision);
+        let files: Arc<dyn StoreFiles> = Arc::new(LocalFiles);
+        let scene = Self::new(folder, &files, card, model, precision);
         if scene.chunks().any(|index| scene.has(index)) {
             // Chunks of which nobody knows how they were computed.
             return Err(Error::input(format!("{} is missing", folder.join("zarr.json").display()))
@@ -46,11 +54,17 @@ impl SceneStore {
         }
         create_metadata(folder, &group(attributes))?;
         scene.arrays.create()?;
-        Self::open(folder, model, precision)?.ok_or_else(|| damaged(&folder.join("zarr.json")))
+        Self::open(folder, &files, model, precision)?.ok_or_else(|| damaged(&folder.join("zarr.json")))
     }
 
-    fn new(folder: &Path, card: SceneCard, model: &ModelCard, precision: Precision) -> Self {
-        let arrays = Arrays::new(folder, &card, model, precision);
+    fn new(
+        folder: &Path,
+        files: &Arc<dyn StoreFiles>,
+        card: SceneCard,
+        model: &ModelCard,
+        precision: Precision,
+    ) -> Self {
+        let arrays = Arrays::new(folder, files, &card, model, precision);
         Self { folder: folder.to_owned(), grid: card.grid(), card, width: model.width, precision, arrays }
     }
 
@@ -88,6 +102,7 @@ impl SceneStore {
         self.chunks().filter(|index| !self.has(*index))
     }
 
+    /// Whether a chunk is there, whole or damaged. Where a storage cannot list its files, each is taken to be there until it is read.
     pub fn has(&self, index: ChunkIndex) -> bool {
         self.arrays.has(index)
     }
@@ -147,6 +162,14 @@ impl SceneStore {
             width: self.width,
             values: self.arrays.read(index)?,
         })
+    }
+
+    /// Reads a chunk as its file holds it.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub fn read_raw(&self, index: ChunkIndex) -> Result<RawValues> {
+        self.arrays.read_raw(index)
     }
 
     /// Reads all chunks one after another, of which one is in memory at a time.

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::card::{FORMAT, ModelCard, SceneCard, StoreCard};
 use super::chunk::Precision;
+use super::folder::{LocalFiles, StoreFiles};
 use super::scene::SceneStore;
 use super::zarr::{create_metadata, damaged, group, read_metadata};
 use crate::error::{Context, Error, Result};
@@ -17,30 +19,35 @@ const NAME_LENGTH: usize = 60;
 #[derive(Clone, Debug)]
 pub struct Store {
     folder: PathBuf,
+    files: Arc<dyn StoreFiles>,
     card: StoreCard,
 }
 
 impl Store {
-    /// Opens a store.
+    /// Opens a store on a disk.
     ///
     /// # Errors
     /// The folder is none, or of another format, or damaged.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::find(folder)?.ok_or_else(|| {
+        Self::open_in(folder, Arc::new(LocalFiles))
+    }
+
+    /// Opens a store to be read, wherever its files are.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(folder: &Path, files: Arc<dyn StoreFiles>) -> Result<Self> {
+        Self::find(folder, files.clone())?.ok_or_else(|| {
             let shown = folder.display();
-            let what = match () {
-                () if folder.is_dir() => "it has no zarr.json",
-                () if folder.exists() => "it is a file, not a folder",
-                () => "the folder does not exist",
-            };
+            let what = files.absence(folder);
             Error::input(format!("{shown} is not a store of embeddings: {what}"))
                 .with_hint("`segearth embed SCENE -o STORE` makes one.")
         })
     }
 
     /// Opens a store; `None`: the folder has no metadata of Zarr.
-    fn find(folder: &Path) -> Result<Option<Self>> {
-        let Some(metadata) = read_metadata(folder)? else { return Ok(None) };
+    fn find(folder: &Path, files: Arc<dyn StoreFiles>) -> Result<Option<Self>> {
+        let Some(metadata) = read_metadata(folder, files.as_ref())? else { return Ok(None) };
         let path = folder.join("zarr.json");
         let attributes = metadata.get("attributes").cloned().unwrap_or_default();
         let Some(format) = attributes.get("segearth_embeddings") else {
@@ -59,7 +66,7 @@ impl Store {
         }
         let card: StoreCard = serde_json::from_value(attributes).map_err(|cause| damaged(&path).with_source(cause))?;
         card.model.check().map_err(|cause| damaged(&path).with_source(cause))?;
-        Ok(Some(Self { folder: folder.to_owned(), card }))
+        Ok(Some(Self { folder: folder.to_owned(), files, card }))
     }
 
     /// Looks for the store of a model: the one that is there, or `None` where one can be made. `precision`: `None` takes that of the
@@ -68,7 +75,7 @@ impl Store {
     /// # Errors
     /// The folder holds other things, or a store of another model or precision.
     pub fn look(folder: &Path, model: &ModelCard, precision: Option<Precision>) -> Result<Option<Self>> {
-        let Some(store) = Self::find(folder)? else { return check_free(folder).map(|()| None) };
+        let Some(store) = Self::find(folder, Arc::new(LocalFiles))? else { return check_free(folder).map(|()| None) };
         store.check_model(model)?;
         match precision {
             Some(wanted) if wanted != store.card.precision => Err(Error::input(format!(
@@ -147,7 +154,7 @@ impl Store {
     /// # Errors
     /// It is damaged.
     pub fn scene(&self, name: &str, path: &str) -> Result<Option<SceneStore>> {
-        SceneStore::open(&self.folder_of(name, path), &self.card.model, self.card.precision)
+        SceneStore::open(&self.folder_of(name, path), &self.files, &self.card.model, self.card.precision)
     }
 
     /// All scenes, in the order of their folders' names.
@@ -156,15 +163,14 @@ impl Store {
     /// One is damaged, or the folder cannot be read.
     pub fn scenes(&self) -> Result<Vec<SceneStore>> {
         let cannot = || format!("cannot read {}", self.folder.display());
-        let mut folders = Vec::new();
-        for entry in fs::read_dir(&self.folder).input(cannot)? {
-            let path = entry.input(cannot)?.path();
-            if path.is_dir() {
-                folders.push(path);
-            }
-        }
+        let mut folders: Vec<PathBuf> = self.files.list(&self.folder).input(cannot)?;
         folders.sort();
-        let open = |folder: &PathBuf| SceneStore::open(folder, &self.card.model, self.card.precision).transpose();
+        let open = |name: &PathBuf| {
+            let folder = self.folder.join(name);
+            let is_folder = if self.files.are_local() { folder.is_dir() } else { name.extension().is_none() };
+            let open = || SceneStore::open(&folder, &self.files, &self.card.model, self.card.precision);
+            is_folder.then(open).and_then(Result::transpose)
+        };
         folders.iter().filter_map(open).collect()
     }
 

@@ -3,12 +3,14 @@
 //! Chunks are not compressed, since float16 features hardly shrink (zstd leaves 93 %; of int8 it leaves 67 %, which is not used yet): their bytes in the file are little-endian numbers in row-major order and
 //! a CRC-32C (the codecs `bytes` and `crc32c`). So the length of a file is known before it is read.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use half::f16;
 use serde_json::{Map, Value, json};
 
-use super::folder::read;
+use super::folder::{LocalFiles, StoreFiles};
 use crate::atomic;
 use crate::error::{Context, Error, Result};
 
@@ -62,6 +64,9 @@ number!(i8, "int8", 1, json!(-128));
 #[derive(Clone, Debug)]
 pub(super) struct ZarrArray {
     folder: PathBuf,
+    files: Arc<dyn StoreFiles>,
+    /// The files of chunks that a storage has listed, once they have been asked for.
+    listed: OnceLock<Option<HashSet<PathBuf>>>,
     metadata: Value,
     /// Bytes of a chunk without its checksum.
     bytes: usize,
@@ -92,7 +97,13 @@ impl ZarrArray {
             "dimension_names": axes.to_vec(),
             "attributes": attributes,
         });
-        Self { folder, metadata, bytes: chunk.iter().product::<usize>() * T::BYTES }
+        let bytes = chunk.iter().product::<usize>() * T::BYTES;
+        Self { folder, files: Arc::new(LocalFiles), listed: OnceLock::new(), metadata, bytes }
+    }
+
+    /// The same array in other files than those of a disk.
+    pub fn read_from(self, files: &Arc<dyn StoreFiles>) -> Self {
+        Self { files: files.clone(), ..self }
     }
 
     /// Writes the metadata unless there is some.
@@ -105,7 +116,7 @@ impl ZarrArray {
     /// # Errors
     /// There is none, or it describes another array.
     pub fn check(&self) -> Result<()> {
-        match read_metadata(&self.folder)? {
+        match read_metadata(&self.folder, self.files.as_ref())? {
             Some(found) if found == self.metadata => Ok(()),
             _ => Err(damaged(&self.folder.join(METADATA))),
         }
@@ -114,6 +125,17 @@ impl ZarrArray {
     /// The file of a chunk.
     pub fn path(&self, at: &[usize]) -> PathBuf {
         at.iter().fold(self.folder.join("c"), |path, index| path.join(index.to_string()))
+    }
+
+    /// Whether a chunk is there, whole or damaged. Where the storage cannot list its files, each is taken to be there until it is read.
+    pub fn has(&self, at: &[usize]) -> bool {
+        let path = self.path(at);
+        if self.files.are_local() {
+            return path.exists();
+        }
+        let chunks = self.folder.join("c");
+        let listed = self.listed.get_or_init(|| self.files.tree(&chunks));
+        listed.as_ref().is_none_or(|listed| path.strip_prefix(&chunks).is_ok_and(|path| listed.contains(path)))
     }
 
     /// Writes a chunk; the file has its name when it is complete.
@@ -142,31 +164,44 @@ impl ZarrArray {
     /// # Errors
     /// It is missing or damaged.
     pub fn read<T: Number>(&self, at: &[usize]) -> Result<Vec<T>> {
+        self.read_bytes(at).map(|bytes| T::decode(&bytes))
+    }
+
+    /// Reads the bytes of a chunk's numbers, little endian.
+    ///
+    /// # Errors
+    /// It is missing or damaged.
+    pub fn read_bytes(&self, at: &[usize]) -> Result<Vec<u8>> {
         let path = self.path(at);
         let broken = |what: String| damaged_chunk(&path).with_source(Error::input(what));
         let expected = self.bytes + CHECKSUM;
-        let bytes =
-            read(&path, expected as u64).input(|| format!("cannot read {}", path.display()))?.ok_or_else(|| {
-                Error::input(format!("{} is missing", path.display())).with_hint(
-                    "The store is not complete: `segearth embed` with the same options computes what is missing.",
-                )
-            })?;
+        let mut bytes =
+            self.files.read(&path, expected as u64).input(|| format!("cannot read {}", path.display()))?.ok_or_else(
+                || {
+                    Error::input(format!("{} is missing", path.display())).with_hint(
+                        "The store is not complete: `segearth embed` with the same options computes what is missing.",
+                    )
+                },
+            )?;
         let (numbers, checksum) = match bytes.split_last_chunk::<CHECKSUM>() {
             Some((numbers, checksum)) if numbers.len() == self.bytes => (numbers, checksum),
             _ => return Err(broken(format!("it has {} bytes, not {expected}", bytes.len()))),
         };
         match crc32c::crc32c(numbers) == u32::from_le_bytes(*checksum) {
-            true => Ok(T::decode(numbers)),
+            true => {
+                bytes.truncate(self.bytes);
+                Ok(bytes)
+            }
             false => Err(broken("its checksum does not match".to_owned())),
         }
     }
 }
 
 /// Reads a group's or an array's metadata; `None`: there is none.
-pub(super) fn read_metadata(folder: &Path) -> Result<Option<Value>> {
+pub(super) fn read_metadata(folder: &Path, files: &dyn StoreFiles) -> Result<Option<Value>> {
     let path = folder.join(METADATA);
     let cannot = || format!("cannot read {}", path.display());
-    let Some(bytes) = read(&path, METADATA_LIMIT).input(cannot)? else { return Ok(None) };
+    let Some(bytes) = files.read(&path, METADATA_LIMIT).input(cannot)? else { return Ok(None) };
     serde_json::from_slice(&bytes).map(Some).map_err(|cause| damaged(&path).with_source(cause))
 }
 

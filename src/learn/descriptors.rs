@@ -18,22 +18,54 @@ pub const fn count(channels: usize) -> usize {
     channels * (1 + 2 * RADII.len()) + channels * channels.saturating_sub(1) / 2
 }
 
+/// Channels that every image has: what the model sees as red, green and blue.
+pub const COLOURS: usize = 3;
+
+/// A window as its local descriptors see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LocalImage {
+    /// (channel, row, column) in 0..=255: red, green and blue, then further bands.
+    pub values: Vec<f32>,
+    /// The same channels in physical values, 0 without data; empty where there are no further bands.
+    pub physical: Vec<f32>,
+}
+
 /// The descriptors (descriptor, row, column) of an image (channel, row, column) with values in 0..=255. Windows end at the
 /// image's edges. Values, means and deviations are divided by 255; the normalised difference of a and b is
 /// (a - b) / (a + b), of means in the smaller window, and 0 where both are 0.
 pub fn descriptors(image: &[f32], size: Size) -> Vec<f32> {
+    all(image, &[], size)
+}
+
+impl LocalImage {
+    /// The descriptors (descriptor, row, column). As [`descriptors`], but the normalised differences of further bands, with the colours
+    /// and with each other, are those of physical values, so that that of near infrared and red is the NDVI.
+    pub fn descriptors(&self, size: Size) -> Vec<f32> {
+        all(&self.values, &self.physical, size)
+    }
+}
+
+fn all(image: &[f32], physical: &[f32], size: Size) -> Vec<f32> {
     let pixels = size.pixels();
     let channels: Vec<&[f32]> = image.chunks_exact(pixels.max(1)).collect();
     let of_channel: Vec<Vec<Vec<f32>>> = channels.par_iter().map(|plane| channel(plane, size)).collect();
+    let physical: Vec<&[f32]> = physical.chunks_exact(pixels.max(1)).collect();
+    let physical: Vec<Vec<f32>> = physical.par_iter().map(|plane| box_mean(plane, size, RADII[0])).collect();
     let mut planes: Vec<f32> = Vec::with_capacity(count(channels.len()) * pixels);
     of_channel.iter().flatten().for_each(|plane| planes.extend_from_slice(plane));
-    for (index, first) in of_channel.iter().enumerate() {
-        for second in &of_channel[index + 1..] {
-            let (first, second) = (&first[1], &second[1]);
-            planes.extend(first.iter().zip(second).map(|(a, b)| if a + b > 0.0 { (a - b) / (a + b) } else { 0.0 }));
+    for (first, of_first) in of_channel.iter().enumerate() {
+        for (second, of_second) in of_channel.iter().enumerate().skip(first + 1) {
+            let measured = physical.get(first).zip(physical.get(second)).filter(|_| second >= COLOURS);
+            let (a, b) = measured.unwrap_or((&of_first[1], &of_second[1]));
+            planes.extend(a.iter().zip(b).map(|(&a, &b)| normalised_difference(a, b)));
         }
     }
     planes
+}
+
+/// (a - b) / (a + b), which negative reflectances of dark water would take beyond -1..=1.
+fn normalised_difference(a: f32, b: f32) -> f32 {
+    if a + b > 0.0 { ((a - b) / (a + b)).clamp(-1.0, 1.0) } else { 0.0 }
 }
 
 /// Value, mean and deviation in the smaller window, mean and deviation in the larger one.
@@ -94,10 +126,10 @@ pub struct LocalTerm {
 }
 
 impl LocalTerm {
-    /// Adds the term to a window's logits (query, row, column), from its image (channel, row, column).
-    pub fn add(&self, image: &[f32], size: Size, logits: &mut [f32]) {
+    /// Adds the term to a window's logits (query, row, column), from its image.
+    pub fn add(&self, image: &LocalImage, size: Size, logits: &mut [f32]) {
         let pixels = size.pixels().max(1);
-        let planes = descriptors(image, size);
+        let planes = image.descriptors(size);
         let queries = self.coefficients.chunks_exact(count(self.channels).max(1));
         logits.par_chunks_exact_mut(pixels).zip(queries.collect::<Vec<_>>()).for_each(|(logits, coefficients)| {
             for (plane, &coefficient) in planes.chunks_exact(pixels).zip(coefficients) {
@@ -165,7 +197,25 @@ mod tests {
         coefficients[count(1)] = 2.0;
         let term = LocalTerm { channels: 1, coefficients };
         let mut logits = vec![1.0; 4];
-        term.add(&[255.0, 51.0], size, &mut logits);
+        term.add(&LocalImage { values: vec![255.0, 51.0], physical: Vec::new() }, size, &mut logits);
         assert_eq!(logits, [1.0, 1.0, 3.0, 1.4]);
+    }
+
+    #[test]
+    fn further_bands_have_differences_of_physical_values() {
+        let size = Size::new(1, 1);
+        let values = vec![51.0, 102.0, 153.0, 204.0, 255.0];
+        let physical = vec![0.1, 0.2, 0.3, 0.4, -0.2];
+        let found = LocalImage { values: values.clone(), physical }.descriptors(size);
+        assert_eq!(found.len(), count(5));
+        // Values, means and deviations, and the differences of the colours, are those of the stretched values.
+        let stretched = descriptors(&values, size);
+        let (start, pairs) = found.split_at(25);
+        assert_eq!(start, &stretched[..25]);
+        assert_eq!([pairs[0], pairs[1], pairs[4]], [stretched[25], stretched[26], stretched[29]]);
+        let near = |found: f32, wanted: f32| (found - wanted).abs() < 1e-6;
+        assert!(near(pairs[2], -0.3 / 0.5) && near(pairs[5], -0.2 / 0.6) && near(pairs[7], -0.1 / 0.7));
+        // A sum that is not positive, and a negative reflectance.
+        assert!(pairs[3] == 0.0 && pairs[8] == 1.0, "{pairs:?}");
     }
 }

@@ -21,6 +21,8 @@ const HEADER: &str = "segearth_classes";
 const FORMAT: u32 = 1;
 /// Larger files are none of ours: 10,000 samples of 1,024 features take 40 MB.
 const MOST_BYTES: u64 = 2 << 30;
+/// Most bands that count beside red, green and blue.
+pub const MOST_FURTHER_BANDS: usize = 16;
 /// The extension by which `--classes @FILE` knows them.
 pub const EXTENSION: &str = "safetensors";
 
@@ -45,8 +47,11 @@ pub struct Header {
     pub sums_queries: bool,
     pub model: LearntModel,
     pub settings: LearntSettings,
-    /// Channels of the images whose local descriptors count; 0: none do.
+    /// Channels of the images whose local descriptors count: red, green, blue and the further bands; 0: none do.
     pub channels: usize,
+    /// Bands beyond what the model sees as red, green and blue: a part of the spectrum, or else a band's name or number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_bands: Vec<String>,
     /// The examples, in the order in which samples count them.
     pub examples: Vec<LearntExample>,
     #[serde(default)]
@@ -118,6 +123,7 @@ impl Header {
             model,
             settings,
             channels: 0,
+            further_bands: Vec::new(),
             examples: Vec::new(),
             figures: None,
         }
@@ -207,6 +213,10 @@ impl Learnt {
             || self.samples.places.len() != self.samples.examples.len()
         {
             return damaged("samples, examples and classes do not belong together");
+        }
+        let further = header.further_bands.len();
+        if further > MOST_FURTHER_BANDS || (further > 0 && header.channels != descriptors::COLOURS + further) {
+            return damaged("its further bands and its channels do not belong together");
         }
         let mut thresholds = header.classes.iter().filter_map(|class| class.threshold);
         let in_range = (0.0..=1.0).contains(&settings.debias)
@@ -339,6 +349,7 @@ pub(crate) mod tests {
         refused(|learnt| learnt.header.classes.truncate(1), "no class");
         refused(|learnt| learnt.header.examples.clear(), "belong together");
         refused(|learnt| learnt.header.settings.stride = 0, "out of its range");
+        refused(|learnt| learnt.header.further_bands.push("near infrared".into()), "belong together");
         refused(|learnt| learnt.queries[0].bias = f32::NAN, "finite");
     }
 }

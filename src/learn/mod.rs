@@ -15,8 +15,11 @@ mod objective;
 mod suggest;
 mod validate;
 
-pub use descriptors::{LocalTerm, REACH, count, descriptors};
-pub use file::{EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, StoredSamples};
+pub use descriptors::{COLOURS, LocalImage, LocalTerm, REACH, count, descriptors};
+pub use file::{
+    EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, MOST_FURTHER_BANDS,
+    StoredSamples,
+};
 pub use fit::{Fitted, LearntQuery, Place, Start, TrainingSet, fit};
 pub use suggest::{Candidate, Suggestions};
 pub use validate::{ClassFigures, Figures};

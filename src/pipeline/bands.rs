@@ -108,6 +108,14 @@ pub(super) fn by_name(name: &str, info: &SceneInfo) -> Result<usize, String> {
     one(&BandForm::Name(name.to_owned()), info, &Known::new(info)).or_else(missing).map(|found| found.number)
 }
 
+/// The number of the band that is meant by a number from 1, a name, a colour or a designation.
+pub(super) fn by_text(text: &str, info: &SceneInfo) -> Result<usize, String> {
+    match text.trim().parse() {
+        Ok(number) => one(&BandForm::Number(number), info, &Known::new(info)).map(|found| found.number),
+        Err(_) => by_name(text, info),
+    }
+}
+
 fn one(form: &BandForm, info: &SceneInfo, known: &Known<'_>) -> Result<Found, String> {
     let scene = info.path.display();
     let count = info.bands.len();

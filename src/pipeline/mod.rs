@@ -17,6 +17,7 @@ mod decode;
 mod embeddings;
 mod errors;
 mod forms;
+mod further_bands;
 mod index;
 mod job_error;
 mod key_reference;
@@ -44,6 +45,7 @@ mod yaml;
 
 pub use bands::label as band_label;
 pub use embeddings::{EmbeddedScenes, embedded_scenes};
+pub use further_bands::choose as choose_further_bands;
 pub use key_reference::key_reference;
 pub use load::{Override, from_flags, load, parse};
 pub use palette::with_classes;

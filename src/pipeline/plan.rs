@@ -150,6 +150,8 @@ pub struct ScenePlan {
     pub on_native_grid: bool,
     /// The bands that the classes' conditions need: names and numbers.
     pub index_bands: Vec<(String, usize)>,
+    /// The bands beyond red, green and blue whose local descriptors count: names and numbers.
+    pub further_bands: Vec<(String, usize)>,
     pub outputs: OutputPaths,
 }
 

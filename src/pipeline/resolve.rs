@@ -8,7 +8,7 @@ use super::plan::{Method, ModelChoice, ModelFacts, Plan, ScenePlan, Tiling};
 use super::requests::{self, Requests};
 use super::settings::{self, Settings, settings};
 use super::spec::{GridForm, OneOrMany, ResolutionForm, Spec};
-use super::{embeddings, index, masks, outputs, products, scene_rules, stretch};
+use super::{embeddings, further_bands, index, masks, outputs, products, scene_rules, stretch};
 use crate::error::{Error, Result};
 use crate::geom::{Blend, MAX_WINDOW};
 use crate::learn::Learnt;
@@ -136,7 +136,8 @@ fn plan(
         notes.extend(scene_rules::notes(&info, bands, &stretch));
         notes.extend(masks::notes(&info, bands));
         let index_bands = index::scene_bands(&classes, spec.bands.is_some().then_some(bands), &info, errors);
-        plans.push(ScenePlan { info, bands, stretch, on_native_grid, index_bands, outputs });
+        let further_bands = further_bands::of_learnt(spec, learnt.as_deref(), &info, errors);
+        plans.push(ScenePlan { info, bands, stretch, on_native_grid, index_bands, further_bands, outputs });
     }
     notes.extend(band_notes.into_notes());
     let joined = plans.iter().filter_map(|plan| Some((plan.name(), plan.joined_bands()?)));

@@ -112,6 +112,42 @@ pub(super) fn read_file(name: &Path, most: usize) -> Result<Vec<u8>> {
     }
 }
 
+/// The bytes of a file by GDAL's name, at most one more than `limit`; `None`: GDAL cannot open it.
+pub(super) fn read_start(name: &Path, limit: usize) -> Result<Option<Vec<u8>>> {
+    const PIECE: usize = 1 << 16;
+    let c_name = CString::new(name.to_string_lossy().as_bytes())?;
+    let most = limit.saturating_add(1);
+    // SAFETY: name and mode are C strings that live over the calls; the handle is closed once, on every way; GDAL writes at
+    // most as many bytes as it is told, for which the buffer has room, and gives how many it wrote.
+    unsafe {
+        let file = gdal_sys::VSIFOpenL(c_name.as_ptr(), c"rb".as_ptr());
+        if file.is_null() {
+            return Ok(None);
+        }
+        // A remote file is read by one request where its size is known.
+        gdal_sys::VSIFSeekL(file, 0, libc::SEEK_END);
+        let size = usize::try_from(gdal_sys::VSIFTellL(file)).unwrap_or(usize::MAX);
+        gdal_sys::VSIFSeekL(file, 0, libc::SEEK_SET);
+        let mut bytes = vec![0u8; size.saturating_add(1).clamp(PIECE, PIECE.max(most)).min(most)];
+        let mut length = 0;
+        loop {
+            if length == bytes.len() {
+                bytes.resize(length.saturating_add(PIECE).min(most), 0);
+            }
+            let rest = bytes.get_mut(length..).unwrap_or_default();
+            let count =
+                if rest.is_empty() { 0 } else { gdal_sys::VSIFReadL(rest.as_mut_ptr().cast(), 1, rest.len(), file) };
+            if count == 0 {
+                break;
+            }
+            length += count;
+        }
+        gdal_sys::VSIFCloseL(file);
+        bytes.truncate(length);
+        Ok(Some(bytes))
+    }
+}
+
 /// The names of the files that a dataset is made of, as far as its driver knows.
 pub(super) fn files(dataset: &Dataset) -> Vec<PathBuf> {
     // SAFETY: the handle is that of an open dataset, alive while `dataset` is borrowed. The list, null where there is none,

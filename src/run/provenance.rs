@@ -62,7 +62,10 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
     }
     fingerprint.set("bands", format!("{:?}", scene.bands));
     if !scene.index_bands.is_empty() {
-        fingerprint.set("index_bands", index_bands(scene));
+        fingerprint.set("index_bands", physical_bands(scene, &scene.index_bands));
+    }
+    if !scene.further_bands.is_empty() {
+        fingerprint.set("further_bands", physical_bands(scene, &scene.further_bands));
     }
     if let Some(mask) = scene.info.mask_fact(scene.bands) {
         fingerprint.set("mask", mask);
@@ -98,8 +101,8 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
     Ok((fingerprint, notes))
 }
 
-/// The bands of conditions, with what makes physical values of stored ones.
-fn index_bands(scene: &ScenePlan) -> String {
+/// Bands of a scene by name and number, with what makes physical values of stored ones.
+fn physical_bands(scene: &ScenePlan, bands: &[(String, usize)]) -> String {
     let one = |(name, number): &(String, usize)| {
         let band = number.checked_sub(1).and_then(|index| scene.info.bands.get(index));
         match band.and_then(|band| band.scaling) {
@@ -107,7 +110,7 @@ fn index_bands(scene: &ScenePlan) -> String {
             None => format!("{name} {number}"),
         }
     };
-    scene.index_bands.iter().map(one).collect::<Vec<_>>().join(", ")
+    bands.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// Names and values of the outputs' tags.

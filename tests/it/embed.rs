@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use gdal::Dataset;
 
+use crate::archives::zip;
 use crate::bundles::{Upsampler, small_bundle};
 use crate::scenes::{noise_scene, read_band, write_bands, write_scene};
+use crate::server::{File, Reply, Server};
 use crate::workdir::Workdir;
 
 /// Waves with a little noise: neighbouring windows differ, and so do classes.
@@ -331,4 +333,58 @@ fn python(work: &Workdir) {
     }
     let output = has(script).expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Labels from a store in an archive, and behind an address that lists no files.
+#[test]
+fn a_store_is_read_from_an_archive_and_over_http() {
+    let work = Workdir::new();
+    scene(&work, "scene.tif", 250, 240);
+    work.ok("embed scene.tif --precision float32 -o store".split(' '));
+    let classes = ["--classes", "water; sand; sea or lake"];
+    let segment = |words: &str| {
+        let words = ["segment"].into_iter().chain(words.split(' ')).chain(classes);
+        work.run_with(words, &[("GDAL_HTTP_RETRY_DELAY", "0.001")])
+    };
+    let ran = segment("--from store -o here.tif");
+    assert!(ran.code == 0, "{}", ran.stderr);
+    let entries: Vec<(String, Vec<u8>)> = store(&work.path("store"))
+        .into_iter()
+        .map(|(path, content)| (format!("store/{}", path.display()), content))
+        .collect();
+    work.write("store.zip", zip(&entries));
+    let ran = segment("--from store.zip/store -o archived.tif");
+    assert!(ran.code == 0, "{}", ran.stderr);
+    let served = |(name, content): &(String, Vec<u8>)| File {
+        name: Box::leak(format!("/{name}").into()),
+        content: content.clone(),
+        headers: "",
+    };
+    let server = Server::start(entries.iter().map(served).collect(), |_| Reply::Well);
+    let ran = segment(&format!("scene.tif --from {}/store -o served.tif", server.address));
+    assert!(ran.code == 0, "{}", ran.stderr);
+    for output in ["archived.tif", "served.tif"] {
+        assert!(labels(&work, output) == labels(&work, "here.tif"), "{output}");
+    }
+    // A chunk that the server does not have, and one that it cuts each time.
+    let chunk = entries.iter().map(|(name, _)| name.clone()).find(|name| name.contains("/tokens/c/")).expect("a chunk");
+    let lacking: Vec<File> = entries.iter().filter(|(name, _)| *name != chunk).map(served).collect();
+    let server = Server::start(lacking, |_| Reply::Well);
+    let ran = segment(&format!("scene.tif --from {}/store -o no.tif", server.address));
+    assert!(ran.code == 1 && ran.stderr.contains("is missing") && !work.path("no.tif").exists(), "{}", ran.stderr);
+    let cut = chunk.clone();
+    let server = Server::start(entries.iter().map(served).collect(), move |request| {
+        if request.target.ends_with(&cut) { Reply::Cut } else { Reply::Well }
+    });
+    let ran = segment(&format!("scene.tif --from {}/store -o no.tif", server.address));
+    assert!(ran.code == 1 && ran.stderr.contains("cannot read") && !work.path("no.tif").exists(), "{}", ran.stderr);
+    // A job does not write there: what is missing is said.
+    let some: Vec<_> = entries.iter().filter(|(name, _)| *name != chunk).cloned().collect();
+    work.write("some.zip", zip(&some));
+    work.write(
+        "job.yaml",
+        "scene: scene.tif\nclasses: [a, b]\nembeddings: some.zip/store\noutputs: {folder: results}\n",
+    );
+    let said = work.refused("run job.yaml");
+    assert!(said.contains("is not complete"), "{said}");
 }

@@ -192,3 +192,116 @@ fn sample_examples_make_a_better_map_than_the_words() {
     let (before, after) = (miou(words, "words.tif"), miou("@c.safetensors", "learnt.tif"));
     assert!(after > before && after > 0.8, "{before} to {after}");
 }
+
+/// A placed scene of noise, whose fourth band, near infrared, is dark at its left and bright at its right.
+fn infrared(path: &Path, bands: usize) {
+    use gdal::raster::ColorInterpretation::{BlueBand, GreenBand, RedBand, Undefined};
+    let noise = noise(SIDE * SIDE * bands);
+    let mut planes: Vec<Vec<u8>> =
+        noise.chunks(SIDE * SIDE).map(|band| band.iter().map(|byte| 60 + byte / 2).collect()).collect();
+    if let Some(last) = planes.get_mut(3) {
+        last.iter_mut()
+            .enumerate()
+            .for_each(|(at, byte)| *byte = *byte / 2 + if at % SIDE < SIDE / 2 { 0 } else { 100 });
+    }
+    write_bands(path, (SIDE, SIDE), &planes, |dataset| {
+        place(dataset);
+        for (index, colour) in [RedBand, GreenBand, BlueBand, Undefined].into_iter().enumerate().take(bands) {
+            dataset.rasterband(index + 1).expect("a band").set_color_interpretation(colour).expect("a colour");
+        }
+        if bands > 3 {
+            gdal::Metadata::set_description(&mut dataset.rasterband(4).expect("a band"), "nir").expect("a name");
+        }
+    });
+}
+
+/// The share of pixels whose label is that of their half.
+fn agreement(work: &Workdir, labels: &str) -> f64 {
+    let labels: Vec<u8> = read_band(&Dataset::open(work.path(labels)).expect("labels"), 1);
+    let right =
+        labels.iter().enumerate().filter(|(at, label)| usize::from(**label) == usize::from(at % SIDE >= SIDE / 2));
+    right.count() as f64 / labels.len() as f64
+}
+
+#[test]
+fn classes_that_differ_in_near_infrared_alone_are_learnt_with_that_band() {
+    let work = given();
+    infrared(&work.path("four.tif"), 4);
+    let learn = "learn four.tif --examples both.geojson --class-field kind";
+    work.ok(format!("{learn} -o colours.safetensors").split(' '));
+    work.ok(format!("{learn} --descriptor-bands nir -o nir.safetensors").split(' '));
+    for classes in ["colours", "nir"] {
+        let words = format!("segment four.tif --classes @{classes}.safetensors -o {classes}.tif");
+        work.ok(words.split(' '));
+    }
+    let (colours, nir) = (agreement(&work, "colours.tif"), agreement(&work, "nir.tif"));
+    assert!(colours < 0.85 && nir > 0.97, "colours {colours}, near infrared {nir}");
+    // The number of the band means the same one; scores come from a store of the tower's outputs as well, which holds no further band.
+    work.ok(format!("{learn} --descriptor-bands 4 -o four.safetensors").split(' '));
+    let bytes = |name: &str| std::fs::read(work.path(name)).expect("a file");
+    assert!(bytes("four.safetensors") == bytes("nir.safetensors"));
+    work.ok("embed four.tif --precision float32 -o store".split(' '));
+    work.ok("segment --from store --classes @nir.safetensors -o stored.tif".split(' '));
+    let labels = |name: &str| -> Vec<u8> { read_band(&Dataset::open(work.path(name)).expect("labels"), 1) };
+    assert!(labels("stored.tif") == labels("nir.tif"));
+    // Taken further, the file keeps its bands.
+    work.ok(format!("{learn} --add nir.safetensors -o more.safetensors").split(' '));
+    let further = |name: &str| segearth::learn::Learnt::read(&work.path(name)).expect("classes").header.further_bands;
+    assert_eq!(
+        (further("more.safetensors"), further("colours.safetensors")),
+        (vec!["near infrared".to_owned()], Vec::new())
+    );
+    let said = work.refused(&format!("{learn} --descriptor-bands nir --add colours.safetensors -o no.safetensors"));
+    assert!(said.contains("its bands beside red, green and blue are: none; now they are: near infrared"), "{said}");
+}
+
+#[test]
+fn scenes_without_the_further_bands_are_refused() {
+    let work = given();
+    infrared(&work.path("four.tif"), 4);
+    infrared(&work.path("three.tif"), 3);
+    let learn = "learn four.tif --examples both.geojson --class-field kind -o c.safetensors";
+    for (bands, expected) in [
+        ("swir16", "there is no band `swir16` in four.tif"),
+        ("5", "there is no band 5 in four.tif: bands are counted from 1 to 4"),
+        ("red", "band 1 of four.tif is read as red already"),
+        ("nir,4", "`4` is band 4 of four.tif, which is named already"),
+        ("", "there is no band"),
+    ] {
+        let said = work.run(learn.split(' ').chain(["--descriptor-bands", bands]));
+        assert!(said.code == 1 && said.stderr.contains(expected), "{bands}: {}", said.stderr);
+        assert!(said.stderr.contains("hint: ") && !work.path("c.safetensors").exists(), "{bands}: {}", said.stderr);
+    }
+    work.ok(format!("{learn} --descriptor-bands nir").split(' '));
+    let said = work.refused("segment three.tif --classes @c.safetensors -o labels.tif");
+    assert!(said.contains("learnt with the bands near infrared: there is no band"), "{said}");
+    assert!(said.contains("Its bands are 1 red, 2 green, 3 blue."), "{said}");
+}
+
+#[test]
+fn learning_from_a_store_gives_the_classes_of_the_scene() {
+    let work = given();
+    rgb(&work.path("other.tif"));
+    work.ok("embed scene.tif other.tif --precision float32 -o store".split(' '));
+    let learn = "--examples both.geojson --class-field kind";
+    work.ok(format!("learn scene.tif {learn} -o direct.safetensors").split(' '));
+    work.ok(format!("learn scene.tif {learn} --from store -o stored.safetensors").split(' '));
+    let read = |name: &str| segearth::learn::Learnt::read(&work.path(name)).expect("classes");
+    let (direct, stored) = (read("direct.safetensors"), read("stored.safetensors"));
+    assert!(
+        direct.queries == stored.queries && direct.samples == stored.samples && !direct.samples.examples.is_empty()
+    );
+    // All scenes of the store, where none is named.
+    work.ok(format!("learn {learn} --from store -o both.safetensors").split(' '));
+    assert_eq!(read("both.safetensors").samples.examples.len(), 2 * direct.samples.examples.len());
+    // A store that lacks what is needed, that holds another scene, and none.
+    let chunk = glob::glob(&format!("{}/scene*/tokens/c/0/0/0/0", work.path("store").display())).expect("a pattern");
+    chunk.flatten().for_each(|chunk| std::fs::remove_file(chunk).expect("a chunk"));
+    let said = work.refused(&format!("learn scene.tif {learn} --from store -o no.safetensors"));
+    assert!(said.contains("store is not complete"), "{said}");
+    infrared(&work.path("third.tif"), 3);
+    let said = work.refused(&format!("learn third.tif {learn} --from store -o no.safetensors"));
+    assert!(said.contains("does not hold"), "{said}");
+    let said = work.refused(&format!("learn {learn} --from nowhere -o no.safetensors"));
+    assert!(said.contains("nowhere is not a store of embeddings"), "{said}");
+}

@@ -8,7 +8,9 @@ use gdal::spatial_ref::SpatialRef;
 use gdal::vector::LayerAccess as _;
 use segearth::embeddings::{ModelCard, Padding, Precision, SceneCard, Store};
 
+use crate::archives::zip;
 use crate::scenes::noise_scene;
+use crate::server::{File, Reply, Server};
 use crate::workdir::{Workdir, without_causes};
 
 const SIZE: [usize; 2] = [112, 80];
@@ -269,4 +271,77 @@ fn words_rank_places_of_an_embedded_scene() {
     assert_eq!(found, places(&work.path("other.gpkg")).0, "the same words give the same places");
     let sheet = fs::read_to_string(work.path("hits.html")).expect("a sheet");
     assert_eq!(sheet.matches("src=\"data:image/jpeg;base64,").count(), 3);
+}
+
+/// All files of a folder, with their paths from there.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let all = glob::glob(&format!("{}/**/*", folder.display())).expect("a pattern").flatten();
+    let name = |path: &Path| path.strip_prefix(folder).expect("below").display().to_string();
+    all.filter(|path| path.is_file()).map(|path| (name(&path), fs::read(&path).expect("a file"))).collect()
+}
+
+#[test]
+fn stores_in_archives_and_behind_addresses_are_searched() {
+    let work = Workdir::new();
+    store(&work, "city", [25832, 25832]);
+    let like = ["--like", "350024,5639984", "--top", "5"];
+    let search = |store: &str, output: &str| {
+        work.run_with(["search", store, "-o", output].into_iter().chain(like), &[("GDAL_HTTP_RETRY_DELAY", "0.001")])
+    };
+    let found = |output: &str| places(&work.path(output)).0;
+    assert_eq!(search("city", "here.gpkg").code, 0);
+    let entries: Vec<(String, Vec<u8>)> =
+        files(&work.path("city")).into_iter().map(|(name, content)| (format!("in/{name}"), content)).collect();
+    let archive = zip(&entries);
+    work.write("city.zip", &archive);
+    for (at, name) in ["city.zip/in", "/vsizip/city.zip/in"].into_iter().enumerate() {
+        let output = format!("zip{at}.gpkg");
+        let ran = search(name, &output);
+        assert!(ran.code == 0, "{}", ran.stderr);
+        assert_eq!(found(&output), found("here.gpkg"), "{name}");
+    }
+    let refused = |store: &str, expected: &str| {
+        let ran = search(store, "no.gpkg");
+        assert!(
+            ran.code == 1 && ran.stderr.contains(expected) && ran.stderr.contains("hint: "),
+            "{store}: {}",
+            ran.stderr
+        );
+        assert!(!work.path("no.gpkg").exists(), "{store}");
+    };
+    // The wrong folder, no archive, and archives that are cut or lack a chunk.
+    refused("city.zip", "is not a store of embeddings: there is no zarr.json");
+    refused("none.zip/in", "is not a store of embeddings: there is no zarr.json");
+    work.write("cut.zip", &archive[..archive.len() / 2]);
+    refused("cut.zip/in", "is not a store of embeddings: there is no zarr.json");
+    let is_chunk = |name: &str| name.contains("b_tif") && name.contains("/tokens/c/0/0/");
+    let some: Vec<_> = entries.iter().filter(|(name, _)| !is_chunk(name)).cloned().collect();
+    assert_eq!(some.len() + 1, entries.len());
+    work.write("some.zip", zip(&some));
+    let ran = search("some.zip/in", "some.gpkg");
+    assert!(ran.code == 0 && ran.stderr.contains("are missing, of b.tif"), "{}", ran.stderr);
+    let short = entries.iter().map(|(name, content)| {
+        (name.clone(), if is_chunk(name) { content[..content.len() - 1].to_vec() } else { content.clone() })
+    });
+    work.write("short.zip", zip(&short.collect::<Vec<_>>()));
+    refused("short.zip/in", "tokens/c/0/0/0/0 is damaged");
+    // A server that sends files and lists none: archives are searched there, and the store itself is refused.
+    let leaked = |(name, content): &(String, Vec<u8>)| File {
+        name: Box::leak(format!("/{name}").into()),
+        content: content.clone(),
+        headers: "",
+    };
+    let mut served: Vec<File> = entries.iter().map(leaked).collect();
+    served.push(File { name: "/city.zip", content: archive.clone(), headers: "" });
+    let server = Server::start(served, |_| Reply::Well);
+    let ran = search(&format!("{}/city.zip/in", server.address), "there.gpkg");
+    assert!(ran.code == 0, "{}", ran.stderr);
+    assert_eq!(found("there.gpkg"), found("here.gpkg"));
+    refused(&format!("{}/in", server.address), "cannot read /vsicurl/http");
+    refused(&format!("{}/elsewhere", server.address), "is not a store of embeddings: there is no zarr.json");
+    // Nothing is written there.
+    for store in ["city.zip/in", "s3://bucket/city", "https://localhost/city"] {
+        let said = work.refused(&format!("embed a.tif -o {store}"));
+        assert!(said.contains("is not a folder on a disk") && said.contains("hint: "), "{said}");
+    }
 }

@@ -11,6 +11,7 @@ use crate::model::bundle::Bundle;
 use crate::model::torch::{Device, TorchPatchEncoder};
 use crate::pipeline::{EmbeddingsPlan, Tiling};
 use crate::raster::SceneReader;
+use crate::run::stores;
 use crate::run::watch::Watch;
 use serde_json::{Map, Value};
 
@@ -32,10 +33,12 @@ impl Embedder {
     /// The folder is no store, or one of another model or precision; or it does not exist and must.
     pub fn new(plan: &EmbeddingsPlan, bundle: &Bundle, device: Device) -> Result<Self> {
         let model = card::model_card(bundle)?;
-        let store = match plan.create {
+        // Where nothing can be written, the store has to be complete.
+        let create = plan.create && !stores::is_read_only(&plan.store);
+        let store = match create {
             true => Store::look(&plan.store, &model, plan.precision)?,
             false => {
-                let store = Store::open(&plan.store)?;
+                let store = stores::open(&plan.store)?;
                 store.check_model(&model)?;
                 Some(store)
             }
@@ -47,7 +50,7 @@ impl Embedder {
             device,
             model,
             precision: store.map_or(wanted, |store| store.precision()),
-            create: plan.create,
+            create,
         })
     }
 
@@ -105,10 +108,13 @@ impl Embedder {
     }
 
     fn existing(&self, wanted: &SceneCard) -> Result<SceneStore> {
-        let store = Store::open(&self.folder)?;
+        let store = stores::open(&self.folder)?;
         let Some(scene) = store.scene(&wanted.name, &wanted.path)? else {
-            let names: Vec<String> = store.scenes()?.iter().map(|scene| scene.card().path.clone()).collect();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let names = match store.scenes() {
+                Ok(scenes) if scenes.is_empty() => "none".to_owned(),
+                Ok(scenes) => scenes.iter().map(|scene| scene.card().path.clone()).collect::<Vec<_>>().join(", "),
+                Err(_) => "cannot be listed".to_owned(),
+            };
             return Err(Error::input(format!(
                 "{} does not hold {}; its scenes: {names}",
                 self.folder.display(),
@@ -132,17 +138,64 @@ pub fn tower(bundle: &Bundle, device: Device) -> Result<Tower> {
     })
 }
 
+/// Keys of a job and their values.
+type StoredOptions = Vec<(String, String)>;
+
+/// The scene of a path; `None`: the store does not hold it.
+fn named_scene(store: &Store, scene: &str) -> Result<Option<SceneStore>> {
+    let path = card::absolute(Path::new(scene));
+    // A store behind an address may not be able to list its scenes; most have the name of their file.
+    let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if let Some(found) = store.scene(&name, &path)? {
+        return Ok(Some(found));
+    }
+    Ok(store.scenes()?.into_iter().find(|scene| scene.card().path == path))
+}
+
+/// The named scenes of a store, or all, and the keys of a job that sees them as the store does, with their values, but for the scenes.
+///
+/// # Errors
+/// The store cannot be read or holds no scene, or its scenes were embedded with different options.
+pub(super) fn stored_scenes(store: &Path, named: &[String]) -> Result<(Vec<String>, StoredOptions)> {
+    let store = stores::open(store)?;
+    let scenes = match named {
+        [] => store.scenes()?,
+        named => named.iter().filter_map(|scene| named_scene(&store, scene).transpose()).collect::<Result<_>>()?,
+    };
+    if named.is_empty() && scenes.is_empty() {
+        return Err(Error::input(format!("{} holds no scene", store.folder().display()))
+            .with_hint("`segearth embed SCENE -o STORE` adds a scene to a store."));
+    }
+    let options = |scene: &SceneStore| -> StoredOptions {
+        let job = scene.card().job.iter().filter(|(key, _)| *key != "scene");
+        job.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    };
+    let mut all = scenes.iter().map(options);
+    let first = all.next().unwrap_or_default();
+    if all.any(|options| options != first) {
+        return Err(Error::input(format!(
+            "the scenes of {} were embedded with different options",
+            store.folder().display()
+        ))
+        .with_hint("Name scenes that were embedded with the same options: `segearth learn SCENE … --from STORE`."));
+    }
+    let path = |scene: &SceneStore| {
+        let job = scene.card().job.get("scene").and_then(Value::as_str);
+        job.map_or_else(|| scene.card().path.clone(), str::to_owned)
+    };
+    Ok((scenes.iter().map(path).collect(), first))
+}
+
 /// The keys of a job that sees a scene as a store does, with their values. None where the store does not hold the scene.
 ///
 /// # Errors
 /// The store cannot be read, or holds another number of scenes than one and none is named.
-pub(super) fn stored_options(store: &Path, scene: Option<&str>) -> Result<Vec<(String, String)>> {
-    let store = Store::open(store)?;
-    let mut scenes = store.scenes()?;
-    if let Some(scene) = scene {
-        let path = card::absolute(Path::new(scene));
-        scenes.retain(|scene| scene.card().path == path);
-    }
+pub(super) fn stored_options(store: &Path, scene: Option<&str>) -> Result<StoredOptions> {
+    let store = stores::open(store)?;
+    let scenes = match scene {
+        None => store.scenes()?,
+        Some(scene) => named_scene(&store, scene)?.into_iter().collect(),
+    };
     let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
     match (scenes.as_slice(), scene) {
         ([scene], _) => Ok(scene.card().job.iter().filter_map(text).collect()),

@@ -19,9 +19,10 @@ use super::job::usable_device;
 use super::lookup::Lookup;
 use super::run_metrics::RunMetrics;
 use super::stop::Stop;
+use super::stores;
 use super::watch::Watch;
 use super::workers;
-use crate::cli::{EmbedArgs, EmbedPrecision, SegmentArgs};
+use crate::cli::{EmbedArgs, EmbedPrecision, LearnArgs, SegmentArgs, scene_option};
 use crate::embeddings::{ChunkIndex, Precision, SceneStore, Store};
 use crate::error::{Error, Result};
 use crate::model::bundle::Bundle;
@@ -36,6 +37,7 @@ use crate::report::Reporter;
 /// # Errors
 /// Options, model or scenes that cannot be used; a store that holds other things, or the scenes otherwise.
 pub fn run(args: &EmbedArgs, trust: bool, reporter: &Reporter) -> Result<()> {
+    stores::check_writable(&args.output)?;
     let spec = pipeline::from_flags(&args.overrides())?;
     let mut lookup = Lookup::new(trust);
     let plan = pipeline::embedded_scenes(&spec, &mut lookup)?;
@@ -126,6 +128,18 @@ pub fn complete(
 pub fn with_stored_options(args: &SegmentArgs) -> Result<Vec<Override>> {
     let Some(store) = &args.from else { return Ok(args.overrides()) };
     Ok(args.overrides_over(&embedder::stored_options(Path::new(store), args.scene.as_deref())?))
+}
+
+/// The keys of a job of `segearth learn`, with those of its store below them.
+///
+/// # Errors
+/// The store cannot be read, or its scenes were embedded with different options.
+pub fn learn_options(args: &LearnArgs) -> Result<Vec<Override>> {
+    let Some(store) = &args.from else { return Ok(args.overrides()) };
+    let (scenes, stored) = embedder::stored_scenes(Path::new(store), &args.scenes)?;
+    let below = stored.iter().map(|(key, value)| scene_option("--from", key, value));
+    let scenes = args.scenes.is_empty().then(|| Override::texts("--from", "scene", &scenes));
+    Ok(below.chain(scenes).chain(args.overrides()).collect())
 }
 
 /// The weights of a model.

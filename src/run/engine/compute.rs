@@ -42,7 +42,10 @@ impl Model<'_> {
                 if let Some(local) = local {
                     let per_window = logits.len() / windows.len().max(1);
                     for (mask, logits) in windows.iter().zip(logits.chunks_exact_mut(per_window.max(1))) {
-                        local.add(mask.image.as_deref().unwrap_or_default(), mask.window.size(), logits);
+                        let image = mask.image.as_ref();
+                        let image =
+                            image.ok_or_else(|| Error::internal("a window has no image for its descriptors"))?;
+                        local.add(image, mask.window.size(), logits);
                     }
                 }
                 Ok(Some(logits))

@@ -1,6 +1,7 @@
 //! What passes between the threads that read, compute and stitch.
 
 use crate::geom::Window;
+use crate::learn::LocalImage;
 use crate::model::Images;
 use crate::scene::Labelled;
 
@@ -20,8 +21,8 @@ pub(super) struct WindowMask {
     pub window: Window,
     /// (row, column); `None`: all pixels hold data.
     pub valid: Option<Vec<bool>>,
-    /// (channel, row, column) in 0..=255, where local descriptors count.
-    pub image: Option<Vec<f32>>,
+    /// Where local descriptors count.
+    pub image: Option<LocalImage>,
 }
 
 /// From the reader to the model: windows and their normalised pixels.

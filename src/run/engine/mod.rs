@@ -35,6 +35,7 @@ pub use windows::WindowCounts;
 
 use meter::Meter;
 
+use super::local_images::LocalImages;
 use super::partition::Share;
 use super::prepared::SceneRun;
 use super::provenance::DEVICE;
@@ -240,8 +241,12 @@ fn compute(
     }
     let label = format!("segmenting {}", run.scene.title());
     let meter = Meter::new(watch.reporter.progress(&label, windows, "windows"), watch.metrics);
+    let mut images = match run.job.local.is_some() && files.iter().any(|file| !file.is_complete()) {
+        true => LocalImages::open(run.scene)?,
+        false => LocalImages::default(),
+    };
     for file in files.iter_mut() {
-        counts.windows += part::compute(run, &grid, segmenter, tokens, reader, file, watch.stop, &meter)?;
+        counts.windows += part::compute(run, &grid, segmenter, tokens, reader, &mut images, file, watch.stop, &meter)?;
     }
     Ok(counts)
 }

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use super::super::local_images::LocalImages;
 use super::super::prepared::SceneRun;
 use super::super::stop::Stop;
 use super::compute::{self, Model};
@@ -24,6 +25,7 @@ pub(super) fn compute(
     segmenter: &mut dyn Segmenter,
     tokens: Option<&SceneStore>,
     reader: &mut SceneReader,
+    images: &mut LocalImages,
     file: &mut RowFile,
     stop: &Stop,
     meter: &Meter<'_>,
@@ -53,7 +55,8 @@ pub(super) fn compute(
     let counts = thread::scope(|scope| {
         let (to_model, from_reader) = queue(QUEUE, &meter.metrics.for_model);
         let (to_stitcher, from_model) = queue(QUEUE, &meter.metrics.for_stitcher);
-        let reading = scope.spawn(move || read::read(run, reader, tokens, grid, rest, batch, to_model, stop, meter));
+        let reading =
+            scope.spawn(move || read::read(run, reader, images, tokens, grid, rest, batch, to_model, stop, meter));
         let file = &mut *file;
         let stitching = scope.spawn(move || stitch::stitch(run, grid, rest, queries, from_model, file, meter));
         let local = run.job.local.as_ref();

@@ -2,6 +2,7 @@
 //!
 //! Windows, weights, order of sums and classifier are those of a run, so that every pixel gets the same label.
 
+use super::super::local_images::LocalImages;
 use super::super::prepared::PreparedJob;
 use super::compute::check_finite;
 use super::layers::ROWS_AT_ONCE;
@@ -57,6 +58,7 @@ pub fn region(
             result.rejected = result.rejected.max(labelled.rejected);
         }
     };
+    let images = if job.local.is_some() { LocalImages::open(scene)? } else { LocalImages::default() };
     let mut stored = TokenReader::new(tokens);
     let windows: Vec<Window> = grid.reaching(part).collect();
     for windows in windows.chunks(batch) {
@@ -75,15 +77,15 @@ pub fn region(
         if tiles.is_empty() {
             continue;
         }
-        let mut images = normalise(&tiles, &job.normalisation, &padding);
-        images.tokens = Some(numbers);
-        let logits = segmenter.segment(&images)?;
+        let mut pixels = normalise(&tiles, &job.normalisation, &padding);
+        pixels.tokens = Some(numbers);
+        let logits = segmenter.segment(&pixels)?;
         check_finite(&logits)?;
         let mut logits = padding.cut(logits);
         let per_window = (logits.len() / tiles.len()).max(1);
         for (tile, logits) in tiles.iter().zip(logits.chunks_exact_mut(per_window)) {
             if let Some(local) = &job.local {
-                local.add(&tile.rgb, size, logits);
+                local.add(&images.image(tile)?, size, logits);
             }
             if !scores {
                 // Windows come row by row: rows above this one are finished.

@@ -5,14 +5,13 @@
 use std::collections::HashMap;
 
 use super::super::prepared::PreparedJob;
-use super::super::stop::Stop;
+use super::super::watch::Watch;
 use super::features::{self, PixelFeatures};
 use crate::error::{Error, Result};
 use crate::learn::{self, Learnt, LearntExample, Place, TrainingSet};
 use crate::model::Segmenter;
 use crate::pipeline::{ClassPlan, ScenePlan};
 use crate::raster::Examples;
-use crate::report::Reporter;
 use crate::scene::same_name;
 
 /// More samples cost memory and gain nothing.
@@ -42,7 +41,12 @@ pub struct Collected {
 
 impl Collected {
     pub fn new(width: usize, with_local: bool) -> Self {
-        Self { width, locals: if with_local { learn::count(3) } else { 0 }, ..Self::default() }
+        Self { width, locals: if with_local { learn::count(learn::COLOURS) } else { 0 }, ..Self::default() }
+    }
+
+    /// The same with local descriptors of so many bands beyond red, green and blue.
+    pub fn with_further_bands(width: usize, count: usize) -> Self {
+        Self { width, locals: learn::count(learn::COLOURS + count), ..Self::default() }
     }
 
     /// Names of the classes of all examples.
@@ -98,13 +102,16 @@ impl Collected {
         scene: &ScenePlan,
         examples: Examples,
         segmenter: &mut dyn Segmenter,
-        stop: &Stop,
-        reporter: &Reporter,
+        watch: Watch<'_>,
     ) -> Result<()> {
         let pixels = self.pixels(scene, &examples)?;
         let found = match pixels.is_empty() {
             true => PixelFeatures::default(),
-            false => features::features(job, scene, segmenter, None, &pixels, self.locals > 0, stop, reporter)?,
+            false => {
+                let tokens = features::stored(job, scene, &pixels, watch)?;
+                let Watch { stop, reporter, .. } = watch;
+                features::features(job, scene, segmenter, tokens.as_ref(), &pixels, self.locals > 0, stop, reporter)?
+            }
         };
         self.add_found(scene, examples, &found);
         Ok(())

@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 
+use super::super::local_images::LocalImages;
 use super::super::prepared::PreparedJob;
 use super::super::stop::Stop;
+use super::super::watch::Watch;
 use crate::embeddings::{SceneStore, TokenReader};
 use crate::error::{Error, Kind, Result};
 use crate::geom::Window;
-use crate::learn::{self, descriptors};
+use crate::learn;
 use crate::model::bundle::Bundle;
 use crate::model::tta::D4;
 use crate::model::{self, Padding, Queries, Segmenter, Shortcuts, TokenSource, normalise};
@@ -59,6 +61,22 @@ pub fn windows(job: &PreparedJob, scene: &ScenePlan, pixels: &[[usize; 2]]) -> V
     windows.into_values().collect()
 }
 
+/// The stored tokens of the windows that share one of the pixels; `None`: the job has no store.
+///
+/// # Errors
+/// The store does not hold them, or holds the scene otherwise.
+pub fn stored(
+    job: &PreparedJob,
+    scene: &ScenePlan,
+    pixels: &[[usize; 2]],
+    watch: Watch<'_>,
+) -> Result<Option<SceneStore>> {
+    let Some(embedder) = &job.embedder else { return Ok(None) };
+    let mut reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
+    let parts: Vec<Window> = pixels.iter().map(|&[col, row]| Window { col, row, width: 1, height: 1 }).collect();
+    embedder.scene(scene.into(), &job.plan.tiling, &mut reader, &parts, watch).map(Some)
+}
+
 /// Computes the features of pixels of a scene; `local`: their descriptors as well. `tokens`: those of the windows, for a model that takes
 /// them.
 ///
@@ -79,7 +97,8 @@ pub fn features(
     let windows = windows(job, scene, pixels);
     let progress = reporter.progress(&format!("features of {}", scene.title()), windows.len(), "windows");
     let width = segmenter.queries();
-    let locals = if local { learn::count(3) } else { 0 };
+    let locals = if local { learn::count(learn::COLOURS + scene.further_bands.len()) } else { 0 };
+    let local_images = if local { LocalImages::open(scene)? } else { LocalImages::default() };
     let mut sums = PixelFeatures {
         features: vec![0.0; pixels.len() * width],
         local: vec![0.0; pixels.len() * locals],
@@ -110,7 +129,7 @@ pub fn features(
             images.tokens = stored.is_some().then_some(known);
             let planes = padding.cut(segmenter.segment(&images)?);
             for ((tile, numbers), planes) in tiles.iter().zip(numbers).zip(planes.chunks_exact(width * size.pixels())) {
-                let local = if local { descriptors(&tile.rgb, size) } else { Vec::new() };
+                let local = if local { local_images.image(tile)?.descriptors(size) } else { Vec::new() };
                 for &number in numbers {
                     let [col, row] = pixels[number];
                     let (col, row) = (col - tile.window.col, row - tile.window.row);

@@ -13,12 +13,15 @@ mod suggest;
 
 use std::path::Path;
 
+use super::embed::{self, Embedder};
 use super::job::{queries, usable_device};
 use super::learnt;
 use super::lookup::Lookup;
 use super::prepared::PreparedJob;
 use super::results::{Staged, command_facts, input};
+use super::run_metrics::RunMetrics;
 use super::stop::Stop;
+use super::watch::Watch;
 use crate::cli::LearnArgs;
 use crate::error::{Context as _, Error, Result};
 use crate::evaluate::ClassMap;
@@ -49,10 +52,10 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     if !(0.0..=1e6).contains(&args.radius) {
         return Err(Error::input(format!("the radius is {}; it must be from 0 to 1000000 metres", args.radius)));
     }
-    let mut spec = pipeline::from_flags(&args.overrides())?;
+    let mut spec = pipeline::from_flags(&embed::learn_options(args)?)?;
     spec.without_classes = true;
     let mut lookup = Lookup::new(trust);
-    let plan = pipeline::resolve(&spec, &mut lookup)?;
+    let mut plan = pipeline::resolve(&spec, &mut lookup)?;
     let Model::Bundle(bundle) = lookup.into_model()? else {
         return Err(Error::input("the fake models have no features to learn from")
             .with_hint("Remove --model to use the built-in model, or name a bundle."));
@@ -61,6 +64,8 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
         return Err(Error::input("--classes names a file of learnt classes, which are no words")
             .with_hint("Take such a file further with --add FILE."));
     }
+    let earlier = args.add.as_deref().map(Learnt::read).transpose()?;
+    let further = further_bands(args, earlier.as_ref(), &mut plan)?;
     let mut products = vec![(CLASSES, Product::file(&args.output, facts(args)))];
     products.extend(args.json.iter().map(|path| (JSON, Product::file(path, facts(args)))));
     if let Some(path) = &args.suggestions {
@@ -72,8 +77,14 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let staged = Staged::of_command(products, existing)?;
     let device = usable_device(plan.device, reporter)?;
     plan.notes.iter().for_each(|note| reporter.note(note));
-    let job = PreparedJob::new(plan, Model::Bundle(bundle.clone()), device, spec.written());
-    let earlier = args.add.as_deref().map(|path| earlier(path, &job.plan, &bundle)).transpose()?;
+    let mut job = PreparedJob::new(plan, Model::Bundle(bundle.clone()), device, spec.written());
+    if let Some(store) = &job.plan.embeddings {
+        job.embedder = Some(Embedder::new(store, &bundle, device)?);
+    }
+    if let (Some(path), Some(earlier)) = (&args.add, &earlier) {
+        check_earlier(earlier, &job.plan, &bundle, &further)
+            .input(|| format!("cannot take {} further", path.display()))?;
+    }
 
     let (path, layer) = split_layer(&args.examples);
     let codes = args.map.as_deref().map(ClassMap::read).transpose()?.map(|map| map.label_codes());
@@ -87,14 +98,20 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     };
     let optional = earlier.is_some() || job.plan.classes.iter().any(|class| !class.prompts.is_empty());
     let found = examples::read(&source, &job.plan.scenes, optional)?;
-    let mut segmenter = features::segmenter(&job, &bundle, TokenSource::Tower)?;
-    let mut collected = Collected::new(bundle.card.sizes.embed_dim, !args.features_only);
+    let tokens = if job.embedder.is_some() { TokenSource::Images } else { TokenSource::Tower };
+    let mut segmenter = features::segmenter(&job, &bundle, tokens)?;
+    let width = bundle.card.sizes.embed_dim;
+    let mut collected = match args.features_only {
+        true => Collected::new(width, false),
+        false => Collected::with_further_bands(width, further.len()),
+    };
     if let Some(earlier) = &earlier {
         collected.add_earlier(earlier)?;
     }
     let stop = Stop::listen()?;
     for (scene, examples) in job.plan.scenes.iter().zip(found) {
-        collected.add_scene(&job, scene, examples, segmenter.as_mut(), &stop, reporter)?;
+        let watch = Watch { stop: &stop, metrics: &RunMetrics::default(), reporter };
+        collected.add_scene(&job, scene, examples, segmenter.as_mut(), watch)?;
     }
     drop(segmenter);
     collected.notes(job.plan.scenes.len()).iter().for_each(|note| reporter.note(note));
@@ -155,18 +172,47 @@ pub fn lesson(
     Ok(Lesson { classes, learnt, fitted, set })
 }
 
-fn earlier(path: &Path, plan: &Plan, bundle: &Bundle) -> Result<Learnt> {
-    further(Learnt::read(path)?, path, plan, bundle)
-}
-
-/// The classes of an earlier file, if they were learnt as those of a plan are.
+/// The classes of an earlier file, if they were learnt as those of a plan are, which the web application takes further.
 ///
 /// # Errors
-/// They were learnt with another model or other settings.
+/// They were learnt with another model, other settings, or bands beside red, green and blue.
 pub fn further(learnt: Learnt, path: &Path, plan: &Plan, bundle: &Bundle) -> Result<Learnt> {
-    let with = Plan { learnt: Some(std::sync::Arc::new(learnt.clone())), ..plan.clone() };
     let context = || format!("cannot take {} further", path.display());
-    learnt::check(&with, &Model::Bundle(Box::new(bundle.clone()))).input(context)?;
+    let bands = &learnt.header.further_bands;
+    if !bands.is_empty() {
+        return Err(Error::input(format!("it was learnt with bands beside red, green and blue: {}", bands.join(", ")))
+            .with_hint("Take it further with `segearth learn --add`, which reads them."))
+        .input(context);
+    }
+    check_earlier(&learnt, plan, bundle, &[]).input(context)?;
+    Ok(learnt)
+}
+
+/// The bands beyond red, green and blue: those of the command, else those of the file that is taken further.
+fn further_bands(args: &LearnArgs, earlier: Option<&Learnt>, plan: &mut Plan) -> Result<Vec<String>> {
+    let of_earlier = earlier.map_or(&[][..], |learnt| &learnt.header.further_bands);
+    let texts = match &args.descriptor_bands {
+        Some(list) => list.split(',').map(|text| text.trim().to_owned()).collect(),
+        None if args.features_only => Vec::new(),
+        None => of_earlier.to_vec(),
+    };
+    pipeline::choose_further_bands(&texts, &mut plan.scenes)
+}
+
+/// Refuses an earlier file that was learnt otherwise than this one is.
+fn check_earlier(learnt: &Learnt, plan: &Plan, bundle: &Bundle, further: &[String]) -> Result<()> {
+    let with = Plan { learnt: Some(std::sync::Arc::new(learnt.clone())), ..plan.clone() };
+    learnt::check(&with, &Model::Bundle(Box::new(bundle.clone())))?;
+    let of_earlier = &learnt.header.further_bands;
+    if of_earlier != further {
+        let listed = |bands: &[String]| if bands.is_empty() { "none".to_owned() } else { bands.join(", ") };
+        return Err(Error::input(format!(
+            "its bands beside red, green and blue are: {}; now they are: {}",
+            listed(of_earlier),
+            listed(further)
+        ))
+        .with_hint("Leave out --descriptor-bands to take those of the file."));
+    }
     let (known, now) = (&learnt.header.settings, settings(plan));
     let differs = [
         ("debias", known.debias != now.debias),
@@ -176,10 +222,9 @@ pub fn further(learnt: Learnt, path: &Path, plan: &Plan, bundle: &Bundle) -> Res
         ("blend", known.blend != now.blend),
     ];
     match differs.iter().find(|(_, differs)| *differs) {
-        None => Ok(learnt),
+        None => Ok(()),
         Some((what, _)) => Err(Error::input(format!("it was learnt with another {what}"))
-            .with_hint("Give the settings that the file was learnt with."))
-        .input(context),
+            .with_hint("Give the settings that the file was learnt with.")),
     }
 }
 
@@ -244,12 +289,15 @@ fn file(
         threshold: class.threshold,
         prompts: class.prompts.clone(),
     };
+    let further: Vec<String> =
+        job.plan.scenes.iter().take(1).flat_map(|scene| &scene.further_bands).map(|(name, _)| name.clone()).collect();
     let background = job.plan.background.and_then(|index| classes.get(index)).map(|class| class.name.clone());
     let mut header = Header {
         classes: classes.iter().map(class).collect(),
         background: background.or_else(|| earlier.and_then(|earlier| earlier.header.background.clone())),
         sums_queries: !fitted.kept_words,
-        channels: if set.locals > 0 { 3 } else { 0 },
+        channels: if set.locals > 0 { learn::COLOURS + further.len() } else { 0 },
+        further_bands: if set.locals > 0 { further } else { Vec::new() },
         examples,
         ..Header::new(learnt::identity(bundle), settings(&job.plan))
     };
@@ -303,6 +351,8 @@ fn facts(args: &LearnArgs) -> Fingerprint {
         ("--add", args.add.as_deref().and_then(input)),
         ("--radius", Some(args.radius.to_string())),
         ("--pixels", Some(args.pixels.to_string())),
+        ("--from", args.from.as_deref().map(Path::new).and_then(input)),
+        ("--descriptor-bands", args.descriptor_bands.clone()),
         ("--features-only", args.features_only.then(|| "true".to_owned())),
     ];
     let options = args.options().into_iter().map(|(flag, _, value)| (flag, Some(value.clone())));

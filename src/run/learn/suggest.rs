@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::job::loaded;
+use super::super::local_images::LocalImages;
 use super::super::prepared::PreparedJob;
 use super::super::stop::Stop;
 use super::super::suggestions::write_suggestions;
@@ -62,6 +63,7 @@ pub(super) fn suggest(
     let mut number = 0;
     for (index, scene) in scenes.iter().enumerate() {
         let reader = SceneReader::open_even_empty(&scene.info, scene.bands, &scene.stretch)?;
+        let images = LocalImages::open(scene)?;
         for window in grid(scene).windows() {
             number += 1;
             if !(number - 1usize).is_multiple_of(step) {
@@ -72,7 +74,7 @@ pub(super) fn suggest(
             }
             let tile = reader.read(window)?;
             if !tile.is_empty() {
-                look(&job, segmenter.as_mut(), index, &tile, &mut suggestions)?;
+                look(&job, segmenter.as_mut(), index, &tile, &images, &mut suggestions)?;
             }
             progress.advance(1);
         }
@@ -89,6 +91,7 @@ fn look(
     segmenter: &mut dyn Segmenter,
     scene: usize,
     tile: &crate::scene::Tile,
+    local_images: &LocalImages,
     suggestions: &mut Suggestions,
 ) -> Result<()> {
     let (window, size) = (tile.window, tile.window.size());
@@ -96,7 +99,7 @@ fn look(
     let images = normalise(std::slice::from_ref(tile), &job.normalisation, &padding);
     let mut logits = padding.cut(segmenter.segment(&images)?);
     if let Some(local) = &job.local {
-        local.add(&tile.rgb, size, &mut logits);
+        local.add(&local_images.image(tile)?, size, &mut logits);
     }
     let mut alone = Accumulator::new(window, size, segmenter.queries(), job.plan.tiling.blend);
     alone.add(&window, &logits, tile.valid.as_deref());

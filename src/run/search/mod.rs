@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::results::{Staged, command_facts, input};
+use super::stores;
 use crate::cli::SearchArgs;
 use crate::embeddings::{SceneStore, Store};
 use crate::error::{Error, Result};
@@ -37,7 +38,7 @@ const TOGETHER: usize = 256;
 /// written.
 pub fn run(args: &SearchArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let limits = Limits::of(args)?;
-    let stores = stores(&args.stores)?;
+    let stores = open(&args.stores)?;
     let first = stores.first().ok_or_else(|| Error::internal("a search without a store"))?;
     let mut scenes = Vec::new();
     for store in &stores {
@@ -125,8 +126,8 @@ impl Limits {
 }
 
 /// Opens stores of one model.
-fn stores(folders: &[PathBuf]) -> Result<Vec<Store>> {
-    let stores = folders.iter().map(|folder| Store::open(folder)).collect::<Result<Vec<_>>>()?;
+fn open(folders: &[PathBuf]) -> Result<Vec<Store>> {
+    let stores = folders.iter().map(|folder| stores::open(folder)).collect::<Result<Vec<_>>>()?;
     if let Some((first, others)) = stores.split_first() {
         others.iter().try_for_each(|other| other.check_model(first.model()))?;
     }
