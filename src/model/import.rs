@@ -65,6 +65,7 @@ pub fn check_free(output: &Path, overwrite: bool) -> Result<()> {
         bundle::PATCH_ENCODER,
         bundle::PIXEL_DECODER,
         bundle::UPSAMPLER,
+        bundle::NAF,
     ];
     let other = names.iter().find(|name| !known.contains(&name.as_str()));
     match (overwrite, other) {
@@ -150,10 +151,13 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         window: request.window,
         precision: request.precision,
     };
+    let (name, has_kernels) = match &upsampler {
+        Some(LearnedUpsampler::Naf(naf)) => (bundle::NAF, segearth_upsample::supports_naf(naf.channels, naf.heads)),
+        _ => (bundle::UPSAMPLER, segearth_upsample::supports_patch(sizes.patch)),
+    };
     let [whole, patch_encoder, pixel_decoder, weights] =
-        [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::PIXEL_DECODER, bundle::UPSAMPLER]
-            .map(|name| folder.join(name));
-    let weights = segearth_upsample::supports_patch(sizes.patch).then_some(weights.as_path());
+        [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::PIXEL_DECODER, name].map(|name| folder.join(name));
+    let weights = has_kernels.then_some(weights.as_path());
     let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: weights };
     let Normalisation { mean, std } = normalisation;
     let weights = upsampler.as_ref().map(|upsampler| match upsampler {

@@ -11,8 +11,10 @@ use super::{Fit, Images, Queries, Segmenter};
 use crate::error::Result;
 use crate::geom::Size;
 
-/// Patches to which the Gaussians are fitted, at most: 64 windows of 16 × 16 patches.
-const MOST_PATCHES: usize = 64 * 256;
+/// Patches of a window to which the Gaussians are fitted, about: all 16 × 16, or a share of more.
+const OF_WINDOW: usize = 256;
+/// Patches of all windows, at most.
+const MOST_PATCHES: usize = 80 * OF_WINDOW;
 
 /// What the decision depends on besides the model.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,7 +114,11 @@ impl Fit for JointSegmenter {
         let tokens = self.encoder.encode(images, self.patch, width)?;
         let per_image = (tokens.len() / images.count.max(1)).max(1);
         let patches = tokens.chunks_exact(per_image).flat_map(|tokens| tokens.chunks_exact(width).skip(1));
-        for (token, _) in patches.zip(kept).filter(|(_, kept)| **kept) {
+        let count = per_image / width - 1;
+        for (index, (token, _)) in patches.zip(kept).enumerate().filter(|(_, (_, kept))| **kept) {
+            if !is_of_share(index % count, count) {
+                continue;
+            }
             if self.gathered.features.len() >= MOST_PATCHES * width {
                 break;
             }
@@ -128,6 +134,12 @@ impl Fit for JointSegmenter {
         let Queries { count, width, .. } = self.decision.queries;
         self.decision.gaussians = Gaussians::fit(&patches, count, width, temperature);
     }
+}
+
+/// Whether a patch is one of about [`OF_WINDOW`] of a window's `count`, scattered over it and always the same ones.
+fn is_of_share(index: usize, count: usize) -> bool {
+    let scattered = (index as u32).wrapping_mul(2_654_435_761);
+    (u64::from(scattered) * count as u64) >> 32 < OF_WINDOW as u64
 }
 
 /// A plane of patches as pixels, bilinearly, as PyTorch does it without aligned corners.
@@ -157,6 +169,17 @@ fn enlarged(plane: &[f32], grid: Size, factor: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_windows_give_a_share_of_their_patches() {
+        for count in [1, 49, 196, 256] {
+            assert!((0..count).all(|index| is_of_share(index, count)));
+        }
+        let of_rows =
+            |rows: std::ops::Range<usize>| (rows.start * 64..rows.end * 64).filter(|at| is_of_share(*at, 4096)).count();
+        assert!((250..=262).contains(&of_rows(0..64)), "{}", of_rows(0..64));
+        assert!((0..4).all(|quarter| (55..=73).contains(&of_rows(16 * quarter..16 * quarter + 16))));
+    }
 
     #[test]
     fn patches_become_pixels_as_pytorch_resizes_them() {

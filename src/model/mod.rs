@@ -5,7 +5,7 @@ mod cuda;
 pub mod fake;
 pub mod fetch;
 pub mod folders;
-mod gaussian;
+pub mod gaussian;
 pub mod gpu;
 mod halves;
 pub mod import;

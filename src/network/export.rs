@@ -61,7 +61,7 @@ pub struct Halves<'a> {
     pub patch_encoder: &'a Path,
     /// From patch features to logits.
     pub pixel_decoder: &'a Path,
-    /// The upsampler's weights, where the second half is done by kernels of our own too (SimFeatUp's).
+    /// The upsampler's weights, where the second half is done by kernels of our own too.
     pub upsampler: Option<&'a Path>,
 }
 
@@ -123,8 +123,18 @@ pub fn image_encoder(
     save(&trace::patch_encoder(&encoder, side, kind)?, patch_encoder)?;
     let (patch, depth) = (sizes.patch as i64, sizes.embed_dim as i64);
     save(&trace::pixel_decoder(&encoder, side, patch, depth, kind)?, pixel_decoder)?;
-    if let (Some(to), Some(UpsamplerSource::SimFeatUp(weights))) = (to, upsampler) {
-        let weights: Vec<_> = self::tensors(&weights.tensors, "", Kind::Float)?.into_iter().collect();
+    let weights = match upsampler {
+        None => None,
+        Some(UpsamplerSource::SimFeatUp(weights)) => {
+            Some(self::tensors(&weights.tensors, "", Kind::Float)?.into_iter().collect::<Vec<_>>())
+        }
+        Some(UpsamplerSource::Naf(weights, images)) => {
+            let tensors = self::tensors(&weights.tensors, "", Kind::Float)?;
+            let naf = Naf::load(&tensors, weights.heads, sizes.patch, sizes.embed_dim, images)?;
+            Some(naf.weights_of_images(&tensors)?)
+        }
+    };
+    if let (Some(to), Some(weights)) = (to, weights) {
         Tensor::write_safetensors(&weights, to)
             .map_err(Error::from)
             .input(|| format!("cannot write {}", to.display()))?;

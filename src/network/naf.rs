@@ -65,6 +65,16 @@ impl Naf {
         Ok(Self { branches, periods, heads: heads as i64, patch: patch as i64 })
     }
 
+    /// The weights, with those of the first convolutions for the images that it gets: what kernels of our own compute with.
+    pub fn weights_of_images(&self, tensors: &Tensors) -> Result<Vec<(String, Tensor)>, TchError> {
+        let mut all = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect::<Tensors>();
+        for (name, branch) in ["encoder", "sem_encoder"].into_iter().zip(&self.branches) {
+            all.insert(format!("{name}.0.weight"), branch.first.weight.f_contiguous()?);
+            all.insert(format!("{name}.0.bias"), branch.first.bias.shallow_clone());
+        }
+        Ok(all.into_iter().collect())
+    }
+
     /// For each pixel of the window the scalar products of its upsampled feature with the queries, divided by the feature's norm:
     /// (batch, query, row, column), float32.
     ///

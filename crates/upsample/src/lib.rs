@@ -1,4 +1,4 @@
-//! SimFeatUp on the CPU, in SIMD kernels: from a window's patch features to logits at full resolution.
+//! SimFeatUp on the CPU, in SIMD kernels: from a window's patch features to logits at full resolution. Likewise NAF (see [`Naf`]).
 //!
 //! ```text
 //!  image ──► guidance ──► keys ──► neighbours' weights, folded onto source cells     (for each doubling)
@@ -28,6 +28,7 @@ mod backend;
 mod bilinear;
 mod float32;
 mod kernels;
+mod naf;
 mod parameters;
 mod pixel_grid;
 mod reduced;
@@ -48,6 +49,7 @@ use segearth_error::{Context, Error, Result};
 
 use backend::Backend as _;
 use float32::Float32;
+pub use naf::{Naf, supports_naf};
 pub use parameters::supports_patch;
 use parameters::{DoublingParameters, Parameters};
 use pixel_grid::PixelGrid;

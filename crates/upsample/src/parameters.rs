@@ -92,18 +92,7 @@ impl Parameters {
     /// # Errors
     /// The file cannot be read or is not safetensors, or a tensor is missing, not float32 or of the wrong size.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).input(|| "the file cannot be read".into())?;
-        let file = SafeTensors::deserialize(&bytes).input(|| "the file is not a safetensors file".into())?;
-        let mut tensors = BTreeMap::new();
-        for (name, view) in file.tensors() {
-            if view.dtype() != Dtype::F32 {
-                return Err(Error::input(format!("the tensor {name} has type {}, not F32", view.dtype())));
-            }
-            let numbers =
-                view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-            tensors.insert(name, numbers.collect());
-        }
-        Self::new(&tensors)
+        Self::new(&read_tensors(path)?)
     }
 
     /// Returns the parameters of a doubling, counted from 0.
@@ -193,6 +182,25 @@ impl DoublingParameters {
             fixup_out: layer("fixup_proj.3", taps, taps, FIXUP_SCALE)?,
         })
     }
+}
+
+/// Reads the float32 tensors of a safetensors file.
+///
+/// # Errors
+/// The file cannot be read or is not safetensors, or a tensor is not float32.
+pub(super) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Vec<f32>>> {
+    let bytes = std::fs::read(path).input(|| "the file cannot be read".into())?;
+    let file = SafeTensors::deserialize(&bytes).input(|| "the file is not a safetensors file".into())?;
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(Error::input(format!("the tensor {name} has type {}, not F32", view.dtype())));
+        }
+        let numbers =
+            view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+        tensors.insert(name, numbers.collect());
+    }
+    Ok(tensors)
 }
 
 /// Returns exp(-|u|² / (2 σ²)) on a d × d grid over [-1, 1]², row-major.

@@ -73,7 +73,7 @@ impl Subject {
         let path = |name: &str| folder.join(name);
         let (whole, baseline) = (path(bundle::IMAGE_ENCODER), path("baseline.pt"));
         let (patch_encoder, pixel_decoder) = (path(bundle::PATCH_ENCODER), path(bundle::PIXEL_DECODER));
-        let weights = path(bundle::UPSAMPLER);
+        let weights = path(if naf.is_some() { bundle::NAF } else { bundle::UPSAMPLER });
         let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: Some(&weights) };
         export::image_encoder(&clip, upsampler, &options, &ImageFiles { whole: &whole, halves })?;
         export::baseline_transformer(&clip, &options, &baseline)?;
