@@ -212,7 +212,9 @@ class TileMap {
           if (closed) paint.closePath();
         }
       }
-      paint.strokeStyle = "#000c"; paint.lineWidth = 3.5; paint.stroke();
+      // Dark lines are seen against a light border, light ones against a dark one.
+      const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+      paint.strokeStyle = 0.3 * red + 0.6 * green + 0.1 * blue < 90 ? "#fffc" : "#000c"; paint.lineWidth = 3.5; paint.stroke();
       paint.strokeStyle = colour; paint.lineWidth = 1.8; paint.stroke();
     }
     paint.restore();
