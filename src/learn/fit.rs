@@ -145,6 +145,7 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
         let numbers = validate::thinned(set, MOST_VALIDATED);
         let search = Search {
             samples: &samples,
+            inputs: scale.inputs(),
             query_class: &query_class,
             classes: start.classes,
             scale: &scale,
@@ -157,7 +158,9 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
             return Ok((penalty, outcome, false));
         }
         // Where the model knows nothing of a scene, words and features only mislead.
-        let colours_alone = Search { trust: None, colours_alone: true, ..search };
+        let inputs = set.locals + 1;
+        let samples = samples.last_inputs(scale.inputs(), inputs);
+        let colours_alone = Search { samples: &samples, inputs, trust: None, colours_alone: true, ..search };
         let (other, left_out) = colours_alone.choose(&numbers, set)?;
         Ok(if left_out.loss < outcome.loss { (other, left_out, true) } else { (penalty, outcome, false) })
     });
@@ -323,6 +326,8 @@ impl Scale {
 /// The search for penalties.
 struct Search<'a> {
     samples: &'a Samples,
+    /// Of a sample.
+    inputs: usize,
     query_class: &'a [usize],
     classes: usize,
     scale: &'a Scale,
@@ -335,7 +340,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// The penalties with the smallest loss on what was left out, with the logits of all left-out samples.
     fn choose(&self, numbers: &[usize], set: &TrainingSet) -> Result<([f64; 2], Outcome)> {
-        let mut starts = vec![Coefficients::zero(self.classes, self.scale.inputs()); self.folds.count];
+        let mut starts = vec![Coefficients::zero(self.classes, self.inputs); self.folds.count];
         let mut best: Option<([f64; 2], Outcome)> = None;
         let mut worse = 0;
         for penalty in PENALTIES {
@@ -372,8 +377,10 @@ impl Search<'_> {
         set: &TrainingSet,
         starts: &mut [Coefficients],
     ) -> Result<Outcome> {
-        let penalty = self.scale.penalties(penalty);
-        let (inputs, queries) = (self.scale.inputs(), self.query_class.len());
+        let (inputs, queries) = (self.inputs, self.query_class.len());
+        // Without features there are the last inputs alone.
+        let mut penalty = self.scale.penalties(penalty);
+        penalty.drain(..penalty.len() - inputs);
         let mut outcome = Outcome::new(self.query_class.to_vec());
         for (fold, start) in starts.iter_mut().enumerate() {
             let (kept, left) = self.folds.split(fold, numbers, set);

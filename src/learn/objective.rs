@@ -53,6 +53,13 @@ impl Samples {
         self
     }
 
+    /// The same with the last `kept` of their `inputs` alone.
+    pub fn last_inputs(&self, inputs: usize, kept: usize) -> Self {
+        let rows = self.inputs.chunks_exact(inputs.max(1));
+        let inputs = rows.flat_map(|row| &row[inputs - kept..]).copied().collect();
+        Self { inputs, words: self.words.clone(), classes: self.classes.clone(), weights: self.weights.clone() }
+    }
+
     /// Those of the given numbers.
     pub fn some(&self, numbers: &[usize], inputs: usize, queries: usize) -> Self {
         Self {

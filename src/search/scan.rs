@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::Query;
 use super::coverage::{Cell, Coverage, by_window};
 use super::similarity::append_scores;
-use crate::embeddings::{Chunk, ChunkIndex, SceneStore};
+use crate::embeddings::{ChunkIndex, SceneStore};
 use crate::error::{Error, Result};
 
 /// The scores of a scene's cells.
@@ -64,7 +64,7 @@ pub fn scan(
         .map(|piece| {
             let of = scenes.get(piece.scene).zip(maps.get(piece.scene));
             let (scene, map) = of.ok_or_else(|| Error::internal("a chunk belongs to no scene"))?;
-            let block = block(&scene.read(piece.index)?, piece, map, scene.card().patches[1], query);
+            let block = block(scene, piece, map, query)?;
             advance(1);
             Ok(block)
         })
@@ -106,17 +106,17 @@ fn pieces(at: usize, scene: &SceneStore, coverage: &Coverage) -> Vec<Piece> {
 }
 
 /// The scores of a piece's cells, (row, column).
-fn block(chunk: &Chunk, piece: &Piece, map: &ScoreMap, patches: usize, query: &Query) -> Vec<f32> {
+fn block(scene: &SceneStore, piece: &Piece, map: &ScoreMap, query: &Query) -> Result<Vec<f32>> {
+    let (tokens, [_, patches]) = (scene.card().tokens(), scene.card().patches);
+    let values = scene.read_raw(piece.index)?;
     let cols = piece.cols();
     let rows = map.coverage.rows.get(piece.rows.clone()).unwrap_or_default();
     let mut block = vec![f32::NAN; rows.len() * cols.len()];
     let mut scores = Vec::new();
     for (window, cells) in &piece.windows {
-        if !chunk.holds(*window) {
-            continue;
-        }
+        let Some(bytes) = values.window(*window, tokens, query.vector.len()) else { continue };
         scores.clear();
-        append_scores(chunk, *window, query, &mut scores);
+        append_scores(bytes, values.precision, query, &mut scores);
         let first = cells.start - cols.start;
         let cells = map.coverage.cols.get(cells.clone()).unwrap_or_default();
         for (row, to) in rows.iter().zip(block.chunks_exact_mut(cols.len())) {
@@ -126,7 +126,7 @@ fn block(chunk: &Chunk, piece: &Piece, map: &ScoreMap, patches: usize, query: &Q
             }
         }
     }
-    block
+    Ok(block)
 }
 
 /// The unit features of the cells (row, column), each once; nothing for those without tokens.

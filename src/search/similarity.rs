@@ -1,4 +1,4 @@
-//! The similarity of the tokens of a chunk to a query, straight from the numbers that the store holds.
+//! The similarity of the tokens of a window to a query, straight from the bytes that the store holds.
 //!
 //! The scale of a token cancels: only its direction counts. So int8 needs no scales.
 
@@ -6,34 +6,36 @@ use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
 use super::Query;
-use crate::embeddings::{Chunk, Values};
+use crate::embeddings::Precision;
 
 /// Sums that are kept apart, so that the compiler computes them side by side.
 const LANES: usize = 16;
 
-/// Appends the scores of a window's patches; NaN for patches without direction.
-pub(super) fn append_scores(chunk: &Chunk, window: usize, query: &Query, to: &mut Vec<f32>) {
-    let numbers = chunk.tokens * chunk.width;
-    let range = window * numbers..(window + 1) * numbers;
-    let mut row = vec![0f32; chunk.width];
-    match &chunk.values {
-        Values::Float32(values) => {
-            append(values.get(range).unwrap_or_default(), query, to, |token| similarity(token, &query.vector));
+/// Appends the scores of a window's patches from the bytes of its tokens; NaN for patches without direction.
+pub(super) fn append_scores(bytes: &[u8], precision: Precision, query: &Query, to: &mut Vec<f32>) {
+    let width = query.vector.len();
+    let mut row = vec![0f32; width];
+    let mut halves = vec![f16::ZERO; if precision == Precision::Float16 { width } else { 0 }];
+    let mut tokens = bytes.chunks_exact((width * precision.bytes()).max(1));
+    // A token is decoded where it is used: it is still in the cache, and a chunk need not be copied.
+    let mut similarity = |token: &[u8]| {
+        match precision {
+            Precision::Float32 => {
+                let (numbers, _) = token.as_chunks::<4>();
+                row.iter_mut().zip(numbers).for_each(|(to, bytes)| *to = f32::from_le_bytes(*bytes));
+            }
+            Precision::Float16 => {
+                let (numbers, _) = token.as_chunks::<2>();
+                halves.iter_mut().zip(numbers).for_each(|(to, bytes)| *to = f16::from_le_bytes(*bytes));
+                halves.convert_to_f32_slice(&mut row);
+            }
+            Precision::Int8 => {
+                row.iter_mut().zip(token).for_each(|(to, byte)| *to = f32::from(byte.cast_signed()));
+            }
         }
-        Values::Float16(values) => append(values.get(range).unwrap_or_default(), query, to, |token: &[f16]| {
-            token.convert_to_f32_slice(&mut row);
-            similarity(&row, &query.vector)
-        }),
-        Values::Int8 { values, .. } => append(values.get(range).unwrap_or_default(), query, to, |token: &[i8]| {
-            row.iter_mut().zip(token).for_each(|(to, value)| *to = f32::from(*value));
-            similarity(&row, &query.vector)
-        }),
-    }
-}
-
-/// `[CLS]`, then the patches.
-fn append<T>(tokens: &[T], query: &Query, to: &mut Vec<f32>, mut similarity: impl FnMut(&[T]) -> f32) {
-    let mut tokens = tokens.chunks_exact(query.vector.len().max(1));
+        similarity(&row, &query.vector)
+    };
+    // `[CLS]`, then the patches.
     let Some(whole) = tokens.next() else { return };
     let whole = if query.debias > 0.0 { query.debias * similarity(whole) } else { 0.0 };
     to.extend(tokens.map(|token| similarity(token) - whole));
