@@ -1,6 +1,8 @@
 //! 3 × 3 convolutions by Winograd's F(4 × 4, 3 × 3): tiles of 6 × 6 pixels become 36 products of matrices, a quarter of the
 //! multiplications of a convolution.
 
+#![expect(clippy::needless_range_loop, reason = "rows and columns of tiles, which index several arrays at once")]
+
 use super::super::simd::{Kernel, Simd};
 use super::norm::{Activation, ChannelSums};
 use super::product::product;
