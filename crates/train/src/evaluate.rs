@@ -52,14 +52,29 @@ pub struct Job {
     /// Labels of the pixels sought; all others with a label are something else.
     pub sought: &'static [Label],
     pub set: fn(&Data) -> &Split,
+    /// What the shipped job says beside its classes, as YAML; elsewhere it is as the model recommends.
+    pub settings: &'static str,
 }
 
 pub const JOBS: [Job; 5] = [
-    Job { name: "buildings (drone)", classes: &BUILDINGS, sought: &[BUILDING], set: |data| &data.buildings },
-    Job { name: "buildings (Dubai)", classes: &BUILDINGS, sought: &[BUILDING], set: |data| &data.dubai },
-    Job { name: "roads (Dubai)", classes: &ROADS, sought: &[ROAD], set: |data| &data.dubai },
-    Job { name: "pavement (Monterey)", classes: &PAVEMENTS, sought: &[PAVEMENT], set: |data| &data.monterey },
-    Job { name: "water (coast)", classes: &WATERS, sought: &[WATER], set: |data| &data.coast },
+    // `pipelines/buildings.yaml` is for drone images.
+    Job {
+        name: "buildings (drone)",
+        classes: &BUILDINGS,
+        sought: &[BUILDING],
+        set: |data| &data.buildings,
+        settings: "method: {threshold: 0.9}",
+    },
+    Job { name: "buildings (Dubai)", classes: &BUILDINGS, sought: &[BUILDING], set: |data| &data.dubai, settings: "" },
+    Job { name: "roads (Dubai)", classes: &ROADS, sought: &[ROAD], set: |data| &data.dubai, settings: "" },
+    Job {
+        name: "pavement (Monterey)",
+        classes: &PAVEMENTS,
+        sought: &[PAVEMENT],
+        set: |data| &data.monterey,
+        settings: "",
+    },
+    Job { name: "water (coast)", classes: &WATERS, sought: &[WATER], set: |data| &data.coast, settings: "" },
 ];
 
 const BUILDINGS: [&[&str]; 2] =

@@ -23,8 +23,6 @@ const LEAST: usize = 600;
 const POLYGON: usize = 24;
 /// As `segearth learn` takes of a polygon.
 const MOST: usize = 64;
-const LOGIT_SCALE: f32 = 50.0;
-const DEBIAS: f32 = 0.3;
 const UNKNOWN: u8 = 255;
 
 /// A set of scenes with masks.
@@ -114,14 +112,18 @@ struct Scene {
 /// Prints the table of all sets.
 pub fn print(root: &Path) -> Result<()> {
     let bundle = mini::bundle()?;
+    // As jobs have it that say nothing.
+    let logit_scale = bundle.card.recommended.logit_scale.unwrap_or(50.0) as f32;
     let given = [Given::Clicks(5), Given::Clicks(20), Given::Clicks(100), Given::Polygons(5)];
     for set in &SETS {
         let words = words(&bundle, set)?;
         let mut rows: Vec<(String, Vec<f64>)> = vec![("words alone".to_owned(), Vec::new())];
         for scene in scenes(root, set)? {
             let Some(scene) = read(&bundle, set, &scene)? else { continue };
-            let zero =
-                learn::fit(&TrainingSet { width: words.0.width, ..TrainingSet::default() }, &start(&words, set))?;
+            let zero = learn::fit(
+                &TrainingSet { width: words.0.width, ..TrainingSet::default() },
+                &start(&words, set, logit_scale),
+            )?;
             let mut row = 0;
             let mut keep = |name: String, value: f64| {
                 if rows.len() <= row {
@@ -130,14 +132,14 @@ pub fn print(root: &Path) -> Result<()> {
                 rows[row].1.push(value);
                 row += 1;
             };
-            keep(String::new(), measure(&scene, set, &zero, Inputs::Features));
+            keep(String::new(), measure(&scene, set, &zero, Inputs::Features, logit_scale));
             for given in given {
                 for inputs in [Inputs::Both, Inputs::Features, Inputs::Colours] {
                     let training = draw(&scene, set, given, inputs);
                     let none = (Queries { count: 0, width: training.width, features: Vec::new() }, Vec::new());
                     let words = if inputs == Inputs::Colours { &none } else { &words };
-                    let fitted = learn::fit(&training, &start(words, set))?;
-                    keep(label(given, inputs), measure(&scene, set, &fitted, inputs));
+                    let fitted = learn::fit(&training, &start(words, set, logit_scale))?;
+                    keep(label(given, inputs), measure(&scene, set, &fitted, inputs, logit_scale));
                 }
             }
             eprintln!("{}: {} scenes", set.name, rows[0].1.len());
@@ -180,8 +182,8 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-fn start<'a>((queries, classes): &'a (Queries, Vec<usize>), set: &Set) -> Start<'a> {
-    Start { classes: set.classes.len(), words: &queries.features, word_classes: classes, logit_scale: LOGIT_SCALE }
+fn start<'a>((queries, classes): &'a (Queries, Vec<usize>), set: &Set, logit_scale: f32) -> Start<'a> {
+    Start { classes: set.classes.len(), words: &queries.features, word_classes: classes, logit_scale }
 }
 
 fn words(bundle: &Bundle, set: &Set) -> Result<(Queries, Vec<usize>)> {
@@ -265,8 +267,9 @@ fn features(bundle: &Bundle, picture: &Path) -> Result<(Vec<f32>, Vec<f32>)> {
     let width = bundle.card.sizes.embed_dim;
     let unit = |at: usize| if at.is_multiple_of(width + 1) { 1.0 } else { 0.0 };
     let queries = Queries { count: width, width, features: (0..width * width).map(unit).collect() };
+    let debias = bundle.card.recommended.debias.unwrap_or(0.3) as f32;
     let mut segmenter =
-        model::segmenter(bundle, Device::Cpu, &queries, DEBIAS, Shortcuts::default(), TokenSource::Tower)?;
+        model::segmenter(bundle, Device::Cpu, &queries, debias, Shortcuts::default(), TokenSource::Tower)?;
     let window = bundle.card.sizes.window;
     let grid = Grid::new(size, window, window.div_ceil(2));
     let locals = learn::count(3);
@@ -345,7 +348,7 @@ fn draw(scene: &Scene, set: &Set, given: Given, inputs: Inputs) -> TrainingSet {
 }
 
 /// The IoU of the right half.
-fn measure(scene: &Scene, set: &Set, fitted: &Fitted, inputs: Inputs) -> f64 {
+fn measure(scene: &Scene, set: &Set, fitted: &Fitted, inputs: Inputs, logit_scale: f32) -> f64 {
     let width = scene.size.width;
     let dimensions = scene.features.len() / scene.truth.len();
     let locals = scene.local.len() / scene.truth.len();
@@ -359,15 +362,15 @@ fn measure(scene: &Scene, set: &Set, fitted: &Fitted, inputs: Inputs) -> f64 {
         let local = if inputs == Inputs::Features { &[] } else { &scene.local[at * locals..][..locals] };
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
         let logit = |query: &learn::LearntQuery| {
-            LOGIT_SCALE * (dot(&query.vector, features) + dot(&query.local, local)) + query.bias
+            logit_scale * (dot(&query.vector, features) + dot(&query.local, local)) + query.bias
         };
         let logits: Vec<f32> = fitted.queries.iter().map(logit).collect();
         let largest = logits.iter().copied().fold(f32::MIN, f32::max);
         let mut scores = vec![0f32; set.classes.len()];
         for (query, logit) in fitted.queries.iter().zip(logits) {
             let score = (logit - largest).exp();
-            let of = &mut scores[query.class];
-            *of = if fitted.kept_words { of.max(score) } else { *of + score };
+            // As the built-in model recommends for words, and as for all that is learnt.
+            scores[query.class] += score;
         }
         let best = (0..scores.len()).filter(|class| present[*class]).fold(None, |best: Option<usize>, class| {
             Some(best.filter(|best| scores[*best] >= scores[class]).unwrap_or(class))

@@ -8,16 +8,27 @@
 //!
 //! so that "building", "house" and "built-up area" can be near one region at once. λ is drawn per picture: the features
 //! are used with the `[CLS]` share subtracted, and are trained so.
+//!
+//! A second loss over patches is what a job decides by. Every view has a few words, as a job has classes, and
+//!
+//! ```text
+//! loss(ℓ) = -log (Σ_{right c} exp s[c] / Σ_{right or wrong c} exp s[c]),    s = 20 · f·t
+//! ```
+//!
+//! where the words that ℓ affirms are right, or "background" if the view's words have none of them; for a label that only
+//! denies, all words but those. Words that are neither take no part.
 
 use segearth::error::{Error, Result};
 use segearth::train::random::Random;
 use tch::{Kind, TchError, Tensor};
 
-use super::words::{self, ABSENT, CONCEPTS, LABELS, NAMED_LABELS, PICTURE_LABELS, TEMPLATES};
+use super::words::{self, ABSENT, CONCEPTS, LABELS, Label, NAMED_LABELS, PICTURE_LABELS, TEMPLATES};
 use crate::data::{EUROSAT_CLASSES, MERCED_CLASSES};
 
 /// Factor on cosines before the soft-max: the one that jobs use.
 pub const LOGIT_SCALE: f64 = 50.0;
+/// Factor on cosines in a job: what the model recommends.
+const JOB_SCALE: f64 = 20.0;
 /// Absent words in a step.
 const ABSENT_PER_STEP: usize = 10;
 /// Templates of a class's name in a step, whose mean stands for the mean of all of them.
@@ -47,6 +58,18 @@ struct Rules {
     labels: Tensor,
     texts: Tensor,
     weights: Tensor,
+    job: JobRules,
+}
+
+/// What is right and wrong in a job, without regard to "background" where a label affirms words.
+#[derive(Debug)]
+struct JobRules {
+    /// (text, label)
+    right: Tensor,
+    /// (text, label)
+    wrong: Tensor,
+    /// (1, 1, label), 1 where "background" is wrong if a right word is there, and right if none is.
+    affirms: Tensor,
 }
 
 impl TrainingBatch {
@@ -88,8 +111,9 @@ impl TrainingBatch {
     }
 
     /// `patches` (batch, patch, D) and `cls` (batch, D), any length; `queries` (text, D) of [`TrainingBatch::texts`]. Gives the
-    /// patches' and the pictures' loss, and that of the classes' names against each other, as a zero-shot choice has them.
-    pub fn loss(&self, batch: &Batch, patches: &Tensor, cls: &Tensor, queries: &Tensor) -> Result<[Tensor; 3]> {
+    /// patches' and the pictures' loss, that of the classes' names against each other, as a zero-shot choice has them, and that of
+    /// the patches in jobs.
+    pub fn loss(&self, batch: &Batch, patches: &Tensor, cls: &Tensor, queries: &Tensor) -> Result<[Tensor; 4]> {
         let unit = |x: &Tensor| -> Result<Tensor, TchError> {
             let x = x.f_to_kind(Kind::Float)?;
             x.f_div(&x.f_linalg_norm(2.0, Some(&[-1i64][..]), true, None)?.f_clamp_min(1e-6)?)
@@ -98,7 +122,9 @@ impl TrainingBatch {
         let texts = queries.f_narrow(0, 0, self.ruled)?.f_transpose(0, 1)?;
         let cls = unit(cls)?;
         let of_cls = cls.f_matmul(&texts)?.f_unsqueeze(1)?;
-        let of_patches = unit(patches)?.f_matmul(&texts)?.f_add(&of_cls.f_multiply(&batch.lambda)?)?;
+        let bare = unit(patches)?.f_matmul(&texts)?;
+        let jobs = self.patches.job_loss(&bare.f_mul_scalar(JOB_SCALE)?, &batch.jobs, &batch.job_shares)?;
+        let of_patches = bare.f_add(&of_cls.f_multiply(&batch.lambda)?)?;
         let dense = self.patches.loss(&of_patches.f_mul_scalar(LOGIT_SCALE)?, &batch.shares)?;
         let global = self.pictures.loss(&of_cls.f_mul_scalar(LOGIT_SCALE)?, &batch.whole.f_unsqueeze(1)?)?;
         let names = queries.f_slice(0, self.ruled, None, 1)?.f_unflatten(0, [NAMED_LABELS as i64, SPOKEN as i64])?;
@@ -111,7 +137,7 @@ impl TrainingBatch {
         let chosen = Tensor::f_cat(&[of_set(0, PICTURE_LABELS)?, of_set(PICTURE_LABELS, NAMED_LABELS)?], 1)?;
         let all = batch.named.f_sum(Kind::Float)?.f_clamp_min(1e-6)?;
         let zero_shot = chosen.f_multiply(&batch.named)?.f_sum(Kind::Float)?.f_neg()?.f_div(&all)?;
-        Ok([dense, global, zero_shot])
+        Ok([dense, global, zero_shot, jobs])
     }
 }
 
@@ -128,6 +154,43 @@ pub struct Batch {
     pub named: Tensor,
     /// (batch, 1, 1)
     pub lambda: Tensor,
+    /// (batch, text), 1 where a view's job has a text of [`TrainingBatch::texts`], of those that [`RULED`] counts.
+    pub jobs: Tensor,
+    /// (batch, patch, label): as `shares`, weighted for jobs.
+    pub job_shares: Tensor,
+}
+
+/// Texts of a step that rules know: concepts and absent words.
+pub const RULED: usize = CONCEPTS.len() + ABSENT_PER_STEP;
+
+/// Draws the words of a job for a view that shows label `shown`: one of which something is said there, and others. 1 where a
+/// text is one of them.
+pub fn draw_job(random: &mut Random, shown: Option<Label>) -> Result<Vec<f32>> {
+    let background = background()?;
+    let share = random.between(0.08, 0.5);
+    let mut job: Vec<f32> = (0..RULED)
+        .map(|text| match text {
+            text if text == background => random.chance(0.8),
+            ..CONCEPTS_END => random.chance(share),
+            _ => random.chance(0.04),
+        })
+        .map(|chosen| f32::from(u8::from(chosen)))
+        .collect();
+    if let Some(rule) = shown.map(|label| &LABELS[label]) {
+        let own: Vec<&str> = rule.affirms.iter().map(|(name, _)| *name).chain(rule.denies.iter().copied()).collect();
+        if let Some(concept) = random.pick(&own).and_then(|name| words::concept(name))
+            && random.chance(0.85)
+        {
+            job[concept] = 1.0;
+        }
+    }
+    Ok(job)
+}
+
+const CONCEPTS_END: usize = CONCEPTS.len();
+
+fn background() -> Result<usize> {
+    words::concept("background").ok_or_else(|| Error::internal("no concept \"background\""))
 }
 
 impl Rules {
@@ -137,7 +200,8 @@ impl Rules {
         let mut possible = vec![0f32; texts * labels];
         let mut pairs: Vec<(i64, i64, f32)> = Vec::new();
         let find = |name: &str| words::concept(name).ok_or_else(|| Error::internal(format!("no concept {name:?}")));
-        let background = find("background")?;
+        let background = background()?;
+        let (mut right, mut wrong) = (vec![0f32; texts * labels], vec![0f32; texts * labels]);
         for (label, rule) in LABELS.iter().enumerate() {
             for (name, weight) in rule.affirms {
                 let text = find(name)?;
@@ -172,14 +236,58 @@ impl Rules {
                 pairs.push((label as i64, background as i64, 1.0));
             }
         }
+        for (label, rule) in LABELS.iter().enumerate() {
+            for text in 0..texts {
+                let at = text * labels + label;
+                let affirmed = rule.affirms.iter().any(|(name, _)| words::concept(name) == Some(text));
+                let deny_only = !rule.denies.is_empty();
+                let is_background = text == background;
+                right[at] = f32::from(u8::from(if deny_only { denied[at] == 0.0 } else { affirmed }));
+                wrong[at] = f32::from(u8::from(denied[at] == 1.0 && !affirmed && !(is_background && !deny_only)));
+            }
+        }
+        let affirms: Vec<f32> = LABELS.iter().map(|rule| f32::from(u8::from(rule.denies.is_empty()))).collect();
         let matrix = |values: &[f32]| Tensor::f_from_slice(values)?.f_reshape([texts as i64, labels as i64]);
+        let job = JobRules {
+            right: matrix(&right)?,
+            wrong: matrix(&wrong)?,
+            affirms: Tensor::f_from_slice(&affirms)?.f_reshape([1, 1, labels as i64])?,
+        };
         Ok(Self {
+            job,
             denied: matrix(&denied)?,
             possible: matrix(&possible)?,
             labels: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>())?,
             texts: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>())?,
             weights: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.2).collect::<Vec<_>>())?,
         })
+    }
+
+    /// `logits` (batch, patch, text), `jobs` (batch, text), `shares` (batch, patch, label): the weighted mean loss of the labels whose
+    /// right and wrong words are both in the view's job.
+    fn job_loss(&self, logits: &Tensor, jobs: &Tensor, shares: &Tensor) -> Result<Tensor> {
+        let jobs = jobs.f_unsqueeze(1)?; // (batch, 1, text)
+        let is_there = |x: &Tensor| x.f_clamp_max(1.0);
+        let background = jobs.f_narrow(2, background()? as i64, 1)?;
+        let affirms = &self.job.affirms;
+        let right_there = is_there(&jobs.f_matmul(&self.job.right)?)?; // (batch, 1, label)
+        // "Background" is the answer where no right word is there, else a wrong one.
+        let as_wrong = affirms.f_multiply(&right_there)?.f_multiply(&background)?;
+        let as_right = affirms.f_multiply(&right_there.f_neg()?.f_add_scalar(1.0)?)?.f_multiply(&background)?;
+        let both = is_there(&right_there.f_add(&as_right)?)?
+            .f_multiply(&is_there(&jobs.f_matmul(&self.job.wrong)?.f_add(&as_wrong)?)?)?;
+
+        let largest = logits.f_amax([-1i64], true)?.f_detach()?;
+        let odds = logits.f_sub(&largest)?.f_exp()?.f_multiply(&jobs)?;
+        let of_background = odds.f_narrow(2, self::background()? as i64, 1)?;
+        let log_sum = |of: &Tensor, background: &Tensor| {
+            odds.f_matmul(of)?.f_add(&of_background.f_multiply(background)?)?.f_clamp_min(1e-20)?.f_log()
+        };
+        let right = log_sum(&self.job.right, &as_right)?;
+        let wrong = log_sum(&self.job.wrong, &as_wrong)?;
+        let shares = shares.f_multiply(&both)?;
+        let loss = wrong.f_sub(&right)?.f_softplus()?.f_multiply(&shares)?.f_sum(Kind::Float)?;
+        Ok(loss.f_div(&shares.f_sum(Kind::Float)?.f_clamp_min(1e-6)?)?)
     }
 
     /// `logits` (batch, patch, text), `shares` (batch, patch, label): their weighted mean loss.
@@ -210,7 +318,7 @@ mod tests {
     use segearth::model::text::imagenet_templates;
 
     /// The loss of one view of one patch of water, named a river, whose features are those of two concepts.
-    fn loss(step: &TrainingBatch, queries: &Tensor, patch: &str, picture: &str) -> [f64; 3] {
+    fn loss(step: &TrainingBatch, queries: &Tensor, patch: &str, picture: &str) -> [f64; 4] {
         let labels = LABELS.len() as i64;
         let one = |at: usize, count: i64| {
             let mut values = vec![0f32; count as usize];
@@ -224,6 +332,8 @@ mod tests {
             whole: one(river, labels).view([1, labels]),
             named: one(river, NAMED_LABELS as i64).view([1, NAMED_LABELS as i64]),
             lambda: Tensor::zeros([1, 1, 1], (Kind::Float, tch::Device::Cpu)),
+            jobs: Tensor::ones([1, RULED as i64], (Kind::Float, tch::Device::Cpu)),
+            job_shares: one(WATER, labels).view([1, 1, labels]),
         };
         let feature = |name: &str| queries.narrow(0, words::concept(name).unwrap() as i64, 1);
         let losses = step.loss(&batch, &feature(patch).unsqueeze(0), &feature(picture), queries).unwrap();
@@ -237,12 +347,45 @@ mod tests {
         let queries = Tensor::randn([step.texts.len() as i64, 64], (Kind::Float, tch::Device::Cpu));
         let right = loss(&step, &queries, "water", "river");
         let wrong = loss(&step, &queries, "forest", "airport");
-        assert!(right[0] < wrong[0] && right[1] < wrong[1], "{right:?} {wrong:?}");
+        assert!(right[0] < wrong[0] && right[1] < wrong[1] && right[3] < wrong[3], "{right:?} {wrong:?}");
         // A river's name, spoken for the zero-shot choice, is made to be what the picture resembles.
         let rivers = MERCED_CLASSES.iter().position(|name| *name == "river").unwrap() as i64;
         let spoken = queries.narrow(0, step.ruled + SPOKEN as i64 * rivers, SPOKEN as i64);
         let water = queries.narrow(0, words::concept("river").unwrap() as i64, 1);
         spoken.shallow_clone().copy_(&water.expand([SPOKEN as i64, 64], false));
         assert!(loss(&step, &queries, "water", "river")[2] < 1e-3);
+    }
+
+    /// The loss in a job of these words, of a pixel with this label and the features of `resembled`.
+    fn job_loss(label: Label, job: &[&str], resembled: &str) -> f64 {
+        let step = TrainingBatch::draw(&mut Random::new(2), &imagenet_templates()).unwrap();
+        let mut logits = vec![0f32; RULED];
+        logits[words::concept(resembled).unwrap()] = 10.0;
+        let mut jobs = vec![0f32; RULED];
+        job.iter().for_each(|name| jobs[words::concept(name).unwrap()] = 1.0);
+        let mut shares = vec![0f32; LABELS.len()];
+        shares[label] = 1.0;
+        let tensor = |values: &[f32], size: &[i64]| Tensor::from_slice(values).view(size);
+        let loss = step.patches.job_loss(
+            &tensor(&logits, &[1, 1, RULED as i64]),
+            &tensor(&jobs, &[1, RULED as i64]),
+            &tensor(&shares, &[1, 1, LABELS.len() as i64]),
+        );
+        f64::try_from(loss.unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_job_calls_background_what_it_has_no_word_for() {
+        use crate::words::{BUILDING, NO_BUILDING};
+        let job = ["background", "water", "road"];
+        assert!(job_loss(WATER, &job, "water") < 0.01 && job_loss(WATER, &job, "background") > 5.0);
+        assert!(job_loss(BUILDING, &job, "background") < 0.01 && job_loss(BUILDING, &job, "water") > 5.0);
+        // What only denies is right with any other word.
+        let job = ["background", "building", "road"];
+        assert!(job_loss(NO_BUILDING, &job, "background") < 0.01 && job_loss(NO_BUILDING, &job, "road") < 0.01);
+        assert!(job_loss(NO_BUILDING, &job, "building") > 5.0);
+        // Nothing right, or nothing wrong: no loss.
+        assert_eq!(job_loss(WATER, &["road"], "road"), 0.0);
+        assert_eq!(job_loss(WATER, &["water"], "road"), 0.0);
     }
 }

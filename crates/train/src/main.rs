@@ -6,7 +6,7 @@
 //! ```
 //!
 //! ```text
-//! segearth-train train DATA LANDSAT OUT [--steps N] [--every N] [--validate N] [--resume]
+//! segearth-train train DATA LANDSAT OUT [--steps N] [--every N] [--validate N] [--resume | --settled FOLDER]
 //! segearth-train validate DATA OUT
 //! segearth-train compare DATA [BUNDLE]…       on the validation part
 //! segearth-train figures DATA [BUNDLE]…       on the test part
@@ -152,8 +152,12 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     let mut data = Data::read(root)?;
     let sources = sources(&mut data, pieces)?;
     let templates = imagenet_templates();
+    // Weights whose norms have become part of the convolutions, which are trained on without any.
+    let settled: String = option(arguments, "--settled", String::new());
     let tokenizer = if resume {
         Tokenizer::from_file(&out.join(files::TOKENIZER))?
+    } else if !settled.is_empty() {
+        Tokenizer::from_file(&Path::new(&settled).join(files::TOKENIZER))?
     } else {
         let spoken = words::TEMPLATES.iter().map(|template| (*template).to_owned());
         let all: Vec<String> = templates.iter().cloned().chain(spoken).collect();
@@ -166,8 +170,13 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     let (mut weights, mut optimiser, first) = if resume {
         engine::read_checkpoint(out, files::WEIGHTS)?
     } else {
-        let mut tensors = student::initial(&shape, &mut Random::new(plan.seed))?;
-        tensors.extend(initial::text_tower(&shape, &mut Random::new(plan.seed).fork(1))?);
+        let tensors = if settled.is_empty() {
+            let mut tensors = student::initial(&shape, &mut Random::new(plan.seed))?;
+            tensors.extend(initial::text_tower(&shape, &mut Random::new(plan.seed).fork(1))?);
+            tensors
+        } else {
+            weights::read(&Path::new(&settled).join(files::CLIP))?
+        };
         let weights = Parameters::from_tensors(&tensors)?;
         let optimiser = AdamW::new(&weights)?;
         (weights, optimiser, 0)

@@ -44,6 +44,9 @@ const STEM: i64 = 32;
 /// Channels of the maps that join the stages, at a quarter and an eighth.
 const MAPS: [i64; 2] = [96, 128];
 
+/// Weight of the loss in jobs.
+const JOB_WEIGHT: f64 = 2.0;
+
 /// The towers that weights without norms make.
 pub fn towers(tensors: &Tensors, shape: &Shape) -> Result<(ConvolutionalTower, TextTower)> {
     let options = TowerOptions { layers: shape.text_layers, heads: shape.text_heads, activation: Activation::Gelu };
@@ -195,7 +198,7 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Trains from step `first` on; see [`engine::train`]. Parts of the loss: cells, pictures, names.
+    /// Trains from step `first` on; see [`engine::train`]. Parts of the loss: cells, pictures, names, cells in jobs.
     pub fn train(
         &self,
         parameters: &mut Parameters,
@@ -221,10 +224,11 @@ impl Run<'_> {
         let image = Normed { tensors: &task.tensors, norms: Norms::Batch };
         let features = convolutional::forward(&image, &batch.images.f_to_kind(Kind::BFloat16)?)?;
         let queries = text.forward(&ids)?;
-        let [dense, global, zero_shot] = words.loss(&batch, &features.patches, &features.cls, &queries)?;
-        dense.f_add(&global.f_mul_scalar(0.7)?)?.f_add(&zero_shot.f_mul_scalar(0.7)?)?.f_backward()?;
+        let [dense, global, zero_shot, jobs] = words.loss(&batch, &features.patches, &features.cls, &queries)?;
+        let pictures = global.f_add(&zero_shot)?.f_mul_scalar(0.7)?;
+        dense.f_mul_scalar(0.5)?.f_add(&pictures)?.f_add(&jobs.f_mul_scalar(JOB_WEIGHT)?)?.f_backward()?;
         let number = |x: &Tensor| Ok::<_, Error>(f64::try_from(x.f_detach()?)?);
-        Ok(Losses { parts: [number(&dense)?, number(&global)?, number(&zero_shot)?, 0.0], views: count })
+        Ok(Losses { parts: [number(&dense)?, number(&global)?, number(&zero_shot)?, number(&jobs)?], views: count })
     }
 }
 

@@ -187,9 +187,9 @@ fn run(model: &str, classes: &[&[&str]], settings: &str, pictures: &[Picture]) -
     (0..pictures.len()).map(labels).collect()
 }
 
-/// IoU of the class that a shipped job seeks, with the settings that the model recommends.
+/// IoU of the class that a shipped job seeks, with its own settings and those that the model recommends.
 fn shipped_job(model: &str, job: &Job, pictures: &[Picture]) -> Result<f64> {
-    let found = run(model, job.classes, "", pictures)?;
+    let found = run(model, job.classes, job.settings, pictures)?;
     let (mut both, mut either) = (0u64, 0u64);
     for (picture, found) in pictures.iter().zip(found) {
         let Truth::Pixels(truth) = &picture.truth else { continue };

@@ -8,7 +8,7 @@ use tch::Tensor;
 use super::augment::{self, View};
 use super::data::{DEVIATION, MEAN};
 use super::data::{Picture, Truth};
-use super::loss::Batch;
+use super::loss::{self, Batch, RULED};
 use super::words::{
     self, BUILDING, CITY, DUNE_SCRUB, EUROSAT, EUROSAT_LABELS, LABELS, LAND, NAMED_LABELS, NO_BUILDING, NO_WATER,
     PAVEMENT, PICTURE_LABELS, ROAD, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER,
@@ -44,14 +44,14 @@ enum Source {
 
 /// How often each source is drawn.
 const SHARES: [(Source, f32); 10] = [
-    (Source::Merced, 0.24),
-    (Source::Dubai, 0.16),
-    (Source::Buildings, 0.18),
+    (Source::Merced, 0.20),
+    (Source::Dubai, 0.19),
+    (Source::Buildings, 0.22),
     (Source::Monterey, 0.10),
-    (Source::Coast, 0.06),
-    (Source::Crowns, 0.03),
-    (Source::Eurosat, 0.11),
-    (Source::Landsat, 0.16),
+    (Source::Coast, 0.07),
+    (Source::Crowns, 0.02),
+    (Source::Eurosat, 0.10),
+    (Source::Landsat, 0.13),
     (Source::Patchwork, 0.03),
     (Source::Far, 0.02),
 ];
@@ -262,6 +262,16 @@ fn label_weight(label: usize) -> f32 {
     }
 }
 
+/// The same in jobs: labels of pixels count as often as views show them, which is about evenly.
+fn job_weight(label: usize) -> f32 {
+    match label {
+        BUILDING | NO_BUILDING => 1.2,
+        ROAD | PAVEMENT => 1.5,
+        NO_WATER => 1.0,
+        label => label_weight(label),
+    }
+}
+
 /// Views as a batch: how much of each patch, and of each view, has which label.
 pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch> {
     let labels = LABELS.len();
@@ -269,6 +279,8 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
     let grid = side / patch;
     let mut images = Vec::with_capacity(views.len() * 3 * side * side);
     let mut shares = vec![0f32; views.len() * grid * grid * labels];
+    let mut job_shares = vec![0f32; shares.len()];
+    let mut jobs = Vec::with_capacity(views.len() * RULED);
     let mut whole = vec![0f32; views.len() * labels];
     for (number, view) in views.iter().enumerate() {
         for (channel, pixels) in view.pixels.chunks_exact(side * side).enumerate() {
@@ -279,14 +291,25 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
             let cell = (at / side / patch) * grid + at % side / patch;
             shares[cell * labels + usize::from(*label)] += 1.0 / (patch * patch) as f32;
         }
-        let whole = &mut whole[number * labels..][..labels];
         for cell in shares.chunks_exact_mut(labels) {
+            let whole = &mut whole[number * labels..][..labels];
             if view.gsd > 1.5 {
                 far_city(cell);
             }
             cell.iter().zip(whole.iter_mut()).for_each(|(share, sum)| *sum += share / (grid * grid) as f32);
-            cell.iter_mut().enumerate().for_each(|(label, share)| *share *= label_weight(label));
         }
+        let job_shares = &mut job_shares[number * grid * grid * labels..][..grid * grid * labels];
+        for (cell, job_cell) in shares.chunks_exact_mut(labels).zip(job_shares.chunks_exact_mut(labels)) {
+            for (label, (share, in_job)) in cell.iter_mut().zip(job_cell).enumerate() {
+                *in_job = *share * job_weight(label);
+                *share *= label_weight(label);
+            }
+        }
+        // A label that covers some of the view, for which the job has a word.
+        let shown: Vec<usize> = (0..labels).filter(|label| whole[number * labels + label] > 0.02).collect();
+        let shown = random.pick(&shown).copied();
+        jobs.extend(loss::draw_job(random, shown)?);
+        let whole = &mut whole[number * labels..][..labels];
         match view.whole.is_empty() {
             // What fills a tenth of a picture belongs to its caption; what is not there does not.
             true => whole.iter_mut().enumerate().for_each(|(label, share)| {
@@ -315,6 +338,8 @@ pub fn batch(views: &[View], patch: usize, random: &mut Random) -> Result<Batch>
         whole: Tensor::f_from_slice(&whole)?.f_reshape([count, labels])?,
         named: Tensor::f_from_slice(&named)?.f_reshape([count, NAMED_LABELS as i64])?,
         lambda: Tensor::f_from_slice(&lambda)?.f_reshape([count, 1, 1])?,
+        jobs: Tensor::f_from_slice(&jobs)?.f_reshape([count, RULED as i64])?,
+        job_shares: Tensor::f_from_slice(&job_shares)?.f_reshape([count, grid * grid, labels])?,
     })
 }
 
