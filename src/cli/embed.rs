@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::options::Workers;
+use super::options::{PixelOptions, Workers, scene_option};
 use super::shard::Shard;
 use crate::pipeline::Override;
 
@@ -23,19 +23,8 @@ pub struct EmbedArgs {
     /// Move windows by this many pixels [default: half a window]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
     pub stride: Option<String>,
-    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
-    #[arg(long, value_name = "R,G,B")]
-    pub bands: Option<String>,
-    /// Mask pixels by auto, none, alpha, nodata or band:N [default: auto, the first of mask band, alpha and nodata value]
-    #[arg(long, value_name = "MASK")]
-    pub mask: Option<String>,
-    /// Treat this value as nodata, with a tolerance as VALUE~TOLERANCE [default: the file's nodata value]
-    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
-    pub nodata: Option<String>,
-    /// Stretch values to 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
-    /// [default: none for 8-bit scenes, else percentile:2,98]
-    #[arg(long, value_name = "STRETCH")]
-    pub stretch: Option<String>,
+    #[command(flatten)]
+    pub reading: PixelOptions,
     /// Resample the scene for the model to this ground sample distance, such as 0.3m [default: the scene's]
     #[arg(long, value_name = "METRES")]
     pub resolution: Option<String>,
@@ -80,17 +69,17 @@ impl EmbedArgs {
     /// The flags that decide the tokens, with the key of a job and the value that each stands for.
     pub fn options(&self) -> Vec<(&'static str, &'static str, &String)> {
         let options = [
-            ("--model", "model", &self.model),
-            ("--window", "tiling.window", &self.window),
-            ("--stride", "tiling.stride", &self.stride),
-            ("--bands", "bands", &self.bands),
-            ("--mask", "mask", &self.mask),
-            ("--nodata", "nodata", &self.nodata),
-            ("--stretch", "stretch", &self.stretch),
-            ("--resolution", "resolution", &self.resolution),
-            ("--aoi", "aoi", &self.aoi),
+            ("--model", "model", self.model.as_ref()),
+            ("--window", "tiling.window", self.window.as_ref()),
+            ("--stride", "tiling.stride", self.stride.as_ref()),
+            ("--resolution", "resolution", self.resolution.as_ref()),
+            ("--aoi", "aoi", self.aoi.as_ref()),
         ];
-        options.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_ref()?))).collect()
+        options
+            .into_iter()
+            .chain(self.reading.options())
+            .filter_map(|(flag, key, value)| Some((flag, key, value?)))
+            .collect()
     }
 
     /// The flags as keys of a job.
@@ -99,16 +88,5 @@ impl EmbedArgs {
         overrides.extend(self.options().into_iter().map(|(flag, key, value)| scene_option(flag, key, value)));
         overrides.extend(self.device.iter().map(|value| Override::text("--device", "device", value)));
         overrides
-    }
-}
-
-/// A flag that decides how a scene is seen, as a key of a job.
-pub fn scene_option(flag: &str, key: &str, value: &str) -> Override {
-    match key {
-        "bands" => Override::list(flag, key, value),
-        "tiling.window" | "tiling.stride" | "resolution" | "method.debias" | "method.logit_scale" => {
-            Override::yaml(flag, key, value)
-        }
-        _ => Override::text(flag, key, value),
     }
 }

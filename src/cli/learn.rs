@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::embed::scene_option;
+use super::options::{PixelOptions, scene_option};
 use crate::pipeline::Override;
 
 /// Learn classes from examples: points, lines, polygons or a label raster over scenes
@@ -68,19 +68,8 @@ pub struct LearnArgs {
     /// Blend overlapping windows with these weights: hann, gaussian, or average as in the paper [default: hann]
     #[arg(long, value_name = "average|hann|gaussian")]
     pub blend: Option<String>,
-    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
-    #[arg(long, value_name = "R,G,B")]
-    pub bands: Option<String>,
-    /// Mask pixels by auto, none, alpha, nodata or band:N [default: auto, the first of mask band, alpha and nodata value]
-    #[arg(long, value_name = "MASK")]
-    pub mask: Option<String>,
-    /// Treat this value as nodata, with a tolerance as VALUE~TOLERANCE [default: the file's nodata value]
-    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
-    pub nodata: Option<String>,
-    /// Stretch values to 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
-    /// [default: none for 8-bit scenes, else percentile:2,98]
-    #[arg(long, value_name = "STRETCH")]
-    pub stretch: Option<String>,
+    #[command(flatten)]
+    pub reading: PixelOptions,
     /// Resample the scenes for the model to this ground sample distance, such as 0.3m [default: the scenes']
     #[arg(long, value_name = "METRES")]
     pub resolution: Option<String>,
@@ -108,20 +97,20 @@ impl LearnArgs {
     /// The flags that decide features and words, with the key of a job and the value that each stands for.
     pub fn options(&self) -> Vec<(&'static str, &'static str, &String)> {
         let options = [
-            ("--model", "model", &self.model),
-            ("--background", "background", &self.background),
-            ("--debias", "method.debias", &self.debias),
-            ("--logit-scale", "method.logit_scale", &self.logit_scale),
-            ("--templates", "method.templates", &self.templates),
-            ("--stride", "tiling.stride", &self.stride),
-            ("--blend", "tiling.blend", &self.blend),
-            ("--bands", "bands", &self.bands),
-            ("--mask", "mask", &self.mask),
-            ("--nodata", "nodata", &self.nodata),
-            ("--stretch", "stretch", &self.stretch),
-            ("--resolution", "resolution", &self.resolution),
+            ("--model", "model", self.model.as_ref()),
+            ("--background", "background", self.background.as_ref()),
+            ("--debias", "method.debias", self.debias.as_ref()),
+            ("--logit-scale", "method.logit_scale", self.logit_scale.as_ref()),
+            ("--templates", "method.templates", self.templates.as_ref()),
+            ("--stride", "tiling.stride", self.stride.as_ref()),
+            ("--blend", "tiling.blend", self.blend.as_ref()),
+            ("--resolution", "resolution", self.resolution.as_ref()),
         ];
-        options.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_ref()?))).collect()
+        options
+            .into_iter()
+            .chain(self.reading.options())
+            .filter_map(|(flag, key, value)| Some((flag, key, value?)))
+            .collect()
     }
 
     /// The flags as keys of a job.

@@ -30,11 +30,11 @@ pub use bench::{BenchArgs, RANDOM, RANDOM_LARGE, RANDOM_NAF};
 pub use change::ChangeArgs;
 pub use clap_complete::Shell;
 pub use doctor::DoctorArgs;
-pub use embed::{EmbedArgs, EmbedPrecision, scene_option};
+pub use embed::{EmbedArgs, EmbedPrecision};
 pub use evaluate::EvaluateArgs;
 pub use learn::LearnArgs;
 pub use log::LogFormat;
-pub use options::{Memory, MetricsOption, RunOptions, Workers};
+pub use options::{Memory, MetricsOption, PixelOptions, RunOptions, Workers, scene_option};
 pub use reference::{ReferencePage, command_json, command_reference, completions, help_texts, manual_pages};
 pub use reproduce::ReproduceArgs;
 pub use search::SearchArgs;
@@ -266,19 +266,8 @@ pub struct SegmentArgs {
     /// Blend overlapping windows with these weights: hann, gaussian, or average as in the paper [default: hann]
     #[arg(long, value_name = "average|hann|gaussian")]
     pub blend: Option<String>,
-    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
-    #[arg(long, value_name = "R,G,B")]
-    pub bands: Option<String>,
-    /// Mask pixels by auto, none, alpha, nodata or band:N [default: auto, the first of mask band, alpha and nodata value]
-    #[arg(long, value_name = "MASK")]
-    pub mask: Option<String>,
-    /// Treat this value as nodata, with a tolerance as VALUE~TOLERANCE [default: the file's nodata value]
-    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
-    pub nodata: Option<String>,
-    /// Stretch values to 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH
-    /// [default: none for 8-bit scenes, else percentile:2,98]
-    #[arg(long, value_name = "STRETCH")]
-    pub stretch: Option<String>,
+    #[command(flatten)]
+    pub reading: PixelOptions,
     /// Resample the scene for the model to this ground sample distance, such as 0.3m, or the image to a size, such as
     /// '{long_side: 448}' [default: the scene's]
     #[arg(long, value_name = "METRES|SIZE")]
@@ -534,7 +523,7 @@ impl SegmentArgs {
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
         type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, Option<&String>); 26] = [
+        let flags: [(&str, &str, Make, Option<&String>); 22] = [
             ("SCENE", "scene", Override::text, self.scene.as_ref()),
             ("--from", "embeddings.store", Override::text, self.from.as_ref()),
             ("--model", "model", Override::text, self.model.as_ref()),
@@ -545,10 +534,6 @@ impl SegmentArgs {
             ("--templates", "method.templates", Override::text, self.templates.as_ref()),
             ("--stride", "tiling.stride", Override::yaml, self.stride.as_ref()),
             ("--blend", "tiling.blend", Override::text, self.blend.as_ref()),
-            ("--bands", "bands", Override::list, self.bands.as_ref()),
-            ("--mask", "mask", Override::text, self.mask.as_ref()),
-            ("--nodata", "nodata", Override::text, self.nodata.as_ref()),
-            ("--stretch", "stretch", Override::text, self.stretch.as_ref()),
             ("--device", "device", Override::text, self.device.as_ref()),
             ("--output", "outputs.labels", Override::text, Some(&self.output)),
             ("--scores", "outputs.scores", Override::text, self.scores.as_ref()),
@@ -564,13 +549,15 @@ impl SegmentArgs {
         ];
         let mut overrides = vec![Override::classes("--classes", &self.classes)];
         overrides.extend(flags.into_iter().filter_map(|(flag, key, make, value)| Some(make(flag, key, value?))));
+        let reading = self.reading.options().into_iter();
+        overrides.extend(reading.filter_map(|(flag, key, value)| Some(scene_option(flag, key, value?))));
         overrides.extend(self.from.iter().map(|_| Override::yaml("--from", "embeddings.create", "false")));
         overrides
     }
 
     /// The same with the options of a store below them: those that are not given.
     pub fn overrides_over(&self, stored: &[(String, String)]) -> Vec<Override> {
-        let below = stored.iter().map(|(key, value)| embed::scene_option("--from", key, value));
+        let below = stored.iter().map(|(key, value)| scene_option("--from", key, value));
         below.chain(self.overrides()).collect()
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::shard::Shard;
+use crate::pipeline::Override;
 
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunOptions {
@@ -48,6 +49,47 @@ impl FromStr for Workers {
             (_, Ok(count)) if (1..=MOST_WORKERS).contains(&count) => Ok(Self::Count(count)),
             _ => Err(format!("give a number from 1 to {MOST_WORKERS}, or auto")),
         }
+    }
+}
+
+/// How the pixels of scenes are read, whatever is done with them.
+#[derive(Args, Clone, Debug, Default)]
+pub struct PixelOptions {
+    /// Read these bands as red, green and blue: numbers from 1, names or colours [default: as the file says, else 1,2,3]
+    #[arg(long, value_name = "R,G,B")]
+    pub bands: Option<String>,
+    /// Mask pixels by auto, none, alpha, nodata or band:N [default: auto, the first of mask band, alpha and nodata value]
+    #[arg(long, value_name = "MASK")]
+    pub mask: Option<String>,
+    /// Treat this value as nodata, with a tolerance as VALUE~TOLERANCE [default: the file's nodata value]
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub nodata: Option<String>,
+    /// Stretch values to 0 to 255: none, min-max, percentile[:LOW,HIGH], mean-std[:K] or values:LOW,HIGH; 'percentile gamma:0.6'
+    /// brightens what is dark [default: none for 8-bit scenes, else percentile:2,98]
+    #[arg(long, value_name = "STRETCH")]
+    pub stretch: Option<String>,
+}
+
+impl PixelOptions {
+    /// The flags with the key of a job and the value that each stands for.
+    pub fn options(&self) -> [(&'static str, &'static str, Option<&String>); 4] {
+        [
+            ("--bands", "bands", self.bands.as_ref()),
+            ("--mask", "mask", self.mask.as_ref()),
+            ("--nodata", "nodata", self.nodata.as_ref()),
+            ("--stretch", "stretch", self.stretch.as_ref()),
+        ]
+    }
+}
+
+/// A flag that decides how a scene is seen, as a key of a job.
+pub fn scene_option(flag: &str, key: &str, value: &str) -> Override {
+    match key {
+        "bands" => Override::list(flag, key, value),
+        "tiling.window" | "tiling.stride" | "resolution" | "method.debias" | "method.logit_scale" => {
+            Override::yaml(flag, key, value)
+        }
+        _ => Override::text(flag, key, value),
     }
 }
 

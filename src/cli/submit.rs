@@ -35,6 +35,17 @@ pub struct ArrayArgs {
     /// Request this much memory for each task, in the scheduler's form, such as 16G (Slurm) or 16Gi (Kubernetes)
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Let tasks continue where windows cannot be computed, as `segearth run --allow-failed-windows` does
+    #[arg(long)]
+    pub allow_failed_windows: bool,
+}
+
+impl ArrayArgs {
+    /// What a task's command ends with.
+    pub fn task_flags(&self) -> Vec<&'static str> {
+        let failed = self.allow_failed_windows.then_some("--allow-failed-windows");
+        ["--shard", "auto"].into_iter().chain(failed).collect()
+    }
 }
 
 #[derive(Args, Debug)]

@@ -512,7 +512,8 @@ pub struct ClassKeys {
 #[derive(Clone, Debug, JsonSchema)]
 #[schemars(untagged)]
 pub enum StretchForm {
-    /// `none`, `min-max`, `percentile`, `percentile:2,98`, `mean-std`, `mean-std:2`, or `values:0,3000`.
+    /// `none`, `min-max`, `percentile`, `percentile:2,98`, `mean-std`, `mean-std:2`, or `values:0,3000`; after it `joint`, `gamma:0.6`, or
+    /// both.
     Short(String),
     Long(StretchKeys),
 }

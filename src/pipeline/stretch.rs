@@ -84,8 +84,21 @@ fn foreign_numbers(keys: &StretchKeys, errors: &mut JobErrors<'_>) {
     }
 }
 
-/// `none`, `min-max`, `percentile[:LOW,HIGH]`, `mean-std[:K]`, `values:LOW,HIGH`; the error is the hint.
+/// `none`, `min-max`, `percentile[:LOW,HIGH]`, `mean-std[:K]`, `values:LOW,HIGH`, and after it `joint` and `gamma:G`; the error is the
+/// hint.
 fn short_stretch(text: &str) -> Result<StretchKeys, String> {
+    let (mut text, mut joint, mut gamma) = (text.trim(), None, None);
+    while let Some((before, last)) = text.rsplit_once(char::is_whitespace) {
+        match last.split_once(':') {
+            None if last == "joint" => joint = Some(true),
+            Some(("gamma", number)) => {
+                let hint = || format!("Write a number after `gamma:`, such as `{} gamma:0.6`.", before.trim());
+                gamma = Some(number.parse().map_err(|_| hint())?);
+            }
+            _ => break,
+        }
+        text = before.trim_end();
+    }
     let (name, numbers) = match text.split_once(':') {
         Some((name, numbers)) => (name.trim(), Some(numbers)),
         None => (text.trim(), None),
@@ -95,7 +108,7 @@ fn short_stretch(text: &str) -> Result<StretchKeys, String> {
         Some(Ok(numbers)) => numbers,
         Some(Err(_)) => return Err(format!("Write numbers after `{name}:`, such as `percentile:2,98`.")),
     };
-    let keys = |method| StretchKeys { method, percentiles: None, k: None, ranges: None, joint: None, gamma: None };
+    let keys = |method| StretchKeys { method, percentiles: None, k: None, ranges: None, joint, gamma };
     const NAMES: [&str; 5] = ["none", "min-max", "percentile", "mean-std", "values"];
     match (name, numbers.as_slice()) {
         ("none", []) => Ok(keys(StretchName::None)),
@@ -116,7 +129,7 @@ fn short_stretch(text: &str) -> Result<StretchKeys, String> {
 
 /// The keys that a short text stands for, with their values; `None` where it is not a stretch.
 pub(super) fn short_keys(text: &str) -> Option<Vec<(&'static str, Data)>> {
-    let StretchKeys { method, percentiles, k, ranges, .. } = short_stretch(text).ok()?;
+    let StretchKeys { method, percentiles, k, ranges, joint, gamma } = short_stretch(text).ok()?;
     let name = match method {
         StretchName::None => "none",
         StretchName::MinMax => "min-max",
@@ -130,6 +143,8 @@ pub(super) fn short_keys(text: &str) -> Option<Vec<(&'static str, Data)>> {
         ("percentiles", percentiles.map(pair)),
         ("k", k.map(number)),
         ("ranges", ranges.map(|ranges| list(ranges.into_iter().map(pair)))),
+        ("joint", joint.map(Data::Bool)),
+        ("gamma", gamma.map(number)),
     ];
     let numbers = numbers.into_iter().filter_map(|(key, value)| Some((key, value?)));
     Some([("method", Data::Text(name.to_owned()))].into_iter().chain(numbers).collect())
@@ -137,4 +152,23 @@ pub(super) fn short_keys(text: &str) -> Option<Vec<(&'static str, Data)>> {
 
 fn list(items: impl IntoIterator<Item = Data>) -> Data {
     Data::List(items.into_iter().map(|data| Node { span: SourceSpan::default(), data }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_text_takes_joint_and_gamma_after_the_name() {
+        let keys = short_stretch("percentile: 1, 99 joint gamma:0.6").unwrap();
+        assert_eq!((keys.percentiles, keys.joint, keys.gamma), (Some([1.0, 99.0]), Some(true), Some(0.6)));
+        let keys = short_stretch("min-max gamma:2").unwrap();
+        assert_eq!((keys.method, keys.joint, keys.gamma), (StretchName::MinMax, None, Some(2.0)));
+        assert_eq!(short_keys("min-max gamma:2").unwrap().len(), 2);
+        assert_eq!(
+            short_stretch("percentile gamma:dark").unwrap_err(),
+            "Write a number after `gamma:`, such as `percentile gamma:0.6`."
+        );
+        assert!(short_stretch("gamma:0.6").is_err() && short_stretch("percentile 0.6").is_err());
+    }
 }

@@ -78,24 +78,16 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
     }
     let trust = cli.global.trust;
     match &cli.command {
-        Command::Run(args) => watched(&args.options.metrics, reporter, |metrics| {
-            let spec = pipeline::load(&args.job.job, &args.job.overrides())?;
-            if let Some(workers) = args.options.workers {
-                return workers::run(&spec, trust, workers, args.options.overwrite, metrics, reporter);
-            }
-            job::run(&spec, trust, options(&args.options), args.options.shard, metrics, reporter)
-        }),
+        Command::Run(args) => {
+            run_job(&args.options, trust, reporter, || pipeline::load(&args.job.job, &args.job.overrides()))
+        }
         Command::Check(args) => {
             let existing = if args.overwrite { Existing::Replace } else { Existing::Refuse };
             job::check(&pipeline::load(&args.job.job, &args.job.overrides())?, trust, existing, reporter)
         }
-        Command::Segment(args) => watched(&args.options.metrics, reporter, |metrics| {
-            let spec = pipeline::from_flags(&embed::with_stored_options(args)?)?;
-            if let Some(workers) = args.options.workers {
-                return workers::run(&spec, trust, workers, args.options.overwrite, metrics, reporter);
-            }
-            job::run(&spec, trust, options(&args.options), args.options.shard, metrics, reporter)
-        }),
+        Command::Segment(args) => {
+            run_job(&args.options, trust, reporter, || pipeline::from_flags(&embed::with_stored_options(args)?))
+        }
         Command::Embed(args) => embed::run(args, trust, reporter),
         Command::Search(args) => search::run(args, trust, reporter),
         Command::Serve(args) => serve::run(args, trust, reporter),
@@ -133,6 +125,22 @@ pub fn run(cli: &Cli, reporter: &Reporter) -> Result<()> {
         }
         Command::Model(command) => models::run(command, trust, reporter),
     }
+}
+
+/// Runs a job in this process, or in several on this machine.
+fn run_job(
+    args: &RunOptions,
+    trust: bool,
+    reporter: &Reporter,
+    spec: impl FnOnce() -> Result<pipeline::Spec>,
+) -> Result<()> {
+    watched(&args.metrics, reporter, |metrics| {
+        let spec = spec()?;
+        match args.workers {
+            Some(workers) => workers::run(&spec, trust, workers, args.overwrite, metrics, reporter),
+            None => job::run(&spec, trust, options(args), args.shard, metrics, reporter),
+        }
+    })
 }
 
 /// Writes files to a folder.

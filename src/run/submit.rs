@@ -29,7 +29,7 @@ fn slurm(args: &SlurmArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     let finished = job::is_finished(&spec, trust, reporter)?;
     let program = process::program()?;
     let words = |first: &[&str]| command_line(&program.to_string_lossy(), first, &args.job, trust);
-    let array = words(&["run"])? + " --shard auto";
+    let array = format!("{} {}", words(&["run"])?, args.array.task_flags().join(" "));
     let merge = words(&["merge"])?;
     let name = args.job.job.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let options = sbatch_options(&args.array, args.time.as_deref());
@@ -149,13 +149,18 @@ fn manifests(args: &KubernetesArgs, trust: bool) -> Result<String> {
         limits.extend(gpus.map(|gpus| ("nvidia.com/gpu".to_owned(), json!(gpus))));
         json!({ "limits": limits })
     };
+    // Failed windows that are allowed are an exit code of their own, for which Kubernetes would start the task again.
+    let command = match args.array.allow_failed_windows {
+        true => json!(["sh", "-c", "segearth \"$@\" || test $? -eq 3", "segearth"]),
+        false => json!(["segearth"]),
+    };
     let job = |name: &str, mut spec: Value, words: Value, gpus: Option<u32>| {
         spec["template"] = json!({ "spec": {
             "restartPolicy": "Never",
             "containers": [{
                 "name": "segearth",
                 "image": args.image,
-                "command": ["segearth"],
+                "command": command,
                 "args": words,
                 "workingDir": args.mount,
                 "env": [{ "name": "SEGEARTH_SHARDS", "value": tasks.to_string() }],
@@ -170,7 +175,7 @@ fn manifests(args: &KubernetesArgs, trust: bool) -> Result<String> {
     // A task that is evicted resumes where it stopped: it is worth starting again.
     let array =
         json!({ "completions": tasks, "parallelism": tasks, "completionMode": "Indexed", "backoffLimit": 4 * tasks });
-    let shards = job(&name, array, task(&["run"], &["--shard", "auto"]), args.array.gpus)?;
+    let shards = job(&name, array, task(&["run"], &args.array.task_flags()), args.array.gpus)?;
     let merge = job(&format!("{name}-merge"), json!({ "backoffLimit": 2 }), task(&["merge"], &[]), None)?;
     Ok(format!(
         "# The shards; apply this first, then wait:\n#   kubectl wait --for=condition=complete --timeout=-1s job/{name}\n\
@@ -188,6 +193,16 @@ mod tests {
             crate::cli::Command::Submit(command) => command,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn allowed_failed_windows_reach_the_tasks() {
+        let line = "segearth submit k8s /data/city.yaml --tasks 2 --image i --claim c --allow-failed-windows";
+        let SubmitCommand::Kubernetes(args) = submit(line) else { panic!("not k8s") };
+        let text = manifests(&args, false).unwrap();
+        assert_eq!(text.matches("--allow-failed-windows").count(), 1, "{text}");
+        assert!(text.contains("test $? -eq 3"), "{text}");
+        assert_eq!(args.array.task_flags(), ["--shard", "auto", "--allow-failed-windows"]);
     }
 
     #[test]
