@@ -30,11 +30,12 @@ pub(super) fn read(source: &Arc<Source>) -> Result<Node, JobError> {
         let message = format!("the YAML text has {} bytes; at most {MAX_BYTES} are allowed", source.text.len());
         return Err(JobError::new(SourceSpan::whole(source), message));
     }
-    Reader::new(source).document().map_err(quotes_needed)
+    Reader::new(source).document().map_err(with_way_out)
 }
 
-/// Says what is to be done where the line of an error begins a value with what YAML reads otherwise.
-fn quotes_needed(error: JobError) -> JobError {
+/// Says what is to be done: where the line of an error begins a value with what YAML reads otherwise, a bracket before it is open, or
+/// lines of one level begin in different columns.
+fn with_way_out(error: JobError) -> JobError {
     if error.hint.is_some() {
         return error;
     }
@@ -51,9 +52,54 @@ fn quotes_needed(error: JobError) -> JobError {
     } else if line.contains(": %") || line.contains("- %") || line.contains(": @") || line.contains("- @") {
         "Put text that begins with `%` or `@` into quotes."
     } else {
-        return error;
+        let hint = open_bracket(&error.span).or_else(|| other_column(&error.span));
+        return match hint.filter(|_| error.message.starts_with(NOT_YAML)) {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        };
     };
     error.with_hint(hint)
+}
+
+/// How the message of text that does not parse begins.
+const NOT_YAML: &str = "not valid YAML";
+
+/// The last bracket before the line of an error that nothing closes.
+fn open_bracket(span: &SourceSpan) -> Option<String> {
+    let mut open: Vec<(char, usize)> = Vec::new();
+    for (number, line) in span.source.text.lines().enumerate().take(span.line) {
+        let (mut quote, mut before) = (None, ' ');
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(end), c) if c == end => quote = None,
+                (Some(_), _) => {}
+                (None, '#') if before.is_whitespace() => break,
+                (None, '\'' | '"') => quote = Some(c),
+                (None, '[' | '{') => open.push((c, number + 1)),
+                (None, ']') if open.last().is_some_and(|(c, _)| *c == '[') => drop(open.pop()),
+                (None, '}') if open.last().is_some_and(|(c, _)| *c == '{') => drop(open.pop()),
+                _ => {}
+            }
+            before = c;
+        }
+    }
+    let (bracket, line) = open.last()?;
+    Some(format!("The bracket `{bracket}` on line {line} is not closed."))
+}
+
+/// Where the line of an error begins, if the line before it begins elsewhere.
+fn other_column(span: &SourceSpan) -> Option<String> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let lines: Vec<&str> = span.source.text.lines().take(span.line).collect();
+    let (here, before) = lines.split_last()?;
+    let above = before.iter().rev().find(|line| !line.trim().is_empty() && !line.trim().starts_with('#'))?;
+    (indent(here) != indent(above)).then(|| {
+        format!(
+            "This line begins in column {}, the one above in column {}: keys of one map, and items of one list, begin in one column.",
+            indent(here) + 1,
+            indent(above) + 1
+        )
+    })
 }
 
 /// Builds nodes from the parser's events.
@@ -97,7 +143,7 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let at = error.marker();
                 let span = SourceSpan { source: self.source.clone(), line: at.line(), col: at.col(), len: 1 };
-                Err(JobError::new(span, format!("not valid YAML: {}", error.info())))
+                Err(JobError::new(span, format!("{NOT_YAML}: {}", error.info())))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -198,7 +244,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Cow<'_, Tag>>, span: &Sou
         Ok(Value::Bool(value)) => Ok(Data::Bool(value)),
         Ok(Value::Number(value)) => Ok(Data::Number(value)),
         Ok(_) => Ok(Data::Text(text.to_owned())),
-        Err(error) => Err(JobError::new(span.clone(), format!("not valid YAML: {error}"))),
+        Err(error) => Err(JobError::new(span.clone(), format!("{NOT_YAML}: {error}"))),
     }
 }
 
