@@ -154,6 +154,28 @@ fn a_truncated_scene_never_becomes_labels() {
 }
 
 #[test]
+fn a_damaged_scene_leaves_the_others_complete() {
+    let work = Workdir::new();
+    for name in ["a", "c"] {
+        noise_scene(&work.path(&format!("scenes/{name}.tif")), 300, 400);
+    }
+    let whole = fs::read(work.path("scenes/a.tif")).expect("the scene");
+    work.write("scenes/b.tif", &whole[..whole.len() * 3 / 5]);
+    work.write("job.yaml", "model: fake:null\nscene: scenes\nclasses: [a, b]\noutputs: {folder: out}\n");
+
+    let said = work.refused("run job.yaml");
+
+    assert!(said.starts_with("error: cannot read band 1 of "), "{said}");
+    assert!(said.contains("error: 1 of 3 scenes could not be segmented: b.tif"), "{said}");
+    assert!(work.path("out/a_labels.tif").is_file() && work.path("out/c_labels.tif").is_file());
+    assert!(!work.path("out/b_labels.tif").exists());
+    // Repaired, the same command computes what is missing.
+    work.write("scenes/b.tif", &whole);
+    work.ok("run job.yaml".split_whitespace());
+    assert!(work.path("out/b_labels.tif").is_file());
+}
+
+#[test]
 fn a_scene_too_wide_for_the_memory_is_refused_before_the_work() {
     let work = Workdir::new();
     let band = |number| format!("<VRTRasterBand dataType=\"Byte\" band=\"{number}\"/>");

@@ -12,12 +12,14 @@ use crate::cli::Shard;
 use crate::error::{Error, Kind, Result};
 use crate::model::{self, Segmenter};
 use crate::pipeline::ScenePlan;
+use crate::printable::printable;
 use crate::report::Reporter;
 
 /// Segments all scenes of a job, or this shard's part of them.
 ///
 /// # Errors
-/// The first that fails; [`Kind::FailedWindows`] at the end where windows were allowed to fail and did.
+/// Scenes failed, which is said at the end; [`Kind::FailedWindows`] where windows were allowed to fail and did. What concerns all
+/// scenes, such as a signal, ends the run at once.
 pub fn segment(
     job: &PreparedJob,
     segmenter: &mut dyn Segmenter,
@@ -35,7 +37,11 @@ pub fn segment(
     segment_shares(job, segmenter, options, mine, watch, &|_| ())
 }
 
-/// Segments these scenes of a job, or what this process has of them; `done` is called after each.
+/// Scenes in a row whose failures end a run: the cause is then none of theirs, such as a full disk.
+const FAILURES_IN_A_ROW: usize = 3;
+
+/// Segments these scenes of a job, or what this process has of them; `done` is called after each. A scene that fails is reported, and
+/// the others are segmented all the same.
 ///
 /// # Errors
 /// As [`segment`].
@@ -50,17 +56,48 @@ pub fn segment_shares(
     let plan = &job.plan;
     watch.metrics.scenes.add(mine.len());
     watch.metrics.windows.add(mine.iter().map(|(scene, _)| plan.grid(scene).len()).sum());
-    let mut failed_windows = 0;
+    let count = mine.len();
+    let (mut failed_windows, mut failed, mut in_a_row) = (0, Vec::new(), 0);
     for (scene, share) in mine {
-        let run = job.scene(scene, options, share)?;
-        run.provenance.notes.iter().for_each(|note| watch.reporter.note(note));
-        let started = Instant::now();
-        let outcome = watch.stop.orderly(|| engine::run(&run, segmenter, watch))?;
-        failed_windows += finish(&run, outcome, started, By::Run, watch.metrics, watch.reporter)?;
+        match segment_scene(job, segmenter, options, scene, share, watch) {
+            Ok(windows) => (failed_windows, in_a_row) = (failed_windows + windows, 0),
+            Err(error) if error.kind() == Kind::Input && count > 1 && in_a_row + 1 < FAILURES_IN_A_ROW => {
+                watch.reporter.error(&error);
+                failed.push(scene.title());
+                in_a_row += 1;
+            }
+            Err(error) => return Err(error),
+        }
         model::memory::trim_heap();
         done(scene);
     }
+    if !failed.is_empty() {
+        return Err(Error::input(format!(
+            "{} of {count} scenes could not be segmented: {}",
+            failed.len(),
+            printable(&failed.join(", "))
+        ))
+        .with_hint(
+            "Their errors are above; the other scenes are complete. The same command computes what is missing.",
+        ));
+    }
     check_failed_windows(failed_windows)
+}
+
+/// Returns how many windows failed.
+fn segment_scene(
+    job: &PreparedJob,
+    segmenter: &mut dyn Segmenter,
+    options: Options,
+    scene: &ScenePlan,
+    share: Share,
+    watch: Watch<'_>,
+) -> Result<usize> {
+    let run = job.scene(scene, options, share)?;
+    run.provenance.notes.iter().for_each(|note| watch.reporter.note(note));
+    let started = Instant::now();
+    let outcome = watch.stop.orderly(|| engine::run(&run, segmenter, watch))?;
+    finish(&run, outcome, started, By::Run, watch.metrics, watch.reporter)
 }
 
 /// Worker processes that this one has started and that have ended.
