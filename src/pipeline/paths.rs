@@ -134,6 +134,37 @@ pub(super) fn rasters_in(folder: &Path, most: usize) -> std::io::Result<Vec<Path
     Ok(found)
 }
 
+/// Whether a folder is a Sentinel-2 product as ESA distributes it: `….SAFE`, with a folder of granules.
+pub(super) fn is_sentinel_product(folder: &Path) -> bool {
+    folder.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safe")) && folder.join(GRANULES).is_dir()
+}
+
+const GRANULES: &str = "GRANULE";
+/// Where the bands of a granule are: at 10, 20 and 60 m in products of level 2A, together in those of level 1C.
+const BAND_FOLDERS: [&str; 4] = ["IMG_DATA/R10m", "IMG_DATA/R20m", "IMG_DATA/R60m", "IMG_DATA"];
+
+/// The bands of a Sentinel-2 product, each at its finest resolution.
+pub(super) fn rasters_of_sentinel_product(folder: &Path, most: usize) -> std::io::Result<Vec<PathBuf>> {
+    let mut granules = std::fs::read_dir(folder.join(GRANULES))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    granules.sort();
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut bands = std::collections::BTreeSet::new();
+    for folder in granules.iter().flat_map(|granule| BAND_FOLDERS.map(|bands| granule.join(bands))) {
+        if folder.is_dir() {
+            let finest = |path: &PathBuf| {
+                let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+                bands.insert(
+                    ["_10m", "_20m", "_60m"].iter().find_map(|end| stem.strip_suffix(end)).unwrap_or(&stem).to_owned(),
+                )
+            };
+            found.extend(rasters_in(&folder, most)?.into_iter().filter(finest));
+        }
+    }
+    Ok(found)
+}
+
 /// Whether a name is a path: GDAL's virtual files and URLs are not, nothing can be joined to them and only GDAL finds them.
 pub(super) fn is_local(name: &str) -> bool {
     !name.starts_with("/vsi") && !name.contains("://")
@@ -142,6 +173,22 @@ pub(super) fn is_local(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bands_of_a_sentinel_product_are_found_at_their_finest() {
+        let folder = tempfile::tempdir().unwrap();
+        let product = folder.path().join("S2A_MSIL2A_20220130T103241_N0400_R108_T32ULC_20220130T140000.SAFE");
+        let images = product.join("GRANULE/L2A_T32ULC/IMG_DATA");
+        for name in ["R10m/T_B04_10m", "R10m/T_B03_10m", "R20m/T_B04_20m", "R20m/T_B11_20m", "R60m/T_B11_60m"] {
+            let path = images.join(format!("{name}.jp2"));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        assert!(is_sentinel_product(&product) && !is_sentinel_product(&images));
+        let found = rasters_of_sentinel_product(&product, 100).unwrap();
+        let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["T_B03_10m.jp2", "T_B04_10m.jp2", "T_B11_20m.jp2"]);
+    }
 
     #[test]
     fn braces_expand_to_alternatives() {

@@ -167,7 +167,11 @@ fn is_folder_of_scenes(folder: &Path) -> bool {
 
 /// The rasters in a folder.
 fn in_folder(key: &str, folder: &Path, errors: &mut JobErrors<'_>) -> Vec<PathBuf> {
-    match paths::rasters_in(folder, MAX_FILES) {
+    let found = match paths::is_sentinel_product(folder) {
+        true => paths::rasters_of_sentinel_product(folder, MAX_FILES),
+        false => paths::rasters_in(folder, MAX_FILES),
+    };
+    match found {
         Err(error) => {
             errors.add(key, format!("cannot read the folder {}: {error}", folder.display()));
             Vec::new()

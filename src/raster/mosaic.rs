@@ -105,7 +105,12 @@ pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo>
     for other in others {
         check_georeference(first, other)?;
     }
-    let layers: Vec<SceneInfo> = layers.iter().zip(names).map(|(layer, name)| named(layer, name)).collect();
+    let mut layers: Vec<SceneInfo> = layers.iter().zip(names).map(|(layer, name)| named(layer, name)).collect();
+    // A mask counts for all bands, and where one layer has one, the nodata values of the others become masks too.
+    let masked = layers.iter().any(|layer| layer.access.mask_band);
+    if masked {
+        layers = tile_mask::masked(&layers)?;
+    }
     let grid = MosaicGrid::over(&layers)?;
     let places = grid.places(&layers)?;
     let bands: Vec<Band<'_>> = places
@@ -113,12 +118,13 @@ pub(super) fn stack(layers: &[SceneInfo], names: &[String]) -> Result<SceneInfo>
         .flat_map(|tile| tile.info.bands.iter().enumerate().map(move |(index, info)| (tile, index, info)))
         .map(|(tile, index, info)| Band { info, sources: vec![(tile, index + 1)], conversions: None })
         .collect();
-    let missing = if layers.iter().flat_map(|layer| &layer.bands).any(|band| band.nodata.is_some()) {
-        Missing::Nodata
-    } else {
-        Missing::Mask
+    let missing = match layers.iter().flat_map(|layer| &layer.bands).any(|band| band.nodata.is_some()) {
+        true if !masked => Missing::Nodata,
+        _ => Missing::Mask,
     };
-    finish(&grid, &bands, missing, &layers)
+    let mut info = finish(&grid, &bands, missing, &layers)?;
+    info.access.masked = masked;
+    Ok(info)
 }
 
 /// A layer whose bands have the name of the asset that they come from.
@@ -739,6 +745,43 @@ mod tests {
         assert!(error.to_string().contains("they have red and blue as band 1"), "{error}");
         named("/vsimem/order_c.tif", 3.0, ["Red", "Green", "Blue"]);
         mosaic_of(&["/vsimem/order_a.tif", "/vsimem/order_c.tif"]).unwrap();
+    }
+
+    #[test]
+    fn masks_of_all_layers_count() {
+        let layer = |name: &str, dress: &dyn Fn(&mut gdal::Dataset)| {
+            make(name, Size::new(2, 2), &[vec![5u16, 6, 7, 8]], &[], |dataset| {
+                dataset.set_projection(&georeference([0.0; 6], 32632).crs_wkt.unwrap()).unwrap();
+                dataset.set_geo_transform(&[0.0, 10.0, 0.0, 0.0, 0.0, -10.0]).unwrap();
+                dress(dataset);
+            });
+        };
+        let mask = |invalid: usize| {
+            move |dataset: &mut gdal::Dataset| {
+                dataset.rasterband(1).unwrap().create_mask_band(true).unwrap();
+                let band = dataset.rasterband(1).unwrap();
+                let mut mask = band.open_mask_band().unwrap();
+                let values = (0..4).map(|at| if at == invalid { 0 } else { 255 }).collect();
+                mask.write((0, 0), (2, 2), &mut gdal::raster::Buffer::new((2, 2), values)).unwrap();
+            }
+        };
+        layer("/vsimem/mask_red.tif", &mask(0));
+        layer("/vsimem/mask_green.tif", &mask(1));
+        layer("/vsimem/mask_blue.tif", &|dataset| {
+            dataset.rasterband(1).unwrap().set_no_data_value(Some(7.0)).unwrap();
+        });
+        layer("/vsimem/mask_none.tif", &|_| {});
+        let names = ["red", "green", "blue"].map(str::to_owned);
+        let valid = |files: [&str; 3]| {
+            let layers = files.map(|name| inspect(format!("/vsimem/mask_{name}.tif")).unwrap());
+            let info = stack(&layers, &names).unwrap();
+            let tile = SceneReader::open(&info, [1, 2, 3], &as_it_is()).unwrap().read(info.size.window()).unwrap();
+            (tile.valid, tile.rgb[3])
+        };
+        assert_eq!(valid(["red", "green", "none"]), (Some(vec![false, false, true, true]), 8.0));
+        assert_eq!(valid(["none", "green", "red"]).0, Some(vec![false, false, true, true]));
+        assert_eq!(valid(["red", "green", "blue"]).0, Some(vec![false, false, false, true]));
+        assert_eq!(valid(["none", "none", "none"]).0, None);
     }
 
     #[test]

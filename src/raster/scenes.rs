@@ -10,7 +10,9 @@ use super::{alpha, area, inspect, mosaic, stac, stac_item};
 use crate::crs;
 use crate::error::{Error, Result};
 use crate::geom::Size;
-use crate::scene::{BandFiles, Georeference, ImageSize, NativeGrid, Resampling, Resolution, SceneInfo, SceneRequest};
+use crate::scene::{
+    BandFiles, Georeference, ImageSize, NativeGrid, Resampling, Resolution, Scaling, SceneInfo, SceneRequest,
+};
 
 /// Largest factor of upsampling: a resolution in the wrong unit would give an enormous scene.
 const MAX_UPSAMPLING: f64 = 64.0;
@@ -114,10 +116,28 @@ fn of_files(bands: &BandFiles) -> Result<SceneInfo> {
         }
     });
     let names: Vec<String> = bands.files.iter().map(|(name, _)| name.clone()).collect();
-    let mut scene = mosaic::stack(&layers.collect::<Result<Vec<_>>>()?, &names)?;
+    let mut layers = layers.collect::<Result<Vec<_>>>()?;
+    if let Some(scaling) = sentinel_scaling(&bands.scene) {
+        layers
+            .iter_mut()
+            .flat_map(|layer| &mut layer.bands)
+            .for_each(|band| band.scaling = band.scaling.or(Some(scaling)));
+    }
+    let mut scene = mosaic::stack(&layers, &names)?;
     scene.access.name = Some(bands.name.clone());
     scene.path = bands.scene.clone();
     Ok(scene)
+}
+
+/// How a Sentinel-2 product stores reflectances, by its name: in 1/10,000, and from processing baseline 04.00 on (25 January 2022) with
+/// 1,000 added (`BOA_ADD_OFFSET` and `RADIO_ADD_OFFSET` of ESA's product format; the images themselves do not say so).
+fn sentinel_scaling(product: &Path) -> Option<Scaling> {
+    let name = product.file_name()?.to_string_lossy().to_uppercase();
+    if !name.starts_with("S2") || !name.ends_with(".SAFE") {
+        return None;
+    }
+    let baseline = name.split('_').find_map(|part| part.strip_prefix('N')?.parse::<u32>().ok())?;
+    Some(Scaling { scale: 1e-4, offset: if baseline >= 400 { -0.1 } else { 0.0 } })
 }
 
 /// The scene's name in the names of outputs.
@@ -221,6 +241,15 @@ mod tests {
     use super::super::test_scenes::{as_it_is, georeference, make, plane};
     use super::*;
     use crate::scene::AreaRequest;
+
+    #[test]
+    fn sentinel_products_say_their_offset_in_their_names() {
+        let scaling = |name: &str| sentinel_scaling(Path::new(name)).map(|scaling| (scaling.scale, scaling.offset));
+        assert_eq!(scaling("d/S2A_MSIL2A_20220130T103241_N0400_R108_T32ULC_20220130T140000.SAFE"), Some((1e-4, -0.1)));
+        assert_eq!(scaling("S2B_MSIL1C_20190130T103241_N0207_R108_T32ULC_20190130T140000.SAFE"), Some((1e-4, 0.0)));
+        assert_eq!(scaling("S2A_MSIL2A_20220130T103241_N0400_R108.tif"), None);
+        assert_eq!(scaling("folder"), None);
+    }
 
     fn request(name: &str, resolution: Resolution) -> SceneRequest {
         SceneRequest { resolution: Some(resolution), ..SceneRequest::file(name) }

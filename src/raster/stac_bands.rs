@@ -31,6 +31,7 @@ struct ItemBand {
     /// In micrometres.
     wavelength: Option<f64>,
     scaling: Option<Scaling>,
+    nodata: Option<f64>,
 }
 
 /// An asset's key and the asset.
@@ -83,6 +84,15 @@ impl Asset {
                     ));
                 }
                 band.scaling = band.scaling.or(said.scaling);
+                if let (Some(own), Some(said)) = (band.nodata, said.nodata)
+                    && own != said
+                {
+                    notes.push(format!(
+                        "{}: the item gives the nodata value {said}, the file {own}: that of the file is used.",
+                        info.path.display()
+                    ));
+                }
+                band.nodata = band.nodata.or(said.nodata);
             }
             if count == 1 && !band.spectral.names.contains(&self.key) {
                 band.spectral.names.push(self.key.clone());
@@ -111,7 +121,10 @@ fn bands(item: &Value, asset: &Value) -> (Vec<ItemBand>, bool) {
         Some(own) => (own, false),
         None if !rasters.is_empty() => (vec![Value::Null; rasters.len()], false),
         // Since 1.1 an asset of a single band may carry the band's fields itself.
-        None if ["eo:common_name", "raster:scale", "raster:offset"].iter().any(|key| !asset[key].is_null()) => {
+        None if ["eo:common_name", "raster:scale", "raster:offset", "nodata"]
+            .iter()
+            .any(|key| !asset[key].is_null()) =>
+        {
             (vec![Value::Null], false)
         }
         None => (all.clone(), true),
@@ -139,6 +152,8 @@ fn bands(item: &Value, asset: &Value) -> (Vec<ItemBand>, bool) {
                 .find_map(|holder| ["eo:common_name", "common_name"].iter().find_map(|key| holder[key].as_str())),
             false => text(&["eo:common_name", "common_name"]),
         };
+        // A nodata value of NaN is written as text, and needs no rule: what is no number is never data.
+        let nodata = number(&["raster:nodata", "nodata"]);
         let (scale, offset) = (number(&["raster:scale", "scale"]), number(&["raster:offset", "offset"]));
         let scaling = Scaling { scale: scale.unwrap_or(1.0), offset: offset.unwrap_or(0.0) };
         ItemBand {
@@ -146,6 +161,7 @@ fn bands(item: &Value, asset: &Value) -> (Vec<ItemBand>, bool) {
             common_name: common.map(str::to_owned),
             wavelength: number(&["eo:center_wavelength", "center_wavelength"]).filter(|_| !several || !band.is_null()),
             scaling: (scale.or(offset).is_some() && scaling.scale != 0.0).then_some(scaling),
+            nodata,
         }
     });
     (found.collect(), of_item)
@@ -433,6 +449,29 @@ mod tests {
         let twice = [single("b04", "a", &eo("B04", "red")), single("b04", "b", &eo("B04", "red"))].join(",");
         let error = scene(&item("twice", "{}", &format!("{{{twice}}}")), &["B04"]).unwrap_err();
         assert!(error.to_string().contains("alone has band \"B04\" (a, b do)"), "{error}");
+    }
+
+    #[test]
+    fn nodata_of_the_item_counts_where_the_file_has_none() {
+        raster("bare.tif", 1, |_| {});
+        raster("own.tif", 1, |dataset| dataset.rasterband(1).unwrap().set_no_data_value(Some(7.0)).unwrap());
+        let of = |name: &str, file: &str, more: &str| {
+            let path = item(name, "{}", &format!(r#"{{"data":{{"href":"{file}.tif","type":"image/tiff"{more}}}}}"#));
+            let info = scene(&path, &[]).unwrap();
+            let tile = SceneReader::open(&info, [1, 1, 1], &as_it_is()).unwrap().read(info.size.window()).unwrap();
+            (info.bands[0].nodata, tile.valid.map(|valid| valid.contains(&true)), info.access.notes)
+        };
+        let old = r#","raster:bands":[{"nodata":10}]"#;
+        let new = r#","bands":[{"name":"B04","nodata":10}]"#;
+        let asset = r#","nodata":10"#;
+        for (number, more) in [old, new, asset].into_iter().enumerate() {
+            // All pixels of the raster are 10.
+            assert_eq!(of(&format!("n{number}"), "bare", more), (Some(10.0), Some(false), Vec::new()), "{more}");
+        }
+        let (nodata, invalid, notes) = of("n3", "own", old);
+        assert_eq!((nodata, invalid), (Some(7.0), None));
+        assert!(notes[0].contains("that of the file is used"), "{notes:?}");
+        assert_eq!(of("n4", "bare", r#","raster:bands":[{"nodata":"nan"}]"#).0, None);
     }
 
     #[test]

@@ -124,13 +124,34 @@ fn xml(size: Size, georeference: Option<&Georeference>, bands: &[Band<'_>], miss
         text += "</VRTRasterBand>";
     }
     if let (Missing::Mask, Some(first)) = (missing, bands.first()) {
-        text += "<MaskBand><VRTRasterBand dataType=\"Byte\">";
-        for (tile, number) in &first.sources {
-            source(&mut text, tile, &format!("mask,{number}"), Some("<NODATA>0</NODATA>"));
+        let others = layers(bands);
+        if others.len() < 2 {
+            text += "<MaskBand><VRTRasterBand dataType=\"Byte\">";
+            for (tile, number) in &first.sources {
+                source(&mut text, tile, &format!("mask,{number}"), Some("<NODATA>0</NODATA>"));
+            }
+        } else {
+            // 255 or 0 times 255 or 0, cut to a byte: valid is what all layers cover with data.
+            text += "<MaskBand><VRTRasterBand dataType=\"Byte\" subClass=\"VRTDerivedRasterBand\">\
+                     <PixelFunctionType>mul</PixelFunctionType><SourceTransferType>Float32</SourceTransferType>";
+            for (tile, number) in others {
+                source(&mut text, tile, &format!("mask,{number}"), None);
+            }
         }
         text += "</VRTRasterBand></MaskBand>";
     }
     text + "</VRTDataset>"
+}
+
+/// Of bands side by side, the first of each raster that they come from; of a mosaic's, whose bands come from the same tiles, the first.
+fn layers<'a>(bands: &'a [Band<'_>]) -> Vec<&'a (&'a VrtSource<'a>, usize)> {
+    let mut layers: Vec<&(&VrtSource<'_>, usize)> = Vec::new();
+    for band in bands.iter().filter_map(|band| band.sources.first()) {
+        if !layers.iter().any(|layer| std::ptr::eq(layer.0, band.0)) {
+            layers.push(band);
+        }
+    }
+    layers
 }
 
 fn source(text: &mut String, tile: &VrtSource<'_>, band: &str, own: Option<&str>) {
