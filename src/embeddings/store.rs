@@ -163,7 +163,16 @@ impl Store {
     /// One is damaged, or the folder cannot be read.
     pub fn scenes(&self) -> Result<Vec<SceneStore>> {
         let cannot = || format!("cannot read {}", self.folder.display());
-        let mut folders: Vec<PathBuf> = self.files.list(&self.folder).input(cannot)?;
+        let unlisted = |error: Error| {
+            match self.files.are_local() {
+            true => error,
+            false => error.with_hint(
+                "A server that only sends files cannot list the scenes of a store: name one, as in `segearth segment SCENE --from STORE`, or \
+                 put the store into a zip archive.",
+            ),
+        }
+        };
+        let mut folders: Vec<PathBuf> = self.files.list(&self.folder).input(cannot).map_err(unlisted)?;
         folders.sort();
         let open = |name: &PathBuf| {
             let folder = self.folder.join(name);
