@@ -37,7 +37,7 @@ pub enum ModelChoice {
 }
 
 /// Names that always mean a model, whatever folders of these names there are: the built-in one and those that can be fetched.
-const MODEL_NAMES: [&str; 18] = [
+const MODEL_NAMES: [&str; 22] = [
     DEFAULT_MODEL,
     "openai/ViT-B-16",
     "openai/ViT-B-32",
@@ -56,6 +56,10 @@ const MODEL_NAMES: [&str; 18] = [
     "longclip/ViT-B-16",
     "longclip/ViT-L-14",
     "alignearth/ViT-B-16",
+    "laion/ViT-L-14",
+    "skyclip/ViT-L-14",
+    "dgtrs/ViT-B-16",
+    "dgtrs/ViT-L-14",
 ];
 
 impl ModelChoice {

@@ -72,10 +72,11 @@ mod tests {
             assert_eq!(read, bytes[..bytes.len().min(limit as usize + 1)], "{limit}");
         }
         assert_eq!(read_file(Path::new("/vsimem/plain_files/none"), 10).unwrap(), None);
-        assert_eq!(list_folder(Path::new("/vsimem/plain_files")).unwrap(), [PathBuf::from("a")]);
+        // GDAL before 3.7 lists no folder in memory that holds only folders.
+        assert_eq!(list_folder(Path::new("/vsimem/plain_files/a/b")).unwrap(), [PathBuf::from("file")]);
         assert!(list_folder(Path::new("/vsizip//vsimem/plain_files/none.zip")).is_err());
-        let tree = list_tree(Path::new("/vsimem/plain_files")).unwrap();
-        assert!(tree.contains(Path::new("a/b/file")), "{tree:?}");
+        let tree = list_tree(Path::new("/vsimem/plain_files/a/b")).unwrap();
+        assert!(tree.contains(Path::new("file")), "{tree:?}");
         assert_eq!(list_tree(Path::new("/vsimem/plain_files/none")), None);
     }
 }

@@ -75,18 +75,18 @@ fn window(grid: &Grid, index: usize) -> Window {
     Window { col: cols[index % cols.len()], row: rows[index / cols.len()], width: size.width, height: size.height }
 }
 
-/// All numbers below `count`, each once, any first ones of them spread over all: steps of the golden ratio.
+/// All numbers below `count`, each once, any first ones of them spread over all: the order in which multiples of the golden ratio
+/// divide a circle.
 fn spread(count: usize) -> impl Iterator<Item = usize> {
-    let step = (1..=count)
-        .rev()
-        .find(|step| *step <= (count as f64 * 0.618_034).ceil() as usize && greatest_common_divisor(*step, count) == 1);
-    let step = step.unwrap_or(1) as u128;
-    (0..count as u128).map(move |turn| ((turn * step) % count.max(1) as u128) as usize)
+    let place = |turn: &usize| (*turn as f64 * GOLDEN_RATIO).fract();
+    let mut turns: Vec<usize> = (0..count).collect();
+    turns.sort_by(|a, b| place(a).total_cmp(&place(b)));
+    let mut order = vec![0; count];
+    turns.into_iter().enumerate().for_each(|(rank, turn)| order[turn] = rank);
+    order.into_iter()
 }
 
-fn greatest_common_divisor(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
-}
+const GOLDEN_RATIO: f64 = 1.618_033_988_749_895;
 
 /// Which patches of a window have data in their middle, row by row.
 fn patches_with_data(tile: &Tile, padding: &Padding, patch: usize) -> Vec<bool> {
