@@ -4,66 +4,9 @@
 #![expect(clippy::indexing_slicing, reason = "matrices of samples, queries and inputs, in rows of known length")]
 
 use super::objective::{Coefficients, Objective, Samples};
+use super::training_set::TrainingSet;
 use super::validate::{self, Figures, Outcome};
 use crate::error::{Error, Result};
-
-/// Samples of all examples. A sample is a pixel, an example a click, line or polygon.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TrainingSet {
-    /// D
-    pub width: usize,
-    /// Local descriptors of a sample; 0: none are used.
-    pub locals: usize,
-    /// Blended features of the pixels, (sample, D).
-    pub features: Vec<f32>,
-    /// (sample, descriptor)
-    pub local: Vec<f32>,
-    /// The class of each sample.
-    pub classes: Vec<usize>,
-    /// The example of each sample.
-    pub examples: Vec<usize>,
-    /// Where each sample lies.
-    pub places: Vec<Place>,
-    /// Samples of a scene that are no farther apart than this, in columns and in rows, know of each other: where one is left
-    /// out, the other is not learnt from.
-    pub reach: u32,
-}
-
-/// A pixel of one of several scenes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    pub scene: usize,
-    pub col: u32,
-    pub row: u32,
-}
-
-impl TrainingSet {
-    pub fn len(&self) -> usize {
-        self.classes.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.classes.is_empty()
-    }
-
-    /// The examples of each class in their order, each once.
-    pub fn examples_of_classes(&self, classes: usize) -> Vec<Vec<usize>> {
-        let mut examples = vec![Vec::new(); classes];
-        for (&example, &class) in self.examples.iter().zip(&self.classes) {
-            examples[class].push(example);
-        }
-        for examples in &mut examples {
-            examples.sort_unstable();
-            examples.dedup();
-        }
-        examples
-    }
-
-    /// One more than the largest number of an example.
-    pub(super) fn example_count(&self) -> usize {
-        self.examples.iter().max().map_or(0, |most| most + 1)
-    }
-}
 
 /// What is learnt from.
 #[derive(Clone, Debug)]
@@ -112,8 +55,6 @@ const RATIOS: [[f64; 2]; 4] = [[10.0, 1.0], [0.1, 1.0], [1.0, 10.0], [1.0, 0.1]]
 const BIAS_PENALTY: f64 = 1e-2;
 /// Features have many more inputs than there are descriptors: what they say is held this much more.
 const FEATURE_PENALTY: f64 = 10.0;
-/// τ before anything is learnt: words' logits are more certain than they are right. No label depends on it.
-pub(super) const TRUST: f64 = 0.15;
 /// On log (τ / TRUST): a factor of e costs as much as half a misjudged example.
 const TRUST_PENALTY: f64 = 0.5;
 /// Samples for cross-validation; more are thinned out evenly.
@@ -405,6 +346,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::Place;
 
     /// Two classes whose features differ in one direction, ten groups each, `spread` apart at random.
     fn set(per_class: usize, spread: f32) -> TrainingSet {

@@ -13,6 +13,7 @@ mod file;
 mod fit;
 mod objective;
 mod suggest;
+mod training_set;
 mod validate;
 
 pub use descriptors::{COLOURS, LocalImage, LocalTerm, REACH, count, descriptors};
@@ -20,6 +21,7 @@ pub use file::{
     EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, MOST_FURTHER_BANDS,
     StoredSamples,
 };
-pub use fit::{Fitted, LearntQuery, Place, Start, TrainingSet, fit};
+pub use fit::{Fitted, LearntQuery, Start, fit};
 pub use suggest::{Candidate, Suggestions};
+pub use training_set::{Place, TrainingSet};
 pub use validate::{ClassFigures, Figures};

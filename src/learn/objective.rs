@@ -19,9 +19,10 @@ use argmin::solver::quasinewton::LBFGS;
 use ndarray::ArrayView2;
 use rayon::prelude::*;
 
-use super::fit::TRUST;
 use crate::error::{Error, Result};
 
+/// τ before anything is learnt: words' logits are more certain than they are right. No label depends on it.
+const TRUST: f64 = 0.15;
 /// Samples whose products are computed together.
 const BLOCK: usize = 256;
 /// Pairs of earlier steps from which L-BFGS estimates the curvature.

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::fit::{Place, TrainingSet};
 use super::objective::Samples;
+use super::training_set::{Place, TrainingSet};
 
 /// Most parts into which examples are divided.
 const MOST_FOLDS: usize = 8;

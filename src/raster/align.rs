@@ -1,9 +1,10 @@
 //! One raster on the pixel grid of another, by exact nearest neighbour between any two CRSs and grids.
 
-use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+use gdal::spatial_ref::CoordTransform;
 
 use super::coded::{ABSENT, CodedRaster};
 use super::messages;
+use super::spatial_ref::crs;
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Size, Window};
 use crate::scene::{Georeference, SceneInfo};
@@ -169,13 +170,6 @@ pub(super) fn transform_between(from: &Georeference, to: &Georeference) -> Resul
     transform.map(Some).input(|| "no transformation between the two CRSs is known".into())
 }
 
-/// A CRS whose coordinates are x then y, as geotransforms have them.
-pub(super) fn crs(wkt: &str) -> Result<SpatialRef> {
-    let mut crs = messages::attempt(|| SpatialRef::from_wkt(wkt)).input(|| "its CRS is not understood".into())?;
-    crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    Ok(crs)
-}
-
 /// World coordinates of the pixel centres of a window, x and y apart.
 fn centres(transform: &GeoTransform, window: Window) -> (Vec<f64>, Vec<f64>) {
     let pixels = window.rows().flat_map(|row| window.cols().map(move |col| (col as f64 + 0.5, row as f64 + 0.5)));
@@ -244,7 +238,7 @@ mod tests {
 
     fn place(dataset: &mut gdal::Dataset, coefficients: [f64; 6], epsg: u32) {
         dataset.set_geo_transform(&coefficients).unwrap();
-        dataset.set_spatial_ref(&SpatialRef::from_epsg(epsg).unwrap()).unwrap();
+        dataset.set_spatial_ref(&gdal::spatial_ref::SpatialRef::from_epsg(epsg).unwrap()).unwrap();
     }
 
     #[test]

@@ -189,7 +189,7 @@ mod tests {
     use gdal::spatial_ref::CoordTransform;
 
     use super::super::test_scenes::{georeference, make};
-    use super::super::{align, find, inspect};
+    use super::super::{find, inspect, spatial_ref};
     use super::*;
     use crate::geom::{Coverage, Size};
     use crate::scene::SceneRequest;
@@ -238,8 +238,8 @@ mod tests {
         gdal::vsi::create_mem_file("/vsimem/aoi.geojson", text.as_bytes().to_vec()).unwrap();
         let request = AreaRequest::File { path: "/vsimem/aoi.geojson".into(), layer: None };
         let pixels = covered(&region(&request, &info).unwrap(), size);
-        let degrees = align::crs(&georeference([0.0; 6], 4326).crs_wkt.unwrap()).unwrap();
-        let utm = align::crs(info.georeference.as_ref().unwrap().crs_wkt.as_ref().unwrap()).unwrap();
+        let degrees = spatial_ref::crs(&georeference([0.0; 6], 4326).crs_wkt.unwrap()).unwrap();
+        let utm = spatial_ref::crs(info.georeference.as_ref().unwrap().crs_wkt.as_ref().unwrap()).unwrap();
         let back = CoordTransform::new(&utm, &degrees).unwrap();
         let mut wrong = 0;
         for (at, &found) in pixels.iter().enumerate() {

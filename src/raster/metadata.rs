@@ -201,7 +201,7 @@ fn georeference(dataset: &Dataset) -> Option<Georeference> {
 /// The CRS cannot be read.
 pub fn georeference_of(coefficients: Option<[f64; 6]>, crs_wkt: Option<&str>) -> Result<Option<Georeference>> {
     let Some(coefficients) = coefficients else { return Ok(None) };
-    let crs = crs_wkt.map(super::align::crs).transpose()?;
+    let crs = crs_wkt.map(super::spatial_ref::crs).transpose()?;
     let geographic = crs.as_ref().is_some_and(|crs| crs.is_geographic());
     let metres_per_unit = match &crs {
         Some(crs) if !geographic && crs.linear_units() > 0.0 => crs.linear_units(),

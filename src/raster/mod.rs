@@ -44,6 +44,7 @@ mod scenes;
 mod score_reader;
 mod scores;
 mod sparse_files;
+mod spatial_ref;
 mod stac;
 mod stac_bands;
 mod stac_item;

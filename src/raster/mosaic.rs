@@ -233,7 +233,7 @@ fn check_georeference(first: &SceneInfo, other: &SceneInfo) -> Result<()> {
     let (here, there) = (unrotated(first)?, unrotated(other)?);
     let same = match (&here.crs_wkt, &there.crs_wkt) {
         (None, None) => true,
-        (Some(a), Some(b)) => a == b || super::align::crs(a)? == super::align::crs(b)?,
+        (Some(a), Some(b)) => a == b || super::spatial_ref::crs(a)? == super::spatial_ref::crs(b)?,
         _ => false,
     };
     if !same {

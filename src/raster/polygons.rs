@@ -9,7 +9,7 @@ use gdal::spatial_ref::{CoordTransform, SpatialRef};
 use gdal::vector::{Feature, Geometry, OGRwkbGeometryType, geometry_type_flatten};
 
 use super::layer::{self, LayerSource};
-use super::{align, ffi, messages};
+use super::{ffi, messages, spatial_ref};
 use crate::error::{Context, Error, Result};
 
 /// Which polygons to read.
@@ -70,7 +70,7 @@ impl<T> PolygonLayer<T> {
 /// As [`PolygonLayer::transform_to`], for polygons that come from elsewhere; `name` is theirs in warnings.
 pub(super) fn transform(name: &str, from: Option<&SpatialRef>, to: Option<&str>) -> Result<Option<CoordTransform>> {
     let (from, to) = match (from, to) {
-        (Some(from), Some(to)) => (from, align::crs(to)?),
+        (Some(from), Some(to)) => (from, spatial_ref::crs(to)?),
         (None, Some(_)) => {
             messages::warn(&format!("{name} has no CRS: the CRS of the scene is assumed."));
             return Ok(None);

@@ -243,7 +243,7 @@ impl Rules {
                 let deny_only = !rule.denies.is_empty();
                 let is_background = text == background;
                 right[at] = f32::from(u8::from(if deny_only { denied[at] == 0.0 } else { affirmed }));
-                wrong[at] = f32::from(u8::from(denied[at] == 1.0 && !affirmed && !(is_background && !deny_only)));
+                wrong[at] = f32::from(u8::from(denied[at] == 1.0 && !affirmed && (deny_only || !is_background)));
             }
         }
         let affirms: Vec<f32> = LABELS.iter().map(|rule| f32::from(u8::from(rule.denies.is_empty()))).collect();

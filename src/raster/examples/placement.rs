@@ -2,7 +2,7 @@
 
 use gdal::spatial_ref::{CoordTransform, SpatialRef};
 
-use super::super::{align, messages};
+use super::super::{messages, spatial_ref};
 use super::ExampleSource;
 use super::shape::{Line, Shape};
 use crate::crs;
@@ -58,7 +58,7 @@ impl Placement {
                 .with_hint("Assign the scene's CRS with `gdal_edit.py -a_srs EPSG:…`."));
             }
             (Some(from), Some(to)) => {
-                let to = align::crs(to)?;
+                let to = spatial_ref::crs(to)?;
                 let new = || messages::attempt(|| CoordTransform::new(&from, &to));
                 let unknown = || format!("no transformation is known from the CRS of {file} to that of {shown}");
                 if from == to { None } else { Some(new().input(unknown)?) }

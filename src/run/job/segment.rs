@@ -12,7 +12,6 @@ use crate::cli::Shard;
 use crate::error::{Error, Kind, Result};
 use crate::model::{self, Segmenter};
 use crate::pipeline::ScenePlan;
-use crate::printable::printable;
 use crate::report::Reporter;
 
 /// Segments all scenes of a job, or this shard's part of them.
@@ -75,7 +74,7 @@ pub fn segment_shares(
         return Err(Error::input(format!(
             "{} of {count} scenes could not be segmented: {}",
             failed.len(),
-            printable(&failed.join(", "))
+            failed.join(", ")
         ))
         .with_hint(
             "Their errors are above; the other scenes are complete. The same command computes what is missing.",

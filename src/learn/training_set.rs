@@ -1,0 +1,61 @@
+//! What is learnt from: samples with their features, descriptors, classes and places.
+
+#![expect(clippy::indexing_slicing, reason = "classes by numbers below their count")]
+
+/// Samples of all examples. A sample is a pixel, an example a click, line or polygon.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainingSet {
+    /// D
+    pub width: usize,
+    /// Local descriptors of a sample; 0: none are used.
+    pub locals: usize,
+    /// Blended features of the pixels, (sample, D).
+    pub features: Vec<f32>,
+    /// (sample, descriptor)
+    pub local: Vec<f32>,
+    /// The class of each sample.
+    pub classes: Vec<usize>,
+    /// The example of each sample.
+    pub examples: Vec<usize>,
+    /// Where each sample lies.
+    pub places: Vec<Place>,
+    /// Samples of a scene that are no farther apart than this, in columns and in rows, know of each other: where one is left
+    /// out, the other is not learnt from.
+    pub reach: u32,
+}
+
+/// A pixel of one of several scenes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub scene: usize,
+    pub col: u32,
+    pub row: u32,
+}
+
+impl TrainingSet {
+    pub fn len(&self) -> usize {
+        self.classes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.classes.is_empty()
+    }
+
+    /// The examples of each class in their order, each once.
+    pub fn examples_of_classes(&self, classes: usize) -> Vec<Vec<usize>> {
+        let mut examples = vec![Vec::new(); classes];
+        for (&example, &class) in self.examples.iter().zip(&self.classes) {
+            examples[class].push(example);
+        }
+        for examples in &mut examples {
+            examples.sort_unstable();
+            examples.dedup();
+        }
+        examples
+    }
+
+    /// One more than the largest number of an example.
+    pub(super) fn example_count(&self) -> usize {
+        self.examples.iter().max().map_or(0, |most| most + 1)
+    }
+}
