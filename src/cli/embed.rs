@@ -75,11 +75,7 @@ impl EmbedArgs {
             ("--resolution", "resolution", self.resolution.as_ref()),
             ("--aoi", "aoi", self.aoi.as_ref()),
         ];
-        options
-            .into_iter()
-            .chain(self.reading.options())
-            .filter_map(|(flag, key, value)| Some((flag, key, value?)))
-            .collect()
+        self.reading.given_after(options)
     }
 
     /// The flags as keys of a job.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{PixelOptions, scene_option};
+use super::options::{PixelOptions, from_store, scene_option};
 use crate::pipeline::Override;
 
 /// Learn classes from examples: points, lines, polygons or a label raster over scenes
@@ -106,11 +106,7 @@ impl LearnArgs {
             ("--blend", "tiling.blend", self.blend.as_ref()),
             ("--resolution", "resolution", self.resolution.as_ref()),
         ];
-        options
-            .into_iter()
-            .chain(self.reading.options())
-            .filter_map(|(flag, key, value)| Some((flag, key, value?)))
-            .collect()
+        self.reading.given_after(options)
     }
 
     /// The flags as keys of a job.
@@ -120,8 +116,7 @@ impl LearnArgs {
             overrides.push(Override::texts("SCENE", "scene", &self.scenes));
         }
         if let Some(store) = &self.from {
-            overrides.push(Override::text("--from", "embeddings.store", store));
-            overrides.push(Override::yaml("--from", "embeddings.create", "false"));
+            overrides.extend(from_store(store));
         }
         overrides.extend(self.classes.iter().map(|classes| Override::classes("--classes", classes)));
         overrides.extend(self.options().into_iter().map(|(flag, key, value)| scene_option(flag, key, value)));

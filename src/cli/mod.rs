@@ -34,7 +34,7 @@ pub use embed::{EmbedArgs, EmbedPrecision};
 pub use evaluate::EvaluateArgs;
 pub use learn::LearnArgs;
 pub use log::LogFormat;
-pub use options::{Memory, MetricsOption, PixelOptions, RunOptions, Workers, scene_option};
+pub use options::{Memory, MetricsOption, PixelOptions, RunOptions, Workers, from_store, scene_option};
 pub use reference::{ReferencePage, command_json, command_reference, completions, help_texts, manual_pages};
 pub use reproduce::ReproduceArgs;
 pub use search::SearchArgs;
@@ -523,9 +523,8 @@ impl SegmentArgs {
     /// The flags as keys of a job.
     pub fn overrides(&self) -> Vec<Override> {
         type Make = fn(&str, &str, &str) -> Override;
-        let flags: [(&str, &str, Make, Option<&String>); 22] = [
+        let flags: [(&str, &str, Make, Option<&String>); 21] = [
             ("SCENE", "scene", Override::text, self.scene.as_ref()),
-            ("--from", "embeddings.store", Override::text, self.from.as_ref()),
             ("--model", "model", Override::text, self.model.as_ref()),
             ("--threshold", "method.threshold", Override::yaml, self.threshold.as_ref()),
             ("--background", "background", Override::text, self.background.as_ref()),
@@ -549,9 +548,9 @@ impl SegmentArgs {
         ];
         let mut overrides = vec![Override::classes("--classes", &self.classes)];
         overrides.extend(flags.into_iter().filter_map(|(flag, key, make, value)| Some(make(flag, key, value?))));
-        let reading = self.reading.options().into_iter();
-        overrides.extend(reading.filter_map(|(flag, key, value)| Some(scene_option(flag, key, value?))));
-        overrides.extend(self.from.iter().map(|_| Override::yaml("--from", "embeddings.create", "false")));
+        let reading = self.reading.given_after([]).into_iter();
+        overrides.extend(reading.map(|(flag, key, value)| scene_option(flag, key, value)));
+        overrides.extend(self.from.iter().flat_map(|store| from_store(store)));
         overrides
     }
 

@@ -71,15 +71,24 @@ pub struct PixelOptions {
 }
 
 impl PixelOptions {
-    /// The flags with the key of a job and the value that each stands for.
-    pub fn options(&self) -> [(&'static str, &'static str, Option<&String>); 4] {
-        [
+    /// The flags that are given, after those of `others`, with the key of a job and the value that each stands for.
+    pub fn given_after<'a>(
+        &'a self,
+        others: impl IntoIterator<Item = (&'static str, &'static str, Option<&'a String>)>,
+    ) -> Vec<(&'static str, &'static str, &'a String)> {
+        let own = [
             ("--bands", "bands", self.bands.as_ref()),
             ("--mask", "mask", self.mask.as_ref()),
             ("--nodata", "nodata", self.nodata.as_ref()),
             ("--stretch", "stretch", self.stretch.as_ref()),
-        ]
+        ];
+        others.into_iter().chain(own).filter_map(|(flag, key, value)| Some((flag, key, value?))).collect()
     }
+}
+
+/// `--from STORE`: a store of embeddings that has to be there.
+pub fn from_store(store: &str) -> [Override; 2] {
+    [Override::text("--from", "embeddings.store", store), Override::yaml("--from", "embeddings.create", "false")]
 }
 
 /// A flag that decides how a scene is seen, as a key of a job.

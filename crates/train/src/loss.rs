@@ -45,6 +45,7 @@ pub struct TrainingBatch {
     ruled: i64,
     patches: Rules,
     pictures: Rules,
+    jobs: JobRules,
 }
 
 /// Affirmed, allowed and denied concepts of every label, as matrices.
@@ -58,7 +59,6 @@ struct Rules {
     labels: Tensor,
     texts: Tensor,
     weights: Tensor,
-    job: JobRules,
 }
 
 /// What is right and wrong in a job, without regard to "background" where a label affirms words.
@@ -105,6 +105,7 @@ impl TrainingBatch {
         Ok(Self {
             patches: Rules::new(ruled, &unnamed, false)?,
             pictures: Rules::new(ruled, &unnamed, true)?,
+            jobs: JobRules::new()?,
             texts,
             ruled: ruled as i64,
         })
@@ -123,7 +124,7 @@ impl TrainingBatch {
         let cls = unit(cls)?;
         let of_cls = cls.f_matmul(&texts)?.f_unsqueeze(1)?;
         let bare = unit(patches)?.f_matmul(&texts)?;
-        let jobs = self.patches.job_loss(&bare.f_mul_scalar(JOB_SCALE)?, &batch.jobs, &batch.job_shares)?;
+        let jobs = self.jobs.loss(&bare.f_mul_scalar(JOB_SCALE)?, &batch.jobs, &batch.job_shares)?;
         let of_patches = bare.f_add(&of_cls.f_multiply(&batch.lambda)?)?;
         let dense = self.patches.loss(&of_patches.f_mul_scalar(LOGIT_SCALE)?, &batch.shares)?;
         let global = self.pictures.loss(&of_cls.f_mul_scalar(LOGIT_SCALE)?, &batch.whole.f_unsqueeze(1)?)?;
@@ -201,7 +202,6 @@ impl Rules {
         let mut pairs: Vec<(i64, i64, f32)> = Vec::new();
         let find = |name: &str| words::concept(name).ok_or_else(|| Error::internal(format!("no concept {name:?}")));
         let background = background()?;
-        let (mut right, mut wrong) = (vec![0f32; texts * labels], vec![0f32; texts * labels]);
         for (label, rule) in LABELS.iter().enumerate() {
             for (name, weight) in rule.affirms {
                 let text = find(name)?;
@@ -236,58 +236,14 @@ impl Rules {
                 pairs.push((label as i64, background as i64, 1.0));
             }
         }
-        for (label, rule) in LABELS.iter().enumerate() {
-            for text in 0..texts {
-                let at = text * labels + label;
-                let affirmed = rule.affirms.iter().any(|(name, _)| words::concept(name) == Some(text));
-                let deny_only = !rule.denies.is_empty();
-                let is_background = text == background;
-                right[at] = f32::from(u8::from(if deny_only { denied[at] == 0.0 } else { affirmed }));
-                wrong[at] = f32::from(u8::from(denied[at] == 1.0 && !affirmed && (deny_only || !is_background)));
-            }
-        }
-        let affirms: Vec<f32> = LABELS.iter().map(|rule| f32::from(u8::from(rule.denies.is_empty()))).collect();
         let matrix = |values: &[f32]| Tensor::f_from_slice(values)?.f_reshape([texts as i64, labels as i64]);
-        let job = JobRules {
-            right: matrix(&right)?,
-            wrong: matrix(&wrong)?,
-            affirms: Tensor::f_from_slice(&affirms)?.f_reshape([1, 1, labels as i64])?,
-        };
         Ok(Self {
-            job,
             denied: matrix(&denied)?,
             possible: matrix(&possible)?,
             labels: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.0).collect::<Vec<_>>())?,
             texts: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.1).collect::<Vec<_>>())?,
             weights: Tensor::f_from_slice(&pairs.iter().map(|pair| pair.2).collect::<Vec<_>>())?,
         })
-    }
-
-    /// `logits` (batch, patch, text), `jobs` (batch, text), `shares` (batch, patch, label): the weighted mean loss of the labels whose
-    /// right and wrong words are both in the view's job.
-    fn job_loss(&self, logits: &Tensor, jobs: &Tensor, shares: &Tensor) -> Result<Tensor> {
-        let jobs = jobs.f_unsqueeze(1)?; // (batch, 1, text)
-        let is_there = |x: &Tensor| x.f_clamp_max(1.0);
-        let background = jobs.f_narrow(2, background()? as i64, 1)?;
-        let affirms = &self.job.affirms;
-        let right_there = is_there(&jobs.f_matmul(&self.job.right)?)?; // (batch, 1, label)
-        // "Background" is the answer where no right word is there, else a wrong one.
-        let as_wrong = affirms.f_multiply(&right_there)?.f_multiply(&background)?;
-        let as_right = affirms.f_multiply(&right_there.f_neg()?.f_add_scalar(1.0)?)?.f_multiply(&background)?;
-        let both = is_there(&right_there.f_add(&as_right)?)?
-            .f_multiply(&is_there(&jobs.f_matmul(&self.job.wrong)?.f_add(&as_wrong)?)?)?;
-
-        let largest = logits.f_amax([-1i64], true)?.f_detach()?;
-        let odds = logits.f_sub(&largest)?.f_exp()?.f_multiply(&jobs)?;
-        let of_background = odds.f_narrow(2, self::background()? as i64, 1)?;
-        let log_sum = |of: &Tensor, background: &Tensor| {
-            odds.f_matmul(of)?.f_add(&of_background.f_multiply(background)?)?.f_clamp_min(1e-20)?.f_log()
-        };
-        let right = log_sum(&self.job.right, &as_right)?;
-        let wrong = log_sum(&self.job.wrong, &as_wrong)?;
-        let shares = shares.f_multiply(&both)?;
-        let loss = wrong.f_sub(&right)?.f_softplus()?.f_multiply(&shares)?.f_sum(Kind::Float)?;
-        Ok(loss.f_div(&shares.f_sum(Kind::Float)?.f_clamp_min(1e-6)?)?)
     }
 
     /// `logits` (batch, patch, text), `shares` (batch, patch, label): their weighted mean loss.
@@ -303,6 +259,68 @@ impl Rules {
         let affirmed = sum(&affirmed.f_softplus()?.f_multiply(&weights)?)?.f_div(&sum(&weights)?.f_clamp_min(1e-6)?)?;
         let allowed = sum(&allowed.f_multiply(shares)?)?.f_div(&sum(shares)?.f_clamp_min(1e-6)?)?;
         affirmed.f_add(&allowed.f_mul_scalar(ALLOWED_WEIGHT)?)
+    }
+}
+
+impl JobRules {
+    fn new() -> Result<Self> {
+        let (labels, background) = (LABELS.len(), background()?);
+        let (mut right, mut wrong) = (vec![0f32; RULED * labels], vec![0f32; RULED * labels]);
+        let mut affirms = vec![0f32; labels];
+        let named = |names: &[&str]| names.iter().filter_map(|name| words::concept(name)).collect::<Vec<_>>();
+        for (label, rule) in LABELS.iter().enumerate() {
+            let affirmed = named(&rule.affirms.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+            let (allowed, denied) = (named(rule.allows), named(rule.denies));
+            affirms[label] = f32::from(u8::from(denied.is_empty()));
+            for text in 0..RULED {
+                // Absent words are always wrong.
+                let (is_right, is_wrong) = match denied.is_empty() {
+                    true => (
+                        affirmed.contains(&text),
+                        text != background && !affirmed.contains(&text) && !allowed.contains(&text),
+                    ),
+                    false => {
+                        let is_wrong = denied.contains(&text) || text >= CONCEPTS.len();
+                        (!is_wrong, is_wrong)
+                    }
+                };
+                right[text * labels + label] = f32::from(u8::from(is_right));
+                wrong[text * labels + label] = f32::from(u8::from(is_wrong));
+            }
+        }
+        let matrix = |values: &[f32]| Tensor::f_from_slice(values)?.f_reshape([RULED as i64, labels as i64]);
+        Ok(Self {
+            right: matrix(&right)?,
+            wrong: matrix(&wrong)?,
+            affirms: Tensor::f_from_slice(&affirms)?.f_reshape([1, 1, labels as i64])?,
+        })
+    }
+
+    /// `logits` (batch, patch, text), `jobs` (batch, text), `shares` (batch, patch, label): the weighted mean loss of the labels whose
+    /// right and wrong words are both in the view's job.
+    fn loss(&self, logits: &Tensor, jobs: &Tensor, shares: &Tensor) -> Result<Tensor> {
+        let jobs = jobs.f_unsqueeze(1)?; // (batch, 1, text)
+        let is_there = |x: &Tensor| x.f_clamp_max(1.0);
+        let background = jobs.f_narrow(2, background()? as i64, 1)?;
+        let affirms = &self.affirms;
+        let right_there = is_there(&jobs.f_matmul(&self.right)?)?; // (batch, 1, label)
+        // "Background" is the answer where no right word is there, else a wrong one.
+        let as_wrong = affirms.f_multiply(&right_there)?.f_multiply(&background)?;
+        let as_right = affirms.f_multiply(&right_there.f_neg()?.f_add_scalar(1.0)?)?.f_multiply(&background)?;
+        let both = is_there(&right_there.f_add(&as_right)?)?
+            .f_multiply(&is_there(&jobs.f_matmul(&self.wrong)?.f_add(&as_wrong)?)?)?;
+
+        let largest = logits.f_amax([-1i64], true)?.f_detach()?;
+        let odds = logits.f_sub(&largest)?.f_exp()?.f_multiply(&jobs)?;
+        let of_background = odds.f_narrow(2, self::background()? as i64, 1)?;
+        let log_sum = |of: &Tensor, background: &Tensor| {
+            odds.f_matmul(of)?.f_add(&of_background.f_multiply(background)?)?.f_clamp_min(1e-20)?.f_log()
+        };
+        let right = log_sum(&self.right, &as_right)?;
+        let wrong = log_sum(&self.wrong, &as_wrong)?;
+        let shares = shares.f_multiply(&both)?;
+        let loss = wrong.f_sub(&right)?.f_softplus()?.f_multiply(&shares)?.f_sum(Kind::Float)?;
+        Ok(loss.f_div(&shares.f_sum(Kind::Float)?.f_clamp_min(1e-6)?)?)
     }
 }
 
@@ -358,7 +376,6 @@ mod tests {
 
     /// The loss in a job of these words, of a pixel with this label and the features of `resembled`.
     fn job_loss(label: Label, job: &[&str], resembled: &str) -> f64 {
-        let step = TrainingBatch::draw(&mut Random::new(2), &imagenet_templates()).unwrap();
         let mut logits = vec![0f32; RULED];
         logits[words::concept(resembled).unwrap()] = 10.0;
         let mut jobs = vec![0f32; RULED];
@@ -366,7 +383,7 @@ mod tests {
         let mut shares = vec![0f32; LABELS.len()];
         shares[label] = 1.0;
         let tensor = |values: &[f32], size: &[i64]| Tensor::from_slice(values).view(size);
-        let loss = step.patches.job_loss(
+        let loss = JobRules::new().unwrap().loss(
             &tensor(&logits, &[1, 1, RULED as i64]),
             &tensor(&jobs, &[1, RULED as i64]),
             &tensor(&shares, &[1, 1, LABELS.len() as i64]),
