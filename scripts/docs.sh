@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 version=0.5.4
 mdbook=.tools/bin/mdbook
 if [ "$("$mdbook" --version 2>/dev/null || true)" != "mdbook v$version" ]; then
-    cargo install --locked mdbook --version "$version" --no-default-features --features search --root .tools
+    # It builds one book in a second, so that optimising it does not pay.
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug mdbook --version "$version" --no-default-features --features search --root .tools
 fi
 "$mdbook" build docs
 echo "docs/book/index.html" >&2
