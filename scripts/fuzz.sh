@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 seconds=$1
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(job checkpoint bundle journal place)
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(sed -n 's|^path = "targets/\(.*\)\.rs"|\1|p' tests/fuzz/Cargo.toml)
 target=${CARGO_TARGET_DIR:-target}
 # shellcheck disable=SC2086 # several flags
 RUSTC_WRAPPER="$PWD/scripts/fuzz-rustc.sh" CARGO_TARGET_DIR=$target cargo build --manifest-path tests/fuzz/Cargo.toml ${CARGOFLAGS:-}
