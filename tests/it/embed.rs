@@ -143,7 +143,7 @@ fn a_job_makes_its_store_uses_it_again_and_completes_it() {
 #[test]
 fn killed_and_shared_runs_end_with_the_store_of_one() {
     let work = Workdir::new();
-    scene(&work, "a.tif", 700, 600);
+    scene(&work, "a.tif", 430, 400);
     noise_scene(&work.path("b.tif"), 300, 130);
     let words = "embed a.tif b.tif --stride 32 -o";
     work.ok(format!("{words} whole").split(' '));
