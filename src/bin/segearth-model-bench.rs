@@ -1,11 +1,9 @@
 //! `segearth bench --model-only` as a program of its own: linked without GDAL, for machines that have a GPU, libtorch and little
 //! else.
 
-use std::process::ExitCode;
-
 use segearth::cli::Cli;
 use segearth::run;
 
-fn main() -> ExitCode {
+fn main() {
     run::program(Cli::read_model_bench(), run::model_bench)
 }

@@ -21,7 +21,6 @@ mod vectorize;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, Parser, Subcommand, ValueEnum};
@@ -457,7 +456,7 @@ impl std::fmt::Display for Precision {
 pub enum CliExit {
     /// clap has said what there is to say: help, the version, what is wrong. The exit code is that of the program's own faults
     /// of input, 1, in place of clap's 2.
-    Printed(ExitCode),
+    Printed(u8),
     /// Something is wrong and is yet to be said.
     Error { error: Error, json: bool },
 }
@@ -481,7 +480,7 @@ impl Cli {
                 return CliExit::Error { error: log::as_error(&error), json: true };
             }
             let _ = error.print();
-            CliExit::Printed(if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+            CliExit::Printed(u8::from(error.use_stderr()))
         })?;
         if cli.global.log.is_none() {
             cli.global.log = LogFormat::of_environment().map_err(|error| CliExit::Error { error, json: false })?;

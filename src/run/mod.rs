@@ -7,6 +7,7 @@ mod doctor;
 mod embed;
 mod engine;
 mod evaluate;
+mod exit;
 mod job;
 mod learn;
 mod learnt;
@@ -33,7 +34,6 @@ mod watch;
 mod workers;
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use crate::cli::{
     Cli, CliExit, Command, MetricsOption, ReferencePage, RunOptions, Shell, command_json, command_reference,
@@ -46,8 +46,13 @@ use crate::{atomic, pipeline, raster};
 use prepared::Options;
 use run_metrics::RunMetrics;
 
-/// Runs a program from its command line to its exit code; `work` runs the command.
-pub fn program(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> ExitCode {
+/// Runs a program from its command line to its end; `work` runs the command.
+pub fn program(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> ! {
+    exit::at_once(outcome(read, work))
+}
+
+/// The exit code.
+fn outcome(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) -> Result<()>) -> u8 {
     let (reporter, outcome) = match read {
         Ok(cli) => {
             let (quiet, verbosity, no_colour) = (cli.global.quiet, cli.global.verbose, cli.global.no_color);
@@ -62,10 +67,10 @@ pub fn program(read: Result<Cli, CliExit>, work: impl FnOnce(&Cli, &Reporter) ->
         }
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             reporter.error(&error);
-            ExitCode::from(error.exit_code())
+            error.exit_code()
         }
     }
 }
