@@ -22,6 +22,7 @@ use segearth::raster;
 use segearth::train::pyramid::{Pyramid, Raster};
 use tch::{Kind, Tensor, vision};
 
+use super::roads::Roads;
 use super::words::{
     self, BUILDING, DUNE, DUNE_SCRUB, EUROSAT, FIELDS, FOREDUNE, LAND, MARSH, NO_BUILDING, NO_WATER, PAVEMENT,
     PICTURE_LABELS, ROAD, SAND, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER, YARDS,
@@ -161,13 +162,13 @@ impl Data {
         raster::init();
         let there = |name: &str| Some(root.join(name)).filter(|folder| folder.is_dir());
         let masked = |name: &str, codes: &[(u8, usize)], gsd: f32, part: fn(&str) -> Part| match there(name) {
-            Some(folder) => masks(&folder, codes, gsd, part),
+            Some(folder) => masks(&folder, codes, gsd, part, |_, _| Ok(())),
             None => Ok(Split::default()),
         };
         Ok(Self {
             merced: uc_merced(&root.join("ucmerced"))?,
             dubai: dubai(&root.join("dubai"))?,
-            buildings: masked("oam_buildings", &[(0, NO_BUILDING), (1, BUILDING)], 0.14, buildings_part)?,
+            buildings: there("oam_buildings").map_or_else(|| Ok(Split::default()), |folder| drone_images(&folder))?,
             monterey: masked("usgs_monterey_ortho", &MONTEREY_CODES, 0.35, monterey_part)?,
             coast: masked("usgs_coast_water", &[(0, WATER), (2, NO_WATER)], 0.35, coast_part)?,
             crowns: masked("neon_tree_crowns", &[(1, FOREST)], 0.1, |_| Part::Train)?,
@@ -193,7 +194,8 @@ const MONTEREY_CODES: [(u8, usize); 11] = [
     (11, YARDS),
 ];
 
-fn buildings_part(name: &str) -> Part {
+/// Of drone images, whose names begin with the place.
+pub fn buildings_part(name: &str) -> Part {
     match name {
         name if name.starts_with("catanduanes") || name.starts_with("banepa2") => Part::Test,
         name if name.starts_with("banepa_north") => Part::Validation,
@@ -221,8 +223,22 @@ fn coast_part(name: &str) -> Part {
     }
 }
 
-/// A flat folder of pictures with palette masks of the same names; `codes`: from a mask's value to a label.
-fn masks(folder: &Path, codes: &[(u8, usize)], gsd: f32, part: fn(&str) -> Part) -> Result<Split> {
+/// Masks of buildings, and the roads that were drawn by hand.
+fn drone_images(folder: &Path) -> Result<Split> {
+    let roads = Roads::drawn()?;
+    let draw = |name: &str, labels: &mut [u8]| roads.draw(name, labels);
+    masks(folder, &[(0, NO_BUILDING), (1, BUILDING)], 0.14, buildings_part, draw)
+}
+
+/// A flat folder of pictures with palette masks of the same names; `codes`: from a mask's value to a label; `change` is given each
+/// picture's name and labels.
+fn masks(
+    folder: &Path,
+    codes: &[(u8, usize)],
+    gsd: f32,
+    part: fn(&str) -> Part,
+    change: impl Fn(&str, &mut [u8]) -> Result<()>,
+) -> Result<Split> {
     let mut split = Split::default();
     for path in sorted(folder)?.into_iter().filter(|path| path.extension().is_some_and(|it| it == "jpg")) {
         let raster = read_raster(&path)?;
@@ -231,8 +247,10 @@ fn masks(folder: &Path, codes: &[(u8, usize)], gsd: f32, part: fn(&str) -> Part)
             return Err(Error::input(format!("the mask of {} has another size", path.display())));
         }
         let label = |code: &u8| codes.iter().find(|(known, _)| known == code).map_or(UNLABELLED, |(_, it)| *it as u8);
-        let truth = Truth::Pixels(mask.iter().map(label).collect());
+        let mut labels: Vec<u8> = mask.iter().map(label).collect();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        change(&name, &mut labels)?;
+        let truth = Truth::Pixels(labels);
         split.push(part(&name), Picture { pyramid: Pyramid::new(raster), truth, gsd });
     }
     Ok(split)

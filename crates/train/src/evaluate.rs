@@ -11,7 +11,7 @@ use segearth::train::pyramid::Raster;
 use tch::{Kind, Tensor};
 
 use super::data::{self, DEVIATION, DUBAI_CLASSES, Data, MEAN, Picture, Split, Truth};
-use super::words::{BUILDING, Label, PAVEMENT, ROAD, UNLABELLED, WATER};
+use super::words::{BUILDING, Label, NEITHER, NO_BUILDING, PAVEMENT, ROAD, UNLABELLED, WATER};
 
 /// Queries of a job: unit length, with the class of each.
 #[derive(Debug)]
@@ -52,29 +52,77 @@ pub struct Job {
     /// Labels of the pixels sought; all others with a label are something else.
     pub sought: &'static [Label],
     pub set: fn(&Data) -> &Split,
+    /// Whether only pictures count in which roads were drawn, and of them only pixels that are known to be one or none.
+    pub drawn: bool,
     /// What the shipped job says beside its classes, as YAML; elsewhere it is as the model recommends.
     pub settings: &'static str,
 }
 
-pub const JOBS: [Job; 5] = [
+impl Job {
+    /// The pictures of `of` that say something of what is sought, with the labels that do.
+    pub fn pictures(&self, of: &[Picture]) -> Vec<Picture> {
+        if !self.drawn {
+            return of.to_vec();
+        }
+        let known = |picture: &&Picture| match &picture.truth {
+            Truth::Picture(_) => false,
+            Truth::Pixels(labels) => labels.iter().any(|label| usize::from(*label) == NEITHER),
+        };
+        of.iter().filter(known).cloned().map(sure).collect()
+    }
+}
+
+/// A picture in which pixels that are no building but might be a road have no label.
+fn sure(mut picture: Picture) -> Picture {
+    if let Truth::Pixels(labels) = &mut picture.truth {
+        labels.iter_mut().filter(|label| usize::from(**label) == NO_BUILDING).for_each(|label| *label = UNLABELLED);
+    }
+    picture
+}
+
+pub const JOBS: [Job; 6] = [
     // `pipelines/buildings.yaml` is for drone images.
     Job {
         name: "buildings (drone)",
         classes: &BUILDINGS,
         sought: &[BUILDING],
         set: |data| &data.buildings,
+        drawn: false,
         settings: "method: {threshold: 0.9}",
     },
-    Job { name: "buildings (Dubai)", classes: &BUILDINGS, sought: &[BUILDING], set: |data| &data.dubai, settings: "" },
-    Job { name: "roads (Dubai)", classes: &ROADS, sought: &[ROAD], set: |data| &data.dubai, settings: "" },
+    Job {
+        name: "buildings (Dubai)",
+        classes: &BUILDINGS,
+        sought: &[BUILDING],
+        set: |data| &data.dubai,
+        drawn: false,
+        settings: "",
+    },
+    Job {
+        name: "roads (drone)",
+        classes: &ROADS,
+        sought: &[ROAD],
+        set: |data| &data.buildings,
+        drawn: true,
+        settings: "",
+    },
+    Job { name: "roads (Dubai)", classes: &ROADS, sought: &[ROAD], set: |data| &data.dubai, drawn: false, settings: "" },
     Job {
         name: "pavement (Monterey)",
         classes: &PAVEMENTS,
         sought: &[PAVEMENT],
         set: |data| &data.monterey,
+        drawn: false,
         settings: "",
     },
-    Job { name: "water (coast)", classes: &WATERS, sought: &[WATER], set: |data| &data.coast, settings: "" },
+    Job {
+        name: "water (coast)",
+        classes: &WATERS,
+        sought: &[WATER],
+        set: |data| &data.coast,
+        drawn: false,
+        settings: "",
+    },
 ];
 
 const BUILDINGS: [&[&str]; 2] =

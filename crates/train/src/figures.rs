@@ -71,17 +71,18 @@ pub fn baselines(data: &Data, mut say: impl FnMut(&Figure)) -> Result<()> {
     say(&Figure::pixels("Dubai: nearest colours", &nearest));
     for job in &JOBS {
         let set = (job.set)(data);
-        let table = Colours::learn(&set.train, 1);
+        let (train, test) = (job.pictures(&set.train), job.pictures(&set.test));
+        let table = Colours::learn(&train, 1);
         let found = |picture: &Picture| table.label(picture.full());
         say(&Figure::pictures(
             format!("{}: nearest colours, IoU", job.name),
-            colours::iou(&set.test, job.sought, found),
+            colours::iou(&test, job.sought, found),
         ));
         let chance = |picture: &Picture| {
             let pixels = picture.full().width * picture.full().height;
             (0..pixels).map(|pixel| if pixel.is_multiple_of(2) { job.sought[0] as u8 } else { u8::MAX }).collect()
         };
-        say(&Figure::pictures(format!("{}: chance, IoU", job.name), colours::iou(&set.test, job.sought, chance)));
+        say(&Figure::pictures(format!("{}: chance, IoU", job.name), colours::iou(&test, job.sought, chance)));
     }
     Ok(())
 }
@@ -129,7 +130,7 @@ pub fn model(
     validation.lines.push(figure.to_string());
     all.push(figure.mean_iou());
     for job in &JOBS {
-        let pictures = some((job.set)(data));
+        let pictures: Vec<Picture> = job.pictures(choose((job.set)(data))).into_iter().step_by(every).collect();
         let curve = evaluate::job(image, &ask(job.classes)?, job.sought, &pictures, (lambda, scale))?;
         let best = (0..THRESHOLDS).max_by(|a, b| curve[*a].total_cmp(&curve[*b])).unwrap_or(0);
         let shown: Vec<String> = [0, 8, 10, 12, 14].map(|at| format!("{:.3}", curve[at])).into();

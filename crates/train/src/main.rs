@@ -27,6 +27,7 @@ mod initial;
 mod landsat;
 mod learning;
 mod loss;
+mod roads;
 mod student;
 mod tables;
 mod views;

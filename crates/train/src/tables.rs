@@ -54,7 +54,7 @@ pub fn print(root: &Path, others: &[&str], validation: bool) -> Result<()> {
         whole_pictures(&bundle, &data, part)?;
         absent_words(&bundle, part(&data.merced))?;
         for job in &JOBS {
-            let iou = shipped_job(model, job, part((job.set)(&data)))?;
+            let iou = shipped_job(model, job, &job.pictures(part((job.set)(&data))))?;
             println!("{}", Figure::pictures(format!("{}, IoU as `segearth run`", job.name), iou));
         }
         dubai(model, part(&data.dubai))?;

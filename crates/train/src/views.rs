@@ -10,7 +10,7 @@ use super::data::{DEVIATION, MEAN};
 use super::data::{Picture, Truth};
 use super::loss::{self, Batch, RULED};
 use super::words::{
-    self, BUILDING, CITY, DUNE_SCRUB, EUROSAT, EUROSAT_LABELS, LABELS, LAND, NAMED_LABELS, NO_BUILDING, NO_WATER,
+    self, BUILDING, CITY, DUNE_SCRUB, EUROSAT, EUROSAT_LABELS, LABELS, LAND, NAMED_LABELS, NEITHER, NO_BUILDING, NO_WATER,
     PAVEMENT, PICTURE_LABELS, ROAD, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER,
 };
 
@@ -44,16 +44,16 @@ enum Source {
 
 /// How often each source is drawn.
 const SHARES: [(Source, f32); 10] = [
-    (Source::Merced, 0.20),
-    (Source::Dubai, 0.19),
-    (Source::Buildings, 0.22),
+    (Source::Merced, 0.16),
+    (Source::Dubai, 0.20),
+    (Source::Buildings, 0.23),
     (Source::Monterey, 0.10),
-    (Source::Coast, 0.07),
+    (Source::Coast, 0.08),
     (Source::Crowns, 0.02),
-    (Source::Eurosat, 0.10),
-    (Source::Landsat, 0.13),
-    (Source::Patchwork, 0.03),
-    (Source::Far, 0.02),
+    (Source::Eurosat, 0.07),
+    (Source::Landsat, 0.11),
+    (Source::Patchwork, 0.02),
+    (Source::Far, 0.01),
 ];
 
 /// Ground sample distances, in metres, of the views of a set with masks: usual ones, and those of one view in eight.
@@ -254,7 +254,7 @@ fn label_weight(label: usize) -> f32 {
         VEGETATION => 1.8,
         WATER => 1.0,
         LAND => 0.8,
-        NO_BUILDING => 0.8,
+        NO_BUILDING | NEITHER => 0.8,
         NO_WATER | DUNE_SCRUB | SPARSE_SCRUB => 0.5,
         label if words::named(label).is_none() => 1.0,
         EUROSAT.. => 0.3 * LABELS[label].fills,
@@ -265,7 +265,7 @@ fn label_weight(label: usize) -> f32 {
 /// The same in jobs: labels of pixels count as often as views show them, which is about evenly.
 fn job_weight(label: usize) -> f32 {
     match label {
-        BUILDING | NO_BUILDING => 1.2,
+        BUILDING | NO_BUILDING | NEITHER => 1.2,
         ROAD | PAVEMENT => 1.5,
         NO_WATER => 1.0,
         label => label_weight(label),

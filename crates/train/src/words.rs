@@ -254,6 +254,7 @@ pub const LABELS: &[LabelWords] = &[
     label("sparse scrub", &[("chaparral", 0.3)], &["vegetation", "herbaceous vegetation", "grass", "dune", "land"], 1.0),
     label("pavement", &[("pavement", 1.0), ("road", 0.8)], &["parking lot", "freeway", "intersection", "overpass", "car", "runway"], 1.0),
     label("yards", &[("built-up area", 1.0), ("residential area", 0.6)], &["building", "house", "dense residential", "medium residential", "sparse residential", "commercial buildings", "mobile home park", "industrial area", "vegetation", "forest", "grass", "land", "pavement", "car", "parking lot", "herbaceous vegetation"], 1.0),
+    none_of("neither building nor road", &["building", "house", "commercial buildings", "storage tanks", "industrial area", "road", "freeway", "intersection", "overpass"]),
 ];
 
 /// Names of UC Merced's folders, and the label of EuroSAT's first one; a picture of either has one label.
@@ -279,6 +280,7 @@ pub const DUNE_SCRUB: Label = 44;
 pub const SPARSE_SCRUB: Label = 45;
 pub const PAVEMENT: Label = 46;
 pub const YARDS: Label = 47;
+pub const NEITHER: Label = 48;
 
 /// The number of a label among those of whole pictures, UC Merced's first.
 pub fn named(label: Label) -> Option<usize> {
@@ -367,6 +369,7 @@ mod tests {
         }
         assert_eq!((label_named("water"), label_named("fields")), (Some(WATER), Some(FIELDS)));
         assert_eq!((label_named("AnnualCrop"), label_named("no building")), (Some(EUROSAT), Some(NO_BUILDING)));
+        assert_eq!(label_named("neither building nor road"), Some(NEITHER));
         assert_eq!((label_named("SeaLake"), label_named("yards")), (Some(EUROSAT + 9), Some(YARDS)));
         assert_eq!((named(20), named(21), named(EUROSAT), named(NO_BUILDING)), (Some(20), None, Some(21), None));
     }
