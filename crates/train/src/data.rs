@@ -7,13 +7,14 @@
 //! |---|---|---|
 //! | UC Merced | pictures 4 and 14, 24, … of each folder | every fifth picture of each folder |
 //! | Dubai | tile 1 | tiles 2 and 3 |
-//! | drone buildings | the north of Banepa | Catanduanes, and the second flight over Banepa |
+//! | drone buildings and roads | the north of Banepa | Catanduanes, and the second flight over Banepa |
 //! | Monterey | the stretch of columns 9,000 to 12,200 | the stretch of rows 3,600 to 7,300 |
 //! | coast | 8 October 2018 | 9 May 2020 |
 //! | tree crowns | none | none |
 //! | EuroSAT | pictures 4, 24, 44, … of each folder | every fifth picture of each folder |
 //!
-//! EuroSAT's files do not say where they are, so that its held-out pictures are no whole places.
+//! EuroSAT's files do not say where they are, so that its held-out pictures are no whole places. Roads are drawn in some of the drone
+//! images of each part ([`super::roads`]).
 
 use std::path::{Path, PathBuf};
 

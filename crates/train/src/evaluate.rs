@@ -106,7 +106,14 @@ pub const JOBS: [Job; 6] = [
         drawn: true,
         settings: "",
     },
-    Job { name: "roads (Dubai)", classes: &ROADS, sought: &[ROAD], set: |data| &data.dubai, drawn: false, settings: "" },
+    Job {
+        name: "roads (Dubai)",
+        classes: &ROADS,
+        sought: &[ROAD],
+        set: |data| &data.dubai,
+        drawn: false,
+        settings: "",
+    },
     Job {
         name: "pavement (Monterey)",
         classes: &PAVEMENTS,

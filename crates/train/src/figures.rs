@@ -74,10 +74,7 @@ pub fn baselines(data: &Data, mut say: impl FnMut(&Figure)) -> Result<()> {
         let (train, test) = (job.pictures(&set.train), job.pictures(&set.test));
         let table = Colours::learn(&train, 1);
         let found = |picture: &Picture| table.label(picture.full());
-        say(&Figure::pictures(
-            format!("{}: nearest colours, IoU", job.name),
-            colours::iou(&test, job.sought, found),
-        ));
+        say(&Figure::pictures(format!("{}: nearest colours, IoU", job.name), colours::iou(&test, job.sought, found)));
         let chance = |picture: &Picture| {
             let pixels = picture.full().width * picture.full().height;
             (0..pixels).map(|pixel| if pixel.is_multiple_of(2) { job.sought[0] as u8 } else { u8::MAX }).collect()

@@ -1,7 +1,7 @@
 //! Trains the built-in model and computes its figures; see `models/README.md`.
 //!
 //! ```text
-//!  data (pictures, labels, split) ─► views (augment) ─► loss (region–text contrast) ─► student (towers, EMA, norms folded)
+//!  data (pictures, labels, split, drawn roads) ─► views (augment) ─► loss (region–text contrast) ─► student (towers, EMA, norms folded)
 //!                                                            words ─┘
 //! ```
 //!
