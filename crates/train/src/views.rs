@@ -44,14 +44,14 @@ enum Source {
 
 /// How often each source is drawn.
 const SHARES: [(Source, f32); 10] = [
-    (Source::Merced, 0.16),
+    (Source::Merced, 0.15),
     (Source::Dubai, 0.20),
-    (Source::Buildings, 0.23),
-    (Source::Monterey, 0.10),
+    (Source::Buildings, 0.22),
+    (Source::Monterey, 0.09),
     (Source::Coast, 0.08),
     (Source::Crowns, 0.02),
     (Source::Eurosat, 0.07),
-    (Source::Landsat, 0.11),
+    (Source::Landsat, 0.14),
     (Source::Patchwork, 0.02),
     (Source::Far, 0.01),
 ];
