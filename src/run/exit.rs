@@ -1,6 +1,7 @@
 //! The end of the process.
 
 #![expect(unsafe_code, reason = "calls to the C library")]
+#![expect(clippy::disallowed_methods, reason = "writes what `report` has printed")]
 
 use std::io::Write as _;
 
