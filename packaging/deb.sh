@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Packs the tree of payload.sh as target/package/segearth_VERSION_amd64.deb, for Debian 12 and Ubuntu 22.04 and later.
 set -euo pipefail
+umask 022
+export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 name=deb
 . scripts/common.sh
@@ -20,12 +22,14 @@ mv "$tree/usr/share/zsh/site-functions/_segearth" "$tree/usr/share/zsh/vendor-co
 rmdir "$tree/usr/share/zsh/site-functions"
 mv "$tree/usr/share/doc/segearth/LICENSE" "$tree/usr/share/doc/segearth/copyright"
 for page in "$tree"/usr/share/man/man1/*.1; do gzip -9n <"$page" >"$page.gz" && rm "$page"; done
+# A kibibyte for each one begun and for each folder, as dpkg counts: what the disk takes depends on the file system.
+installed=$(find "$tree/usr" -printf '%y %s\n' | awk '{ kib += $1 == "d" ? 1 : int(($2 + 1023) / 1024) } END { print kib }')
 cat >"$tree/DEBIAN/control" <<END
 Package: segearth
 Version: $version
 Architecture: amd64
 Maintainer: segearth developers <developers@segearth.invalid>
-Installed-Size: $(du -sk "$tree/usr" | cut -f1)
+Installed-Size: $installed
 Depends: libc6 (>= 2.34), libgcc-s1, libstdc++6 (>= 11), zlib1g, libexpat1, ca-certificates
 Section: science
 Priority: optional
@@ -35,6 +39,7 @@ Description: open-vocabulary segmentation of remote-sensing scenes
  are inside; a GPU is used with the libtorch that SEGEARTH_LIBTORCH names.
 END
 find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-dpkg-deb --root-owner-group -Z"${COMPRESS:-xz}" --build "$tree" "$out/segearth_${version}_amd64.deb" >/dev/null
+# One thread: more of them cut the data into blocks, as for the archive.
+DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group -Z"${COMPRESS:-xz}" --build "$tree" "$out/segearth_${version}_amd64.deb" >/dev/null
 rm -rf "$tree"
 say "$out/segearth_${version}_amd64.deb: $(du -h "$out/segearth_${version}_amd64.deb" | cut -f1)"

@@ -145,15 +145,22 @@ verify() {
 }
 
 if [ "${2:-}" = --is-there ]; then is_there && exit 0 || exit 1; fi
+licences=.tools/libtorch-licences
+keep_all_licences() {
+  local wheel
+  for wheel in "$work"/wheels/*.whl; do
+    grep -q "$(sha256sum "$wheel" | cut -d' ' -f1)" "$requirements" || continue
+    keep_licences "$wheel" "$licences"
+  done
+  touch "$licences/.complete"
+}
 if [ "${2:-}" = --licences ]; then
-  folder=.tools/libtorch-licences
-  [ ! -e "$folder/.complete" ] || exit 0
+  [ ! -e "$licences/.complete" ] || exit 0
   requirements=scripts/libtorch-$half.txt work=.libtorch.partial
   mkdir -p "$work/wheels" "$work/tmp"
   need_disk . 1200 "the wheels of libtorch, for their licences,"
   fetch
-  for wheel in "$work"/wheels/*.whl; do keep_licences "$wheel" "$folder"; done
-  touch "$folder/.complete"
+  keep_all_licences
   rm -rf "$work"
   exit 0
 fi
@@ -176,6 +183,8 @@ if [ "$half" = cpu ]; then need_disk . $((1200 - here)) "libtorch's CPU half (0.
 fetch
 unpack
 verify
+# Packages need them, and the wheels go.
+[ "$half" != cpu ] || keep_all_licences
 stamp "$half" >"$work/libtorch/.complete"
 rm -rf .libtorch
 mv "$work/libtorch" .libtorch
