@@ -1,162 +1,169 @@
 #!/usr/bin/env bash
 # Measures the model on a GPU in one command of at most eight minutes: labels against fp32, windows per second by model, precision and
 # batch, own kernels against libtorch's operations, how busy the GPU is, and the CPU's scaling with threads. Needs segearth-model-bench
-# (no GDAL) and libtorch 2.11: that of python3's torch, or LIBTORCH. All figures come into OUT/measure.json and OUT/measure.md.
+# (no GDAL), python3, and libtorch 2.11: that of python3's torch, or LIBTORCH. What is known after each run stands in OUT/measure.json
+# and OUT/measure.md.
 #   scripts/measure-gpu.sh [--device cuda|cpu] [--out FOLDER] [--program FILE] [--limit SECONDS]
-# --device cpu rehearses every step in a small form on a machine without a GPU.
+#   scripts/measure-gpu.sh --pack FOLDER [--program FILE]    what another machine needs, in one folder
+# --device cpu rehearses the steps in a small form on a machine without a GPU. A measurement that does not fit into the GPU's memory is
+# left out and named; the exit code is 1 where one failed for another reason.
 set -euo pipefail
+# shellcheck disable=SC2034 # for the messages of common.sh
 name=measure
-. "$(dirname "$0")/common.sh"
-device=cuda out=target/measure limit=450
-program=$(dirname "$0")/../target/release/segearth-model-bench
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=scripts/common.sh
+. "$here/common.sh"
+device=cuda out=target/measure limit=450 pack='' program=$here/segearth-model-bench
+[ -x "$program" ] || program=$here/../target/release/segearth-model-bench
 while [ $# -gt 0 ]; do
+  [ $# -ge 2 ] || die "$1 has no value" "the options are --device, --out, --program, --limit and --pack, each with a value"
   case "$1" in
     --device) device=$2 ;;
     --out) out=$2 ;;
     --program) program=$2 ;;
     --limit) limit=$2 ;;
-    *) die "unknown option $1" "the options are --device, --out, --program and --limit" ;;
+    --pack) pack=$2 ;;
+    *) die "unknown option $1" "the options are --device, --out, --program, --limit and --pack" ;;
   esac
-  shift 2 || die "the last option has no value"
+  shift 2
 done
 case "$device" in cuda | cpu) ;; *) die "--device $device is neither cuda nor cpu" ;; esac
+case "$limit" in '' | *[!0-9]*) die "--limit $limit is no number of seconds" ;; esac
 [ -x "$program" ] || die "there is no program $program" "cargo build --release --bin segearth-model-bench, or name it with --program"
-mkdir -p "$out"
-rm -f "$out"/*.json "$out"/*.log "$out"/*.csv
+if [ -n "$pack" ]; then
+  mkdir -p "$pack"
+  strip -o "$pack/segearth-model-bench" "$program"
+  cp "$here"/measure-gpu.{sh,py} "$here/common.sh" "$pack/"
+  say "$pack: $(du -sh --apparent-size "$pack" | cut -f1); on the other machine: $(basename "$pack")/measure-gpu.sh"
+  exit 0
+fi
+command -v python3 >/dev/null || die "there is no python3" "install it: it makes the table"
+runs=$out/runs
+rm -rf "$runs"
+mkdir -p "$runs"
 
 # --- libtorch ---------------------------------------------------------------------------------------------------------
+# Prints the folder and the version of python3's torch. It is not imported: that takes seconds, and may fail without a driver.
 python_torch() {
-  python3 - <<'END' 2>/dev/null
-import pathlib, torch
-assert torch.__version__.startswith("2.11."), torch.__version__
-print(pathlib.Path(torch.__file__).parent / "lib")
+  python3 - 2>/dev/null <<'END'
+import importlib.util, pathlib, re
+folder = pathlib.Path(importlib.util.find_spec("torch").submodule_search_locations[0])
+version = re.search(r"__version__ = '(.+?)'", (folder / "version.py").read_text()).group(1)
+print(folder / "lib", version)
 END
 }
+found=none
 if [ -n "${LIBTORCH:-}" ]; then
   lib=$LIBTORCH/lib
-elif ! lib=$(python_torch); then
-  lib=$(dirname "$0")/../.libtorch/lib
+elif found=$(python_torch) && case "$found" in *" 2.11."*) true ;; *) false ;; esac then
+  lib=${found% *}
+else
+  lib=$here/../.libtorch/lib
 fi
-[ -e "$lib/libtorch_cpu.so" ] || die "there is no libtorch 2.11" "pip install torch==2.11.0, or name a libtorch in LIBTORCH"
+[ -e "$lib/libtorch_cpu.so" ] ||
+  die "there is no libtorch 2.11 (python3's torch: ${found:-none})" "pip install torch==2.11.0, or name a libtorch in LIBTORCH"
 export LD_LIBRARY_PATH=$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-[ "$device" = cpu ] || [ -e "$lib/libtorch_cuda.so" ] || die "the libtorch in $lib has no CUDA half" "install a torch with CUDA"
-say "libtorch in $lib, program $("$program" --help >/dev/null && echo starts)"
+[ "$device" = cpu ] || [ -e "$lib/libtorch_cuda.so" ] ||
+  die "the libtorch in $lib has no CUDA half (python3's torch: ${found:-none})" "install a torch 2.11 with CUDA, or name it in LIBTORCH"
+"$program" --help >/dev/null || die "$program does not start" "its words are above; LD_LIBRARY_PATH is $LD_LIBRARY_PATH"
+say "libtorch in $lib"
 
 # --- measurements -----------------------------------------------------------------------------------------------------
 SECONDS=0
 failed=0
-# measure NAME ENVIRONMENT… -- ARGUMENTS…: one run of the program; none is begun after the limit.
+table() { python3 "$here/measure-gpu.py" "$out" "$device" "$SECONDS"; }
+# note NAME STATUS REASON BEGUN: a line for the table
+note() { printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4" "$(date +%s.%N)" >>"$runs/index.tsv"; }
+# measure NAME ENVIRONMENT… -- ARGUMENTS…: one run of the program, of at most 120 s; none is begun after the limit.
 measure() {
-  local what=$1 environment=() status=0
+  local what=$1 environment=() status=0 begun=$SECONDS at reason seconds
+  at=$(date +%s.%N)
   shift
   while [ "$1" != -- ]; do environment+=("$1"); shift; done
   shift
   if [ $SECONDS -ge "$limit" ]; then
     say "$what: left out, $limit s are over"
+    note "$what" 'left out' "$limit s are over" "$at"
     return 0
   fi
-  local begun=$SECONDS
-  env "${environment[@]}" timeout $((limit - SECONDS + 30)) "$program" --quiet --overwrite --json "$out/$what.json" "$@" \
-    >"$out/$what.log" 2>&1 || status=$?
+  seconds=$((limit - SECONDS + 20))
+  [ $seconds -le 120 ] || seconds=120
+  env "${environment[@]}" timeout -k 5 $seconds "$program" --quiet --overwrite --json "$runs/$what.json" --device "$device" "$@" \
+    >"$runs/$what.log" 2>&1 || status=$?
   if [ $status = 0 ]; then
-    say "$what: $(grep -o '"windows_per_second": [0-9.]*' "$out/$what.json" | cut -d' ' -f2 | cut -c1-8) windows/s ($((SECONDS - begun)) s)"
+    note "$what" ok '' "$at"
+    say "$what: $(sed -n 's/.*"windows_per_second": \([0-9.]\{1,8\}\).*/\1/p' "$runs/$what.json") windows/s ($((SECONDS - begun)) s)"
+  elif grep -qiE 'out of memory|OutOfMemory|CUDNN_STATUS_ALLOC_FAILED|CUBLAS_STATUS_ALLOC_FAILED' "$runs/$what.log"; then
+    note "$what" 'left out' "out of memory" "$at"
+    say "$what: left out, out of memory"
   else
     failed=$((failed + 1))
-    say "$what: failed ($status): $(tail -n 3 "$out/$what.log" | paste -sd' ')"
+    reason=$({ grep -m 1 -E '^error|panicked' "$runs/$what.log" || tail -n 1 "$runs/$what.log"; } | sed 's/^error: //' | tr '\t|' '  ')
+    [ $status != 124 ] && [ $status != 137 ] || reason="not done after $seconds s"
+    note "$what" failed "${reason:-exit code $status}" "$at"
+    say "$what: failed: ${reason:-exit code $status}"
   fi
+  table >/dev/null || true
 }
-cores=$(nproc)
-base=random:vit-b-16 large=random:vit-l-14
+# sample: what the GPU does, four times a second, into runs/smi.csv
 sampler=''
-if [ "$device" = cuda ] && command -v nvidia-smi >/dev/null; then
-  nvidia-smi --query-gpu=timestamp,name,driver_version,utilization.gpu,memory.used,power.draw,clocks.sm --format=csv -lms 250 >"$out/smi.csv" 2>&1 &
+sample() {
+  if ! command -v nvidia-smi >/dev/null; then
+    say "no nvidia-smi: how busy the GPU is and its memory are left out"
+    return 0
+  fi
+  nvidia-smi -i "${CUDA_VISIBLE_DEVICES:-0}" -lms 250 --format=csv \
+    --query-gpu=timestamp,name,driver_version,utilization.gpu,memory.used,power.draw,clocks.sm >"$runs/smi.csv" 2>"$runs/smi.log" &
   sampler=$!
-  trap 'kill $sampler 2>/dev/null || true' EXIT
-fi
+}
+finish() {
+  [ -z "$sampler" ] || kill "$sampler" 2>/dev/null || true
+  table || true
+}
+base=random:vit-b-16 large=random:vit-l-14
 if [ "$device" = cuda ]; then
+  # The built-in model is the smallest: where it cannot run, nothing can. Runs of 0 s say why.
+  measure mini-8 -- --model mini --batch 8 --rounds 2
+  if grep -q "is not available" "$runs/mini-8.log"; then
+    die "$(sed -n 's/^error: //p' "$runs/mini-8.log")" "$(nvidia-smi 2>&1 | head -n 4 | paste -sd' ' || true)
+torch 2.11 with CUDA 13 needs a driver of version 580 or later; \`segearth doctor\` says more."
+  fi
+  trap finish EXIT
+  sample
   # Correctness first: speed of wrong labels is worth nothing.
   for precision in fp32 fp16 bf16; do
-    measure "labels-b16-$precision" -- --model $base --device cuda --precision $precision --batch 8 --rounds 2 --agreement
+    measure "labels-b16-$precision" -- --model $base --precision $precision --batch 8 --rounds 2 --agreement
   done
-  for batch in 8 32 64 128 256; do
-    measure "b16-fp16-$batch" -- --model $base --device cuda --precision fp16 --batch $batch --rounds 5
-  done
-  measure b16-fp16-64-libtorch SEGEARTH_GPU_KERNELS=0 -- --model $base --device cuda --precision fp16 --batch 64 --rounds 3
-  for batch in 64 256; do
-    measure "b16-bf16-$batch" -- --model $base --device cuda --precision bf16 --batch $batch --rounds 5
-  done
-  measure b16-fp32-64 -- --model $base --device cuda --precision fp32 --batch 64 --rounds 3
-  for batch in 8 64 128; do
-    measure "l14-fp16-$batch" -- --model $large --device cuda --precision fp16 --batch $batch --rounds 3
-  done
-  measure labels-l14-fp16 -- --model $large --device cuda --precision fp16 --batch 8 --rounds 1 --agreement
+  for batch in 8 32 64 128 256; do measure "b16-fp16-$batch" -- --model $base --precision fp16 --batch $batch --rounds 5; done
+  measure b16-fp16-64-libtorch SEGEARTH_GPU_KERNELS=0 -- --model $base --precision fp16 --batch 64 --rounds 3
+  for batch in 64 256; do measure "b16-bf16-$batch" -- --model $base --precision bf16 --batch $batch --rounds 5; done
+  measure b16-fp32-64 -- --model $base --precision fp32 --batch 64 --rounds 3
+  for batch in 8 64 128; do measure "l14-fp16-$batch" -- --model $large --precision fp16 --batch $batch --rounds 3; done
+  measure labels-l14-fp16 -- --model $large --precision fp16 --batch 8 --rounds 1 --agreement
   # Time in each kernel, where NVIDIA's profiler is there.
   if command -v nsys >/dev/null && [ $SECONDS -lt "$limit" ]; then
-    timeout 90 nsys profile --force-overwrite true -o "$out/kernels" "$program" --quiet --model $base --device cuda --precision fp16 \
-      --batch 64 --rounds 3 >"$out/nsys.log" 2>&1 &&
-      nsys stats --report cuda_gpu_kern_sum --format csv "$out/kernels.nsys-rep" >"$out/kernels.csv" 2>>"$out/nsys.log" ||
-      say "nsys failed: $(tail -n 1 "$out/nsys.log")"
+    if timeout 90 nsys profile --force-overwrite true -o "$runs/kernels" "$program" --quiet --model $base --device cuda \
+      --precision fp16 --batch 64 --rounds 3 >"$runs/nsys.log" 2>&1; then
+      nsys stats --report cuda_gpu_kern_sum --format csv "$runs/kernels.nsys-rep" >"$runs/kernels.csv" 2>>"$runs/nsys.log" || true
+    else
+      say "nsys failed: $(tail -n 1 "$runs/nsys.log")"
+    fi
+    rm -f "$runs"/kernels.nsys-rep "$runs"/kernels.sqlite
   else
     say "no nsys: time in each kernel is left out"
   fi
-  threads=(1 2 4 8 16) rounds=2
+  threads=(1 2 4 8 16) scaled=$base rounds=2
 else
-  measure labels-b16-bf16 -- --model $base --device cpu --precision bf16 --batch 1 --rounds 1 --queries 3 --agreement
-  measure b16-fp32-2 -- --model $base --device cpu --precision fp32 --batch 2 --rounds 1
-  measure l14-fp32-1 -- --model $large --device cpu --precision fp32 --batch 1 --rounds 1 --queries 3
-  measure mini-8 -- --model mini --device cpu --batch 8 --rounds 1
-  threads=(1 2) rounds=1
+  trap finish EXIT
+  measure mini-8 -- --model mini --batch 8 --rounds 1
+  measure labels-b16-bf16 -- --model $base --precision bf16 --batch 1 --rounds 1 --queries 2 --agreement
+  measure b16-fp32-2 -- --model $base --precision fp32 --batch 2 --rounds 1 --queries 2
+  threads=(1 2) scaled=mini rounds=1
 fi
+device=cpu
 for count in "${threads[@]}"; do
-  [ "$count" -le "$cores" ] || break
-  measure "cpu-b16-threads-$count" -- --model $base --device cpu --threads "$count" --rounds $rounds
+  [ "$count" -le "$(nproc)" ] || break
+  measure "cpu-threads-$count" -- --model $scaled --threads "$count" --rounds $rounds
 done
-if [ -n "$sampler" ]; then kill "$sampler" 2>/dev/null || true; fi
-
-# --- one file and one table -------------------------------------------------------------------------------------------
-python3 - "$out" "$device" "$SECONDS" "$failed" <<'END'
-import csv, json, pathlib, platform, sys
-
-out, device, seconds, failed = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-runs = {path.stem: json.loads(path.read_text()) for path in sorted(out.glob("*.json")) if path.stem != "measure"}
-samples = []
-if (out / "smi.csv").exists():
-    with open(out / "smi.csv") as file:
-        for row in csv.DictReader(file, skipinitialspace=True):
-            try:
-                samples.append({key.split(" [")[0]: value for key, value in row.items()})
-            except AttributeError:
-                pass
-busy = [float(s["utilization.gpu"].split()[0]) for s in samples if s.get("utilization.gpu", "").split()]
-memory = [float(s["memory.used"].split()[0]) for s in samples if s.get("memory.used", "").split()]
-kernels = []
-if (out / "kernels.csv").exists():
-    lines = (out / "kernels.csv").read_text().splitlines()
-    start = next((at for at, line in enumerate(lines) if line.startswith("Time (%)")), None)
-    if start is not None:
-        kernels = list(csv.DictReader(lines[start:]))[:20]
-gpu = {"busy_percent_mean": sum(busy) / len(busy), "busy_percent_max": max(busy), "memory_mib_max": max(memory)} if busy and memory else None
-first = samples[0] if samples else {}
-record = {
-    "device": device, "machine": platform.node(), "gpu": {"name": first.get("name"), "driver": first.get("driver_version"), **(gpu or {})},
-    "seconds": seconds, "failed": failed, "runs": runs, "kernels": kernels,
-}
-(out / "measure.json").write_text(json.dumps(record, indent=1) + "\n")
-lines = ["| run | precision | batch | threads | windows/s | window / transformer | labels as fp32 | memory GB |", "|---|---|---|---|---|---|---|---|"]
-one_thread = runs.get("cpu-b16-threads-1", {}).get("windows_per_second")
-for name, run in runs.items():
-    ratio, equal = run.get("window_to_half"), run.get("labels_equal")
-    speed = f"{run['windows_per_second']:.2f}"
-    if name.startswith("cpu-") and one_thread:
-        speed += f" (efficiency {run['windows_per_second'] / one_thread / run['threads']:.2f})"
-    lines.append("| " + " | ".join([
-        name, run["precision"], str(run["batch"]), str(run["threads"]), speed, f"{ratio[0]:.2f}" if ratio else "",
-        f"{100 * equal:.3f} %" if equal is not None else "", f"{run['peak_memory'] / 1e9:.2f}"]) + " |")
-if gpu:
-    lines += ["", f"{first.get('name')}, driver {first.get('driver_version')}: busy {gpu['busy_percent_mean']:.0f} % on average over all runs and "
-              f"loading, at most {gpu['busy_percent_max']:.0f} %; GPU memory at most {gpu['memory_mib_max'] / 1024:.1f} GiB."]
-(out / "measure.md").write_text("\n".join(lines) + "\n")
-print("\n".join(lines))
-END
 say "$out/measure.json, $out/measure.md ($SECONDS s, $failed failed)"
 [ "$failed" = 0 ]
