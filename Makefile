@@ -4,6 +4,7 @@
 #   DATA=…          evaluate: the folder with the held-out pictures
 #   JOBS=… SCENES=… soak: how many
 #   COUNT=…         mutations: how many
+#   RELEASES='…'    test-packages: releases of Debian and Ubuntu (default: bookworm trixie)
 #   SECONDS=…       fuzz: how long each target runs
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,7 +24,7 @@ COUNT ?= 10000
 FUZZ_SECONDS := $(or $(SECONDS),60)
 unexport SECONDS
 
-.PHONY: help setup build demo evaluate test test-slurm test-qgis qgis-plugin soak mutations fuzz sanitize audit lint words fmt-check clippy rustdoc fmt docs reference dist release test-packages measure-gpu bench clean distclean
+.PHONY: help setup build demo evaluate test test-slurm test-qgis qgis-plugin soak mutations fuzz sanitize audit lint words fmt-check clippy rustdoc fmt docs reference dist release test-packages test-images measure-gpu bench clean distclean
 
 help: ## list the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -101,7 +102,10 @@ release: setup ## the same for a tagged commit, after checking version and CHANG
 	@packaging/release.sh
 
 test-packages: ## install every package in clean systems (as root, with debootstrap) and compare the demo's labels
-	@packaging/test.sh
+	@packaging/test.sh $(RELEASES)
+
+test-images: ## run the recipes of the images in clean systems (as root, with debootstrap; the Dockerfile needs buildah)
+	@packaging/test-images.sh
 
 measure-gpu: setup ## measure the model on this machine's GPU (DEVICE=cpu: rehearse it), into target/measure/
 	@cargo build --release $(CARGOFLAGS) --bin segearth-model-bench

@@ -11,8 +11,8 @@ name=dist
 out=${CARGO_TARGET_DIR:-target}/package
 [ -x "$out/root/bin/segearth" ] || die "there is no $out/root" "run packaging/payload.sh first"
 folder=segearth-$version-x86_64-linux
-# One thread: more of them cut the data into blocks, whose number is in the bytes.
-compress() { if [ "${COMPRESS:-}" = none ]; then cat; else xz -T1 -6; fi; }
+# Several threads cut the data into blocks, always the same ones whatever their number; one thread does not.
+compress() { if [ "${COMPRESS:-}" = none ]; then cat; else xz -T4 -6; fi; }
 # pack FROM NAME: the same bytes for the same files, whoever packs them.
 pack() {
   tar -C "$1" --sort=name --mtime="@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}" --owner=0 --group=0 --numeric-owner --mode=go=u-w \

@@ -3,7 +3,9 @@
 #   packaging/compare.sh A B        exit code 1 where something differs
 set -euo pipefail
 export LC_ALL=C.UTF-8
+# shellcheck disable=SC2034 # for the messages of common.sh
 name=compare
+# shellcheck source=scripts/common.sh
 . "$(dirname "$0")/../scripts/common.sh"
 [ $# = 2 ] || die "two folders are needed" "packaging/compare.sh A B"
 # content FOLDER: hash or target, mode and name of everything in it; times and owners only matter inside the packages.

@@ -39,7 +39,6 @@ Description: open-vocabulary segmentation of remote-sensing scenes
  are inside; a GPU is used with the libtorch that SEGEARTH_LIBTORCH names.
 END
 find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-# One thread: more of them cut the data into blocks, as for the archive.
-DPKG_DEB_THREADS_MAX=1 dpkg-deb --root-owner-group -Z"${COMPRESS:-xz}" --build "$tree" "$out/segearth_${version}_amd64.deb" >/dev/null
+dpkg-deb --root-owner-group -Z"${COMPRESS:-xz}" --build "$tree" "$out/segearth_${version}_amd64.deb" >/dev/null
 rm -rf "$tree"
 say "$out/segearth_${version}_amd64.deb: $(du -h "$out/segearth_${version}_amd64.deb" | cut -f1)"

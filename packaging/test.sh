@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs every package in clean systems (debootstrap, as root) and a clean virtual environment, and runs the demo there: the labels must
 # be those of the program in the checkout, and the same files everywhere. Prints sizes and times.
-#   packaging/test.sh [RELEASE…]       releases of Debian; default: bookworm trixie
-# PROGRAM=…  the program of the checkout, default target/release/segearth     ROOTS=…  where clean systems are kept between calls
+#   packaging/test.sh [RELEASE…]       releases of Debian and Ubuntu; default: bookworm trixie
+# PROGRAM=…  the program of the checkout, default target/release/segearth, else target/dist/segearth
+# ROOTS=…    where clean systems are kept between calls
+# KEYRING=…  Ubuntu's keys, default /usr/share/keyrings/ubuntu-archive-keyring.gpg
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=test-packages
@@ -12,9 +14,11 @@ releases=("$@")
 [ ${#releases[@]} -gt 0 ] || releases=(bookworm trixie)
 out=$(realpath "${CARGO_TARGET_DIR:-target}/package")
 program=${PROGRAM:-${CARGO_TARGET_DIR:-target}/release/segearth}
+[ -n "${PROGRAM:-}" ] || [ -x "$program" ] || program=${CARGO_TARGET_DIR:-target}/dist/segearth
 archive=$out/segearth-$version-x86_64-linux.tar.xz
 deb=$out/segearth_${version}_amd64.deb
 [ -e "$archive" ] || die "there is no $archive" "run make dist first"
+[ -x "$program" ] || die "there is no program $program to compare with" "make build, or name one in PROGRAM"
 work=$(mktemp -d)
 roots=${ROOTS:-$work/roots}
 mkdir -p "$roots"
@@ -47,6 +51,7 @@ compare() {
 # milliseconds COMMAND…: the median of eleven runs.
 milliseconds() {
   local run begun
+  # shellcheck disable=SC2034 # a counter
   for run in 1 2 3 4 5 6 7 8 9 10 11; do
     begun=$(date +%s%N)
     "$@" >/dev/null
@@ -82,7 +87,17 @@ for release in "${releases[@]}"; do
   base=$roots/$release
   if [ ! -e "$base/.complete" ]; then
     rm -rf "$base"
-    debootstrap --variant=minbase "$release" "$base" >"$work/$release.log" 2>&1 ||
+    source=()
+    case "$release" in
+      jammy | noble)
+        # Ubuntu's keys are not among Debian's.
+        keyring=${KEYRING:-/usr/share/keyrings/ubuntu-archive-keyring.gpg}
+        [ -e "$keyring" ] || { skipped "$release: no $keyring"; continue; }
+        source=(--keyring="$keyring" "$release" "$base" http://archive.ubuntu.com/ubuntu)
+        ;;
+      *) source=("$release" "$base") ;;
+    esac
+    debootstrap --variant=minbase "${source[@]}" >"$work/$release.log" 2>&1 ||
       { tail -n 3 "$work/$release.log" >&2; skipped "$release cannot be installed"; continue; }
     touch "$base/.complete"
   fi

@@ -31,6 +31,7 @@ mod logs;
 mod look;
 mod masks;
 mod meaning;
+mod measure_gpu;
 mod metres;
 mod mutations;
 mod outputs;
