@@ -107,7 +107,8 @@ for release in "${releases[@]}"; do
         # Ubuntu's keys are not among Debian's.
         keyring=${KEYRING:-/usr/share/keyrings/ubuntu-archive-keyring.gpg}
         [ -e "$keyring" ] || { skipped "$release: no $keyring"; continue; }
-        source=(--keyring="$keyring" "$release" "$base" http://archive.ubuntu.com/ubuntu)
+        # Debian's debootstrap does not know the newer ones by name; one script serves them all.
+        source=(--keyring="$keyring" "$release" "$base" http://archive.ubuntu.com/ubuntu gutsy)
         ;;
       *) source=("$release" "$base") ;;
     esac
