@@ -22,9 +22,9 @@ def number(version: str) -> tuple[int, ...]:
 def main() -> None:
     path, newest = sys.argv[1], number(sys.argv[2])
     symbols = subprocess.run(["readelf", "-W", "--dyn-syms", path], check=True, capture_output=True, text=True).stdout
-    needed = {match for match in re.findall(r"UND .*@GLIBC_([0-9.]+)", symbols) if number(match) > newest}
+    needed = sorted(f"{symbol} (glibc {version})" for symbol, version in re.findall(r"UND (\w+)@GLIBC_([0-9.]+)", symbols) if number(version) > newest)
     if needed:
-        sys.exit(f"dist: error: {path} has symbols of glibc {', '.join(sorted(needed))}\n\nhint: build on an older system.")
+        sys.exit(f"dist: error: {path} needs {', '.join(needed)}\n\nhint: build on an older system, or let payload.sh clear the version.")
     data = bytearray(open(path, "rb").read())
     assert data[:6] == b"\x7fELF\x02\x01", "an ELF file of 64 bits"
     (offset,) = struct.unpack_from("<Q", data, 0x28)

@@ -63,8 +63,9 @@ lib=$root/lib/segearth/lib
 gdal=$(cd "$out/wheels/rasterio.libs" && ls libgdal-*.so.*)
 gdal_linked=$(readelf -d "$program" | sed -n 's/.*NEEDED.*\[\(libgdal\.so[^]]*\)\].*/\1/p')
 [ -n "$gdal_linked" ] || die "the program is not linked to libgdal"
-# hypot got a new version in glibc 2.35; with the one before it, glibc 2.34 (RHEL 9) is enough.
-"$patchelf" --replace-needed "$gdal_linked" "$gdal" --clear-symbol-version hypot --set-rpath '$ORIGIN/lib' "$program"
+# These got new versions in glibc 2.35, with another rounding; without a version, glibc 2.34 (RHEL 9) is enough.
+# shellcheck disable=SC2016 # the dynamic linker's variable
+"$patchelf" --replace-needed "$gdal_linked" "$gdal" --clear-symbol-version hypot --clear-symbol-version hypotf --set-rpath '$ORIGIN/lib' "$program"
 python3 packaging/glibc.py "$program" 2.34
 "$patchelf" --remove-rpath "$root/bin/segearth"
 
