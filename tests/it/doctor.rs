@@ -1,7 +1,6 @@
 //! `segearth doctor`: what it reports, and what it refuses.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -69,9 +68,7 @@ fn broken_folders_and_databases_are_refused() {
 #[test]
 fn nvidia_smi_that_fails_is_reported() {
     let work = Workdir::new();
-    let program = work.write("bin/nvidia-smi", "#!/bin/sh\necho 'driver/library version mismatch'\nexit 18\n");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("an executable");
-    let path = format!("{}:{}", work.path("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let path = work.write_program("nvidia-smi", "#!/bin/sh\necho 'driver/library version mismatch'\nexit 18\n");
     let environment = [("PATH", path.as_str()), ("CUDA_VISIBLE_DEVICES", "0")];
     let ran = work.run_with(["doctor"], &environment);
     assert_eq!(ran.code, 0, "runs work on the CPU\n{}{}", ran.stdout, ran.stderr);

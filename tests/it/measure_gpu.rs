@@ -2,7 +2,6 @@
 //! run its figures.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use segearth_testing::skipped;
@@ -39,47 +38,37 @@ const PROFILER: &str = r#"#!/bin/bash
 [ "$1" != stats ] || printf 'Processing\n\nTime (%%),Total Time (ns),Instances,Name\n61.5,1000,12,"void product<a, b>(x)"\n'
 "#;
 
-fn measured(work: &Workdir, gpu: &str) -> Ran {
-    for (name, content) in [("program", PROGRAM), ("bin/nvidia-smi", DRIVER), ("bin/nsys", PROFILER)] {
-        let path = work.write(name, content);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a program");
+/// Runs the script, which is to fail; `None` where there is no python3.
+fn measured(work: &Workdir, gpu: &str) -> Option<Ran> {
+    if !Command::new("python3").args(["-c", "pass"]).status().is_ok_and(|status| status.success()) {
+        skipped("no python3");
+        return None;
     }
+    let programs = [("program", PROGRAM), ("nvidia-smi", DRIVER), ("nsys", PROFILER)];
+    let [path, ..] = programs.map(|(name, content)| work.write_program(name, content));
     for name in ["torch/lib/libtorch_cpu.so", "torch/lib/libtorch_cuda.so"] {
         work.write(name, "");
     }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let ran = Command::new("bash")
+    let output = Command::new("bash")
         .arg(repository("scripts/measure-gpu.sh"))
-        .args(["--program", "./program", "--out", "out"])
+        .args(["--program", "bin/program", "--out", "out"])
         .current_dir(work.path(""))
-        .env("PATH", format!("{}:{path}", work.path("bin").display()))
+        .env("PATH", path)
         .env("LIBTORCH", work.path("torch"))
         .env("GPU", gpu)
         .output()
         .expect("bash starts");
-    Ran {
-        code: ran.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&ran.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&ran.stderr).into_owned(),
-    }
-}
-
-fn has_python() -> bool {
-    let found = Command::new("python3").args(["-c", "pass"]).status().is_ok_and(|status| status.success());
-    if !found {
-        skipped("no python3");
-    }
-    found
+    let ran = Ran::from(output);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    Some(ran)
 }
 
 #[test]
 fn what_does_not_fit_is_left_out_and_what_fails_is_said() {
-    if !has_python() {
+    let work = Workdir::new();
+    if measured(&work, "1").is_none() {
         return;
     }
-    let work = Workdir::new();
-    let ran = measured(&work, "1");
-    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
     let record = fs::read_to_string(work.path("out/measure.json")).expect("figures");
     let record: Value = serde_json::from_str(&record).expect("JSON");
     assert_eq!(record["gpu"]["driver"], "580.65.06");
@@ -106,12 +95,8 @@ fn what_does_not_fit_is_left_out_and_what_fails_is_said() {
 
 #[test]
 fn gpu_that_cannot_be_used_is_said_at_once() {
-    if !has_python() {
-        return;
-    }
     let work = Workdir::new();
-    let ran = measured(&work, "");
-    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    let Some(ran) = measured(&work, "") else { return };
     assert!(ran.stderr.contains("error: device cuda:0 is not available: no driver"), "{}", ran.stderr);
     assert!(ran.stderr.contains("A card, 580.65.06") || ran.stderr.contains("needs a driver"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("b16-fp16-8"), "{}", ran.stderr);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -15,6 +16,16 @@ pub struct Ran {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(Output { status, stdout, stderr }: Output) -> Self {
+        Self {
+            code: status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&stderr).into_owned(),
+        }
+    }
 }
 
 impl Workdir {
@@ -35,6 +46,13 @@ impl Workdir {
         path
     }
 
+    /// Writes a program that others call, and puts its folder before all others: gives the PATH.
+    pub fn write_program(&self, name: &str, content: &str) -> String {
+        let path = self.write(&format!("bin/{name}"), content);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("an executable");
+        format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap_or_default())
+    }
+
     /// Runs `segearth` in the folder, with caches and models of the folder's own.
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
         self.run_with(args, &[])
@@ -44,12 +62,7 @@ impl Workdir {
     pub fn run_with<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, environment: &[(&str, &str)]) -> Ran {
         let mut command = self.command(args);
         command.envs(environment.iter().copied());
-        let Output { status, stdout, stderr } = command.output().expect("the binary starts");
-        Ran {
-            code: status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&stderr).into_owned(),
-        }
+        command.output().expect("the binary starts").into()
     }
 
     /// What [`run`](Self::run) runs.
