@@ -2,6 +2,8 @@
 //!
 //! Pictures are processed whole, as wide as they are: the tower is convolutional, and its windows agree but for their borders.
 
+use std::borrow::Cow;
+
 use segearth::error::Result;
 use segearth::evaluate::ConfusionMatrix;
 use segearth::model::text::Tokenizer;
@@ -60,9 +62,9 @@ pub struct Job {
 
 impl Job {
     /// The pictures of `of` that say something of what is sought, with the labels that do.
-    pub fn pictures(&self, of: &[Picture]) -> Vec<Picture> {
+    pub fn pictures<'a>(&self, of: &'a [Picture]) -> Cow<'a, [Picture]> {
         if !self.drawn {
-            return of.to_vec();
+            return Cow::Borrowed(of);
         }
         let known = |picture: &&Picture| match &picture.truth {
             Truth::Picture(_) => false,

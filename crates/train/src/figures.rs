@@ -127,7 +127,7 @@ pub fn model(
     validation.lines.push(figure.to_string());
     all.push(figure.mean_iou());
     for job in &JOBS {
-        let pictures: Vec<Picture> = job.pictures(choose((job.set)(data))).into_iter().step_by(every).collect();
+        let pictures: Vec<Picture> = job.pictures(choose((job.set)(data))).iter().step_by(every).cloned().collect();
         let curve = evaluate::job(image, &ask(job.classes)?, job.sought, &pictures, (lambda, scale))?;
         let best = (0..THRESHOLDS).max_by(|a, b| curve[*a].total_cmp(&curve[*b])).unwrap_or(0);
         let shown: Vec<String> = [0, 8, 10, 12, 14].map(|at| format!("{:.3}", curve[at])).into();

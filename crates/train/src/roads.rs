@@ -62,27 +62,18 @@ impl Roads {
         if labels.len() != SIDE * SIDE {
             return Err(Error::input(format!("{name} has not {SIDE} × {SIDE} pixels, for which its roads were drawn")));
         }
-        let mut put = |shape: &Shape, wider: f32, label: Label| {
-            shape.pixels(origin, wider, |at| {
-                if labels[at] != BUILDING as u8 {
-                    labels[at] = label as u8;
-                }
-            });
+        let mut put = |label: Label, at: usize| {
+            if labels[at] != BUILDING as u8 {
+                labels[at] = label as u8;
+            }
         };
-        let everywhere = Shape(Kind::Unknown, 0.0, everything(origin));
-        put(&everywhere, 0.0, NEITHER);
+        (0..SIDE * SIDE).for_each(|at| put(NEITHER, at));
         let of = |kind: Kind| place.shapes.iter().filter(move |shape| shape.0 == kind);
-        of(Kind::Unknown).for_each(|shape| put(shape, 0.0, NO_BUILDING));
-        of(Kind::Road).for_each(|shape| put(shape, EDGE, NO_BUILDING));
-        of(Kind::Road).for_each(|shape| put(shape, 0.0, ROAD));
+        of(Kind::Unknown).for_each(|shape| shape.pixels(origin, 0.0, |at| put(NO_BUILDING, at)));
+        of(Kind::Road).for_each(|shape| shape.pixels(origin, EDGE, |at| put(NO_BUILDING, at)));
+        of(Kind::Road).for_each(|shape| shape.pixels(origin, 0.0, |at| put(ROAD, at)));
         Ok(())
     }
-}
-
-/// The corners of an image that begins at `origin`.
-fn everything([x, y]: [f32; 2]) -> Vec<f32> {
-    let side = SIDE as f32;
-    vec![x, y, x + side, y, x + side, y + side, x, y + side]
 }
 
 impl Place {
