@@ -2,8 +2,6 @@
 # Packs the tree of payload.sh as target/package/segearth-VERSION-x86_64-linux.tar.xz, and the debugger's symbols beside it.
 # COMPRESS=none: without compression, to try packages out.
 set -euo pipefail
-umask 022
-export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 name=dist
 . scripts/common.sh

@@ -8,7 +8,7 @@ profile=$1
 shift
 [ "$profile" != debug ] || profile=dev
 checkout=$(pwd -P) target=$(realpath -m "${CARGO_TARGET_DIR:-target}") home=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
-export SEGEARTH_BUILD=${SEGEARTH_BUILD:-commit $(git rev-parse --short=12 HEAD)}
+: "${SEGEARTH_BUILD:?what was built: payload.sh says it}"
 # The last rule that fits wins, for rustc as for GCC and Clang.
 flags=() c_flags=''
 map() {

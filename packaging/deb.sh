@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
 # Packs the tree of payload.sh as target/package/segearth_VERSION_amd64.deb, for Debian 12 and Ubuntu 22.04 and later.
 set -euo pipefail
-umask 022
-export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 name=deb
 . scripts/common.sh

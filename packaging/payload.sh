@@ -3,8 +3,6 @@
 # licences, and a list of all parts (SBOM). packaging/README.md says why it holds what it holds.
 #   packaging/payload.sh           SKIP_BUILD=1: takes the programs as they are    PROFILE=debug: those of tests, to try packaging out
 set -euo pipefail
-umask 022
-export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 name=dist
 . scripts/common.sh

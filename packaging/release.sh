@@ -2,6 +2,9 @@
 # A release in one command: checks version, CHANGELOG and tree, builds and packs everything, and writes checksums.
 #   packaging/release.sh [--draft]     --draft: without the checks, for trying it out
 set -euo pipefail
+# The same bytes whoever packs: rights of new files, and the order of names.
+umask 022
+export LC_ALL=C.UTF-8
 cd "$(dirname "$0")/.."
 name=release
 . scripts/common.sh

@@ -8,25 +8,20 @@ cd "$(dirname "$0")/.."
 name=test-images
 . scripts/common.sh
 . packaging/version.sh
+. packaging/clean-system.sh
 out=$(realpath "${CARGO_TARGET_DIR:-target}/package")
 archive=$out/segearth-$version-x86_64-linux.tar.xz
 [ -e "$archive" ] || die "there is no $archive" "run make dist first"
-[ "$(id -u)" = 0 ] || { skipped "images: not root"; exit 0; }
-command -v debootstrap >/dev/null || { skipped "images: no debootstrap"; exit 0; }
 work=$(mktemp -d)
 base=${ROOTS:-$work/roots}/trixie
 storage=(--root "$work/storage" --runroot "$work/run" --storage-driver "${STORAGE_DRIVER:-vfs}")
 chroot=$work/apptainer
 finish() {
-  for folder in proc dev; do ! mountpoint -q "$chroot/$folder" || umount -l "$chroot/$folder"; done
+  release_systems
   rm -rf --one-file-system "$work"
 }
 trap finish EXIT
-if [ ! -e "$base/.complete" ]; then
-  mkdir -p "$base"
-  debootstrap --variant=minbase trixie "$base" >"$work/log" 2>&1 || { tail -n 3 "$work/log" >&2; skipped "images: no Debian 13"; exit 0; }
-  touch "$base/.complete"
-fi
+clean_system trixie "$base" || exit 0
 cp -a pipelines sample_data "$work/"
 want=''
 # same WHAT FILE: the file has the bytes of the first one
@@ -70,10 +65,7 @@ section() { awk -v name="%$1" '/^%/ { on = $1 == name; next } on { sub(/^    /, 
 for part in arguments files post runscript test; do [ -n "$(section $part)" ] || die "$definition has no %$part"; done
 [ "$(section arguments)" = "archive=target/package/segearth-$version-x86_64-linux.tar.xz" ] || die "$definition names another version"
 target=$(section files | awk '$1 == "{{" { print $4 }')
-cp -a "$base" "$chroot"
-mount -t proc proc "$chroot/proc"
-mount --bind /dev "$chroot/dev"
-cp /etc/resolv.conf "$chroot/etc/" 2>/dev/null || true
+copy_system "$base" "$chroot"
 cp "$archive" "$chroot$target"
 inside() { chroot "$chroot" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin "$@"; }
 { echo "set -e"; section post; } >"$chroot/post.sh"

@@ -4,12 +4,13 @@
 #   packaging/test.sh [RELEASE…]       releases of Debian and Ubuntu; default: bookworm trixie
 # PROGRAM=…  the program of the checkout, default target/release/segearth, else target/dist/segearth
 # ROOTS=…    where clean systems are kept between calls
-# KEYRING=…  Ubuntu's keys, default /usr/share/keyrings/ubuntu-archive-keyring.gpg
+# KEYRING=…  Ubuntu's keys, see clean-system.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 name=test-packages
 . scripts/common.sh
 . packaging/version.sh
+. packaging/clean-system.sh
 releases=("$@")
 [ ${#releases[@]} -gt 0 ] || releases=(bookworm trixie)
 out=$(realpath "${CARGO_TARGET_DIR:-target}/package")
@@ -22,9 +23,8 @@ deb=$out/segearth_${version}_amd64.deb
 work=$(mktemp -d)
 roots=${ROOTS:-$work/roots}
 mkdir -p "$roots"
-mounted=()
 finish() {
-  for folder in "${mounted[@]}"; do umount "$folder" 2>/dev/null || umount -l "$folder"; done
+  release_systems
   rm -rf --one-file-system "$work"
 }
 trap finish EXIT
@@ -96,32 +96,11 @@ in_root() {
   say "$2: segearth --help $(milliseconds chroot "$1" "$3" --help), $(first_window chroot "$1" /usr/bin/env -i HOME=/root PATH=/usr/bin:/bin "$3")"
 }
 for release in "${releases[@]}"; do
-  [ "$(id -u)" = 0 ] || { skipped "clean systems: not root"; break; }
-  command -v debootstrap >/dev/null || { skipped "clean systems: no debootstrap"; break; }
   base=$roots/$release
-  if [ ! -e "$base/.complete" ]; then
-    rm -rf "$base"
-    source=()
-    case "$release" in
-      jammy | noble)
-        # Ubuntu's keys are not among Debian's.
-        keyring=${KEYRING:-/usr/share/keyrings/ubuntu-archive-keyring.gpg}
-        [ -e "$keyring" ] || { skipped "$release: no $keyring"; continue; }
-        # Debian's debootstrap does not know the newer ones by name; one script serves them all.
-        source=(--keyring="$keyring" "$release" "$base" http://archive.ubuntu.com/ubuntu gutsy)
-        ;;
-      *) source=("$release" "$base") ;;
-    esac
-    debootstrap --variant=minbase "${source[@]}" >"$work/$release.log" 2>&1 ||
-      { tail -n 3 "$work/$release.log" >&2; skipped "$release cannot be installed"; continue; }
-    touch "$base/.complete"
-  fi
+  clean_system "$release" "$base" || continue
   for package in archive deb; do
     root=$work/$release-$package
-    cp -a "$base" "$root"
-    mount -t proc proc "$root/proc" && mounted+=("$root/proc")
-    mount --bind /dev "$root/dev" && mounted+=("$root/dev")
-    cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
+    copy_system "$base" "$root"
     apt=(chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends)
     if [ $package = archive ]; then
       "${apt[@]}" libexpat1 ca-certificates >"$work/apt.log" 2>&1 || { tail -n 3 "$work/apt.log" >&2; die "apt failed in $release"; }
@@ -134,8 +113,7 @@ for release in "${releases[@]}"; do
       chroot "$root" dpkg -r segearth >/dev/null 2>&1 || die "the .deb cannot be removed in $release"
       [ ! -e "$root/usr/lib/segearth" ] || die "removing the .deb leaves files in $release"
     fi
-    umount "$root/dev" "$root/proc"
-    mounted=()
+    release_systems
     rm -rf --one-file-system "$root"
   done
 done
