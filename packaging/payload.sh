@@ -74,9 +74,8 @@ cp -r "$out/wheels/rasterio/proj_data" "$root/lib/segearth/share/proj"
 libtorch=${LIBTORCH:-.libtorch}/lib
 for file in libtorch_cpu.so libc10.so; do strip --strip-unneeded -o "$lib/$file" "$libtorch/$file"; done
 # What those two load, as far as it lies beside them: OpenMP, and where libtorch was built with CUDA its runtime and CUPTI.
-for file in $(ldd "$libtorch/libtorch_cpu.so" | awk -v folder="$(realpath "$libtorch")/" '
-    { path = $3 } index(path, folder) == 1 && path !~ /libtorch_cpu|libc10/ { print substr(path, length(folder) + 1) }' | sort -u); do
-  cp -L "$libtorch/$file" "$lib/"
+for file in $(ldd "$libtorch/libtorch_cpu.so" | awk '$2 == "=>" && $1 !~ /^(libtorch_cpu|libc10)/ { print $1 }'); do
+  [ ! -e "$libtorch/$file" ] || cp -L "$libtorch/$file" "$lib/"
 done
 chmod 644 "$lib"/*
 missing=$(env -u LD_LIBRARY_PATH ldd "$program" | awk '/not found/ { print $1 }' | paste -sd' ')
