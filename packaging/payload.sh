@@ -80,7 +80,7 @@ done
 chmod 644 "$lib"/*
 missing=$(env -u LD_LIBRARY_PATH ldd "$program" | awk '/not found/ { print $1 }' | paste -sd' ')
 [ -z "$missing" ] || die "the program does not find $missing"
-outside=$(env -u LD_LIBRARY_PATH ldd "$program" | awk '/=> \// { print $3 }' | grep -v "^$(realpath "$root")/" | sed 's|.*/||' |
+outside=$(env -u LD_LIBRARY_PATH ldd "$program" | sed -n 's|.* => \(/.*\) (0x[0-9a-f]*)$|\1|p' | grep -vF "$(realpath "$root")/" | sed 's|.*/||' |
   grep -vE '^(libc|libm|libdl|librt|libutil|libpthread|libstdc\+\+|libgcc_s|libz|libexpat)\.so' | paste -sd' ' || true)
 [ -z "$outside" ] || die "the program loads $outside of this machine"
 
