@@ -28,6 +28,7 @@ mod backend;
 mod bilinear;
 mod float32;
 mod kernels;
+mod limit;
 mod naf;
 mod parameters;
 mod pixel_grid;
@@ -49,6 +50,8 @@ use segearth_error::{Context, Error, Result};
 
 use backend::Backend as _;
 use float32::Float32;
+pub use limit::INSTRUCTIONS_VARIABLE;
+use limit::Limit;
 pub use naf::{Naf, supports_naf};
 pub use parameters::supports_patch;
 use parameters::{DoublingParameters, Parameters};
@@ -66,13 +69,15 @@ pub struct Instructions {
     pub amx: bool,
 }
 
-/// Returns the vector instructions that the kernels use on this processor.
+/// Returns the vector instructions that the kernels use on this processor, within the limit of [`INSTRUCTIONS_VARIABLE`] if its
+/// value is allowed.
 pub fn instructions() -> Instructions {
+    let limit = Limit::from_environment().unwrap_or(Limit::None);
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    let amx = amx::is_available();
+    let amx = limit == Limit::None && amx::is_available();
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
     let amx = false;
-    Instructions { float32: Level::best().name(), amx }
+    Instructions { float32: Level::up_to(limit).name(), amx }
 }
 
 /// A batch of windows of one size.
@@ -142,7 +147,8 @@ impl Upsampler {
     /// features (D); `threads`: number of threads that compute.
     ///
     /// # Errors
-    /// The file cannot be read, or holds no upsampler for such patches and features.
+    /// The file cannot be read, or holds no upsampler for such patches and features; or [`INSTRUCTIONS_VARIABLE`] has a value that is
+    /// not allowed.
     pub fn load(
         path: &Path,
         patch: usize,
@@ -154,14 +160,15 @@ impl Upsampler {
         let context = || format!("cannot use the upsampler in {}", path.display());
         let parameters = Parameters::read(path).input(context)?;
         parameters.check_depth(depth).input(context)?;
-        let backend = SelectedBackend::new(&parameters, precision);
+        let backend = SelectedBackend::new(&parameters, precision)?;
         Self::new(parameters, patch, threads, backend, shortcuts).input(context)
     }
 
     /// Returns an upsampler with the parameters `tensors`: float32 under the canonical names of a checkpoint, row-major.
     ///
     /// # Errors
-    /// A tensor is missing or has the wrong size, or the patch is not supported.
+    /// A tensor is missing or has the wrong size, or the patch is not supported; or [`INSTRUCTIONS_VARIABLE`] has a value that is not
+    /// allowed.
     pub fn from_tensors(
         tensors: &BTreeMap<String, Vec<f32>>,
         patch: usize,
@@ -169,7 +176,7 @@ impl Upsampler {
         precision: KernelPrecision,
     ) -> Result<Self> {
         let parameters = Parameters::new(tensors)?;
-        let backend = SelectedBackend::new(&parameters, precision);
+        let backend = SelectedBackend::new(&parameters, precision)?;
         Self::new(parameters, patch, threads, backend, Shortcuts::default())
     }
 
@@ -251,16 +258,18 @@ impl Upsampler {
 }
 
 impl SelectedBackend {
-    fn new(parameters: &Parameters, precision: KernelPrecision) -> Self {
+    fn new(parameters: &Parameters, precision: KernelPrecision) -> Result<Self> {
+        let limit = Limit::from_environment()?;
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         if precision == KernelPrecision::Bfloat16
+            && limit == Limit::None
             && let Some(backend) = amx::Bfloat16::new(parameters)
         {
-            return Self::Amx(Runner::new(backend));
+            return Ok(Self::Amx(Runner::new(backend)));
         }
         #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
         let _ = (parameters, precision);
-        Self::Float32(Runner::new(Float32::new(Level::best())))
+        Ok(Self::Float32(Runner::new(Float32::new(Level::up_to(limit)))))
     }
 
     fn grid(&self, cells: [usize; 2], doubling: &DoublingParameters, factor: usize) -> PixelGrid {

@@ -14,6 +14,8 @@
 
 use std::array;
 
+use super::limit::Limit;
+
 /// A computation with SIMD vectors.
 pub(super) trait Kernel {
     type Output;
@@ -414,8 +416,25 @@ impl Level {
     }
 
     /// Returns the fastest.
+    #[cfg(test)]
     pub fn best() -> Self {
-        Self::all().pop().unwrap_or(Self::Portable(Portable))
+        Self::up_to(Limit::None)
+    }
+
+    /// Returns the fastest within a limit.
+    pub fn up_to(limit: Limit) -> Self {
+        Self::all().into_iter().rfind(|level| level.needs() <= limit).unwrap_or(Self::Portable(Portable))
+    }
+
+    /// Returns the lowest limit that allows the instructions.
+    fn needs(self) -> Limit {
+        match self {
+            Self::Portable(_) => Limit::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => Limit::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => Limit::Avx512,
+        }
     }
 
     /// Returns the name of the instructions.

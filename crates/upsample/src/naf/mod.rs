@@ -25,6 +25,7 @@ use std::path::Path;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use segearth_error::{Context, Error, Result};
 
+use super::limit::Limit;
 use super::parameters::read_tensors;
 use super::simd::Level;
 use super::{TextQueries, Windows};
@@ -66,7 +67,8 @@ impl Naf {
     /// Returns NAF with the weights `tensors`: float32 under the names of its authors, row-major.
     ///
     /// # Errors
-    /// A tensor is missing or has the wrong size, or the features have no parts for its heads.
+    /// A tensor is missing or has the wrong size, or the features have no parts for its heads; or
+    /// [`INSTRUCTIONS_VARIABLE`](crate::INSTRUCTIONS_VARIABLE) has a value that is not allowed.
     pub fn from_tensors(
         tensors: &BTreeMap<String, Vec<f32>>,
         patch: usize,
@@ -112,8 +114,8 @@ impl Naf {
         let branches = [branch("encoder", 1)?, branch("sem_encoder", 3)?];
         let threads = ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|_| "upsample".into());
         let threads = threads.build().internal(|| "cannot start the upsampler's threads".into())?;
-        let buffers = Default::default();
-        Ok(Self { branches, periods, heads, patch, depth, threads, level: Level::best(), buffers })
+        let (level, buffers) = (Level::up_to(Limit::from_environment()?), Default::default());
+        Ok(Self { branches, periods, heads, patch, depth, threads, level, buffers })
     }
 
     /// Returns the logits of a batch, (window, query, row, column). Tokens are as the tower gives them.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn amx(case: &Case, shortcuts: Shortcuts) -> Option<Upsampler> {
-    let backend = SelectedBackend::new(&Parameters::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
+    let backend = SelectedBackend::new(&Parameters::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16).unwrap();
     if matches!(backend, SelectedBackend::Float32(_)) {
         segearth_testing::skipped("no AMX");
         return None;
@@ -85,7 +85,7 @@ fn zero_features_have_the_same_finite_logits() {
 #[test]
 fn radii_beyond_a_tile_use_float32() {
     let case = Case::new(1, 1, 6, [4, 4], 20, 3);
-    let backend = SelectedBackend::new(&Parameters::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16);
+    let backend = SelectedBackend::new(&Parameters::new(&case.tensors).unwrap(), KernelPrecision::Bfloat16).unwrap();
     assert!(matches!(backend, SelectedBackend::Float32(_)));
 }
 
