@@ -28,42 +28,98 @@ pub fn energy(before: &[f32], after: &[f32], similarity: Option<&[f32]>, pixels:
 /// The threshold above which energy is a change: Otsu's over 256 bins from the smallest to the largest value, at least 0.01. Otsu's is
 /// 0 where the values span less than 1e-4.
 pub fn threshold(energy: &[f32]) -> f32 {
-    otsu(energy).max(f64::from(LEAST)) as f32
+    histogram(energy).threshold()
 }
 
 /// The centre of the bin that parts the values best.
 pub fn otsu(values: &[f32]) -> f64 {
-    let (low, high) =
-        values.iter().fold((f32::MAX, f32::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
-    if values.is_empty() || high - low < SPREAD {
-        return 0.0;
+    histogram(values).otsu()
+}
+
+fn histogram(values: &[f32]) -> Histogram {
+    let mut range = ValueRange::default();
+    range.add(values.iter().copied());
+    let mut histogram = Histogram::new(range);
+    histogram.add(values.iter().copied());
+    histogram
+}
+
+/// The smallest and the largest of values that come in parts.
+#[derive(Clone, Copy, Debug)]
+pub struct ValueRange {
+    low: f32,
+    high: f32,
+}
+
+impl Default for ValueRange {
+    fn default() -> Self {
+        Self { low: f32::MAX, high: f32::MIN }
     }
-    let (low, high) = (f64::from(low), f64::from(high));
-    let width = (high - low) / BINS as f64;
-    let mut bins = [0u64; BINS];
-    for value in values {
-        let bin = ((f64::from(*value) - low) / width) as usize;
-        if let Some(bin) = bins.get_mut(bin.min(BINS - 1)) {
-            *bin += 1;
+}
+
+impl ValueRange {
+    /// Takes some values; NaN does not count.
+    pub fn add(&mut self, values: impl Iterator<Item = f32>) {
+        (self.low, self.high) =
+            values.fold((self.low, self.high), |(low, high), value| (low.min(value), high.max(value)));
+    }
+}
+
+/// How many values lie in each of 256 parts of a range; the values come in parts, after their range is known.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    range: ValueRange,
+    bins: [u64; BINS],
+}
+
+impl Histogram {
+    pub fn new(range: ValueRange) -> Self {
+        Self { range, bins: [0; BINS] }
+    }
+
+    fn width(&self) -> f64 {
+        (f64::from(self.range.high) - f64::from(self.range.low)) / BINS as f64
+    }
+
+    /// Counts some values of the range; NaN does not count.
+    pub fn add(&mut self, values: impl Iterator<Item = f32>) {
+        let (low, width) = (f64::from(self.range.low), self.width());
+        for value in values.filter(|value| !value.is_nan()) {
+            let bin = ((f64::from(value) - low) / width) as usize;
+            if let Some(bin) = self.bins.get_mut(bin.min(BINS - 1)) {
+                *bin += 1;
+            }
         }
     }
-    let centre = |bin: usize| low + (bin as f64 + 0.5) * width;
-    let total: f64 = values.len() as f64;
-    let whole: f64 = bins.iter().enumerate().map(|(bin, count)| *count as f64 * centre(bin)).sum();
-    let (mut count, mut sum, mut best, mut at) = (0.0, 0.0, -1.0, 0.0);
-    for (bin, pixels) in bins.iter().enumerate().take(BINS - 1) {
-        count += *pixels as f64;
-        sum += *pixels as f64 * centre(bin);
-        let rest = total - count;
-        if count == 0.0 || rest == 0.0 {
-            continue;
+
+    /// The centre of the bin that parts the values best; 0 where they span less than 1e-4.
+    pub fn otsu(&self) -> f64 {
+        if self.range.high - self.range.low < SPREAD {
+            return 0.0;
         }
-        let between = count * rest * (sum / count - (whole - sum) / rest).powi(2);
-        if between > best {
-            (best, at) = (between, centre(bin));
+        let centre = |bin: usize| f64::from(self.range.low) + (bin as f64 + 0.5) * self.width();
+        let total = self.bins.iter().sum::<u64>() as f64;
+        let whole: f64 = self.bins.iter().enumerate().map(|(bin, count)| *count as f64 * centre(bin)).sum();
+        let (mut count, mut sum, mut best, mut at) = (0.0, 0.0, -1.0, 0.0);
+        for (bin, pixels) in self.bins.iter().enumerate().take(BINS - 1) {
+            count += *pixels as f64;
+            sum += *pixels as f64 * centre(bin);
+            let rest = total - count;
+            if count == 0.0 || rest == 0.0 {
+                continue;
+            }
+            let between = count * rest * (sum / count - (whole - sum) / rest).powi(2);
+            if between > best {
+                (best, at) = (between, centre(bin));
+            }
         }
+        at
     }
-    at
+
+    /// As [`threshold`].
+    pub fn threshold(&self) -> f32 {
+        self.otsu().max(f64::from(LEAST)) as f32
+    }
 }
 
 #[cfg(test)]

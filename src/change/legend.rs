@@ -32,6 +32,13 @@ pub struct Legend {
 #[derive(Default)]
 pub struct Meanings(HashMap<Code, Label>);
 
+impl Meanings {
+    /// The label of a code; `None` where it has none.
+    pub fn of(&self, code: &Code) -> Option<Label> {
+        self.0.get(code).copied()
+    }
+}
+
 impl Legend {
     /// Joins the classes. Returns the rasters in the mode in which they are read: values or colours.
     ///

@@ -14,6 +14,7 @@
 mod energy;
 mod legend;
 mod pieces;
+mod scores;
 mod select;
 mod tables;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::raster::{AlignedRaster, CodedRaster, LabelWriter};
 use crate::scene::{ClassInfo, LabelType, RasterLayout};
 pub use energy::{energy, otsu, threshold};
 use legend::{Label, Legend, Translator};
+pub use scores::{ClassThreshold, Energy, ScorePair};
 pub use tolerance::{ChangedPieces, MAX_RADIUS, Tolerance, changed_classes};
 
 /// Rows and columns of the blocks that are read and compared.
@@ -57,6 +59,8 @@ pub struct Change {
     pub warped: bool,
     /// Whether areas are known; false without a CRS.
     pub has_areas: bool,
+    /// The thresholds of the energy of scores; empty where it was not asked for.
+    pub thresholds: Vec<ClassThreshold>,
     /// Notes for the user, in sentences.
     pub notes: Vec<String>,
 }
@@ -218,6 +222,7 @@ impl Comparison {
             counts,
             warped: self.before.is_warped(),
             has_areas,
+            thresholds: Vec::new(),
             notes,
         }
     }

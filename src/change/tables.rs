@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{Change, PixelCounts};
+use super::{Change, ClassThreshold, PixelCounts};
 use crate::error::{Context, Result};
 
 const HEAD: &str = "from,to,value,pixels,area_m2,area_ha,area_km2,share_of_from\n";
@@ -37,6 +37,9 @@ struct ChangeJson<'a> {
     counts: PixelCounts,
     changed: u64,
     changed_area_m2: Option<f64>,
+    /// Of the energy of scores.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    thresholds: &'a [ClassThreshold],
     transitions: Vec<Transition<'a>>,
 }
 
@@ -80,6 +83,7 @@ pub fn json(change: &Change) -> Result<String> {
         counts: change.counts,
         changed: changed.pixels,
         changed_area_m2: change.has_areas.then_some(changed.area),
+        thresholds: &change.thresholds,
         transitions: transitions(change),
     };
     let text = serde_json::to_string_pretty(&result).input(|| "the result cannot be written as JSON".into())?;

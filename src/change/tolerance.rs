@@ -1,7 +1,7 @@
 //! Change that forgives a shift between two dates: whole pieces of the foreground that the other date, grown by some pixels, hardly
-//! covers.
+//! covers, and pixels whose scores changed.
 //!
-//! Rows are read twice: to sum up the pieces of both dates, and to write those that have changed.
+//! Rows are read twice: to sum up the pieces of both dates, and to write what has changed.
 
 #![expect(clippy::indexing_slicing, reason = "rows as wide as the raster")]
 
@@ -10,6 +10,7 @@ use std::path::Path;
 
 use super::legend::{Label, Translator};
 use super::pieces::{Decisions, Lookup, Piece, Sums};
+use super::scores::{Energy, ScoreChange};
 use super::{COLS, Comparison, ROWS};
 use crate::crs;
 use crate::error::{Error, Result};
@@ -37,8 +38,10 @@ pub struct ChangedPieces {
     pub gone: u64,
     /// Pieces of the second date that the first hardly has.
     pub new: u64,
-    /// Pixels of either.
+    /// Pixels that are marked.
     pub pixels: u64,
+    /// Pixels with labels but without scores, where scores were asked for: they are not compared.
+    pub without_scores: u64,
 }
 
 const BEFORE: u8 = 1;
@@ -49,68 +52,75 @@ const EXCLUDED: u8 = 4;
 /// Largest radius in pixels: memory is rows of twice as many.
 pub const MAX_RADIUS: usize = 1024;
 
-/// The values of the raster: unchanged, gone, new, and both where a piece of each date lies.
-pub fn changed_classes() -> Vec<ClassInfo> {
+/// The values of the raster: unchanged, gone, new, and both where a piece of each date lies; without `pieces`, unchanged and changed.
+pub fn changed_classes(pieces: bool) -> Vec<ClassInfo> {
     let class = |name: &str, colour| ClassInfo { name: name.to_owned(), colour };
-    vec![
-        class("unchanged", [235, 235, 235]),
-        class("gone", [214, 69, 65]),
-        class("new", [44, 123, 182]),
-        class("gone and new", [123, 50, 148]),
-    ]
+    let unchanged = class("unchanged", [235, 235, 235]);
+    if !pieces {
+        return vec![unchanged, class("changed", [214, 69, 65])];
+    }
+    vec![unchanged, class("gone", [214, 69, 65]), class("new", [44, 123, 182]), class("gone and new", [123, 50, 148])]
 }
 
 impl Comparison {
-    /// Writes the raster of changed pieces; `done` receives the number of rows just finished, of twice as many as the raster has.
+    /// Writes the raster of changes: of pieces by `tolerance`, of pixels by `energy`; with both, the pixels of changed pieces whose
+    /// scores changed. `done` receives the number of rows just finished, of as many as the raster has for each scan.
     ///
     /// # Errors
     /// An unknown class; as [`run`](Self::run).
-    pub fn changed(&self, raster: &Path, tolerance: &Tolerance, mut done: impl FnMut(usize)) -> Result<ChangedPieces> {
-        let foreground = self.foreground(&tolerance.foreground)?;
+    pub fn changed(
+        &self,
+        raster: &Path,
+        tolerance: Option<&Tolerance>,
+        energy: Option<&Energy>,
+        mut done: impl FnMut(usize),
+    ) -> Result<ChangedPieces> {
+        let foreground = self.foreground(tolerance.map_or(&[], |tolerance| &tolerance.foreground))?;
         let info = self.after.info();
         let (size, georeference) = (info.size, info.georeference.as_ref());
-        let ground = crs::ground_of(size, georeference);
-        let decide = |piece: &Piece| {
-            let share = piece.covered as f64 / piece.pixels as f64;
-            share < tolerance.coverage && piece.area >= tolerance.min_area
-        };
-        let (mut gone, mut new) = (Sums::default(), Sums::default());
-        self.scan(&foreground, tolerance.radius, |row, flags, near| {
-            let areas = ground.as_ref().map(|ground| ground.row(row));
-            for (sums, own, other) in [(&mut gone, BEFORE, AFTER), (&mut new, AFTER, BEFORE)] {
-                sums.row(
-                    size.width,
-                    |col| flags[col] & own > 0,
-                    |col| near[col] & other > 0,
-                    |cols| areas.as_ref().map_or(cols.len() as f64, |areas| areas.run(cols)),
-                    decide,
-                );
-            }
-            done(1);
-            Ok(())
-        })?;
-        let (gone, new): (Decisions, Decisions) = (gone.finish(decide), new.finish(decide));
-        let mut counts = ChangedPieces { gone: gone.chosen, new: new.chosen, pixels: 0 };
-        let classes = changed_classes();
+        let pieces = tolerance.map(|tolerance| self.pieces(tolerance, &foreground, &mut done)).transpose()?;
+        let mut counts = ChangedPieces::default();
+        let mut lookups = pieces.map(|[gone, new]| {
+            (counts.gone, counts.new) = (gone.chosen, new.chosen);
+            [(Lookup::new(gone), BEFORE), (Lookup::new(new), AFTER)]
+        });
+        let classes = changed_classes(tolerance.is_some());
         let kind = LabelType::for_classes(classes.len());
         let tags = [("SEGEARTH_VERSION".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
         let layout = RasterLayout::default();
         let mut writer = LabelWriter::create(raster, size, georeference, &classes, kind, layout, &tags)?;
-        let (mut gone, mut new) = (Lookup::new(gone), Lookup::new(new));
         let mut strip: Vec<u16> = Vec::with_capacity(ROWS * size.width);
         let mut first = 0;
+        let mut scores = Vec::new();
         self.scan(&foreground, 0, |row, flags, _| {
             let from = strip.len();
             strip.extend(flags.iter().map(|flags| if flags & EXCLUDED > 0 { kind.nodata() } else { 0 }));
-            for (lookup, own) in [(&mut gone, BEFORE), (&mut new, AFTER)] {
+            for (lookup, own) in lookups.iter_mut().flatten() {
                 let line = &mut strip[from..];
                 lookup.row(
                     size.width,
-                    |col| flags[col] & own > 0,
+                    |col| flags[col] & *own > 0,
                     |cols| {
-                        line[cols].iter_mut().for_each(|value| *value |= u16::from(own));
+                        line[cols].iter_mut().for_each(|value| *value |= u16::from(*own));
                     },
                 );
+            }
+            if let Some(energy) = energy {
+                if row == first {
+                    scores = energy.rows(row, ROWS.min(size.height - row))?;
+                }
+                for (value, change) in strip[from..].iter_mut().zip(&scores[(row - first) * size.width..]) {
+                    match change {
+                        _ if *value == kind.nodata() => {}
+                        ScoreChange::Changed if tolerance.is_none() => *value = 1,
+                        ScoreChange::Changed => {}
+                        ScoreChange::Unchanged => *value = 0,
+                        ScoreChange::Unknown => {
+                            *value = kind.nodata();
+                            counts.without_scores += 1;
+                        }
+                    }
+                }
             }
             counts.pixels += strip[from..].iter().filter(|value| (1..4).contains(*value)).count() as u64;
             if row + 1 - first == ROWS || row + 1 == size.height {
@@ -125,8 +135,40 @@ impl Comparison {
         Ok(counts)
     }
 
+    /// What is decided of the pieces that are gone and of those that are new.
+    fn pieces(
+        &self,
+        tolerance: &Tolerance,
+        foreground: &[bool],
+        done: &mut dyn FnMut(usize),
+    ) -> Result<[Decisions; 2]> {
+        let info = self.after.info();
+        let size = info.size;
+        let ground = crs::ground_of(size, info.georeference.as_ref());
+        let decide = |piece: &Piece| {
+            let share = piece.covered as f64 / piece.pixels as f64;
+            share < tolerance.coverage && piece.area >= tolerance.min_area
+        };
+        let (mut gone, mut new) = (Sums::default(), Sums::default());
+        self.scan(foreground, tolerance.radius, |row, flags, near| {
+            let areas = ground.as_ref().map(|ground| ground.row(row));
+            for (sums, own, other) in [(&mut gone, BEFORE, AFTER), (&mut new, AFTER, BEFORE)] {
+                sums.row(
+                    size.width,
+                    |col| flags[col] & own > 0,
+                    |col| near[col] & other > 0,
+                    |cols| areas.as_ref().map_or(cols.len() as f64, |areas| areas.run(cols)),
+                    decide,
+                );
+            }
+            done(1);
+            Ok(())
+        })?;
+        Ok([gone.finish(decide), new.finish(decide)])
+    }
+
     /// Whether each class is foreground.
-    fn foreground(&self, names: &[String]) -> Result<Vec<bool>> {
+    pub(super) fn foreground(&self, names: &[String]) -> Result<Vec<bool>> {
         let classes = &self.legend.classes;
         if let Some(unknown) = names.iter().find(|name| !classes.iter().any(|class| same_name(&class.name, name))) {
             let known: Vec<&str> = classes.iter().map(|class| class.name.as_str()).collect();

@@ -1,6 +1,6 @@
 //! The words of `segearth change` on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -39,8 +39,15 @@ pub struct ChangeArgs {
     /// Leave out polygons and, with --tolerance, pieces smaller than this, in m² (pixels without a CRS) [default: polygons of one pixel]
     #[arg(long, value_name = "M2", value_parser = area)]
     pub min_area: Option<f64>,
-    /// With --tolerance: the classes that are the foreground [default: all but the background, or but the first]
-    #[arg(long, value_name = "CLASS", num_args = 1.., value_delimiter = ',', requires = "tolerance")]
+    /// Write changed.tif too: pixels at which the scores of a class at both dates exceed Otsu's threshold of its energy; with --tolerance,
+    /// only those of changed pieces
+    #[arg(long)]
+    pub energy: bool,
+    /// With --energy: the score rasters of both dates [default: those beside the maps, X_scores.tif for X_labels.tif]
+    #[arg(long, value_names = ["BEFORE", "AFTER"], num_args = 2, requires = "energy")]
+    pub scores: Vec<PathBuf>,
+    /// With --tolerance or --energy: the classes that are the foreground [default: all but the background, or but the first]
+    #[arg(long, value_name = "CLASS", num_args = 1.., value_delimiter = ',')]
     pub foreground: Vec<String>,
     /// Read from this YAML file which values, '#RRGGBB' colours or names of both maps mean which class
     /// (`classes: {water: [80, sea]}`, `ignore: 0`)
@@ -54,6 +61,19 @@ impl ChangeArgs {
         let radius = usize::from(self.tolerance?);
         let (coverage, min_area, foreground) = (self.coverage, self.min_area.unwrap_or(0.0), self.foreground.clone());
         Some(Tolerance { radius, coverage, min_area, foreground })
+    }
+
+    /// The score rasters of both dates; `None`: scores are not compared.
+    pub fn score_rasters(&self) -> Option<[PathBuf; 2]> {
+        let beside = |map: &Path| {
+            let stem = map.file_stem().unwrap_or_default().to_string_lossy();
+            let scene = stem.strip_suffix("_labels").unwrap_or(&stem);
+            map.with_file_name(format!("{scene}_scores.tif"))
+        };
+        self.energy.then(|| match self.scores.as_slice() {
+            [before, after] => [before.clone(), after.clone()],
+            _ => [beside(&self.before), beside(&self.after)],
+        })
     }
 }
 

@@ -1,9 +1,12 @@
 //! One raster on the pixel grid of another, by exact nearest neighbour between any two CRSs and grids.
 
+use std::path::Path;
+
 use gdal::spatial_ref::CoordTransform;
 
 use super::coded::{ABSENT, CodedRaster};
 use super::messages;
+use super::score_reader::ScoreReader;
 use super::spatial_ref::crs;
 use crate::error::{Context, Error, Result};
 use crate::geom::{GeoTransform, Size, Window};
@@ -24,6 +27,12 @@ const EDGE: f64 = 1e-6;
 /// A label raster, read on the grid of another raster.
 pub struct AlignedRaster {
     raster: CodedRaster,
+    mapping: Mapping,
+}
+
+/// A score raster, read on the grid of another raster.
+pub struct AlignedScores {
+    reader: ScoreReader,
     mapping: Mapping,
 }
 
@@ -55,9 +64,48 @@ impl AlignedRaster {
 
     /// The codes under a window of the other raster's grid, (row, column); [`ABSENT`] outside this one.
     pub fn read(&self, window: Window) -> Result<Vec<i64>> {
-        let Mapping::Warped { from, crs, to_pixels } = &self.mapping else {
-            return self.raster.read(window);
-        };
+        self.mapping.read(window, self.raster.info().size, 1, ABSENT, &|window| self.raster.read(window))
+    }
+}
+
+impl AlignedScores {
+    /// Opens a score raster and aligns it with the grid of `onto`.
+    ///
+    /// # Errors
+    /// As [`ScoreReader::open`]; the georeferences do not allow it.
+    pub fn open(path: &Path, onto: &SceneInfo) -> Result<Self> {
+        let reader = ScoreReader::open(path)?;
+        let mapping = mapping(onto, &super::inspect(path)?)?;
+        Ok(Self { reader, mapping })
+    }
+
+    /// The names of the classes, in the order of the bands.
+    pub fn names(&self) -> Vec<String> {
+        self.reader.names()
+    }
+
+    /// The scores of some bands, numbered from 0, under a window of the other raster's grid, (band, row, column), 0..=1; NaN without
+    /// data and outside this raster.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&self, window: Window, bands: &[usize]) -> Result<Vec<f32>> {
+        let read = |window| self.reader.read_bands(window, bands);
+        self.mapping.read(window, self.reader.size(), bands.len(), f32::NAN, &read)
+    }
+}
+
+impl Mapping {
+    /// What `read` gives of a raster of `size`, (plane, row, column), under a window of the other grid; `absent` outside.
+    fn read<T: Copy>(
+        &self,
+        window: Window,
+        size: Size,
+        planes: usize,
+        absent: T,
+        read: &dyn Fn(Window) -> Result<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let Self::Warped { from, crs, to_pixels } = self else { return read(window) };
         let (mut cols, mut rows) = centres(from, window);
         if let Some(crs) = crs {
             // Points outside the other CRS come back infinite, which is outside the raster.
@@ -67,40 +115,57 @@ impl AlignedRaster {
             let place = to_pixels.to_world(*col, *row);
             (*col, *row) = ((place.x + EDGE).floor(), (place.y + EDGE).floor());
         }
-        let size = self.raster.info().size;
         let Some(needed) = bounds(&cols, &rows, size) else {
-            return Ok(vec![ABSENT; window.size().pixels()]);
+            return Ok(vec![absent; planes * window.size().pixels()]);
         };
-        if needed.size().pixels() > MAX_READ && window.size().pixels() > 1 {
-            return self.read_in_parts(window);
+        if needed.size().pixels() * planes > MAX_READ && window.size().pixels() > 1 {
+            return self.read_in_parts(window, size, planes, absent, read);
         }
-        let codes = self.raster.read(needed)?;
-        let code = |(col, row): (&f64, &f64)| {
-            if !inside(*col, *row, size) {
-                return ABSENT;
+        let values = read(needed)?;
+        let value = |plane: &[T], col: f64, row: f64| {
+            if !inside(col, row, size) {
+                return absent;
             }
-            let index = (*row as usize - needed.row) * needed.width + *col as usize - needed.col;
-            codes.get(index).copied().unwrap_or(ABSENT)
+            let index = (row as usize - needed.row) * needed.width + col as usize - needed.col;
+            plane.get(index).copied().unwrap_or(absent)
         };
-        Ok(cols.iter().zip(&rows).map(code).collect())
+        let planes = values.chunks_exact(needed.size().pixels());
+        Ok(planes.flat_map(|plane| cols.iter().zip(&rows).map(move |(col, row)| value(plane, *col, *row))).collect())
     }
 
     /// Reads a window in halves, so that each needs less of the other raster at once.
-    fn read_in_parts(&self, window: Window) -> Result<Vec<i64>> {
-        if window.height > 1 {
-            let top = Window { height: window.height / 2, ..window };
-            let below = Window { row: window.row + top.height, height: window.height - top.height, ..window };
-            if window.width < 2 * window.height {
-                let mut codes = self.read(top)?;
-                codes.extend(self.read(below)?);
-                return Ok(codes);
+    fn read_in_parts<T: Copy>(
+        &self,
+        window: Window,
+        size: Size,
+        planes: usize,
+        absent: T,
+        read: &dyn Fn(Window) -> Result<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let down = window.height > 1 && window.width < 2 * window.height;
+        let first = match down {
+            true => Window { height: window.height / 2, ..window },
+            false => Window { width: window.width / 2, ..window },
+        };
+        let second = match down {
+            true => Window { row: window.row + first.height, height: window.height - first.height, ..window },
+            false => Window { col: window.col + first.width, width: window.width - first.width, ..window },
+        };
+        let part = |window: Window| self.read(window, size, planes, absent, read);
+        let (one, other) = (part(first)?, part(second)?);
+        let (mut one, mut other) = (one.as_slice(), other.as_slice());
+        let mut values = Vec::with_capacity(planes * window.size().pixels());
+        // Above each other, whole planes alternate; side by side, rows of them.
+        let lines = if down { planes } else { planes * window.height };
+        for _ in 0..lines {
+            for (rest, part) in [(&mut one, first), (&mut other, second)] {
+                let line = if down { part.size().pixels() } else { part.width };
+                let (taken, left) = rest.split_at(line.min(rest.len()));
+                values.extend_from_slice(taken);
+                *rest = left;
             }
         }
-        let left = Window { width: window.width / 2, ..window };
-        let right = Window { col: window.col + left.width, width: window.width - left.width, ..window };
-        let (left_codes, right_codes) = (self.read(left)?, self.read(right)?);
-        let rows = left_codes.chunks(left.width.max(1)).zip(right_codes.chunks(right.width.max(1)));
-        Ok(rows.flat_map(|(left, right)| left.iter().chain(right).copied()).collect())
+        Ok(values)
     }
 }
 
@@ -217,6 +282,8 @@ fn bounds(cols: &[f64], rows: &[f64], size: Size) -> Option<Window> {
 
 #[cfg(test)]
 mod tests {
+    use gdal::Metadata as _;
+
     use super::super::test_scenes::{georeference, make, plane};
     use super::*;
 
@@ -304,6 +371,39 @@ mod tests {
         let aligned = AlignedRaster::new(open(name), &onto).unwrap();
         let window = onto.size.window();
         assert_eq!(aligned.read(window).unwrap(), plane(onto.size, |col, row| (col + row * 7) as i64));
+    }
+
+    #[test]
+    fn bands_of_scores_stay_apart_when_read_in_parts() {
+        let size = Size::new(4000, 3000);
+        let name = "/vsimem/align_scores.tif";
+        let bands = [1, 100].map(|times| plane(size, |col, row| (times * (col / 8 + row / 8 * 7)) as f32));
+        make(name, size, &bands, &["COMPRESS=DEFLATE"], |dataset| {
+            place(dataset, [0.0, 0.5, 0.0, 0.0, 0.0, -0.5], 32632);
+            for (number, name) in [(1, "water"), (2, "land")] {
+                dataset.rasterband(number).unwrap().set_description(name).unwrap();
+            }
+        });
+        // The last row and column lie outside.
+        let onto = grid(Size::new(501, 376), [0.0, 4.0, 0.0, 0.0, 0.0, -4.0], 32632);
+        let scores = AlignedScores::open(name.as_ref(), &onto).unwrap();
+        assert_eq!(scores.names(), ["water", "land"]);
+        for (bands, times) in [(vec![0, 1], vec![1, 100]), (vec![1], vec![100])] {
+            let found = scores.read(onto.size.window(), &bands).unwrap();
+            let (mut values, mut outside) = (0, 0);
+            for (index, found) in found.iter().enumerate() {
+                let (band, at) = (index / onto.size.pixels(), index % onto.size.pixels());
+                let (col, row) = (at % 501, at / 501);
+                if col == 500 || row == 375 {
+                    assert!(found.is_nan());
+                    outside += 1;
+                } else {
+                    assert_eq!(*found, (times[band] * (col + row * 7)) as f32);
+                    values += 1;
+                }
+            }
+            assert_eq!((values, outside), (bands.len() * 500 * 375, bands.len() * (501 + 375)));
+        }
     }
 
     #[test]

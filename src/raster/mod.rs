@@ -70,7 +70,7 @@ use std::path::Path;
 use std::sync::Once;
 
 pub use about::{GdalFacts, gdal_facts};
-pub use align::{AlignedRaster, blocks};
+pub use align::{AlignedRaster, AlignedScores, blocks};
 pub use burn::{BurntVector, FieldCode, VectorSource, is_vector};
 pub use coded::{ABSENT, CodedRaster, Coding};
 pub use examples::{Example, ExampleSource, Examples, LabelCodes, Skipped, read_examples, read_places};

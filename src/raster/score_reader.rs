@@ -61,9 +61,20 @@ impl ScoreReader {
     /// # Errors
     /// The file cannot be read.
     pub fn read(&self, window: Window) -> Result<Vec<f32>> {
+        self.read_bands(window, &(0..self.names.len()).collect::<Vec<_>>())
+    }
+
+    /// As [`read`](Self::read), of some bands, numbered from 0.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no such band.
+    pub fn read_bands(&self, window: Window, bands: &[usize]) -> Result<Vec<f32>> {
         let (start, size) = ((window.col as isize, window.row as isize), (window.width, window.height));
-        let mut scores = Vec::with_capacity(self.names.len() * window.size().pixels());
-        for (index, (scale, nodata)) in self.scales.iter().zip(&self.nodata).enumerate() {
+        let mut scores = Vec::with_capacity(bands.len() * window.size().pixels());
+        for &index in bands {
+            let (Some(scale), Some(nodata)) = (self.scales.get(index), self.nodata.get(index)) else {
+                return Err(Error::internal(format!("{} has no band {}", self.name, index + 1)));
+            };
             let plane = self
                 .input
                 .read(|dataset| dataset.rasterband(index + 1)?.read_as::<f32>(start, size, size, None))

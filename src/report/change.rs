@@ -132,6 +132,7 @@ mod tests {
             counts: PixelCounts { compared: pixels.iter().sum(), without_before: 934, ..PixelCounts::default() },
             warped: true,
             has_areas: true,
+            thresholds: Vec::new(),
             notes: Vec::new(),
         }
     }

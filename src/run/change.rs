@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use super::change_report;
 use super::results::{Staged, command_facts, input};
 use crate::atomic;
-use crate::change::{Change, ChangedPieces, Comparison, Tolerance};
+use crate::change::{Change, ChangedPieces, Comparison, ScorePair, Tolerance};
 use crate::cli::ChangeArgs;
 use crate::error::{Context, Error, Result};
 use crate::evaluate::ClassMap;
+use crate::location::is_remote;
 use crate::outputs::{Existing, Product};
 use crate::preview::{self, Panel};
 use crate::report::{AreaScale, Output, Reporter, grouped};
@@ -32,6 +33,11 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         return Err(Error::input("--min-area is for polygons and pieces, and neither are asked for")
             .with_hint("Give --polygons or --tolerance too, or leave it out."));
     }
+    if !args.foreground.is_empty() && args.tolerance.is_none() && !args.energy {
+        return Err(Error::input("--foreground is for changed pieces and scores, and neither are asked for")
+            .with_hint("Give --tolerance or --energy too, or leave it out."));
+    }
+    let scores = scores(args, &comparison)?;
     named.ready(args)?;
     let staged = named.staged(args)?;
     let here = |key: &str, named: &Path| staged.path(key).unwrap_or_else(|| named.to_owned());
@@ -46,8 +52,8 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         changed: staged.path("changed"),
     };
     let pieces = args.pieces();
-    let made =
-        make(args, &comparison, &chosen, &paths, pieces.as_ref(), reporter).map_err(|error| staged.explain(error))?;
+    let made = make(args, &comparison, &chosen, &paths, Compared { pieces, scores }, reporter)
+        .map_err(|error| staged.explain(error))?;
     staged.publish()?;
     let Made { change, polygons, changed, notes } = made;
     notes.iter().for_each(|note| reporter.note(note));
@@ -59,8 +65,13 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         let unit = if count == 1 { "polygon" } else { "polygons" };
         outputs.push(Output { detail: format!("{} {unit}", grouped(count)), ..output("polygons", path) });
     }
-    if let (Some(path), Some(ChangedPieces { gone, new, .. })) = (&named.changed, changed) {
-        let detail = format!("{} pieces gone, {} new", grouped(gone), grouped(new));
+    if let (Some(path), Some(ChangedPieces { gone, new, pixels, .. })) = (&named.changed, changed) {
+        let pieces = format!("{} pieces gone, {} new", grouped(gone), grouped(new));
+        let detail = match (args.tolerance.is_some(), args.energy) {
+            (true, false) => pieces,
+            (true, true) => format!("{pieces}; {} pixels of them by their scores", grouped(pixels)),
+            _ => format!("{} pixels", grouped(pixels)),
+        };
         outputs.push(Output { detail, ..output("changed", path) });
     }
     outputs.extend([
@@ -71,6 +82,32 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
     ]);
     reporter.change(&change, &outputs);
     Ok(())
+}
+
+/// What is compared besides the labels of pixels.
+struct Compared {
+    pieces: Option<Tolerance>,
+    scores: Option<ScorePair>,
+}
+
+/// Opens the score rasters, where they were requested.
+fn scores(args: &ChangeArgs, comparison: &Comparison) -> Result<Option<ScorePair>> {
+    let Some([before, after]) = args.score_rasters() else { return Ok(None) };
+    if args.scores.is_empty() {
+        for (map, scores) in [(&args.before, &before), (&args.after, &after)] {
+            if !is_remote(scores) && !scores.exists() {
+                return Err(Error::input(format!(
+                    "--energy compares scores, and beside {} there is no {}",
+                    map.display(),
+                    scores.display()
+                ))
+                .with_hint(
+                    "Write scores with the map (`segment --scores FILE`, or `outputs: {scores: true}` in a job), or name both score rasters with --scores.",
+                ));
+            }
+        }
+    }
+    comparison.scores(&before, &after, &args.foreground).map(Some)
 }
 
 /// The result of a comparison.
@@ -89,11 +126,11 @@ fn make(
     comparison: &Comparison,
     chosen: &[usize],
     paths: &Paths,
-    pieces: Option<&Tolerance>,
+    Compared { pieces, scores }: Compared,
     reporter: &Reporter,
 ) -> Result<Made> {
     let progress = reporter.progress("comparing", comparison.rows(), "rows");
-    let change = comparison.run(&paths.raster, |rows| progress.advance(rows))?;
+    let mut change = comparison.run(&paths.raster, |rows| progress.advance(rows))?;
     drop(progress);
     let transitions = comparison.transitions();
     let (mut polygons, mut notes, mut sketch) = (None, Vec::new(), None);
@@ -111,10 +148,26 @@ fn make(
         polygons = Some(summary.polygons);
         sketch = Some(summary.sketch);
     }
+    let mut energy = None;
+    if let Some(scores) = scores {
+        notes.extend(scores.notes().iter().cloned());
+        let progress = reporter.progress("comparing scores", 2 * comparison.rows(), "rows");
+        let found = scores.energy(|rows| progress.advance(rows))?;
+        change.thresholds = found.thresholds().to_vec();
+        energy = Some(found);
+    }
     let mut changed = None;
-    if let (Some(path), Some(tolerance)) = (&paths.changed, pieces) {
-        let progress = reporter.progress("comparing pieces", 2 * comparison.rows(), "rows");
-        changed = Some(comparison.changed(path, tolerance, |rows| progress.advance(rows))?);
+    if let Some(path) = &paths.changed {
+        let scans = if pieces.is_some() { 2 } else { 1 };
+        let progress = reporter.progress("marking changes", scans * comparison.rows(), "rows");
+        let found = comparison.changed(path, pieces.as_ref(), energy.as_ref(), |rows| progress.advance(rows))?;
+        if found.without_scores > 0 {
+            let count = grouped(found.without_scores);
+            notes.push(format!(
+                "{count} pixels have labels but no scores at one of the dates: changed.tif has nodata there."
+            ));
+        }
+        changed = Some(found);
     }
     atomic::write_file(&paths.csv, change.csv().as_bytes())?;
     atomic::write_file(&paths.json, change.json()?.as_bytes())?;
@@ -147,7 +200,7 @@ impl Paths {
             picture: here("change.png"),
             report: here("change.html"),
             polygons: name.map(|name| folder.join(name)),
-            changed: args.tolerance.map(|_| here("changed.tif")),
+            changed: (args.tolerance.is_some() || args.energy).then(|| here("changed.tif")),
             folder,
         }
     }
@@ -169,9 +222,15 @@ impl Paths {
             ("picture", Product::raster(&self.picture, facts.clone())),
             ("report", Product::file(&self.report, facts.clone())),
         ];
-        if let (Some(path), Some(tolerance)) = (&self.changed, args.pieces()) {
+        if let Some(path) = &self.changed {
             let mut facts = facts.clone();
-            facts.set("--tolerance", format!("{tolerance:?}"));
+            if let Some(tolerance) = args.pieces() {
+                facts.set("--tolerance", format!("{tolerance:?}"));
+            }
+            if let Some(scores) = args.score_rasters() {
+                facts.set("--scores", scores.iter().filter_map(|path| input(path)).collect::<Vec<_>>().join(", "));
+                facts.set("--foreground", args.foreground.join(", "));
+            }
             products.push(("changed", Product::labels(path, facts)));
         }
         if let Some(path) = &self.polygons {
@@ -199,8 +258,11 @@ impl Paths {
             ))
             .with_hint("Give the polygons another name."));
         }
+        let scores = args.score_rasters().into_iter().flatten().collect::<Vec<_>>();
+        let inputs: Vec<&PathBuf> =
+            [&args.before, &args.after].into_iter().chain(args.map.as_ref()).chain(&scores).collect();
         for path in all.into_iter().chain(&self.polygons).chain(&self.changed) {
-            for input in [Some(&args.before), Some(&args.after), args.map.as_ref()].into_iter().flatten() {
+            for input in &inputs {
                 if path.canonicalize().is_ok_and(|path| input.canonicalize().is_ok_and(|input| input == path)) {
                     return Err(Error::input(format!("the result would overwrite {}", input.display()))
                         .with_hint("Write to another folder with -o."));

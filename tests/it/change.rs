@@ -323,3 +323,194 @@ fn pieces_without_a_label_or_of_other_classes_do_not_count() {
     assert!(said.contains("neither map has the class \"ice\"; they have water, land"), "{said}");
     assert!(work.refused("change before.tif after.tif -o no --tolerance 1 --coverage 1.5").contains("from 0 to 1"));
 }
+
+/// The centre of the part of 256 that divides the values best, as scikit-image's, and at least 0.01.
+fn threshold_of(values: &[f32]) -> f32 {
+    let (low, high) = values
+        .iter()
+        .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(f64::from(*value)), high.max(f64::from(*value))));
+    let step = (high - low) / 256.0;
+    let mut counts = [0f64; 256];
+    for value in values {
+        counts[(((f64::from(*value) - low) / step) as usize).min(255)] += 1.0;
+    }
+    let centre = |part: usize| low + (part as f64 + 0.5) * step;
+    let mean = |parts: std::ops::Range<usize>| {
+        let (sum, count) =
+            parts.fold((0.0, 0.0), |(sum, count), part| (sum + counts[part] * centre(part), count + counts[part]));
+        (sum / count, count)
+    };
+    let between = |part: usize| {
+        let ((below, few), (above, many)) = (mean(0..part + 1), mean(part + 1..256));
+        if few * many > 0.0 { few * many * (below - above).powi(2) } else { -1.0 }
+    };
+    let best = (0..255).fold(0, |best, part| if between(part) > between(best) { part } else { best });
+    centre(best).max(0.01) as f32
+}
+
+/// Larger than a block on both axes. Scores are noise but for a field that is sure of land before and of water after.
+#[test]
+fn changed_scores_are_those_of_the_formula_and_join_with_pieces() {
+    let work = Workdir::new();
+    let size = (530, 300);
+    let pixels = size.0 * size.1;
+    let names = ["background", "water", "land"];
+    let field = |at: usize| (200..420).contains(&(at % size.0)) && (100..280).contains(&(at / size.0));
+    let noise = crate::scenes::noise(6 * pixels);
+    let mut scores: Vec<Vec<f32>> =
+        noise.chunks_exact(pixels).map(|plane| plane.iter().map(|byte| f32::from(*byte) / 1024.0).collect()).collect();
+    for at in (0..pixels).filter(|at| field(*at)) {
+        // Bands are (date, class).
+        scores[2][at] += 0.7;
+        scores[4][at] += 0.7;
+    }
+    for plane in &mut scores[3..] {
+        plane[7 * size.0..8 * size.0].fill(f32::NAN);
+    }
+    for (date, name) in ["before_scores.tif", "after_scores.tif"].into_iter().enumerate() {
+        write_bands(&work.path(name), size, &scores[3 * date..3 * date + 3], |dataset| {
+            dataset.set_geo_transform(&[350_000.0, 2.0, 0.0, 5_640_000.0, 0.0, -2.0]).expect("a geotransform");
+            dataset.set_spatial_ref(&SpatialRef::from_epsg(25832).expect("a CRS")).expect("a CRS");
+            for (index, name) in names.into_iter().enumerate() {
+                dataset.rasterband(index + 1).expect("a band").set_description(name).expect("a name");
+            }
+        });
+    }
+    let map = |of: &dyn Fn(usize) -> u8| (0..pixels).map(of).collect::<Vec<u8>>();
+    // A narrow strip of water appears where no score says so.
+    let strip = |at: usize| at % size.0 < 9;
+    labels(&work.path("before_labels.tif"), size, 2.0, &names, map(&|at| if field(at) { 2 } else { 0 }));
+    let after = map(&|at| match at {
+        0..50 => 255,
+        at if field(at) || strip(at) => 1,
+        _ => 0,
+    });
+    labels(&work.path("after_labels.tif"), size, 2.0, &names, after.clone());
+
+    let energies: Vec<Vec<f32>> = [1, 2]
+        .into_iter()
+        .map(|class| {
+            let dates = scores[class].iter().zip(&scores[3 + class]);
+            dates.map(|(a, b)| if b.is_nan() { f32::NAN } else { a.max(*b) * (a - b).abs() }).collect()
+        })
+        .collect();
+    let limits: Vec<f32> = energies
+        .iter()
+        .map(|energy| threshold_of(&energy.iter().copied().filter(|value| !value.is_nan()).collect::<Vec<_>>()))
+        .collect();
+    let want: Vec<u8> = (0..pixels)
+        .map(|at| match at {
+            at if after[at] == 255 || energies[0][at].is_nan() => 255,
+            at => u8::from((0..2).any(|class| energies[class][at] > limits[class])),
+        })
+        .collect();
+    let ran = work.ok("change before_labels.tif after_labels.tif -o out --energy".split(' '));
+    let count = want.iter().filter(|value| **value == 1).count();
+    assert!((39_600..80_000).contains(&count), "{count} pixels: the field, and little noise");
+    let raster = Dataset::open(work.path("out/changed.tif")).expect("changes");
+    assert!(read_band::<u8>(&raster, 1) == want, "the raster is the formula's");
+    assert!(ran.stderr.contains("530 pixels have labels but no scores"), "{}", ran.stderr);
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(work.path("out/change.json")).expect("figures")).expect("JSON");
+    let found = json["thresholds"].as_array().expect("thresholds");
+    assert_eq!(found.iter().map(|one| one["class"].as_str().expect("a class")).collect::<Vec<_>>(), ["water", "land"]);
+    for (found, limit) in found.iter().zip(&limits) {
+        let found = found["threshold"].as_f64().expect("a number") as f32;
+        assert!((found - limit).abs() < 1e-6, "{found} instead of {limit}");
+    }
+
+    // Pieces alone: the strip is new. With scores, only what they say of it.
+    let tolerant = |folder: &str, more: &str| -> Vec<u8> {
+        let words =
+            format!("change before_labels.tif after_labels.tif -o {folder} --tolerance 2 --foreground water{more}");
+        work.ok(words.split(' '));
+        read_band(&Dataset::open(work.path(&format!("{folder}/changed.tif"))).expect("changes"), 1)
+    };
+    let pieces = tolerant("pieces", "");
+    let both = tolerant("both", " --energy --scores before_scores.tif after_scores.tif");
+    assert!(pieces.iter().filter(|value| **value == 2).count() > count / 2, "the field and the strip are new");
+    for (at, (both, piece)) in both.iter().zip(&pieces).enumerate() {
+        let energy = energies[0][at];
+        let want = match piece {
+            255 => 255,
+            _ if energy.is_nan() => 255,
+            piece if energy > limits[0] => *piece,
+            _ => 0,
+        };
+        assert_eq!(*both, want, "pixel {at}: piece {piece}, energy {energy}");
+    }
+    assert!(both.iter().zip(&pieces).enumerate().any(|(at, (both, piece))| strip(at) && *both == 0 && *piece == 2));
+}
+
+#[test]
+fn scores_that_are_not_there_are_named() {
+    let work = Workdir::new();
+    flood(&work);
+    let scores = |name: &str, bands: &[&str]| {
+        write_bands(&work.path(name), (40, 30), &vec![vec![0.5f32; 1200]; bands.len()], |dataset| {
+            dataset.set_geo_transform(&[350_000.0, 2.0, 0.0, 5_640_000.0, 0.0, -2.0]).expect("a geotransform");
+            dataset.set_spatial_ref(&SpatialRef::from_epsg(25832).expect("a CRS")).expect("a CRS");
+            for (index, name) in bands.iter().enumerate() {
+                dataset.rasterband(index + 1).expect("a band").set_description(name).expect("a name");
+            }
+        });
+    };
+    scores("land.tif", &["land"]);
+    scores("both.tif", &["water", "land"]);
+    scores("ice.tif", &["ice"]);
+    let mut said = String::new();
+    for words in [
+        "change before.tif after.tif -o out --energy",
+        "change before.tif after.tif -o out --scores both.tif both.tif",
+        "change before.tif after.tif -o out --energy --scores both.tif gone.tif",
+        "change before.tif after.tif -o out --energy --scores both.tif ice.tif",
+        "change before.tif after.tif -o out --energy --scores both.tif land.tif --foreground water",
+        "change before.tif after.tif -o out --energy --scores both.tif after.tif",
+        "change before.tif after.tif -o out --foreground water",
+    ] {
+        said += &format!("$ segearth {words}\n{}\n", without_causes(&work.refused(words)));
+    }
+    insta::assert_snapshot!(said, @r#"
+    $ segearth change before.tif after.tif -o out --energy
+    error: --energy compares scores, and beside before.tif there is no before_scores.tif
+
+    hint: Write scores with the map (`segment --scores FILE`, or `outputs: {scores: true}` in a job), or name both score rasters with --scores.
+
+    $ segearth change before.tif after.tif -o out --scores both.tif both.tif
+    error: the following required arguments were not provided:
+      --energy
+
+    Usage: segearth change --output <DIR> --energy --scores <BEFORE> <AFTER> <BEFORE.tif> <AFTER.tif>
+
+    For more information, try '--help'.
+
+    $ segearth change before.tif after.tif -o out --energy --scores both.tif gone.tif
+    error: there is no file gone.tif
+
+    hint: Check the path of the scene.
+
+    $ segearth change before.tif after.tif -o out --energy --scores both.tif ice.tif
+    error: both.tif and ice.tif have scores of no class in common: their bands are water, land and ice
+
+    hint: Use the score rasters of the runs that made both maps.
+
+    $ segearth change before.tif after.tif -o out --energy --scores both.tif land.tif --foreground water
+    error: land.tif has no scores of the class "water"; its bands are land
+
+    hint: Name classes that both score rasters have.
+
+    $ segearth change before.tif after.tif -o out --energy --scores both.tif after.tif
+    error: band 1 of after.tif is not named after a class
+
+    hint: Use a raster that a job wrote as `scores`.
+
+    $ segearth change before.tif after.tif -o out --foreground water
+    error: --foreground is for changed pieces and scores, and neither are asked for
+
+    hint: Give --tolerance or --energy too, or leave it out.
+    "#);
+    assert!(!work.path("out").exists(), "nothing is begun");
+    // Equal scores: no energy, and the smallest threshold.
+    let ran = work.ok("change before.tif after.tif -o out --energy --scores both.tif land.tif".split(' '));
+    assert!(ran.stdout.contains("changed      out/changed.tif  (0 pixels)"), "{}", ran.stdout);
+}
