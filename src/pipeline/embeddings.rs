@@ -1,13 +1,9 @@
-//! The rules of a job that takes the outputs of the image tower from a store, and of one that only makes them.
+//! The rules of a job that takes the outputs of the image tower from a store.
 
 use super::errors::JobErrors;
-use super::plan::{DeviceChoice, EmbeddingsPlan, Tiling};
-use super::resolve::{Lookup, View, tiling, views_of};
-use super::settings;
+use super::plan::EmbeddingsPlan;
 use super::spec::{EmbeddingsForm, EmbeddingsKeys, Spec, StorePrecisionForm, TtaForm};
 use crate::embeddings::Precision;
-use crate::error::Result;
-use crate::geom::Blend;
 
 /// The store of a job; `None`: it has none.
 pub(super) fn embeddings(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<EmbeddingsPlan> {
@@ -32,25 +28,4 @@ pub(super) fn embeddings(spec: &Spec, errors: &mut JobErrors<'_>) -> Option<Embe
     });
     let store = spec.input_path(key, keys.store.trim());
     Some(EmbeddingsPlan { store, precision, create: keys.create.unwrap_or(true) })
-}
-
-/// Scenes that are only to be embedded.
-pub struct EmbeddedScenes {
-    pub views: Vec<View>,
-    pub tiling: Tiling,
-    pub device: DeviceChoice,
-    pub notes: Vec<String>,
-}
-
-/// Resolves a job without classes and outputs. The model is opened first.
-///
-/// # Errors
-/// As [`resolve`](super::resolve::resolve)'s, for model, scenes, bands, stretch and windows.
-pub fn embedded_scenes(spec: &Spec, lookup: &mut dyn Lookup) -> Result<EmbeddedScenes> {
-    let mut errors = JobErrors::new(spec);
-    let device = settings::device(spec, &mut errors);
-    let (views, notes, model) = views_of(spec, lookup, &mut errors)?;
-    let tiling = tiling(spec, &model, Blend::default(), None, &mut errors);
-    errors.finish()?;
-    Ok(EmbeddedScenes { views, tiling, device, notes })
 }

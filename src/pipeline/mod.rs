@@ -22,6 +22,7 @@ mod index;
 mod job_error;
 mod key_reference;
 pub mod load;
+mod lookup;
 mod masks;
 mod node;
 mod outputs;
@@ -40,22 +41,25 @@ pub mod spec;
 mod stretch;
 #[cfg(test)]
 mod tests;
+mod tiling;
+mod views;
 mod words;
 mod yaml;
 
 pub use bands::label as band_label;
-pub use embeddings::{EmbeddedScenes, embedded_scenes};
 pub use further_bands::choose as choose_further_bands;
 pub use key_reference::key_reference;
 pub use load::{Override, from_flags, load, parse};
+pub use lookup::Lookup;
 pub use palette::with_classes;
 pub use plan::{
     ClassPlan, DeviceChoice, EmbeddingsPlan, Method, ModelChoice, ModelFacts, NoDevice, OutputPaths, Plan, Product,
     RasterPlan, ScenePlan, TemplateChoice, Tiling, conversion,
 };
+pub use resolve::resolve;
 #[cfg(test)]
 pub use resolve::resolve_scenes;
-pub use resolve::{Lookup, View, resolve, views};
 pub use schema::json_schema;
 pub use spec::Spec;
+pub use views::{EmbeddedScenes, View, embedded_scenes, views};
 pub use words::{quoted, without_credentials};

@@ -1,34 +1,18 @@
 //! A [`Spec`] to a [`Plan`]: settings, requests, what they name looked up once, and the rules between all of them.
 
-use std::path::Path;
-
 use super::bands::{self, BandNotes};
 use super::errors::JobErrors;
+use super::lookup::Lookup;
 use super::plan::{Method, ModelChoice, ModelFacts, Plan, ScenePlan, Tiling};
 use super::requests::{self, Requests};
 use super::settings::{self, Settings, settings};
 use super::spec::{GridForm, OneOrMany, ResolutionForm, Spec};
-use super::{embeddings, further_bands, index, masks, outputs, products, scene_rules, stretch};
+use super::tiling::tiling;
+use super::{embeddings, further_bands, index, masks, outputs, products, scene_rules};
 use crate::error::{Error, Result};
-use crate::geom::{Blend, MAX_WINDOW};
+use crate::geom::MAX_WINDOW;
 use crate::learn::Learnt;
-use crate::scene::{Pooling, Recommended, SceneInfo, SceneRequest, StretchPlan};
-
-/// Finds what a job names outside of itself.
-pub trait Lookup {
-    /// Whether a raster is a result of an earlier job: where a pattern or a folder stands for scenes, such files are left
-    /// out.
-    fn is_result(&self, file: &Path) -> bool;
-
-    /// Looks whether the model exists, without reading it.
-    fn find_model(&self, choice: &ModelChoice) -> Result<()>;
-
-    /// Opens the model.
-    fn open_model(&mut self, choice: &ModelChoice) -> Result<ModelFacts>;
-
-    /// Finds the scenes of a request.
-    fn scenes(&self, request: &SceneRequest) -> Result<Vec<SceneInfo>>;
-}
+use crate::scene::{Pooling, Recommended, SceneInfo, SceneRequest};
 
 /// Resolves a job.
 ///
@@ -167,48 +151,6 @@ fn plan(
     }
 }
 
-/// A scene that is only to be looked at, the bands taken as red, green and blue, and its stretch.
-pub type View = (SceneInfo, [usize; 3], StretchPlan);
-
-/// How the scenes of a job are seen that has no classes; and notes on them. The model is opened first.
-///
-/// # Errors
-/// As [`resolve`]'s, for model, scenes, bands and stretch.
-pub fn views(spec: &Spec, lookup: &mut dyn Lookup) -> Result<(Vec<View>, Vec<String>)> {
-    let mut errors = JobErrors::new(spec);
-    let (views, notes, _) = views_of(spec, lookup, &mut errors)?;
-    errors.finish()?;
-    Ok((views, notes))
-}
-
-/// As [`views`], with what is known of the model; errors that are found last are left to the caller.
-pub(super) fn views_of(
-    spec: &Spec,
-    lookup: &mut dyn Lookup,
-    errors: &mut JobErrors<'_>,
-) -> Result<(Vec<View>, Vec<String>, ModelFacts)> {
-    let model = settings::model(spec, errors);
-    let Requests { scenes: requests, mut notes } = requests::requests(spec, &|file| lookup.is_result(file), errors);
-    let given = stretch::stretch(spec, errors);
-    let mask = masks::request(spec, errors);
-    errors.check()?;
-    let facts = lookup.open_model(&model)?;
-    let scenes = requests.iter().map(|request| lookup.scenes(request)).collect::<Result<Vec<_>>>()?.concat();
-    let mut views = Vec::with_capacity(scenes.len());
-    let mut band_notes = BandNotes::default();
-    for mut info in scenes {
-        info.access.mask = mask;
-        let bands = bands::bands(spec, "scene", &info, errors, &mut band_notes);
-        notes.append(&mut info.access.notes);
-        let stretch = given.clone().unwrap_or_else(|| scene_rules::default_stretch(&info, bands));
-        views.push((info, bands, stretch));
-    }
-    notes.extend(band_notes.into_notes());
-    let mut compared: Vec<_> = views.iter_mut().map(|(info, bands, stretch)| (&*info, *bands, stretch)).collect();
-    notes.extend(scene_rules::compare_values(&mut compared));
-    Ok((views, notes, facts))
-}
-
 /// The method with the model's recommendations where the job gives no value. A recommended threshold needs a background class, and
 /// like the logit scale it is for words: learnt classes have their own.
 fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Option<usize>, learnt: bool) -> Method {
@@ -231,8 +173,6 @@ fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Opti
     }
 }
 
-const MAX_BATCH: usize = 4096;
-
 /// A note on windows other than those that classes were learnt with: features differ a little with them.
 fn other_windows(learnt: &Learnt, tiling: &Tiling) -> Option<String> {
     let settings = &learnt.header.settings;
@@ -243,41 +183,4 @@ fn other_windows(learnt: &Learnt, tiling: &Tiling) -> Option<String> {
             known[0], known[1], now[0], now[1]
         )
     })
-}
-
-pub(super) fn tiling(
-    spec: &Spec,
-    model: &ModelFacts,
-    blend: Blend,
-    learnt: Option<&Learnt>,
-    errors: &mut JobErrors<'_>,
-) -> Tiling {
-    let form = &spec.tiling;
-    let learnt = learnt.map(|learnt| &learnt.header.settings).filter(|_| form.window.is_none());
-    let fits = |window: usize| model.patch > 0 && window.is_multiple_of(model.patch) && window <= MAX_WINDOW;
-    let learnt = learnt.filter(|settings| fits(settings.window));
-    let window = form.window.or(learnt.map(|settings| settings.window)).unwrap_or(model.window);
-    if form.window.is_some() && (window == 0 || model.patch == 0 || !window.is_multiple_of(model.patch)) {
-        let message =
-            format!("the window is {window} pixels; it must be a multiple of the model's patch, {}", model.patch);
-        errors.add("tiling.window", message).hint =
-            Some(format!("The default is the model's own window, {} pixels.", model.window));
-    }
-    if window > MAX_WINDOW {
-        let message = format!("the window is {window} pixels; at most {MAX_WINDOW} are allowed");
-        errors.add("tiling.window", message).hint =
-            Some("A larger window does not show more detail to the model: its patches have the same size.".into());
-    }
-    let recommended = model.recommended.stride.filter(|_| window == model.window);
-    let stride = form.stride.or(learnt.map(|settings| settings.stride)).or(recommended).unwrap_or(window.div_ceil(2));
-    if stride == 0 || stride > window {
-        errors
-            .add("tiling.stride", format!("the stride is {stride} pixels; it must be from 1 to the window, {window}"))
-            .hint = Some("The default is half the window.".into());
-    }
-    if let Some(batch) = form.batch.filter(|batch| !(1..=MAX_BATCH).contains(batch)) {
-        errors.add("tiling.batch", format!("the batch is {batch} windows; it must be from 1 to {MAX_BATCH}")).hint =
-            Some("Remove the key to use the batch of the device.".into());
-    }
-    Tiling { window, stride, blend, batch: form.batch }
 }

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use serde_yaml::Mapping;
 
-use super::changes::{self, changes};
+use super::changes::{self, Changes, changes};
 use super::document::near;
 use super::forms::{
     BackgroundForm, ClassNumbers, ClassesForm, ExampleForm, JobForm, LookForm, OutputsChoice, ViewForm, hex,
 };
 use super::known::{Known, KnownLookup};
-use super::outlines::{self, outlines};
-use super::owner::{store_folder, token_store};
+use super::lock::lock;
+use super::open_scenes::store_folder;
+use super::outlines::{self, Outlines, outlines};
+use super::owner::token_store;
 use super::runs::RESULTS;
-use super::shared::{Ask, News, ServedScene, Shared, lock};
+use super::shared::{Ask, News, ServedScene, Shared};
 use super::tiles::{TileLayer, render};
 use super::{jobs, lessons};
 use crate::error::{Context as _, Error, Result};
@@ -69,6 +71,8 @@ pub struct Api {
     shared: Arc<Shared>,
     known: Arc<Known>,
     model: Model,
+    outlines: Outlines,
+    changes: Changes,
 }
 
 /// A tile that a request asks for.
@@ -82,7 +86,7 @@ struct Wanted<'a> {
 impl Api {
     pub fn new(shared: Arc<Shared>, known: Arc<Known>) -> Self {
         let model = Model::Bundle(Box::new(shared.bundle.clone()));
-        Self { shared, known, model }
+        Self { shared, known, model, outlines: Outlines::default(), changes: Changes::default() }
     }
 
     /// The tile of `/tiles/LAYER/Z/X/Y.png`; `None`: there is no such layer or number.
@@ -418,7 +422,7 @@ impl Api {
         let plan = pipeline::resolve(&spec, &mut KnownLookup { known: &self.known, model: &self.model })?;
         let product = plan.product.ok_or_else(|| Error::internal("a recipe without a product"))?;
         let known = request.query.get("known").map(String::as_str);
-        Ok(match outlines(&self.shared, scene, part, product, known)? {
+        Ok(match outlines(&self.shared, &self.outlines, scene, part, product, known)? {
             outlines::Found::Shapes(shapes) => Response::json(&*shapes),
             outlines::Found::Busy => busy(),
         })
@@ -430,14 +434,14 @@ impl Api {
         if since < 0.0 || since.fract() != 0.0 {
             return Err(Error::input(format!("since in the query is {since}; it must be the number of a scene")));
         }
-        Ok(match changes(&self.shared, since as usize, scene, part)? {
+        Ok(match changes(&self.shared, &self.changes, since as usize, scene, part)? {
             changes::Found::Numbers(numbers) => Response::json(&numbers),
             changes::Found::Busy => busy(),
         })
     }
 
     fn tile_response(&self, request: &Request, wanted: &Wanted<'_>) -> Result<Response> {
-        let changes = &self.shared.changes;
+        let changes = &self.changes;
         let tag = match wanted.layer {
             TileLayer::Scene => format!("\"s{}\"", lock(&wanted.scene.look).0),
             TileLayer::Labels => format!("\"l{}\"", lock(&wanted.scene.blocks).changes()),

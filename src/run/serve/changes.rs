@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::forms::hex;
 use super::label_file;
-use super::shared::{ServedScene, Shared, lock};
+use super::lock::lock;
+use super::shared::{ServedScene, Shared};
 use crate::change::{self, Comparison};
 use crate::error::{Context as _, Error, Result};
 use crate::geom::Window;
@@ -79,10 +80,9 @@ impl Changes {
 ///
 /// # Errors
 /// The scenes cannot be compared.
-pub fn changes(shared: &Shared, before: usize, after: usize, part: Window) -> Result<Found> {
+pub fn changes(shared: &Shared, known: &Changes, before: usize, after: usize, part: Window) -> Result<Found> {
     let (earlier, later) = (shared.scene(before)?, shared.scene(after)?);
     check(shared, (before, earlier), (after, later))?;
-    let known = &shared.changes;
     let revision = shared.revision();
     let Ok(_turn) = known.working.try_lock() else { return Ok(Found::Busy) };
     let started = Instant::now();

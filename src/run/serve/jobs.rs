@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::shared::{Shared, lock};
+use super::lock::lock;
+use super::shared::Shared;
 use crate::atomic;
 use crate::error::{Context as _, Error, Result};
 use crate::learn;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::shared::lock;
+use super::lock::lock;
 use crate::error::Result;
 use crate::model::registry::Model;
 use crate::pipeline::{Lookup, ModelChoice, ModelFacts};

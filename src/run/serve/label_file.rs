@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::shared::{ServedScene, lock};
+use super::lock::lock;
+use super::shared::ServedScene;
 use crate::error::Result;
 use crate::geom::{GeoTransform, Window};
 use crate::raster::LabelWriter;

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use geo::{LineString, Polygon};
 
-use super::owner::Owner;
-use super::shared::{Shared, lock};
+use super::lock::lock;
+use super::open_scenes::OpenScenes;
+use super::shared::Shared;
+use super::words::Words;
 use crate::error::{Error, Result};
 use crate::geom::{GeoTransform, Window};
 use crate::model::{Segmenter, TokenSource};
@@ -47,8 +49,14 @@ impl Lessons {
     ///
     /// # Errors
     /// There is nothing to learn from, or a scene cannot be read.
-    pub fn learn(&mut self, owner: &mut Owner<'_>, job: &PreparedJob, session: &Session) -> Result<Option<PathBuf>> {
-        let shared = owner.shared();
+    pub fn learn(
+        &mut self,
+        shared: &Shared,
+        scenes: &mut OpenScenes<'_>,
+        words: &mut Words,
+        job: &PreparedJob,
+        session: &Session,
+    ) -> Result<Option<PathBuf>> {
         shared.tell(|news| "learning".clone_into(&mut news.work));
         let width = shared.bundle.card.sizes.embed_dim;
         let earlier = session.learnt.as_ref().map(|start| -> Result<learn::Learnt> {
@@ -80,15 +88,16 @@ impl Lessons {
             let examples = raster::read_examples(&source, &scene.info)?;
             let _ = std::fs::remove_file(&path);
             let pixels = collected.pixels(scene, &examples)?;
-            let Some(found) = self.features(owner, job, index, &pixels)? else { return Ok(None) };
+            let Some(found) = self.features(shared, scenes, job, index, &pixels)? else { return Ok(None) };
             collected.add_found(scene, examples, &found);
         }
-        let words = |classes: &[ClassPlan]| -> Result<(Vec<f32>, Vec<usize>)> {
+        let features = |classes: &[ClassPlan]| -> Result<(Vec<f32>, Vec<usize>)> {
             let of = classes.iter().enumerate().flat_map(|(number, class)| class.prompts.iter().map(move |_| number));
             let plan = Plan { classes: classes.to_vec(), ..job.plan.clone() };
-            Ok((owner.word_features(&plan)?.features, of.collect()))
+            let queries = words.queries(&plan, &shared.bundle, shared.device, &scenes.reporter)?;
+            Ok((queries.features, of.collect()))
         };
-        let learnt = lesson(job, &shared.bundle, collected, earlier.as_ref(), words)?;
+        let learnt = lesson(job, &shared.bundle, collected, earlier.as_ref(), features)?;
         self.figures = learnt.learnt.header.figures.clone();
         self.keep(&shared.folder, &learnt.learnt).map(Some)
     }
@@ -117,14 +126,14 @@ impl Lessons {
     /// The features of pixels, of which those are computed that are new.
     fn features(
         &mut self,
-        owner: &mut Owner<'_>,
+        shared: &Shared,
+        scenes: &mut OpenScenes<'_>,
         job: &PreparedJob,
         scene: usize,
         pixels: &[[usize; 2]],
     ) -> Result<Option<PixelFeatures>> {
-        let shared = owner.shared();
-        owner.open(scene)?;
-        let look = owner.scene(scene).map_or(0, |open| open.look);
+        scenes.open(scene)?;
+        let look = scenes.get(scene).map_or(0, |open| open.look);
         let new: Vec<[usize; 2]> =
             pixels.iter().filter(|pixel| !self.known.contains_key(&(scene, look, **pixel))).copied().collect();
         let Some(plan) = job.plan.scenes.get(scene) else { return Ok(None) };
@@ -139,7 +148,7 @@ impl Lessons {
                     width: 1,
                     height: 1,
                 };
-                if !owner.embed(scene, middle, &|| !shared.is_ending())? {
+                if !scenes.embed(scene, middle, &|| !shared.is_ending())? {
                     return Ok(None);
                 }
             }
@@ -147,8 +156,8 @@ impl Lessons {
                 Some(segmenter) => segmenter,
                 none => none.insert(feature_segmenter(job, &shared.bundle, TokenSource::Images)?),
             };
-            let Some(open) = owner.scene(scene) else { return Ok(None) };
-            let (stop, reporter) = (&shared.stop, &owner.reporter);
+            let Some(open) = scenes.get(scene) else { return Ok(None) };
+            let (stop, reporter) = (&shared.stop, &scenes.reporter);
             let found = features(job, plan, segmenter.as_mut(), Some(&open.store), &new, true, stop, reporter)?;
             let (width, locals) = (found.features.len() / new.len(), found.local.len() / new.len());
             for (at, pixel) in new.iter().enumerate() {

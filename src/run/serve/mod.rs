@@ -14,6 +14,8 @@ mod jobs;
 mod known;
 mod label_file;
 mod lessons;
+mod lock;
+mod open_scenes;
 mod outlines;
 mod owner;
 mod runs;

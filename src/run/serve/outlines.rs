@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::forms::hex;
 use super::label_file;
-use super::shared::{Shared, lock};
+use super::lock::lock;
+use super::shared::Shared;
 use crate::error::{Context as _, Error, Result};
 use crate::geom::Window;
 use crate::pipeline::Product;
@@ -48,7 +49,14 @@ pub enum Found {
 ///
 /// # Errors
 /// The part is too large, or the recipe cannot be followed.
-pub fn outlines(shared: &Shared, scene: usize, view: Window, product: Product, known: Option<&str>) -> Result<Found> {
+pub fn outlines(
+    shared: &Shared,
+    made: &Outlines,
+    scene: usize,
+    view: Window,
+    product: Product,
+    known: Option<&str>,
+) -> Result<Found> {
     let served = shared.scene(scene)?;
     let part = around(view, served.size.window());
     if part.size().pixels() > MOST_PIXELS {
@@ -68,13 +76,13 @@ pub fn outlines(shared: &Shared, scene: usize, view: Window, product: Product, k
         return Ok(Found::Shapes(Arc::new(json!({"ready": true, "version": version, "unchanged": true}))));
     }
     let remembered = |question: &Question| {
-        let known = lock(&shared.outlines.known);
+        let known = lock(&made.known);
         known.iter().find(|(known, _)| known == question).map(|(_, answer)| answer.clone())
     };
     if let Some(answer) = remembered(&question) {
         return Ok(Found::Shapes(answer));
     }
-    let Ok(_turn) = shared.outlines.working.try_lock() else { return Ok(Found::Busy) };
+    let Ok(_turn) = made.working.try_lock() else { return Ok(Found::Busy) };
     let labels = lock(&served.blocks).labels(part, revision);
     let Some((labels, legend)) = labels else { return Ok(Found::Shapes(Arc::new(json!({"ready": false})))) };
     let classes = label_file::classes(&legend);
@@ -100,7 +108,7 @@ pub fn outlines(shared: &Shared, scene: usize, view: Window, product: Product, k
         "ready": true, "version": version, "recipe": question.product.recipe.name(), "count": summary.polygons,
         "left_out": summary.sketch.left_out, "shapes": shapes,
     }));
-    let mut known = lock(&shared.outlines.known);
+    let mut known = lock(&made.known);
     if known.len() >= REMEMBERED {
         known.remove(0);
     }

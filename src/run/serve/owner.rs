@@ -15,24 +15,20 @@ use std::time::{Duration, Instant};
 use super::document::TokenStore;
 use super::known::{Known, KnownLookup};
 use super::lessons::Lessons;
-use super::shared::{Ask, Shared, Values, View, lock};
+use super::lock::lock;
+use super::open_scenes::{OpenScene, OpenScenes};
+use super::shared::{Ask, Shared, Values, View};
 use super::suggest;
 use super::words::Words;
-use crate::embeddings::{ChunkIndex, SceneStore};
 use crate::error::{Error, Result};
 use crate::geom::Window;
 use crate::model::registry::Model;
 use crate::model::{Segmenter, TokenSource};
 use crate::pipeline::{self, ScenePlan};
-use crate::raster::SceneReader;
-use crate::report::Reporter;
-use crate::run::embed::{self, Tower};
 use crate::run::engine::{RegionSource, region};
 use crate::run::job;
 use crate::run::learnt;
 use crate::run::prepared::PreparedJob;
-use crate::run::run_metrics::RunMetrics;
-use crate::run::watch::Watch;
 use crate::serve::{Legend, Session};
 
 /// Blocks along a side of a unit: of labels, of labels whose tokens are missing (so that something is soon to be seen), and of work that
@@ -51,23 +47,13 @@ pub struct Ready {
     pub legend: Arc<Legend>,
 }
 
-/// A scene as the model sees it.
-pub struct OpenScene {
-    pub look: u64,
-    pub reader: SceneReader,
-    pub store: SceneStore,
-}
-
 pub struct Owner<'a> {
     shared: &'a Shared,
     known: &'a Known,
     model: Model,
-    pub reporter: Reporter,
-    pub metrics: RunMetrics,
     words: Words,
     lessons: Lessons,
-    tower: Option<Tower>,
-    scenes: HashMap<usize, OpenScene>,
+    scenes: OpenScenes<'a>,
     ready: Option<Ready>,
     /// The revision that cannot be used.
     failed: Option<u64>,
@@ -81,12 +67,9 @@ impl<'a> Owner<'a> {
             model: Model::Bundle(Box::new(shared.bundle.clone())),
             shared,
             known,
-            reporter: Reporter::silent(),
-            metrics: RunMetrics::default(),
             words: Words::default(),
             lessons: Lessons::default(),
-            tower: None,
-            scenes: HashMap::new(),
+            scenes: OpenScenes::new(shared),
             ready: None,
             failed: None,
             broken: HashMap::new(),
@@ -147,7 +130,7 @@ impl<'a> Owner<'a> {
         };
         for view in views.iter().filter(|view| usable(view.scene)) {
             if let Some(part) = missing(view.scene, view.part, UNIT) {
-                if self.scenes.get(&view.scene).is_some_and(|open| has_tokens(&open.store, part)) {
+                if self.scenes.get(view.scene).is_some_and(|open| open.has_tokens(part)) {
                     return Some((view.scene, part, true));
                 }
                 return missing(view.scene, view.part, UNIT_WITHOUT_TOKENS).map(|part| (view.scene, part, true));
@@ -177,11 +160,11 @@ impl<'a> Owner<'a> {
         let shared = self.shared;
         let revision = shared.revision();
         let go_on = || !shared.is_ending() && shared.revision() == revision && (waited_for || !shared.is_urgent());
-        self.open(scene)?;
-        if !self.embed(scene, part, &go_on)? {
+        self.scenes.open(scene)?;
+        if !self.scenes.embed(scene, part, &go_on)? {
             return Ok(());
         }
-        let (Some(ready), Some(open)) = (&mut self.ready, self.scenes.get(&scene)) else { return Ok(()) };
+        let (Some(ready), Some(open)) = (&mut self.ready, self.scenes.get(scene)) else { return Ok(()) };
         shared.tell(|news| "classifying".clone_into(&mut news.work));
         let plan = plan_of(&ready.job, scene)?;
         let source = RegionSource { job: &ready.job, scene: plan, tokens: &open.store, reader: &open.reader };
@@ -194,59 +177,6 @@ impl<'a> Owner<'a> {
             shared.tell(|news| news.failed = None);
         }
         Ok(())
-    }
-
-    /// Opens a scene as it is seen now.
-    pub fn open(&mut self, scene: usize) -> Result<()> {
-        let shared = self.shared;
-        let served = shared.scene(scene)?;
-        let (look, plan) = lock(&served.look).clone();
-        if self.scenes.get(&scene).is_some_and(|open| open.look == look) {
-            return Ok(());
-        }
-        let reader = SceneReader::open_even_empty(&plan.info, plan.bands, &plan.stretch)?;
-        let folder = store_folder(&shared.folder, &lock(&shared.session));
-        let tiling = self.ready.as_ref().map_or(shared.plan.tiling, |ready| ready.job.plan.tiling);
-        let store = embed::own_scene(&folder, (&*plan).into(), &tiling, &reader, &shared.bundle, shared.precision)?;
-        self.tell_embedded(scene, &store);
-        self.scenes.insert(scene, OpenScene { look, reader, store });
-        Ok(())
-    }
-
-    fn tell_embedded(&self, scene: usize, store: &SceneStore) {
-        let all = store.chunks().count();
-        let done = all - store.missing().count();
-        self.shared.tell(|news| {
-            if let Some(embedded) = news.embedded.get_mut(scene) {
-                *embedded = (done, all);
-            }
-        });
-    }
-
-    /// Computes the tokens that a part lacks; `false`: it was interrupted.
-    pub fn embed(&mut self, scene: usize, part: Window, go_on: &dyn Fn() -> bool) -> Result<bool> {
-        let shared = self.shared;
-        let Some(open) = self.scenes.get_mut(&scene) else { return Ok(false) };
-        let missing: Vec<ChunkIndex> =
-            open.store.chunks_reaching(part).into_iter().filter(|index| !open.store.has(*index)).collect();
-        for index in &missing {
-            if !go_on() {
-                return Ok(false);
-            }
-            shared.tell(|news| "embedding".clone_into(&mut news.work));
-            let tower = match &mut self.tower {
-                Some(tower) => tower,
-                none => none.insert(embed::tower(&shared.bundle, shared.device)?),
-            };
-            let watch = Watch { stop: &shared.stop, metrics: &self.metrics, reporter: &self.reporter };
-            embed::complete(&open.store, std::slice::from_ref(index), &mut open.reader, tower, watch)?;
-            shared.tell(|news| {
-                if let Some((done, _)) = news.embedded.get_mut(scene) {
-                    *done += 1;
-                }
-            });
-        }
-        Ok(true)
     }
 
     /// Makes the classes of a session ready for use, or says why they cannot be.
@@ -268,6 +198,7 @@ impl<'a> Owner<'a> {
                     (news.failed, news.notes, news.figures) = (None, notes, figures);
                     (news.colours, news.learnt) = (colours, file);
                 });
+                self.scenes.tiling = ready.job.plan.tiling;
                 self.ready = Some(ready);
             }
             // Interrupted: another revision waits.
@@ -287,13 +218,11 @@ impl<'a> Owner<'a> {
         }
         let mut job = self.job(session, None)?;
         if session.can_learn() {
-            let mut lessons = std::mem::take(&mut self.lessons);
-            let learnt = lessons.learn(self, &job, session);
-            self.lessons = lessons;
-            let Some(file) = learnt? else { return Ok(None) };
+            let learnt = self.lessons.learn(self.shared, &mut self.scenes, &mut self.words, &job, session)?;
+            let Some(file) = learnt else { return Ok(None) };
             job = self.job(session, Some(&file))?;
         }
-        let words = self.words.queries(&job.plan, &self.shared.bundle, self.shared.device, &self.reporter)?;
+        let words = self.words.queries(&job.plan, &self.shared.bundle, self.shared.device, &self.scenes.reporter)?;
         let queries = job::with_learnt(&job.plan, words);
         let segmenter = job::of_queries(&job, &self.shared.bundle, &queries, TokenSource::Images)?;
         let legend = Legend {
@@ -325,19 +254,6 @@ impl<'a> Owner<'a> {
         Ok(PreparedJob::new(plan, self.model.clone(), shared.device, text))
     }
 
-    /// The text features of prompts.
-    pub fn word_features(&mut self, plan: &pipeline::Plan) -> Result<crate::model::Queries> {
-        self.words.queries(plan, &self.shared.bundle, self.shared.device, &self.reporter)
-    }
-
-    pub fn shared(&self) -> &'a Shared {
-        self.shared
-    }
-
-    pub fn scene(&self, scene: usize) -> Option<&OpenScene> {
-        self.scenes.get(&scene)
-    }
-
     fn answer(&mut self, ask: Ask) {
         // Whoever asked may be gone.
         match ask {
@@ -351,10 +267,10 @@ impl<'a> Owner<'a> {
         if self.ready.as_ref().is_none_or(|ready| ready.revision != session.revision) {
             self.prepare(&session);
         }
-        self.open(scene)?;
+        self.scenes.open(scene)?;
         let shared = self.shared;
-        self.embed(scene, part, &|| !shared.is_ending())?;
-        match (&mut self.ready, self.scenes.get(&scene)) {
+        self.scenes.embed(scene, part, &|| !shared.is_ending())?;
+        match (&mut self.ready, self.scenes.get(scene)) {
             (Some(ready), Some(open)) => Ok((ready, open)),
             _ => Err(Error::input("there are no classes to compute with").with_hint("Add a class.")),
         }
@@ -383,10 +299,6 @@ fn plan_of(job: &PreparedJob, scene: usize) -> Result<&ScenePlan> {
     job.plan.scenes.get(scene).ok_or_else(|| Error::internal(format!("the job has no scene {scene}")))
 }
 
-fn has_tokens(store: &SceneStore, part: Window) -> bool {
-    store.chunks_reaching(part).into_iter().all(|index| store.has(index))
-}
-
 /// A window half as wide and high again, within a scene.
 fn grown(part: Window, whole: Window) -> Window {
     let span = |start: usize, length: usize, most: usize| {
@@ -397,16 +309,6 @@ fn grown(part: Window, whole: Window) -> Window {
     let ((col, width), (row, height)) =
         (span(part.col, part.width, whole.width), span(part.row, part.height, whole.height));
     Window { col, row, width, height }
-}
-
-/// The folder of the embeddings of scenes as a session has them seen.
-pub fn store_folder(folder: &Path, session: &Session) -> std::path::PathBuf {
-    let seen = format!("{:?} {:?}", session.bands, session.stretch);
-    let name = match (&session.bands, &session.stretch) {
-        (None, None) => "embeddings.zarr".to_owned(),
-        _ => format!("embeddings-{}.zarr", crate::hash::of(&seen).chars().take(8).collect::<String>()),
-    };
-    folder.join(name)
 }
 
 /// The store of a saved job.

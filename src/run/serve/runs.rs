@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::shared::lock;
+use super::lock::lock;
 use crate::atomic;
 use crate::error::{Context as _, Error, Result};
 use crate::run::workers::signal_to;

@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::changes::Changes;
 use super::document::Document;
-use super::outlines::Outlines;
+use super::lock::lock;
 use super::runs::Runs;
 use crate::embeddings::Precision;
 use crate::error::{Error, Result};
@@ -120,8 +119,6 @@ pub struct Shared {
     pub news: Mutex<News>,
     pub runs: Runs,
     pub stop: Stop,
-    pub outlines: Outlines,
-    pub changes: Changes,
     /// The session's revision, to be seen without a lock.
     revision: AtomicU64,
     /// Somebody waits: work that nobody waits for is interrupted.
@@ -129,11 +126,6 @@ pub struct Shared {
     ended: AtomicBool,
     desk: Mutex<Desk>,
     bell: Condvar,
-}
-
-/// Locks, whatever became of a thread that held the lock: all that is shared is replaced as a whole.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All that does not follow from something else.
@@ -162,8 +154,6 @@ impl Shared {
             ended: AtomicBool::new(false),
             desk: Mutex::default(),
             bell: Condvar::new(),
-            outlines: Outlines::default(),
-            changes: Changes::default(),
             folder,
             document,
             bundle,

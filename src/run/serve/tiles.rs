@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::changes::Changes;
-use super::shared::{Pictures, ServedScene, lock};
+use super::lock::lock;
+use super::shared::{Pictures, ServedScene};
 use crate::error::{Error, Result};
 use crate::geom::{Size, Window};
 use crate::raster::{SceneReader, Thumbnail};
