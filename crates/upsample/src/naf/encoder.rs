@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::super::simd::{Kernel, Level, Simd};
 use super::norm::{Activation, ChannelSums};
-use super::product::product;
+use super::product::{panels, product};
 use super::winograd::{Scratch, TILE, TileRow, transformed};
 
 /// Pixels whose products are computed at once.
@@ -15,7 +15,7 @@ const BLOCK: usize = 64;
 pub(super) struct Branch {
     /// Side of the kernels: 1 or 3.
     pub side: usize,
-    /// Of the first convolution: (channel, row, column of the kernel, out).
+    /// Of the first convolution: panels of (channel, row, column of the kernel, out).
     pub first: Vec<f32>,
     pub first_bias: Vec<f32>,
     pub layers: Vec<Layer>,
@@ -26,7 +26,7 @@ pub(super) struct Branch {
 pub(super) struct Layer {
     pub norm_weight: Vec<f32>,
     pub norm_bias: Vec<f32>,
-    /// (in, out), or (36, in, out) of transformed kernels of 3 × 3.
+    /// Panels of (in, out), or (36) of them, of transformed kernels of 3 × 3.
     pub kernels: Vec<f32>,
     pub bias: Vec<f32>,
 }
@@ -37,7 +37,7 @@ impl Layer {
         let channels = bias.len();
         let kernels = match side {
             3 => transformed(kernels, channels),
-            _ => transposed(kernels, channels),
+            _ => panels(&transposed(kernels, channels), channels),
         };
         Self { norm_weight, norm_bias, kernels, bias }
     }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The results are those of the network's trace but for rounding. Convolutions of 3 × 3 take a quarter of the multiplications
-//! (`winograd`), norms and SiLU are applied where pixels are read, all pixels of a patch share one product of matrices with their
-//! neighbours, and features at full resolution are never stored. Norms run over the whole window, so that nothing can be kept for the
+//! (`winograd`), norms and SiLU are applied where pixels are read, all pixels of a patch share their neighbours' matrices, and features
+//! at full resolution are never computed. Norms run over the whole window, so that nothing can be kept for the
 //! next one.
 
 mod attention;
@@ -31,6 +31,7 @@ use super::simd::Level;
 use super::{TextQueries, Windows};
 use attention::{HeadGroup, Shape, Values};
 use encoder::{Branch, Layer, transposed};
+use product::panels;
 
 /// Channels of a branch and of a head are multiples of this, the widest vector.
 const VECTOR: usize = 16;
@@ -106,7 +107,10 @@ impl Naf {
             };
             Ok(Branch {
                 side,
-                first: transposed(&tensor(&format!("{name}.0.weight"), Some(half * 3 * side * side))?, half),
+                first: panels(
+                    &transposed(&tensor(&format!("{name}.0.weight"), Some(half * 3 * side * side))?, half),
+                    half,
+                ),
                 first_bias: tensor(&format!("{name}.0.bias"), Some(half))?,
                 layers: [(1, 1), (1, 2), (2, 1), (2, 2)].into_iter().map(layer).collect::<Result<_>>()?,
             })
@@ -162,15 +166,15 @@ impl Naf {
     ) {
         let (level, depth, each) = (self.level, self.depth, self.heads / 2);
         let shape = Shape { size, patch: self.patch, heads: self.heads, head: 4 * self.periods.len() };
-        for (branch, channels) in self.branches.iter().zip([&mut *fine, &mut *coarse]) {
+        let mut keys = [Vec::new(), Vec::new()];
+        for ((branch, channels), keys) in self.branches.iter().zip([&mut *fine, &mut *coarse]).zip(&mut keys) {
             branch.encode(level, image, size, channels, other);
-            attention::rotate(level, &shape, &self.periods, channels);
+            *keys = attention::rotate(level, &shape, &self.periods, channels, each);
         }
-        let keys = [&*fine, &*coarse].map(|channels| attention::keys(&shape, channels, each));
         let group = |channels, keys| HeadGroup { channels, keys, heads: each };
         let groups = [group(fine, &keys[0]), group(coarse, &keys[1])];
         let (cls, patches) = tokens.split_at(depth);
-        let values = Values::new(patches, queries.features, depth, self.heads);
+        let values = Values::new(level, &shape, patches, queries.features, depth);
         let length = cls.iter().map(|value| value * value).sum::<f32>().sqrt();
         let of_cls = queries.features.chunks_exact(depth).map(|query| {
             let product: f32 = query.iter().zip(cls).map(|(a, b)| a * b).sum();

@@ -5,7 +5,7 @@
 
 use super::super::simd::{Kernel, Simd};
 use super::norm::{Activation, ChannelSums};
-use super::product::product;
+use super::product::{panels, product};
 
 /// Side of a tile's output.
 pub(super) const TILE: usize = 4;
@@ -24,7 +24,7 @@ const KERNEL: [[f64; 3]; REACH] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// A convolution's kernels, transformed: (36, in, out).
+/// A convolution's kernels, transformed: (36) panels of (in, out).
 pub(super) fn transformed(kernels: &[f32], channels: usize) -> Vec<f32> {
     let mut all = vec![0f32; REACH * REACH * channels * channels];
     for (index, kernel) in kernels.chunks_exact(9).enumerate() {
@@ -41,7 +41,7 @@ pub(super) fn transformed(kernels: &[f32], channels: usize) -> Vec<f32> {
             }
         }
     }
-    all
+    all.chunks_exact(channels * channels).flat_map(|matrix| panels(matrix, channels)).collect()
 }
 
 /// Temporary arrays of a thread.
@@ -73,7 +73,7 @@ pub(super) struct TileRow<'a> {
     /// Number of the row of tiles.
     pub tile_row: usize,
     pub activation: &'a Activation,
-    /// (36, in, out)
+    /// (36) panels of (in, out)
     pub kernels: &'a [f32],
     pub bias: &'a [f32],
     pub scratch: &'a mut Scratch,
@@ -91,9 +91,7 @@ impl Kernel for TileRow<'_> {
         let mut first = 0;
         while first < tiles {
             let count = BLOCK.min(tiles - first);
-            for tile in 0..count {
-                self.transform_input(simd, first + tile, tile);
-            }
+            self.transform_input(simd, first, count);
             let channels = self.bias.len();
             for position in 0..REACH * REACH {
                 let inputs = &self.scratch.inputs[position * BLOCK * channels..][..count * channels];
@@ -110,37 +108,44 @@ impl Kernel for TileRow<'_> {
 }
 
 impl TileRow<'_> {
-    /// `tile`: its number in the row, `place`: in the block.
+    /// The tiles of a block, from `first` on. The last two columns of a tile are the first of the next one, and activated once.
     #[inline(always)]
-    fn transform_input<S: Simd>(&mut self, simd: S, tile: usize, place: usize) {
+    fn transform_input<S: Simd>(&mut self, simd: S, first: usize, count: usize) {
         let ([height, width], channels) = (self.size, self.bias.len());
-        let mut starts = [[0usize; REACH]; REACH];
-        for (row, starts) in starts.iter_mut().enumerate() {
-            for (col, start) in starts.iter_mut().enumerate() {
-                let row = mirrored((self.tile_row * TILE + row) as isize - 1, height);
-                let col = mirrored((tile * TILE + col) as isize - 1, width);
-                *start = (row * width + col) * channels;
-            }
+        let mut starts = [0usize; REACH];
+        for (row, start) in starts.iter_mut().enumerate() {
+            *start = mirrored((self.tile_row * TILE + row) as isize - 1, height) * width * channels;
         }
         let mut channel = 0;
         while channel < channels {
-            let mut half = [[simd.splat(0.0); REACH]; REACH];
-            for col in 0..REACH {
-                let mut line = [simd.splat(0.0); REACH];
-                for row in 0..REACH {
-                    let value = simd.load(&self.input[starts[row][col] + channel..]);
-                    line[row] = self.activation.apply(simd, value, channel);
+            let mut before = [[simd.splat(0.0); REACH]; REACH - TILE];
+            for tile in 0..count {
+                let mut half = [[simd.splat(0.0); REACH]; REACH];
+                for col in 0..REACH {
+                    let mut line = [simd.splat(0.0); REACH];
+                    if col < REACH - TILE && tile > 0 {
+                        line = before[col];
+                    } else {
+                        let at = mirrored(((first + tile) * TILE + col) as isize - 1, width) * channels + channel;
+                        for row in 0..REACH {
+                            let value = simd.load(&self.input[starts[row] + at..]);
+                            line[row] = self.activation.apply(simd, value, channel);
+                        }
+                    }
+                    if col >= TILE {
+                        before[col - TILE] = line;
+                    }
+                    let line = input_line(simd, line);
+                    for row in 0..REACH {
+                        half[row][col] = line[row];
+                    }
                 }
-                let line = input_line(simd, line);
-                for row in 0..REACH {
-                    half[row][col] = line[row];
-                }
-            }
-            for (row, line) in half.into_iter().enumerate() {
-                let line = input_line(simd, line);
-                for (col, value) in line.into_iter().enumerate() {
-                    let at = ((row * REACH + col) * BLOCK + place) * channels + channel;
-                    simd.store(value, &mut self.scratch.inputs[at..]);
+                for (row, line) in half.into_iter().enumerate() {
+                    let line = input_line(simd, line);
+                    for (col, value) in line.into_iter().enumerate() {
+                        let at = ((row * REACH + col) * BLOCK + tile) * channels + channel;
+                        simd.store(value, &mut self.scratch.inputs[at..]);
+                    }
                 }
             }
             channel += S::WIDTH;
