@@ -37,7 +37,7 @@ pub enum ModelChoice {
 }
 
 /// Names that always mean a model, whatever folders of these names there are: the built-in one and those that can be fetched.
-const MODEL_NAMES: [&str; 22] = [
+const MODEL_NAMES: [&str; 23] = [
     DEFAULT_MODEL,
     "openai/ViT-B-16",
     "openai/ViT-B-32",
@@ -58,6 +58,7 @@ const MODEL_NAMES: [&str; 22] = [
     "alignearth/ViT-B-16",
     "laion/ViT-L-14",
     "skyclip/ViT-L-14",
+    "skyclip/ViT-B-32",
     "dgtrs/ViT-B-16",
     "dgtrs/ViT-L-14",
 ];

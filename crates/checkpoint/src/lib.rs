@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Checkpoints are untrusted data. Pickles are parsed by a small stack machine that can create tensors and containers and executes
-//! nothing; every size is compared with the bytes in the file before anything is allocated; nothing is decompressed. Tensors are
+//! nothing; every size is compared with the bytes in the file before anything is allocated; nothing is decompressed but by [`unpack`], into a file. Tensors are
 //! read one by one, so that the memory needed is that of the tensors.
 
 #![warn(missing_docs)]
@@ -30,6 +30,7 @@ mod tensor;
 #[cfg(test)]
 mod testing;
 mod torch;
+mod unpack;
 mod upsampler;
 mod zip;
 
@@ -42,6 +43,7 @@ pub use clip_sizes::ClipSizes;
 pub use config::{Activation, KnownActivation, ModelConfig, PixelStatistics};
 pub use naf::NafWeights;
 pub use tensor::{Dtype, TensorData};
+pub use unpack::unpack;
 pub use upsampler::{UpsamplerKind, UpsamplerWeights};
 
 use segearth_error::{Context, Error, Result};

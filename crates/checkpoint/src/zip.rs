@@ -1,7 +1,7 @@
 //! The zip archives that PyTorch writes: the position of each entry in the file.
 //!
-//! PyTorch stores its entries uncompressed, so that they can be read in place. Compressed entries are refused, and with them every
-//! archive that unpacks to more than its own size. The crate `zip` reserves memory for as many entries as an archive claims; this
+//! PyTorch stores its entries uncompressed, so that they can be read in place. Compressed entries of checkpoints are refused, and with
+//! them every archive that unpacks to more than its own size; `unpack` alone takes them, with a limit. The crate `zip` reserves memory for as many entries as an archive claims; this
 //! reader allocates only what it has read.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,10 @@ use super::source::{ByteSource, Extent};
 const MAX_ENTRIES: usize = 200_000;
 /// Most bytes of the directory.
 const MAX_DIRECTORY: u64 = 64 << 20;
+
+/// Methods of compression.
+const STORED: u16 = 0;
+const DEFLATED: u16 = 8;
 
 const END: u32 = 0x0605_4b50;
 const END_LEN: u64 = 22;
@@ -48,6 +52,16 @@ pub struct Stored {
     pub crc: u32,
 }
 
+/// The bytes of an entry that may be compressed.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed {
+    pub extent: Extent,
+    /// Bytes of the entry once it is unpacked, as the archive says.
+    pub size: u64,
+    pub deflated: bool,
+    pub crc: u32,
+}
+
 impl Archive {
     /// Reads the directory.
     pub fn open(source: &ByteSource) -> Result<Self> {
@@ -78,22 +92,37 @@ impl Archive {
     /// # Errors
     /// The entry does not exist, is compressed or encrypted, or exceeds the file.
     pub fn find(&self, source: &ByteSource, name: &str) -> Result<Stored> {
+        let packed = self.find_packed(source, name)?;
+        if packed.deflated || packed.size != packed.extent.len {
+            return Err(Error::input(format!("the entry {name:?} of the zip archive is compressed"))
+                .with_hint("Save the checkpoint again with torch.save, which stores entries uncompressed."));
+        }
+        Ok(Stored { extent: packed.extent, crc: packed.crc })
+    }
+
+    /// Returns the position of an entry that may be compressed.
+    ///
+    /// # Errors
+    /// The entry does not exist, is encrypted or compressed by another method than deflate, or exceeds the file.
+    pub fn find_packed(&self, source: &ByteSource, name: &str) -> Result<Packed> {
         let entry = self
             .entries
             .get(name)
             .ok_or_else(|| Error::input(format!("the zip archive has no entry {name:?}")).with_hint(DAMAGED))?;
-        if entry.encrypted || entry.method != 0 || entry.size != entry.packed {
-            return Err(Error::input(format!("the entry {name:?} of the zip archive is compressed or encrypted"))
-                .with_hint("Save the checkpoint again with torch.save, which stores entries uncompressed."));
+        if entry.encrypted || ![STORED, DEFLATED].contains(&entry.method) {
+            return Err(Error::input(format!(
+                "the entry {name:?} of the zip archive is encrypted or compressed by a method that is not supported"
+            ))
+            .with_hint("Unpack it with the program that made it."));
         }
         let header = source.read_vec(entry.header, LOCAL_LEN).input(|| format!("cannot find the entry {name:?}"))?;
-        let start = local_data_start(&header, entry.header)
-            .and_then(|start| source.extent(start, entry.size))
+        let extent = local_data_start(&header, entry.header)
+            .and_then(|start| source.extent(start, entry.packed))
             .ok_or_else(|| {
-                Error::input(format!("the entry {name:?} claims {} bytes, more than the file has", entry.size))
+                Error::input(format!("the entry {name:?} claims {} bytes, more than the file has", entry.packed))
                     .with_hint(DAMAGED)
             })?;
-        Ok(Stored { extent: start, crc: entry.crc })
+        Ok(Packed { extent, size: entry.size, deflated: entry.method == DEFLATED, crc: entry.crc })
     }
 }
 

@@ -126,7 +126,10 @@ const GEORSCLIP_H_ACTIVATION: &str = "GeoRSCLIP's authors do not say the activat
 const SKYCLIP_L_ACTIVATION: &str = "SkyCLIP's authors do not say the activation of its ViT-L-14: quickgelu is assumed, as of OpenAI's weights from which their \
      instructions begin, though SegEarth-OV ran it with gelu. `--activation gelu` takes the other.";
 
-pub static MODELS: [Model; 21] = [
+const SKYCLIP_B_ACTIVATION: &str = "SkyCLIP's authors do not say the activation of its ViT-B-32: gelu is assumed, as of LAION's weights (laion2b_e16) from \
+     which their instructions begin, and as SegEarth-OV ran it. `--activation quickgelu` takes the other.";
+
+pub static MODELS: [Model; 22] = [
     Model {
         name: "openai/ViT-B-16",
         clip: Remote {
@@ -462,6 +465,25 @@ pub static MODELS: [Model; 21] = [
         upsampler: None,
         note: "trained on remote-sensing images with words from OpenStreetMap; joint width 768, no SimFeatUp; MIT licence; a copy by others than \
                its authors; not tried here, no hash is pinned",
+    },
+    Model {
+        name: "skyclip/ViT-B-32",
+        clip: Remote {
+            // An archive with a training checkpoint (`epoch_20.pt`), which is unpacked after the download.
+            file: "SkyCLIP_ViT_B32_top50pct.zip",
+            url: "https://opendatasharing.s3.us-west-2.amazonaws.com/SkyScript/ckpt/SkyCLIP_ViT_B32_top50pct.zip",
+            mirrors: &[],
+            sha256: None,
+            limit: 4096 * MIB,
+        },
+        patch: 32,
+        activation: Activation::Gelu,
+        activation_note: Some(SKYCLIP_B_ACTIVATION),
+        pixels: None,
+        tokenizer: &VOCABULARY,
+        upsampler: Some(&SIMFEATUP),
+        note: "trained on remote-sensing images with words from OpenStreetMap; MIT licence; its authors' archive of a training checkpoint; \
+               not tried here, no hash is pinned",
     },
     Model {
         name: "dgtrs/ViT-B-16",

@@ -9,19 +9,24 @@ mod partial;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 pub use catalogue::{MODELS, Model, Remote, SIMFEATUP, VOCABULARY, upsampler_note};
 pub use client::{Checked, Client, Fetched, Progress};
 
 use super::folders;
-use crate::error::{Error, Result};
+use crate::atomic::AtomicFile;
+use crate::error::{Context, Error, Result};
 
 /// Replaces scheme and host of every address: a mirror, or a server in a test.
 pub const BASE_VARIABLE: &str = "SEGEARTH_FETCH_BASE";
 
 /// A token for restricted files on Hugging Face; it is sent to no other server.
 pub const TOKEN_VARIABLE: &str = "HF_TOKEN";
+
+/// Most bytes of a checkpoint that is published inside a zip archive.
+const UNPACKED_LIMIT: u64 = 8 << 30;
 
 /// The files of one model, ready to be imported.
 #[derive(Debug)]
@@ -45,13 +50,30 @@ impl Model {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<FetchedModel> {
         let upsampler = self.upsampler.filter(|_| with_upsampler);
-        Ok(FetchedModel {
-            // Small files first, so that an unreachable publisher is reported at once.
-            tokenizer: client.fetch(self.tokenizer, folder, progress)?,
-            upsampler: upsampler.map(|remote| client.fetch(remote, folder, progress)).transpose()?,
-            clip: client.fetch(&self.clip, folder, progress)?,
-        })
+        // Small files first, so that an unreachable publisher is reported at once.
+        let tokenizer = client.fetch(self.tokenizer, folder, progress)?;
+        let upsampler = upsampler.map(|remote| client.fetch(remote, folder, progress)).transpose()?;
+        let mut clip = client.fetch(&self.clip, folder, progress)?;
+        if self.clip.file.ends_with(".zip") {
+            progress(Progress::Checking { file: self.clip.file });
+            clip.path = unpacked(&clip.path)?;
+        }
+        Ok(FetchedModel { clip, tokenizer, upsampler })
     }
+}
+
+/// Unpacks the checkpoint of a zip archive beside it, and returns its path.
+fn unpacked(archive: &Path) -> Result<PathBuf> {
+    let target = archive.with_extension("pt");
+    let file = AtomicFile::new(&target)?;
+    let write = || -> Result<()> {
+        let mut out = File::create(file.temporary()).input(|| format!("cannot write {}", target.display()))?;
+        segearth_checkpoint::unpack(archive, UNPACKED_LIMIT, &mut out)?;
+        out.sync_all().input(|| format!("cannot write {}", target.display()))
+    };
+    write()?;
+    file.commit()?;
+    Ok(target)
 }
 
 /// Returns a model by its name, case-insensitive.

@@ -520,3 +520,34 @@ fn assumptions_on_published_models_are_recorded() {
     assert_eq!(upsampler_note(16), None);
     assert!(upsampler_note(32).unwrap().contains("none were published for patches of 32"));
 }
+
+/// A zip archive of one stored file.
+fn zip(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(content);
+    let len = (content.len() as u32).to_le_bytes();
+    let common =
+        [&[20, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &crc.sum().to_le_bytes(), &len, &len, &[name.len() as u8, 0, 0, 0]]
+            .concat();
+    let local = [&b"PK\x03\x04"[..], common.as_slice(), name.as_bytes(), content].concat();
+    let directory = [&b"PK\x01\x02\x14\x00"[..], common.as_slice(), &[0; 14], name.as_bytes()].concat();
+    let place = [(directory.len() as u32).to_le_bytes(), (local.len() as u32).to_le_bytes()].concat();
+    [&local[..], &directory, b"PK\x05\x06\0\0\0\0\x01\0\x01\0", &place, &[0, 0]].concat()
+}
+
+#[test]
+fn archives_are_unpacked_beside_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("SkyCLIP.zip");
+    std::fs::write(&archive, zip("SkyCLIP/epoch_20.pt", b"the weights")).unwrap();
+    for _ in 0..2 {
+        let path = super::unpacked(&archive).unwrap();
+        assert_eq!(path, folder.path().join("SkyCLIP.pt"));
+        assert_eq!(std::fs::read(path).unwrap(), b"the weights");
+    }
+    std::fs::remove_file(folder.path().join("SkyCLIP.pt")).unwrap();
+    std::fs::write(&archive, zip("SkyCLIP/readme.txt", b"words")).unwrap();
+    let error = super::unpacked(&archive).unwrap_err();
+    assert!(whole(&error).contains("has 0 checkpoints"), "{}", whole(&error));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written is left");
+}
