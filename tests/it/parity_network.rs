@@ -20,6 +20,8 @@ use crate::workdir::repository;
 
 const FEATURES: f64 = 5e-5;
 const LOGITS: f64 = 5e-6;
+/// What `parity/more` is held to.
+const MORE_LOGITS: f64 = 1e-6;
 /// Two best scores closer than this may swap their labels.
 const TIE: f32 = 1e-5;
 
@@ -297,6 +299,27 @@ fn small_scenes() {
     let short = set.scene.narrow(2, 0, 150).narrow(3, 0, 240);
     let rows = scene_rows(&encoder, &set, &short, 224, 112);
     set.close("short_scene_150x240.logits_at_stride2", &stacked(&rows, 5), LOGITS);
+}
+
+/// Images of the paper's protocol at their longer side of 448, in windows of 224, 112 apart.
+#[test]
+fn protocol_logits_are_the_authors() {
+    let Some(folder) = shared("parity/more/protocol") else { return };
+    let expected: HashMap<String, Tensor> =
+        Tensor::read_safetensors(folder.join("expected.safetensors")).expect("expected tensors").into_iter().collect();
+    let (set, clip) = (Set::small(), small_clip());
+    let learned = Upsampling::Learned(upsampler(&small_upsampler("jbu_one")), Basis::Joint);
+    let encoder = ImageEncoder::new(plain_tower(&clip), learned);
+    for scene in ["scene_256x192", "scene_300x500"] {
+        let image = tch::vision::image::load(folder.join(format!("{scene}_resized.png"))).expect("an image");
+        let rows = scene_rows(&encoder, &set, &normalised(&image), 224, 112);
+        let got = stacked(&rows, 5).slice(2, 0, None, 5).slice(3, 0, None, 5);
+        let want = &expected[&format!("{scene}.logits_resized_at_stride5")];
+        assert_eq!(got.size(), want.size(), "{scene}");
+        let difference = f64::try_from((got - want).abs().max()).expect("a number");
+        println!("{scene}: logits differ by at most {difference:.2e}");
+        assert!(difference <= MORE_LOGITS, "{scene}: logits differ by {difference:.2e}");
+    }
 }
 
 #[test]

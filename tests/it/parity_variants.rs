@@ -12,7 +12,7 @@ use crate::parity_network::{logits, normalised, small_clip, small_upsampler, tow
 use crate::workdir::repository;
 
 const TOKENS: f64 = 5e-5;
-const LOGITS: f64 = 5e-6;
+const LOGITS: f64 = 1e-6;
 
 fn tensors(path: &Path) -> HashMap<String, Tensor> {
     Tensor::read_safetensors(path).expect("expected tensors").into_iter().collect()
