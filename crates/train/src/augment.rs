@@ -219,6 +219,22 @@ pub fn colour(view: &mut View, random: &mut Random, strength: f32) {
     }
 }
 
+/// The stretch that a scene with other bright and dark places would have had: what is brightest here is less bright there, in each
+/// channel by a share of its own; what is darkest here is cut off as black there (percentiles of a scene with much woodland cut
+/// most of it off) or well above it; and jobs may brighten what is dark by a gamma.
+pub fn as_in_another_scene(view: &mut View, random: &mut Random) {
+    let area = view.side * view.side;
+    let (gain, gamma) = (random.log_between(0.55, 1.05), random.log_between(0.65, 1.1));
+    let black = random.between(-18.0, 8.0);
+    for channel in view.pixels.chunks_exact_mut(area) {
+        let (gain, black) = (gain * random.log_between(0.85, 1.15), black + random.between(-5.0, 5.0));
+        for value in channel {
+            let stretched = ((*value + black) * gain).clamp(0.0, 255.0);
+            *value = 255.0 * (stretched / 255.0).powf(gamma);
+        }
+    }
+}
+
 /// Each channel (or all alike) between two of its percentiles, as scenes of 16 bits are shown.
 fn stretch(view: &mut View, random: &mut Random) {
     let area = view.side * view.side;

@@ -11,6 +11,7 @@
 //! | Monterey | the stretch of columns 9,000 to 12,200 | the stretch of rows 3,600 to 7,300 |
 //! | coast | 8 October 2018 | 9 May 2020 |
 //! | tree crowns | none | none |
+//! | Landsat pieces | a block of the second, under several stretches | none |
 //! | EuroSAT | pictures 4, 24, 44, … of each folder | every fifth picture of each folder |
 //!
 //! EuroSAT's files do not say where they are, so that its held-out pictures are no whole places. Roads are drawn in some of the drone
@@ -25,7 +26,7 @@ use tch::{Kind, Tensor, vision};
 
 use super::roads::Roads;
 use super::words::{
-    self, BUILDING, DUNE, DUNE_SCRUB, EUROSAT, FIELDS, FOREDUNE, LAND, MARSH, NO_BUILDING, NO_WATER, PAVEMENT,
+    self, BUILDING, DUNE, DUNE_SCRUB, EUROSAT, FIELDS, FOREDUNE, FOREST, LAND, MARSH, NO_BUILDING, NO_WATER, PAVEMENT,
     PICTURE_LABELS, ROAD, SAND, SPARSE_SCRUB, UNLABELLED, VEGETATION, WATER, YARDS,
 };
 
@@ -155,6 +156,8 @@ pub struct Data {
     pub coast: Split,
     pub crowns: Split,
     pub eurosat: Split,
+    /// Empty until [`super::landsat::pieces`] has read them.
+    pub landsat: Split,
 }
 
 impl Data {
@@ -174,11 +177,10 @@ impl Data {
             coast: masked("usgs_coast_water", &[(0, WATER), (2, NO_WATER)], 0.35, coast_part)?,
             crowns: masked("neon_tree_crowns", &[(1, FOREST)], 0.1, |_| Part::Train)?,
             eurosat: there("eurosat").map_or_else(|| Ok(Split::default()), |folder| eurosat(&folder))?,
+            landsat: Split::default(),
         })
     }
 }
-
-const FOREST: usize = 7;
 
 /// Monterey's codes. Marsh and vegetated dunes are what they look like; iceplant is a plant.
 const MONTEREY_CODES: [(u8, usize); 11] = [

@@ -13,7 +13,7 @@ use segearth::train::pyramid::Raster;
 use tch::{Kind, Tensor};
 
 use super::data::{self, DEVIATION, DUBAI_CLASSES, Data, MEAN, Picture, Split, Truth};
-use super::words::{BUILDING, Label, NEITHER, NO_BUILDING, PAVEMENT, ROAD, UNLABELLED, WATER};
+use super::words::{BUILDING, FIELDS, FOREST, Label, NEITHER, NO_BUILDING, PAVEMENT, ROAD, UNLABELLED, WATER};
 
 /// Queries of a job: unit length, with the class of each.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub const JOBS: [Job; 6] = [
         sought: &[BUILDING],
         set: |data| &data.buildings,
         drawn: false,
-        settings: "method: {threshold: 0.9}",
+        settings: "method: {threshold: 0.85}",
     },
     Job {
         name: "buildings (Dubai)",
@@ -106,7 +106,7 @@ pub const JOBS: [Job; 6] = [
         sought: &[ROAD],
         set: |data| &data.buildings,
         drawn: true,
-        settings: "",
+        settings: "method: {threshold: 0.5}",
     },
     Job {
         name: "roads (Dubai)",
@@ -114,7 +114,7 @@ pub const JOBS: [Job; 6] = [
         sought: &[ROAD],
         set: |data| &data.dubai,
         drawn: false,
-        settings: "",
+        settings: "method: {threshold: 0.5}",
     },
     Job {
         name: "pavement (Monterey)",
@@ -130,7 +130,7 @@ pub const JOBS: [Job; 6] = [
         sought: &[WATER],
         set: |data| &data.coast,
         drawn: false,
-        settings: "",
+        settings: "method: {threshold: 0.75}",
     },
 ];
 
@@ -225,6 +225,32 @@ pub fn dubai(
         let at = |row: usize, col: usize| best[row.min(rows - 1) * cols + col.min(cols - 1)];
         Ok((0..height * width).map(|pixel| queries.classes[at(pixel / width, pixel % width) as usize] as u8).collect())
     })
+}
+
+/// The words of `pipelines/landcover.yaml` with the Landsat pieces' labels; its cities are too few there to be counted.
+pub const LAND_COVER: [(&[&str], Option<Label>); 4] = [
+    (&["water", "river", "lake", "reservoir"], Some(WATER)),
+    (&["forest", "trees", "woodland"], Some(FOREST)),
+    (&["fields", "cropland", "farmland", "bare soil"], Some(FIELDS)),
+    (&["city", "built-up area", "urban area", "residential area"], None),
+];
+
+/// The mean, over the labels of [`LAND_COVER`], of the share of a picture's pixels with the label that get its class.
+pub fn land_cover(tower: &ConvolutionalTower, queries: &Queries, picture: &Picture, lambda: f64) -> Result<f64> {
+    let Truth::Pixels(truth) = &picture.truth else { return Ok(0.0) };
+    let best = logits(tower, queries, picture.full(), lambda)?.f_argmax(0, false)?;
+    let best = Vec::<i64>::try_from(best.f_flatten(0, 1)?)?;
+    let [rows, cols] = whole_cells(picture.full());
+    let width = picture.full().width;
+    let recalls = LAND_COVER.iter().enumerate().filter_map(|(class, (_, label))| {
+        let known = |pixel: &usize| Some(usize::from(truth[pixel / cols * width + pixel % cols])) == *label;
+        let (right, all) = (0..rows * cols).filter(known).fold((0u64, 0u64), |(right, all), pixel| {
+            (right + u64::from(queries.classes[best[pixel] as usize] == class), all + 1)
+        });
+        (all > 0).then(|| right as f64 / all as f64)
+    });
+    let recalls: Vec<f64> = recalls.collect();
+    Ok(recalls.iter().sum::<f64>() / recalls.len().max(1) as f64)
 }
 
 /// Counts every labelled pixel of Dubai's pictures; `segment` gives a class of [`DUBAI_CLASSES`] for each pixel.

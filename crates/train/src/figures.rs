@@ -11,7 +11,7 @@ use segearth::train::random::Random;
 
 use super::colours::{self, Colours};
 use super::data::{DUBAI_CLASSES, Data, EUROSAT_CLASSES, MERCED_CLASSES, Picture, Split};
-use super::evaluate::{self, JOBS, THRESHOLDS};
+use super::evaluate::{self, JOBS, LAND_COVER, THRESHOLDS};
 use super::words::EUROSAT;
 
 /// One line of the table.
@@ -139,6 +139,16 @@ pub fn model(
             shown.join(" ")
         ));
         all.push(curve[best]);
+    }
+    let shown: Vec<f64> = choose(&data.landsat)
+        .iter()
+        .map(|picture| evaluate::land_cover(image, &ask(&LAND_COVER.map(|class| class.0))?, picture, lambda))
+        .collect::<Result<_>>()?;
+    if !shown.is_empty() {
+        let mean = shown.iter().sum::<f64>() / shown.len() as f64;
+        let each: Vec<String> = shown.iter().map(|recall| format!("{recall:.3}")).collect();
+        validation.lines.push(format!("land cover (Landsat)\t{mean:.3}; under each stretch: {}", each.join(" ")));
+        all.push(mean);
     }
     validation.mean = all.iter().sum::<f64>() / all.len() as f64;
     Ok(validation)

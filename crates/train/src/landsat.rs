@@ -3,17 +3,20 @@
 //! Only the visible bands are there, so colours decide what they can: open water is bluer than red and smooth, closed
 //! forest is dark and green over a whole neighbourhood. City and farmland cannot be told by a pixel's colour; their ground
 //! was outlined by eye, as boxes. All else stays unlabelled.
+//!
+//! How dark woods and how blue water are is the stretch's doing as much as theirs: the pieces are labelled under one stretch, and a
+//! block of one of them, which no training is told of, is shown under several for validation.
 
 use std::path::Path;
 
 use segearth::error::Result;
 use segearth::geom::Window;
 use segearth::raster::{self, SceneReader};
-use segearth::scene::{StretchMethod, StretchPlan};
+use segearth::scene::{SceneInfo, StretchMethod, StretchPlan};
 use segearth::train::pyramid::{Pyramid, Raster};
 
-use super::data::{Picture, Truth};
-use super::words::{CITY, FIELDS, Label, UNLABELLED, WATER, label_named};
+use super::data::{Picture, Split, Truth};
+use super::words::{CITY, FIELDS, FOREST, Label, UNLABELLED, WATER};
 
 /// Ground of one kind in a piece: `[left, top, right, bottom]` in its pixels.
 type Outline = (Label, [usize; 4]);
@@ -45,29 +48,56 @@ const OUTLINES: [(&str, &[Outline]); 2] = [
     ),
 ];
 
+/// The block for validation, in pixels of the second piece: water, forest and fields.
+const HELD_OUT: (usize, Window) = (1, Window { col: 1460, row: 420, width: 580, height: 700 });
+/// The stretches under which it is shown, as percentiles and gamma: a job's default, brighter, those of scenes in which little is very
+/// bright, and of one with so much woodland that most of it is cut off as black.
+const STRETCHES: [(f64, f64, f64); 5] =
+    [(2.0, 98.0, 1.0), (2.0, 98.0, 0.7), (1.0, 99.9, 0.7), (0.1, 99.9, 0.7), (10.0, 98.0, 0.7)];
+
 /// Side of the neighbourhood that must agree on water or forest, less one, halved.
 const REACH: usize = 2;
 
-/// The known pieces in a folder, stretched as jobs stretch them, cut into pictures with a label for each pixel.
-pub fn pieces(folder: &Path) -> Result<Vec<Picture>> {
+/// The known pieces in a folder, with a label for each pixel: stretched as they are labelled, without labels where the block for
+/// validation is, and that block under several stretches.
+pub fn pieces(folder: &Path) -> Result<Split> {
     raster::init();
-    let mut pictures = Vec::new();
-    for (name, outlines) in OUTLINES {
-        let path = folder.join(name);
-        let info = raster::inspect(&path)?;
-        let plan = StretchPlan { method: StretchMethod::Percentile { low: 1.0, high: 99.0 }, joint: false, gamma: 1.0 };
-        let reader = SceneReader::open(&info, [3, 2, 1], &plan)?;
-        let tile = reader.read(Window { col: 0, row: 0, width: info.size.width, height: info.size.height })?;
+    let mut split = Split::default();
+    for (number, (name, outlines)) in OUTLINES.into_iter().enumerate() {
+        let info = raster::inspect(folder.join(name))?;
         let (width, height) = (info.size.width, info.size.height);
-        let area = width * height;
-        let rgb: Vec<u8> =
-            (0..area).flat_map(|at| [0, 1, 2].map(|channel| tile.rgb[channel * area + at].round() as u8)).collect();
-        let valid = tile.valid.unwrap_or_else(|| vec![true; area]);
-        let raster = Raster { width, height, rgb };
-        let labels = label(&raster, &valid, outlines);
-        pictures.push(Picture { pyramid: Pyramid::new(raster), truth: Truth::Pixels(labels), gsd: 30.0 });
+        let whole = Window { col: 0, row: 0, width, height };
+        let (raster, valid) = read(&info, whole, (1.0, 99.0, 1.0))?;
+        let mut labels = label(&raster, &valid, outlines);
+        if number == HELD_OUT.0 {
+            let block = HELD_OUT.1;
+            let mut known = Vec::with_capacity(block.width * block.height);
+            for row in block.row..block.row + block.height {
+                let labels = &mut labels[row * width + block.col..][..block.width];
+                known.extend_from_slice(labels);
+                labels.fill(UNLABELLED);
+            }
+            for stretch in STRETCHES {
+                split.validation.push(picture(read(&info, block, stretch)?.0, known.clone()));
+            }
+        }
+        split.train.push(picture(raster, labels));
     }
-    Ok(pictures)
+    Ok(split)
+}
+
+fn picture(raster: Raster, labels: Vec<u8>) -> Picture {
+    Picture { pyramid: Pyramid::new(raster), truth: Truth::Pixels(labels), gsd: 30.0 }
+}
+
+/// A window of a piece as red, green and blue, with which of its pixels hold data; the percentiles are the whole piece's.
+fn read(info: &SceneInfo, window: Window, (low, high, gamma): (f64, f64, f64)) -> Result<(Raster, Vec<bool>)> {
+    let plan = StretchPlan { method: StretchMethod::Percentile { low, high }, joint: false, gamma };
+    let tile = SceneReader::open(info, [3, 2, 1], &plan)?.read(window)?;
+    let area = window.width * window.height;
+    let rgb = (0..area).flat_map(|at| [0, 1, 2].map(|channel| tile.rgb[channel * area + at].round() as u8)).collect();
+    let valid = tile.valid.unwrap_or_else(|| vec![true; area]);
+    Ok((Raster { width: window.width, height: window.height, rgb }, valid))
 }
 
 fn label(raster: &Raster, valid: &[bool], outlines: &[Outline]) -> Vec<u8> {
@@ -85,7 +115,6 @@ fn label(raster: &Raster, valid: &[bool], outlines: &[Outline]) -> Vec<u8> {
             }
         }
     }
-    let forest = label_named("forest").unwrap_or_default();
     for row in REACH..height - REACH {
         for col in REACH..width - REACH {
             let around = |kind: Guess| {
@@ -100,7 +129,7 @@ fn label(raster: &Raster, valid: &[bool], outlines: &[Outline]) -> Vec<u8> {
                 // Between fields, only what is too dark to be a crop.
                 let farmed = labels_of_fields(outlines, row, col);
                 let brightest = raster.rgb[at * 3..at * 3 + 3].iter().max().copied().unwrap_or(0);
-                labels[at] = if farmed && brightest > 46 { UNLABELLED } else { forest as u8 };
+                labels[at] = if farmed && brightest > 46 { UNLABELLED } else { FOREST as u8 };
             }
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! segearth-train train DATA LANDSAT OUT [--steps N] [--every N] [--validate N] [--resume | --settled FOLDER]
-//! segearth-train validate DATA OUT
+//! segearth-train validate DATA LANDSAT OUT
 //! segearth-train compare DATA [BUNDLE]…       on the validation part
 //! segearth-train figures DATA [BUNDLE]…       on the test part
 //! segearth-train learning DATA                what examples gain, scene by scene
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["train", data, pieces, out, ..] => train(Path::new(data), Path::new(pieces), Path::new(out), &words),
-        ["validate", data, out, ..] => validate(Path::new(data), Path::new(out)),
+        ["validate", data, pieces, out] => validate(Path::new(data), Path::new(pieces), Path::new(out)),
         ["learning", data, ..] => learning::print(Path::new(data)),
         ["figures", data, others @ ..] => tables::print(Path::new(data), others, false),
         ["compare", data, others @ ..] => tables::print(Path::new(data), others, true),
@@ -89,9 +89,9 @@ fn planned(plan: Plan, arguments: &[&str]) -> Plan {
     }
 }
 
-fn sources(data: &mut Data, pieces: &Path) -> Result<views::TrainingData> {
+fn sources(data: &mut Data) -> views::TrainingData {
     let mut of = |split: fn(&mut Data) -> &mut data::Split| std::mem::take(&mut split(data).train);
-    Ok(views::TrainingData::new(views::Pictures {
+    views::TrainingData::new(views::Pictures {
         merced: of(|data| &mut data.merced),
         dubai: of(|data| &mut data.dubai),
         buildings: of(|data| &mut data.buildings),
@@ -99,8 +99,8 @@ fn sources(data: &mut Data, pieces: &Path) -> Result<views::TrainingData> {
         coast: of(|data| &mut data.coast),
         crowns: of(|data| &mut data.crowns),
         eurosat: of(|data| &mut data.eurosat),
-        landsat: landsat::pieces(pieces)?,
-    }))
+        landsat: of(|data| &mut data.landsat),
+    })
 }
 
 /// Says and keeps what a run says of itself, the parts of the loss as means over the steps in between.
@@ -150,8 +150,8 @@ fn train(root: &Path, pieces: &Path, out: &Path, arguments: &[&str]) -> Result<(
     let every: usize = option(arguments, "--every", 250);
     let validate: usize = option(arguments, "--validate", 1500);
     let mut log = Log::open(out, "log.tsv")?;
-    let mut data = Data::read(root)?;
-    let sources = sources(&mut data, pieces)?;
+    let mut data = Data { landsat: landsat::pieces(pieces)?, ..Data::read(root)? };
+    let sources = sources(&mut data);
     let templates = imagenet_templates();
     // Weights whose norms have become part of the convolutions, which are trained on without any.
     let settled: String = option(arguments, "--settled", String::new());
@@ -210,8 +210,8 @@ const VALIDATED: (f64, f64) = (0.0, 50.0);
 const SOME_OF_THEM: usize = 4;
 
 /// All validation figures of a trained model, for several λ and logit scales: what the recommended settings are chosen by.
-fn validate(root: &Path, out: &Path) -> Result<()> {
-    let data = Data::read(root)?;
+fn validate(root: &Path, pieces: &Path, out: &Path) -> Result<()> {
+    let data = Data { landsat: landsat::pieces(pieces)?, ..Data::read(root)? };
     let trained = Trained::open(out)?;
     let towers = trained.towers()?;
     for lambda in [0.0, -0.1, -0.3] {

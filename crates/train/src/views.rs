@@ -204,7 +204,11 @@ impl TrainingData {
         let scale = random.log_between(0.4, 2.0);
         let reach = scale * side as f32 * 0.4;
         let centre = at.map(|at| at + random.between(-reach, reach));
-        Ok(augment::view(&self.pictures.landsat[piece], Camera::random(random, centre, scale), side))
+        let mut view = augment::view(&self.pictures.landsat[piece], Camera::random(random, centre, scale), side);
+        if random.chance(0.75) {
+            augment::as_in_another_scene(&mut view, random);
+        }
+        Ok(view)
     }
 }
 

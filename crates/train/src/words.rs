@@ -269,6 +269,8 @@ pub const ROAD: Label = 23;
 pub const VEGETATION: Label = 24;
 pub const WATER: Label = 25;
 pub const CITY: Label = 26;
+/// Of pictures, as all labels before [`BUILDING`].
+pub const FOREST: Label = 7;
 pub const FIELDS: Label = 27;
 pub const NO_BUILDING: Label = 38;
 pub const NO_WATER: Label = 39;
@@ -368,6 +370,7 @@ mod tests {
             assert!(label.affirms.iter().all(|(name, _)| !label.allows.contains(name)), "{}", label.name);
         }
         assert_eq!((label_named("water"), label_named("fields")), (Some(WATER), Some(FIELDS)));
+        assert_eq!(label_named("forest"), Some(FOREST));
         assert_eq!((label_named("AnnualCrop"), label_named("no building")), (Some(EUROSAT), Some(NO_BUILDING)));
         assert_eq!(label_named("neither building nor road"), Some(NEITHER));
         assert_eq!((label_named("SeaLake"), label_named("yards")), (Some(EUROSAT + 9), Some(YARDS)));
