@@ -17,6 +17,8 @@ use crate::error::{Context as _, Error, Result};
 
 /// The header's key in the file's metadata.
 const HEADER: &str = "segearth_classes";
+/// The tensor of the surroundings' features.
+const SURROUNDINGS: &str = "surroundings";
 /// Layout of the file.
 const FORMAT: u32 = 1;
 /// Larger files are none of ours: 10,000 samples of 1,024 features take 40 MB.
@@ -105,6 +107,8 @@ pub struct StoredSamples {
     pub features: Vec<f32>,
     /// (sample, descriptor)
     pub local: Vec<f32>,
+    /// (pixel, D), of pixels around the examples, by which the words say how common the classes are.
+    pub surroundings: Vec<f32>,
     /// The example of each sample.
     pub examples: Vec<usize>,
     /// Column and row in the example's scene, as the model saw it.
@@ -187,6 +191,7 @@ impl Learnt {
         let samples = StoredSamples {
             features: numbers(&tensors, "samples.features", examples.len(), width)?,
             local: numbers(&tensors, "samples.local", examples.len(), locals)?,
+            surroundings: surroundings(&tensors, width)?,
             places: places.chunks_exact(2).map(|place| [place[0] as u32, place[1] as u32]).collect(),
             examples,
         };
@@ -236,6 +241,7 @@ impl Learnt {
             |values: &mut dyn Iterator<Item = usize>| values.flat_map(|value| (value as u32).to_le_bytes()).collect();
         let joined = |of: fn(&LearntQuery) -> &[f32]| queries.iter().flat_map(of).copied().collect::<Vec<f32>>();
         let (count, sampled) = (queries.len(), samples.examples.len());
+        let around = samples.surroundings.len() / width.max(1);
         let content: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = vec![
             ("queries", Dtype::F32, vec![count, width], floats(&joined(|query| &query.vector))),
             ("bias", Dtype::F32, vec![count, 1], floats(&queries.iter().map(|query| query.bias).collect::<Vec<_>>())),
@@ -243,6 +249,7 @@ impl Learnt {
             ("query_class", Dtype::U32, vec![count], whole(&mut queries.iter().map(|query| query.class))),
             ("samples.features", Dtype::F32, vec![sampled, width], floats(&samples.features)),
             ("samples.local", Dtype::F32, vec![sampled, locals], floats(&samples.local)),
+            (SURROUNDINGS, Dtype::F32, vec![around, width], floats(&samples.surroundings)),
             ("samples.example", Dtype::U32, vec![sampled], whole(&mut samples.examples.iter().copied())),
             (
                 "samples.place",
@@ -287,6 +294,14 @@ fn numbers(tensors: &SafeTensors<'_>, name: &str, rows: usize, columns: usize) -
     }
 }
 
+/// Files of earlier versions have none.
+fn surroundings(tensors: &SafeTensors<'_>, width: usize) -> Result<Vec<f32>> {
+    match tensors.tensor(SURROUNDINGS) {
+        Err(_) => Ok(Vec::new()),
+        Ok(view) => numbers(tensors, SURROUNDINGS, view.shape().first().copied().unwrap_or(0), width),
+    }
+}
+
 fn whole_numbers(tensors: &SafeTensors<'_>, name: &str) -> Result<Vec<usize>> {
     let view = tensor(tensors, name, Dtype::U32)?;
     Ok(view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize).collect())
@@ -316,8 +331,13 @@ pub(crate) mod tests {
             examples: vec![LearntExample { class: 1, scene: "a.tif".into() }],
             ..Header::new(model, settings)
         };
-        let samples =
-            StoredSamples { features: vec![0.25; 3], local: vec![0.5; 18], examples: vec![0], places: vec![[7, 9]] };
+        let samples = StoredSamples {
+            features: vec![0.25; 3],
+            local: vec![0.5; 18],
+            surroundings: vec![0.75; 6],
+            examples: vec![0],
+            places: vec![[7, 9]],
+        };
         Learnt { header, queries: vec![query(0, 1.0), query(1, -1.0), query(1, 2.0)], samples }
     }
 

@@ -3,9 +3,12 @@
 
 #![expect(clippy::indexing_slicing, reason = "matrices of samples, queries and inputs, in rows of known length")]
 
-use super::objective::{Coefficients, Objective, Samples};
+use rayon::prelude::*;
+
+use super::objective::{COARSE_TOLERANCE, Coefficients, Objective, Samples, TOLERANCE};
 use super::training_set::TrainingSet;
 use super::validate::{self, Figures, Outcome};
+use super::weights::weights;
 use crate::error::{Error, Result};
 
 /// What is learnt from.
@@ -98,12 +101,13 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
         if set.locals == 0 || set.width == 0 {
             return Ok((penalty, outcome, false));
         }
-        // Where the model knows nothing of a scene, words and features only mislead.
+        // Where the model knows nothing of a scene, words and features only mislead. Colours change within a scene, which examples
+        // at few places do not show, so they alone must be better beyond chance.
         let inputs = set.locals + 1;
         let samples = samples.last_inputs(scale.inputs(), inputs);
         let colours_alone = Search { samples: &samples, inputs, trust: None, colours_alone: true, ..search };
         let (other, left_out) = colours_alone.choose(&numbers, set)?;
-        Ok(if left_out.loss < outcome.loss { (other, left_out, true) } else { (penalty, outcome, false) })
+        Ok(if left_out.surely_better_than(&outcome, set) { (other, left_out, true) } else { (penalty, outcome, false) })
     });
     let (penalty, outcome, colours_alone) = match validation.transpose()? {
         Some((penalty, outcome, colours_alone)) => (penalty, Some(outcome), colours_alone),
@@ -117,8 +121,13 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
             let penalty = scale.penalties(penalty);
             let samples = if colours_alone { samples.without_words() } else { samples };
             let trust_penalty = trust.filter(|_| !colours_alone);
-            let objective =
-                Objective { samples: &samples, query_class: &query_class, penalty: &penalty, trust_penalty };
+            let objective = Objective {
+                samples: &samples,
+                query_class: &query_class,
+                penalty: &penalty,
+                trust_penalty,
+                tolerance: TOLERANCE,
+            };
             let fitted = objective.minimise(Coefficients::zero(start.classes, scale.inputs()))?;
             let trust = if colours_alone { 0.0 } else { fitted.trust() / temperature };
             scale.queries(&fitted, &query_class, start, trust, temperature)
@@ -148,21 +157,7 @@ fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, queries: usize) 
             *to = start.logit_scale * features.iter().zip(word).map(|(a, b)| a * b).sum::<f32>();
         }
     }
-    Samples { inputs: scale.inputs_of(set), words, classes: set.classes.clone(), weights: weights(set, start.classes) }
-}
-
-/// Every example has the same weight in its class, and every class the same in all; they sum to the number of examples.
-fn weights(set: &TrainingSet, classes: usize) -> Vec<f32> {
-    let mut of_example = vec![0f64; set.example_count()];
-    set.examples.iter().for_each(|&example| of_example[example] += 1.0);
-    let mut examples = vec![0f64; classes];
-    for (&example, &class) in set.examples.iter().zip(&set.classes) {
-        examples[class] += 1.0 / of_example[example];
-    }
-    let (total, present) = (examples.iter().sum::<f64>(), examples.iter().filter(|count| **count > 0.0).count());
-    let share = total / present.max(1) as f64;
-    let of = |(&example, &class): (&usize, &usize)| (share / examples[class] / of_example[example]) as f32;
-    set.examples.iter().zip(&set.classes).map(of).collect()
+    Samples { inputs: scale.inputs_of(set), words, classes: set.classes.clone(), weights: weights(set, start) }
 }
 
 /// How inputs are scaled: features by one factor, each descriptor by its own, so that both blocks have unit length on average,
@@ -323,7 +318,7 @@ impl Search<'_> {
         let mut penalty = self.scale.penalties(penalty);
         penalty.drain(..penalty.len() - inputs);
         let mut outcome = Outcome::new(self.query_class.to_vec());
-        for (fold, start) in starts.iter_mut().enumerate() {
+        let fit = |(fold, start): (usize, &Coefficients)| -> Result<_> {
             let (kept, left) = self.folds.split(fold, numbers, set);
             let counted = |samples: Samples| if self.colours_alone { samples.without_words() } else { samples };
             let training = counted(self.samples.some(&kept, inputs, queries));
@@ -332,10 +327,17 @@ impl Search<'_> {
                 query_class: self.query_class,
                 penalty: &penalty,
                 trust_penalty: self.trust,
+                tolerance: COARSE_TOLERANCE,
             };
-            *start = objective.minimise(start.clone())?;
+            let fitted = objective.minimise(start.clone())?;
             let judged = self.samples.some(&left, inputs, queries);
-            let logits = start.logits(&counted(judged.clone()), inputs, self.query_class);
+            let logits = fitted.logits(&counted(judged.clone()), inputs, self.query_class);
+            Ok((fitted, left, logits, judged))
+        };
+        let fitted = starts.par_iter().enumerate().map(fit).collect::<Result<Vec<_>>>()?;
+        // In the order of the parts: results do not depend on threads.
+        for (start, (fitted, left, logits, judged)) in starts.iter_mut().zip(fitted) {
+            *start = fitted;
             outcome.add(&left, logits, &judged);
         }
         outcome.finish();
@@ -410,18 +412,6 @@ mod tests {
         let fitted = fit(&set, &start).unwrap();
         assert_eq!(label(&fitted.queries, &[0.2, 0.0, 0.5, 0.0], 50.0), 0);
         assert_eq!(label(&fitted.queries, &[-0.2, 0.0, 0.5, 0.0], 50.0), 1);
-    }
-
-    #[test]
-    fn examples_weigh_the_same_whatever_their_number_of_samples() {
-        let mut set = set(2, 0.0);
-        set.examples = vec![0, 1, 0, 1, 0];
-        set.classes = vec![0, 1, 0, 1, 0];
-        let weights = weights(&set, 2);
-        let of = |class: usize| -> f32 {
-            weights.iter().zip(&set.classes).filter(|(_, of)| **of == class).map(|(weight, _)| weight).sum()
-        };
-        assert!((of(0) - 1.0).abs() < 1e-6 && (of(1) - 1.0).abs() < 1e-6, "{weights:?}");
     }
 
     #[test]

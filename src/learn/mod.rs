@@ -4,6 +4,8 @@
 //! Logits are scalar products of blended pixel features with query vectors, so a linear classifier *is* a set of query vectors.
 //!
 //! ```text
+//!  surroundings: features ──► weights of the classes
+//!                                    ▼
 //!  samples: features, descriptors, class, example ──► fit (objective: L-BFGS) ──► queries, bias, coefficients ──► file
 //!                 └──► validate: leaves out whole examples; chooses the penalty, the temperature; figures
 //! ```
@@ -13,8 +15,10 @@ mod file;
 mod fit;
 mod objective;
 mod suggest;
+mod surroundings;
 mod training_set;
 mod validate;
+mod weights;
 
 pub use descriptors::{COLOURS, LocalImage, LocalTerm, REACH, count, descriptors};
 pub use file::{
@@ -23,5 +27,6 @@ pub use file::{
 };
 pub use fit::{Fitted, LearntQuery, Start, fit};
 pub use suggest::{Candidate, Suggestions};
+pub use surroundings::{MOST_SURROUNDINGS, surroundings};
 pub use training_set::{Place, TrainingSet};
 pub use validate::{ClassFigures, Figures};

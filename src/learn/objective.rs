@@ -27,8 +27,10 @@ const TRUST: f64 = 0.15;
 const BLOCK: usize = 256;
 /// Pairs of earlier steps from which L-BFGS estimates the curvature.
 const MEMORY: usize = 10;
-/// Ends where the gradient is so short, relative to the weight of all samples.
-const TOLERANCE: f64 = 1e-4;
+/// The fit ends where the gradient is so short, relative to the weight of all samples.
+pub(super) const TOLERANCE: f64 = 1e-4;
+/// The same while penalties are compared, which takes most of the time: labels and losses hardly change beyond.
+pub(super) const COARSE_TOLERANCE: f64 = 1e-3;
 const MAX_STEPS: u64 = 200;
 
 /// Samples as matrices.
@@ -133,6 +135,8 @@ pub(super) struct Objective<'a> {
     pub penalty: &'a [f64],
     /// κ: on log (τ / τ₀). `None`: τ stays as it is, as without words.
     pub trust_penalty: Option<f64>,
+    /// Length of the gradient, relative to the weight of all samples, at which the minimum counts as found.
+    pub tolerance: f64,
 }
 
 impl Objective<'_> {
@@ -226,7 +230,7 @@ impl Objective<'_> {
             Error::internal("the classifier cannot be fitted").with_source(Error::internal(cause.to_string()))
         };
         let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
-            .with_tolerance_grad(TOLERANCE * weight.max(1.0))
+            .with_tolerance_grad(self.tolerance * weight.max(1.0))
             .and_then(|solver| solver.with_tolerance_cost(1e-7 * weight.max(1.0)))
             .map_err(failed)?;
         let problem = Problem { objective: self, last: Mutex::new(None) };

@@ -13,6 +13,9 @@ pub struct TrainingSet {
     pub features: Vec<f32>,
     /// (sample, descriptor)
     pub local: Vec<f32>,
+    /// Features of pixels around the examples, whose classes are not known, (pixel, D): by them the words say how common the
+    /// classes are. Empty: nothing is known of that.
+    pub surroundings: Vec<f32>,
     /// The class of each sample.
     pub classes: Vec<usize>,
     /// The example of each sample.

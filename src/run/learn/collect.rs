@@ -26,6 +26,8 @@ pub struct Collected {
     scenes: Vec<String>,
     features: Vec<f32>,
     local: Vec<f32>,
+    /// Features of pixels around the examples.
+    surroundings: Vec<f32>,
     /// The example of each sample, and where it lies.
     of_samples: Vec<(usize, Place)>,
     /// Class and scene of each example.
@@ -88,6 +90,7 @@ impl Collected {
         }
         self.features.extend(&earlier.samples.features);
         self.local.extend(&earlier.samples.local);
+        self.surroundings.extend(&earlier.samples.surroundings);
         for (&example, &[col, row]) in earlier.samples.examples.iter().zip(&earlier.samples.places) {
             let scene = self.examples[first + example].1;
             self.of_samples.push((first + example, Place { scene, col, row }));
@@ -104,7 +107,7 @@ impl Collected {
         segmenter: &mut dyn Segmenter,
         watch: Watch<'_>,
     ) -> Result<()> {
-        let pixels = self.pixels(scene, &examples)?;
+        let pixels = self.pixels(job, scene, &examples)?;
         let found = match pixels.is_empty() {
             true => PixelFeatures::default(),
             false => {
@@ -117,12 +120,12 @@ impl Collected {
         Ok(())
     }
 
-    /// The pixels of a scene's examples, one after another.
+    /// The pixels of a scene's examples, one after another, and then some around them that need no further window.
     ///
     /// # Errors
     /// There are too many.
-    pub fn pixels(&self, scene: &ScenePlan, examples: &Examples) -> Result<Vec<[usize; 2]>> {
-        let pixels: Vec<[usize; 2]> = examples.examples.iter().flat_map(|example| example.pixels.clone()).collect();
+    pub fn pixels(&self, job: &PreparedJob, scene: &ScenePlan, examples: &Examples) -> Result<Vec<[usize; 2]>> {
+        let mut pixels: Vec<[usize; 2]> = examples.examples.iter().flat_map(|example| example.pixels.clone()).collect();
         if self.of_samples.len() + pixels.len() > MOST_SAMPLES {
             return Err(Error::input(format!(
                 "the examples have more than {MOST_SAMPLES} pixels: {} on {}",
@@ -131,6 +134,8 @@ impl Collected {
             ))
             .with_hint("Take fewer of each with --pixels."));
         }
+        let around = learn::surroundings(&job.plan.grid(scene), &pixels);
+        pixels.extend(around);
         Ok(pixels)
     }
 
@@ -165,6 +170,9 @@ impl Collected {
             } else {
                 self.without_data += 1;
             }
+        }
+        for at in (at..found.valid.len()).filter(|&at| found.valid[at]) {
+            self.surroundings.extend(&found.features[at * self.width..][..self.width]);
         }
     }
 
@@ -223,7 +231,10 @@ impl Collected {
             .examples
             .iter()
             .map(|&(class, scene)| LearntExample { class: numbers[class], scene: self.scenes[scene].clone() });
+        let around: Vec<&[f32]> = self.surroundings.chunks_exact(self.width.max(1)).collect();
+        let step = around.len().div_ceil(learn::MOST_SURROUNDINGS).max(1);
         let set = TrainingSet {
+            surroundings: around.into_iter().step_by(step).flatten().copied().collect(),
             width: self.width,
             locals: self.locals,
             classes: self.of_samples.iter().map(|&(example, _)| numbers[self.examples[example].0]).collect(),

@@ -305,6 +305,7 @@ fn file(
     let samples = StoredSamples {
         features: set.features.clone(),
         local: set.local.clone(),
+        surroundings: set.surroundings.clone(),
         examples: set.examples.clone(),
         places: set.places.iter().map(|place| [place.col, place.row]).collect(),
     };

@@ -87,7 +87,7 @@ impl Lessons {
             };
             let examples = raster::read_examples(&source, &scene.info)?;
             let _ = std::fs::remove_file(&path);
-            let pixels = collected.pixels(scene, &examples)?;
+            let pixels = collected.pixels(job, scene, &examples)?;
             let Some(found) = self.features(shared, scenes, job, index, &pixels)? else { return Ok(None) };
             collected.add_found(scene, examples, &found);
         }
@@ -222,6 +222,7 @@ fn kept(mut learnt: learn::Learnt, start: &LearntStart, session: &Session) -> le
         .collect();
     let samples = std::mem::take(&mut learnt.samples);
     let count = samples.examples.len().max(1);
+    learnt.samples.surroundings = samples.surroundings;
     let (width, locals) = (samples.features.len() / count, samples.local.len() / count);
     for (at, (&example, &place)) in samples.examples.iter().zip(&samples.places).enumerate() {
         if let Some(example) = examples.get(example).copied().flatten() {
@@ -311,6 +312,7 @@ mod tests {
             samples: StoredSamples {
                 features: (0..10u8).map(f32::from).collect(),
                 local: Vec::new(),
+                surroundings: vec![0.5; 4],
                 examples: vec![0, 1, 2, 2, 3],
                 places: vec![[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]],
             },
@@ -331,6 +333,7 @@ mod tests {
         assert_eq!(kept.header.examples, [0, 1].map(example));
         assert_eq!(kept.samples.examples, [0, 1, 1]);
         assert_eq!(kept.samples.places, [[0, 0], [2, 2], [3, 3]]);
+        assert_eq!(kept.samples.surroundings, [0.5; 4]);
         assert_eq!(kept.samples.features, [0.0, 1.0, 4.0, 5.0, 6.0, 7.0]);
     }
 }
