@@ -63,6 +63,8 @@ const TRUST_PENALTY: f64 = 0.5;
 /// Samples for cross-validation; more are thinned out evenly.
 const MOST_VALIDATED: usize = 2000;
 
+/// Examples that each class must have for colours alone to be tried: few often look alike by chance.
+const FEWEST_FOR_COLOURS: usize = 10;
 /// With this penalty features say nothing.
 const NO_FEATURES: f64 = 1e9;
 
@@ -98,7 +100,9 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
             colours_alone: false,
         };
         let (penalty, outcome) = search.choose(&numbers, set)?;
-        if set.locals == 0 || set.width == 0 {
+        let examples = set.examples_of_classes(start.classes);
+        let fewest = examples.iter().map(Vec::len).filter(|count| *count > 0).min().unwrap_or(0);
+        if set.locals == 0 || set.width == 0 || fewest < FEWEST_FOR_COLOURS {
             return Ok((penalty, outcome, false));
         }
         // Where the model knows nothing of a scene, words and features only mislead. Colours change within a scene, which examples
