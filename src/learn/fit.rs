@@ -6,22 +6,10 @@
 use rayon::prelude::*;
 
 use super::objective::{COARSE_TOLERANCE, Coefficients, Objective, Samples, TOLERANCE};
-use super::training_set::TrainingSet;
+use super::training_set::{Start, TrainingSet};
 use super::validate::{self, Figures, Outcome};
 use super::weights::weights;
 use crate::error::{Error, Result};
-
-/// What is learnt from.
-#[derive(Clone, Debug)]
-pub struct Start<'a> {
-    /// Number of classes.
-    pub classes: usize,
-    /// Vectors (query, D) of the words, and the class of each.
-    pub words: &'a [f32],
-    pub word_classes: &'a [usize],
-    /// Factor on the logits before the soft-max.
-    pub logit_scale: f32,
-}
 
 /// A query of a learnt class.
 #[derive(Clone, Debug, PartialEq)]

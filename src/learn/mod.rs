@@ -25,8 +25,8 @@ pub use file::{
     EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, MOST_FURTHER_BANDS,
     StoredSamples,
 };
-pub use fit::{Fitted, LearntQuery, Start, fit};
+pub use fit::{Fitted, LearntQuery, fit};
 pub use suggest::{Candidate, Suggestions};
 pub use surroundings::{MOST_SURROUNDINGS, surroundings};
-pub use training_set::{Place, TrainingSet};
+pub use training_set::{Place, Start, TrainingSet};
 pub use validate::{ClassFigures, Figures};

@@ -1,6 +1,18 @@
-//! What is learnt from: samples with their features, descriptors, classes and places.
+//! What is learnt from: samples with their features, descriptors, classes and places, and words to begin with.
 
 #![expect(clippy::indexing_slicing, reason = "classes by numbers below their count")]
+
+/// The words that learning begins with.
+#[derive(Clone, Debug)]
+pub struct Start<'a> {
+    /// Number of classes.
+    pub classes: usize,
+    /// Vectors (query, D) of the words, and the class of each.
+    pub words: &'a [f32],
+    pub word_classes: &'a [usize],
+    /// Factor on the logits before the soft-max.
+    pub logit_scale: f32,
+}
 
 /// Samples of all examples. A sample is a pixel, an example a click, line or polygon.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,8 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "examples and classes, counted before")]
 
-use super::fit::Start;
-use super::training_set::TrainingSet;
+use super::training_set::{Start, TrainingSet};
 
 /// Classes weigh by this power of how common the words take them to be: 0 trusts the examples, of which there are as many of rare
 /// classes as of common ones, 1 the words, which may be wrong.
