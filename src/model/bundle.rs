@@ -332,7 +332,7 @@ fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -
 
 /// Writes the card of a folder that has all other files, with their hashes.
 pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
-    let upsampler = Some(UPSAMPLER).filter(|name| folder.join(name).is_file());
+    let upsampler = [UPSAMPLER, NAF].into_iter().filter(|name| folder.join(name).is_file());
     for name in [IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(upsampler) {
         card.files.insert(name.to_owned(), hash::of_file(&folder.join(name))?);
     }

@@ -157,7 +157,11 @@ fn a_bundle_with_naf_segments() {
     };
     let ran = work.ok(import(&clip));
     assert!(ran.stdout.contains("upsampler: naf"), "{}", ran.stdout);
-    assert!(work.path("model/naf.safetensors").exists(), "weights for kernels of our own");
+    let card = std::fs::read_to_string(work.path("model/model.yaml")).expect("a card");
+    assert!(
+        card.contains("\n  naf.safetensors: "),
+        "weights for kernels of our own, which a run uses only if named: {card}"
+    );
     // A scene of more than a window, and one of less than nine patches.
     for (width, height) in [(260, 230), (100, 40)] {
         let bytes: Vec<u8> = (0..3 * width * height).map(|at: usize| (at * at % 251) as u8).collect();

@@ -159,6 +159,7 @@ impl<'a> ModelBench<'a> {
         let queries = subject::queries(args.queries.into(), sizes.embed_dim);
         let shortcuts = Shortcuts { channels: args.channels.map(usize::from), half_resolution: args.half_resolution };
         let load = |path: &Path| TorchPatchEncoder::load(path, device);
+        let has_kernels = subject.bundle.upsampler().or(subject.bundle.naf()).is_some();
         let segmenter = model::segmenter(&subject.bundle, device, &queries, 0.3, shortcuts, TokenSource::Tower)?;
         segmenter.warning().into_iter().for_each(|warning| reporter.note(warning));
         Ok(Self {
@@ -167,7 +168,7 @@ impl<'a> ModelBench<'a> {
             device,
             batch: args.batch.map_or(segmenter.batch(), usize::from),
             segmenter,
-            half: subject.bundle.upsampler().map(|_| load(&subject.bundle.patch_encoder())).transpose()?,
+            half: has_kernels.then(|| load(&subject.bundle.patch_encoder())).transpose()?,
             baseline: subject.baseline.as_deref().map(load).transpose()?.map(TorchPatchEncoder::as_a_whole),
             queries,
             window: sizes.window,
