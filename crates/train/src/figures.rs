@@ -140,9 +140,10 @@ pub fn model(
         ));
         all.push(curve[best]);
     }
+    let queries = ask(&LAND_COVER.map(|class| class.0))?;
     let shown: Vec<f64> = choose(&data.landsat)
         .iter()
-        .map(|picture| evaluate::land_cover(image, &ask(&LAND_COVER.map(|class| class.0))?, picture, lambda))
+        .map(|picture| evaluate::land_cover(image, &queries, picture, lambda))
         .collect::<Result<_>>()?;
     if !shown.is_empty() {
         let mean = shown.iter().sum::<f64>() / shown.len() as f64;
