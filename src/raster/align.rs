@@ -64,7 +64,8 @@ impl AlignedRaster {
 
     /// The codes under a window of the other raster's grid, (row, column); [`ABSENT`] outside this one.
     pub fn read(&self, window: Window) -> Result<Vec<i64>> {
-        self.mapping.read(window, self.raster.info().size, 1, ABSENT, &|window| self.raster.read(window))
+        let read = |window| self.raster.read(window);
+        self.mapping.read(window, &Planes { size: self.raster.info().size, count: 1, absent: ABSENT, read: &read })
     }
 }
 
@@ -91,21 +92,24 @@ impl AlignedScores {
     /// The file cannot be read.
     pub fn read(&self, window: Window, bands: &[usize]) -> Result<Vec<f32>> {
         let read = |window| self.reader.read_bands(window, bands);
-        self.mapping.read(window, self.reader.size(), bands.len(), f32::NAN, &read)
+        let (size, count) = (self.reader.size(), bands.len());
+        self.mapping.read(window, &Planes { size, count, absent: f32::NAN, read: &read })
     }
 }
 
+/// How values of a raster of `size` are read, (plane, row, column); `absent` stands outside of it.
+struct Planes<'a, T> {
+    size: Size,
+    count: usize,
+    absent: T,
+    read: &'a dyn Fn(Window) -> Result<Vec<T>>,
+}
+
 impl Mapping {
-    /// What `read` gives of a raster of `size`, (plane, row, column), under a window of the other grid; `absent` outside.
-    fn read<T: Copy>(
-        &self,
-        window: Window,
-        size: Size,
-        planes: usize,
-        absent: T,
-        read: &dyn Fn(Window) -> Result<Vec<T>>,
-    ) -> Result<Vec<T>> {
-        let Self::Warped { from, crs, to_pixels } = self else { return read(window) };
+    /// What is read of a raster, (plane, row, column), under a window of the other grid.
+    fn read<T: Copy>(&self, window: Window, planes: &Planes<'_, T>) -> Result<Vec<T>> {
+        let Self::Warped { from, crs, to_pixels } = self else { return (planes.read)(window) };
+        let Planes { size, count, absent, read } = *planes;
         let (mut cols, mut rows) = centres(from, window);
         if let Some(crs) = crs {
             // Points outside the other CRS come back infinite, which is outside the raster.
@@ -116,10 +120,10 @@ impl Mapping {
             (*col, *row) = ((place.x + EDGE).floor(), (place.y + EDGE).floor());
         }
         let Some(needed) = bounds(&cols, &rows, size) else {
-            return Ok(vec![absent; planes * window.size().pixels()]);
+            return Ok(vec![absent; count * window.size().pixels()]);
         };
-        if needed.size().pixels() * planes > MAX_READ && window.size().pixels() > 1 {
-            return self.read_in_parts(window, size, planes, absent, read);
+        if needed.size().pixels() * count > MAX_READ && window.size().pixels() > 1 {
+            return self.read_in_parts(window, planes);
         }
         let values = read(needed)?;
         let value = |plane: &[T], col: f64, row: f64| {
@@ -134,14 +138,7 @@ impl Mapping {
     }
 
     /// Reads a window in halves, so that each needs less of the other raster at once.
-    fn read_in_parts<T: Copy>(
-        &self,
-        window: Window,
-        size: Size,
-        planes: usize,
-        absent: T,
-        read: &dyn Fn(Window) -> Result<Vec<T>>,
-    ) -> Result<Vec<T>> {
+    fn read_in_parts<T: Copy>(&self, window: Window, planes: &Planes<'_, T>) -> Result<Vec<T>> {
         let down = window.height > 1 && window.width < 2 * window.height;
         let first = match down {
             true => Window { height: window.height / 2, ..window },
@@ -151,12 +148,11 @@ impl Mapping {
             true => Window { row: window.row + first.height, height: window.height - first.height, ..window },
             false => Window { col: window.col + first.width, width: window.width - first.width, ..window },
         };
-        let part = |window: Window| self.read(window, size, planes, absent, read);
-        let (one, other) = (part(first)?, part(second)?);
+        let (one, other) = (self.read(first, planes)?, self.read(second, planes)?);
         let (mut one, mut other) = (one.as_slice(), other.as_slice());
-        let mut values = Vec::with_capacity(planes * window.size().pixels());
+        let mut values = Vec::with_capacity(planes.count * window.size().pixels());
         // Above each other, whole planes alternate; side by side, rows of them.
-        let lines = if down { planes } else { planes * window.height };
+        let lines = if down { planes.count } else { planes.count * window.height };
         for _ in 0..lines {
             for (rest, part) in [(&mut one, first), (&mut other, second)] {
                 let line = if down { part.size().pixels() } else { part.width };
