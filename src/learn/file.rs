@@ -9,11 +9,9 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 
-use super::descriptors;
-use super::fit::LearntQuery;
-use super::validate::Figures;
 use crate::atomic;
 use crate::error::{Context as _, Error, Result};
+use segearth_learn::{COLOURS, Figures, LearntQuery, count};
 
 /// The header's key in the file's metadata.
 const HEADER: &str = "segearth_classes";
@@ -139,7 +137,7 @@ impl Header {
 
     /// Descriptors of a query.
     pub fn locals(&self) -> usize {
-        if self.channels == 0 { 0 } else { descriptors::count(self.channels) }
+        if self.channels == 0 { 0 } else { count(self.channels) }
     }
 }
 
@@ -220,7 +218,7 @@ impl Learnt {
             return damaged("samples, examples and classes do not belong together");
         }
         let further = header.further_bands.len();
-        if further > MOST_FURTHER_BANDS || (further > 0 && header.channels != descriptors::COLOURS + further) {
+        if further > MOST_FURTHER_BANDS || (further > 0 && header.channels != COLOURS + further) {
             return damaged("its further bands and its channels do not belong together");
         }
         let mut thresholds = header.classes.iter().filter_map(|class| class.threshold);

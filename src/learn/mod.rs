@@ -1,32 +1,12 @@
-//! Classes that are learnt from examples: a linear classifier over the model's features and local image descriptors, which the
-//! engine applies as it applies words.
-//!
-//! Logits are scalar products of blended pixel features with query vectors, so a linear classifier *is* a set of query vectors.
-//!
-//! ```text
-//!  surroundings: features ──► weights of the classes
-//!                                    ▼
-//!  samples: features, descriptors, class, example ──► fit (objective: L-BFGS) ──► queries, bias, coefficients ──► file
-//!                 └──► validate: leaves out whole examples; chooses the penalty, the temperature; figures
-//! ```
+//! Classes that are learnt from examples: how they are fitted (the crate `segearth_learn`), and the file that keeps them.
 
-mod descriptors;
 mod file;
-mod fit;
-mod objective;
-mod suggest;
-mod surroundings;
-mod training_set;
-mod validate;
-mod weights;
 
-pub use descriptors::{COLOURS, LocalImage, LocalTerm, REACH, count, descriptors};
 pub use file::{
     EXTENSION, Header, Learnt, LearntClass, LearntExample, LearntModel, LearntSettings, MOST_FURTHER_BANDS,
     StoredSamples,
 };
-pub use fit::{Fitted, LearntQuery, fit};
-pub use suggest::{Candidate, Suggestions};
-pub use surroundings::{MOST_SURROUNDINGS, surroundings};
-pub use training_set::{Place, Start, TrainingSet};
-pub use validate::{ClassFigures, Figures};
+pub use segearth_learn::{
+    COLOURS, Candidate, ClassFigures, Figures, Fitted, LearntQuery, LocalImage, LocalTerm, MOST_SURROUNDINGS, Place,
+    REACH, Start, Suggestions, TrainingSet, count, descriptors, fit, surroundings,
+};

@@ -340,7 +340,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::Place;
+    use crate::Place;
 
     /// Two classes whose features differ in one direction, ten groups each, `spread` apart at random.
     fn set(per_class: usize, spread: f32) -> TrainingSet {
