@@ -42,6 +42,7 @@ fn fingerprint(plan: &Plan, scene: &ScenePlan, model: &Model, device: Device) ->
             "model",
             match answer {
                 Answer::Identity => "fake:identity",
+                Answer::Levels => "fake:levels",
                 Answer::Null => "fake:null",
             },
         );
