@@ -43,8 +43,8 @@ pub struct Sample {
 pub struct Found {
     /// By name.
     pub samples: Vec<Sample>,
-    /// Images that count and have no truth.
-    pub without_truth: usize,
+    /// Images that count and have no truth: they, and the truth that was looked for.
+    pub without_truth: Vec<(PathBuf, PathBuf)>,
     /// Names of a list that the folder lacks.
     pub missing: usize,
 }
@@ -52,53 +52,139 @@ pub struct Found {
 /// Entries of a folder that are shown where nothing was found.
 const SHOWN: usize = 12;
 
+/// Folders of a wrong one that are searched for the data set.
+const SEARCHED: usize = 50;
+
 /// More files than any of the data sets has.
 const MAX_FILES: usize = 1_000_000;
 
-/// Finds the pairs of the first layout that has any.
+/// Finds the pairs of the first layout that has any. `otherwise` may know what a folder without any is.
 ///
 /// # Errors
 /// The folder cannot be read, or has no pair of any layout: the message says what was looked for and what was found.
-pub fn find(title: &str, folder: &Path, layouts: &[Layout], names: Names) -> Result<Found> {
+pub fn find(
+    title: &str,
+    folder: &Path,
+    layouts: &[Layout],
+    names: Names,
+    otherwise: impl Fn() -> Option<String>,
+) -> Result<Found> {
+    if folder.is_file() {
+        return Err(Error::input(format!("{} is a file, not a folder", folder.display()))
+            .with_hint(format!("Unpack {title}, and give its folder with --data.")));
+    }
     if !folder.is_dir() {
         return Err(Error::input(format!("there is no folder {}", folder.display()))
             .with_hint(format!("Give the folder of {title} as it is published, with --data.")));
     }
-    let wanted = wanted(folder, names)?;
-    let mut looked = Vec::new();
-    for layout in layouts {
-        let (images, mut truth) = (matching(folder, layout.images)?, matching(folder, layout.truth)?);
-        let (all_images, all_truth) = (images.len(), truth.len());
-        let mut found = Found { samples: Vec::new(), without_truth: 0, missing: 0 };
-        for (stars, image) in images {
-            if wanted.as_ref().is_some_and(|wanted| !wanted.hold(&stars, &image)) {
-                continue;
-            }
-            match truth.remove(&stars) {
-                Some(truth) => found.samples.push(Sample { name: stars.join("_"), image, truth }),
-                None => found.without_truth += 1,
-            }
-        }
-        if !found.samples.is_empty() {
-            let count = wanted.as_ref().map_or(0, |wanted| wanted.names.len());
-            found.missing = count.saturating_sub(found.samples.len() + found.without_truth);
-            return Ok(found);
-        }
-        looked.push(Looked {
-            layout: *layout,
-            images: all_images,
-            truth: all_truth,
-            unnamed: found.without_truth == 0,
-        });
-    }
+    let looked = match pairs(folder, layouts, names)? {
+        Ok(found) => return Ok(found),
+        Err(looked) => looked,
+    };
+    let is_there = looked.iter().any(|looked| looked.images > 0 || looked.truth > 0);
     let looked: Vec<String> = looked.iter().map(|looked| format!("  {looked}")).collect();
+    let near = near(folder, layouts, names).map(|other| format!("{} holds it: give that folder.", other.display()));
+    let hint = near.or_else(otherwise).unwrap_or_else(|| {
+        let what = match is_there {
+            true => "Put images and truth into folders and under names as they are published.",
+            false => "Unpack the data set and give the folder that holds these names.",
+        };
+        format!("{what} `*` stands for any text in a name.")
+    });
     Err(Error::input(format!(
         "{} does not hold {title}; looked for\n{}\nfound {}",
         folder.display(),
         looked.join("\n"),
         entries(folder)
     ))
-    .with_hint("Unpack the data set and give the folder that holds these names. `*` stands for any text in a name."))
+    .with_hint(hint))
+}
+
+/// Whether a folder has any pair.
+pub fn holds(folder: &Path, layouts: &[Layout], names: Names) -> bool {
+    pairs(folder, layouts, names).is_ok_and(|found| found.is_ok())
+}
+
+/// The folder around this one, or in it, that holds the data set: one that was given a level too low or too high.
+fn near(folder: &Path, layouts: &[Layout], names: Names) -> Option<PathBuf> {
+    let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let above = whole.ancestors().skip(1).take(2).filter(|above| above.parent().is_some()).map(Path::to_owned);
+    let mut below: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    below.retain(|path| path.is_dir());
+    below.sort();
+    below.into_iter().take(SEARCHED).chain(above).find(|other| holds(other, layouts, names))
+}
+
+/// The pairs of the first layout that has any, or what was looked for.
+fn pairs(folder: &Path, layouts: &[Layout], names: Names) -> Result<std::result::Result<Found, Vec<Looked>>> {
+    let wanted = wanted(folder, names)?;
+    let mut looked = Vec::new();
+    for layout in layouts {
+        let (images, mut truth) = (matching(folder, layout.images)?, matching(folder, layout.truth)?);
+        let (all_images, all_truth) = (images.len(), truth.len());
+        let other_truth = truth.values().next().cloned();
+        let mut found = Found { samples: Vec::new(), without_truth: Vec::new(), missing: 0 };
+        for (stars, image) in images {
+            if wanted.as_ref().is_some_and(|wanted| !wanted.hold(&stars, &image)) {
+                continue;
+            }
+            match truth.remove(&stars) {
+                Some(truth) => found.samples.push(Sample { name: stars.join("_"), image, truth }),
+                None => found.without_truth.push((image, folder.join(filled(layout.truth, &stars)))),
+            }
+        }
+        if !found.samples.is_empty() {
+            let count = wanted.as_ref().map_or(0, |wanted| wanted.names.len());
+            found.missing = count.saturating_sub(found.samples.len() + found.without_truth.len());
+            return Ok(Ok(found));
+        }
+        let first = found.without_truth.into_iter().next();
+        let why = match (all_images, all_truth) {
+            (0, 0) => None,
+            (0, _) => Some(format!("no images; {}", deepest(folder, layout.images))),
+            (_, 0) => Some(format!("no truth; {}", deepest(folder, layout.truth))),
+            _ => Some(match (first, other_truth) {
+                (Some((image, truth)), Some(other)) => format!(
+                    "no image has its truth: {} needs {}, not {}",
+                    below(folder, &image),
+                    below(folder, &truth),
+                    below(folder, &other)
+                ),
+                _ => "none of the images is in the list of the protocol".to_owned(),
+            }),
+        };
+        looked.push(Looked { layout: *layout, images: all_images, truth: all_truth, why });
+    }
+    Ok(Err(looked))
+}
+
+/// A path as seen from a folder.
+fn below(folder: &Path, path: &Path) -> String {
+    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+}
+
+/// A pattern with its stars replaced.
+fn filled(pattern: &str, stars: &[String]) -> String {
+    let mut stars = stars.iter();
+    let parts = pattern.split('*').enumerate();
+    parts
+        .map(|(at, part)| if at == 0 { part.to_owned() } else { stars.next().cloned().unwrap_or_default() + part })
+        .collect()
+}
+
+/// What the last folder of a pattern that is there has.
+fn deepest(folder: &Path, pattern: &str) -> String {
+    let mut parts: Vec<&str> = pattern.split('/').collect();
+    while parts.pop().is_some() {
+        let folders = level(folder, &parts).ok().into_iter().flatten().map(|(_, path)| path);
+        let there = folders.filter(|path| path.is_dir()).min();
+        if let Some(there) = there {
+            let name = if there == folder { "the folder".to_owned() } else { below(folder, &there) };
+            return format!("{name} has {}", entries(&there));
+        }
+    }
+    String::new()
 }
 
 /// A layout that no pair was found of.
@@ -106,20 +192,20 @@ struct Looked {
     layout: Layout,
     images: usize,
     truth: usize,
-    /// No image that counts was found.
-    unnamed: bool,
+    /// Where there are files: why they are no pairs.
+    why: Option<String>,
 }
 
 impl fmt::Display for Looked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { layout, images, truth, unnamed } = self;
-        write!(f, "{} ({images} files) with {} ({truth} files)", layout.images, layout.truth)?;
-        match (images, truth) {
-            (1.., 1..) if *unnamed => f.write_str(": none of the images is in the list of the protocol"),
-            (1.., 1..) => f.write_str(": no name of an image has its truth"),
-            _ => Ok(()),
-        }
+        let Self { layout, images, truth, why } = self;
+        write!(f, "{} ({}) with {} ({})", layout.images, files(*images), layout.truth, files(*truth))?;
+        why.iter().try_for_each(|why| write!(f, ":\n    {why}"))
     }
+}
+
+fn files(count: usize) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
 /// The names that count.
@@ -161,8 +247,14 @@ fn wanted(folder: &Path, names: Names) -> Result<Option<Wanted>> {
 
 /// Files that match a pattern, by what its stars stand for.
 fn matching(folder: &Path, pattern: &str) -> Result<BTreeMap<Vec<String>, PathBuf>> {
+    let found = level(folder, &pattern.split('/').collect::<Vec<_>>())?;
+    Ok(found.into_iter().filter(|(_, path)| path.is_file()).collect())
+}
+
+/// Paths that match the parts of a pattern, with what its stars stand for. Those without a star need not be there.
+fn level(folder: &Path, parts: &[&str]) -> Result<Vec<(Vec<String>, PathBuf)>> {
     let mut level = vec![(Vec::<String>::new(), folder.to_owned())];
-    for part in pattern.split('/') {
+    for part in parts {
         let mut next = Vec::new();
         for (stars, path) in level {
             if !part.contains('*') {
@@ -183,7 +275,7 @@ fn matching(folder: &Path, pattern: &str) -> Result<BTreeMap<Vec<String>, PathBu
         }
         level = next;
     }
-    Ok(level.into_iter().filter(|(_, path)| path.is_file()).collect())
+    Ok(level)
 }
 
 /// What the star of a pattern stands for in a name; endings match in any case.
@@ -245,11 +337,16 @@ mod tests {
             "Val/Rural/images_png/2.png",
             "Val/Rural/images_png/.hidden.png",
         ]);
-        let found = find("LoveDA", set.path(), &LAYOUTS, Names::All).unwrap();
+        let found = find("LoveDA", set.path(), &LAYOUTS, Names::All, || None).unwrap();
         let names: Vec<&str> = found.samples.iter().map(|sample| sample.name.as_str()).collect();
-        assert_eq!((names, found.without_truth), (vec!["Rural_1", "Urban_1"], 1));
+        assert_eq!(names, ["Rural_1", "Urban_1"]);
+        let without = |path: &str| set.path().join(path);
+        assert_eq!(
+            found.without_truth,
+            [(without("Val/Rural/images_png/2.png"), without("Val/Rural/masks_png/2.png"))]
+        );
         let set = folder(&["val/img/a_sat.jpg", "val/gt/a_mask.png", "val/img/b_sat.jpg", "val/gt/b_mask.png"]);
-        let found = find("roads", set.path(), &LAYOUTS, Names::Listed(&["b", "c"])).unwrap();
+        let found = find("roads", set.path(), &LAYOUTS, Names::Listed(&["b", "c"]), || None).unwrap();
         assert_eq!((found.samples.len(), found.samples[0].name.as_str(), found.missing), (1, "b", 1));
     }
 
@@ -258,20 +355,44 @@ mod tests {
         let set = folder(&["x/images/x_1.tif", "x/labels/x_1.tif", "x/images/x_2.tif", "x/labels/x_2.tif"]);
         std::fs::write(set.path().join("val.txt"), "x_2.tif\nx_9.tif\n").unwrap();
         let layout = [Layout { images: "*/images/*.tif", truth: "*/labels/*.tif" }];
-        let found = find("OpenEarthMap", set.path(), &layout, Names::File(&["val_wo_xBD.txt", "val.txt"])).unwrap();
+        let found =
+            find("OpenEarthMap", set.path(), &layout, Names::File(&["val_wo_xBD.txt", "val.txt"]), || None).unwrap();
         assert_eq!((found.samples[0].name.as_str(), found.samples.len(), found.missing), ("x_x_2", 1, 1));
     }
 
     #[test]
     fn a_wrong_folder_is_explained() {
         let set = folder(&["val/img/a_sat.jpg", "other.txt"]);
-        let error = find("LoveDA", set.path(), &LAYOUTS, Names::All).unwrap_err().to_string();
+        let said = |layouts: &[Layout], folder: &Path, names: Names| {
+            let error = find("LoveDA", folder, layouts, names, || None).unwrap_err();
+            let hint = error.hint().unwrap_or_default().to_owned();
+            (error.to_string(), hint)
+        };
+        let (error, _) = said(&LAYOUTS, set.path(), Names::All);
         assert!(error.contains("does not hold LoveDA"), "{error}");
-        assert!(error.contains("Val/*/images_png/*.png (0 files) with Val/*/masks_png/*.png (0 files)"), "{error}");
-        assert!(error.contains("val/img/*_sat.jpg (1 files)") && error.contains("found other.txt, val/"), "{error}");
-        let set = folder(&["val/img/a_sat.jpg", "val/gt/a_mask.png"]);
-        let error = find("roads", set.path(), &LAYOUTS, Names::Listed(&["b"])).unwrap_err().to_string();
+        assert!(error.contains("Val/*/images_png/*.png (0 files) with Val/*/masks_png/*.png (0 files)\n"), "{error}");
+        assert!(
+            error.contains("val/img/*_sat.jpg (1 file) with val/gt/*_mask.png (0 files):\n    no truth; val has img/"),
+            "{error}"
+        );
+        assert!(error.ends_with("found other.txt, val/"), "{error}");
+        let set = folder(&["val/img/a_sat.jpg", "val/gt/a_mask.png", "val/gt/b_mask.png"]);
+        let (error, _) = said(&LAYOUTS, set.path(), Names::Listed(&["b"]));
         assert!(error.contains("none of the images is in the list of the protocol"), "{error}");
-        assert!(find("roads", Path::new("/nowhere"), &LAYOUTS, Names::All).is_err());
+        let set = folder(&["val/img/a_sat.jpg", "val/gt/A_mask.png"]);
+        let (error, _) = said(&LAYOUTS, set.path(), Names::All);
+        assert!(
+            error.contains("no image has its truth: val/img/a_sat.jpg needs val/gt/a_mask.png, not val/gt/A_mask.png"),
+            "{error}"
+        );
+        assert!(find("roads", Path::new("/nowhere"), &LAYOUTS, Names::All, || None).is_err());
+        // A level too high, a level too low, a file.
+        let set = folder(&["set/val/img/a_sat.jpg", "set/val/gt/a_mask.png"]);
+        for given in [set.path().to_owned(), set.path().join("set/val/img"), set.path().join("set/val")] {
+            let (_, hint) = said(&LAYOUTS, &given, Names::All);
+            assert!(hint.ends_with("set holds it: give that folder."), "{hint}");
+        }
+        let (error, hint) = said(&LAYOUTS, &set.path().join("set/val/img/a_sat.jpg"), Names::All);
+        assert!(error.ends_with("is a file, not a folder") && hint.starts_with("Unpack LoveDA"), "{error} {hint}");
     }
 }

@@ -93,7 +93,14 @@ impl DataSet {
     /// # Errors
     /// The folder is not the data set as published; the message says what was looked for and what was found.
     pub fn find(&self, folder: &Path) -> Result<Found> {
-        layout::find(self.title, folder, self.layouts, self.names)
+        layout::find(self.title, folder, self.layouts, self.names, || {
+            let others = DATA_SETS.iter().filter(|set| layout::holds(folder, set.layouts, set.names));
+            match others.map(|set| set.name).collect::<Vec<_>>().as_slice() {
+                [] => None,
+                [name] => Some(format!("It holds {name}: `segearth reproduce {name}`.")),
+                names => Some(format!("By its names it holds one of {}.", names.join(", "))),
+            }
+        })
     }
 
     /// The tiles of an image; the whole of it where the protocol does not cut.

@@ -14,6 +14,9 @@ pub struct Row {
     pub model: String,
     /// The words are a pool's, not the paper's.
     pub pool: bool,
+    /// Keys of the job that are not the paper's, as `--set` has them.
+    #[serde(default)]
+    pub set: Vec<String>,
     pub images: usize,
     pub tiles: usize,
     /// The image filter of the command line; empty: all.
@@ -32,12 +35,12 @@ impl Row {
         self.foreground_iou.or(self.miou)
     }
 
-    fn set(&self) -> Option<&'static DataSet> {
+    fn data_set(&self) -> Option<&'static DataSet> {
         DATA_SETS.iter().find(|set| set.name == self.data_set)
     }
 
     fn cells(&self) -> Vec<String> {
-        let published = self.set().and_then(|set| set.published);
+        let published = self.data_set().and_then(|set| set.published);
         let difference = self.figure().zip(published).map(|(here, paper)| here - paper.percent);
         let paper = published
             .map_or("–".to_owned(), |paper| format!("{:.1}{}", paper.percent, if paper.checked { "" } else { "*" }));
@@ -46,10 +49,12 @@ impl Row {
             true => self.images.to_string(),
             false => format!("{} (only {})", self.images, self.only.join(", ")),
         };
-        let model = if self.pool { format!("{}, pool", self.model) } else { self.model.clone() };
+        let pool = self.pool.then_some("pool");
+        let model: Vec<&str> =
+            [self.model.as_str()].into_iter().chain(pool).chain(self.set.iter().map(String::as_str)).collect();
         vec![
             self.data_set.clone(),
-            model,
+            model.join(", "),
             images,
             self.tiles.to_string(),
             kind.to_owned(),
@@ -78,7 +83,7 @@ pub fn markdown(rows: &[Row]) -> String {
         HEAD.iter().enumerate().map(|(at, _)| (if at < 2 { "---" } else { "---:" }).to_owned()).collect();
     let mut text = line(&head) + &line(&rule);
     rows.iter().for_each(|row| text += &line(&row.cells()));
-    let unchecked = rows.iter().filter_map(Row::set).any(|set| set.published.is_some_and(|paper| !paper.checked));
+    let unchecked = rows.iter().filter_map(Row::data_set).any(|set| set.published.is_some_and(|paper| !paper.checked));
     if unchecked {
         text += "\n\\* not compared with the published table\n";
     }
@@ -122,6 +127,7 @@ mod tests {
             data_set: data_set.into(),
             model: "openai/ViT-B-16".into(),
             pool: false,
+            set: Vec::new(),
             images: 3,
             tiles: 5,
             only: Vec::new(),
@@ -142,6 +148,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| IoU | 61.00 | 60.2* | +0.80 |") && text.contains("not compared"), "{text}");
+        let changed = Row { pool: true, set: vec!["method.threshold=0.1".into()], ..row("loveda") };
+        assert!(markdown(&[changed]).contains("| openai/ViT-B-16, pool, method.threshold=0.1 |"));
         let text = csv(&[Row { only: vec!["a".into(), "b".into()], ..row("deepglobe") }]);
         assert!(text.starts_with("data_set,model,images") && text.contains("\"3 (only a, b)\""), "{text}");
     }

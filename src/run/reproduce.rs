@@ -58,9 +58,11 @@ pub fn run(
         model::memory::use_single_arena();
     }
     let mut found = set.find(data)?;
+    let some: Vec<String> = found.samples.iter().take(3).map(|sample| sample.name.clone()).collect();
     found.samples.retain(|sample| args.takes(&sample.name));
     if found.samples.is_empty() {
-        return Err(Error::input(format!("no image of {} has {} in its name", set.title, args.only.join(" or "))));
+        return Err(Error::input(format!("no image of {} has {} in its name", set.title, args.only.join(" or ")))
+            .with_hint(format!("Names of images are such as {}.", some.join(", "))));
     }
     notes(set, &found, args).iter().for_each(|note| reporter.note(note));
     let folder = folder(set, args);
@@ -104,16 +106,32 @@ fn folder(set: &DataSet, args: &ReproduceArgs) -> PathBuf {
 /// What a reader of the figures should know of the images.
 fn notes(set: &DataSet, found: &Found, args: &ReproduceArgs) -> Vec<String> {
     let mut notes = Vec::new();
-    if found.without_truth > 0 {
-        notes.push(format!("{} images of {} have no truth and are left out.", found.without_truth, set.title));
+    if let Some((image, truth)) = found.without_truth.first() {
+        let (count, example) = match found.without_truth.len() {
+            1 => (format!("1 image of {} has no truth and is left out", set.title), ""),
+            count => (format!("{count} images of {} have no truth and are left out", set.title), "for example "),
+        };
+        notes.push(format!(
+            "{count}: {example}{}, for which there is no {}. The figure is not of the whole set.",
+            image.display(),
+            truth.display()
+        ));
     }
     if found.missing > 0 {
-        notes.push(format!("{} images of the list of {} are not in the folder.", found.missing, set.title));
+        notes.push(format!(
+            "The list of {} has {} more than the folder. The figure is not of the whole set.",
+            set.title,
+            images(found.missing)
+        ));
     }
     if !args.only.is_empty() {
-        notes.push(format!("{} of the images count: the paper's figure is of all.", found.samples.len()));
+        notes.push(format!("--only takes {}: the paper's figure is of all.", images(found.samples.len())));
     }
     notes
+}
+
+fn images(count: usize) -> String {
+    if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
 }
 
 /// Cuts the images: writes their tiles, those that are there already excepted, and removes others.
@@ -240,6 +258,7 @@ fn row(set: &DataSet, args: &ReproduceArgs, found: &Found, tiles: &[Tile], figur
         data_set: set.name.to_owned(),
         model: args.model.clone(),
         pool: args.pool,
+        set: args.set.clone(),
         images: found.samples.len(),
         tiles: tiles.len(),
         only: args.only.clone(),
