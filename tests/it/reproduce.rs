@@ -1,14 +1,18 @@
-//! `segearth reproduce` on a made-up miniature of each data set in its published folders, with figures counted again here.
+//! `segearth reproduce` on a made-up miniature of each data set in its published folders, with figures counted again: here, and with
+//! NumPy by `count_paper.py`.
 
 use std::path::Path;
+use std::process::Command;
 
 use gdal::Dataset;
 use gdal::DriverManager;
 use gdal::raster::Buffer;
+use insta::assert_snapshot;
+use segearth_testing::skipped;
 use serde_json::Value;
 
 use crate::scenes::{noise, read_band};
-use crate::workdir::Workdir;
+use crate::workdir::{Workdir, files_below, repository};
 
 /// Pixels of truth in a miniature.
 #[derive(Clone, Copy)]
@@ -23,6 +27,8 @@ enum Codes {
 struct Mini {
     set: &'static str,
     files: &'static [(&'static str, &'static str)],
+    /// Images with their truth that the protocol leaves out.
+    others: &'static [(&'static str, &'static str)],
     size: (usize, usize),
     codes: Codes,
     classes: usize,
@@ -32,7 +38,7 @@ struct Mini {
     tiles: &'static [(usize, usize, usize, usize)],
 }
 
-const LAND_COVER: Codes = Codes::Values(&[0, 1, 2, 3, 6, 255, 9]);
+const LAND_COVER: Codes = Codes::Values(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 255, 9]);
 const MASK: Codes = Codes::Values(&[0, 255, 127, 128]);
 const MASK_RGB: Codes = Codes::Colours(&[[0; 3], [255; 3], [127; 3], [128; 3]]);
 
@@ -48,93 +54,112 @@ fn half([value, ..]: [u8; 3]) -> Option<i64> {
     Some(i64::from(value >= 128))
 }
 
-fn isprs(colour: [u8; 3]) -> Option<i64> {
-    match colour {
-        [255, 255, 255] => Some(0),
-        [0, 0, 255] => Some(1),
-        [0, 255, 255] => Some(2),
-        [0, 255, 0] => Some(3),
-        [255, 255, 0] => Some(4),
-        [255, 0, 0] => Some(5),
-        _ => None,
-    }
+/// The class of a colour among those of a set; `None`: it is none of them.
+fn among(colours: &[[u8; 3]], colour: [u8; 3]) -> Option<i64> {
+    colours.iter().position(|known| *known == colour).map(|class| class as i64)
 }
 
-const ISPRS: Codes = Codes::Colours(&[
-    [255; 3],
+fn isprs(colour: [u8; 3]) -> Option<i64> {
+    among(&ISPRS[..6], colour)
+}
+
+/// Then a border, which does not count, and a colour that no class has.
+const ISPRS: &[[u8; 3]] =
+    &[[255; 3], [0, 0, 255], [0, 255, 255], [0, 255, 0], [255, 255, 0], [255, 0, 0], [0; 3], [9, 9, 9]];
+
+/// Then a colour that no class has.
+const ISAID: &[[u8; 3]] = &[
+    [0; 3],
+    [0, 0, 63],
+    [0, 63, 63],
+    [0, 63, 0],
+    [0, 63, 127],
+    [0, 63, 191],
+    [0, 63, 255],
+    [0, 127, 63],
+    [0, 127, 127],
+    [0, 0, 127],
+    [0, 0, 191],
     [0, 0, 255],
-    [0, 255, 255],
-    [0, 255, 0],
-    [255, 255, 0],
-    [255, 0, 0],
-    [0, 0, 0],
-    [9, 9, 9],
-]);
+    [0, 191, 127],
+    [0, 127, 191],
+    [0, 127, 255],
+    [0, 100, 155],
+    [7, 7, 7],
+];
+
+/// Then cars that move, and a colour that no class has.
+const UAVID: &[[u8; 3]] = &[
+    [0; 3],
+    [128, 0, 0],
+    [128, 64, 128],
+    [192, 0, 192],
+    [0, 128, 0],
+    [128, 128, 0],
+    [64, 64, 0],
+    [64, 0, 128],
+    [1, 2, 3],
+];
+
+const DEEPGLOBE: &[[u8; 3]] =
+    &[[0, 255, 255], [255, 255, 0], [255, 0, 255], [0, 255, 0], [0, 0, 255], [255; 3], [0; 3], [1, 2, 3]];
 
 #[rustfmt::skip]
 const LAND_COVER_SETS: [Mini; 9] = [
     Mini {
         set: "openearthmap",
         files: &[("aachen/images/aachen_5.tif", "aachen/labels/aachen_5.tif"), ("koeln/images/koeln_1.tif", "koeln/labels/koeln_1.tif")],
+        others: &[("koeln/images/koeln_2.tif", "koeln/labels/koeln_2.tif")],
         size: (50, 40), codes: LAND_COVER, classes: 9, class: plain, tiles: &[(0, 0, 50, 40)],
     },
     Mini {
         set: "loveda",
         files: &[("Val/Urban/images_png/3.png", "Val/Urban/masks_png/3.png"), ("Val/Rural/images_png/3.png", "Val/Rural/masks_png/3.png")],
+        others: &[("Train/Urban/images_png/4.png", "Train/Urban/masks_png/4.png")],
         size: (64, 64), codes: LAND_COVER, classes: 7, class: reduced, tiles: &[(0, 0, 64, 64)],
     },
     Mini {
         set: "isaid",
         files: &[("val/images/P0003.png", "val/Semantic_masks/images/P0003_instance_color_RGB.png")],
+        others: &[("train/images/P0001.png", "train/Semantic_masks/images/P0001_instance_color_RGB.png")],
         size: (1000, 700),
-        codes: Codes::Colours(&[[0; 3], [0, 0, 63], [0, 63, 63], [0, 100, 155], [7, 7, 7]]), classes: 16,
-        class: |colour| Some(match colour { [0, 0, 63] => 1, [0, 63, 63] => 2, [0, 100, 155] => 15, _ => 0 }),
+        codes: Codes::Colours(ISAID), classes: 16, class: |colour| Some(among(&ISAID[..16], colour).unwrap_or(0)),
         tiles: &[(0, 0, 896, 896), (104, 0, 896, 896)],
     },
     Mini {
         set: "potsdam",
         files: &[("2_Ortho_RGB/top_potsdam_2_13_RGB.tif", "5_Labels_all_noBoundary/top_potsdam_2_13_label_noBoundary.tif")],
-        size: (600, 520), codes: ISPRS, classes: 6, class: isprs,
+        others: &[("2_Ortho_RGB/top_potsdam_2_10_RGB.tif", "5_Labels_all_noBoundary/top_potsdam_2_10_label_noBoundary.tif")],
+        size: (600, 520), codes: Codes::Colours(ISPRS), classes: 6, class: isprs,
         tiles: &[(0, 0, 512, 512), (88, 0, 512, 512), (0, 8, 512, 512), (88, 8, 512, 512)],
     },
     Mini {
         set: "vaihingen",
         files: &[("top/top_mosaic_09cm_area2.tif",
                   "ISPRS_semantic_labeling_Vaihingen_ground_truth_eroded_COMPLETE/top_mosaic_09cm_area2_noBoundary.tif")],
-        size: (530, 400), codes: ISPRS, classes: 6, class: isprs, tiles: &[(0, 0, 512, 400), (18, 0, 512, 400)],
+        others: &[("top/top_mosaic_09cm_area1.tif",
+                  "ISPRS_semantic_labeling_Vaihingen_ground_truth_eroded_COMPLETE/top_mosaic_09cm_area1_noBoundary.tif")],
+        size: (530, 400), codes: Codes::Colours(ISPRS), classes: 6, class: isprs, tiles: &[(0, 0, 512, 400), (18, 0, 512, 400)],
     },
     Mini {
         set: "uavid",
         files: &[("test_gt/seq21/Images/000000.png", "test_gt/seq21/Labels/000000.png")],
-        size: (1290, 1080),
-        codes: Codes::Colours(&[[0; 3], [128, 0, 0], [192, 0, 192], [64, 0, 128], [64, 64, 0], [1, 2, 3]]), classes: 7,
-        class: |colour| Some(match colour {
-            [128, 0, 0] => 1,
-            [192, 0, 192] | [64, 0, 128] => 3,
-            [64, 64, 0] => 6,
-            _ => 0,
-        }),
+        others: &[], size: (1290, 1080), codes: Codes::Colours(UAVID), classes: 7,
+        class: |colour| Some(if colour == UAVID[7] { 3 } else { among(&UAVID[..7], colour).unwrap_or(0) }),
         tiles: &[(0, 0, 1280, 1080), (10, 0, 1280, 1080)],
     },
     Mini {
-        set: "udd5", files: &[("val/src/000.JPG", "val/gt/000.png")], size: (60, 45),
+        set: "udd5", files: &[("val/src/000.JPG", "val/gt/000.png")], others: &[], size: (60, 45),
         codes: Codes::Values(&[0, 1, 2, 3, 4]), classes: 5, class: plain, tiles: &[(0, 0, 60, 45)],
     },
     Mini {
-        set: "vdd", files: &[("test/src/a.JPG", "test/gt/a.png")], size: (60, 45),
+        set: "vdd", files: &[("test/src/a.JPG", "test/gt/a.png")], others: &[], size: (60, 45),
         codes: LAND_COVER, classes: 7, class: plain, tiles: &[(0, 0, 60, 45)],
     },
     Mini {
-        set: "deepglobe", files: &[("train/119_sat.jpg", "train/119_mask.png")], size: (48, 48),
-        codes: Codes::Colours(&[[0, 255, 255], [255, 255, 0], [255; 3], [0; 3], [0, 0, 255]]), classes: 7,
-        class: |colour| Some(match colour {
-            [0, 255, 255] => 0,
-            [255, 255, 0] => 1,
-            [0, 0, 255] => 4,
-            [255, 255, 255] => 5,
-            [0, 0, 0] => 6,
-            _ => 0,
-        }),
+        set: "deepglobe", files: &[("train/119_sat.jpg", "train/119_mask.png")], others: &[], size: (48, 48),
+        codes: Codes::Colours(DEEPGLOBE), classes: 7,
+        class: |colour| Some(among(&DEEPGLOBE[..7], colour).unwrap_or(0)),
         tiles: &[(0, 0, 48, 48)],
     },
 ];
@@ -142,47 +167,50 @@ const LAND_COVER_SETS: [Mini; 9] = [
 #[rustfmt::skip]
 const SINGLE_CLASS_SETS: [Mini; 9] = [
     Mini {
-        set: "whu_aerial", files: &[("val/image/1.tif", "val/label/1.tif")], size: (64, 64),
+        set: "whu_aerial", files: &[("val/image/1.tif", "val/label/1.tif")], others: &[], size: (64, 64),
         codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 64, 64)],
     },
     Mini {
-        set: "whu_sat_ii", files: &[("1.cropped/test/image/0_1.tif", "1.cropped/test/label/0_1.tif")], size: (64, 64),
-        codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 64, 64)],
+        set: "whu_sat_ii", files: &[("1.cropped/test/image/0_1.tif", "1.cropped/test/label/0_1.tif")],
+        others: &[], size: (64, 64), codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 64, 64)],
     },
     Mini {
-        set: "inria", files: &[("train/images/vienna3.tif", "train/gt/vienna3.tif")], size: (1010, 300),
-        codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 1000, 300), (10, 0, 1000, 300)],
+        set: "inria", files: &[("train/images/vienna3.tif", "train/gt/vienna3.tif")],
+        others: &[("train/images/vienna1.tif", "train/gt/vienna1.tif")],
+        size: (1010, 300), codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 1000, 300), (10, 0, 1000, 300)],
     },
     Mini {
         set: "xbd",
         files: &[("test/images/guatemala_00000003_pre_disaster.png", "test/targets/guatemala_00000003_pre_disaster_target.png")],
+        others: &[("test/images/guatemala_00000003_post_disaster.png", "test/targets/guatemala_00000003_post_disaster_target.png")],
         size: (64, 64), codes: Codes::Values(&[0, 1, 4]), classes: 2,
         class: |[value, ..]| Some(i64::from(value >= 1)), tiles: &[(0, 0, 64, 64)],
     },
     Mini {
-        set: "chn6-cug", files: &[("val/images/am100001_sat.jpg", "val/gt/am100001_mask.png")], size: (64, 64),
+        set: "chn6-cug", files: &[("val/images/am100001_sat.jpg", "val/gt/am100001_mask.png")], others: &[], size: (64, 64),
         codes: MASK_RGB, classes: 2, class: half, tiles: &[(0, 0, 64, 64)],
     },
     Mini {
-        set: "deepglobe_road", files: &[("DeepGlobe_valid_1530/img/7_sat.jpg", "DeepGlobe_valid_1530/gt/7_mask.png")], size: (64, 64),
-        codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 64, 64)],
+        set: "deepglobe_road", files: &[("DeepGlobe_valid_1530/img/7_sat.jpg", "DeepGlobe_valid_1530/gt/7_mask.png")],
+        others: &[], size: (64, 64), codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 64, 64)],
     },
     Mini {
-        set: "massachusetts_road", files: &[("Massachusetts_test_49/img/1_1.jpg", "Massachusetts_test_49/gt/1_1.png")], size: (90, 64),
-        codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 90, 64)],
+        set: "massachusetts_road", files: &[("Massachusetts_test_49/img/1_1.jpg", "Massachusetts_test_49/gt/1_1.png")],
+        others: &[], size: (90, 64), codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 90, 64)],
     },
     Mini {
-        set: "spacenet_road", files: &[("SpaceNet_test_567/img/a_b.jpg", "SpaceNet_test_567/gt/a_b.png")], size: (64, 90),
-        codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 64, 90)],
+        set: "spacenet_road", files: &[("SpaceNet_test_567/img/a_b.jpg", "SpaceNet_test_567/gt/a_b.png")],
+        others: &[], size: (64, 90), codes: MASK, classes: 2, class: half, tiles: &[(0, 0, 64, 90)],
     },
     Mini {
-        set: "wbs-si", files: &[("Images/water_body_8.jpg", "Masks/water_body_8.jpg")], size: (37, 30),
-        codes: Codes::Values(&[0, 255]), classes: 2, class: half, tiles: &[(0, 0, 37, 30)],
+        set: "wbs-si", files: &[("Images/water_body_8.jpg", "Masks/water_body_8.jpg")],
+        others: &[("Images/water_body_9.jpg", "Masks/water_body_9.jpg")],
+        size: (37, 30), codes: Codes::Values(&[0, 255]), classes: 2, class: half, tiles: &[(0, 0, 37, 30)],
     },
 ];
 
 /// Writes bands of bytes in the format of the file's ending.
-fn write(path: &Path, (width, height): (usize, usize), bands: &[Vec<u8>]) {
+pub fn write(path: &Path, (width, height): (usize, usize), bands: &[Vec<u8>]) {
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     let memory = DriverManager::get_driver_by_name("MEM").expect("the driver of memory");
     let dataset = memory.create("", width, height, bands.len()).expect("a raster");
@@ -212,17 +240,28 @@ fn bands(path: &Path) -> (usize, Vec<Vec<u8>>) {
 impl Mini {
     fn make(&self, folder: &Path) {
         let pixels = self.size.0 * self.size.1;
-        for (image, truth) in self.files {
-            let planes: Vec<Vec<u8>> = noise(3 * pixels).chunks(pixels).map(<[u8]>::to_vec).collect();
-            write(&folder.join(image), self.size, &planes);
-            // Patches of 7 × 5 pixels, so that lossy compression keeps most of them.
-            let code = |at: usize| (at % self.size.0 / 7 + at / self.size.0 / 5 * 3) % 11;
-            let planes: Vec<Vec<u8>> = match self.codes {
-                Codes::Values(values) => vec![(0..pixels).map(|at| values[code(at) % values.len()]).collect()],
-                Codes::Colours(colours) => {
-                    (0..3).map(|band| (0..pixels).map(|at| colours[code(at) % colours.len()][band]).collect()).collect()
-                }
+        // Patches of several pixels, so that lossy compression and the resize keep most of them.
+        let (patch_width, patch_height) = (self.size.0.div_ceil(12), self.size.1.div_ceil(8));
+        for (image, truth) in self.files.iter().chain(self.others) {
+            // Another picture for each image.
+            let first = truth.bytes().map(usize::from).sum::<usize>();
+            let code = |at: usize| first + at % self.size.0 / patch_width + at / self.size.0 / patch_height * 3;
+            let (stored, truth_bands): (Vec<[u8; 3]>, usize) = match self.codes {
+                Codes::Values(values) => ((0..pixels).map(|at| [values[code(at) % values.len()]; 3]).collect(), 1),
+                Codes::Colours(colours) => ((0..pixels).map(|at| colours[code(at) % colours.len()]).collect(), 3),
             };
+            // As bright as the class is for the model, more or less: every class is found, and not always rightly.
+            let noise = noise(3 * pixels);
+            let bright = |class: i64| (class as f64 + 0.5) * 256.0 / self.classes as f64;
+            let planes: Vec<Vec<u8>> = (noise.chunks(pixels))
+                .map(|noise| {
+                    let bright = stored.iter().map(|stored| (self.class)(*stored).map_or(128.0, bright));
+                    bright.zip(noise).map(|(bright, noise)| (bright + f64::from(*noise) - 128.0) as u8).collect()
+                })
+                .collect();
+            write(&folder.join(image), self.size, &planes);
+            let planes: Vec<Vec<u8>> =
+                (0..truth_bands).map(|band| stored.iter().map(|stored| stored[band]).collect()).collect();
             write(&folder.join(truth), self.size, &planes);
         }
         if self.set == "openearthmap" {
@@ -280,15 +319,72 @@ impl Mini {
     }
 }
 
+/// The first Python that has NumPy and Pillow.
+fn python() -> Option<String> {
+    let named = std::env::var("SEGEARTH_PYTHON").ok();
+    let candidates = named.into_iter().chain(["python3", "/usr/bin/python3"].map(str::to_owned));
+    let has = |python: &String| {
+        Command::new(python).args(["-c", "import numpy, PIL"]).output().is_ok_and(|ran| ran.status.success())
+    };
+    candidates.into_iter().find(has)
+}
+
+/// Compares the tables of all sets with what NumPy counts in the same files.
+#[track_caller]
+fn compare_with_numpy(work: &Workdir, minis: &[Mini]) {
+    let Some(python) = python() else {
+        skipped("no Python with NumPy and Pillow");
+        return;
+    };
+    let mut counting = Command::new(python);
+    counting.arg(repository("tests/it/count_paper.py")).arg(work.path("data"));
+    counting.arg(work.path("paper/{set}_fake_levels/labels")).args(minis.iter().map(|mini| mini.set));
+    let ran = counting.output().expect("Python starts");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let counted: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    let table = std::fs::read_to_string(work.path("paper/results.csv")).expect("a table");
+    let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = lines.next().expect("a head");
+    let rows: Vec<Vec<&str>> = lines.collect();
+    for mini in minis {
+        let set = mini.set;
+        let cells = rows.iter().find(|cells| cells[0] == set).unwrap_or_else(|| panic!("no row of {set}: {table}"));
+        let cell = |name: &str| cells[head.iter().position(|column| *column == name).expect("a column")];
+        let counted = &counted[set];
+        for name in ["images", "tiles"] {
+            assert_eq!(cell(name), counted[name].to_string(), "{set}: {name}");
+        }
+        let percent = |name: &str| format!("{:.2}", counted[name].as_f64().expect("a figure"));
+        for name in ["aAcc", "mAcc", "mIoU"] {
+            assert_eq!(cell(name), percent(name), "{set}: {name}");
+        }
+        let figure = if mini.classes == 2 { "foreground" } else { "mIoU" };
+        assert_eq!(cell("here"), percent(figure), "{set}: {figure}");
+        let row = std::fs::read(work.path(&format!("paper/{set}_fake_levels/row.json"))).expect("a row");
+        let row: Value = serde_json::from_slice(&row).expect("JSON");
+        let (found, counted_iou) =
+            (row["classes"].as_array().expect("classes"), counted["iou"].as_array().expect("IoU"));
+        assert_eq!(found.len(), counted_iou.len(), "{set}");
+        for (class, counted) in found.iter().zip(counted_iou) {
+            let difference = class[1].as_f64().expect("an IoU") - counted.as_f64().expect("an IoU");
+            assert!(difference.abs() < 1e-9, "{set}: {class}, NumPy counts {counted}");
+        }
+        // A class that is never found would hide another rule for its truth.
+        let hits: Vec<u64> = counted["hits"].as_array().expect("hits").iter().filter_map(Value::as_u64).collect();
+        assert!(hits.len() == mini.classes && hits.iter().all(|hits| *hits > 0), "{set}: {hits:?}");
+        println!("{set}: aAcc {}, mAcc {}, mIoU {}, figure {}", cell("aAcc"), cell("mAcc"), cell("mIoU"), cell("here"));
+    }
+}
+
 fn run(minis: &[Mini]) {
     let work = Workdir::new();
     for mini in minis {
         let data = work.path(&format!("data/{}", mini.set));
         mini.make(&data);
         let before = crate::workdir::files_below(&data);
-        let ran = work.ok(["reproduce", mini.set, "--data", &data.to_string_lossy(), "--model", "fake:identity"]);
+        let ran = work.ok(["reproduce", mini.set, "--data", &data.to_string_lossy(), "--model", "fake:levels"]);
         assert_eq!(crate::workdir::files_below(&data), before, "{}: the data set is left as it is", mini.set);
-        let folder = work.path(&format!("paper/{}_fake_identity", mini.set));
+        let folder = work.path(&format!("paper/{}_fake_levels", mini.set));
         let [hits, predicted, truth] = mini.count(&data, &folder.join("labels"));
         let row: Value =
             serde_json::from_str(&std::fs::read_to_string(folder.join("row.json")).expect("a row")).expect("JSON");
@@ -313,16 +409,17 @@ fn run(minis: &[Mini]) {
         assert!(hits.iter().sum::<u64>() > 0, "{}: nothing agrees, so nothing is tested", mini.set);
     }
     let table = std::fs::read_to_string(work.path("paper/results.md")).expect("a table");
-    assert_eq!(table.lines().filter(|line| line.contains("fake:identity")).count(), minis.len(), "{table}");
+    assert_eq!(table.lines().filter(|line| line.contains("fake:levels")).count(), minis.len(), "{table}");
+    compare_with_numpy(&work, minis);
 }
 
 #[test]
-fn land_cover_figures_are_those_counted_again() {
+fn land_cover_figures_are_those_counted_again_and_by_numpy() {
     run(&LAND_COVER_SETS);
 }
 
 #[test]
-fn single_class_figures_are_those_counted_again() {
+fn single_class_figures_are_those_counted_again_and_by_numpy() {
     run(&SINGLE_CLASS_SETS);
 }
 
@@ -353,18 +450,81 @@ fn shards_and_resumed_runs_give_the_row_of_one_run() {
 }
 
 #[test]
-fn wrong_folders_and_names_are_explained() {
+fn wrong_names_are_explained() {
     let work = Workdir::new();
     LAND_COVER_SETS[1].make(&work.path("data"));
-    let said = work.refused("reproduce vdd --data data --model fake:identity");
-    assert!(said.contains("does not hold VDD; looked for") && said.contains("test/src/*.JPG (0 files)"), "{said}");
-    assert!(said.contains("found Val/"), "{said}");
     assert!(work.refused("reproduce coco --data data").contains("The data sets are openearthmap, loveda"));
-    assert!(
-        work.refused("reproduce loveda --data data --model fake:identity --only 77")
-            .contains("no image of LoveDA has 77")
-    );
+    let said = work.refused("reproduce loveda --data data --model fake:identity --only 77");
+    assert!(said.contains("no image of LoveDA has 77") && said.contains("such as Rural_3, Urban_3."), "{said}");
     let job = work.ok(["reproduce", "loveda", "--print-job"]).stdout;
     assert!(job.contains("resolution: {long_side: 448}") && job.contains("- 'building,roof,house'"), "{job}");
     assert!(work.ok(["reproduce", "loveda", "--pool", "--print-job"]).stdout.contains("pond"));
+}
+
+#[test]
+fn wrong_folders_are_explained() {
+    let work = Workdir::new();
+    LAND_COVER_SETS[1].make(&work.path("sets/LoveDA"));
+    let reproduce = |set: &str, data: &str| work.refused(&format!("reproduce {set} --data {data} --model fake:levels"));
+    std::fs::create_dir(work.path("empty")).expect("a folder");
+    assert_snapshot!(reproduce("loveda", "empty"), @"
+    error: empty does not hold LoveDA; looked for
+      Val/*/images_png/*.png (0 files) with Val/*/masks_png/*.png (0 files)
+      Val/Val/*/images_png/*.png (0 files) with Val/Val/*/masks_png/*.png (0 files)
+    found an empty folder
+
+    hint: Unpack the data set and give the folder that holds these names. `*` stands for any text in a name.
+    ");
+    assert_snapshot!(reproduce("vdd", "sets/LoveDA"), @"
+    error: sets/LoveDA does not hold VDD; looked for
+      test/src/*.JPG (0 files) with test/gt/*.png (0 files)
+    found Train/, Val/
+
+    hint: It holds loveda: `segearth reproduce loveda`.
+    ");
+    assert_snapshot!(reproduce("loveda", "sets"), @"
+    error: sets does not hold LoveDA; looked for
+      Val/*/images_png/*.png (0 files) with Val/*/masks_png/*.png (0 files)
+      Val/Val/*/images_png/*.png (0 files) with Val/Val/*/masks_png/*.png (0 files)
+    found LoveDA/
+
+    hint: sets/LoveDA holds it: give that folder.
+    ");
+    let copy = |to: &str, name: &dyn Fn(&str) -> Option<String>| {
+        for (path, (content, _)) in files_below(&work.path("sets/LoveDA/Val")) {
+            let below =
+                path.strip_prefix(work.path("sets/LoveDA")).expect("a path below").to_string_lossy().into_owned();
+            if let Some(name) = name(&below) {
+                work.write(&format!("{to}/{name}"), content);
+            }
+        }
+    };
+    let is_image = |name: &str| name.contains("images_png");
+    copy("images", &|name| is_image(name).then(|| name.to_owned()));
+    assert_snapshot!(reproduce("loveda", "images"), @"
+    error: images does not hold LoveDA; looked for
+      Val/*/images_png/*.png (2 files) with Val/*/masks_png/*.png (0 files):
+        no truth; Val/Rural has images_png/
+      Val/Val/*/images_png/*.png (0 files) with Val/Val/*/masks_png/*.png (0 files)
+    found Val/
+
+    hint: Put images and truth into folders and under names as they are published. `*` stands for any text in a name.
+    ");
+    copy("renamed", &|name| Some(if is_image(name) { name.to_owned() } else { name.replace("3.png", "mask_3.png") }));
+    assert_snapshot!(reproduce("loveda", "renamed"), @"
+    error: renamed does not hold LoveDA; looked for
+      Val/*/images_png/*.png (2 files) with Val/*/masks_png/*.png (2 files):
+        no image has its truth: Val/Rural/images_png/3.png needs Val/Rural/masks_png/3.png, not Val/Rural/masks_png/mask_3.png
+      Val/Val/*/images_png/*.png (0 files) with Val/Val/*/masks_png/*.png (0 files)
+    found Val/
+
+    hint: Put images and truth into folders and under names as they are published. `*` stands for any text in a name.
+    ");
+    // A set that lacks some truth is counted without these images, and says so.
+    copy("partial", &|name| (name != "Val/Urban/masks_png/3.png").then(|| name.to_owned()));
+    let ran = work.ok(["reproduce", "loveda", "--data", "partial", "--model", "fake:levels"]);
+    assert_snapshot!(ran.stderr, @"
+    note: 1 image of LoveDA has no truth and is left out: partial/Val/Urban/images_png/3.png, for which there is no partial/Val/Urban/masks_png/3.png. The figure is not of the whole set.
+    ");
+    assert!(ran.stdout.contains("| loveda | fake:levels | 1 | 1 |"), "{}", ran.stdout);
 }
