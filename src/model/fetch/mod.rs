@@ -1,7 +1,7 @@
 //! Published models: the catalogue, and the download of their files.
 //!
 //! Progress goes to the caller. Files are compared with their pinned SHA-256. Where none is known, the hash of the first download is
-//! stored beside the file, and a file that no longer has it is refused.
+//! stored beside the file, and a file that no longer has it is refused. A checkpoint from an archive is kept with the hashes of both.
 
 mod catalogue;
 mod client;
@@ -16,8 +16,9 @@ pub use catalogue::{MODELS, Model, Remote, SIMFEATUP, VOCABULARY, upsampler_note
 pub use client::{Checked, Client, Fetched, Progress};
 
 use super::folders;
-use crate::atomic::AtomicFile;
+use crate::atomic::{self, AtomicFile};
 use crate::error::{Context, Error, Result};
+use crate::hash;
 
 /// Replaces scheme and host of every address: a mirror, or a server in a test.
 pub const BASE_VARIABLE: &str = "SEGEARTH_FETCH_BASE";
@@ -56,15 +57,25 @@ impl Model {
         let mut clip = client.fetch(&self.clip, folder, progress)?;
         if self.clip.file.ends_with(".zip") {
             progress(Progress::Checking { file: self.clip.file });
-            clip.path = unpacked(&clip.path)?;
+            clip.path = unpacked(&clip.path, &clip.sha256)?;
         }
         Ok(FetchedModel { clip, tokenizer, upsampler })
     }
 }
 
-/// Unpacks the checkpoint of a zip archive beside it, and returns its path.
-fn unpacked(archive: &Path) -> Result<PathBuf> {
+/// Unpacks the checkpoint of a zip archive beside it, and returns its path. One that was unpacked from an archive of this SHA-256,
+/// and has not been changed since, is kept.
+fn unpacked(archive: &Path, sha256: &str) -> Result<PathBuf> {
     let target = archive.with_extension("pt");
+    let record = atomic::with_suffix(&target, ".sha256");
+    let describe = |unpacked: &str| {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        format!("{unpacked}  {}\n{sha256}  {}\n", name(&target), name(archive))
+    };
+    let recorded = std::fs::read_to_string(&record).ok().filter(|text| text.ends_with(&describe("")));
+    if recorded.is_some() && target.is_file() && recorded == Some(describe(&hash::of_file(&target)?)) {
+        return Ok(target);
+    }
     let file = AtomicFile::new(&target)?;
     let write = || -> Result<()> {
         let mut out = File::create(file.temporary()).input(|| format!("cannot write {}", target.display()))?;
@@ -72,7 +83,9 @@ fn unpacked(archive: &Path) -> Result<PathBuf> {
         out.sync_all().input(|| format!("cannot write {}", target.display()))
     };
     write()?;
+    let unpacked = hash::of_file(file.temporary())?;
     file.commit()?;
+    atomic::write_file(&record, describe(&unpacked).as_bytes())?;
     Ok(target)
 }
 

@@ -540,14 +540,45 @@ fn archives_are_unpacked_beside_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("SkyCLIP.zip");
     std::fs::write(&archive, zip("SkyCLIP/epoch_20.pt", b"the weights")).unwrap();
-    for _ in 0..2 {
-        let path = super::unpacked(&archive).unwrap();
-        assert_eq!(path, folder.path().join("SkyCLIP.pt"));
-        assert_eq!(std::fs::read(path).unwrap(), b"the weights");
-    }
-    std::fs::remove_file(folder.path().join("SkyCLIP.pt")).unwrap();
+    let path = super::unpacked(&archive, "one").unwrap();
+    assert_eq!(path, folder.path().join("SkyCLIP.pt"));
+    assert_eq!(std::fs::read(&path).unwrap(), b"the weights");
+    std::fs::remove_file(&path).unwrap();
     std::fs::write(&archive, zip("SkyCLIP/readme.txt", b"words")).unwrap();
-    let error = super::unpacked(&archive).unwrap_err();
+    let error = super::unpacked(&archive, "two").unwrap_err();
     assert!(whole(&error).contains("has 0 checkpoints"), "{}", whole(&error));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half-written is left");
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| name == "SkyCLIP.zip" || name == "SkyCLIP.pt.sha256"), "half-written: {names:?}");
+}
+
+/// Unpacked again only where the archive is another one, or the checkpoint is no longer what came out of it.
+#[test]
+fn unpacked_checkpoints_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("SkyCLIP.zip");
+    let put = |weights: &[u8]| std::fs::write(&archive, zip("SkyCLIP/epoch_20.pt", weights)).unwrap();
+    // A time that no file is written at: one that still has it was not written.
+    let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let unpack = |sha256: &str| {
+        let path = super::unpacked(&archive, sha256).unwrap();
+        let file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let kept = file.metadata().unwrap().modified().unwrap() == old;
+        file.set_modified(old).unwrap();
+        (kept, std::fs::read(path).unwrap())
+    };
+    put(b"the weights");
+    assert_eq!(unpack("one"), (false, b"the weights".to_vec()));
+    assert_eq!(unpack("one"), (true, b"the weights".to_vec()));
+    put(b"other ones");
+    assert_eq!(unpack("two"), (false, b"other ones".to_vec()));
+    assert_eq!(unpack("two"), (true, b"other ones".to_vec()));
+    let (checkpoint, record) = (folder.path().join("SkyCLIP.pt"), folder.path().join("SkyCLIP.pt.sha256"));
+    std::fs::write(&checkpoint, b"other_ones").unwrap();
+    std::fs::File::options().append(true).open(&checkpoint).unwrap().set_modified(old).unwrap();
+    assert_eq!(unpack("two"), (false, b"other ones".to_vec()));
+    std::fs::remove_file(&record).unwrap();
+    assert_eq!(unpack("two"), (false, b"other ones".to_vec()));
+    std::fs::remove_file(&checkpoint).unwrap();
+    assert_eq!(unpack("two"), (false, b"other ones".to_vec()));
+    assert_eq!(unpack("two"), (true, b"other ones".to_vec()));
 }
