@@ -192,6 +192,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn first_means_are_the_authors() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/parity/more/coninfer/expected.safetensors");
+        let expected = tch::Tensor::read_safetensors(path).unwrap();
+        let numbers = |name: &str| {
+            let (_, tensor) = expected.iter().find(|(other, _)| other == name).unwrap();
+            Vec::<f32>::try_from(tensor.flatten(0, -1)).unwrap()
+        };
+        let patches = Patches { features: numbers("features"), prior: numbers("prior") };
+        let (found, want) = (first_means(&patches, 5, 96), numbers("first_means"));
+        assert_eq!(found.len(), want.len());
+        let off = found.iter().zip(&want).map(|(found, want)| (found - f64::from(*want)).abs()).fold(0.0, f64::max);
+        println!("first means: {off:.2e}");
+        assert!(off <= 1e-6, "{off:.2e}");
+    }
+
+    #[test]
     fn first_means_are_of_the_patches_of_the_largest_prior() {
         // Eight patches along the first channel, one with more of the second query's prior, and one that is neither's.
         let mut patches = Patches::default();

@@ -198,6 +198,15 @@ fn protocol_counts_equal_the_authors() {
                 figures["counts"][name].as_array().expect("counts").iter().filter_map(|it| it.as_i64()).collect();
             assert_eq!(got, Vec::<i64>::try_from(tensor(name)).expect("counts"), "{name}, reduced: {reduced}");
         }
+        for (name, tensor_name) in [("iou", "iou"), ("accuracy", "accuracy_per_class")] {
+            let want: Vec<f32> = Vec::try_from(tensor(tensor_name)).expect("figures");
+            let classes = figures["classes"].as_array().expect("classes");
+            assert_eq!(classes.len(), want.len());
+            for (class, want) in classes.iter().zip(want) {
+                let got = class[name].as_f64().map_or(f32::NAN, |got| got as f32);
+                assert!((got - want).abs() < 1e-6 || got.is_nan() && want.is_nan(), "{name} is {got}, expected {want}");
+            }
+        }
         let want: Vec<f32> = Vec::try_from(tensor("miou_maccuracy_accuracy")).expect("figures");
         for (name, want) in ["miou", "mean_accuracy", "overall_accuracy"].into_iter().zip(want) {
             let got = figures[name].as_f64().expect("a figure") as f32;
