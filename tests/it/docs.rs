@@ -10,7 +10,7 @@
 //! | `<!-- exit N -->` | commands end with this exit code |
 //! | `<!-- prints -->` | the text is what the commands before it print; `make reference` renews it |
 //! | `<!-- file NAME -->` | the block is this file, and later commands of the page name it |
-//! | `<!-- given: NAME … -->` | (anywhere) the page's commands find these files, see [`given`] |
+//! | `<!-- given: NAME … -->` | (anywhere) the page's commands find these files and folders, see [`given`] |
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -24,8 +24,9 @@ use gdal::{Dataset, DriverManager, Metadata as _};
 use rayon::prelude::*;
 use segearth::cli::Cli;
 
+use crate::reproduce::write;
 use crate::scenes::noise_scene;
-use crate::workdir::{Workdir, repository};
+use crate::workdir::{Workdir, files_below, repository};
 
 /// With it, the tests write what they would compare.
 const RENEW: &str = "SEGEARTH_RENEW_DOCS";
@@ -228,7 +229,31 @@ fn given() -> Workdir {
     for name in ["rivers.geojson", "districts.geojson"] {
         work.write(name, AREA);
     }
+    loveda(&work.path("LoveDA"));
     work
+}
+
+/// A data set in LoveDA's folders: the two halves of the village.
+fn loveda(folder: &Path) {
+    let part = |name: &str, bands: usize, col: usize| -> Vec<Vec<u8>> {
+        let dataset = Dataset::open(repository("sample_data").join(name)).expect("sample data");
+        let side = (512, 512);
+        let read = |band| dataset.rasterband(band).and_then(|band| band.read_as((col as isize, 0), side, side, None));
+        (1..=bands).map(|band| read(band).expect("pixels").data().to_vec()).collect()
+    };
+    for (name, col) in [("2522.png", 0), ("2523.png", 512)] {
+        let rural = folder.join("Val/Rural");
+        write(&rural.join("images_png").join(name), (512, 512), &part("village.tif", 3, col));
+        let of = |name: &str| part(name, 1, col).remove(0);
+        // 0 is no data, 1 the background, 2 buildings, 3 roads.
+        let truth = of("village_buildings.tif").into_iter().zip(of("village_roads.tif"));
+        let truth = truth.map(|found| match found {
+            (1, _) => 2,
+            (_, 1) => 3,
+            _ => 1,
+        });
+        write(&rural.join("masks_png").join(name), (512, 512), &[truth.collect()]);
+    }
 }
 
 /// A piece of 192 × 160 pixels of the sample scene, at the place of the first one.
@@ -283,7 +308,12 @@ impl<'a> Run<'a> {
         let names: Vec<String> = names.flat_map(str::split_whitespace).map(str::to_owned).collect();
         for name in names.iter().map(String::as_str).chain(["scene.tif"]) {
             let from = given.path(name);
-            if from.is_file() {
+            if from.is_dir() {
+                for (path, (content, _)) in files_below(&from) {
+                    let below = path.strip_prefix(given.path("")).expect("a path below");
+                    run.work.write(&below.to_string_lossy(), content);
+                }
+            } else if from.is_file() {
                 fs::copy(&from, run.work.path(name)).expect("a copy of what is given");
             } else {
                 run.report(1, &format!("the tests give no file {name}"));
