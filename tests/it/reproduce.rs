@@ -523,8 +523,9 @@ fn wrong_folders_are_explained() {
     // A set that lacks some truth is counted without these images, and says so.
     copy("partial", &|name| (name != "Val/Urban/masks_png/3.png").then(|| name.to_owned()));
     let ran = work.ok(["reproduce", "loveda", "--data", "partial", "--model", "fake:levels"]);
-    assert_snapshot!(ran.stderr, @"
-    note: 1 image of LoveDA has no truth and is left out: partial/Val/Urban/images_png/3.png, for which there is no partial/Val/Urban/masks_png/3.png. The figure is not of the whole set.
-    ");
+    assert_snapshot!(
+        ran.stderr,
+        @"note: 1 image of LoveDA has no truth and is left out: partial/Val/Urban/images_png/3.png, for which there is no partial/Val/Urban/masks_png/3.png. The figure is not of the whole set."
+    );
     assert!(ran.stdout.contains("| loveda | fake:levels | 1 | 1 |"), "{}", ran.stdout);
 }
