@@ -62,6 +62,31 @@ struct JournalFile {
     parts: Vec<[usize; 4]>,
 }
 
+impl JournalFile {
+    /// Refuses the journal in `folder` if it is of another run than this one.
+    fn compare(&self, folder: &Path, run: &Fingerprint, layers: &[Layer]) -> Result<()> {
+        let differences = self.run.differences(run);
+        if !differences.is_empty() {
+            let line = |Difference { name, was, is }: &Difference| format!("  {name}: was {was}, is {is}");
+            let differences: Vec<String> = differences.iter().map(line).collect();
+            let message = "the unfinished results are of a run with other settings or inputs";
+            return Err(other_run(folder, format!("{message}\n{}", differences.join("\n"))));
+        }
+        if self.format != FORMAT || self.layers != layers {
+            let message = "the unfinished results were written by another version of segearth";
+            return Err(other_run(folder, message.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn other_run(folder: &Path, message: String) -> Error {
+    Error::input(message).with_hint(format!(
+        "Restore the earlier settings to resume, or discard the unfinished results in {} with --overwrite.",
+        folder.display()
+    ))
+}
+
 /// How a scene is divided into parts.
 #[derive(Clone, Debug)]
 pub struct Division {
@@ -107,29 +132,13 @@ impl Journal {
         let wanted = JournalFile { format: FORMAT, run: run.clone(), layers: layers.to_vec(), shards, first, parts };
         let new = create(folder, &wanted)?;
         let found = if new { wanted } else { read(folder)? };
-        let fail = |message: String| {
-            Error::input(message).with_hint(format!(
-                "Restore the earlier settings to resume, or discard the unfinished results in {} with --overwrite.",
-                folder.display()
-            ))
-        };
-        let differences = found.run.differences(run);
-        if !differences.is_empty() {
-            let line = |Difference { name, was, is }: &Difference| format!("  {name}: was {was}, is {is}");
-            let differences: Vec<String> = differences.iter().map(line).collect();
-            return Err(fail(format!(
-                "the unfinished results are of a run with other settings or inputs\n{}",
-                differences.join("\n")
-            )));
-        }
-        if found.format != FORMAT || found.layers != layers {
-            return Err(fail("the unfinished results were written by another version of segearth".into()));
-        }
+        found.compare(folder, run, layers)?;
         if shards > 1 && found.shards != shards {
-            return Err(fail(format!(
+            let message = format!(
                 "the unfinished results are divided among {} shards, this process is one of {shards}",
                 found.shards
-            )));
+            );
+            return Err(other_run(folder, message));
         }
         let window = |[col, row, width, height]: [usize; 4]| Window { col, row, width, height };
         let parts: Vec<Window> = found.parts.into_iter().map(window).collect();
@@ -150,6 +159,14 @@ impl Journal {
             fingerprint: run.hash(),
             new,
         })
+    }
+
+    /// Whether a run with this fingerprint and these layers may resume from the journal of `folder`; nothing is written.
+    ///
+    /// # Errors
+    /// Another run's journal, or one that cannot be read, as [`open`](Self::open) would refuse it.
+    pub fn check(folder: &Path, run: &Fingerprint, layers: &[Layer]) -> Result<()> {
+        read(folder)?.compare(folder, run, layers)
     }
 
     /// An entry of the fingerprint in the journal of `folder`; `None` without a readable journal.

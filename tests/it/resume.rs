@@ -151,6 +151,31 @@ fn what_an_earlier_run_left_is_guarded() {
 }
 
 #[test]
+fn a_changed_job_computes_no_scene_where_another_one_is_unfinished() {
+    let work = Workdir::new();
+    noise_scene(&work.path("scene.tif"), 900, 1100);
+    noise_scene(&work.path("small.tif"), 60, 50);
+    work.write(
+        "job.yaml",
+        "scene: [scene.tif, small.tif]\nmodel: fake:identity\nclasses: [red, green, blue]\ntiling: {stride: 28}\noutputs: {folder: out}\n",
+    );
+    let mut first = start(&work, "run job.yaml");
+    until_begun(&work);
+    first.kill().expect("a kill");
+    first.wait().expect("an end");
+    let before = work.files();
+    for command in ["run", "check"] {
+        let ran = work.run([command, "job.yaml", "--set", "tiling.stride=56"]);
+        assert_eq!(ran.code, 1, "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains("the unfinished results are of a run with other settings"), "{}", ran.stderr);
+        assert_eq!(work.files(), before, "{command} wrote something");
+    }
+    work.ok(["check", "job.yaml"]);
+    work.ok(["run", "job.yaml"]);
+    assert!(work.path("out/small_labels.tif").exists());
+}
+
+#[test]
 fn a_disk_that_fills_up_costs_nothing_that_is_finished() {
     let work = Workdir::new();
     let want = undisturbed(&work);

@@ -181,6 +181,23 @@ pub fn is_finished(run: &SceneRun<'_>) -> Result<bool> {
     Ok(results(run, &whole_fingerprint(run)?)?.finished())
 }
 
+/// Refuses the unfinished results of another run, before anything is computed.
+///
+/// # Errors
+/// The scene's journal is of a run with other settings or inputs, or cannot be read. Rows of another device are found when
+/// it is opened.
+pub fn check_unfinished(run: &SceneRun<'_>) -> Result<()> {
+    let folder = Journal::folder(&run.scene.outputs.labels);
+    if !Journal::is_begun(&folder) {
+        return Ok(());
+    }
+    let mut fingerprint = whole_fingerprint(run)?;
+    if let Some(device) = Journal::fingerprint_entry(&folder, DEVICE) {
+        fingerprint.set(DEVICE, device);
+    }
+    Journal::check(&folder, &fingerprint, &layers::of(run))
+}
+
 /// All that decides a scene's results, its stretch included.
 pub fn whole_fingerprint(run: &SceneRun<'_>) -> Result<Fingerprint> {
     let scene = run.scene;

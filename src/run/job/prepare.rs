@@ -144,7 +144,7 @@ fn validate_products(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Refuses outputs of any scene that exist and may not be replaced.
+/// Refuses outputs of any scene that exist and may not be replaced, and unfinished results of another run.
 fn check_outputs(job: &PreparedJob, existing: Existing) -> Result<()> {
     let plan = &job.plan;
     let mut products = Vec::new();
@@ -171,5 +171,17 @@ fn check_outputs(job: &PreparedJob, existing: Existing) -> Result<()> {
         ),
         false => error,
     })?;
-    known.iter().try_for_each(|(scene, fingerprint)| Results::check(plan, scene, fingerprint, existing).map(drop))
+    known.iter().try_for_each(|(scene, fingerprint)| Results::check(plan, scene, fingerprint, existing).map(drop))?;
+    if existing == Existing::Replace {
+        return Ok(());
+    }
+    // Of all scenes: a changed job must not compute some of them, and so be in the way of the job that was interrupted.
+    for scene in &plan.scenes {
+        let folder = Journal::folder(&scene.outputs.labels);
+        if Journal::is_begun(&folder) {
+            let run = job.scene(scene, Options::default(), Share::All)?;
+            engine::check_unfinished(&run)?;
+        }
+    }
+    Ok(())
 }
