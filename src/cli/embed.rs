@@ -20,7 +20,7 @@ pub struct EmbedArgs {
     /// Divide the scene into windows of this many pixels [default: the model's]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
     pub window: Option<String>,
-    /// Move windows by this many pixels [default: half a window]
+    /// Move windows by this many pixels [default: the model's, else half a window]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
     pub stride: Option<String>,
     #[command(flatten)]

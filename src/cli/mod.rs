@@ -244,22 +244,22 @@ pub struct SegmentArgs {
     /// Segment these classes: 'background; building,roof,house; road', or @FILE with one class per line
     #[arg(long, short, value_name = "CLASSES|@FILE")]
     pub classes: String,
-    /// Assign pixels whose best score is below T (0 to 1) to the background [default: 0]
+    /// Assign pixels whose best score is below T (0 to 1) to the background [default: the model's, else 0]
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub threshold: Option<String>,
     /// Assign pixels below the threshold to this class [default: the class named background]
     #[arg(long, value_name = "NAME")]
     pub background: Option<String>,
-    /// Subtract this share of the window's [CLS] similarity (0 to 1) [default: 0.3]
+    /// Subtract this share of the window's [CLS] similarity (0 to 1) [default: the model's, else 0.3]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     pub debias: Option<String>,
-    /// Multiply the logits by this before the soft-max [default: 50]
+    /// Multiply the logits by this before the soft-max [default: the model's, else 50]
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
     pub logit_scale: Option<String>,
     /// Put prompts into these templates: imagenet80, none, or a file with {} in each line [default: imagenet80]
     #[arg(long, value_name = "imagenet80|none|FILE")]
     pub templates: Option<String>,
-    /// Move windows by this many pixels [default: half a window]
+    /// Move windows by this many pixels [default: the model's, else half a window]
     #[arg(long, value_name = "PIXELS", allow_negative_numbers = true)]
     pub stride: Option<String>,
     /// Blend overlapping windows with these weights: hann, gaussian, or average as in the paper [default: hann]

@@ -93,6 +93,7 @@ fn plan(
 ) -> Plan {
     let Settings { model: choice, classes, learnt, background, method, device, stretch, blend, mut notes } = settings;
     let method = recommended(spec, method, model, background, learnt.is_some());
+    notes.extend(background.and_then(|background| threshold_note(spec, &method, &classes.get(background)?.name)));
     let tiling = tiling(spec, model, blend, learnt.as_deref(), errors);
     notes.extend(learnt.iter().filter_map(|learnt| other_windows(learnt, &tiling)));
     let outputs = outputs::outputs(spec, &scenes, &mut notes, errors);
@@ -171,6 +172,17 @@ fn recommended(spec: &Spec, method: Method, model: &ModelFacts, background: Opti
             .unwrap_or(method.pooling),
         ..method
     }
+}
+
+/// A note on a threshold that the job does not name: naming a class `background` switches it on.
+fn threshold_note(spec: &Spec, method: &Method, background: &str) -> Option<String> {
+    (spec.method.threshold.is_none() && method.threshold > 0.0).then(|| {
+        format!(
+            "Pixels whose best score is below {} become `{background}`, as the model recommends; with `method.threshold: 0` \
+             (`--threshold 0`) each pixel gets its best class.",
+            method.threshold
+        )
+    })
 }
 
 /// A note on windows other than those that classes were learnt with: features differ a little with them.

@@ -202,21 +202,22 @@ pub struct NodataKeys {
     pub tolerance: Option<f64>,
 }
 
-/// Parameters of the method. The defaults are those of the paper.
+/// Parameters of the method. The defaults are what the model recommends (`check` prints it), else those of the paper.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, expecting = "keys with values, such as `debias: 0.3`")]
 pub struct MethodForm {
     /// Share of the window's global (CLS token) similarity that is subtracted from the similarity of each pixel, 0 to 1: the
-    /// paper's −λ. Default: 0.3.
+    /// paper's −λ. Default: what the model recommends (`mini`: 0), else 0.3.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub debias: Option<f64>,
-    /// Factor of the logits before the soft-max. Default: 50.
+    /// Factor of the logits before the soft-max. Default: what the model recommends (`mini`: 20), else 50.
     #[schemars(range(min = 0.0, max = 1000.0))]
     pub logit_scale: Option<f64>,
     /// The score of a class with several prompts: `largest` of their probabilities, as in the paper, or their `sum`, which does not
     /// fall with the number of synonyms. Default: what the model recommends, else `largest`.
     pub pooling: Option<PoolingForm>,
-    /// Assign the background class to pixels whose best score is below this, 0 to 1. Default: 0 (never).
+    /// Assign the background class to pixels whose best score is below this, 0 to 1. Default: where a class is the background, what the
+    /// model recommends (`mini`: 0.6), else 0 (never).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: Option<f64>,
     /// Assign the background class, or no class if there is none, to pixels whose best score leads that of the second best class by
@@ -277,7 +278,8 @@ pub struct TilingForm {
     /// Side of a window in pixels, a multiple of the model's patch size. Default: the model's own window, mostly 224.
     #[schemars(range(min = 1))]
     pub window: Option<usize>,
-    /// Distance between windows in pixels, at most the window. Default: half the window.
+    /// Distance between windows in pixels, at most the window. Default: what the model recommends (`mini`: 192), else half
+    /// the window.
     #[schemars(range(min = 1))]
     pub stride: Option<usize>,
     /// Weights for blending overlapping windows: `hann` (no seams), `gaussian`, or `average` (the paper's). Default: `hann`.
