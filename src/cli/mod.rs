@@ -433,6 +433,9 @@ pub enum Attention {
     Nonly,
     Gav,
     Gem,
+    Coninfer,
+    #[value(name = "coninfer-0.1")]
+    ConinferLess,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

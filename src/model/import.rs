@@ -118,6 +118,14 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         ))
         .with_hint("The paper's is 1; SAR models take 2 (--attention-blocks 2)."));
     }
+    if matches!(request.attention, Attention::ConInfer { .. }) && request.attention_blocks > 1 {
+        return Err(Error::input(format!(
+            "the attention {} is of the last block only; {} blocks are asked for",
+            attention_name(request.attention),
+            request.attention_blocks
+        ))
+        .with_hint("Leave --attention-blocks out, or take --attention segearth."));
+    }
     if request.precision == Precision::Fp16 {
         fits_half(&clip)?;
     }
@@ -312,7 +320,19 @@ fn source(role: &str, path: &Path) -> Result<SourceFile> {
 /// Returns the [`Import::attention`] with a name in a card.
 pub fn attention_named(name: &str) -> Option<Attention> {
     use Attention::*;
-    let all = [SegEarth, ClearClip, Sclip, MaskClip, Vanilla, NaClip, NOnly, Gav, Gem];
+    let all = [
+        SegEarth,
+        ClearClip,
+        Sclip,
+        MaskClip,
+        Vanilla,
+        NaClip,
+        NOnly,
+        Gav,
+        Gem,
+        ConInfer { percent: 60 },
+        ConInfer { percent: 10 },
+    ];
     all.into_iter().find(|one| attention_name(*one) == name)
 }
 
@@ -337,6 +357,8 @@ fn attention_name(attention: Attention) -> &'static str {
         Attention::NOnly => "nonly",
         Attention::Gav => "gav",
         Attention::Gem => "gem",
+        Attention::ConInfer { percent: 10 } => "coninfer-0.1",
+        Attention::ConInfer { .. } => "coninfer",
     }
 }
 

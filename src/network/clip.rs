@@ -32,7 +32,13 @@ pub enum Attention {
     Gav,
     /// Of normalised values, keys and queries, each refined by its own similarities once; their mean.
     Gem,
+    /// SegEarth's with what other blocks attend to, of weight p in percent: `3 ((1 − p) (a(q,q) + a(k,k) + a(v,v)) + p Σ a(q',k')) v`,
+    /// summed over [`SHARED_BLOCKS`].
+    ConInfer { percent: u8 },
 }
+
+/// Blocks, from 1, whose attention [`Attention::ConInfer`] shares with the last one: those of them that come before it.
+const SHARED_BLOCKS: [usize; 4] = [2, 5, 8, 11];
 
 /// The options of the towers that the weights do not show.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +134,13 @@ impl Block {
         self.join(&of(&v)?.f_add(&of(&k)?)?.f_add(&of(&q)?)?.f_div_scalar(3.0)?)
     }
 
+    /// softmax(q kᵀ · head_dim^-1/2), (batch, head, token, token).
+    fn similarities(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let Heads { q, k, .. } = self.heads(x)?;
+        let scale = (self.head_width as f64).powf(-0.5);
+        q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?.f_softmax(-1, q.kind())
+    }
+
     fn mlp(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let hidden = self.expand.forward(&self.ln_2.forward(x)?)?;
         let active = if self.folded { hidden.f_silu()? } else { activate(self.activation, &hidden)? };
@@ -140,12 +153,13 @@ impl Block {
         x.f_add(&self.mlp(&x)?)
     }
 
-    /// `nearness`: of tokens to each other on the grid, where the attention needs it.
+    /// `weights`: where the attention needs more than this block has, the nearness of tokens on the grid, or the sum of other
+    /// blocks' similarities.
     fn forward_last(
         &self,
         x: &Tensor,
         attention: Attention,
-        nearness: Option<&Tensor>,
+        weights: Option<&Tensor>,
         keep_residual: bool,
     ) -> Result<Tensor, TchError> {
         let Heads { q, k, v } = self.heads(x)?;
@@ -156,17 +170,26 @@ impl Block {
             let sizes = length(&q)?.f_matmul(&length(&k)?.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?;
             nearness.map_or_else(|| sizes.f_zeros_like(), |nearness| sizes.f_multiply(nearness))
         };
+        let all_alike = || alike(&q)?.f_add(&alike(&k)?)?.f_add(&alike(&v)?);
         let heads = match attention {
-            Attention::SegEarth => alike(&q)?.f_add(&alike(&k)?)?.f_add(&alike(&v)?)?,
+            Attention::SegEarth => all_alike()?,
+            Attention::ConInfer { percent } => {
+                let share = f64::from(percent) / 100.0;
+                let own = all_alike()?.f_mul_scalar(3.0 * (1.0 - share))?;
+                match weights {
+                    Some(shared) => own.f_add(&shared.f_matmul(&v)?.f_mul_scalar(3.0 * share)?)?,
+                    None => own,
+                }
+            }
             Attention::ClearClip => alike(&q)?,
             Attention::Sclip => alike(&q)?.f_add(&alike(&k)?)?,
             Attention::MaskClip => v,
             Attention::Vanilla => attend(&q, &k, &v, false)?,
-            Attention::NaClip => Tensor::f_scaled_dot_product_attention(&k, &k, &v, nearness, 0.0, false, None, false)?,
-            Attention::NOnly => scaled_nearness(nearness)?.f_softmax(-1, v.kind())?.f_matmul(&v)?,
+            Attention::NaClip => Tensor::f_scaled_dot_product_attention(&k, &k, &v, weights, 0.0, false, None, false)?,
+            Attention::NOnly => scaled_nearness(weights)?.f_softmax(-1, v.kind())?.f_matmul(&v)?,
             Attention::Gav => {
                 let alike = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?;
-                alike.f_add(&scaled_nearness(nearness)?)?.f_softmax(-1, v.kind())?.f_matmul(&v)?
+                alike.f_add(&scaled_nearness(weights)?)?.f_softmax(-1, v.kind())?.f_matmul(&v)?
             }
             Attention::Gem => return self.gem(x),
         };
@@ -267,25 +290,39 @@ impl VisionTransformer {
         let cls = patches.f_narrow(1, 0, 1)?.f_zeros_like()?.f_add(&cls)?;
         let mut x = self.ln_pre.forward(&Tensor::f_cat(&[cls, patches], 1)?)?;
         let (plain, last) = self.blocks.split_at(self.blocks.len() - self.attention_blocks);
-        for block in plain {
+        let mut shared: Option<Tensor> = None;
+        for (layer, block) in plain.iter().enumerate() {
+            if matches!(self.attention, Attention::ConInfer { .. }) && SHARED_BLOCKS.contains(&(layer + 1)) {
+                let found = block.similarities(&x)?;
+                shared = Some(match shared {
+                    Some(shared) => shared.f_add(&found)?,
+                    None => found,
+                });
+            }
             x = block.forward(&x, false)?;
         }
-        let x = self.forward_last(last, x, &grid)?;
+        let x = self.forward_last(last, x, &grid, shared)?;
         let x = self.ln_post.forward(&x)?.f_matmul(&self.projection)?;
         Ok(ImageFeatures { cls: x.f_select(1, 0)?, patches: x.f_slice(1, 1, None, 1)?, grid })
     }
 
     /// The sum of the attention of the last blocks, each of which gets what the block before it gives as it was trained.
-    fn forward_last(&self, last: &[Block], mut x: Tensor, grid: &Tensor) -> Result<Tensor, TchError> {
-        let nearness = match self.attention {
+    fn forward_last(
+        &self,
+        last: &[Block],
+        mut x: Tensor,
+        grid: &Tensor,
+        shared: Option<Tensor>,
+    ) -> Result<Tensor, TchError> {
+        let weights = match self.attention {
             Attention::NaClip | Attention::NOnly | Attention::Gav => Some(nearness(grid, x.kind())?),
-            _ => None,
+            _ => shared,
         };
         // GEM's sum begins with its first input, and without residual it is the last block's.
         let gem = self.attention == Attention::Gem;
         let mut sum = (gem && self.keep_residual).then(|| x.shallow_clone());
         for (index, block) in last.iter().enumerate() {
-            let y = block.forward_last(&x, self.attention, nearness.as_ref(), self.keep_residual)?;
+            let y = block.forward_last(&x, self.attention, weights.as_ref(), self.keep_residual)?;
             sum = Some(match sum {
                 Some(sum) if !gem || self.keep_residual => sum.f_add(&y)?,
                 _ => y,

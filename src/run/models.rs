@@ -209,6 +209,8 @@ fn request(
             Attention::Nonly => network::Attention::NOnly,
             Attention::Gav => network::Attention::Gav,
             Attention::Gem => network::Attention::Gem,
+            Attention::Coninfer => network::Attention::ConInfer { percent: 60 },
+            Attention::ConinferLess => network::Attention::ConInfer { percent: 10 },
         },
         attention_blocks: options.attention_blocks,
         keep_residual: options.keep_residual,

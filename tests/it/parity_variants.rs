@@ -100,6 +100,27 @@ fn full_variants_have_the_authors_tokens() {
     compare("full", &clip, &tensors(&path), &normalised(&scene.permute([2, 0, 1])));
 }
 
+/// Of the blocks whose attention is shared, these weights have the second.
+#[test]
+fn shared_attention_has_the_authors_tokens() {
+    let Some(path) = shared("parity/more/coninfer/expected.safetensors") else { return };
+    let Some(folder) = shared("parity/full") else { return };
+    let clip = read_clip(&folder.join("clip_openai_archive.pt")).expect("the full CLIP");
+    let scene = &tensors(&folder.join("expected.safetensors"))["scene_rgb"];
+    let window = normalised(&scene.permute([2, 0, 1])).narrow(2, 0, 224).narrow(3, 0, 224);
+    let expected = tensors(&path);
+    let tokens =
+        |attention| tower(&clip, Activation::QuickGelu, attention, false).forward(&window).expect("tokens").patches;
+    for percent in [10, 60] {
+        let name = format!("attention_lambda_0.{}.tokens", percent / 10);
+        let difference = difference(&tokens(Attention::ConInfer { percent }), &expected[&name]);
+        println!("{name}: largest difference {difference:.2e}");
+        assert!(difference <= TOKENS, "{name} differs by {difference:.2e}");
+    }
+    // Without what is shared, tokens are others: the comparison can fail.
+    assert!(difference(&tokens(Attention::SegEarth), &expected["attention_lambda_0.1.tokens"]) > 10.0 * TOKENS);
+}
+
 #[test]
 fn sar_has_the_authors_tokens_and_logits() {
     let Some(folder) = shared("parity/more/sar") else { return };
