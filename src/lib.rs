@@ -49,5 +49,6 @@ pub mod reproduce;
 pub mod run;
 pub mod search;
 pub mod serve;
+pub mod spelling;
 pub mod train;
 pub mod vector;

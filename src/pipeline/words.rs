@@ -2,6 +2,7 @@
 
 pub use crate::location::without_credentials;
 pub(super) use crate::printable::printable_line as printable;
+pub(super) use crate::spelling::nearest;
 
 /// A value as it is named in a message: printable and not too long.
 pub fn quoted(text: &str) -> String {
@@ -18,17 +19,6 @@ pub(super) fn yes_or_no(text: &str) -> Option<bool> {
         "no" | "off" => Some(false),
         _ => None,
     }
-}
-
-/// The candidate that is likely meant by `written`.
-pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let written = written.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&written, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
 }
 
 /// "Did you mean …?" or the list of what is allowed.

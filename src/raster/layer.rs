@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gdal::spatial_ref::{AxisMappingStrategy, SpatialRef};
-use gdal::vector::{Feature, LayerAccess};
+use gdal::vector::{Feature, LayerAccess, OGRwkbGeometryType};
 use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 
 use super::open::names_file;
@@ -22,25 +22,46 @@ pub(super) struct LayerSource<'a> {
     /// How to name a layer, and a field, where this one is missing.
     pub layer_hint: &'a str,
     pub field_hint: &'a str,
+    /// The CRS that a table's coordinates may be in, for messages: `EPSG:32621`.
+    pub crs: Option<&'a str>,
 }
 
-/// Reads the features of a layer in the file's order. `begin` is given the layer's CRS, with x before y; `each` what `begin`
+/// What is known of a layer before its features.
+pub(super) struct LayerFacts {
+    /// With x before y.
+    pub crs: Option<SpatialRef>,
+    /// The columns of x and y that a text table's points are made of.
+    pub columns: Option<[String; 2]>,
+}
+
+/// Columns of a CSV file that are taken for x and for y.
+const COLUMNS: [&[&str]; 2] = [
+    &["x", "lon", "long", "longitude", "easting", "east", "point_x", "coord_x"],
+    &["y", "lat", "latitude", "northing", "north", "point_y", "coord_y"],
+];
+
+/// Reads the features of a layer in the file's order. `begin` is given what is known of the layer; `each` what `begin`
 /// returned, a feature, and the index of the field. An error of `each` gets the feature's number.
 ///
 /// # Errors
 /// [`Kind::Input`](crate::error::Kind::Input): the file or a feature cannot be read, the layer or field is missing or has
-/// to be named; errors of `begin` and `each`.
+/// to be named, the features have no geometry; errors of `begin` and `each`.
 pub(super) fn read<S>(
     source: &LayerSource<'_>,
-    begin: impl FnOnce(Option<SpatialRef>) -> Result<S>,
+    begin: impl FnOnce(LayerFacts) -> Result<S>,
     mut each: impl FnMut(&mut S, &Feature<'_>, Option<usize>) -> Result<()>,
 ) -> Result<S> {
     super::init();
-    let LayerSource { path, layer, field, what, layer_hint, field_hint } = *source;
+    let LayerSource { path, layer, field, what, layer_hint, field_hint, .. } = *source;
     let shown = path.display();
+    let [x, y] = COLUMNS.map(|names| names.join(","));
+    let columns = [format!("X_POSSIBLE_NAMES={x}"), format!("Y_POSSIBLE_NAMES={y}")];
+    let columns = columns.each_ref().map(String::as_str);
     let open = || {
         let open_flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY;
-        let options = DatasetOptions { open_flags, ..DatasetOptions::default() };
+        // Other formats have no such options.
+        let open_options = is_csv(path).then_some(&columns[..]);
+        let options = DatasetOptions { open_flags, open_options, ..DatasetOptions::default() };
         messages::attempt(|| Dataset::open_ex(path, options))
     };
     let dataset = remote::with_retries(&[path], open).map_err(|cause| {
@@ -71,6 +92,12 @@ pub(super) fn read<S>(
         }
     };
     let fields: Vec<String> = layer.defn().fields().map(|field| field.name()).collect();
+    let rows = layer.feature_count();
+    let without = layer.defn().geometry_type() == OGRwkbGeometryType::wkbNone;
+    if without && rows > 0 {
+        let error = Error::input(format!("{shown} has no geometry (fields {})", fields.join(", ")));
+        return Err(error.with_hint(geometry_hint(source)));
+    }
     let index = |wanted: &str| {
         fields.iter().position(|name| name.eq_ignore_ascii_case(wanted)).ok_or_else(|| {
             let known = if fields.is_empty() { "none".to_owned() } else { fields.join(", ") };
@@ -79,12 +106,14 @@ pub(super) fn read<S>(
         })
     };
     // An empty GeoJSON has no fields.
-    let empty = fields.is_empty() && layer.feature_count() == 0;
+    let empty = fields.is_empty() && rows == 0;
     let field = field.filter(|_| !empty).map(index).transpose()?;
-    let mut state = begin(layer.spatial_ref().map(|mut crs| {
+    let crs = layer.spatial_ref().map(|mut crs| {
         crs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
         crs
-    }))?;
+    });
+    let columns = is_csv(path).then(|| coordinate_columns(&fields)).flatten();
+    let mut state = begin(LayerFacts { crs, columns })?;
     let (collected, complete) = messages::attempt_features(|| {
         layer.features().try_for_each(|feature| -> Result<()> {
             let number = || feature.fid().map_or_else(|| "a feature".to_owned(), |id| format!("feature {id}"));
@@ -95,4 +124,31 @@ pub(super) fn read<S>(
     complete.input(|| format!("cannot read all features of {shown}"))?;
     collected?;
     Ok(state)
+}
+
+fn is_csv(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
+}
+
+/// The columns that GDAL makes points of, as it was told to.
+fn coordinate_columns(fields: &[String]) -> Option<[String; 2]> {
+    let find = |names: &[&str]| fields.iter().find(|field| names.iter().any(|name| field.eq_ignore_ascii_case(name)));
+    let [x, y] = COLUMNS;
+    Some([find(x)?.clone(), find(y)?.clone()])
+}
+
+/// The command that makes a layer with a CRS of a file; `columns` are those of x and y in a table.
+pub(super) fn to_geopackage(path: &Path, crs: Option<&str>, columns: Option<[&str; 2]>) -> String {
+    let crs = crs.unwrap_or("EPSG:…");
+    let columns =
+        columns.map_or_else(String::new, |[x, y]| format!("-oo X_POSSIBLE_NAMES={x} -oo Y_POSSIBLE_NAMES={y} "));
+    format!("`ogr2ogr -a_srs {crs} {columns}OUT.gpkg {}`", path.display())
+}
+
+fn geometry_hint(source: &LayerSource<'_>) -> String {
+    if is_csv(source.path) {
+        let command = to_geopackage(source.path, source.crs, Some(["COLUMN", "COLUMN"]));
+        return format!("Name its columns x and y, or lon and lat; or make points of others with {command}.");
+    }
+    format!("Give a layer whose {} are drawn: a table of fields says nothing of where they are.", source.what)
 }

@@ -49,13 +49,17 @@ impl<T> PolygonLayer<T> {
         mut value: impl FnMut(&Feature<'_>, Option<usize>) -> Result<T>,
     ) -> Result<Self> {
         let PolygonSource { path, layer, field, layer_hint, field_hint } = *source;
-        let source = LayerSource { path, layer, field, what: "polygons", layer_hint, field_hint };
+        let source = LayerSource { path, layer, field, what: "polygons", layer_hint, field_hint, crs: None };
         let mut features = Vec::new();
-        let crs = layer::read(&source, Ok, |_, feature, field| {
-            let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
-            features.push(PolygonFeature { geometry: polygonal(geometry)?, value: value(feature, field)? });
-            Ok(())
-        })?;
+        let crs = layer::read(
+            &source,
+            |facts| Ok(facts.crs),
+            |_, feature, field| {
+                let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
+                features.push(PolygonFeature { geometry: polygonal(geometry)?, value: value(feature, field)? });
+                Ok(())
+            },
+        )?;
         Ok(Self { features, crs, name: path.display().to_string() })
     }
 

@@ -32,7 +32,7 @@ impl LearnReport<'_> {
             let [low, high] = figures.mean_iou_interval;
             let _ = writeln!(
                 text,
-                "\nmIoU {:.2} (90 %: {low:.2} to {high:.2}), accuracy {:.2}, on {} examples that were left out in turn",
+                "\nmIoU {:.2} (90 %: {low:.2} to {high:.2}), accuracy {:.2}, cross-validated on {} examples",
                 figures.mean_iou, figures.accuracy, figures.judged
             );
             if self.classes.iter().any(|class| !class.prompts.is_empty()) {

@@ -73,6 +73,9 @@ fn bad_examples_are_explained() {
     work.write("outside.geojson", points(&[("dark", -900.5, 8.5), ("bright", 75.5, 9000.5)]));
     work.write("none.geojson", points(&[]));
     work.write("bare.csv", "kind,WKT\ndark,POINT (3 4)\nbright,POINT (80 4)\n");
+    work.write("columns.csv", "Lon,Lat,kind\n3,4,dark\n80,4,bright\n");
+    work.write("table.csv", "a,b,kind\n3,4,dark\n80,4,bright\n");
+    work.write("metres.geojson", points(&[("dark", 20.5, 8.5), ("bright", 75.5, 8.5)]).replace("\"crs\"", "\"was\""));
     work.write("text.gpkg", "no GeoPackage");
     work.write("classless.geojson", points(&[("", 20.5, 8.5), (" ", 75.5, 8.5)]));
     let said = |file: &str| {
@@ -83,8 +86,18 @@ fn bad_examples_are_explained() {
         let lines = said.lines().filter(|line| !line.starts_with("note: using")).map(|line| format!("{line}\n"));
         format!("{file}\n{}", lines.collect::<String>())
     };
-    let files =
-        ["one.geojson", "outside.geojson", "none.geojson", "bare.csv", "text.gpkg", "classless.geojson", "there.gpkg"];
+    let files = [
+        "one.geojson",
+        "outside.geojson",
+        "none.geojson",
+        "bare.csv",
+        "columns.csv",
+        "table.csv",
+        "metres.geojson",
+        "text.gpkg",
+        "classless.geojson",
+        "there.gpkg",
+    ];
     insta::assert_snapshot!(files.map(said).concat(), @r#"
     one.geojson
     error: all examples are of one class
@@ -101,7 +114,19 @@ fn bad_examples_are_explained() {
     bare.csv
     error: the examples of bare.csv have no CRS
 
-    hint: Assign the CRS of their coordinates: in QGIS with Layer, Set CRS and Export, or with `ogr2ogr -a_srs EPSG:… OUT.gpkg FILE`.
+    hint: Assign the CRS of their coordinates: in QGIS with Layer, Set CRS and Export, or with `ogr2ogr -a_srs EPSG:25832 OUT.gpkg bare.csv` (the scene's CRS; longitude and latitude are EPSG:4326).
+    columns.csv
+    error: the examples of columns.csv have no CRS
+
+    hint: Assign the CRS of their coordinates: in QGIS with Layer, Set CRS and Export, or with `ogr2ogr -a_srs EPSG:4326 -oo X_POSSIBLE_NAMES=Lon -oo Y_POSSIBLE_NAMES=Lat OUT.gpkg columns.csv`.
+    table.csv
+    error: table.csv has no geometry (fields a, b, kind)
+
+    hint: Name its columns x and y, or lon and lat; or make points of others with `ogr2ogr -a_srs EPSG:25832 -oo X_POSSIBLE_NAMES=COLUMN -oo Y_POSSIBLE_NAMES=COLUMN OUT.gpkg table.csv`.
+    metres.geojson
+    error: the coordinates of metres.geojson are not degrees, as its CRS says they are
+
+    hint: A GeoJSON without `crs` has longitude and latitude. Assign the CRS of the coordinates, such as the scene's: in QGIS with Layer, Set CRS and Export to a GeoPackage, or with `ogr2ogr -a_srs EPSG:25832 OUT.gpkg metres.geojson`.
     text.gpkg
     error: cannot open text.gpkg
 
@@ -145,6 +170,30 @@ fn learnt_classes_stand_where_classes_do() {
     work.write("mine.safetensors", "mine");
     let said = work.refused("learn scene.tif --class-field kind -o mine.safetensors --examples both.geojson");
     assert!(said.contains("mine.safetensors") && said.contains("--overwrite"), "{said}");
+}
+
+/// A misspelt class would take examples from the one that is meant.
+#[test]
+fn classes_beside_those_of_the_words_are_named() {
+    let work = given();
+    let misspelt = std::fs::read_to_string(work.path("both.geojson")).expect("examples").replacen("dark", "forests", 2);
+    work.write("misspelt.geojson", misspelt);
+    let learn =
+        ["learn", "scene.tif", "--class-field", "kind", "-o", "c.safetensors", "--examples", "misspelt.geojson"];
+    let said = work.ok(learn.into_iter().chain(["--classes", "forest,dark; bright"])).stderr;
+    let notes: Vec<&str> = said.lines().filter(|line| line.contains("not among")).collect();
+    assert_eq!(
+        notes,
+        [
+            "note: `forests` in misspelt.geojson (2 examples) is not among --classes and becomes a class of its own. \
+             Did you mean `forest`?",
+            "note: `dark` in misspelt.geojson (4 examples) is not among --classes and becomes a class of its own. \
+             Did you mean `forest`?",
+        ]
+    );
+    // Without words, the examples alone name the classes.
+    let said = work.ok(learn.into_iter().chain(["--overwrite"])).stderr;
+    assert!(!said.contains("not among"), "{said}");
 }
 
 #[test]

@@ -11,22 +11,22 @@ use crate::workdir::repository;
 
 /// A module, or files of it, and what may be named there: modules and libraries below. All may name `error`.
 const ROOMS: &str = "
-atomic: | geom: | hash: | index: | file_lock: | location: | printable: | lib: | main: | bin:
+atomic: | geom: | hash: | index: | file_lock: | location: | printable: | spelling: | lib: | main: | bin:
 scene: geom
 crs: geom scene gdal
 stitch: geom scene
-learn: atomic geom
+learn: atomic geom location
 journal: atomic geom hash file_lock
 embeddings: atomic geom hash journal
 search: embeddings geom
 raster: atomic crs geom hash scene location gdal gdal_sys
-vector: atomic crs geom hash location scene raster gdal gdal_sys
+vector: atomic crs geom hash location printable scene spelling raster gdal gdal_sys
 outputs: atomic hash file_lock journal raster scene vector
-pipeline: crs embeddings geom hash index learn scene location printable
+pipeline: crs embeddings geom hash index learn scene location printable spelling
 network: geom tch
 model/torch: atomic geom hash file_lock scene network tch torch_sys
 model: atomic geom hash file_lock location scene network
-evaluate: atomic geom scene raster
+evaluate: atomic geom location printable scene raster
 preview: geom scene raster vector
 page: atomic geom scene raster vector
 serve: atomic crs geom scene
@@ -36,7 +36,7 @@ report: change geom learn scene pipeline printable model vector
 train: atomic geom model network raster scene tch
 cli: change pipeline evaluate scene vector clap
 run: atomic change cli crs embeddings evaluate file_lock geom hash index journal learn location model network outputs page pipeline preview raster \
-    report reproduce scene search serve stitch train vector
+    report reproduce scene search serve spelling stitch train vector
 ";
 
 #[test]

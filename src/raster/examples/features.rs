@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use gdal::spatial_ref::SpatialRef;
 use gdal::vector::Feature;
 
-use super::super::layer::{self, LayerSource};
+use super::super::layer::{self, LayerFacts, LayerSource};
 use super::super::messages;
 use super::conflicts::{self, Area};
-use super::placement::Placement;
+use super::placement::{self, Placement};
 use super::shape::Shape;
 use super::{CLASS_FIELD, ClassList, Example, ExampleSource, Examples, Skipped, check_pixels};
 use crate::error::{Context, Error, Result};
@@ -28,10 +27,11 @@ pub(super) fn read(source: &ExampleSource<'_>, scene: &SceneInfo) -> Result<Exam
         what: "examples",
         layer_hint: "Name the one to learn from: --examples FILE:LAYER.",
         field_hint: "Name the field that holds the class with --class-field.",
+        crs: placement::crs_code(scene),
     };
     let reader = layer::read(
         &layer,
-        |crs| Reader::new(source, crs, scene),
+        |facts| Reader::new(source, facts, scene),
         |reader, feature, field| reader.add(feature, field),
     )?;
     let Reader { classes, mut examples, areas, mut skipped, .. } = reader;
@@ -51,6 +51,7 @@ pub fn read_places(source: &ExampleSource<'_>, scene: &SceneInfo) -> Result<Vec<
         what: "places",
         layer_hint: "Name the one to take: FILE:LAYER.",
         field_hint: "",
+        crs: placement::crs_code(scene),
     };
     let add = |(reader, pixels): &mut (Reader, Vec<[usize; 2]>), feature: &Feature<'_>, _: Option<usize>| {
         let Some(geometry) = feature.geometry().filter(|geometry| !geometry.is_empty()) else { return Ok(()) };
@@ -59,7 +60,7 @@ pub fn read_places(source: &ExampleSource<'_>, scene: &SceneInfo) -> Result<Vec<
         }
         check_pixels(pixels.len())
     };
-    Ok(layer::read(&layer, |crs| Ok((Reader::new(source, crs, scene)?, Vec::new())), add)?.1)
+    Ok(layer::read(&layer, |facts| Ok((Reader::new(source, facts, scene)?, Vec::new())), add)?.1)
 }
 
 struct Reader {
@@ -81,9 +82,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(source: &ExampleSource<'_>, crs: Option<SpatialRef>, scene: &SceneInfo) -> Result<Self> {
+    fn new(source: &ExampleSource<'_>, facts: LayerFacts, scene: &SceneInfo) -> Result<Self> {
         Ok(Self {
-            placement: Placement::new(source, crs, scene)?,
+            placement: Placement::new(source, facts, scene)?,
             size: scene.size,
             aoi: scene.access.area.clone(),
             radius: source.radius,
@@ -113,8 +114,11 @@ impl Reader {
             return Ok(());
         }
         let class = self.classes.index(&class)?;
-        let Some(shape) = self.placement.place(Shape::of(geometry)?) else {
+        let shape = Shape::of(geometry)?;
+        let degrees = self.placement.may_be_degrees(&shape);
+        let Some(shape) = self.placement.place(shape) else {
             self.skipped.outside.push(id);
+            self.skipped.no_degrees += u64::from(!degrees);
             return Ok(());
         };
         let (pixels, area) = self.pixels_of(shape);

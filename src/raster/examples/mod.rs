@@ -88,6 +88,8 @@ pub struct Examples {
 pub struct Skipped {
     /// The ids of features that have no pixel in the scene and its area of interest.
     pub outside: Vec<u64>,
+    /// Those of them whose CRS has degrees, and whose coordinates are too large for degrees.
+    pub no_degrees: u64,
     /// Features whose class is empty.
     pub without_class: u64,
     /// Features without a geometry.

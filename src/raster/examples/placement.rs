@@ -2,6 +2,7 @@
 
 use gdal::spatial_ref::{CoordTransform, SpatialRef};
 
+use super::super::layer::{self, LayerFacts};
 use super::super::{messages, spatial_ref};
 use super::ExampleSource;
 use super::shape::{Line, Shape};
@@ -15,6 +16,8 @@ use crate::scene::SceneInfo;
 const PIECES: f64 = 64.0;
 /// What longitudes of the same place may differ by, in degrees.
 const FULL_TURN: f64 = 360.0;
+/// The largest latitude in degrees.
+const QUARTER_TURN: f64 = 90.0;
 
 /// The way from the coordinates of examples to pixels of a scene.
 pub(super) struct Placement {
@@ -24,24 +27,40 @@ pub(super) struct Placement {
     turn: Option<[f64; 2]>,
     size: Size,
     ground: PixelGround,
+    /// Whether the coordinates of the examples are degrees, by their CRS.
+    geographic: bool,
+}
+
+/// The scene's CRS as `EPSG:32621`; `None` where it has no such code.
+pub(super) fn crs_code(scene: &SceneInfo) -> Option<&str> {
+    scene.georeference.as_ref()?.crs_name.as_deref().filter(|name| name.starts_with("EPSG:"))
 }
 
 impl Placement {
     /// # Errors
     /// The examples have a CRS and the scene has none, or the other way round; no transformation between the two is known.
-    pub fn new(source: &ExampleSource<'_>, crs: Option<SpatialRef>, scene: &SceneInfo) -> Result<Self> {
+    pub fn new(source: &ExampleSource<'_>, facts: LayerFacts, scene: &SceneInfo) -> Result<Self> {
+        let LayerFacts { crs, columns } = facts;
         let (file, shown) = (source.path.display(), scene.path.display());
         // Formats that need a CRS have one for coordinates without: "Undefined Cartesian SRS".
         let crs = crs.filter(|crs| !crs.name().is_some_and(|name| name.starts_with("Undefined")));
+        let geographic = crs.as_ref().is_some_and(SpatialRef::is_geographic);
         let place = scene.georeference.as_ref();
         let scene_crs = place.and_then(|place| place.crs_wkt.as_deref());
         let transform = match (crs, scene_crs) {
             (None, None) => None,
             (None, Some(_)) => {
-                return Err(Error::input(format!("the examples of {file} have no CRS")).with_hint(
-                    "Assign the CRS of their coordinates: in QGIS with Layer, Set CRS and Export, \
-                     or with `ogr2ogr -a_srs EPSG:… OUT.gpkg FILE`.",
-                ));
+                let columns = columns.as_ref().map(|columns| columns.each_ref().map(String::as_str));
+                let degrees = columns.is_some_and(|[x, _]| x.to_lowercase().starts_with("lon"));
+                let code = if degrees { Some("EPSG:4326") } else { crs_code(scene) };
+                let command = layer::to_geopackage(source.path, code, columns);
+                let which = match code {
+                    Some(_) if !degrees => " (the scene's CRS; longitude and latitude are EPSG:4326)",
+                    _ => "",
+                };
+                return Err(Error::input(format!("the examples of {file} have no CRS")).with_hint(format!(
+                    "Assign the CRS of their coordinates: in QGIS with Layer, Set CRS and Export, or with {command}{which}.",
+                )));
             }
             (Some(_), None) if place.is_none() => {
                 let hint = "Georeference the scene, or give the examples in pixels (column, row) in a file without CRS, \
@@ -71,7 +90,7 @@ impl Placement {
             _ => None,
         };
         let ground = crs::pixel_ground(scene_crs, grid, scene.size);
-        Ok(Self { transform, grid, turn, size: scene.size, ground })
+        Ok(Self { transform, grid, turn, size: scene.size, ground, geographic })
     }
 
     /// The shape in pixels (column, row); `None` where no part of it can be in the scene.
@@ -89,6 +108,12 @@ impl Placement {
             placed.clone().mapped(|line, _| Some(line.into_iter().map(point).collect()))
         };
         [1.0, -1.0].into_iter().filter_map(turned).find(|shape| self.touches(shape))
+    }
+
+    /// Whether coordinates can be what the CRS of the examples says.
+    pub fn may_be_degrees(&self, shape: &Shape) -> bool {
+        let [left, bottom, right, top] = shape.bounds();
+        !self.geographic || (left.abs().max(right.abs()) <= FULL_TURN && bottom.abs().max(top.abs()) <= QUARTER_TURN)
     }
 
     /// The metric of steps of pixels at a position: in metres, or in pixels where the scene has no CRS.

@@ -267,6 +267,7 @@ fn what_is_left_out_is_counted() {
     assert_eq!(found.examples.len(), 1);
     assert_eq!((found.examples[0].id, found.examples[0].pixels.as_slice()), (7, &[[20, 20]][..]));
     let expected = Skipped {
+        no_degrees: 0,
         outside: vec![5, 9],
         without_class: 2,
         without_geometry: 1,

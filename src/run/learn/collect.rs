@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "samples and examples, counted before")]
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::super::prepared::PreparedJob;
 use super::super::watch::Watch;
@@ -10,9 +11,10 @@ use super::features::{self, PixelFeatures};
 use crate::error::{Error, Result};
 use crate::learn::{self, Learnt, LearntExample, Place, TrainingSet};
 use crate::model::Segmenter;
-use crate::pipeline::{ClassPlan, ScenePlan};
+use crate::pipeline::{self, ClassPlan, ScenePlan};
 use crate::raster::Examples;
 use crate::scene::same_name;
+use crate::spelling;
 
 /// More samples cost memory and gain nothing.
 const MOST_SAMPLES: usize = 200_000;
@@ -54,6 +56,31 @@ impl Collected {
     /// Names of the classes of all examples.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
+    }
+
+    /// How many examples there are of a class of [`class_names`](Self::class_names), by its index.
+    fn count_of(&self, class: usize) -> usize {
+        self.examples.iter().filter(|(of, _)| *of == class).count()
+    }
+
+    /// A note for each class that is not among `known`: it may be misspelt. Empty without known classes.
+    pub fn foreign_classes(&self, known: &[ClassPlan], file: &Path) -> Vec<String> {
+        let foreign = |(number, name): (usize, &String)| {
+            let among = known.iter().any(|class| same_name(&class.name, name));
+            if among || known.is_empty() {
+                return None;
+            }
+            let (examples, file, shown) = (self.count_of(number), file.display(), pipeline::quoted(name));
+            let noun = if examples == 1 { "example" } else { "examples" };
+            let of_word = known.iter().find(|class| class.prompts.iter().any(|prompt| same_name(prompt, name)));
+            let near = || spelling::nearest(name, known.iter().map(|class| class.name.as_str()));
+            let meant = of_word.map(|class| class.name.as_str()).or_else(near);
+            let meant = meant.map_or_else(String::new, |meant| format!(" Did you mean {}?", pipeline::quoted(meant)));
+            Some(format!(
+                "{shown} in {file} ({examples} {noun}) is not among --classes and becomes a class of its own.{meant}"
+            ))
+        };
+        self.class_names.iter().enumerate().filter_map(foreign).collect()
     }
 
     fn class(&mut self, name: &str) -> usize {

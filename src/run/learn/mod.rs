@@ -108,6 +108,7 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     if let Some(earlier) = &earlier {
         collected.add_earlier(earlier)?;
     }
+    let earlier_classes = collected.class_names().to_vec();
     let stop = Stop::listen()?;
     for (scene, examples) in job.plan.scenes.iter().zip(found) {
         let watch = Watch { stop: &stop, metrics: &RunMetrics::default(), reporter };
@@ -115,6 +116,10 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
     }
     drop(segmenter);
     collected.notes(job.plan.scenes.len()).iter().for_each(|note| reporter.note(note));
+    if !job.plan.classes.is_empty() {
+        let known = pipeline::with_classes(job.plan.classes.clone(), &earlier_classes);
+        collected.foreign_classes(&known, &path).iter().for_each(|note| reporter.note(note));
+    }
 
     let words = |classes: &[ClassPlan]| words(&job, &bundle, classes, reporter);
     let Lesson { classes, learnt, fitted, set } = lesson(&job, &bundle, collected, earlier.as_ref(), words)?;
