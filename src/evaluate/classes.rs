@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::code::Code;
 use super::map::{ClassMap, unknown_class};
 use crate::error::Result;
+use crate::printable::printable_line;
 use crate::scene::{ClassNames, same_name};
 
 /// Limit of the indices of unnamed classes: the matrix grows with their square.
@@ -150,6 +151,13 @@ impl Classes {
                 }
             }
         }
+        // What the map does not list means the class of its own name.
+        for (class, name) in names.iter().enumerate() {
+            let values = reference_names.values_of(name).into_iter().map(Code::Value);
+            for code in values.chain([Code::Text(name.clone())]) {
+                reference.codes.entry(normalised(&code)).or_insert(Meaning::Class(class));
+            }
+        }
         Ok(Self { names, prediction, reference })
     }
 
@@ -173,9 +181,7 @@ impl Classes {
         for (value, name) in reference_names.iter() {
             if index_of(&names, name).is_none() && !ignored(value, name) {
                 return Err(unknown_class(name, "the reference", "the prediction", &names.iter().collect::<Vec<_>>())
-                    .with_hint(
-                        "Assign the classes of the reference with --map, or leave the class out with --ignore.",
-                    ));
+                    .with_hint(assign_hint(&Code::Text(name.to_owned()))));
             }
         }
         for (class, name) in names.iter().enumerate() {
@@ -189,6 +195,25 @@ impl Classes {
         let known: Vec<&String> = self.names.iter().collect();
         index_of(&self.names, name).ok_or_else(|| unknown_class(name, "the command line", "the comparison", &known))
     }
+}
+
+/// How to give a code of the reference to a class of the prediction.
+pub(super) fn assign_hint(code: &Code) -> String {
+    let (yaml, flag) = match code {
+        Code::Value(value) => (value.to_string(), format!("--ignore {value}")),
+        Code::Colour(_) => {
+            let colour = code.to_string().replace("colour ", "");
+            (format!("'{colour}'"), format!("--ignore '{colour}'"))
+        }
+        Code::Text(text) => {
+            let quoted = format!("'{}'", printable_line(text).replace('\'', "''"));
+            (quoted.clone(), format!("--ignore {quoted}"))
+        }
+    };
+    format!(
+        "Say in a file which class it is, `classes: {{CLASS: {yaml}}}`, and pass the file with --map (classes of the same name \
+         need no line there); or leave it out with {flag}."
+    )
 }
 
 /// The index of a class name; an exact match first, then one that ignores case.
@@ -232,6 +257,29 @@ mod tests {
         }
         assert_eq!(classes.prediction.meaning(&Code::Value(2)), Some(Meaning::Class(2)));
         assert_eq!(classes.prediction.meaning(&Code::Value(3)), None);
+    }
+
+    #[test]
+    fn classes_that_a_map_does_not_list_match_by_name() {
+        let (own, reference) = (names(&["water", "city", "road"]), names(&["road", "built-up", "water"]));
+        let partial = map("classes: {city: built-up}\nignore: [road]");
+        let classes = Classes::resolve(&own, &reference, Some(&partial), &[]).unwrap();
+        let city = Some(Meaning::Class(1));
+        for (code, expected) in [
+            (Code::Text("Water".into()), Some(Meaning::Class(0))),
+            (Code::Text("built-up".into()), city),
+            (Code::Text("city".into()), city),
+            (Code::Value(0), Some(Meaning::Ignored)),
+            (Code::Value(1), city),
+            (Code::Value(2), Some(Meaning::Class(0))),
+        ] {
+            assert_eq!(classes.reference.meaning(&code), expected, "{code}");
+        }
+        // What the map says of a name comes first.
+        let swapped = map("classes: {city: water}");
+        let classes = Classes::resolve(&own, &reference, Some(&swapped), &[]).unwrap();
+        assert_eq!(classes.reference.meaning(&Code::Text("water".into())), city);
+        assert_eq!(classes.reference.meaning(&Code::Value(2)), city);
     }
 
     #[test]

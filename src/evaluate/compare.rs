@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Request;
-use super::classes::{Classes, Lookup, Meaning};
+use super::classes::{Classes, Lookup, Meaning, assign_hint};
 use super::code::Code;
 use super::confusion::ConfusionMatrix;
 use super::pairs::Pair;
@@ -161,13 +161,8 @@ impl Reference {
                 None => return all_are.ok_or_else(|| Error::internal("a polygon has neither field nor class")),
             };
             let meaning = classes.reference.meaning(&code).ok_or_else(|| {
-                Error::input(format!(
-                    "its class is {code}, which is not assigned to any of: {}",
-                    classes.names.join(", ")
-                ))
-                .with_hint(
-                    "Assign it to a class or to 'ignore' in the class map (--map), or leave it out with --ignore.",
-                )
+                Error::input(format!("its class is {code}, which is none of: {}", classes.names.join(", ")))
+                    .with_hint(assign_hint(&code))
             })?;
             burnt(meaning)
         };
@@ -225,12 +220,7 @@ impl<'a> Translator<'a> {
                             "Assign it in the section 'prediction' of the class map (--map), or check that this is the predicted map."
                                 .into()
                         }
-                        (Side::Reference, Code::Colour([red, green, blue])) => format!(
-                            "Assign it to a class or to 'ignore' in the class map (--map), or leave it out with --ignore '#{red:02X}{green:02X}{blue:02X}'."
-                        ),
-                        (Side::Reference, _) => {
-                            "Assign it to a class or to 'ignore' in the class map (--map), or leave it out with --ignore.".into()
-                        }
+                        (Side::Reference, code) => assign_hint(code),
                     };
                     Error::input(format!(
                         "{} has the {code} at column {col}, row {row} of the prediction, which is not assigned to a class",

@@ -17,6 +17,7 @@ use serde_yaml::Value;
 
 use super::code::Code;
 use crate::error::{Context, Error, Result};
+use crate::location::check_exists;
 use crate::raster::LabelCodes;
 
 /// Size limit of a class map in bytes.
@@ -46,6 +47,7 @@ impl ClassMap {
     /// Reads and checks a map file.
     pub fn read(path: &Path) -> Result<Self> {
         let cannot = || format!("cannot read the class map {}", path.display());
+        check_exists(path, "class map")?;
         let length = std::fs::metadata(path).input(cannot)?.len();
         if length > MAX_BYTES {
             return Err(Error::input(format!("it has {length} bytes, the limit is {MAX_BYTES}"))).input(cannot);

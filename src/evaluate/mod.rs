@@ -33,6 +33,9 @@ pub use map::ClassMap;
 
 use crate::atomic;
 use crate::error::{Context, Error, Result};
+use crate::printable::printable_line;
+use crate::raster::is_vector;
+use crate::scene::same_name;
 use compare::{Compared, compare};
 
 /// The inputs and options of an evaluation.
@@ -134,8 +137,12 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
             overall_accuracy,
         });
     }
+    let classes = confusion.scores(&names);
+    if request.vector.outside.is_none() && results.iter().any(|pair| is_vector(&pair.reference)) {
+        notes.extend(not_in_polygons(&classes));
+    }
     Ok(Evaluation {
-        classes: confusion.scores(&names),
+        classes,
         means: confusion.means(),
         pixels,
         confusion,
@@ -143,6 +150,20 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
         unmatched: [pairs.unmatched_predictions, pairs.unmatched_references].concat(),
         notes,
     })
+}
+
+/// A note on the classes of which the polygons of a reference have none: they are nowhere known to be wrong.
+fn not_in_polygons(classes: &[ClassScore]) -> Option<String> {
+    let without: Vec<&str> =
+        classes.iter().filter(|class| class.reference_pixels == 0).map(|class| class.class.as_str()).collect();
+    let outside = without.iter().find(|name| same_name(name, "background")).or(without.first())?;
+    let listed: Vec<String> = without.iter().map(|name| format!("`{}`", printable_line(name))).collect();
+    Some(format!(
+        "No polygon of the reference is {}: what the map finds outside of the polygons is not counted as wrong. If the \
+         polygons are complete, add --outside '{}'.",
+        listed.join(" or "),
+        printable_line(outside)
+    ))
 }
 
 impl Evaluation {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Error, Result};
+use crate::location::check_exists;
 
 /// A prediction and its reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,9 +64,7 @@ pub fn pair_scores(scores: &Path, reference: &Path) -> Result<Pairs> {
 /// `ending`: of a folder of predictions, only files whose names end so.
 fn pair_of(prediction: &Path, reference: &Path, ending: Option<&str>) -> Result<Pairs> {
     for path in [prediction, reference] {
-        if !path.exists() {
-            return Err(Error::input(format!("there is no file or folder {}", path.display())));
-        }
+        check_exists(path, "file or folder")?;
     }
     if !prediction.is_dir() && !reference.is_dir() {
         let pair = Pair { prediction: prediction.to_owned(), reference: reference.to_owned() };

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic;
 use crate::error::{Context as _, Error, Result};
+use crate::location::check_exists;
 use segearth_learn::{COLOURS, Figures, LearntQuery, count};
 
 /// The header's key in the file's metadata.
@@ -148,6 +149,7 @@ impl Learnt {
     /// It cannot be read, is truncated or damaged, holds no learnt classes, or those of another version of the layout.
     pub fn read(path: &Path) -> Result<Self> {
         let context = || format!("cannot use the learnt classes in {}", path.display());
+        check_exists(path, "file of learnt classes")?;
         let size = std::fs::metadata(path).map(|data| data.len()).input(context)?;
         if size > MOST_BYTES {
             return Err(Error::input(format!("the file has {size} bytes; at most {MOST_BYTES} are read")))

@@ -4,6 +4,8 @@ mod credentials;
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::error::{Error, Result};
+
 pub use credentials::{unsigned, without_credentials};
 
 /// Schemes of object stores and servers, and GDAL's prefix for each.
@@ -213,6 +215,18 @@ pub fn split_layer(path: &Path) -> (PathBuf, Option<String>) {
         }
         _ => (path.to_owned(), None),
     }
+}
+
+/// Refuses a path at which there is nothing; `what` should be there, such as a `job file`.
+///
+/// # Errors
+/// There is no file or folder of this name on this machine. Whether a remote one is there is not asked.
+pub fn check_exists(path: &Path, what: &str) -> Result<()> {
+    if is_remote(path) || !matches!(path.try_exists(), Ok(false)) {
+        return Ok(());
+    }
+    Err(Error::input(format!("there is no {what} {}", path.display()))
+        .with_hint("Check the path; relative paths start from the current folder."))
 }
 
 /// A path without `.` and `..`, by its text alone: symbolic links are not resolved.

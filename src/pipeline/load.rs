@@ -16,6 +16,7 @@ use super::spec::Spec;
 use super::words::{printable, quoted, without_credentials};
 use super::yaml;
 use crate::error::{Context as _, Error, Result};
+use crate::location::check_exists;
 
 /// A value from a flag, over what the job file says.
 #[derive(Clone, Debug)]
@@ -179,9 +180,8 @@ fn read_text(path: &Path, what: &str) -> Result<String> {
         return Err(Error::input(format!("{} is a folder, not a {what}", path.display()))
             .with_hint("Give the path of the file."));
     }
-    let file = File::open(path)
-        .input(cannot)
-        .map_err(|error| error.with_hint("Check the path; relative paths start from the current folder."))?;
+    check_exists(path, what)?;
+    let file = File::open(path).input(cannot).map_err(|error| error.with_hint("Check the permissions of the file."))?;
     let mut bytes = Vec::new();
     // One byte more than allowed tells a full file from one that is too long, whatever its size claims to be.
     file.take(yaml::MAX_BYTES as u64 + 1).read_to_end(&mut bytes).input(cannot)?;

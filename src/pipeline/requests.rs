@@ -212,7 +212,8 @@ fn missing(key: &str, written: &str, location: &Location, errors: &mut JobErrors
                 .into(),
         }
     };
-    errors.add(key, format!("there is no file {}", file.display())).hint = Some(hint);
+    let what = if file.to_string_lossy().ends_with('/') { "file or folder" } else { "file" };
+    errors.add(key, format!("there is no {what} {}", file.display())).hint = Some(hint);
 }
 
 /// The files that match a pattern: those of each of its `{a,b}` in their order, sorted by name.

@@ -9,6 +9,7 @@ use super::ffi;
 use super::labels::{NO_LABEL, Values};
 use crate::error::{Context, Error, Result};
 use crate::geom::Size;
+use crate::location::check_exists;
 use crate::scene::ClassNames;
 
 /// An open score raster: one band per class, in the order of the values.
@@ -25,6 +26,7 @@ impl ScoreSource {
     /// The file cannot be read, has another size than the labels, or has band descriptions that contradict the class names.
     pub fn open(path: &Path, labels: &str, size: Size, names: &ClassNames) -> Result<Self> {
         let name = path.display().to_string();
+        check_exists(path, "score raster")?;
         let dataset = Dataset::open(path).input(|| format!("cannot open the score raster {name}"))?;
         let (width, height) = dataset.raster_size();
         let own_size = Size::new(width, height);

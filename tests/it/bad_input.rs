@@ -272,8 +272,7 @@ fn classes_that_say_nothing() {
     hint: Set `background: NAME` (--background NAME), or add a class named `background`.
     ");
     assert_snapshot!(refused("@none.txt", ""), @r"
-    error: cannot read the class file none.txt
-      cause: No such file or directory (os error 2)
+    error: there is no class file none.txt
 
     hint: Check the path; relative paths start from the current folder.
     ");
@@ -481,8 +480,7 @@ fn job_files_that_are_none() {
     work.write("key.yaml", "model: fake:null\nscene: scene.tif\nclasses: [a, b]\ntiling:\n  strid: 56\n");
     work.write("kind.yaml", "model: fake:null\nscene: scene.tif\nclasses: [a, b]\ntiling:\n  stride: many\n");
     assert_snapshot!(work.refused("run none.yaml"), @r"
-    error: cannot read the job file none.yaml
-      cause: No such file or directory (os error 2)
+    error: there is no job file none.yaml
 
     hint: Check the path; relative paths start from the current folder.
     ");
