@@ -13,6 +13,20 @@ const CHANNELS: [Spectrum; 3] = [Spectrum::Red, Spectrum::Green, Spectrum::Blue]
 pub(super) struct BandNotes {
     /// Text in which [`SCENE`] stands for the scene, the first scene, and how many there are.
     found: Vec<(String, String, usize)>,
+    refused: Vec<Refused>,
+}
+
+/// An error that scenes of a job may share, so that it is told once.
+struct Refused {
+    key: String,
+    /// [`SCENE`] stands for the scene.
+    text: String,
+    hint: String,
+    /// Its number among the errors of the job.
+    number: usize,
+    first: String,
+    /// Further scenes of which it is true.
+    more: usize,
 }
 
 const SCENE: &str = "{scene}";
@@ -23,6 +37,19 @@ impl BandNotes {
             Some((.., count)) => *count += 1,
             None => self.found.push((text, info.path.display().to_string(), 1)),
         }
+    }
+
+    /// Adds an error of a scene's bands, or counts the scene where the error is that of an earlier one.
+    fn refuse(&mut self, key: &str, text: &str, hint: String, info: &SceneInfo, errors: &mut JobErrors<'_>) {
+        let same = |known: &&mut Refused| known.key == key && known.text == text && known.hint == hint;
+        if let Some(known) = self.refused.iter_mut().find(same) {
+            known.more += 1;
+            errors.amend(known.number, text.replace(SCENE, &format!("{} (and {} more)", known.first, known.more)));
+            return;
+        }
+        let (number, first) = (errors.count(), info.path.display().to_string());
+        errors.add(key, text.replace(SCENE, &first)).hint = Some(hint.clone());
+        self.refused.push(Refused { key: key.to_owned(), text: text.to_owned(), hint, number, first, more: 0 });
     }
 
     pub(super) fn into_notes(self) -> impl Iterator<Item = String> {
@@ -76,7 +103,7 @@ fn chosen(
         return None;
     }
     let mut bands = [1; 3];
-    let mut complete = true;
+    let mut failures = Vec::new();
     let known = Known::new(info);
     let mut by_part = false;
     for (index, (form, band)) in forms.iter().zip(&mut bands).enumerate() {
@@ -86,16 +113,48 @@ fn chosen(
                 by_part |= found.by_part;
                 known.say_rivals(&found, notes);
             }
-            Err(message) => {
-                errors.add(&format!("bands[{index}]"), message).hint = Some(format!("Its bands are {}.", listed(info)));
-                complete = false;
-            }
+            Err(message) => failures.push((index, message)),
         }
     }
+    let complete = failures.is_empty();
+    refuse(forms, failures, &known, errors, notes);
     if by_part && complete {
         known.say_contradictions(bands, notes);
     }
     complete.then_some(bands)
+}
+
+/// Adds the errors of a scene's bands: names that it lacks as one.
+fn refuse(
+    forms: &[BandForm],
+    failures: Vec<(usize, String)>,
+    known: &Known<'_>,
+    errors: &mut JobErrors<'_>,
+    notes: &mut BandNotes,
+) {
+    let info = known.info;
+    let scene = info.path.display().to_string();
+    let lacks = |(index, message): &(usize, String)| match forms.get(*index) {
+        Some(BandForm::Name(name)) if *message == no_band(name.trim(), &scene) => Some(quoted(name.trim())),
+        _ => None,
+    };
+    let mut hint = format!("Its bands are {}.", listed(info));
+    if info.bands.len() >= CHANNELS.len() && (1..=CHANNELS.len()).all(|number| known.shows(number).is_none()) {
+        hint += " If the first three are red, green and blue, give --set 'bands=[1,2,3]' (`segment`: --bands 1,2,3).";
+    }
+    let lacking: Vec<String> = failures.iter().filter_map(lacks).collect();
+    if lacking.len() == failures.len() && lacking.len() > 1 {
+        let text = format!("there are no bands {} in {SCENE}", lacking.join(", "));
+        notes.refuse("bands", &text, hint, info, errors);
+        return;
+    }
+    for (index, message) in failures {
+        notes.refuse(&format!("bands[{index}]"), &message.replace(&scene, SCENE), hint.clone(), info, errors);
+    }
+}
+
+fn no_band(name: &str, scene: &str) -> String {
+    format!("there is no band {} in {scene}", quoted(name))
 }
 
 /// The number of the band of this name, colour or designation, such as `nir`, `swir16`, `b4` or `B08`.
@@ -127,7 +186,7 @@ fn one(form: &BandForm, info: &SceneInfo, known: &Known<'_>) -> Result<Found, St
         BandForm::Number(number) => return counted(*number),
         BandForm::Name(name) => name.trim(),
     };
-    let missing = || format!("there is no band {} in {scene}", quoted(name));
+    let missing = || no_band(name, &scene.to_string());
     if let Some(index) = info.bands.iter().position(|band| names(band).any(|own| own.eq_ignore_ascii_case(name))) {
         return Ok(Found::number(index + 1));
     }

@@ -35,6 +35,13 @@ impl<'a> JobErrors<'a> {
         }
     }
 
+    /// Gives the error that was added as `number`th, from 0, another message.
+    pub fn amend(&mut self, number: usize, message: String) {
+        if let Some(error) = self.found.get_mut(number) {
+            error.message = message;
+        }
+    }
+
     pub fn count(&self) -> usize {
         self.found.len()
     }

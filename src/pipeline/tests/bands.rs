@@ -195,6 +195,15 @@ fn bands_key_takes_names_numbers_and_colours() {
     assert!(text.contains("there is no band `B1`"), "{text}");
     assert!(text.contains("Its bands are 1 B02 (blue), 2 B03 (green), 3 B04 (red), 4 B08 (near infrared)."), "{text}");
     assert!(refused(plain(), "[b5, b1, b1]").contains("counted from 1 to 4"));
+    // Names that a scene lacks are one error, and scenes that lack the same ones too.
+    let job =
+        "model: m\nscene: '*.tif'\nclasses: [a, b]\noutputs: {labels: '{scene}.tif'}\nbands: [red, green, blue]\n";
+    let second = SceneInfo { path: "b.tif".into(), ..plain() };
+    let text = shown(&plan(job, &[], vec![plain(), second]).unwrap_err());
+    assert!(text.starts_with("error: there are no bands `red`, `green`, `blue` in a.tif (and 1 more)\n"), "{text}");
+    assert!(text.contains("give --set 'bands=[1,2,3]'"), "{text}");
+    let text = refused(planet(), "[swir, red, pan]");
+    assert!(text.contains("there are no bands `swir`, `pan` in a.tif") && !text.contains("--set"), "{text}");
     let twice = described(&["SR_B4", "ST_B4", "x"]);
     assert!(refused(twice, "[B4, x, x]").contains("`B4` is ambiguous: it matches the bands 1, 2"));
 }
