@@ -292,7 +292,8 @@ pub struct SegmentArgs {
     /// Write the margin between the best and the second best score to this GeoTIFF
     #[arg(long, value_name = "MARGIN.tif")]
     pub margin: Option<String>,
-    /// Write polygons to this file (.gpkg, .fgb, .parquet, .geojson, .ndjson or .shp)
+    /// Write polygons of more than one pixel to this file (.gpkg, .fgb, .parquet, .geojson, .ndjson or .shp); `segearth vectorize` makes others of
+    /// the labels
     #[arg(long, value_name = "POLYGONS")]
     pub polygons: Option<String>,
     /// Write a picture of scene, result and legend to this PNG file

@@ -43,7 +43,8 @@ pub enum ReferencePage {
 const INTRODUCTION: &str = "# Commands
 
 `segearth COMMAND --help` prints the same in the terminal. All commands take the [global options](#global-options).
-[Exit codes](exit-codes.md) and [environment variables](environment.md) have pages of their own.
+[Exit codes](exit-codes.md) and [environment variables](environment.md) have pages of their own, and the
+[glossary](glossary.md) explains terms such as debiasing.
 
 <!-- Printed by `segearth reference commands`. `make reference` renews this page. -->
 ";

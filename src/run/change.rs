@@ -30,11 +30,11 @@ pub fn run(args: &ChangeArgs, reporter: &Reporter) -> Result<()> {
         vector::validate(comparison.crs_wkt(), polygons, &ProductOptions::default())?;
     }
     if args.min_area.is_some() && named.polygons.is_none() && args.tolerance.is_none() {
-        return Err(Error::input("--min-area is for polygons and pieces, and neither are asked for")
-            .with_hint("Give --polygons or --tolerance too, or leave it out."));
+        return Err(Error::input("--min-area is for polygons and pieces, and neither is asked for")
+            .with_hint("Give --transition FROM:TO, --polygons NAME or --tolerance N too, or leave it out."));
     }
     if !args.foreground.is_empty() && args.tolerance.is_none() && !args.energy {
-        return Err(Error::input("--foreground is for changed pieces and scores, and neither are asked for")
+        return Err(Error::input("--foreground is for changed pieces and scores, and neither is asked for")
             .with_hint("Give --tolerance or --energy too, or leave it out."));
     }
     let scores = scores(args, &comparison)?;

@@ -20,6 +20,10 @@ use super::write::VectorWriter;
 use crate::error::{Error, Result};
 use crate::scene::{ClassInfo, ExtraField};
 
+/// How regions of one pixel are kept.
+pub(super) const KEEP_ALL: &str =
+    "a minimum area of 0 (`segearth vectorize --min-area 0`, or `min_area: 0` in a job) keeps";
+
 /// What was written, by class.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -340,7 +344,7 @@ impl<'a> PolygonOutput<'a> {
                 1 => ("1 polygon".to_owned(), "is"),
                 count => (format!("{count} polygons"), "are"),
             };
-            notes.push(format!("{count} of one pixel {verb} left out; a minimum area of 0 keeps such polygons"));
+            notes.push(format!("{count} of one pixel {verb} left out; {KEEP_ALL} such polygons"));
         }
         if polygons == 0 {
             let name = source.name();

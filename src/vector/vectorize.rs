@@ -6,7 +6,7 @@ use super::class_product::{ClassProduct, pixels};
 use super::format::Format;
 use super::geometry;
 use super::landcover::{LandcoverOptions, landcover};
-use super::output::Summary;
+use super::output::{KEEP_ALL, Summary};
 use super::output_space::{self, OutputSpace};
 use super::polygonize::{Options, polygonize};
 use super::scores::ScoreSource;
@@ -14,7 +14,9 @@ use super::source::LabelSource;
 use super::trace::Connectedness;
 use crate::atomic::HiddenFolder;
 use crate::error::{Error, Result};
+use crate::printable::printable_line;
 use crate::scene::{ClassInfo, ProductOptions, Recipe, is_background};
+use crate::spelling::nearest;
 
 /// Ratio of pixel sizes within a raster above which a note is added.
 const UNEVEN_RATIO: f64 = 1.02;
@@ -124,7 +126,15 @@ fn selected_values(recipe: Recipe, source: &LabelSource, options: &ProductOption
     const MAX_LISTED: usize = 20;
     recipe.classes(&source.names, &options.classes, source.name()).map_err(|error| {
         if !source.names.is_empty() {
-            return error;
+            let names = source.names.distinct();
+            let unknown = options.classes.iter().find(|class| source.names.values_of(class.trim()).is_empty());
+            let meant = unknown.and_then(|class| nearest(class.trim(), names.iter().map(String::as_str)));
+            return match meant {
+                Some(meant) => {
+                    Error::input(error.to_string()).with_hint(format!("Did you mean `{}`?", printable_line(meant)))
+                }
+                None => error,
+            };
         }
         // The raster is scanned only for the message.
         let Ok(values) = source.first_values(MAX_LISTED + 1) else { return error };
@@ -171,7 +181,7 @@ fn whole_map(
     match options.min_area {
         Some(_) => summary.notes.extend(uneven(source, "minimum areas")),
         None if changed > 0 => summary.notes.push(format!(
-            "{changed} {} of one pixel {} merged into the largest neighbour; a minimum area of 0 keeps such regions",
+            "{changed} {} of one pixel {} merged into the largest neighbour; {KEEP_ALL} such regions",
             if changed == 1 { "region" } else { "regions" },
             if changed == 1 { "is" } else { "are" },
         )),

@@ -126,7 +126,7 @@ fn polygons_of_one_pixel_are_left_out_unless_asked_for() {
     };
     assert_eq!((count("0", "all"), count("10", "large")), ((2, false), (1, false)));
     let said = work.refused("change before.tif after.tif -o none --min-area 5");
-    assert!(said.contains("neither are asked for"), "{said}");
+    assert!(said.contains("neither is asked for"), "{said}");
 }
 
 /// The same ground in pixels of another size, shifted, in another CRS and upside down: never compared blindly.
@@ -505,7 +505,7 @@ fn scores_that_are_not_there_are_named() {
     hint: Use a raster that a job wrote as `scores`.
 
     $ segearth change before.tif after.tif -o out --foreground water
-    error: --foreground is for changed pieces and scores, and neither are asked for
+    error: --foreground is for changed pieces and scores, and neither is asked for
 
     hint: Give --tolerance or --energy too, or leave it out.
     "#);

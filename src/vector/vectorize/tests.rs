@@ -230,7 +230,8 @@ fn plain_omits_polygons_below_min_area() {
         areas.sort_by(f64::total_cmp);
         (areas, summary.notes)
     };
-    let note = "1 polygon of one pixel is left out; a minimum area of 0 keeps such polygons";
+    let note = "1 polygon of one pixel is left out; a minimum area of 0 \
+                (`segearth vectorize --min-area 0`, or `min_area: 0` in a job) keeps such polygons";
     assert_eq!(areas(None), (vec![24.0], vec![note.to_owned()]));
     assert_eq!(areas(Some(0.0)), (vec![4.0, 24.0], vec![]));
     assert_eq!(areas(Some(4.0)).0, [4.0, 24.0]);
