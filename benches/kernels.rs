@@ -129,7 +129,13 @@ fn fitting(criterion: &mut Criterion) {
         set.places.push(Place { scene: 0, col: (100 * example + sample % PIXELS) as u32, row: 0 });
     }
     let (words, word_classes) = (numbers(CLASSES * DEPTH, 0.05), (0..CLASSES).collect::<Vec<_>>());
-    let start = Start { classes: CLASSES, words: &words, word_classes: &word_classes, logit_scale: 50.0 };
+    let start = Start {
+        classes: CLASSES,
+        words: &words,
+        word_classes: &word_classes,
+        logit_scale: 50.0,
+        pooling: Pooling::Sum,
+    };
     let mut group = criterion.benchmark_group("learn");
     group.sample_size(10);
     group.bench_function("10,000 pixels of 512 features, with validation", |bencher| {

@@ -18,6 +18,8 @@ use segearth_learn::{COLOURS, Figures, LearntQuery, count};
 const HEADER: &str = "segearth_classes";
 /// The tensor of the surroundings' features.
 const SURROUNDINGS: &str = "surroundings";
+/// The tensor of their descriptors.
+const SURROUNDINGS_LOCAL: &str = "surroundings.local";
 /// Layout of the file.
 const FORMAT: u32 = 1;
 /// Larger files are none of ours: 10,000 samples of 1,024 features take 40 MB.
@@ -108,6 +110,8 @@ pub struct StoredSamples {
     pub local: Vec<f32>,
     /// (pixel, D), of pixels around the examples, by which the words say how common the classes are.
     pub surroundings: Vec<f32>,
+    /// Their descriptors, (pixel, descriptor); files of earlier versions have none.
+    pub surroundings_local: Vec<f32>,
     /// The example of each sample.
     pub examples: Vec<usize>,
     /// Column and row in the example's scene, as the model saw it.
@@ -191,7 +195,8 @@ impl Learnt {
         let samples = StoredSamples {
             features: numbers(&tensors, "samples.features", examples.len(), width)?,
             local: numbers(&tensors, "samples.local", examples.len(), locals)?,
-            surroundings: surroundings(&tensors, width)?,
+            surroundings: surroundings(&tensors, SURROUNDINGS, width)?,
+            surroundings_local: surroundings(&tensors, SURROUNDINGS_LOCAL, locals)?,
             places: places.chunks_exact(2).map(|place| [place[0] as u32, place[1] as u32]).collect(),
             examples,
         };
@@ -250,6 +255,12 @@ impl Learnt {
             ("samples.features", Dtype::F32, vec![sampled, width], floats(&samples.features)),
             ("samples.local", Dtype::F32, vec![sampled, locals], floats(&samples.local)),
             (SURROUNDINGS, Dtype::F32, vec![around, width], floats(&samples.surroundings)),
+            (
+                SURROUNDINGS_LOCAL,
+                Dtype::F32,
+                vec![samples.surroundings_local.len() / locals.max(1), locals],
+                floats(&samples.surroundings_local),
+            ),
             ("samples.example", Dtype::U32, vec![sampled], whole(&mut samples.examples.iter().copied())),
             (
                 "samples.place",
@@ -295,10 +306,10 @@ fn numbers(tensors: &SafeTensors<'_>, name: &str, rows: usize, columns: usize) -
 }
 
 /// Files of earlier versions have none.
-fn surroundings(tensors: &SafeTensors<'_>, width: usize) -> Result<Vec<f32>> {
-    match tensors.tensor(SURROUNDINGS) {
+fn surroundings(tensors: &SafeTensors<'_>, name: &str, width: usize) -> Result<Vec<f32>> {
+    match tensors.tensor(name) {
         Err(_) => Ok(Vec::new()),
-        Ok(view) => numbers(tensors, SURROUNDINGS, view.shape().first().copied().unwrap_or(0), width),
+        Ok(view) => numbers(tensors, name, view.shape().first().copied().unwrap_or(0), width),
     }
 }
 
@@ -335,6 +346,7 @@ pub(crate) mod tests {
             features: vec![0.25; 3],
             local: vec![0.5; 18],
             surroundings: vec![0.75; 6],
+            surroundings_local: vec![0.125; 36],
             examples: vec![0],
             places: vec![[7, 9]],
         };

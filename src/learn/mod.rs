@@ -7,6 +7,6 @@ pub use file::{
     StoredSamples,
 };
 pub use segearth_learn::{
-    COLOURS, Candidate, ClassFigures, Figures, Fitted, LearntQuery, LocalImage, LocalTerm, MOST_SURROUNDINGS, Place,
-    REACH, Start, Suggestions, TrainingSet, count, descriptors, fit, surroundings,
+    COLOURS, Candidate, ClassFigures, Figures, Fitted, Held, LearntQuery, LocalImage, LocalTerm, MOST_SURROUNDINGS,
+    Place, REACH, Start, Suggestions, TrainingSet, count, descriptors, fit, surroundings,
 };

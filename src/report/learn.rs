@@ -59,6 +59,9 @@ impl LearnReport<'_> {
             "pixels": self.samples,
             "kept_words": self.fitted.kept_words,
             "colours_alone": self.fitted.colours_alone,
+            "most_change": self.fitted.held.map(|held| held.most_change),
+            "learnt_share": self.fitted.held.map(|held| held.share),
+            "crowded": self.fitted.crowded,
             "figures": self.fitted.figures,
         });
         serde_json::to_string_pretty(&value).input(|| "the figures cannot be written".to_owned())

@@ -5,11 +5,13 @@
 
 use rayon::prelude::*;
 
+use super::bound::{Bound, most_change};
 use super::objective::{COARSE_TOLERANCE, Coefficients, Objective, Samples, TOLERANCE};
 use super::training_set::{Start, TrainingSet};
 use super::validate::{self, Figures, Outcome};
 use super::weights::weights;
 use crate::error::{Error, Result};
+use crate::scene::Pooling;
 
 /// A query of a learnt class.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,19 @@ pub struct Fitted {
     pub kept_words: bool,
     /// Words and the model's features misled: local descriptors alone decide.
     pub colours_alone: bool,
+    /// Examples are so few that not all of what was learnt counts.
+    pub held: Option<Held>,
+    /// Examples lie so near each other that leaving one out, with what is near it, leaves too little to learn from.
+    pub crowded: bool,
+}
+
+/// How far few examples may change the words' map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Held {
+    /// The most that the pixels of a class may differ from the words', as 1 - IoU.
+    pub most_change: f64,
+    /// The share of what was learnt that counts: 0..1.
+    pub share: f64,
 }
 
 /// Penalties on the coefficients, tried from the strongest on; with inputs of unit length, logits move by about the
@@ -62,7 +77,15 @@ const NO_FEATURES: f64 = 1e9;
 /// Samples of fewer than two classes, or features that are not finite numbers.
 pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     if set.is_empty() {
-        return Ok(Fitted { queries: words(set, start, 1.0), figures: None, kept_words: true, colours_alone: false });
+        let queries = words(set, start);
+        return Ok(Fitted {
+            queries,
+            figures: None,
+            kept_words: true,
+            colours_alone: false,
+            held: None,
+            crowded: false,
+        });
     }
     if set.classes.iter().all(|class| *class == set.classes[0]) {
         return Err(Error::input("all examples are of one class").with_hint("Give examples of two classes at least."));
@@ -73,67 +96,157 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     }
     let scale = Scale::of(set);
     let query_class = query_classes(start);
-    let samples = samples(set, start, &scale, query_class.len());
+    let samples = samples(set, start, &scale, &query_class);
     let trust = (!start.word_classes.is_empty()).then_some(TRUST_PENALTY);
-    let validation = validate::Folds::of(set, start.classes).map(|folds| -> Result<_> {
-        let numbers = validate::thinned(set, MOST_VALIDATED);
-        let search = Search {
-            samples: &samples,
-            inputs: scale.inputs(),
-            query_class: &query_class,
-            classes: start.classes,
-            scale: &scale,
-            trust,
-            folds: &folds,
-            colours_alone: false,
-        };
-        let (penalty, outcome) = search.choose(&numbers, set)?;
-        let examples = set.examples_of_classes(start.classes);
-        let fewest = examples.iter().map(Vec::len).filter(|count| *count > 0).min().unwrap_or(0);
-        if set.locals == 0 || set.width == 0 || fewest < FEWEST_FOR_COLOURS {
-            return Ok((penalty, outcome, false));
-        }
-        // Where the model knows nothing of a scene, words and features only mislead. Colours change within a scene, which examples
-        // at few places do not show, so they alone must be better beyond chance.
-        let inputs = set.locals + 1;
-        let samples = samples.last_inputs(scale.inputs(), inputs);
-        let colours_alone = Search { samples: &samples, inputs, trust: None, colours_alone: true, ..search };
-        let (other, left_out) = colours_alone.choose(&numbers, set)?;
-        Ok(if left_out.surely_better_than(&outcome, set) { (other, left_out, true) } else { (penalty, outcome, false) })
+    let numbers = validate::thinned(set, MOST_VALIDATED);
+    let folds = validate::Folds::of(set, start.classes, &numbers);
+    let crowded = folds.as_ref().is_some_and(|folds| folds.crowded);
+    let job = Job { set, start, scale: &scale, samples: &samples, query_class: &query_class, trust };
+    let bound = most_change(set, start, &samples, &query_class);
+    let around = bound.map(|_| surroundings(set, start, &scale, &query_class, &samples));
+    let bound = bound.zip(around.as_ref()).map(|(most_change, pixels)| Bound {
+        most_change,
+        pixels,
+        inputs: scale.inputs(),
+        query_class: &query_class,
+        pooling: start.pooling,
     });
-    let (penalty, outcome, colours_alone) = match validation.transpose()? {
-        Some((penalty, outcome, colours_alone)) => (penalty, Some(outcome), colours_alone),
-        None => ([FEATURE_PENALTY * DEFAULT_PENALTY, DEFAULT_PENALTY], None, false),
+    let fitted = match folds.filter(|folds| !folds.crowded) {
+        Some(folds) => job.validated(&folds, &numbers, bound.as_ref())?,
+        // Nothing says that examples are better than words.
+        None if crowded && trust.is_some() => job.words(None, None),
+        None => job.learnt([FEATURE_PENALTY * DEFAULT_PENALTY, DEFAULT_PENALTY], None, bound.as_ref())?,
     };
-    let kept_words = outcome.as_ref().is_some_and(|outcome| trust.is_some() && !outcome.better_than_words(set));
-    let temperature = outcome.as_ref().map_or(1.0, Outcome::temperature);
-    let queries = match kept_words {
-        true => words(set, start, outcome.as_ref().map_or(1.0, Outcome::words_temperature)),
-        false => {
-            let penalty = scale.penalties(penalty);
-            let samples = if colours_alone { samples.without_words() } else { samples };
-            let trust_penalty = trust.filter(|_| !colours_alone);
-            let objective = Objective {
-                samples: &samples,
-                query_class: &query_class,
-                penalty: &penalty,
-                trust_penalty,
-                tolerance: TOLERANCE,
-            };
-            let fitted = objective.minimise(Coefficients::zero(start.classes, scale.inputs()))?;
-            let trust = if colours_alone { 0.0 } else { fitted.trust() / temperature };
-            scale.queries(&fitted, &query_class, start, trust, temperature)
-        }
-    };
-    let figures = outcome.map(|outcome| outcome.figures(set, start.classes, kept_words));
-    Ok(Fitted { queries, figures, kept_words, colours_alone: colours_alone && !kept_words })
+    Ok(Fitted { crowded, ..fitted })
 }
 
-/// The words' queries as they are, but for a temperature.
-fn words(set: &TrainingSet, start: &Start<'_>, temperature: f64) -> Vec<LearntQuery> {
+/// What is fitted.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    set: &'a TrainingSet,
+    start: &'a Start<'a>,
+    scale: &'a Scale,
+    samples: &'a Samples,
+    query_class: &'a [usize],
+    trust: Option<f64>,
+}
+
+impl Job<'_> {
+    /// What examples that were left out show to be best: words, colours alone, or all together.
+    fn validated(&self, folds: &validate::Folds, numbers: &[usize], bound: Option<&Bound<'_>>) -> Result<Fitted> {
+        let Self { set, start, scale, samples, query_class, trust } = *self;
+        let search = Search {
+            samples,
+            inputs: scale.inputs(),
+            query_class,
+            classes: start.classes,
+            pooling: start.pooling,
+            scale,
+            trust,
+            folds,
+            colours_alone: false,
+        };
+        let keeps = |outcome: &Outcome| trust.is_some() && !outcome.better_than_words(set);
+        let (penalty, outcome) = search.choose(numbers, set)?;
+        let examples = set.examples_of_classes(start.classes);
+        let fewest = examples.iter().map(Vec::len).filter(|count| *count > 0).min().unwrap_or(0);
+        if set.locals > 0 && set.width > 0 && fewest >= FEWEST_FOR_COLOURS {
+            // Where the model knows nothing of a scene, words and features only mislead. Colours change within a scene, which
+            // examples at few places do not show, so they alone must be better beyond chance.
+            let inputs = set.locals + 1;
+            let samples = samples.last_inputs(scale.inputs(), inputs);
+            let colours = Search { samples: &samples, inputs, trust: None, colours_alone: true, ..search };
+            let (penalty, left_out) = colours.choose(numbers, set)?;
+            if left_out.surely_better_than(&outcome, set) && !keeps(&left_out) {
+                let found = self.colours(penalty, &left_out, folds, bound)?;
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            }
+        }
+        match keeps(&outcome) {
+            true => Ok(self.words(Some((&outcome, folds)), None)),
+            false => self.learnt(penalty, Some((&outcome, folds)), bound),
+        }
+    }
+
+    /// The words as they are.
+    fn words(&self, outcome: Option<(&Outcome, &validate::Folds)>, held: Option<Held>) -> Fitted {
+        let queries = words(self.set, self.start);
+        Fitted {
+            queries,
+            figures: self.figures(outcome, true),
+            kept_words: true,
+            colours_alone: false,
+            held,
+            crowded: false,
+        }
+    }
+
+    /// What was learnt from local descriptors alone; `None`: few examples, and the bound does not hold.
+    fn colours(
+        &self,
+        penalty: [f64; 2],
+        outcome: &Outcome,
+        folds: &validate::Folds,
+        bound: Option<&Bound<'_>>,
+    ) -> Result<Option<Fitted>> {
+        let fitted = self.fit(penalty, &self.samples.clone().without_words(), None)?;
+        let fitted = fitted.part(1.0, outcome.temperature());
+        if bound.is_some_and(|bound| !bound.holds(&fitted, &bound.pixels.clone().without_words())) {
+            return Ok(None);
+        }
+        let queries = self.scale.queries(&fitted, self.query_class, self.start, 0.0);
+        let figures = self.figures(Some((outcome, folds)), false);
+        Ok(Some(Fitted { queries, figures, kept_words: false, colours_alone: true, held: None, crowded: false }))
+    }
+
+    /// What was learnt from words, features and descriptors, as far as the bound allows.
+    fn learnt(
+        &self,
+        penalty: [f64; 2],
+        validated: Option<(&Outcome, &validate::Folds)>,
+        bound: Option<&Bound<'_>>,
+    ) -> Result<Fitted> {
+        let fitted = self.fit(penalty, self.samples, self.trust)?;
+        let temperature = validated.map_or(1.0, |(outcome, _)| outcome.temperature());
+        let (share, part) = match bound.map(|bound| (bound.most_change, bound.part(&fitted, temperature))) {
+            None => (1.0, fitted.part(1.0, temperature)),
+            Some((_, Some(part))) => part,
+            Some((most_change, None)) => {
+                return Ok(self.words(validated, Some(Held { most_change, share: 0.0 })));
+            }
+        };
+        let held = bound.filter(|_| share < 1.0).map(|bound| Held { most_change: bound.most_change, share });
+        let part_of =
+            validated.filter(|_| share < 1.0).map(|(outcome, folds)| (outcome.part(share, temperature), folds));
+        let judged = part_of.as_ref().map(|(outcome, folds)| (outcome, *folds)).or(validated);
+        let queries = self.scale.queries(&part, self.query_class, self.start, part.trust());
+        let figures = self.figures(judged, false);
+        Ok(Fitted { queries, figures, kept_words: false, colours_alone: false, held, crowded: false })
+    }
+
+    fn fit(&self, penalty: [f64; 2], samples: &Samples, trust_penalty: Option<f64>) -> Result<Coefficients> {
+        let objective = Objective {
+            samples,
+            query_class: self.query_class,
+            penalty: &self.scale.penalties(penalty),
+            trust_penalty,
+            tolerance: TOLERANCE,
+        };
+        objective.minimise(Coefficients::zero(self.start.classes, self.scale.inputs()))
+    }
+
+    fn figures(&self, validated: Option<(&Outcome, &validate::Folds)>, kept_words: bool) -> Option<Figures> {
+        validated.map(|(outcome, folds)| outcome.figures(self.set, self.start.classes, kept_words, folds.by_place))
+    }
+}
+
+/// The words' queries as they are.
+fn words(set: &TrainingSet, start: &Start<'_>) -> Vec<LearntQuery> {
     let query_class = query_classes(start);
     let zero = Coefficients::zero(start.classes, set.width + set.locals + 1);
-    Scale::none(set.width, set.locals).queries(&zero, &query_class, start, temperature.recip(), temperature)
+    Scale::none(set.width, set.locals).queries(&zero, &query_class, start, 1.0)
 }
 
 /// The class of each query: those of the words, and one for each class without words.
@@ -142,14 +255,56 @@ fn query_classes(start: &Start<'_>) -> Vec<usize> {
     start.word_classes.iter().copied().chain(without).collect()
 }
 
-fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, queries: usize) -> Samples {
-    let mut words = vec![0f32; set.len() * queries];
-    for (to, features) in words.chunks_exact_mut(queries).zip(set.features.chunks_exact(set.width.max(1))) {
-        for (to, word) in to.iter_mut().zip(start.words.chunks_exact(set.width.max(1))) {
+fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, query_class: &[usize]) -> Samples {
+    Samples {
+        inputs: scale.inputs_of(set),
+        words: word_logits(&set.features, set, start, query_class),
+        classes: set.classes.clone(),
+        weights: weights(set, start),
+    }
+}
+
+/// What the words say of `features`: (sample, query), scaled; 0 for queries without words.
+fn word_logits(features: &[f32], set: &TrainingSet, start: &Start<'_>, query_class: &[usize]) -> Vec<f32> {
+    let (width, queries) = (set.width.max(1), query_class.len());
+    let mut words = vec![0f32; features.len() / width * queries];
+    for (to, features) in words.chunks_exact_mut(queries).zip(features.chunks_exact(width)) {
+        for (to, word) in to.iter_mut().zip(start.words.chunks_exact(width)) {
             *to = start.logit_scale * features.iter().zip(word).map(|(a, b)| a * b).sum::<f32>();
         }
     }
-    Samples { inputs: scale.inputs_of(set), words, classes: set.classes.clone(), weights: weights(set, start) }
+    words
+}
+
+/// The pixels around the examples, of the same weight; the examples themselves where those or their descriptors are not known, as
+/// of files of earlier versions.
+fn surroundings(
+    set: &TrainingSet,
+    start: &Start<'_>,
+    scale: &Scale,
+    query_class: &[usize],
+    examples: &Samples,
+) -> Samples {
+    let count = set.surroundings.len() / set.width.max(1);
+    let usable = count > 0 && set.surroundings_local.len() == count * set.locals;
+    let mut values = set.surroundings.iter().chain(&set.surroundings_local);
+    if !usable || values.any(|value| !value.is_finite()) {
+        return examples.clone();
+    }
+    let pixels = TrainingSet {
+        width: set.width,
+        locals: set.locals,
+        features: set.surroundings.clone(),
+        local: set.surroundings_local.clone(),
+        classes: vec![0; count],
+        ..TrainingSet::default()
+    };
+    Samples {
+        inputs: scale.inputs_of(&pixels),
+        words: word_logits(&pixels.features, &pixels, start, query_class),
+        weights: vec![1.0; count],
+        classes: pixels.classes,
+    }
 }
 
 /// How inputs are scaled: features by one factor, each descriptor by its own, so that both blocks have unit length on average,
@@ -218,14 +373,13 @@ impl Scale {
         penalties
     }
 
-    /// The queries of coefficients on scaled inputs: z / T = s · (vector · Φ + local · d) + bias. `trust`: the words' factor.
+    /// The queries of coefficients on scaled inputs: z = s · (vector · Φ + local · d) + bias. `trust`: the words' factor.
     fn queries(
         &self,
         coefficients: &Coefficients,
         query_class: &[usize],
         start: &Start<'_>,
         trust: f64,
-        temperature: f64,
     ) -> Vec<LearntQuery> {
         let inputs = self.inputs();
         let rows: Vec<&[f64]> = coefficients.values.chunks_exact(inputs).collect();
@@ -237,13 +391,13 @@ impl Scale {
                 let plain: Vec<f64> =
                     weights.iter().zip(&self.factor).map(|(weight, factor)| weight * factor).collect();
                 let shift: f64 = plain.iter().zip(&self.mean).map(|(weight, mean)| weight * mean).sum();
-                let scale = f64::from(start.logit_scale) * temperature;
+                let scale = f64::from(start.logit_scale);
                 let word = start.words.get(query * self.width..(query + 1) * self.width);
                 // Exactly the words where nothing was learnt.
                 let word = |at: usize| word.map_or(0.0, |word| trust * f64::from(word[at]));
                 let vector =
                     plain[..self.width].iter().enumerate().map(|(at, weight)| (word(at) + weight / scale) as f32);
-                let bias = ((intercept.first().copied().unwrap_or(0.0) - shift) / temperature) as f32;
+                let bias = (intercept.first().copied().unwrap_or(0.0) - shift) as f32;
                 let local = plain[self.width..].iter().map(|weight| (weight / scale) as f32).collect();
                 LearntQuery { class, vector: vector.collect(), bias, local }
             })
@@ -258,6 +412,7 @@ struct Search<'a> {
     inputs: usize,
     query_class: &'a [usize],
     classes: usize,
+    pooling: Pooling,
     scale: &'a Scale,
     trust: Option<f64>,
     folds: &'a validate::Folds,
@@ -309,10 +464,12 @@ impl Search<'_> {
         // Without features there are the last inputs alone.
         let mut penalty = self.scale.penalties(penalty);
         penalty.drain(..penalty.len() - inputs);
-        let mut outcome = Outcome::new(self.query_class.to_vec());
+        let mut outcome = Outcome::new(self.query_class.to_vec(), self.pooling);
         let fit = |(fold, start): (usize, &Coefficients)| -> Result<_> {
             let (kept, left) = self.folds.split(fold, numbers, set);
-            let counted = |samples: Samples| if self.colours_alone { samples.without_words() } else { samples };
+            let counted = |samples: Samples| {
+                if self.colours_alone { samples.without_words() } else { samples }
+            };
             let training = counted(self.samples.some(&kept, inputs, queries));
             let objective = Objective {
                 samples: &training,
@@ -329,8 +486,8 @@ impl Search<'_> {
         let fitted = starts.par_iter().enumerate().map(fit).collect::<Result<Vec<_>>>()?;
         // In the order of the parts: results do not depend on threads.
         for (start, (fitted, left, logits, judged)) in starts.iter_mut().zip(fitted) {
+            outcome.add(&left, logits, fitted.trust(), &judged);
             *start = fitted;
-            outcome.add(&left, logits, &judged);
         }
         outcome.finish();
         Ok(outcome)
@@ -369,7 +526,8 @@ mod tests {
     #[test]
     fn without_samples_the_words_stay_as_they_are() {
         let words = [0.1, 0.2, 0.3, 0.4, -0.1, 0.7, 0.2, 0.3];
-        let start = Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0 };
+        let start =
+            Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0, pooling: Pooling::Sum };
         let fitted = fit(&TrainingSet { width: 4, ..TrainingSet::default() }, &start).unwrap();
         let vectors: Vec<f32> = fitted.queries.iter().flat_map(|query| query.vector.clone()).collect();
         assert_eq!(vectors, words);
@@ -382,7 +540,13 @@ mod tests {
         // Words that are wrong about everything.
         let words = [-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
         for word_classes in [&[][..], &[0, 1][..]] {
-            let start = Start { classes: 2, words: &words[..4 * word_classes.len()], word_classes, logit_scale: 50.0 };
+            let start = Start {
+                classes: 2,
+                words: &words[..4 * word_classes.len()],
+                word_classes,
+                logit_scale: 50.0,
+                pooling: Pooling::Sum,
+            };
             let fitted = fit(&set, &start).unwrap();
             let found: Vec<usize> =
                 set.features.chunks_exact(4).map(|features| label(&fitted.queries, features, 50.0)).collect();
@@ -400,7 +564,8 @@ mod tests {
         // Labels that have nothing to do with the features.
         set.classes = vec![0, 0, 1, 1, 0, 1];
         let words = [1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0];
-        let start = Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0 };
+        let start =
+            Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0, pooling: Pooling::Sum };
         let fitted = fit(&set, &start).unwrap();
         assert_eq!(label(&fitted.queries, &[0.2, 0.0, 0.5, 0.0], 50.0), 0);
         assert_eq!(label(&fitted.queries, &[-0.2, 0.0, 0.5, 0.0], 50.0), 1);
@@ -410,7 +575,7 @@ mod tests {
     fn one_class_alone_is_refused() {
         let mut set = set(3, 0.1);
         set.classes.fill(1);
-        let start = Start { classes: 2, words: &[], word_classes: &[], logit_scale: 50.0 };
+        let start = Start { classes: 2, words: &[], word_classes: &[], logit_scale: 50.0, pooling: Pooling::Sum };
         assert!(fit(&set, &start).unwrap_err().to_string().contains("one class"));
     }
 }

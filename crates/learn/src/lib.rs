@@ -14,10 +14,12 @@
 //! tests too, where all else is not.
 
 use segearth_error as error;
-use segearth_windows::geom;
+use segearth_windows::{geom, scene};
 
+mod bound;
 mod descriptors;
 mod fit;
+mod labels;
 mod objective;
 mod suggest;
 mod surroundings;
@@ -26,7 +28,7 @@ mod validate;
 mod weights;
 
 pub use descriptors::{COLOURS, LocalImage, LocalTerm, REACH, count, descriptors};
-pub use fit::{Fitted, LearntQuery, fit};
+pub use fit::{Fitted, Held, LearntQuery, fit};
 pub use suggest::{Candidate, Suggestions};
 pub use surroundings::{MOST_SURROUNDINGS, surroundings};
 pub use training_set::{Place, Start, TrainingSet};

@@ -31,6 +31,8 @@ const MEMORY: usize = 10;
 pub(super) const TOLERANCE: f64 = 1e-4;
 /// The same while penalties are compared, which takes most of the time: labels and losses hardly change beyond.
 pub(super) const COARSE_TOLERANCE: f64 = 1e-3;
+/// It also ends where a step makes the mean loss no smaller than by this.
+const COST_TOLERANCE: f64 = 1e-7;
 const MAX_STEPS: u64 = 200;
 
 /// Samples as matrices.
@@ -89,6 +91,22 @@ impl Coefficients {
     /// τ: the factor of what the words say.
     pub fn trust(&self) -> f64 {
         TRUST * self.values.last().map_or(1.0, |log| log.exp())
+    }
+
+    /// Those of logits that take a `share` (0..=1) of what was learnt: (τ z₀ + share Θ x) / [`divisor`](Self::divisor). With none
+    /// they are the words' own, with all of it they are divided by the temperature.
+    pub fn part(&self, share: f64, temperature: f64) -> Self {
+        let divisor = Self::divisor(self.trust(), share, temperature);
+        let mut values: Vec<f64> = self.values.iter().map(|value| share * value / divisor).collect();
+        if let (Some(to), Some(log)) = (values.last_mut(), self.values.last()) {
+            *to = log - divisor.ln();
+        }
+        Self { values }
+    }
+
+    /// From τ to the temperature, by which logits are divided as more of what was learnt counts.
+    pub fn divisor(trust: f64, share: f64, temperature: f64) -> f64 {
+        trust.powf(1.0 - share) * temperature.powf(share)
     }
 
     fn matrix(&self) -> Vec<f32> {
@@ -230,10 +248,12 @@ impl Objective<'_> {
             Error::internal("the classifier cannot be fitted").with_source(Error::internal(cause.to_string()))
         };
         let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
-            .with_tolerance_grad(self.tolerance * weight.max(1.0))
-            .and_then(|solver| solver.with_tolerance_cost(1e-7 * weight.max(1.0)))
+            .with_tolerance_grad(self.tolerance)
+            .and_then(|solver| solver.with_tolerance_cost(COST_TOLERANCE))
             .map_err(failed)?;
-        let problem = Problem { objective: self, last: Mutex::new(None) };
+        // The first step is as long as the gradient. That of a sum over many samples leads so far that the search along it ends
+        // without having found a better place, and with it the fit where it began; the mean's does not grow with their number.
+        let problem = Problem { objective: self, factor: weight.max(1.0).recip(), last: Mutex::new(None) };
         let before = start.clone();
         let done =
             Executor::new(problem, solver).configure(|state| state.param(start.values).max_iters(MAX_STEPS)).run();
@@ -250,6 +270,8 @@ impl Objective<'_> {
 /// The objective as the solver asks for it: the loss and then the gradient at the same place, which are computed together.
 struct Problem<'a, 'b> {
     objective: &'a Objective<'b>,
+    /// Of loss and gradient.
+    factor: f64,
     last: Mutex<Option<Evaluation>>,
 }
 
@@ -265,7 +287,9 @@ impl Problem<'_, '_> {
         if let Some(known) = last.as_ref().filter(|known| known.values == values) {
             return Ok(take(known.loss, &known.gradient));
         }
-        let (loss, gradient) = self.objective.evaluate(values);
+        let (loss, mut gradient) = self.objective.evaluate(values);
+        let loss = self.factor * loss;
+        gradient.iter_mut().for_each(|value| *value *= self.factor);
         if !loss.is_finite() {
             return Err(argmin::core::Error::msg("the loss is not a finite number"));
         }
@@ -290,5 +314,42 @@ impl Gradient for Problem<'_, '_> {
 
     fn gradient(&self, values: &Vec<f64>) -> std::result::Result<Vec<f64>, argmin::core::Error> {
         self.at(values, |_, gradient| gradient.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minimum_is_found_however_many_samples_there_are() {
+        let mut numbers = segearth_testing::random::Numbers(11);
+        for count in [20, 500, 5000] {
+            let classes: Vec<usize> = (0..count).map(|sample| sample % 5).collect();
+            let noise = numbers.take(6 * count, 0.5);
+            let mut inputs = Vec::new();
+            let mut words = Vec::new();
+            for (&class, noise) in classes.iter().zip(noise.chunks_exact(6)) {
+                inputs.extend((0..5).map(|at| if at == class { 1.0 } else { 0.0 } + noise[at]));
+                inputs.push(1.0);
+                // Words that are sure, and always of the same class.
+                words.extend([12.0 + noise[5], 8.0, 8.0, 8.0, 8.0]);
+            }
+            let samples = Samples { inputs, words, classes, weights: vec![1.0; count] };
+            let objective = Objective {
+                samples: &samples,
+                query_class: &[0, 1, 2, 3, 4],
+                penalty: &[1.0, 1.0, 1.0, 1.0, 1.0, 0.01],
+                trust_penalty: Some(0.5),
+                tolerance: TOLERANCE,
+            };
+            let length = |values: &[f64]| objective.evaluate(values).1.iter().map(|of| of * of).sum::<f64>().sqrt();
+            let zero = Coefficients::zero(5, 6);
+            let before = length(&zero.values);
+            let found = objective.minimise(zero).unwrap();
+            let after = length(&found.values);
+            assert!(after < 0.02 * before, "{count} samples: {before} {after}");
+            assert_eq!(objective.minimise(Coefficients::zero(5, 6)).unwrap(), found);
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "classes by numbers below their count")]
 
+use crate::scene::Pooling;
+
 /// The words that learning begins with.
 #[derive(Clone, Debug)]
 pub struct Start<'a> {
@@ -12,6 +14,8 @@ pub struct Start<'a> {
     pub word_classes: &'a [usize],
     /// Factor on the logits before the soft-max.
     pub logit_scale: f32,
+    /// How the prompts of a class make its score where words alone decide.
+    pub pooling: Pooling,
 }
 
 /// Samples of all examples. A sample is a pixel, an example a click, line or polygon.
@@ -28,6 +32,8 @@ pub struct TrainingSet {
     /// Features of pixels around the examples, whose classes are not known, (pixel, D): by them the words say how common the
     /// classes are. Empty: nothing is known of that.
     pub surroundings: Vec<f32>,
+    /// Their descriptors, (pixel, descriptor): on these pixels few examples change no class too far. Empty: the examples stand in.
+    pub surroundings_local: Vec<f32>,
     /// The class of each sample.
     pub classes: Vec<usize>,
     /// The example of each sample.

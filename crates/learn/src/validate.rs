@@ -6,12 +6,19 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::objective::Samples;
+use super::labels::labels;
+use super::objective::{Coefficients, Samples};
 use super::training_set::{Place, TrainingSet};
+use crate::scene::Pooling;
 
 /// Most parts into which examples are divided. Fewer would cost less time, but with each goes what is near it: in scenes full of
 /// examples, too little would be left to learn from.
 const MOST_FOLDS: usize = 8;
+/// Where a part leaves less than this share of the other examples to learn from, examples are divided by place instead: what is
+/// near a block is less than what is near as many scattered examples.
+const ENOUGH_KEPT: f64 = 0.5;
+/// With a smaller share, leaving out says nothing.
+const LEAST_KEPT: f64 = 0.2;
 /// Draws with replacement, for the intervals.
 const DRAWS: usize = 400;
 /// Where the draws begin.
@@ -28,11 +35,16 @@ const INTERVAL: [f64; 2] = [0.05, 0.95];
 pub(super) struct Folds {
     pub count: usize,
     pub of_example: Vec<usize>,
+    /// Examples that lie together are left out together.
+    pub by_place: bool,
+    /// Whichever way they are divided, too few examples are far enough from those of some part to be learnt from.
+    pub crowded: bool,
 }
 
 impl Folds {
-    /// `None`: fewer than two classes have two examples, so that leaving one out would leave a class without examples.
-    pub fn of(set: &TrainingSet, classes: usize) -> Option<Self> {
+    /// `None`: fewer than two classes have two examples, so that leaving one out would leave a class without examples. `numbers`:
+    /// the samples that count.
+    pub fn of(set: &TrainingSet, classes: usize, numbers: &[usize]) -> Option<Self> {
         let of_classes = set.examples_of_classes(classes);
         let counts: Vec<usize> = of_classes.iter().map(Vec::len).filter(|count| *count > 0).collect();
         if counts.iter().filter(|count| **count >= 2).count() < 2 {
@@ -46,7 +58,43 @@ impl Folds {
                 of_example[example] = index % count;
             }
         }
-        Some(Self { count, of_example })
+        let round = Self { count, of_example, by_place: false, crowded: false };
+        let kept = round.least_kept(numbers, set);
+        if kept >= ENOUGH_KEPT {
+            return Some(round);
+        }
+        let placed = Self::by_place(set);
+        let kept_by_place = placed.least_kept(numbers, set);
+        let best = if kept_by_place > kept { placed } else { round };
+        Some(Self { crowded: kept.max(kept_by_place) < LEAST_KEPT, ..best })
+    }
+
+    /// Halves of halves of the examples, along the longer side of what each covers.
+    fn by_place(set: &TrainingSet) -> Self {
+        let mut of_example: Vec<Option<Place>> = vec![None; set.example_count()];
+        for (&example, &place) in set.examples.iter().zip(&set.places) {
+            of_example[example].get_or_insert(place);
+        }
+        let examples = of_example.iter().enumerate().filter_map(|(example, place)| place.map(|place| (example, place)));
+        let mut parts: Vec<Vec<(usize, Place)>> = vec![examples.collect()];
+        while 2 * parts.len() <= MOST_FOLDS {
+            parts = parts.into_iter().flat_map(halves).collect();
+        }
+        parts.retain(|part| !part.is_empty());
+        let mut numbers = vec![0; of_example.len()];
+        for (number, part) in parts.iter().enumerate() {
+            part.iter().for_each(|&(example, _)| numbers[example] = number);
+        }
+        Self { count: parts.len(), of_example: numbers, by_place: true, crowded: false }
+    }
+
+    /// The smallest share, of all parts, of the samples outside of it that are learnt from.
+    fn least_kept(&self, numbers: &[usize], set: &TrainingSet) -> f64 {
+        let shares = (0..self.count).map(|fold| {
+            let (kept, left) = self.split(fold, numbers, set);
+            kept.len() as f64 / (numbers.len() - left.len()).max(1) as f64
+        });
+        shares.fold(1.0, f64::min)
     }
 
     /// Of the samples of these numbers those that a part's classifier learns from, and those that it is judged by. Neighbours
@@ -75,6 +123,21 @@ impl Folds {
     }
 }
 
+/// Two halves of some examples: by scene, or along the longer side of the rectangle around them.
+fn halves(mut part: Vec<(usize, Place)>) -> [Vec<(usize, Place)>; 2] {
+    let extent = |of: fn(&Place) -> u32| {
+        let values = || part.iter().map(|(_, place)| of(place));
+        values().max().unwrap_or(0) - values().min().unwrap_or(0)
+    };
+    let wide = extent(|place| place.col) >= extent(|place| place.row);
+    let along = |place: &Place| {
+        if wide { (place.col, place.row) } else { (place.row, place.col) }
+    };
+    part.sort_by_key(|(example, place)| (place.scene, along(place), *example));
+    let half = part.split_off(part.len() / 2);
+    [part, half]
+}
+
 /// At most about `most` samples, evenly from all examples.
 pub(super) fn thinned(set: &TrainingSet, most: usize) -> Vec<usize> {
     let step = set.len().div_ceil(most.max(1)).max(1);
@@ -94,22 +157,37 @@ pub(super) struct Outcome {
     /// The mean log loss.
     pub loss: f64,
     query_class: Vec<usize>,
+    /// How words' queries make a class.
+    pooling: Pooling,
     numbers: Vec<usize>,
     /// (sample, query)
     logits: Vec<f32>,
     words: Vec<f32>,
+    /// How far the classifier of each sample trusts the words.
+    trusts: Vec<f32>,
     classes: Vec<usize>,
     weights: Vec<f32>,
 }
 
 impl Outcome {
-    pub fn new(query_class: Vec<usize>) -> Self {
-        let (numbers, logits, words, classes, weights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { loss: f64::INFINITY, query_class, numbers, logits, words, classes, weights }
+    pub fn new(query_class: Vec<usize>, pooling: Pooling) -> Self {
+        Self {
+            loss: f64::INFINITY,
+            query_class,
+            pooling,
+            numbers: Vec::new(),
+            logits: Vec::new(),
+            words: Vec::new(),
+            trusts: Vec::new(),
+            classes: Vec::new(),
+            weights: Vec::new(),
+        }
     }
 
-    pub fn add(&mut self, numbers: &[usize], logits: Vec<f32>, samples: &Samples) {
+    /// Adds samples that a classifier judged that has this `trust` in words.
+    pub fn add(&mut self, numbers: &[usize], logits: Vec<f32>, trust: f64, samples: &Samples) {
         self.numbers.extend(numbers);
+        self.trusts.extend(std::iter::repeat_n(trust as f32, numbers.len()));
         self.logits.extend(logits);
         self.words.extend(&samples.words);
         self.classes.extend(&samples.classes);
@@ -148,9 +226,19 @@ impl Outcome {
         self.best_temperature(&self.logits)
     }
 
-    /// The same of the words alone.
-    pub fn words_temperature(&self) -> f64 {
-        self.best_temperature(&self.words)
+    /// The same with logits that take a share of what was learnt, as [`Coefficients::part`] has it.
+    pub fn part(&self, share: f64, temperature: f64) -> Self {
+        let queries = self.queries();
+        let rows = self.logits.chunks_exact(queries).zip(self.words.chunks_exact(queries)).zip(&self.trusts);
+        let logits = rows.flat_map(|((learnt, words), &trust)| {
+            let divisor = Coefficients::divisor(f64::from(trust), share, temperature) as f32;
+            let of = move |(learnt, word): (&f32, &f32)| {
+                let word = trust * word;
+                (word + share as f32 * (learnt - word)) / divisor
+            };
+            learnt.iter().zip(words).map(of)
+        });
+        Self { logits: logits.collect(), ..self.clone() }
     }
 
     /// Whether the loss of what was left out is less than another classifier's on the same samples, by more than two standard
@@ -187,7 +275,7 @@ impl Outcome {
     /// chance: in four of five draws of the examples.
     pub fn better_than_words(&self, set: &TrainingSet) -> bool {
         let classes = self.query_class.iter().max().map_or(0, |most| most + 1);
-        let (learnt, words) = (self.predicted(&self.logits, Pool::Sum), self.predicted(&self.words, Pool::Largest));
+        let (learnt, words) = (self.learnt_labels(), self.words_labels());
         let of_examples = self.of_examples(set);
         let mean_iou = |predicted: &[usize], of: &[usize]| {
             mean(&self.counts(predicted, of, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>())
@@ -210,41 +298,24 @@ impl Outcome {
         of_example
     }
 
-    fn predicted(&self, logits: &[f32], pool: Pool) -> Vec<usize> {
-        let classes = self.query_class.iter().max().map_or(0, |most| most + 1);
-        let rows = logits.chunks_exact(self.queries());
-        rows.map(|row| {
-            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let mut scores = vec![0f32; classes];
-            for (&logit, &class) in row.iter().zip(&self.query_class) {
-                let score = (logit - largest).exp();
-                scores[class] = if pool == Pool::Sum { scores[class] + score } else { scores[class].max(score) };
-            }
-            (0..classes).fold(0, |best, class| if scores[class] > scores[best] { class } else { best })
-        })
-        .collect()
+    fn learnt_labels(&self) -> Vec<usize> {
+        labels(&self.logits, &self.query_class, Pooling::Sum)
+    }
+
+    fn words_labels(&self) -> Vec<usize> {
+        labels(&self.words, &self.query_class, self.pooling)
     }
 
     /// Hits and errors of each class, over the judged samples `of`.
     fn counts(&self, predicted: &[usize], of: &[usize], classes: usize) -> Vec<Counts> {
-        let mut counts = vec![Counts::default(); classes];
-        for &sample in of {
-            let (class, found, weight) = (self.classes[sample], predicted[sample], f64::from(self.weights[sample]));
-            if class == found {
-                counts[class].hits += weight;
-            } else {
-                counts[class].missed += weight;
-                counts[found].wrong += weight;
-            }
-        }
-        counts
+        counts(predicted, &self.classes, &self.weights, of, classes)
     }
 
     /// The figures of the classifier, or of the words where they are kept.
-    pub fn figures(&self, set: &TrainingSet, classes: usize, kept_words: bool) -> Figures {
+    pub fn figures(&self, set: &TrainingSet, classes: usize, kept_words: bool, by_place: bool) -> Figures {
         let predicted = match kept_words {
-            true => self.predicted(&self.words, Pool::Largest),
-            false => self.predicted(&self.logits, Pool::Sum),
+            true => self.words_labels(),
+            false => self.learnt_labels(),
         };
         let of_example = self.of_examples(set);
         let all: Vec<usize> = (0..self.classes.len()).collect();
@@ -282,19 +353,45 @@ impl Outcome {
             mean_iou: mean(&counts.iter().filter_map(Counts::iou).collect::<Vec<_>>()),
             mean_iou_interval: interval(&means),
             words_mean_iou: {
-                let words = self.predicted(&self.words, Pool::Largest);
+                let words = self.words_labels();
                 let all: Vec<usize> = (0..self.classes.len()).collect();
                 mean(&self.counts(&words, &all, classes).iter().filter_map(Counts::iou).collect::<Vec<_>>())
             },
             judged: of_example.len(),
+            by_place,
         }
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pool {
-    Sum,
-    Largest,
+/// A lower limit of the words' error on the examples, 1 - mIoU: in 95 % of the draws of the examples it is larger.
+pub(super) fn words_error(set: &TrainingSet, samples: &Samples, labels: &[usize], classes: usize) -> f64 {
+    let mut of_example = vec![Vec::new(); set.example_count()];
+    set.examples.iter().enumerate().for_each(|(sample, &example)| of_example[example].push(sample));
+    of_example.retain(|samples| !samples.is_empty());
+    let mut draw = Draw(SEED);
+    let errors: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let some = draw.some(&of_example);
+            let counts = counts(labels, &samples.classes, &samples.weights, &some, classes);
+            1.0 - mean(&counts.iter().filter_map(Counts::iou).collect::<Vec<_>>())
+        })
+        .collect();
+    interval(&errors)[0]
+}
+
+/// Hits and errors of each class, over the samples `of`.
+fn counts(predicted: &[usize], truth: &[usize], weights: &[f32], of: &[usize], classes: usize) -> Vec<Counts> {
+    let mut counts = vec![Counts::default(); classes];
+    for &sample in of {
+        let (class, found, weight) = (truth[sample], predicted[sample], f64::from(weights[sample]));
+        if class == found {
+            counts[class].hits += weight;
+        } else {
+            counts[class].missed += weight;
+            counts[found].wrong += weight;
+        }
+    }
+    counts
 }
 
 /// What leaving out examples says of a classifier. All shares are 0..=1; a class weighs as common as the words take it to be
@@ -311,6 +408,8 @@ pub struct Figures {
     pub words_mean_iou: f64,
     /// Examples that were left out in turn.
     pub judged: usize,
+    /// Examples that lie together were left out together, since with scattered ones too much that is near them would be.
+    pub by_place: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -388,7 +487,7 @@ mod tests {
             reach: 20,
             ..TrainingSet::default()
         };
-        let folds = Folds { count: 2, of_example: vec![0, 1, 1, 1, 1] };
+        let folds = Folds { count: 2, of_example: vec![0, 1, 1, 1, 1], by_place: false, crowded: false };
         // Sample 1 is 20 columns from the one left out, sample 2 is 21; sample 4 lies in another scene.
         assert_eq!(folds.split(0, &[0, 1, 2, 3, 4], &set), (vec![2, 3, 4], vec![0]));
     }
@@ -404,9 +503,9 @@ mod tests {
         };
         // The logits by which each sample's own class leads.
         let outcome = |leads: [f32; 4]| {
-            let mut outcome = Outcome::new(vec![0, 1]);
+            let mut outcome = Outcome::new(vec![0, 1], Pooling::Sum);
             let logits = leads.iter().zip(&set.classes).flat_map(|(&lead, &of)| [[lead, 0.0], [0.0, lead]][of]);
-            outcome.add(&[0, 1, 2, 3], logits.collect(), &samples);
+            outcome.add(&[0, 1, 2, 3], logits.collect(), 1.0, &samples);
             outcome.finish();
             outcome
         };
@@ -417,12 +516,80 @@ mod tests {
         assert!(!plain.surely_better_than(&plain, &set));
     }
 
+    /// Clicks of two classes in turn, `step` pixels apart in rows of ten.
+    fn lattice(count: usize, step: u32) -> TrainingSet {
+        let place = |at: usize| Place { scene: 0, col: step * (at % 10) as u32, row: step * (at / 10) as u32 };
+        TrainingSet {
+            classes: (0..count).map(|at| (at / 10 + at) % 2).collect(),
+            examples: (0..count).collect(),
+            places: (0..count).map(place).collect(),
+            reach: 20,
+            ..TrainingSet::default()
+        }
+    }
+
+    fn folds(set: &TrainingSet) -> Option<Folds> {
+        Folds::of(set, 2, &(0..set.len()).collect::<Vec<_>>())
+    }
+
     #[test]
     fn classes_with_a_single_example_cannot_be_validated() {
-        let set = TrainingSet { classes: vec![0, 0, 1], examples: vec![0, 1, 2], ..TrainingSet::default() };
-        assert!(Folds::of(&set, 2).is_none());
-        let set = TrainingSet { classes: vec![0, 0, 1, 1], examples: vec![0, 1, 2, 3], ..set };
-        let folds = Folds::of(&set, 2).unwrap();
-        assert_eq!((folds.count, folds.of_example), (2, vec![0, 1, 0, 1]));
+        let set = TrainingSet { classes: vec![0, 0, 1], ..lattice(3, 100) };
+        assert!(folds(&set).is_none());
+        let set = TrainingSet { classes: vec![0, 0, 1, 1], ..lattice(4, 100) };
+        let found = folds(&set).unwrap();
+        assert_eq!((found.count, found.of_example, found.by_place, found.crowded), (2, vec![0, 1, 0, 1], false, false));
+    }
+
+    #[test]
+    fn crowded_examples_are_left_out_by_place() {
+        let set = lattice(100, 12);
+        let all: Vec<usize> = (0..set.len()).collect();
+        let found = folds(&set).unwrap();
+        assert!(found.by_place && !found.crowded);
+        assert_eq!(found.count, MOST_FOLDS);
+        for fold in 0..found.count {
+            let (kept, left) = found.split(fold, &all, &set);
+            assert!((12..=13).contains(&left.len()), "{}", left.len());
+            assert!(kept.len() > 30, "{}", kept.len());
+            assert!([0, 1].iter().all(|class| kept.iter().any(|&sample| set.classes[sample] == *class)));
+        }
+        // Nine times as far apart, examples go round.
+        assert!(!folds(&lattice(100, 108)).unwrap().by_place);
+    }
+
+    #[test]
+    fn examples_that_all_know_of_each_other_are_crowded() {
+        assert!(folds(&lattice(100, 2)).unwrap().crowded);
+    }
+
+    #[test]
+    fn examples_of_scenes_are_left_out_scene_by_scene() {
+        let mut set = lattice(80, 2);
+        set.places.iter_mut().enumerate().for_each(|(at, place)| place.scene = at / 10);
+        let found = folds(&set).unwrap();
+        assert!(found.by_place && !found.crowded);
+        assert!(set.places.iter().enumerate().all(|(at, place)| found.of_example[at] == place.scene));
+    }
+
+    #[test]
+    fn the_words_error_grows_with_what_they_get_wrong_and_with_certainty() {
+        let error = |right: &[bool]| {
+            let set = TrainingSet {
+                classes: (0..right.len()).map(|at| at % 2).collect(),
+                examples: (0..right.len()).collect(),
+                ..TrainingSet::default()
+            };
+            let samples = Samples { classes: set.classes.clone(), weights: vec![1.0; set.len()], ..Samples::default() };
+            let labels: Vec<usize> =
+                set.classes.iter().zip(right).map(|(class, right)| if *right { *class } else { 1 - class }).collect();
+            words_error(&set, &samples, &labels, 2)
+        };
+        assert!(error(&[true; 10]).abs() < 1e-12);
+        assert!((error(&[false; 10]) - 1.0).abs() < 1e-12);
+        // A third of each class is wrong: IoU 0.5. Few examples show less of that.
+        let third = |count: usize| (0..count).map(|at| at / 2 % 3 > 0).collect::<Vec<_>>();
+        let (few, many) = (error(&third(12)), error(&third(600)));
+        assert!(few < many && (0.40..0.50).contains(&many), "{few} {many}");
     }
 }

@@ -66,11 +66,18 @@ fn shares(set: &TrainingSet, start: &Start<'_>, present: &[bool]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scene::Pooling;
 
     const WORDS: [f32; 4] = [1.0, 0.0, 0.0, 1.0];
 
     fn start(word_classes: &[usize]) -> Start<'_> {
-        Start { classes: 3, words: &WORDS[..2 * word_classes.len()], word_classes, logit_scale: 100.0 }
+        Start {
+            classes: 3,
+            words: &WORDS[..2 * word_classes.len()],
+            word_classes,
+            logit_scale: 100.0,
+            pooling: Pooling::Sum,
+        }
     }
 
     fn of_classes(set: &TrainingSet, start: &Start<'_>) -> [f32; 3] {

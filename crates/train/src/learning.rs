@@ -13,7 +13,7 @@ use segearth::model::text::{Tokenizer, imagenet_templates};
 use segearth::model::torch::{Device, TorchTextEncoder};
 use segearth::model::{self, Padding, Queries, Shortcuts, TokenSource, mini, normalise};
 use segearth::raster::{self, SceneReader};
-use segearth::scene::{StretchMethod, StretchPlan, Tile};
+use segearth::scene::{Pooling, StretchMethod, StretchPlan, Tile};
 use segearth::stitch::Accumulator;
 use segearth::train::random::Random;
 
@@ -110,13 +110,15 @@ struct Scene {
     grid: Grid,
 }
 
-/// Prints the table of all sets.
-pub fn print(root: &Path) -> Result<()> {
+/// Prints the table of all sets, or of those of the `folders` named, with commas between; `alone`: also what features alone and
+/// colours alone give.
+pub fn print(root: &Path, folders: &str, alone: bool) -> Result<()> {
     let bundle = mini::bundle()?;
     // As jobs have it that say nothing.
     let logit_scale = bundle.card.recommended.logit_scale.unwrap_or(50.0) as f32;
     let given = [Given::Clicks(5), Given::Clicks(20), Given::Clicks(100), Given::Polygons(5)];
-    for set in &SETS {
+    let inputs = if alone { &[Inputs::Both, Inputs::Features, Inputs::Colours][..] } else { &[Inputs::Both] };
+    for set in SETS.iter().filter(|set| folders.is_empty() || folders.split(',').any(|folder| folder == set.folder)) {
         let words = words(&bundle, set)?;
         let mut rows: Vec<(String, Vec<f64>)> = vec![("words alone".to_owned(), Vec::new())];
         for scene in scenes(root, set)? {
@@ -135,7 +137,7 @@ pub fn print(root: &Path) -> Result<()> {
             };
             keep(String::new(), measure(&scene, set, &zero, Inputs::Features, logit_scale));
             for given in given {
-                for inputs in [Inputs::Both, Inputs::Features, Inputs::Colours] {
+                for &inputs in inputs {
                     let training = draw(&scene, set, given, inputs);
                     let none = (Queries { count: 0, width: training.width, features: Vec::new() }, Vec::new());
                     let words = if inputs == Inputs::Colours { &none } else { &words };
@@ -186,7 +188,13 @@ fn median(values: &[f64]) -> f64 {
 }
 
 fn start<'a>((queries, classes): &'a (Queries, Vec<usize>), set: &Set, logit_scale: f32) -> Start<'a> {
-    Start { classes: set.classes.len(), words: &queries.features, word_classes: classes, logit_scale }
+    Start {
+        classes: set.classes.len(),
+        words: &queries.features,
+        word_classes: classes,
+        logit_scale,
+        pooling: Pooling::Sum,
+    }
 }
 
 fn words(bundle: &Bundle, set: &Set) -> Result<(Queries, Vec<usize>)> {
@@ -353,6 +361,7 @@ fn draw(scene: &Scene, set: &Set, given: Given, inputs: Inputs) -> TrainingSet {
     for [col, row] in learn::surroundings(&scene.grid, &drawn).into_iter().filter(|[col, _]| *col < width / 2) {
         let at = row * width + col;
         training.surroundings.extend(&scene.features[at * dimensions..][..training.width]);
+        training.surroundings_local.extend(&scene.local[at * locals..][..training.locals]);
     }
     training
 }

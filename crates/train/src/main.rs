@@ -10,7 +10,7 @@
 //! segearth-train validate DATA LANDSAT OUT
 //! segearth-train compare DATA [BUNDLE]…       on the validation part
 //! segearth-train figures DATA [BUNDLE]…       on the test part
-//! segearth-train learning DATA                what examples gain, scene by scene
+//! segearth-train learning DATA [--sets FOLDER,…] [--alone no]   what examples gain, scene by scene
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints its figures")]
@@ -57,7 +57,12 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         ["train", data, pieces, out, ..] => train(Path::new(data), Path::new(pieces), Path::new(out), &words),
         ["validate", data, pieces, out] => validate(Path::new(data), Path::new(pieces), Path::new(out)),
-        ["learning", data, ..] => learning::print(Path::new(data)),
+        ["learning", data, ..] => {
+            let sets = option(&words, "--sets", String::new());
+            // Without them, features alone and colours alone are not learnt from.
+            let alone = option(&words, "--alone", "yes".to_owned()) == "yes";
+            learning::print(Path::new(data), &sets, alone)
+        }
         ["figures", data, others @ ..] => tables::print(Path::new(data), others, false),
         ["compare", data, others @ ..] => tables::print(Path::new(data), others, true),
         _ => Err(Error::input(

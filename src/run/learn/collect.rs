@@ -30,6 +30,8 @@ pub struct Collected {
     local: Vec<f32>,
     /// Features of pixels around the examples.
     surroundings: Vec<f32>,
+    /// Their local descriptors.
+    surroundings_local: Vec<f32>,
     /// The example of each sample, and where it lies.
     of_samples: Vec<(usize, Place)>,
     /// Class and scene of each example.
@@ -118,6 +120,7 @@ impl Collected {
         self.features.extend(&earlier.samples.features);
         self.local.extend(&earlier.samples.local);
         self.surroundings.extend(&earlier.samples.surroundings);
+        self.surroundings_local.extend(&earlier.samples.surroundings_local);
         for (&example, &[col, row]) in earlier.samples.examples.iter().zip(&earlier.samples.places) {
             let scene = self.examples[first + example].1;
             self.of_samples.push((first + example, Place { scene, col, row }));
@@ -200,6 +203,7 @@ impl Collected {
         }
         for at in (at..found.valid.len()).filter(|&at| found.valid[at]) {
             self.surroundings.extend(&found.features[at * self.width..][..self.width]);
+            self.surroundings_local.extend(&found.local[at * self.locals..][..self.locals]);
         }
     }
 
@@ -258,10 +262,13 @@ impl Collected {
             .examples
             .iter()
             .map(|&(class, scene)| LearntExample { class: numbers[class], scene: self.scenes[scene].clone() });
-        let around: Vec<&[f32]> = self.surroundings.chunks_exact(self.width.max(1)).collect();
-        let step = around.len().div_ceil(learn::MOST_SURROUNDINGS).max(1);
+        let step = (self.surroundings.len() / self.width.max(1)).div_ceil(learn::MOST_SURROUNDINGS).max(1);
+        let thinned = |values: &[f32], width: usize| -> Vec<f32> {
+            values.chunks_exact(width.max(1)).step_by(step).flatten().copied().collect()
+        };
         let set = TrainingSet {
-            surroundings: around.into_iter().step_by(step).flatten().copied().collect(),
+            surroundings: thinned(&self.surroundings, self.width),
+            surroundings_local: thinned(&self.surroundings_local, self.locals),
             width: self.width,
             locals: self.locals,
             classes: self.of_samples.iter().map(|&(example, _)| numbers[self.examples[example].0]).collect(),

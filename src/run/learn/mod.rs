@@ -27,7 +27,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::evaluate::ClassMap;
 use crate::journal::Fingerprint;
 use crate::learn::{
-    self, Fitted, Header, Learnt, LearntClass, LearntExample, LearntSettings, Start, StoredSamples, TrainingSet,
+    self, Fitted, Header, Held, Learnt, LearntClass, LearntExample, LearntSettings, Start, StoredSamples, TrainingSet,
 };
 use crate::location::split_layer;
 use crate::model::TokenSource;
@@ -37,7 +37,7 @@ use crate::outputs::{Existing, Product};
 use crate::pipeline::{self, ClassPlan, Plan};
 use crate::raster::ExampleSource;
 use crate::report::{LearnReport, Reporter};
-use crate::scene::{ClassNames, ProductOptions, Recipe, same_name};
+use crate::scene::{ClassNames, Pooling, ProductOptions, Recipe, same_name};
 pub use collect::Collected;
 pub use features::{PixelFeatures, features, segmenter as feature_segmenter, windows as windows_of_pixels};
 
@@ -171,6 +171,7 @@ pub fn lesson(
         words: &words.0,
         word_classes: &words.1,
         logit_scale: job.plan.method.logit_scale,
+        pooling: job.plan.method.pooling,
     };
     let fitted = learn::fit(&set, &start)?;
     let learnt = file(job, bundle, &classes, &set, examples, &fitted, earlier);
@@ -300,7 +301,7 @@ fn file(
     let mut header = Header {
         classes: classes.iter().map(class).collect(),
         background: background.or_else(|| earlier.and_then(|earlier| earlier.header.background.clone())),
-        sums_queries: !fitted.kept_words,
+        sums_queries: !fitted.kept_words || job.plan.method.pooling == Pooling::Sum,
         channels: if set.locals > 0 { learn::COLOURS + further.len() } else { 0 },
         further_bands: if set.locals > 0 { further } else { Vec::new() },
         examples,
@@ -311,6 +312,7 @@ fn file(
         features: set.features.clone(),
         local: set.local.clone(),
         surroundings: set.surroundings.clone(),
+        surroundings_local: set.surroundings_local.clone(),
         examples: set.examples.clone(),
         places: set.places.iter().map(|place| [place.col, place.row]).collect(),
     };
@@ -336,11 +338,26 @@ fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Re
             _ => {}
         }
     }
-    if fitted.figures.is_none() {
+    if fitted.crowded {
+        reporter.note(&format!(
+            "The examples lie so near each other that leaving some out, with what is near them, leaves too little to learn from: there are no figures{}. Spread the examples.",
+            if fitted.kept_words { ", and the words are kept as they are" } else { "" }
+        ));
+    } else if fitted.figures.is_none() {
         reporter.note("There are no figures: two classes need two examples each, so that one can be left out.");
+    }
+    if fitted.figures.as_ref().is_some_and(|figures| figures.by_place) {
+        reporter.note("Many examples lie near each other: those that lie together were left out together.");
+    }
+    if let Some(Held { most_change, share }) = fitted.held {
+        reporter.note(&format!(
+            "With so few examples, no class may change against the words by more than {:.0} % of its pixels (what the words get wrong on the examples, in proportion to their number): {:.0} % of what was learnt counts. Give more examples to go further.",
+            100.0 * most_change,
+            100.0 * share
+        ));
     } else if fitted.colours_alone {
         reporter.note("Local colours alone judge the examples that were left out best: words and the model's features are not used.");
-    } else if fitted.kept_words {
+    } else if fitted.kept_words && !fitted.crowded {
         reporter
             .note("The examples give no better map than the words, by those left out: the words are kept as they are.");
     }

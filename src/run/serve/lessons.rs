@@ -223,6 +223,7 @@ fn kept(mut learnt: learn::Learnt, start: &LearntStart, session: &Session) -> le
     let samples = std::mem::take(&mut learnt.samples);
     let count = samples.examples.len().max(1);
     learnt.samples.surroundings = samples.surroundings;
+    learnt.samples.surroundings_local = samples.surroundings_local;
     let (width, locals) = (samples.features.len() / count, samples.local.len() / count);
     for (at, (&example, &place)) in samples.examples.iter().zip(&samples.places).enumerate() {
         if let Some(example) = examples.get(example).copied().flatten() {
@@ -313,6 +314,7 @@ mod tests {
                 features: (0..10u8).map(f32::from).collect(),
                 local: Vec::new(),
                 surroundings: vec![0.5; 4],
+                surroundings_local: Vec::new(),
                 examples: vec![0, 1, 2, 2, 3],
                 places: vec![[0, 0], [1, 1], [2, 2], [3, 3], [4, 4]],
             },
