@@ -66,6 +66,10 @@ pub(super) struct Bound<'a> {
 impl Bound<'_> {
     /// The largest share of what was learnt that keeps to the bound, and the logits' coefficients with it. `None`: no share does.
     pub fn part(&self, fitted: &Coefficients, temperature: f64) -> Option<(f64, Coefficients)> {
+        // No pixel of those few may tell against it, and yet the map would change elsewhere.
+        if self.most_change <= 0.0 {
+            return None;
+        }
         let shares = (1..=STEPS).rev().map(|step| step as f64 / STEPS as f64);
         shares.map(|share| (share, fitted.part(share, temperature))).find(|(_, part)| self.holds(part, self.pixels))
     }
@@ -107,6 +111,28 @@ mod tests {
         let other = [0, 0, 0, 0, 0, 0, 0, 1, 1, 1];
         assert!((change(&one, &other, &[1.0; 10], &[0, 1]) - 1.0 / 3.0).abs() < 1e-12);
         assert!(change(&one, &one, &[1.0; 10], &[0, 1, 2]).abs() < 1e-12);
+    }
+
+    #[test]
+    fn learning_goes_as_far_as_the_bound_allows() {
+        // Ten pixels that the words take for the first class, the less surely the later; learning moves all to the second.
+        let words = (0..10u8).flat_map(|at| [10.0 - f32::from(at), 0.0]).collect();
+        let pixels = Samples { inputs: vec![1.0; 10], words, classes: vec![0; 10], weights: vec![1.0; 10] };
+        let learnt = Coefficients { values: vec![-10.0, 10.0, 0.0] };
+        let part = |most_change| {
+            let bound = Bound { most_change, pixels: &pixels, inputs: 1, query_class: &[0, 1], pooling: Pooling::Sum };
+            bound.part(&learnt, 1.0).map(|(share, part)| {
+                assert!(bound.holds(&part, &pixels));
+                share
+            })
+        };
+        assert_eq!(part(1.0), Some(1.0));
+        assert_eq!(part(0.5), None, "a class that the words do not find changes as a whole");
+        assert_eq!(part(0.0), None);
+        let few = Coefficients { values: vec![-0.5, 0.0, 0.0] };
+        let bound = Bound { most_change: 0.0, pixels: &pixels, inputs: 1, query_class: &[0, 1], pooling: Pooling::Sum };
+        assert!(bound.holds(&Coefficients::zero(2, 1), &pixels), "the words themselves");
+        assert!(bound.part(&few, 1.0).is_none(), "where the words make no error, they are kept");
     }
 
     #[test]

@@ -258,17 +258,17 @@ fn query_classes(start: &Start<'_>) -> Vec<usize> {
 fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, query_class: &[usize]) -> Samples {
     Samples {
         inputs: scale.inputs_of(set),
-        words: word_logits(&set.features, set, start, query_class),
+        words: word_logits(set, start, query_class),
         classes: set.classes.clone(),
         weights: weights(set, start),
     }
 }
 
-/// What the words say of `features`: (sample, query), scaled; 0 for queries without words.
-fn word_logits(features: &[f32], set: &TrainingSet, start: &Start<'_>, query_class: &[usize]) -> Vec<f32> {
+/// What the words say: (sample, query), scaled; 0 for queries without words.
+fn word_logits(set: &TrainingSet, start: &Start<'_>, query_class: &[usize]) -> Vec<f32> {
     let (width, queries) = (set.width.max(1), query_class.len());
-    let mut words = vec![0f32; features.len() / width * queries];
-    for (to, features) in words.chunks_exact_mut(queries).zip(features.chunks_exact(width)) {
+    let mut words = vec![0f32; set.len() * queries];
+    for (to, features) in words.chunks_exact_mut(queries).zip(set.features.chunks_exact(width)) {
         for (to, word) in to.iter_mut().zip(start.words.chunks_exact(width)) {
             *to = start.logit_scale * features.iter().zip(word).map(|(a, b)| a * b).sum::<f32>();
         }
@@ -301,7 +301,7 @@ fn surroundings(
     };
     Samples {
         inputs: scale.inputs_of(&pixels),
-        words: word_logits(&pixels.features, &pixels, start, query_class),
+        words: word_logits(&pixels, start, query_class),
         weights: vec![1.0; count],
         classes: pixels.classes,
     }
@@ -556,6 +556,51 @@ mod tests {
             assert_eq!(figures.classes[0].examples, 20);
             assert_eq!(fit(&set, &start).unwrap().queries, fitted.queries, "the same samples give the same result");
         }
+    }
+
+    #[test]
+    fn descriptors_alone_are_learnt_from() {
+        let set = set(20, 0.1);
+        let set = TrainingSet { width: 0, locals: 4, features: Vec::new(), local: set.features, ..set };
+        let start = Start { classes: 2, words: &[], word_classes: &[], logit_scale: 50.0, pooling: Pooling::Sum };
+        let fitted = fit(&set, &start).unwrap();
+        assert!(fitted.figures.unwrap().mean_iou > 0.95);
+        assert!(fitted.queries.iter().all(|query| query.vector.is_empty() && query.local.len() == 4));
+    }
+
+    #[test]
+    fn words_are_kept_where_nothing_can_be_left_out() {
+        let set = TrainingSet { reach: 100_000, ..set(20, 0.1) };
+        let words = [-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
+        let start =
+            Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0, pooling: Pooling::Sum };
+        let fitted = fit(&set, &start).unwrap();
+        assert!(fitted.crowded && fitted.kept_words && fitted.figures.is_none());
+        let vectors: Vec<f32> = fitted.queries.iter().flat_map(|query| query.vector.clone()).collect();
+        assert_eq!(vectors, words, "exactly as they are");
+        // Without words there is nothing to keep.
+        let start = Start { words: &[], word_classes: &[], ..start };
+        let fitted = fit(&set, &start).unwrap();
+        assert!(fitted.crowded && !fitted.kept_words && fitted.figures.is_none());
+        assert_eq!(label(&fitted.queries, &[0.2, 0.0, 0.5, 0.0], 50.0), 0);
+    }
+
+    #[test]
+    fn few_examples_leave_a_map_of_good_words_as_it_is() {
+        let words = [1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0];
+        let start =
+            Start { classes: 2, words: &words, word_classes: &[0, 1], logit_scale: 50.0, pooling: Pooling::Sum };
+        // Words that are right about all examples: none shows an error of theirs.
+        let fitted = fit(&set(5, 0.1), &start).unwrap();
+        assert!(fitted.kept_words);
+        // Words that are wrong about all of them: nothing holds what is learnt.
+        let wrong = words.map(|value| -value);
+        let fitted = fit(&set(5, 0.1), &Start { words: &wrong, ..start.clone() }).unwrap();
+        assert!(!fitted.kept_words && fitted.held.is_none());
+        // Too few of them: a class may change by two fifths of its pixels, but all would.
+        let fitted = fit(&set(2, 0.1), &Start { words: &wrong, ..start.clone() }).unwrap();
+        let held = fitted.held.unwrap();
+        assert!((held.most_change - 0.4).abs() < 1e-9 && held.share < 1.0, "{held:?}");
     }
 
     #[test]
