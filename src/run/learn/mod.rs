@@ -351,7 +351,7 @@ fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Re
     }
     if let Some(Held { most_change, share }) = fitted.held {
         reporter.note(&format!(
-            "With so few examples, no class may change against the words by more than {:.0} % of its pixels (what the words get wrong on the examples, in proportion to their number): {:.0} % of what was learnt counts. Give more examples to go further.",
+            "With so few examples, no class may change by more than {:.0} % of its pixels against the words, as far as the examples show these to be wrong: {:.0} % of what was learnt counts. Give more examples to go further.",
             100.0 * most_change,
             100.0 * share
         ));
