@@ -156,13 +156,16 @@ pub fn evaluate(request: &Request, done: &(dyn Fn(&Path) + Sync)) -> Result<Eval
 fn not_in_polygons(classes: &[ClassScore]) -> Option<String> {
     let without: Vec<&str> =
         classes.iter().filter(|class| class.reference_pixels == 0).map(|class| class.class.as_str()).collect();
-    let outside = without.iter().find(|name| same_name(name, "background")).or(without.first())?;
+    let first = without.first()?;
     let listed: Vec<String> = without.iter().map(|name| format!("`{}`", printable_line(name))).collect();
+    let outside = without.iter().find(|name| same_name(name, "background")).or((without.len() == 1).then_some(first));
+    let advice = outside.map_or_else(
+        || "Draw some of each class.".to_owned(),
+        |name| format!("If the polygons are complete, add --outside '{}'; else draw some.", printable_line(name)),
+    );
     Some(format!(
-        "No polygon of the reference is {}: what the map finds outside of the polygons is not counted as wrong. If the \
-         polygons are complete, add --outside '{}'.",
+        "No polygon of the reference is {}: what the map finds outside of the polygons is not counted as wrong. {advice}",
         listed.join(" or "),
-        printable_line(outside)
     ))
 }
 

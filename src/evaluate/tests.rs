@@ -291,11 +291,13 @@ fn polygons_are_burnt_where_they_contain_pixel_centres() {
     });
     let found_hits: u64 = found.confusion.rows().enumerate().map(|(class, row)| row[class]).sum();
     assert_eq!(found_hits, hits.iter().sum::<u64>());
+    assert!(found.notes.iter().any(|note| note.contains("is `class 0` or `class 3` or ")), "{:?}", found.notes);
 
     case.request.vector.outside = Some("class 6".into());
     let found = case.run().unwrap();
     assert_eq!(found.classes[6].reference_pixels, SIZE.pixels() as u64 - 18 * covered);
     assert_eq!(found.pixels.without_reference, 0);
+    assert!(found.notes.is_empty(), "{:?}", found.notes);
 
     case.request.vector = VectorOptions { all_are: Some("class 4".into()), ..VectorOptions::default() };
     assert_eq!(case.run().unwrap().classes[4].reference_pixels, 18 * covered);
@@ -305,6 +307,29 @@ fn polygons_are_burnt_where_they_contain_pixel_centres() {
     assert!(case.refusal().contains("feature 0") && case.refusal().contains("\"shed\""), "{}", case.refusal());
     case.request.ignore = vec![Code::Text("shed".into())];
     assert!(case.run().unwrap().pixels.ignored > 0);
+}
+
+#[test]
+fn one_class_without_polygon_is_told_how_to_count() {
+    let score = |class: &str, reference_pixels| ClassScore {
+        class: class.to_owned(),
+        iou: None,
+        precision: None,
+        recall: None,
+        f1: None,
+        reference_pixels,
+        predicted_pixels: 1,
+    };
+    let said = |classes: &[(&str, u64)]| {
+        super::not_in_polygons(&classes.iter().map(|&(class, pixels)| score(class, pixels)).collect::<Vec<_>>())
+    };
+    assert_eq!(said(&[("building", 5), ("background", 3)]), None);
+    let note = said(&[("building", 5), ("background", 0)]).unwrap();
+    assert!(note.starts_with("No polygon of the reference is `background`:"), "{note}");
+    assert!(note.contains("add --outside 'background'"), "{note}");
+    let note = said(&[("building", 5), ("road", 0), ("Background", 0)]).unwrap();
+    assert!(note.contains("`road` or `Background`") && note.contains("add --outside 'Background'"), "{note}");
+    assert!(!said(&[("a", 5), ("b", 0), ("c", 0)]).unwrap().contains("--outside"));
 }
 
 fn write_features_with_unknown_class(path: &Path, feature: &str) {

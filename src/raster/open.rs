@@ -69,7 +69,8 @@ fn explain(path: &Path, cause: messages::Cause) -> Error {
         );
     }
     if names_file(path) && !path.exists() {
-        return Error::input(format!("there is no file {shown}")).with_hint("Check the path of the scene.");
+        return Error::input(format!("there is no file {shown}"))
+            .with_hint("Check the path; relative paths start from the current folder.");
     }
     if names_file(path)
         && let Err(error) = std::fs::File::open(path)

@@ -198,7 +198,7 @@ fn what_cannot_be_compared_is_refused_and_nothing_is_left() {
     $ segearth change gone.tif after.tif -o out
     error: there is no file gone.tif
 
-    hint: Check the path of the scene.
+    hint: Check the path; relative paths start from the current folder.
 
     $ segearth change scene.tif after.tif -o out
     error: scene.tif has 4 bands; a label raster has 1, or 3 of red, green and blue
@@ -487,7 +487,7 @@ fn scores_that_are_not_there_are_named() {
     $ segearth change before.tif after.tif -o out --energy --scores both.tif gone.tif
     error: there is no file gone.tif
 
-    hint: Check the path of the scene.
+    hint: Check the path; relative paths start from the current folder.
 
     $ segearth change before.tif after.tif -o out --energy --scores both.tif ice.tif
     error: both.tif and ice.tif have scores of no class in common: their bands are water, land and ice
