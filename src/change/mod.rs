@@ -103,6 +103,12 @@ impl Comparison {
         transitions(&self.legend.classes)
     }
 
+    /// The names of the classes before and after of each transition, in the order of their values.
+    pub fn ends(&self) -> Vec<[String; 2]> {
+        let names = || self.legend.classes.iter().map(|class| &class.name);
+        names().flat_map(|from| names().map(move |to| [from.clone(), to.clone()])).collect()
+    }
+
     /// The values of the transitions written as `FROM:TO`, with `*` for any other class; without any, those of all changes.
     pub fn select(&self, written: &[String]) -> Result<Vec<usize>> {
         select::select(&self.legend.classes, written)

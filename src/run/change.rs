@@ -141,6 +141,7 @@ fn make(
             min_area: args.min_area.unwrap_or(0.0),
             // As everywhere, those of one pixel are left out unless the user says otherwise.
             speck: u64::from(args.min_area.is_none()),
+            transitions: comparison.ends(),
             ..vector::Options::default()
         };
         let summary = vector::polygonize(&paths.raster, None, &transitions, &skip, path, &options)?;

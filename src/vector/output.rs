@@ -86,6 +86,22 @@ impl Names {
         Self { known, values, classes, extra }
     }
 
+    /// The same with fields for the class before and the class after of each value, from 0 on; none where `ends` is empty.
+    pub fn with_transitions(mut self, ends: &[[String; 2]]) -> Self {
+        if ends.is_empty() {
+            return self;
+        }
+        for (at, field) in TRANSITION.into_iter().enumerate() {
+            let text = |(value, ends): (i64, &[String; 2])| {
+                let text = CString::new(ends.get(at)?.replace('\0', " ")).ok()?;
+                Some((self.values.label(value)?, Arc::from(text)))
+            };
+            let texts = (0..).zip(ends).filter_map(text).collect();
+            self.extra.push((field, ExtraText::ByLabel(texts)));
+        }
+        self
+    }
+
     /// The classes with names and their colours, but those whose values are in `skip`.
     pub fn classes(&self, skip: &[i64]) -> Vec<ClassInfo> {
         let taken = self.classes.iter().filter(|(label, _)| !skip.contains(&self.value(**label)));
@@ -140,6 +156,10 @@ pub fn attributes(in_pixels: bool) -> [Field; 4] {
 pub const CLASS_ID: Field = Field::new("class_id", "class_id", FieldKind::Integer).shown_as("Class number");
 pub const CLASS: Field = Field::new("class", "class", FieldKind::Text).shown_as("Class");
 const SCENE: Field = Field::new("scene", "scene", FieldKind::Text).shown_as("Scene");
+const TRANSITION: [Field; 2] = [
+    Field::new("from", "from", FieldKind::Text).shown_as("Class before"),
+    Field::new("to", "to", FieldKind::Text).shown_as("Class after"),
+];
 const PROMPTS: Field = Field::new("prompts", "prompts", FieldKind::Text).shown_as("Prompts");
 
 pub const CONFIDENCE: [Field; 2] = [

@@ -25,6 +25,8 @@ pub struct Options {
     pub speck: u64,
     /// Fields that say how the labels were made.
     pub fields: Vec<ExtraField>,
+    /// Of a map of transitions: the classes before and after of each value, from 0 on, for the fields `from` and `to`.
+    pub transitions: Vec<[String; 2]>,
 }
 
 /// Turns a label raster into polygons.
@@ -47,7 +49,7 @@ pub fn polygonize(
     let source = LabelSource::open(labels, classes)?;
     let scores = scores.map(|path| source.scores(path)).transpose()?;
     let space = OutputSpace::new(&source.placement, options.target_crs.as_deref(), format)?;
-    let names = Names::new(&source, &options.fields);
+    let names = Names::new(&source, &options.fields).with_transitions(&options.transitions);
     let layers = if options.layer_per_class { Layers::PerClass { skip } } else { Layers::One { skip } };
     let multi = options.connectedness == Connectedness::Eight;
     let output = PolygonOutput::create(&source, &space, names, out, layers, multi, scores.is_some(), &[])?;

@@ -44,6 +44,7 @@ pub fn vectorize(
             layer_per_class: options.layer_per_class,
             min_area: options.min_area.unwrap_or(0.0),
             speck: u64::from(options.min_area.is_none()),
+            transitions: Vec::new(),
             fields: options.fields.clone(),
         };
         return polygonize(labels, scores, classes, &skip, out, &options);

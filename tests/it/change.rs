@@ -97,7 +97,9 @@ fn a_flood_is_a_matrix_a_raster_and_polygons() {
         .features()
         .map(|feature| {
             let field = |name| feature.field_index(name).expect("a field");
-            let class = feature.field_as_string(field("class")).expect("text").expect("a class");
+            let text = |name| feature.field_as_string(field(name)).expect("text").expect("a class");
+            let class = text("class");
+            assert_eq!([text("from"), text("to")], ["land", "water"]);
             (class, feature.field_as_double(field("area_m2")).expect("a number").expect("an area"))
         })
         .collect();
