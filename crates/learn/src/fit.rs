@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 
 use super::bound::{Bound, most_change};
+use super::labels::labels;
 use super::objective::{COARSE_TOLERANCE, Coefficients, Objective, Samples, TOLERANCE};
 use super::training_set::{Start, TrainingSet};
 use super::validate::{self, Figures, Outcome};
@@ -96,17 +97,19 @@ pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     }
     let scale = Scale::of(set);
     let query_class = query_classes(start);
-    let samples = samples(set, start, &scale, &query_class);
+    let pixels = surroundings(set, start, &scale, &query_class);
+    let (samples, stand_ins) = samples(set, start, &scale, &query_class, pixels.as_ref());
     let trust = (!start.word_classes.is_empty()).then_some(TRUST_PENALTY);
     let numbers = validate::thinned(set, MOST_VALIDATED);
     let folds = validate::Folds::of(set, start.classes, &numbers);
     let crowded = folds.as_ref().is_some_and(|folds| folds.crowded);
-    let job = Job { set, start, scale: &scale, samples: &samples, query_class: &query_class, trust };
+    let job =
+        Job { set, start, scale: &scale, samples: &samples, stand_ins: &stand_ins, query_class: &query_class, trust };
     let bound = most_change(set, start, &samples, &query_class);
-    let around = bound.map(|_| surroundings(set, start, &scale, &query_class, &samples));
-    let bound = bound.zip(around.as_ref()).map(|(most_change, pixels)| Bound {
+    let bound = bound.map(|most_change| Bound {
         most_change,
-        pixels,
+        // The examples themselves, where nothing is known of what is around them.
+        pixels: pixels.as_ref().unwrap_or(&samples),
         inputs: scale.inputs(),
         query_class: &query_class,
         pooling: start.pooling,
@@ -127,6 +130,8 @@ struct Job<'a> {
     start: &'a Start<'a>,
     scale: &'a Scale,
     samples: &'a Samples,
+    /// What stands for classes without examples.
+    stand_ins: &'a Samples,
     query_class: &'a [usize],
     trust: Option<f64>,
 }
@@ -134,9 +139,10 @@ struct Job<'a> {
 impl Job<'_> {
     /// What examples that were left out show to be best: words, colours alone, or all together.
     fn validated(&self, folds: &validate::Folds, numbers: &[usize], bound: Option<&Bound<'_>>) -> Result<Fitted> {
-        let Self { set, start, scale, samples, query_class, trust } = *self;
+        let Self { set, start, scale, samples, stand_ins, query_class, trust } = *self;
         let search = Search {
             samples,
+            stand_ins,
             inputs: scale.inputs(),
             query_class,
             classes: start.classes,
@@ -154,8 +160,9 @@ impl Job<'_> {
             // Where the model knows nothing of a scene, words and features only mislead. Colours change within a scene, which
             // examples at few places do not show, so they alone must be better beyond chance.
             let inputs = set.locals + 1;
-            let samples = samples.last_inputs(scale.inputs(), inputs);
-            let colours = Search { samples: &samples, inputs, trust: None, colours_alone: true, ..search };
+            let [samples, stand_ins] = [samples, stand_ins].map(|all| all.last_inputs(scale.inputs(), inputs));
+            let colours =
+                Search { samples: &samples, stand_ins: &stand_ins, inputs, trust: None, colours_alone: true, ..search };
             let (penalty, left_out) = colours.choose(numbers, set)?;
             if left_out.surely_better_than(&outcome, set) && !keeps(&left_out) {
                 let found = self.colours(penalty, &left_out, folds, bound)?;
@@ -191,7 +198,7 @@ impl Job<'_> {
         folds: &validate::Folds,
         bound: Option<&Bound<'_>>,
     ) -> Result<Option<Fitted>> {
-        let fitted = self.fit(penalty, &self.samples.clone().without_words(), None)?;
+        let fitted = self.fit(penalty, &self.samples.clone().and(self.stand_ins).without_words(), None)?;
         let fitted = fitted.part(1.0, outcome.temperature());
         if bound.is_some_and(|bound| !bound.holds(&fitted, &bound.pixels.clone().without_words())) {
             return Ok(None);
@@ -208,7 +215,7 @@ impl Job<'_> {
         validated: Option<(&Outcome, &validate::Folds)>,
         bound: Option<&Bound<'_>>,
     ) -> Result<Fitted> {
-        let fitted = self.fit(penalty, self.samples, self.trust)?;
+        let fitted = self.fit(penalty, &self.samples.clone().and(self.stand_ins), self.trust)?;
         let temperature = validated.map_or(1.0, |(outcome, _)| outcome.temperature());
         let (share, part) = match bound.map(|bound| (bound.most_change, bound.part(&fitted, temperature))) {
             None => (1.0, fitted.part(1.0, temperature)),
@@ -255,13 +262,38 @@ fn query_classes(start: &Start<'_>) -> Vec<usize> {
     start.word_classes.iter().copied().chain(without).collect()
 }
 
-fn samples(set: &TrainingSet, start: &Start<'_>, scale: &Scale, query_class: &[usize]) -> Samples {
-    Samples {
+/// The samples, and those that stand for classes without examples: the pixels around the examples that the words take for such a
+/// class, with all of them together the weight of a class as common. Without them nothing would tell against taking such
+/// pixels for a class with examples, and that class would take them all.
+fn samples(
+    set: &TrainingSet,
+    start: &Start<'_>,
+    scale: &Scale,
+    query_class: &[usize],
+    pixels: Option<&Samples>,
+) -> (Samples, Samples) {
+    let with_examples: Vec<bool> = (0..start.classes).map(|class| set.classes.contains(&class)).collect();
+    let mut stand_ins = Samples::default();
+    let mut counts = vec![0usize; start.classes];
+    if let Some(pixels) = pixels {
+        let found = labels(&pixels.words, query_class, start.pooling);
+        let absent = |class: usize| !with_examples[class] && start.word_classes.contains(&class);
+        let numbers: Vec<usize> = (0..found.len()).filter(|&pixel| absent(found[pixel])).collect();
+        stand_ins = pixels.some(&numbers, scale.inputs(), query_class.len());
+        stand_ins.classes = numbers.iter().map(|&pixel| found[pixel]).collect();
+        stand_ins.classes.iter().for_each(|&class| counts[class] += 1);
+    }
+    let stand: Vec<bool> = counts.iter().map(|count| *count > 0).collect();
+    let (weights, of_classes) = weights(set, start, &stand);
+    stand_ins.weights =
+        stand_ins.classes.iter().map(|&class| (of_classes[class] / counts[class] as f64) as f32).collect();
+    let samples = Samples {
         inputs: scale.inputs_of(set),
         words: word_logits(set, start, query_class),
         classes: set.classes.clone(),
-        weights: weights(set, start),
-    }
+        weights,
+    };
+    (samples, stand_ins)
 }
 
 /// What the words say: (sample, query), scaled; 0 for queries without words.
@@ -276,20 +308,14 @@ fn word_logits(set: &TrainingSet, start: &Start<'_>, query_class: &[usize]) -> V
     words
 }
 
-/// The pixels around the examples, of the same weight; the examples themselves where those or their descriptors are not known, as
-/// of files of earlier versions.
-fn surroundings(
-    set: &TrainingSet,
-    start: &Start<'_>,
-    scale: &Scale,
-    query_class: &[usize],
-    examples: &Samples,
-) -> Samples {
+/// The pixels around the examples, of the same weight; `None`: they or their descriptors are not known, as in files of earlier
+/// versions.
+fn surroundings(set: &TrainingSet, start: &Start<'_>, scale: &Scale, query_class: &[usize]) -> Option<Samples> {
     let count = set.surroundings.len() / set.width.max(1);
     let usable = count > 0 && set.surroundings_local.len() == count * set.locals;
     let mut values = set.surroundings.iter().chain(&set.surroundings_local);
     if !usable || values.any(|value| !value.is_finite()) {
-        return examples.clone();
+        return None;
     }
     let pixels = TrainingSet {
         width: set.width,
@@ -299,12 +325,12 @@ fn surroundings(
         classes: vec![0; count],
         ..TrainingSet::default()
     };
-    Samples {
+    Some(Samples {
         inputs: scale.inputs_of(&pixels),
         words: word_logits(&pixels, start, query_class),
         weights: vec![1.0; count],
         classes: pixels.classes,
-    }
+    })
 }
 
 /// How inputs are scaled: features by one factor, each descriptor by its own, so that both blocks have unit length on average,
@@ -408,6 +434,8 @@ impl Scale {
 /// The search for penalties.
 struct Search<'a> {
     samples: &'a Samples,
+    /// Learnt from, and never left out.
+    stand_ins: &'a Samples,
     /// Of a sample.
     inputs: usize,
     query_class: &'a [usize],
@@ -470,7 +498,7 @@ impl Search<'_> {
             let counted = |samples: Samples| {
                 if self.colours_alone { samples.without_words() } else { samples }
             };
-            let training = counted(self.samples.some(&kept, inputs, queries));
+            let training = counted(self.samples.some(&kept, inputs, queries).and(self.stand_ins));
             let objective = Objective {
                 samples: &training,
                 query_class: self.query_class,
@@ -601,6 +629,27 @@ mod tests {
         let fitted = fit(&set(2, 0.1), &Start { words: &wrong, ..start.clone() }).unwrap();
         let held = fitted.held.unwrap();
         assert!((held.most_change - 0.064).abs() < 1e-9 && held.share < 1.0, "{held:?}");
+    }
+
+    #[test]
+    fn a_class_without_examples_keeps_what_the_words_take_for_it() {
+        let mut numbers = segearth_testing::random::Numbers(11);
+        // The words are wrong about the first two classes, and know the third by another direction.
+        let words = [-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, -0.3, 0.0];
+        let start =
+            Start { classes: 3, words: &words, word_classes: &[0, 1, 2], logit_scale: 50.0, pooling: Pooling::Sum };
+        let mut third = || {
+            let noise = numbers.take(4, 0.1);
+            [noise[0], 0.5 + noise[1], 0.3 + noise[2], noise[3]]
+        };
+        let mut set = set(20, 0.1);
+        set.surroundings = (0..40).flat_map(|_| third()).chain(set.features.clone()).collect();
+        let fitted = fit(&set, &start).unwrap();
+        assert!(!fitted.kept_words, "the first two classes are learnt");
+        let right = (0..200).filter(|_| label(&fitted.queries, &third(), 50.0) == 2).count();
+        assert!(right >= 190, "{right} of 200 pixels of the third class keep it");
+        let found = set.features.chunks_exact(4).map(|features| label(&fitted.queries, features, 50.0));
+        assert!(found.eq(set.classes.iter().copied()));
     }
 
     #[test]

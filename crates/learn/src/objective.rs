@@ -58,6 +58,15 @@ impl Samples {
         self
     }
 
+    /// These and then others.
+    pub fn and(mut self, others: &Self) -> Self {
+        self.inputs.extend(&others.inputs);
+        self.words.extend(&others.words);
+        self.classes.extend(&others.classes);
+        self.weights.extend(&others.weights);
+        self
+    }
+
     /// The same with the last `kept` of their `inputs` alone.
     pub fn last_inputs(&self, inputs: usize, kept: usize) -> Self {
         let rows = self.inputs.chunks_exact(inputs.max(1));

@@ -10,26 +10,31 @@ const COMMONNESS: f64 = 0.5;
 /// No class with examples is taken to be rarer.
 const RAREST: f64 = 0.003;
 
-/// Every example has the same weight in its class, a class the weight of its commonness; they sum to the number of examples.
-pub(super) fn weights(set: &TrainingSet, start: &Start<'_>) -> Vec<f32> {
+/// The weight of each sample, and that of each class in `stand_ins`, which has no example. Every example has the same weight in its
+/// class, a class the weight of its commonness; those of the samples sum to the number of examples.
+pub(super) fn weights(set: &TrainingSet, start: &Start<'_>, stand_ins: &[bool]) -> (Vec<f32>, Vec<f64>) {
     let mut of_example = vec![0f64; set.example_count()];
     set.examples.iter().for_each(|&example| of_example[example] += 1.0);
     let mut examples = vec![0f64; start.classes];
     for (&example, &class) in set.examples.iter().zip(&set.classes) {
         examples[class] += 1.0 / of_example[example];
     }
-    let present: Vec<bool> = examples.iter().map(|count| *count > 0.0).collect();
+    let present: Vec<bool> = examples.iter().zip(stand_ins).map(|(count, stands)| *count > 0.0 || *stands).collect();
     let mut of_class: Vec<f64> =
         shares(set, start, &present).iter().map(|share| share.max(RAREST).powf(COMMONNESS)).collect();
     of_class.iter_mut().zip(&present).filter(|(_, present)| !**present).for_each(|(weight, _)| *weight = 0.0);
-    let factor = examples.iter().sum::<f64>() / of_class.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let with_examples: f64 =
+        of_class.iter().zip(&examples).filter(|(_, count)| **count > 0.0).map(|(weight, _)| weight).sum();
+    let factor = examples.iter().sum::<f64>() / with_examples.max(f64::MIN_POSITIVE);
     let of = |(&example, &class): (&usize, &usize)| {
         (factor * of_class[class] / examples[class] / of_example[example]) as f32
     };
-    set.examples.iter().zip(&set.classes).map(of).collect()
+    let samples = set.examples.iter().zip(&set.classes).map(of).collect();
+    of_class.iter_mut().zip(stand_ins).for_each(|(weight, stands)| *weight *= if *stands { factor } else { 0.0 });
+    (samples, of_class)
 }
 
-/// The share of each class that is `present` in the surroundings, by the words' mean probabilities; those of classes without words
+/// The share of each class that is `present` (has examples or others in their place) in the surroundings, by the words' mean probabilities; those of classes without words
 /// are equal parts. Equal parts for all where nothing is known.
 fn shares(set: &TrainingSet, start: &Start<'_>, present: &[bool]) -> Vec<f64> {
     let part = 1.0 / present.iter().filter(|present| **present).count().max(1) as f64;
@@ -81,7 +86,7 @@ mod tests {
     }
 
     fn of_classes(set: &TrainingSet, start: &Start<'_>) -> [f32; 3] {
-        let weights = weights(set, start);
+        let (weights, _) = weights(set, start, &vec![false; start.classes]);
         [0, 1, 2].map(|class| {
             weights.iter().zip(&set.classes).filter(|(_, of)| **of == class).map(|(weight, _)| weight).sum()
         })
