@@ -379,7 +379,8 @@ pub(super) fn words_error(set: &TrainingSet, samples: &Samples, labels: &[usize]
     interval(&errors)[0]
 }
 
-/// Hits and errors of each class, over the samples `of`.
+/// Hits and errors of each class, over the samples `of`; nothing of a class that no sample has: what was wrongly taken for it is
+/// missed elsewhere, and how it fares where it is nothing tells.
 fn counts(predicted: &[usize], truth: &[usize], weights: &[f32], of: &[usize], classes: usize) -> Vec<Counts> {
     let mut counts = vec![Counts::default(); classes];
     for &sample in of {
@@ -391,6 +392,9 @@ fn counts(predicted: &[usize], truth: &[usize], weights: &[f32], of: &[usize], c
             counts[found].wrong += weight;
         }
     }
+    let mut known = vec![false; classes];
+    truth.iter().for_each(|&class| known[class] = true);
+    counts.iter_mut().zip(known).filter(|(_, known)| !known).for_each(|(counts, _)| *counts = Counts::default());
     counts
 }
 
@@ -416,7 +420,7 @@ pub struct Figures {
 pub struct ClassFigures {
     pub examples: usize,
     pub samples: usize,
-    /// `None`: no sample is or was taken for the class.
+    /// `None`: the class has no sample.
     pub iou: Option<f64>,
     pub iou_interval: [f64; 2],
     pub f1: Option<f64>,

@@ -329,7 +329,9 @@ fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Re
         let name = pipeline::quoted(&class.name);
         match examples.len() {
             0 if class.prompts.is_empty() => {}
-            0 => reporter.note(&format!("Class {name} has no example: it is known by its words alone.")),
+            0 => reporter.note(&format!(
+                "Class {name} has no example: words alone say what it looks like, and the figures say nothing of it."
+            )),
             count if count < FEW => {
                 let noun = if count == 1 { "example" } else { "examples" };
                 reporter
