@@ -1,5 +1,5 @@
-//! The upsampler's kernels, the stitcher, the fit of learnt classes and the search of a store, each alone: `cargo bench --bench kernels`.
-//! Deterministic inputs, one thread for the upsampler's kernels; what they come to beside the transformer is what `segearth bench` shows.
+//! The kernels of upsamplers and of int8 layers, the stitcher, the fit of learnt classes and the search of a store, each alone: `cargo bench --bench kernels`.
+//! Deterministic inputs, one thread for the kernels; what they come to beside the transformer is what `segearth bench` shows.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
 
@@ -13,6 +13,7 @@ use segearth::learn::{self, Place, Start, TrainingSet};
 use segearth::scene::{Classifier, Pooling};
 use segearth::search::{Query, scan};
 use segearth::stitch::Accumulator;
+use segearth_int8::{Activation, Instructions, Linear, Mlp, Weights};
 use segearth_upsample::{KernelPrecision, TextQueries, Upsampler, Windows};
 
 const WINDOW: usize = 224;
@@ -180,5 +181,25 @@ fn searching(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, upsampling, stitching, fitting, searching);
+/// A block's MLP in ViT-B/16, for as many windows as a thread takes at once; its rate is that of multiplications and additions.
+fn int8_layers(criterion: &mut Criterion) {
+    const WIDTH: usize = 768;
+    let window = 1 + (WINDOW / PATCH).pow(2);
+    let rows = 4 * window;
+    let layer = |inputs: usize, outputs: usize| {
+        let weights = Weights::quantised(&numbers(inputs * outputs, 0.05), inputs).expect("a matrix");
+        Linear::new(&weights, numbers(outputs, 0.05)).expect("a layer")
+    };
+    let mlp = Mlp::new(layer(WIDTH, 4 * WIDTH), Activation::QuickGelu, layer(4 * WIDTH, WIDTH)).expect("an MLP");
+    let (x, mut out) = (numbers(rows * WIDTH, 2.0), vec![0f32; rows * WIDTH]);
+    let instructions = Instructions::detect().expect("instructions");
+    let mut group = criterion.benchmark_group("MLP of four windows");
+    group.sample_size(20);
+    group.throughput(Throughput::Elements((2 * 2 * rows * WIDTH * 4 * WIDTH) as u64));
+    group.bench_function(format!("int8, {}", instructions.name()), |bencher| {
+        bencher.iter(|| mlp.forward(instructions, &x, window, black_box(&mut out)).expect("numbers"));
+    });
+}
+
+criterion_group!(benches, upsampling, int8_layers, stitching, fitting, searching);
 criterion_main!(benches);

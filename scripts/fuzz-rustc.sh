@@ -4,7 +4,7 @@
 # cargo calls it with rustc and its arguments (RUSTC_WRAPPER).
 set -euo pipefail
 flags=()
-for crate in segearth segearth_checkpoint segearth_error segearth_upsample segearth_fuzz; do
+for crate in segearth segearth_checkpoint segearth_error segearth_int8 segearth_upsample segearth_fuzz; do
     [[ " $* " != *" --crate-name $crate "* ]] || flags=(
         -Cpasses=sancov-module
         -Cllvm-args=-sanitizer-coverage-level=4

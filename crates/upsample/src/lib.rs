@@ -50,8 +50,8 @@ use segearth_error::{Context, Error, Result};
 
 use backend::Backend as _;
 use float32::Float32;
-pub use limit::INSTRUCTIONS_VARIABLE;
-use limit::Limit;
+pub use limit::{INSTRUCTIONS_VARIABLE, Limit};
+
 pub use naf::{Naf, supports_naf};
 pub use parameters::supports_patch;
 use parameters::{DoublingParameters, Parameters};

@@ -10,9 +10,12 @@ pub const INSTRUCTIONS_VARIABLE: &str = "SEGEARTH_MAX_CPU_ISA";
 
 /// The widest instructions that may be used, ascending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Limit {
+pub enum Limit {
+    /// Those that every processor has.
     Portable,
+    /// AVX2 with fused multiply-add.
     Avx2,
+    /// AVX-512 with its extensions for int8, without AMX.
     Avx512,
     /// All that the processor has.
     None,
