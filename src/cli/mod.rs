@@ -444,6 +444,7 @@ pub enum Precision {
     Fp32,
     Fp16,
     Bf16,
+    Int8,
 }
 
 impl std::fmt::Display for Precision {
@@ -452,6 +453,7 @@ impl std::fmt::Display for Precision {
             Self::Fp32 => "fp32",
             Self::Fp16 => "fp16",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         })
     }
 }

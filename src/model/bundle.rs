@@ -17,6 +17,8 @@ pub const IMAGE_ENCODER: &str = "image_encoder.pt";
 pub const TEXT_ENCODER: &str = "text_encoder.pt";
 /// The first half of the image encoder, from images to patch features.
 pub const PATCH_ENCODER: &str = "patch_encoder.pt";
+/// The weights of the image tower with MLPs of int8, in place of the traces of the encoder and of its first half.
+pub const INT8_TOWER: &str = "image_tower.safetensors";
 /// The second half, from images, patch features and queries to logits.
 pub const PIXEL_DECODER: &str = "pixel_decoder.pt";
 /// The weights with which the second half is computed by kernels of our own; only for learned upsamplers.
@@ -183,9 +185,10 @@ impl Bundle {
             Some(_) => error,
             None => error.with_hint(format!("Import the model again, or write {CARD} as an import does.")),
         })?;
-        let upsampler = [UPSAMPLER, NAF].into_iter().filter(|name| card.files.contains_key(*name));
-        let required = [IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER, TOKENIZER];
-        let names: Vec<&str> = required.into_iter().chain(upsampler).collect();
+        let named = |name: &&str| card.files.contains_key(*name);
+        let tower = if named(&INT8_TOWER) { &[INT8_TOWER][..] } else { &[IMAGE_ENCODER, PATCH_ENCODER] };
+        let required = tower.iter().copied().chain([PIXEL_DECODER, TEXT_ENCODER, TOKENIZER]);
+        let names: Vec<&str> = required.chain([UPSAMPLER, NAF].into_iter().filter(named)).collect();
         let checks: Vec<Result<()>> = names
             .par_iter()
             .map(|&name| check_file(folder, name, card.files.get(name).map(String::as_str), trust).input(place))
@@ -201,6 +204,11 @@ impl Bundle {
     /// The trace of the image tower.
     pub fn patch_encoder(&self) -> PathBuf {
         self.folder.join(PATCH_ENCODER)
+    }
+
+    /// The weights of the image tower, where its MLPs are int8.
+    pub fn int8_tower(&self) -> Option<PathBuf> {
+        self.card.files.contains_key(INT8_TOWER).then(|| self.folder.join(INT8_TOWER))
     }
 
     /// The trace of what follows the image tower.
@@ -225,10 +233,16 @@ impl Bundle {
 
     /// The SHA-256 of the image tower's file.
     pub fn patch_encoder_sha256(&self) -> Result<String> {
-        match self.card.files.get(PATCH_ENCODER) {
+        match self.card.files.get(INT8_TOWER).or_else(|| self.card.files.get(PATCH_ENCODER)) {
             Some(hash) => Ok(hash.clone()),
             None => hash::of_file(&self.patch_encoder()),
         }
+    }
+
+    /// The SHA-256 of the image encoder's file, as the card says; empty if it does not.
+    pub fn image_encoder_sha256(&self) -> String {
+        let files = &self.card.files;
+        files.get(INT8_TOWER).or_else(|| files.get(IMAGE_ENCODER)).cloned().unwrap_or_default()
     }
 
     pub fn text_encoder(&self) -> PathBuf {
@@ -332,8 +346,9 @@ fn check_file(folder: &Path, name: &str, expected: Option<&str>, trust: Trust) -
 
 /// Writes the card of a folder that has all other files, with their hashes.
 pub fn write_card(folder: &Path, mut card: Card) -> Result<Bundle> {
+    let tower = if folder.join(INT8_TOWER).is_file() { &[INT8_TOWER][..] } else { &[IMAGE_ENCODER, PATCH_ENCODER] };
     let upsampler = [UPSAMPLER, NAF].into_iter().filter(|name| folder.join(name).is_file());
-    for name in [IMAGE_ENCODER, PATCH_ENCODER, PIXEL_DECODER, TEXT_ENCODER, TOKENIZER].into_iter().chain(upsampler) {
+    for name in tower.iter().copied().chain([PIXEL_DECODER, TEXT_ENCODER, TOKENIZER]).chain(upsampler) {
         card.files.insert(name.to_owned(), hash::of_file(&folder.join(name))?);
     }
     let text = serde_yaml::to_string(&card).internal(|| "cannot write the model's card as YAML".into())?;

@@ -6,12 +6,12 @@
 
 use segearth_upsample::{KernelPrecision, Naf, Shortcuts, TextQueries, Upsampler, Windows};
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, Method};
 use super::joint::{JointSegmenter, JointSettings};
 use super::torch::{Device, HalvesFiles, TorchPatchEncoder, TorchSegmenter, threads};
 use super::{Images, Queries, Segmenter, import};
 use crate::error::{Error, Result};
-use crate::network::export;
+use crate::network::{Int8Options, export};
 
 /// Where the outputs of the image tower come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +46,12 @@ pub fn segmenter(
     let sizes = &bundle.card.sizes;
     let computed = import::precision_named(&bundle.card.method.precision).unwrap_or(export::Precision::Fp32);
     let (patch, depth) = (sizes.patch, sizes.embed_dim);
+    let int8 = bundle.int8_tower().is_some();
+    if int8 && device != Device::Cpu {
+        return Err(int8_on(device));
+    }
     let encoder = || match tokens {
-        TokenSource::Tower => TorchPatchEncoder::load(&bundle.patch_encoder(), Device::Cpu),
+        TokenSource::Tower => patch_encoder(bundle, Device::Cpu),
         TokenSource::Images => TorchPatchEncoder::without_tower(Device::Cpu),
     };
     let halves = |encoder, upsampler| Halves { encoder, upsampler, patch, queries: queries.clone(), lambda: -debias };
@@ -65,9 +69,13 @@ pub fn segmenter(
             let upsampler = Upsampler::load(&weights, patch, depth, threads(), precision, shortcuts)?;
             Box::new(halves(encoder()?.with_fixup(&weights, depth)?, SecondHalf::SimFeatUp(upsampler)))
         }
-        (_, None) if tokens == TokenSource::Images => {
+        (_, None) if int8 || tokens == TokenSource::Images => {
             let decoder = TorchSegmenter::decoder(&bundle.pixel_decoder(), device, queries, debias)?;
-            Box::new(if bundle.has_naf() { decoder.window_by_window() } else { decoder })
+            let decoder = if bundle.has_naf() { decoder.window_by_window() } else { decoder };
+            match tokens {
+                TokenSource::Tower => Box::new(halves(encoder()?, SecondHalf::Trace(decoder))),
+                TokenSource::Images => Box::new(decoder),
+            }
         }
         (_, weights) => {
             let whole = TorchSegmenter::load(&bundle.image_encoder(), device, queries, debias)?;
@@ -84,6 +92,25 @@ pub fn segmenter(
     })
 }
 
+/// Returns the image tower of a bundle.
+///
+/// # Errors
+/// Its file is damaged, or it is int8 and the device a GPU.
+pub fn patch_encoder(bundle: &Bundle, device: Device) -> Result<TorchPatchEncoder> {
+    let Some(weights) = bundle.int8_tower() else { return TorchPatchEncoder::load(&bundle.patch_encoder(), device) };
+    if device != Device::Cpu {
+        return Err(int8_on(device));
+    }
+    let import::Built { activation, attention, precision: _ } = import::Built::read(bundle)?;
+    let Method { attention_blocks, keep_residual, .. } = bundle.card.method;
+    TorchPatchEncoder::int8(&weights, &Int8Options { activation, attention, attention_blocks, keep_residual })
+}
+
+fn int8_on(device: Device) -> Error {
+    Error::input(format!("the model's precision is int8, which is for CPUs; it cannot run on {device}"))
+        .with_hint("Run it with `--device cpu`, or import the model with `--precision fp16` for a GPU.")
+}
+
 /// Returns the image tower of a bundle with the queries of one job, for the joint decision over the patches of a scene.
 ///
 /// # Errors
@@ -94,11 +121,11 @@ pub fn joint_segmenter(
     queries: &Queries,
     settings: JointSettings,
 ) -> Result<Box<dyn Segmenter>> {
-    let encoder = TorchPatchEncoder::load(&bundle.patch_encoder(), device)?;
+    let encoder = patch_encoder(bundle, device)?;
     Ok(Box::new(JointSegmenter::new(encoder, queries.clone(), bundle.card.sizes.patch, settings)))
 }
 
-/// The transformer in libtorch, then the upsampler in kernels of our own, on the same cores.
+/// The transformer, then the upsampler in kernels of our own, on the same cores.
 struct Halves {
     encoder: TorchPatchEncoder,
     upsampler: SecondHalf,
@@ -110,6 +137,8 @@ struct Halves {
 enum SecondHalf {
     SimFeatUp(Upsampler),
     Naf(Naf),
+    /// In libtorch's operations, after a tower that has no trace.
+    Trace(TorchSegmenter),
 }
 
 impl Segmenter for Halves {
@@ -125,8 +154,12 @@ impl Segmenter for Halves {
         match &mut self.upsampler {
             SecondHalf::SimFeatUp(upsampler) => upsampler.set_cache_limit(bytes),
             // Nothing of a window serves the next one.
-            SecondHalf::Naf(_) => 0,
+            SecondHalf::Naf(_) | SecondHalf::Trace(_) => 0,
         }
+    }
+
+    fn warning(&self) -> Option<&str> {
+        self.encoder.warning()
     }
 
     fn segment(&mut self, images: &Images) -> Result<Vec<f32>> {
@@ -142,6 +175,33 @@ impl Segmenter for Halves {
         match &mut self.upsampler {
             SecondHalf::SimFeatUp(upsampler) => upsampler.logits(&windows, &queries),
             SecondHalf::Naf(naf) => naf.logits(&windows, &queries),
+            SecondHalf::Trace(decoder) => decoder.segment(&Images { tokens: Some(tokens), ..images.clone() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::model::bundle::INT8_TOWER;
+
+    /// Before any file is opened.
+    #[test]
+    fn int8_is_refused_on_a_gpu() {
+        let card =
+            "format: 2\nname: small\nsizes: {patch: 16, window: 224, embed_dim: 32, context: 77, vocabulary: 600}\n";
+        let mut card: super::super::bundle::Card = serde_yaml::from_str(card).unwrap();
+        card.files.insert(INT8_TOWER.to_owned(), String::new());
+        let bundle = Bundle { folder: PathBuf::from("/nowhere"), card };
+        let queries = Queries { count: 1, width: 32, features: vec![0.0; 32] };
+        for tokens in [TokenSource::Tower, TokenSource::Images] {
+            let made = segmenter(&bundle, Device::Cuda(1), &queries, 0.3, Shortcuts::default(), tokens);
+            let error = made.err().unwrap();
+            assert_eq!(error.to_string(), "the model's precision is int8, which is for CPUs; it cannot run on cuda:1");
+            assert!(error.hint().unwrap().contains("--device cpu"));
+        }
+        assert!(patch_encoder(&bundle, Device::Cuda(0)).err().unwrap().to_string().contains("cuda:0"));
     }
 }

@@ -16,7 +16,7 @@ use crate::atomic;
 use crate::error::{Context, Error, Result};
 use crate::geom::MAX_WINDOW;
 use crate::hash;
-use crate::network::export::{self, ExportOptions, Halves, ImageFiles, Precision, UpsamplerSource};
+use crate::network::export::{self, DecoderFiles, ExportOptions, ImageFiles, Precision, TowerFiles, UpsamplerSource};
 use crate::network::{Attention, PixelScale};
 use crate::scene::Recommended;
 
@@ -63,6 +63,7 @@ pub fn check_free(output: &Path, overwrite: bool) -> Result<()> {
         bundle::IMAGE_ENCODER,
         bundle::TEXT_ENCODER,
         bundle::PATCH_ENCODER,
+        bundle::INT8_TOWER,
         bundle::PIXEL_DECODER,
         bundle::UPSAMPLER,
         bundle::NAF,
@@ -129,6 +130,10 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
     if request.precision == Precision::Fp16 {
         fits_half(&clip)?;
     }
+    if request.precision == Precision::Int8 && sizes.is_convolutional() {
+        return Err(Error::input("int8 is for transformers; the image tower of these weights is convolutional")
+            .with_hint("Use --precision fp32."));
+    }
     let mut sources = sources("clip", &request.clip)?;
     notes.extend(clip.notes.iter().cloned());
     let KnownActivation { activation, from } = activation(request, &clip, &sources, notes);
@@ -163,16 +168,21 @@ pub fn import(request: &Import, output: &Path, notes: &mut Vec<String>) -> Resul
         Some(LearnedUpsampler::Naf(naf)) => (bundle::NAF, segearth_upsample::supports_naf(naf.channels, naf.heads)),
         _ => (bundle::UPSAMPLER, segearth_upsample::supports_patch(sizes.patch)),
     };
-    let [whole, patch_encoder, pixel_decoder, weights] =
-        [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::PIXEL_DECODER, name].map(|name| folder.join(name));
+    let [whole, patch_encoder, int8] =
+        [bundle::IMAGE_ENCODER, bundle::PATCH_ENCODER, bundle::INT8_TOWER].map(|name| folder.join(name));
+    let tower = match request.precision {
+        Precision::Int8 => TowerFiles::Int8(&int8),
+        _ => TowerFiles::Traces { whole: &whole, patch_encoder: &patch_encoder },
+    };
+    let [pixel_decoder, weights] = [bundle::PIXEL_DECODER, name].map(|name| folder.join(name));
     let weights = has_kernels.then_some(weights.as_path());
-    let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: weights };
+    let decoder = DecoderFiles { pixel_decoder: &pixel_decoder, upsampler: weights };
     let Normalisation { mean, std } = normalisation;
     let weights = upsampler.as_ref().map(|upsampler| match upsampler {
         LearnedUpsampler::SimFeatUp(weights) => UpsamplerSource::SimFeatUp(weights),
         LearnedUpsampler::Naf(weights) => UpsamplerSource::Naf(weights, PixelScale { mean, std }),
     });
-    export::image_encoder(&clip, weights, &options, &ImageFiles { whole: &whole, halves })?;
+    export::image_encoder(&clip, weights, &options, &ImageFiles { tower, decoder })?;
     export::text_encoder(&clip, activation, &folder.join(bundle::TEXT_ENCODER))?;
     fs::write(folder.join(bundle::TOKENIZER), tokenizer.to_json()?)
         .input(|| format!("cannot write {}", folder.join(bundle::TOKENIZER).display()))?;
@@ -317,6 +327,32 @@ fn source(role: &str, path: &Path) -> Result<SourceFile> {
     })
 }
 
+/// How a bundle's network was built, by its card.
+#[derive(Clone, Copy, Debug)]
+pub struct Built {
+    pub activation: Activation,
+    pub attention: Attention,
+    pub precision: Precision,
+}
+
+impl Built {
+    /// # Errors
+    /// The card has a word that no import writes.
+    pub fn read(bundle: &Bundle) -> Result<Self> {
+        let method = &bundle.card.method;
+        let unknown = |what: &str, value: &str| {
+            Error::input(format!("{}: method.{what} is {value:?}, which no import writes", bundle.folder.display()))
+                .with_hint("Import the model again.")
+        };
+        Ok(Self {
+            activation: activation_named(&method.activation)
+                .ok_or_else(|| unknown("activation", &method.activation))?,
+            attention: attention_named(&method.attention).ok_or_else(|| unknown("attention", &method.attention))?,
+            precision: precision_named(&method.precision).ok_or_else(|| unknown("precision", &method.precision))?,
+        })
+    }
+}
+
 /// Returns the [`Import::attention`] with a name in a card.
 pub fn attention_named(name: &str) -> Option<Attention> {
     use Attention::*;
@@ -343,10 +379,13 @@ pub fn activation_named(name: &str) -> Option<Activation> {
 
 /// What [`Import::precision`] was.
 pub fn precision_named(name: &str) -> Option<Precision> {
-    [Precision::Fp32, Precision::Fp16, Precision::Bf16].into_iter().find(|one| precision_name(*one) == name)
+    [Precision::Fp32, Precision::Fp16, Precision::Bf16, Precision::Int8]
+        .into_iter()
+        .find(|one| precision_name(*one) == name)
 }
 
-fn attention_name(attention: Attention) -> &'static str {
+/// Returns the name of an attention in a card.
+pub fn attention_name(attention: Attention) -> &'static str {
     match attention {
         Attention::SegEarth => "segearth",
         Attention::ClearClip => "clearclip",
@@ -367,5 +406,6 @@ fn precision_name(precision: Precision) -> &'static str {
         Precision::Fp32 => "fp32",
         Precision::Fp16 => "fp16",
         Precision::Bf16 => "bf16",
+        Precision::Int8 => "int8",
     }
 }

@@ -90,6 +90,10 @@ impl Segmenter for JointSegmenter {
         self.encoder.batch()
     }
 
+    fn warning(&self) -> Option<&str> {
+        self.encoder.warning()
+    }
+
     fn fitted(&mut self) -> Option<&mut dyn Fit> {
         Some(self)
     }

@@ -20,7 +20,7 @@ pub mod torch;
 pub mod tta;
 pub mod weights;
 
-pub use halves::{TokenSource, joint_segmenter, segmenter};
+pub use halves::{TokenSource, joint_segmenter, patch_encoder, segmenter};
 pub use joint::JointSettings;
 pub use preprocess::{Normalisation, Padding, normalise};
 pub use segearth_upsample::Shortcuts;

@@ -13,6 +13,7 @@ use tch::{CModule, Device as TorchDevice, Kind as Number, TchError, Tensor};
 use super::text::TokenBatch;
 use super::{Blender, Images, Queries, Region, Segmenter, TextEncoder};
 use crate::error::{Context, Error, Kind, Result};
+use crate::network::{Int8Options, Int8Tower};
 
 mod about;
 mod blend;
@@ -262,10 +263,9 @@ fn upload_tokens(images: &Images, device: TorchDevice) -> Result<Option<Tensor>>
     Ok(Some(send(here.f_reshape([images.count as i64, -1])?, device)?))
 }
 
-/// A traced image encoder's first half.
+/// An image encoder's first half.
 pub struct TorchPatchEncoder {
-    /// `None`: images come with their tokens.
-    module: Option<CModule>,
+    tower: Tower,
     /// The last fixup of a learned upsampler, (D, D): the product of the patches' features with it is added to them.
     fixup: Option<Tensor>,
     device: TorchDevice,
@@ -273,18 +273,65 @@ pub struct TorchPatchEncoder {
     pool: Option<WorkerPool>,
 }
 
+/// What computes tokens.
+enum Tower {
+    Trace(CModule),
+    /// Layer by layer.
+    Int8(Int8Tower),
+    /// Nothing: images come with them.
+    None,
+}
+
+/// The same for one thread.
+enum TowerHandle<'a> {
+    Trace(&'a CModule),
+    Int8(Int8Tower),
+    None,
+}
+
+impl Tower {
+    fn handle(&self) -> TowerHandle<'_> {
+        match self {
+            Self::Trace(module) => TowerHandle::Trace(module),
+            Self::Int8(tower) => TowerHandle::Int8(tower.shallow_clone()),
+            Self::None => TowerHandle::None,
+        }
+    }
+}
+
 impl TorchPatchEncoder {
     pub fn load(path: &Path, device: Device) -> Result<Self> {
-        super::memory::tune_malloc();
-        let device = TorchDevice::from(device);
-        Ok(Self { module: Some(load_module(path, device)?), fixup: None, device, pool: pool(device)? })
+        Self::of(|device| Ok(Tower::Trace(load_module(path, device)?)), device)
+    }
+
+    /// With int8 weights, on the CPU.
+    ///
+    /// # Errors
+    /// The file is damaged, or not of such a tower.
+    pub fn int8(weights: &Path, options: &Int8Options) -> Result<Self> {
+        Self::of(|_| Ok(Tower::Int8(Int8Tower::load(weights, options)?)), Device::Cpu)
     }
 
     /// For images that come with their tokens.
     pub fn without_tower(device: Device) -> Result<Self> {
+        Self::of(|_| Ok(Tower::None), device)
+    }
+
+    fn of(tower: impl FnOnce(TorchDevice) -> Result<Tower>, device: Device) -> Result<Self> {
         super::memory::tune_malloc();
         let device = TorchDevice::from(device);
-        Ok(Self { module: None, fixup: None, device, pool: pool(device)? })
+        Ok(Self { tower: tower(device)?, fixup: None, device, pool: pool(device)? })
+    }
+
+    /// What is to be known of the way it computes here, where it is not the usual one.
+    pub fn warning(&self) -> Option<&'static str> {
+        match self.tower {
+            Tower::Int8(_) if !int8_is_fast() => Some(
+                "The model's int8 products take longer than float32 here: this processor, or the limit of SEGEARTH_MAX_CPU_ISA, \
+                 has neither AVX512-VNNI nor AVX-VNNI. The results are the same.",
+            ),
+            _ => None,
+        }
     }
 
     /// Applies the last fixup of a learned upsampler to the patches, but for its constant: upsampling is linear, and may as well begin
@@ -319,30 +366,30 @@ impl TorchPatchEncoder {
     /// # Errors
     /// The model cannot run on these images, or returns features of another shape.
     pub fn encode(&mut self, images: &Images, patch: usize, width: usize) -> Result<Vec<f32>> {
-        let (module, device) = (self.module.as_ref(), self.device);
-        let features = |images: &Images, fixup: Option<&Tensor>| {
+        let device = self.device;
+        let features = |images: &Images, tower: &TowerHandle<'_>, fixup: Option<&Tensor>| {
             let tokens = upload_tokens(images, device)?;
-            to_vec(&fixed_features(module, fixup, &upload(images, device)?, tokens.as_ref(), patch, width)?)
+            to_vec(&fixed_features(tower, fixup, &upload(images, device)?, tokens.as_ref(), patch, width)?)
         };
-        let fixup = || self.fixup.as_ref().map(Tensor::shallow_clone);
+        let handles = || (self.tower.handle(), self.fixup.as_ref().map(Tensor::shallow_clone));
         match &self.pool {
             Some(pool) => {
-                let work = pool.chunks(images).map(|images| (images, fixup())).collect();
-                pool.each(work, |(images, fixup)| features(&images, fixup.as_ref()))
+                let work = pool.chunks(images).map(|images| (images, handles())).collect();
+                pool.each(work, |(images, (tower, fixup))| features(&images, &tower, fixup.as_ref()))
             }
-            None => features(images, fixup().as_ref()),
+            None => features(images, &self.tower.handle(), self.fixup.as_ref()),
         }
     }
 
     /// The same on the device, of `pixels` (image, 3, row, column).
     fn features(&self, pixels: &Tensor, tokens: Option<&Tensor>, patch: usize, width: usize) -> Result<Tensor> {
-        fixed_features(self.module.as_ref(), self.fixup.as_ref(), pixels, tokens, patch, width)
+        fixed_features(&self.tower.handle(), self.fixup.as_ref(), pixels, tokens, patch, width)
     }
 }
 
 /// The outputs of a tower, or those that are known, after the fixup if there is one.
 fn fixed_features(
-    module: Option<&CModule>,
+    tower: &TowerHandle<'_>,
     fixup: Option<&Tensor>,
     pixels: &Tensor,
     tokens: Option<&Tensor>,
@@ -351,13 +398,15 @@ fn fixed_features(
 ) -> Result<Tensor> {
     let _inference = tch::no_grad_guard();
     let shape = pixels.size();
-    let features = match (tokens, module) {
-        (Some(tokens), _) => tokens.f_reshape([shape[0], -1, width as i64])?,
-        (None, Some(module)) => module.forward_ts(&[pixels]).map_err(|error| {
-            foreign(error, || format!("cannot run the patch encoder on images of shape {shape:?}"), PATCH_SIGNATURE)
-        })?,
-        (None, None) => return Err(Error::internal("the images come without their tokens")),
+    let computed = match (tokens, tower) {
+        (Some(tokens), _) => tokens.f_reshape([shape[0], -1, width as i64]),
+        (None, TowerHandle::Trace(module)) => module.forward_ts(&[pixels]),
+        (None, TowerHandle::Int8(tower)) => tower.features(pixels),
+        (None, TowerHandle::None) => return Err(Error::internal("the images come without their tokens")),
     };
+    let features = computed.map_err(|error| {
+        foreign(error, || format!("cannot run the patch encoder on images of shape {shape:?}"), PATCH_SIGNATURE)
+    })?;
     let patch = patch as i64;
     let expected = [shape[0], (shape[2] / patch) * (shape[3] / patch) + 1, width as i64];
     if features.size() != expected {
@@ -370,6 +419,11 @@ fn fixed_features(
     let Some(fixup) = fixup else { return Ok(features) };
     let (cls, patches) = (features.f_narrow(1, 0, 1)?, features.f_slice(1, 1, None, 1)?);
     Ok(Tensor::f_cat(&[cls, patches.f_add(&patches.f_matmul(fixup)?)?], 1)?)
+}
+
+/// Whether this processor has instructions for int8 products.
+fn int8_is_fast() -> bool {
+    segearth_int8::Instructions::detect().is_ok_and(segearth_int8::Instructions::are_fast)
 }
 
 /// The last fixup among the weights of an upsampler, and its share.

@@ -6,7 +6,8 @@
 use segearth_checkpoint::Activation;
 use tch::{Kind, TchError, Tensor};
 
-use super::layers::{LayerNorm, Linear, QUICK_GELU_SCALE, Tensors, activate, count, positions, weight};
+use super::layers::{LayerNorm, Linear, Tensors, count, positions, weight};
+use super::mlp::Mlp;
 use crate::error::Result;
 
 /// The self-attention of the image tower's last block, by the method that proposed it.
@@ -54,11 +55,7 @@ struct Block {
     in_proj: Linear,
     out_proj: Linear,
     ln_2: LayerNorm,
-    expand: Linear,
-    shrink: Linear,
-    activation: Activation,
-    /// QuickGELU's factor is in the weights before and after it: what is left is one operation, where libtorch would do three.
-    folded: bool,
+    mlp: Mlp,
     heads: i64,
     head_width: i64,
 }
@@ -72,37 +69,35 @@ struct Heads {
 
 impl Block {
     fn load(tensors: &Tensors, prefix: &str, options: TowerOptions) -> Result<Self> {
+        let named = |name: &str| format!("{prefix}{name}");
         let in_proj = Linear::new(
-            weight(tensors, &format!("{prefix}attn.in_proj_weight"))?,
-            Some(weight(tensors, &format!("{prefix}attn.in_proj_bias"))?),
+            weight(tensors, &named("attn.in_proj_weight"))?,
+            Some(weight(tensors, &named("attn.in_proj_bias"))?),
         );
-        let out_proj = Linear::load(tensors, &format!("{prefix}attn.out_proj."))?;
+        let out_proj = Linear::load(tensors, &named("attn.out_proj."))?;
         let heads = options.heads as i64;
-        let width = out_proj.weight().size2()?.0;
-        let (mut expand, mut shrink) = (
-            Linear::load(tensors, &format!("{prefix}mlp.c_fc."))?,
-            Linear::load(tensors, &format!("{prefix}mlp.c_proj."))?,
-        );
-        let (kind, learns) = (expand.weight().kind(), expand.weight().requires_grad());
-        // Weights of half precision would be rounded once more.
-        let folded = options.activation == Activation::QuickGelu && kind == Kind::Float && !learns;
-        if folded {
-            // x · sigmoid(s x) = silu(s x) / s
-            expand = expand.scaled(QUICK_GELU_SCALE, QUICK_GELU_SCALE)?;
-            shrink = shrink.scaled(1.0 / QUICK_GELU_SCALE, 1.0)?;
-        }
+        let head_width = out_proj.weight().size2()?.0 / heads;
         Ok(Self {
-            ln_1: LayerNorm::load(tensors, &format!("{prefix}ln_1."))?,
+            ln_1: LayerNorm::load(tensors, &named("ln_1."))?,
             in_proj,
             out_proj,
-            ln_2: LayerNorm::load(tensors, &format!("{prefix}ln_2."))?,
-            expand,
-            shrink,
-            activation: options.activation,
-            folded,
+            ln_2: LayerNorm::load(tensors, &named("ln_2."))?,
+            mlp: Mlp::load(tensors, &named("mlp."), options.activation)?,
             heads,
-            head_width: width / heads,
+            head_width,
         })
+    }
+
+    /// The same weights, held once.
+    fn shallow_clone(&self) -> Self {
+        Self {
+            ln_1: self.ln_1.shallow_clone(),
+            in_proj: self.in_proj.shallow_clone(),
+            out_proj: self.out_proj.shallow_clone(),
+            ln_2: self.ln_2.shallow_clone(),
+            mlp: self.mlp.shallow_clone(),
+            ..*self
+        }
     }
 
     fn heads(&self, x: &Tensor) -> Result<Heads, TchError> {
@@ -142,9 +137,7 @@ impl Block {
     }
 
     fn mlp(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let hidden = self.expand.forward(&self.ln_2.forward(x)?)?;
-        let active = if self.folded { hidden.f_silu()? } else { activate(self.activation, &hidden)? };
-        self.shrink.forward(&active)
+        self.mlp.forward(&self.ln_2.forward(x)?)
     }
 
     fn forward(&self, x: &Tensor, causal: bool) -> Result<Tensor, TchError> {
@@ -269,6 +262,23 @@ impl VisionTransformer {
         })
     }
 
+    /// The same weights, held once: a tensor may be used by several threads, but not the same handle to it.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        let clone = Tensor::shallow_clone;
+        Self {
+            patch_embedding: clone(&self.patch_embedding),
+            class_embedding: clone(&self.class_embedding),
+            class_position: clone(&self.class_position),
+            positions: self.positions.shallow_clone(),
+            ln_pre: self.ln_pre.shallow_clone(),
+            blocks: self.blocks.iter().map(Block::shallow_clone).collect(),
+            ln_post: self.ln_post.shallow_clone(),
+            projection: clone(&self.projection),
+            ..*self
+        }
+    }
+
     /// The same with the sum over the attention of so many of the last blocks, at least one and at most all.
     #[must_use]
     pub fn with_attention_blocks(mut self, blocks: usize) -> Self {
@@ -370,6 +380,10 @@ impl PositionGrid {
             side,
             smooth,
         })
+    }
+
+    fn shallow_clone(&self) -> Self {
+        Self { learned: self.learned.shallow_clone(), cells: self.cells.shallow_clone(), ..*self }
     }
 
     /// (patch, width) for the grid that `grid` (batch, 1, row, column) has.

@@ -6,6 +6,7 @@ use segearth_checkpoint::{Activation, ClipWeights, Dtype, NafWeights, TensorData
 use tch::{CModule, Kind, Tensor};
 
 use super::clip::{Attention, TextTower, TowerOptions};
+use super::int8_tower::Int8Tower;
 use super::layers::Tensors;
 use super::naf::{Naf, PixelScale};
 use super::segment::{ImageEncoder, Upsampling};
@@ -20,12 +21,14 @@ pub enum Precision {
     Fp32,
     Fp16,
     Bf16,
+    /// The transformer's MLPs in int8, on CPUs; all else in float32.
+    Int8,
 }
 
 impl Precision {
     fn kind(self) -> Kind {
         match self {
-            Self::Fp32 => Kind::Float,
+            Self::Fp32 | Self::Int8 => Kind::Float,
             Self::Fp16 => Kind::Half,
             Self::Bf16 => Kind::BFloat16,
         }
@@ -49,16 +52,25 @@ pub struct ExportOptions {
 /// The files of an image encoder.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageFiles<'a> {
-    /// From images to logits.
-    pub whole: &'a Path,
-    /// The same in two halves.
-    pub halves: Halves<'a>,
+    pub tower: TowerFiles<'a>,
+    pub decoder: DecoderFiles<'a>,
+}
+
+/// What begins with images.
+#[derive(Clone, Copy, Debug)]
+pub enum TowerFiles<'a> {
+    Traces {
+        /// From images to logits.
+        whole: &'a Path,
+        /// From images to patch features.
+        patch_encoder: &'a Path,
+    },
+    /// The weights of the tower, for [`Precision::Int8`].
+    Int8(&'a Path),
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Halves<'a> {
-    /// From images to patch features: the tower.
-    pub patch_encoder: &'a Path,
+pub struct DecoderFiles<'a> {
     /// From patch features to logits.
     pub pixel_decoder: &'a Path,
     /// The upsampler's weights, where the second half is done by kernels of our own too.
@@ -73,7 +85,7 @@ pub enum UpsamplerSource<'a> {
     Naf(&'a NafWeights, PixelScale),
 }
 
-/// Writes the traced image encoder.
+/// Writes the image encoder.
 ///
 /// # Errors
 /// The upsampler was trained on features of another width, has not as many steps as the patch needs, or heads that do not divide the
@@ -118,9 +130,14 @@ pub fn image_encoder(
         Some(UpsamplerSource::Naf(..)) => side.min(trace::TRACED_PATCHES * sizes.patch as i64),
         _ => side,
     };
-    save(&trace::image_encoder(&encoder, traced, sizes.embed_dim as i64, kind)?, files.whole)?;
-    let Halves { patch_encoder, pixel_decoder, upsampler: to } = files.halves;
-    save(&trace::patch_encoder(&encoder, side, kind)?, patch_encoder)?;
+    match files.tower {
+        TowerFiles::Traces { whole, patch_encoder } => {
+            save(&trace::image_encoder(&encoder, traced, sizes.embed_dim as i64, kind)?, whole)?;
+            save(&trace::patch_encoder(&encoder, side, kind)?, patch_encoder)?;
+        }
+        TowerFiles::Int8(path) => Int8Tower::write(clip, tensors, path)?,
+    }
+    let DecoderFiles { pixel_decoder, upsampler: to } = files.decoder;
     let (patch, depth) = (sizes.patch as i64, sizes.embed_dim as i64);
     save(&trace::pixel_decoder(&encoder, side, patch, depth, kind)?, pixel_decoder)?;
     let weights = match upsampler {

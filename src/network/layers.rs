@@ -52,6 +52,10 @@ impl Linear {
         Ok(Self::new(matrix, Some(weight(tensors, &format!("{prefix}bias"))?)))
     }
 
+    pub fn shallow_clone(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.as_ref().map(Tensor::shallow_clone) }
+    }
+
     /// The same with its weights and its bias multiplied.
     pub fn scaled(&self, weight: f64, bias: f64) -> Result<Self, TchError> {
         let scaled = self.bias.as_ref().map(|own| own.f_mul_scalar(bias)).transpose()?;
@@ -84,6 +88,10 @@ impl LayerNorm {
         let scale = weight(tensors, &format!("{prefix}weight"))?;
         let width = scale.numel() as i64;
         Ok(Self { weight: scale, bias: weight(tensors, &format!("{prefix}bias"))?, width })
+    }
+
+    pub fn shallow_clone(&self) -> Self {
+        Self { weight: self.weight.shallow_clone(), bias: self.bias.shallow_clone(), ..*self }
     }
 
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {

@@ -5,7 +5,10 @@ mod average;
 mod clip;
 pub mod convolutional;
 pub mod export;
+mod int8;
+mod int8_tower;
 mod layers;
+mod mlp;
 mod naf;
 pub mod principal;
 pub mod random;
@@ -16,6 +19,7 @@ pub mod trace;
 
 pub use average::average;
 pub use clip::{Attention, ImageFeatures, TextTower, TowerOptions};
+pub use int8_tower::{Int8Options, Int8Tower};
 pub use layers::Tensors;
 pub use naf::{Naf, PixelScale};
 pub use segment::{ImageEncoder, Upsampling};

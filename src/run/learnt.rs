@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::learn::{Learnt, LearntModel};
-use crate::model::bundle::{Bundle, IMAGE_ENCODER};
+use crate::model::bundle::Bundle;
 use crate::model::registry::Model;
 use crate::pipeline::{Plan, ScenePlan};
 use crate::scene::{SceneInfo, sensor};
@@ -10,8 +10,7 @@ use crate::scene::{SceneInfo, sensor};
 /// The model as a file of learnt classes names it.
 pub fn identity(bundle: &Bundle) -> LearntModel {
     let card = &bundle.card;
-    let image_encoder = card.files.get(IMAGE_ENCODER).cloned().unwrap_or_default();
-    LearntModel { name: card.name.clone(), image_encoder, width: card.sizes.embed_dim }
+    LearntModel { name: card.name.clone(), image_encoder: bundle.image_encoder_sha256(), width: card.sizes.embed_dim }
 }
 
 /// What the model sees as red, green and blue: parts of the spectrum, or else the bands' names or numbers.

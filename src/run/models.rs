@@ -215,13 +215,20 @@ fn request(
         attention_blocks: options.attention_blocks,
         keep_residual: options.keep_residual,
         window: options.window,
-        precision: match options.precision {
-            Precision::Fp32 => export::Precision::Fp32,
-            Precision::Fp16 => export::Precision::Fp16,
-            Precision::Bf16 => export::Precision::Bf16,
-        },
+        precision: options.precision.into(),
         recommended: Recommended::NONE,
         overwrite,
+    }
+}
+
+impl From<Precision> for export::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Fp32 => Self::Fp32,
+            Precision::Fp16 => Self::Fp16,
+            Precision::Bf16 => Self::Bf16,
+            Precision::Int8 => Self::Int8,
+        }
     }
 }
 

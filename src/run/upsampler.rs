@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use segearth_checkpoint::{Activation, KnownActivation, PixelStatistics, read_clip};
+use segearth_checkpoint::{KnownActivation, PixelStatistics, read_clip};
 use serde::{Deserialize, Serialize};
 
 use super::lookup::Lookup;
@@ -12,11 +12,11 @@ use super::stop::Stop;
 use crate::cli::TrainUpsamplerArgs;
 use crate::error::{Context, Error, Kind, Result};
 use crate::model::bundle::Bundle;
-use crate::model::import::{self, Import};
+use crate::model::import::{self, Built, Import};
 use crate::model::registry::Model;
 use crate::model::weights;
-use crate::network::export::{self, Precision};
-use crate::network::{Attention, ImageTower, Tensors};
+use crate::network::export;
+use crate::network::{ImageTower, Tensors};
 use crate::pipeline;
 use crate::report::{Reporter, duration};
 use crate::scene::SceneInfo;
@@ -46,7 +46,7 @@ pub fn run(args: &TrainUpsamplerArgs, trust: bool, reporter: &Reporter) -> Resul
     let folder = beside(&args.output)?;
     let settings = Settings::new(args, &plan, &bundle)?;
     settings.compare(&folder)?;
-    let made = Made::read(&bundle)?;
+    let made = Built::read(&bundle)?;
     let scratch = tempfile::tempdir().input(|| "cannot make a temporary folder".into())?;
     let clip = weights::clip_of(&bundle, args.clip.as_deref(), scratch.path())?;
     let (tower, width) = tower(&clip, &bundle, &made)?;
@@ -167,33 +167,8 @@ fn bundle(model: Model) -> Result<Bundle> {
     }
 }
 
-/// How the bundle's network was built, by its card.
-struct Made {
-    activation: Activation,
-    attention: Attention,
-    precision: Precision,
-}
-
-impl Made {
-    fn read(bundle: &Bundle) -> Result<Self> {
-        let method = &bundle.card.method;
-        let unknown = |what: &str, value: &str| {
-            Error::input(format!("{}: method.{what} is {value:?}, which no import writes", bundle.folder.display()))
-                .with_hint("Import the model again.")
-        };
-        Ok(Self {
-            activation: import::activation_named(&method.activation)
-                .ok_or_else(|| unknown("activation", &method.activation))?,
-            attention: import::attention_named(&method.attention)
-                .ok_or_else(|| unknown("attention", &method.attention))?,
-            precision: import::precision_named(&method.precision)
-                .ok_or_else(|| unknown("precision", &method.precision))?,
-        })
-    }
-}
-
 /// The frozen tower and the width of its features.
-fn tower(clip: &Path, bundle: &Bundle, made: &Made) -> Result<(ImageTower, usize)> {
+fn tower(clip: &Path, bundle: &Bundle, made: &Built) -> Result<(ImageTower, usize)> {
     let weights = read_clip(clip)?;
     let sizes = &bundle.card.sizes;
     if (weights.sizes.patch, weights.sizes.embed_dim) != (sizes.patch, sizes.embed_dim) {

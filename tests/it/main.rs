@@ -22,6 +22,7 @@ mod doctor;
 mod embed;
 mod fetch;
 mod flow;
+mod int8;
 mod jobs;
 mod joint;
 mod labels;

@@ -62,7 +62,8 @@ impl DeviceHalves {
     pub fn load(files: &HalvesFiles<'_>, kernel_device: &KernelDevice) -> Result<Self> {
         let &HalvesFiles { patch_encoder, upsampler, patch, depth, precision } = files;
         let number = match precision {
-            Precision::Fp32 => Number::Float,
+            // Models of int8 run on CPUs alone.
+            Precision::Fp32 | Precision::Int8 => Number::Float,
             // Between kernels, where values are small, the rounding error of float16 is an eighth of that of bfloat16.
             Precision::Fp16 | Precision::Bf16 => Number::Half,
         };
@@ -100,7 +101,7 @@ impl DeviceHalves {
     ) -> Result<()> {
         // Relative to the standard deviation of the logits, and absolute.
         let (share, least) = match precision {
-            Precision::Fp32 => (0.01, 1e-4),
+            Precision::Fp32 | Precision::Int8 => (0.01, 1e-4),
             Precision::Fp16 => (0.05, 1e-3),
             Precision::Bf16 => (0.2, 5e-3),
         };
@@ -146,7 +147,7 @@ mod tests {
     use crate::geom::Window;
     use crate::model::{Normalisation, Padding, Queries, Segmenter as _, normalise};
     use crate::network::Attention;
-    use crate::network::export::{self, ExportOptions, ImageFiles, UpsamplerSource};
+    use crate::network::export::{self, DecoderFiles, ExportOptions, ImageFiles, TowerFiles, UpsamplerSource};
     use crate::raster::SceneReader;
     use crate::scene::{StretchMethod, StretchPlan};
     use segearth_checkpoint::{Activation, read_clip, read_upsampler};
@@ -165,8 +166,9 @@ mod tests {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/parity/small").join(name)
     }
 
-    fn halves_in<'a>(patch_encoder: &'a Path, pixel_decoder: &'a Path, upsampler: &'a Path) -> export::Halves<'a> {
-        export::Halves { patch_encoder, pixel_decoder, upsampler: Some(upsampler) }
+    fn files_in<'a>([whole, patch_encoder, pixel_decoder, upsampler]: [&'a Path; 4]) -> ImageFiles<'a> {
+        let tower = TowerFiles::Traces { whole, patch_encoder };
+        ImageFiles { tower, decoder: DecoderFiles { pixel_decoder, upsampler: Some(upsampler) } }
     }
 
     /// Runs a model on an emulated device; returns its warning and the largest difference of its logits. `upsampler`: the second half.
@@ -178,14 +180,8 @@ mod tests {
         let options = ExportOptions { precision, ..OPTIONS };
         for (name, whole, weights) in [("jbu_one", &whole, &weights), (upsampler, &other, &other)] {
             let read = read_upsampler(&parity(&format!("simfeatup_{name}.ckpt"))).unwrap();
-            let halves = halves_in(&patch_encoder, &decoder, weights);
-            export::image_encoder(
-                &clip,
-                Some(UpsamplerSource::SimFeatUp(&read)),
-                &options,
-                &ImageFiles { whole, halves },
-            )
-            .unwrap();
+            let files = files_in([whole, &patch_encoder, &decoder, weights]);
+            export::image_encoder(&clip, Some(UpsamplerSource::SimFeatUp(&read)), &options, &files).unwrap();
         }
         let depth = clip.sizes.embed_dim;
         let mut features = vec![0.0; 2 * depth];
@@ -247,7 +243,7 @@ mod tests {
             KernelDevice { library: emulator(folder.path()).into_os_string(), index: 0, device: Device::Cpu };
         let model = |precision: Precision, emulated: bool| {
             let options = ExportOptions { precision, window: 224, ..OPTIONS };
-            let files = ImageFiles { whole: &whole, halves: halves_in(&patch_encoder, &decoder, &weights) };
+            let files = files_in([&whole, &patch_encoder, &decoder, &weights]);
             export::image_encoder(&clip, Some(UpsamplerSource::SimFeatUp(&upsampler)), &options, &files).unwrap();
             let plain = TorchSegmenter::load(&whole, Device::Cpu, &queries, 0.3).unwrap();
             if !emulated {

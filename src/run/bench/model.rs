@@ -168,7 +168,7 @@ impl<'a> ModelBench<'a> {
             device,
             batch: args.batch.map_or(segmenter.batch(), usize::from),
             segmenter,
-            half: has_kernels.then(|| load(&subject.bundle.patch_encoder())).transpose()?,
+            half: has_kernels.then(|| model::patch_encoder(&subject.bundle, device)).transpose()?,
             baseline: subject.baseline.as_deref().map(load).transpose()?.map(TorchPatchEncoder::as_a_whole),
             queries,
             window: sizes.window,

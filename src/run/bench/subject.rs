@@ -10,8 +10,8 @@ use crate::error::{Context, Result};
 use crate::geom::Size;
 use crate::model::bundle::{self, Bundle, Card, Method, Sizes, Trust};
 use crate::model::registry::Model;
-use crate::model::{Normalisation, Queries, mini};
-use crate::network::export::{self, ExportOptions, Halves, ImageFiles, UpsamplerSource};
+use crate::model::{Normalisation, Queries, import, mini};
+use crate::network::export::{self, DecoderFiles, ExportOptions, ImageFiles, TowerFiles, UpsamplerSource};
 use crate::network::{Attention, PixelScale, random};
 use crate::pipeline::ModelChoice;
 use crate::raster::ScoreWriter;
@@ -57,11 +57,7 @@ impl Subject {
             None => jbu_one.as_ref().map(UpsamplerSource::SimFeatUp),
         };
         let name = precision.to_string();
-        let precision = match precision {
-            Precision::Fp32 => export::Precision::Fp32,
-            Precision::Fp16 => export::Precision::Fp16,
-            Precision::Bf16 => export::Precision::Bf16,
-        };
+        let precision = export::Precision::from(precision);
         let options = ExportOptions {
             activation: Activation::QuickGelu,
             attention: Attention::SegEarth,
@@ -71,11 +67,16 @@ impl Subject {
             precision,
         };
         let path = |name: &str| folder.join(name);
-        let (whole, baseline) = (path(bundle::IMAGE_ENCODER), path("baseline.pt"));
-        let (patch_encoder, pixel_decoder) = (path(bundle::PATCH_ENCODER), path(bundle::PIXEL_DECODER));
+        let baseline = path("baseline.pt");
+        let (whole, patch_encoder) = (path(bundle::IMAGE_ENCODER), path(bundle::PATCH_ENCODER));
+        let (int8, pixel_decoder) = (path(bundle::INT8_TOWER), path(bundle::PIXEL_DECODER));
         let weights = path(if naf.is_some() { bundle::NAF } else { bundle::UPSAMPLER });
-        let halves = Halves { patch_encoder: &patch_encoder, pixel_decoder: &pixel_decoder, upsampler: Some(&weights) };
-        export::image_encoder(&clip, upsampler, &options, &ImageFiles { whole: &whole, halves })?;
+        let tower = match precision {
+            export::Precision::Int8 => TowerFiles::Int8(&int8),
+            _ => TowerFiles::Traces { whole: &whole, patch_encoder: &patch_encoder },
+        };
+        let decoder = DecoderFiles { pixel_decoder: &pixel_decoder, upsampler: Some(&weights) };
+        export::image_encoder(&clip, upsampler, &options, &ImageFiles { tower, decoder })?;
         export::baseline_transformer(&clip, &options, &baseline)?;
         let nothing = |name: &str| fs::write(path(name), []).input(|| format!("cannot write {}", path(name).display()));
         match args.text {
@@ -96,7 +97,12 @@ impl Subject {
                 vocabulary: sizes.vocab,
             },
             normalisation: bundle::CardNormalisation { mean, std },
-            method: Method { precision: name, ..Method::default() },
+            method: Method {
+                precision: name,
+                activation: options.activation.name().to_owned(),
+                attention: import::attention_name(options.attention).to_owned(),
+                ..Method::default()
+            },
             recommended: Recommended::NONE,
             provenance: Default::default(),
             files: Default::default(),

@@ -10,8 +10,19 @@ use crate::report::DoctorReport;
 /// The commit that a release was built from, where the build says it.
 const BUILD: Option<&str> = option_env!("SEGEARTH_BUILD");
 /// Instructions that change how fast, and in which order, sums are computed.
-const INSTRUCTIONS: [&str; 10] =
-    ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8"];
+const INSTRUCTIONS: [&str; 11] = [
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+];
 
 pub fn check(report: &mut DoctorReport) {
     report.section("program");
@@ -30,8 +41,10 @@ pub fn check(report: &mut DoctorReport) {
     let here: Vec<&str> = INSTRUCTIONS.into_iter().filter(|name| flags.iter().any(|flag| flag == name)).collect();
     report.valued_fact("instructions", here.join(", "), json!(here));
     let used = segearth_upsample::instructions();
-    let kernels = if used.amx { format!("{}, AMX for bf16", used.float32) } else { used.float32.to_owned() };
-    report.valued_fact("kernels use", kernels, json!({ "float32": used.float32, "amx": used.amx }));
+    let int8 = segearth_int8::Instructions::detect().map_or("portable", segearth_int8::Instructions::name);
+    let bf16 = if used.amx { ", AMX for bf16" } else { "" };
+    let kernels = format!("{}{bf16}, {int8} for int8", used.float32);
+    report.valued_fact("kernels use", kernels, json!({ "float32": used.float32, "amx": used.amx, "int8": int8 }));
     memory(report);
     if used.float32 == "portable" {
         report.note(

@@ -7,10 +7,12 @@ use super::compute::{self, Tower};
 use crate::embeddings::{ChunkIndex, ModelCard, Precision, SceneCard, SceneStore, Store};
 use crate::error::{Error, Result};
 use crate::geom::Window;
+use crate::model;
 use crate::model::bundle::Bundle;
-use crate::model::torch::{Device, TorchPatchEncoder};
+use crate::model::torch::Device;
 use crate::pipeline::{EmbeddingsPlan, Tiling};
 use crate::raster::SceneReader;
+use crate::report::Reporter;
 use crate::run::stores;
 use crate::run::watch::Watch;
 use serde_json::{Map, Value};
@@ -103,7 +105,8 @@ impl Embedder {
             .with_hint("`segearth embed` with the same options computes what is missing."));
         }
         let label = format!("embedding {}", wanted.name);
-        compute::compute(&scene, &chunks, reader, &mut tower(&self.bundle, self.device)?, &label, watch)?;
+        let mut tower = tower(&self.bundle, self.device, watch.reporter)?;
+        compute::compute(&scene, &chunks, reader, &mut tower, &label, watch)?;
         Ok(scene)
     }
 
@@ -127,15 +130,12 @@ impl Embedder {
     }
 }
 
-/// The image tower of a bundle.
-pub fn tower(bundle: &Bundle, device: Device) -> Result<Tower> {
+/// The image tower of a bundle; notes what is to be known of it.
+pub fn tower(bundle: &Bundle, device: Device, reporter: &Reporter) -> Result<Tower> {
     let sizes = &bundle.card.sizes;
-    Ok(Tower {
-        encoder: TorchPatchEncoder::load(&bundle.patch_encoder(), device)?,
-        normalisation: bundle.normalisation(),
-        patch: sizes.patch,
-        width: sizes.embed_dim,
-    })
+    let encoder = model::patch_encoder(bundle, device)?;
+    encoder.warning().into_iter().for_each(|warning| reporter.note(warning));
+    Ok(Tower { encoder, normalisation: bundle.normalisation(), patch: sizes.patch, width: sizes.embed_dim })
 }
 
 /// Keys of a job and their values.

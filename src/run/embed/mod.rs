@@ -226,7 +226,7 @@ fn compute(
         }
         let tower = match &mut tower {
             Some(tower) => tower,
-            none => none.insert(embedder::tower(bundle, device)?),
+            none => none.insert(embedder::tower(bundle, device, watch.reporter)?),
         };
         let label = format!("embedding {}", scene.card().name);
         watch.stop.orderly(|| compute::compute(scene, &missing, reader, tower, &label, watch))?;

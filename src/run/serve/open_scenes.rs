@@ -96,7 +96,7 @@ impl<'a> OpenScenes<'a> {
             shared.tell(|news| "embedding".clone_into(&mut news.work));
             let tower = match &mut self.tower {
                 Some(tower) => tower,
-                none => none.insert(embed::tower(&shared.bundle, shared.device)?),
+                none => none.insert(embed::tower(&shared.bundle, shared.device, &self.reporter)?),
             };
             let watch = Watch { stop: &shared.stop, metrics: &self.metrics, reporter: &self.reporter };
             embed::complete(&open.store, std::slice::from_ref(index), &mut open.reader, tower, watch)?;
