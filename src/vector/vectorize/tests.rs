@@ -165,7 +165,7 @@ fn unknown_class_is_refused_with_known_names() {
         let options = if take.is_empty() { ProductOptions::default() } else { options };
         vectorize(&scene.labels, None, classes, recipe, &scene.path("a.gpkg"), &options)
     };
-    let error = attempt("buildng", &classes(), Recipe::Plain).unwrap_err();
+    let error = attempt("buildings", &classes(), Recipe::Plain).unwrap_err();
     assert_eq!(error.hint(), Some("Did you mean `building`?"));
     let error = attempt("ship", &classes(), Recipe::Buildings).unwrap_err().to_string();
     assert!(error.contains("no class ship") && error.contains("background, building"), "{error}");
