@@ -6,10 +6,7 @@ use segearth::train::pyramid::{Camera, mirrored};
 use segearth::train::random::Random;
 
 use super::data::{Picture, Truth};
-use super::words::{
-    BUILDING, DUNE, LABELS, LAND, Label, MARSH, NEITHER, NO_BUILDING, NO_WATER, PAVEMENT, ROAD, SAND, UNLABELLED,
-    VEGETATION, WATER,
-};
+use super::words::{LABELS, UNLABELLED};
 
 /// Pictures in a batch are square.
 #[derive(Clone, Debug)]
@@ -238,104 +235,6 @@ pub fn as_in_another_scene(view: &mut View, random: &mut Random) {
     }
 }
 
-/// Colours of surfaces, as red, green and blue in 0..=255: what roofs, streets, ground, plants and water are seen in elsewhere.
-const ROOFS: &[[f32; 3]] = &[
-    [226.0, 226.0, 222.0],
-    [150.0, 150.0, 150.0],
-    [72.0, 72.0, 78.0],
-    [166.0, 96.0, 72.0],
-    [122.0, 78.0, 62.0],
-    [92.0, 122.0, 162.0],
-    [96.0, 130.0, 106.0],
-    [202.0, 182.0, 152.0],
-];
-const STREETS: &[[f32; 3]] = &[
-    [72.0, 73.0, 78.0],
-    [124.0, 122.0, 118.0],
-    [194.0, 190.0, 180.0],
-    [222.0, 218.0, 208.0],
-    [172.0, 142.0, 112.0],
-    [208.0, 188.0, 160.0],
-];
-const GROUND: &[[f32; 3]] = &[
-    [206.0, 186.0, 150.0],
-    [226.0, 216.0, 196.0],
-    [152.0, 102.0, 72.0],
-    [120.0, 102.0, 82.0],
-    [150.0, 146.0, 140.0],
-    [84.0, 80.0, 72.0],
-];
-const PLANTS: &[[f32; 3]] =
-    &[[48.0, 62.0, 46.0], [64.0, 84.0, 48.0], [98.0, 118.0, 72.0], [132.0, 130.0, 86.0], [74.0, 78.0, 62.0]];
-const WATERS: &[[f32; 3]] = &[
-    [18.0, 28.0, 36.0],
-    [30.0, 54.0, 82.0],
-    [42.0, 62.0, 52.0],
-    [62.0, 96.0, 106.0],
-    [96.0, 116.0, 100.0],
-    [132.0, 126.0, 100.0],
-    [112.0, 150.0, 152.0],
-];
-
-/// The colours that the surface of a label may have, and how far it may be moved towards one of them; a label that only denies is of
-/// many surfaces, which all move by the same.
-fn surfaces(label: Label) -> Option<(&'static [&'static [[f32; 3]]], f32)> {
-    match label {
-        BUILDING => Some((&[ROOFS], 1.0)),
-        ROAD | PAVEMENT => Some((&[STREETS], 1.0)),
-        LAND | SAND | DUNE => Some((&[GROUND], 0.8)),
-        VEGETATION | MARSH => Some((&[PLANTS], 0.8)),
-        WATER => Some((&[WATERS], 1.0)),
-        NO_BUILDING | NEITHER | NO_WATER => Some((&[GROUND, PLANTS], 0.5)),
-        _ => None,
-    }
-}
-
-/// Gives labelled surfaces the colours that they have in other places: training knows few places, whose roofs, streets and waters
-/// have few colours. The pattern of a surface stays, its mean moves; its border is soft, so that it does not tell of itself.
-pub fn recolour(view: &mut View, random: &mut Random) {
-    let (side, area) = (view.side, view.side * view.side);
-    let mut counts = [0usize; LABELS.len()];
-    view.labels.iter().filter(|label| **label != UNLABELLED).for_each(|label| counts[usize::from(*label)] += 1);
-    for (label, count) in counts.into_iter().enumerate().filter(|(_, count)| *count * 200 > area) {
-        let Some((palettes, most)) = surfaces(label) else { continue };
-        if random.chance(0.5) {
-            continue;
-        }
-        let Some(colour) = random.pick(palettes).and_then(|palette| random.pick(palette)) else { continue };
-        let (amount, contrast) = (random.between(0.3, 1.0) * most, random.log_between(0.7, 1.2));
-        let mask: Vec<bool> = view.labels.iter().map(|at| usize::from(*at) == label).collect();
-        let weights = softened(&mask, side);
-        for (channel, target) in view.pixels.chunks_exact_mut(area).zip(colour) {
-            let sum: f32 = channel.iter().zip(&mask).filter(|(_, masked)| **masked).map(|(value, _)| value).sum();
-            let mean = sum / count as f32;
-            let moved = mean + (target * random.log_between(0.9, 1.1) - mean) * amount;
-            for (value, weight) in channel.iter_mut().zip(&weights).filter(|(_, weight)| **weight > 0.0) {
-                let recoloured = (moved + (*value - mean) * contrast).clamp(0.0, 255.0);
-                *value += (recoloured - *value) * weight;
-            }
-        }
-    }
-}
-
-/// The share of a mask in 3 × 3 pixels about each.
-fn softened(mask: &[bool], side: usize) -> Vec<f32> {
-    let mut shares = vec![0.0; mask.len()];
-    for row in 0..side {
-        let rows = row.saturating_sub(1)..=(row + 1).min(side - 1);
-        for col in 0..side {
-            let cols = col.saturating_sub(1)..=(col + 1).min(side - 1);
-            let around = (rows.end() - rows.start() + 1) * (cols.end() - cols.start() + 1);
-            let set: usize = rows
-                .clone()
-                .map(|row| mask[row * side + cols.start()..=row * side + cols.end()].iter().filter(|set| **set).count())
-                .sum();
-            shares[row * side + col] = set as f32 / around as f32;
-        }
-    }
-    shares
-}
-
 /// Each channel (or all alike) between two of its percentiles, as scenes of 16 bits are shown.
 fn stretch(view: &mut View, random: &mut Random) {
     let area = view.side * view.side;
@@ -369,42 +268,5 @@ fn blur(view: &mut View) {
                 channel[row * side + col] = sum / 9.0;
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_recoloured_surface_keeps_its_pattern_and_leaves_the_rest() {
-        let side = 16;
-        let mut moved = 0;
-        for seed in 0..20 {
-            let mut view = View::blank(side, 0.3);
-            for at in 0..side * side {
-                let road = at % side < 8;
-                view.labels[at] = if road { ROAD as u8 } else { UNLABELLED };
-                let value = if road { 100.0 + 4.0 * (at / side % 2) as f32 } else { 50.0 };
-                (0..3).for_each(|channel| view.pixels[channel * side * side + at] = value);
-            }
-            let before = view.pixels.clone();
-            recolour(&mut view, &mut Random::new(seed));
-            for row in 0..side {
-                let at = |col: usize| row * side + col;
-                assert_eq!(view.pixels[at(9)..at(15)], before[at(9)..at(15)]);
-            }
-            let (even, odd) = (view.pixels[4], view.pixels[side + 4]);
-            assert!(odd - even > 2.5 && odd - even < 5.0, "the pattern's contrast of 4 became {}", odd - even);
-            moved += usize::from((even - 100.0).abs() > 5.0);
-        }
-        assert!((4..=16).contains(&moved), "{moved} of 20 views have another colour");
-    }
-
-    #[test]
-    fn a_mask_is_softened_by_one_pixel() {
-        let mask: Vec<bool> = (0..25).map(|at| at % 5 < 2).collect();
-        let row = softened(&mask, 5)[10..15].to_vec();
-        assert_eq!(row, [1.0, 6.0 / 9.0, 3.0 / 9.0, 0.0, 0.0]);
     }
 }

@@ -110,8 +110,7 @@ impl TrainingData {
             dice < 0.0
         });
         let all = &self.pictures;
-        let source = source.map_or(Source::Merced, |(source, _)| *source);
-        let mut view = match source {
+        let mut view = match source.map_or(Source::Merced, |(source, _)| *source) {
             Source::Dubai if !all.dubai.is_empty() => self.masked_view(&all.dubai, random, side, 0)?,
             Source::Buildings if !all.buildings.is_empty() => self.masked_view(&all.buildings, random, side, 1)?,
             Source::Monterey if !all.monterey.is_empty() => self.masked_view(&all.monterey, random, side, 2)?,
@@ -143,10 +142,6 @@ impl TrainingData {
                 }
             }
         };
-        let masked = matches!(source, Source::Dubai | Source::Buildings | Source::Monterey | Source::Coast);
-        if masked && random.chance(0.4) {
-            augment::recolour(&mut view, random);
-        }
         augment::colour(&mut view, random, 1.0);
         Ok(view)
     }
