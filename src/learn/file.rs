@@ -55,6 +55,9 @@ pub struct Header {
     /// Bands beyond what the model sees as red, green and blue: a part of the spectrum, or else a band's name or number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further_bands: Vec<String>,
+    /// Side of the pixels that the model saw, in metres on the ground; `None`: not known, as in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pixel_size: Option<f64>,
     /// The examples, in the order in which samples count them.
     pub examples: Vec<LearntExample>,
     #[serde(default)]
@@ -131,6 +134,7 @@ impl Header {
             settings,
             channels: 0,
             further_bands: Vec::new(),
+            pixel_size: None,
             examples: Vec::new(),
             figures: None,
         }

@@ -1,5 +1,6 @@
-//! Whether learnt classes belong to a job's model and bands.
+//! Whether learnt classes belong to a job's model, bands and pixels.
 
+use crate::crs;
 use crate::error::{Error, Result};
 use crate::learn::{Learnt, LearntModel};
 use crate::model::bundle::Bundle;
@@ -21,6 +22,39 @@ pub fn bands(info: &SceneInfo, bands: [usize; 3]) -> [String; 3] {
         let claimed = band.and_then(|band| band.claims(sensor).first().map(|(_, part)| part.name().to_owned()));
         claimed.or_else(|| band?.name.clone()).unwrap_or_else(|| number.to_string())
     })
+}
+
+/// Side of a scene's pixels in metres on the ground; `None` without a CRS.
+pub fn pixel_size(info: &SceneInfo) -> Option<f64> {
+    let [width, height] = crs::ground_of(info.size, info.georeference.as_ref())?.steps();
+    Some((width * height).sqrt())
+}
+
+/// A length with two significant digits.
+pub fn length(metres: f64) -> String {
+    let digits = (1.0 - metres.abs().max(1e-6).log10().floor()).clamp(0.0, 6.0) as usize;
+    format!("{metres:.digits$} m")
+}
+
+/// By so much pixels may be larger or smaller than those that classes were learnt on: features hardly change with less.
+const SIMILAR: f64 = 1.5;
+
+/// Notes on scenes whose pixels are much larger or smaller than those that the classes were learnt on.
+pub fn other_pixel_sizes(plan: &Plan) -> Vec<String> {
+    let Some(known) = plan.learnt.as_ref().and_then(|learnt| learnt.header.pixel_size) else { return Vec::new() };
+    let note = |scene: &ScenePlan| {
+        let now = pixel_size(&scene.info)?;
+        (now > known * SIMILAR || now * SIMILAR < known).then(|| {
+            format!(
+                "{} has pixels of {}; the classes were learnt on pixels of {}, and may not fit. Look at the map, or learn them on \
+                 such a scene.",
+                scene.name(),
+                length(now),
+                length(known)
+            )
+        })
+    };
+    plan.scenes.iter().filter_map(note).collect()
 }
 
 /// Refuses classes that were learnt with another model, or on other bands.

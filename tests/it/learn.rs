@@ -218,6 +218,21 @@ fn damaged_and_foreign_files_are_refused() {
     assert!(said.contains("learnt"), "{said}");
 }
 
+#[test]
+fn pixels_of_another_size_than_was_learnt_on_are_noted() {
+    let work = given();
+    work.ok(format!("{LEARN} both.geojson").split(' '));
+    let said = |resolution: &str| {
+        let command =
+            format!("segment scene.tif --classes @classes.safetensors -o {resolution}.tif --resolution {resolution}");
+        work.ok(command.split(' ')).stderr
+    };
+    let note = "the classes were learnt on pixels of";
+    let (own, coarse) = (said("0.6m"), said("1.5m"));
+    assert!(!own.contains(note), "{own}");
+    assert!(coarse.contains(note) && coarse.contains("has pixels of 1.5 m"), "{coarse}");
+}
+
 /// The examples that ship with the sample scene are learnt from, and the map agrees with the reference beside them.
 #[test]
 fn sample_examples_make_a_better_map_than_the_words() {

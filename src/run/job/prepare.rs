@@ -17,7 +17,7 @@ use crate::outputs::{self, Existing};
 use crate::pipeline::{self, Plan, Spec};
 use crate::report::Reporter;
 use crate::scene::{Recommended, SceneInfo};
-use crate::{atomic, crs, raster, vector};
+use crate::{atomic, raster, vector};
 
 /// What a job is prepared for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub fn prepare(
     plan.notes.iter().for_each(|note| reporter.note(note));
     let scenes = plan.scenes.iter();
     scenes.filter_map(|scene| far_from_training(&scene.info, &plan.recommended)).for_each(|note| reporter.note(&note));
+    learnt::other_pixel_sizes(&plan).iter().for_each(|note| reporter.note(note));
     let mut job = PreparedJob::new(plan, model, device, spec.written());
     if let Some(plan) = &job.plan.embeddings {
         let Model::Bundle(bundle) = &job.model else {
@@ -74,21 +75,14 @@ pub fn prepare(
 
 /// A scene whose pixels are much smaller or larger than those that the model was trained on.
 fn far_from_training(info: &SceneInfo, model: &Recommended) -> Option<String> {
-    let [width, height] = crs::ground_of(info.size, info.georeference.as_ref())?.steps();
-    let pixel = (width * height).sqrt();
+    let pixel = learnt::pixel_size(info)?;
     let nearest = model.nearest_distance(pixel)?;
     let [least, largest] = model.ground_sample_distance?;
     Some(format!(
         "{} has pixels of {}; the model was trained on {least} to {largest} m. Try `resolution: {nearest}`.",
         info.path.display(),
-        length(pixel)
+        learnt::length(pixel)
     ))
-}
-
-/// A length with two significant digits.
-fn length(metres: f64) -> String {
-    let digits = (1.0 - metres.abs().max(1e-6).log10().floor()).clamp(0.0, 6.0) as usize;
-    format!("{metres:.digits$} m")
 }
 
 /// Refuses what not even the narrowest columns of a scene could hold.

@@ -123,7 +123,7 @@ pub fn run(args: &LearnArgs, trust: bool, reporter: &Reporter) -> Result<()> {
 
     let words = |classes: &[ClassPlan]| words(&job, &bundle, classes, reporter);
     let Lesson { classes, learnt, fitted, set } = lesson(&job, &bundle, collected, earlier.as_ref(), words)?;
-    warn(&classes, &set, &fitted, reporter);
+    remarks(&classes, &set, &fitted).iter().for_each(|remark| reporter.note(remark));
     learnt
         .write(&staged.path(CLASSES).unwrap_or_else(|| args.output.clone()))
         .map_err(|error| staged.explain(error))?;
@@ -304,6 +304,7 @@ fn file(
         sums_queries: !fitted.kept_words || job.plan.method.pooling == Pooling::Sum,
         channels: if set.locals > 0 { learn::COLOURS + further.len() } else { 0 },
         further_bands: if set.locals > 0 { further } else { Vec::new() },
+        pixel_size: job.plan.scenes.first().and_then(|scene| learnt::pixel_size(&scene.info)),
         examples,
         ..Header::new(learnt::identity(bundle), settings(&job.plan))
     };
@@ -319,50 +320,55 @@ fn file(
     Learnt { header, queries: fitted.queries.clone(), samples }
 }
 
-/// Says where figures or classes stand on too few examples.
-fn warn(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted, reporter: &Reporter) {
+/// What users should know of a lesson, as sentences: where figures or classes stand on too few examples, and where words stay as they
+/// are.
+pub fn remarks(classes: &[ClassPlan], set: &TrainingSet, fitted: &Fitted) -> Vec<String> {
     if set.is_empty() {
-        reporter.note("No example counts: the classes are those of the words alone.");
-        return;
+        return vec!["No example counts: the classes are those of the words alone.".to_owned()];
     }
-    for (class, examples) in classes.iter().zip(set.examples_of_classes(classes.len())) {
+    let examples = set.examples_of_classes(classes.len());
+    let of_class = |(class, examples): (&ClassPlan, &Vec<usize>)| {
         let name = pipeline::quoted(&class.name);
         match examples.len() {
-            0 if class.prompts.is_empty() => {}
-            0 => reporter.note(&format!(
+            0 if class.prompts.is_empty() => None,
+            0 => Some(format!(
                 "Class {name} has no example: words alone say what it looks like, and the figures say nothing of it."
             )),
             count if count < FEW => {
                 let noun = if count == 1 { "example" } else { "examples" };
-                reporter
-                    .note(&format!("Class {name} has {count} {noun}; from about {FEW} on, figures mean something."));
+                Some(format!("Class {name} has {count} {noun}; from about {FEW} on, figures mean something."))
             }
-            _ => {}
+            _ => None,
         }
-    }
+    };
+    let mut remarks: Vec<String> = classes.iter().zip(&examples).filter_map(of_class).collect();
     if fitted.crowded {
-        reporter.note(&format!(
+        remarks.push(format!(
             "The examples lie so near each other that leaving some out, with what is near them, leaves too little to learn from: there are no figures{}. Spread the examples.",
             if fitted.kept_words { ", and the words are kept as they are" } else { "" }
         ));
     } else if fitted.figures.is_none() {
-        reporter.note("There are no figures: two classes need two examples each, so that one can be left out.");
+        remarks
+            .push("There are no figures: two classes need two examples each, so that one can be left out.".to_owned());
     }
     if fitted.figures.as_ref().is_some_and(|figures| figures.by_place) {
-        reporter.note("Many examples lie near each other: those that lie together were left out together.");
+        remarks.push("Many examples lie near each other: those that lie together were left out together.".to_owned());
     }
     if let Some(Held { most_change, share }) = fitted.held {
-        reporter.note(&format!(
+        remarks.push(format!(
             "With so few examples, no class may change by more than {:.0} % of its pixels against the words, as far as the examples show these to be wrong: {:.0} % of what was learnt counts. Give more examples to go further.",
             100.0 * most_change,
             100.0 * share
         ));
     } else if fitted.colours_alone {
-        reporter.note("Local colours alone judge the examples that were left out best: words and the model's features are not used.");
+        remarks.push("Local colours alone judge the examples that were left out best: words and the model's features are not used.".to_owned());
     } else if fitted.kept_words && !fitted.crowded {
-        reporter
-            .note("The examples give no better map than the words, by those left out: the words are kept as they are.");
+        remarks.push(
+            "The examples give no better map than the words, by those left out: the words are kept as they are."
+                .to_owned(),
+        );
     }
+    remarks
 }
 
 /// The flags that decide the result, by name.
