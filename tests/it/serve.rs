@@ -252,8 +252,16 @@ fn what_is_shown_is_what_a_run_gives() {
     }
     let corners = [place(220.0, 95.0), place(240.0, 95.0), place(230.0, 105.0)];
     server.send("POST", "/api/examples", json!({"scene": 0, "class": 1, "polygon": corners}));
+    let few = server.labelled();
+    assert_eq!(few["examples"].as_array().map(Vec::len), Some(9));
+    let notes = few["notes"].to_string();
+    assert!(notes.contains("With so few examples, no class may change by more than"), "{notes}");
+    let bright = [(23.0, 176.0), (168.0, 176.0), (23.0, 22.0), (168.0, 22.0)].map(|(col, row)| (3, col, row));
+    let dark = [(95.0, 90.0), (240.0, 90.0), (75.0, 110.0), (220.0, 110.0)].map(|(col, row)| (1, col, row));
+    for (class, col, row) in bright.into_iter().chain(dark) {
+        server.send("POST", "/api/examples", json!({"scene": 0, "class": class, "point": place(col, row)}));
+    }
     let learnt = server.labelled();
-    assert_eq!(learnt["examples"].as_array().map(Vec::len), Some(9));
     assert_ne!(shown(&learnt), shown(&words), "examples change labels");
     server.send("POST", "/api/jobs", json!({"name": "learnt"}));
     work.ok(["run", "state/jobs/learnt.yaml", "--output", "learnt"]);
@@ -278,7 +286,7 @@ fn what_is_shown_is_what_a_run_gives() {
         value("bounds", 3)
     ));
     assert_eq!(suggested.json()["suggestions"].as_array().map(Vec::len), Some(3));
-    for _ in 0..9 {
+    for _ in 0..17 {
         server.send("POST", "/api/examples/undo", json!({}));
     }
     assert_eq!(server.ask("POST", "/api/examples/undo", Some(&json!({}))).status, 400);

@@ -18,7 +18,9 @@ use crate::geom::{GeoTransform, Window};
 use crate::model::{Segmenter, TokenSource};
 use crate::pipeline::{ClassPlan, Plan};
 use crate::raster::{self, ExampleSource};
-use crate::run::learn::{Collected, PixelFeatures, feature_segmenter, features, further, lesson, windows_of_pixels};
+use crate::run::learn::{
+    Collected, PixelFeatures, feature_segmenter, features, further, lesson, remarks, windows_of_pixels,
+};
 use crate::run::prepared::PreparedJob;
 use crate::scene::same_name;
 use crate::serve::{LearntStart, Session, Shape};
@@ -39,6 +41,8 @@ pub struct Lessons {
     known: HashMap<Place, (Vec<f32>, Vec<f32>, bool)>,
     /// Figures of the last lesson.
     pub figures: Option<serde_json::Value>,
+    /// What users should know of it: sentences.
+    pub notes: Vec<String>,
     /// Its file.
     pub file: Option<PathBuf>,
     files: Vec<PathBuf>,
@@ -99,6 +103,7 @@ impl Lessons {
         };
         let learnt = lesson(job, &shared.bundle, collected, earlier.as_ref(), features)?;
         self.figures = learnt.learnt.header.figures.clone();
+        self.notes = remarks(&learnt.classes, &learnt.set, &learnt.fitted);
         self.keep(&shared.folder, &learnt.learnt).map(Some)
     }
 

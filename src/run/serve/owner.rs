@@ -189,7 +189,8 @@ impl<'a> Owner<'a> {
                 let colours = job.classes.iter().map(|class| class.colour).collect();
                 let few = "Examples count once two classes have some.".to_owned();
                 let few = (!session.examples.is_empty() && job.plan.learnt.is_none()).then_some(few);
-                let notes = job.plan.notes.iter().chain(&self.words.notes).cloned().chain(few).collect();
+                let learnt = session.can_learn().then_some(&self.lessons.notes).into_iter().flatten();
+                let notes = job.plan.notes.iter().chain(&self.words.notes).chain(learnt).cloned().chain(few).collect();
                 let of_file = job.plan.learnt.as_ref().map(|learnt| learnt.header.figures.clone());
                 let figures = of_file.flatten();
                 let file = self.lessons.file.clone().filter(|_| session.can_learn());
