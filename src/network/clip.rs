@@ -34,7 +34,7 @@ pub enum Attention {
     /// Of normalised values, keys and queries, each refined by its own similarities once; their mean.
     Gem,
     /// SegEarth's with what other blocks attend to, of weight p in percent: `3 ((1 − p) (a(q,q) + a(k,k) + a(v,v)) + p Σ a(q',k')) v`,
-    /// summed over [`SHARED_BLOCKS`].
+    /// summed over those of the blocks 2, 5, 8 and 11 that come before it.
     ConInfer { percent: u8 },
 }
 
