@@ -166,7 +166,8 @@ fn check_outputs(job: &PreparedJob, existing: Existing) -> Result<()> {
         false => error,
     })?;
     known.iter().try_for_each(|(scene, fingerprint)| Results::check(plan, scene, fingerprint, existing).map(drop))?;
-    if existing == Existing::Replace {
+    // Shards and workers come to scenes that the others have begun: each is compared when its turn comes.
+    if existing != Existing::Refuse {
         return Ok(());
     }
     // Of all scenes: a changed job must not compute some of them, and so be in the way of the job that was interrupted.
