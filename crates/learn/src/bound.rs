@@ -71,16 +71,26 @@ impl Bound<'_> {
         if self.most_change <= 0.0 {
             return None;
         }
+        let words = self.words();
         let shares = (1..=STEPS).rev().map(|step| step as f64 / STEPS as f64);
-        shares.map(|share| (share, fitted.part(share, temperature))).find(|(_, part)| self.holds(part, self.pixels))
+        let mut parts = shares.map(|share| (share, fitted.part(share, temperature)));
+        parts.find(|(_, part)| self.holds_against(&words, part, self.pixels))
     }
 
     /// Whether no class differs too far. `pixels`: the bound's, of which words may say nothing.
     pub fn holds(&self, coefficients: &Coefficients, pixels: &Samples) -> bool {
-        let learnt =
-            labels(&coefficients.logits(pixels, self.inputs, self.query_class), self.query_class, Pooling::Sum);
-        let words = labels(&self.pixels.words, self.query_class, self.pooling);
-        change(&words, &learnt, &self.pixels.weights, self.query_class) <= self.most_change
+        self.holds_against(&self.words(), coefficients, pixels)
+    }
+
+    /// What the words take the pixels for.
+    fn words(&self) -> Vec<usize> {
+        labels(&self.pixels.words, self.query_class, self.pooling)
+    }
+
+    fn holds_against(&self, words: &[usize], coefficients: &Coefficients, pixels: &Samples) -> bool {
+        let logits = coefficients.logits(pixels, self.inputs, self.query_class);
+        let learnt = labels(&logits, self.query_class, Pooling::Sum);
+        change(words, &learnt, &self.pixels.weights, self.query_class) <= self.most_change
     }
 }
 

@@ -78,15 +78,7 @@ const NO_FEATURES: f64 = 1e9;
 /// Samples of fewer than two classes, or features that are not finite numbers.
 pub fn fit(set: &TrainingSet, start: &Start<'_>) -> Result<Fitted> {
     if set.is_empty() {
-        let queries = words(set, start);
-        return Ok(Fitted {
-            queries,
-            figures: None,
-            kept_words: true,
-            colours_alone: false,
-            held: None,
-            crowded: false,
-        });
+        return Ok(kept_words(set, start, None, None));
     }
     if set.classes.iter().all(|class| *class == set.classes[0]) {
         return Err(Error::input("all examples are of one class").with_hint("Give examples of two classes at least."));
@@ -179,15 +171,7 @@ impl Job<'_> {
 
     /// The words as they are.
     fn words(&self, outcome: Option<(&Outcome, &validate::Folds)>, held: Option<Held>) -> Fitted {
-        let queries = words(self.set, self.start);
-        Fitted {
-            queries,
-            figures: self.figures(outcome, true),
-            kept_words: true,
-            colours_alone: false,
-            held,
-            crowded: false,
-        }
+        kept_words(self.set, self.start, self.figures(outcome, true), held)
     }
 
     /// What was learnt from local descriptors alone; `None`: few examples, and the bound does not hold.
@@ -247,6 +231,11 @@ impl Job<'_> {
     fn figures(&self, validated: Option<(&Outcome, &validate::Folds)>, kept_words: bool) -> Option<Figures> {
         validated.map(|(outcome, folds)| outcome.figures(self.set, self.start.classes, kept_words, folds.by_place))
     }
+}
+
+/// The words as they are.
+fn kept_words(set: &TrainingSet, start: &Start<'_>, figures: Option<Figures>, held: Option<Held>) -> Fitted {
+    Fitted { queries: words(set, start), figures, kept_words: true, colours_alone: false, held, crowded: false }
 }
 
 /// The words' queries as they are.
