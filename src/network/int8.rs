@@ -81,41 +81,31 @@ impl Mlp {
 
     /// (window, row, in) → (window, row, out)
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        computed(x, self.layers.outputs() as i64, |x, window, out| {
-            self.layers.forward(self.instructions, x, window, out)
-        })
+        if x.kind() != Kind::Float || x.device() != Device::Cpu {
+            return Err(TchError::Kind(format!(
+                "an int8 MLP takes float32 on the CPU, not {:?} on {:?}",
+                x.kind(),
+                x.device()
+            )));
+        }
+        let x = x.f_contiguous()?;
+        let (windows, rows, _) = x.size3()?;
+        let out = Tensor::f_empty([windows, rows, self.layers.outputs() as i64], (Kind::Float, Device::Cpu))?;
+        let (count, places) = (x.numel(), out.numel());
+        if count == 0 || places == 0 {
+            return Ok(out);
+        }
+        // SAFETY: both are contiguous float32 in the memory of the CPU, with so many numbers each, whatever they are; both outlive the
+        // slices, and nothing else has the new one.
+        let (from, to) = unsafe {
+            (
+                slice::from_raw_parts(x.data_ptr().cast::<f32>().cast_const(), count),
+                slice::from_raw_parts_mut(out.data_ptr().cast::<f32>(), places),
+            )
+        };
+        self.layers
+            .forward(self.instructions, from, rows as usize, to)
+            .map_err(|error| TchError::Shape(error.to_string()))?;
+        Ok(out)
     }
-}
-
-/// What `compute` writes, of the numbers of `x` (window, row, in) in their order and the number of rows of a window, as (window, row,
-/// `outputs`).
-fn computed(
-    x: &Tensor,
-    outputs: i64,
-    compute: impl FnOnce(&[f32], usize, &mut [f32]) -> Result<()>,
-) -> Result<Tensor, TchError> {
-    if x.kind() != Kind::Float || x.device() != Device::Cpu {
-        return Err(TchError::Kind(format!(
-            "an int8 MLP takes float32 on the CPU, not {:?} on {:?}",
-            x.kind(),
-            x.device()
-        )));
-    }
-    let x = x.f_contiguous()?;
-    let (windows, rows, _) = x.size3()?;
-    let out = Tensor::f_empty([windows, rows, outputs], (Kind::Float, Device::Cpu))?;
-    let (count, places) = (x.numel(), out.numel());
-    if count == 0 || places == 0 {
-        return Ok(out);
-    }
-    // SAFETY: both are contiguous float32 in the memory of the CPU, with so many numbers each, whatever they are; both outlive the
-    // slices, and nothing else has the new one.
-    let (from, to) = unsafe {
-        (
-            slice::from_raw_parts(x.data_ptr().cast::<f32>().cast_const(), count),
-            slice::from_raw_parts_mut(out.data_ptr().cast::<f32>(), places),
-        )
-    };
-    compute(from, rows as usize, to).map_err(|error| TchError::Shape(error.to_string()))?;
-    Ok(out)
 }
