@@ -144,7 +144,6 @@ mod tests {
             energy(&of_class("energy.scores_first"), &of_class("energy.scores_second"), Some(&similarity), pixels);
         let worst =
             found.iter().zip(values("energy.class1")).map(|(found, want)| (found - want).abs()).fold(0.0, f32::max);
-        println!("energy: largest difference {worst:.2e}");
         assert!(worst <= 1e-6, "{worst:.2e}");
         let want = f64::try_from(tensors["energy.otsu_class1"].get(0)).unwrap();
         assert!((otsu(&found) - want).abs() < 1e-6, "{} for {want}", otsu(&found));

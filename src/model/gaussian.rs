@@ -203,7 +203,6 @@ mod tests {
         let (found, want) = (first_means(&patches, 5, 96), numbers("first_means"));
         assert_eq!(found.len(), want.len());
         let off = found.iter().zip(&want).map(|(found, want)| (found - f64::from(*want)).abs()).fold(0.0, f64::max);
-        println!("first means: {off:.2e}");
         assert!(off <= 1e-6, "{off:.2e}");
     }
 
