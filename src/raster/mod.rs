@@ -73,7 +73,9 @@ pub use about::{GdalFacts, gdal_facts};
 pub use align::{AlignedRaster, AlignedScores, blocks};
 pub use burn::{BurntVector, FieldCode, VectorSource, is_vector};
 pub use coded::{ABSENT, CodedRaster, Coding};
-pub use examples::{Example, ExampleSource, Examples, LabelCodes, Skipped, read_examples, read_places};
+pub use examples::{
+    Example, ExampleSource, Examples, LabelCodes, Skipped, assign_crs_command, read_examples, read_places,
+};
 pub use features::{FeatureType, FeatureWriter};
 pub use labels::LabelWriter;
 pub use messages::{set_gdal_message_handler, take_warnings};

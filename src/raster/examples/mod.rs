@@ -20,7 +20,7 @@ mod tests;
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::burn;
+use super::{burn, layer};
 use crate::error::{Error, Result};
 use crate::scene::SceneInfo;
 pub use features::read_places;
@@ -100,6 +100,11 @@ pub struct Skipped {
     pub nothing_left: Vec<u64>,
     /// Pixels of several examples of one class: they are in the first alone.
     pub duplicate_pixels: u64,
+}
+
+/// The command that makes a file with a CRS of one that lacks it: the scene's, where that has a code.
+pub fn assign_crs_command(path: &Path, scene: Option<&SceneInfo>) -> String {
+    layer::to_geopackage(path, scene.and_then(placement::crs_code), None)
 }
 
 /// The examples of a file on a scene, whose size and georeference are those of the grid that the model sees.

@@ -15,11 +15,10 @@ pub(super) fn read(source: &ExampleSource<'_>, scenes: &[ScenePlan], optional: b
         return Ok(found);
     }
     let (file, any) = (source.path.display(), |of: fn(&Examples) -> bool| found.iter().any(of));
-    let scene_crs = scenes.first().and_then(|scene| scene.info.georeference.as_ref()?.crs_name.as_deref());
-    let code = scene_crs.filter(|name| name.starts_with("EPSG:")).unwrap_or("EPSG:…");
+    let command = raster::assign_crs_command(source.path, scenes.first().map(|scene| &scene.info));
     let assign = format!(
         "A GeoJSON without `crs` has longitude and latitude. Assign the CRS of the coordinates, such as the scene's: in QGIS \
-         with Layer, Set CRS and Export to a GeoPackage, or with `ogr2ogr -a_srs {code} OUT.gpkg {file}`."
+         with Layer, Set CRS and Export to a GeoPackage, or with {command}."
     );
     let (message, hint) = if any(|on_scene| !on_scene.skipped.nothing_left.is_empty()) {
         (
